@@ -1,0 +1,110 @@
+"""What transfer is worth on CIFAR-10: ResNet-20 → ResNet-8 on 5,000 labelled images.
+
+Every row has the same recipe (`cifar10-laptop`), images, order of examples and first weights per
+seed; the weights are chosen on validation, the test part is read once a run. Finished runs are kept
+in `runs/` and not repeated, so an interrupted benchmark goes on where it was.
+
+    python benchmarks/quality/cifar10.py --teacher resnet20-cifar10.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+METHODS = ("none", "kd", "crd", "cktf", "cktf+kd")
+HERE = Path(__file__).parent
+RUNS = Path("runs/quality-cifar10")
+
+
+def run(method: str, seed: int, epochs: int, teacher: str, threads: int) -> dict:
+    """Train one row with one seed in a process of its own, or read what it gave before."""
+    folder = RUNS / f"{method}-{epochs}-seed{seed}"
+    if not (folder / "summary.json").is_file():
+        changes = {
+            "method": method,
+            "train.seed": seed,
+            "train.epochs": epochs,
+            "teacher.weights": teacher,
+        }
+        call = "import mentee, sys; mentee.train('cifar10-laptop', out=sys.argv[1], changes=sys.argv[2:])"
+        script = [sys.executable, "-c", call, str(folder)]
+        command = script + [f"{key}={value}" for key, value in changes.items()]
+        if (folder / "checkpoints").is_dir() and any((folder / "checkpoints").glob("step-*")):
+            command = [sys.executable, "-c", "import mentee, sys; mentee.resume(sys.argv[1])", folder]
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        subprocess.run(command, env=environment, check=True)
+        print(f"done: {folder.name}", flush=True)
+    return json.loads((folder / "summary.json").read_text()) | {
+        "environment": json.loads((folder / "environment.json").read_text())
+    }
+
+
+def row(method: str, runs: list[dict], scratch: list[dict]) -> dict:
+    """Mean, spread and paired difference to scratch of one method, in per cent."""
+    found = [100 * each["test"]["accuracy"] for each in runs]
+    pairs = [a - 100 * b["test"]["accuracy"] for a, b in zip(found, scratch, strict=True)]
+    return {
+        "method": method,
+        "accuracy": [round(value, 2) for value in found],
+        "mean": round(statistics.mean(found), 2),
+        "spread": round(statistics.stdev(found), 2),
+        "above_scratch": round(statistics.mean(pairs), 2),
+        "above_scratch_spread": round(statistics.stdev(pairs), 2),
+        "calibration_error": round(statistics.mean(each["test"]["ece"] for each in runs), 4),
+        "seconds_per_epoch": round(statistics.mean(r["seconds_per_epoch"] for r in runs), 1),
+        "selected_epoch": [each["selected"]["epoch"] for each in runs],
+    }
+
+
+def main() -> None:
+    """Run every method with every seed, a few processes at a time, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--teacher", required=True)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--out", type=Path, default=HERE / "cifar10.json")
+    given = parser.parse_args()
+    threads = max(1, (os.cpu_count() or 1) // given.processes)
+    jobs = [(method, seed) for seed in range(given.seeds) for method in METHODS]
+    with ThreadPoolExecutor(given.processes) as pool:
+        done = dict(
+            zip(
+                jobs,
+                pool.map(lambda job: run(*job, given.epochs, given.teacher, threads), jobs),
+                strict=True,
+            )
+        )
+    of = {method: [done[method, seed] for seed in range(given.seeds)] for method in METHODS}
+    first = of["none"][0]
+    content = {
+        "what": "test accuracy in per cent of ResNet-8 on CIFAR-10, 5,000 labelled images, "
+        f"teacher ResNet-20, {given.epochs} epochs, seeds 0 to {given.seeds - 1}",
+        "rows": [row(method, runs, of["none"]) for method, runs in of.items()],
+        "teacher": of["kd"][0]["teacher"],
+        "parameters": of["kd"][0]["parameters"],
+        "examples": first["examples"],
+        "processes": given.processes,
+        "threads": threads,
+        "environment": {
+            key: value
+            for key, value in first["environment"].items()
+            if key in ("mentee", "commit", "python", "packages", "platform", "cores", "data")
+        },
+        "command": "python benchmarks/quality/cifar10.py --teacher TEACHER "
+        f"--epochs {given.epochs} --seeds {given.seeds} --processes {given.processes}",
+    }
+    given.out.write_text(json.dumps(content, indent=2) + "\n")
+    for each in content["rows"]:
+        print(each)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Mentee: train a compact student from what bigger networks know, and prove what that was worth."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mentee.methods import METHODS, Method, Term, Word
+    from mentee.run import Run, resume, train
+
+__version__ = "0.1.0"
+__all__ = ["METHODS", "Method", "Run", "Term", "Word", "resume", "train"]
+
+_HOMES = {
+    "METHODS": "mentee.methods",
+    "Method": "mentee.methods",
+    "Term": "mentee.methods",
+    "Word": "mentee.methods",
+    "Run": "mentee.run",
+    "resume": "mentee.run",
+    "train": "mentee.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for only then: `import mentee` loads no torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mentee' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,98 @@
+"""A place: one spot of a network, and the one form in which its tensor is delivered."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from torch import Tensor
+
+Side: TypeAlias = Literal["output", "input"]
+Layout: TypeAlias = Literal["map", "tokens", "vector"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a network is read, and what is delivered from there.
+
+    Attributes:
+        name: what it is called in the features: `logits`, `stages.1`, `layer2.0.conv1`, ...
+        path: the module's path in the network; "" is the whole network.
+        side: whether the module's output is read, or its input.
+        shape: the delivered shape without the batch.
+        layout: "map" `[c, h, w]`, "tokens" `[t, d]` or "vector" `[d]`.
+        channel_axis: where the network itself keeps the channels, 1 or -1.
+        overwritten: a later in-place operation writes over the tensor, so a copy is kept.
+        prefix: leading tokens that stand for no patch (class token, registers); 0 where the
+            network does not declare them.
+    """
+
+    name: str
+    path: str
+    side: Side
+    shape: tuple[int, ...]
+    layout: Layout
+    channel_axis: int = 1
+    overwritten: bool = False
+    prefix: int = 0
+
+    @property
+    def is_result(self) -> bool:
+        """Whether the place is what the whole network returns."""
+        return self.path == "" and self.side == "output"
+
+    def deliver(self, tensor: Tensor) -> Tensor:
+        """The tensor in this place's layout; a view, no copy.
+
+        Args:
+            tensor: as the network has it.
+
+        Returns:
+            `[b, c, h, w]`, `[b, t, d]` or `[b, d]`.
+
+        Example:
+            >>> import torch
+            >>> place = Place("stages.0", "layers.0", "output", (96, 7, 5), "map", channel_axis=-1)
+            >>> place.deliver(torch.zeros(2, 7, 5, 96)).shape
+            torch.Size([2, 96, 7, 5])
+        """
+        if self.layout == "vector":
+            return tensor.flatten(1)
+        axis = 1 if self.layout == "map" else -1
+        return tensor if axis == self.channel_axis else tensor.movedim(self.channel_axis, axis)
+
+
+def first_tensor(value: object) -> Tensor | None:
+    """The tensor that a module's output stands for.
+
+    Args:
+        value: a tensor; or a mapping, object, tuple or list that holds some.
+
+    Returns:
+        The tensor itself; else `logits` of a mapping or object; else the first tensor inside,
+        or None where there is none.
+
+    Example:
+        >>> import torch
+        >>> first_tensor({"loss": torch.zeros(()), "logits": torch.zeros(2, 3)}).shape
+        torch.Size([2, 3])
+    """
+    if isinstance(value, Tensor):
+        return value
+    named = value.get("logits") if isinstance(value, Mapping) else getattr(value, "logits", None)
+    if isinstance(named, Tensor):
+        return named
+    found = (first_tensor(part) for part in _parts(value))
+    return next((tensor for tensor in found if tensor is not None), None)
+
+
+def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return value.values()
+    if isinstance(value, (tuple, list)):
+        return value
+    if dataclasses.is_dataclass(value):
+        return [getattr(value, field.name) for field in dataclasses.fields(value)]
+    return ()

@@ -1,0 +1,99 @@
+"""Pixels that are in memory already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from mentee.data.examples import Examples, make_examples, row_ids
+from mentee.data.images import ArrayImages, Pixels
+from mentee.data.labels import Labels, read_labels
+from mentee.errors import DataError, suggest
+
+_KEYS = ("image", "label", "id", "layout")
+_LAYOUTS = {"nhw": (0, 1, 2), "nhwc": (0, 1, 2, 3), "nchw": (0, 2, 3, 1)}
+
+
+def open_arrays(
+    arrays: Mapping[str, Any],
+    *,
+    rows: str = "train",
+    classes: Sequence[str] | None = None,
+    channels: int | None = None,
+    name: str = "arrays",
+) -> Examples:
+    """Read NumPy arrays or torch tensors.
+
+    Args:
+        arrays: `image`: uint8 `[n, h, w]` or `[n, h, w, c]`, or `[n, c, h, w]` together with
+            `layout: "nchw"`; optional `label`: as for `read_labels`; optional `id`: `n` texts.
+        rows: what row numbers are called in ids: `rows/0`, `rows/1`, ...
+        classes: the class names in the order of the numbers.
+        channels: 1 (grey) or 3 (RGB); None: as given.
+        name: what to call them in messages.
+
+    Returns:
+        All examples; the pixels are not copied where they need no conversion.
+
+    Raises:
+        DataError: the type or shape of an array is not what it should be.
+
+    Example:
+        >>> two = open_arrays({"image": np.zeros((2, 8, 8), np.uint8), "label": [0, 1]})
+        >>> two.ids, two.read(np.array([1])).shape
+        (('train/0', 'train/1'), torch.Size([1, 8, 8, 1]))
+    """
+    for key in arrays:
+        if key not in _KEYS:
+            raise DataError(f"{name} have a part {key!r}: {suggest(key, _KEYS)}")
+    if "image" not in arrays:
+        raise DataError(f"{name} have no part 'image'; they have {', '.join(arrays) or 'nothing'}")
+    pixels = _pixels(_array(arrays["image"]), arrays.get("layout"), name)
+    if not len(pixels):
+        raise DataError(f"{name} are empty: give them at least one example")
+    given = arrays.get("id")
+    ids = row_ids(rows, len(pixels)) if given is None else [str(value) for value in given]
+    if len(ids) != len(pixels):
+        raise DataError(f"{name} have {len(pixels)} images and {len(ids)} ids")
+    label = arrays.get("label")
+    labels = Labels() if label is None else read_labels(_array(label), classes=classes)
+    return make_examples(ArrayImages(_convert(pixels, channels)), ids, labels, name=name)
+
+
+def _array(values: Any) -> Any:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+
+
+def _pixels(given: Any, layout: str | None, name: str) -> Pixels:
+    pixels = np.asarray(given)
+    if pixels.dtype != np.uint8:
+        raise DataError(
+            f"the images of {name} are {pixels.dtype}; expected uint8 from 0 to 255 "
+            "(numbers in [0, 1]: multiply by 255 and round)"
+        )
+    kind = layout or ("nhw" if pixels.ndim == 3 else "nhwc")
+    if kind not in _LAYOUTS:
+        raise DataError(f"layout {kind!r}: {suggest(kind, _LAYOUTS)}")
+    if pixels.ndim == len(kind):
+        pixels = pixels.transpose(_LAYOUTS[kind])
+        pixels = pixels[..., None] if kind == "nhw" else pixels
+        if pixels.shape[3] in (1, 3):
+            return pixels
+    raise DataError(
+        f"the images of {name} have shape {np.shape(given)}, read as {kind!r}; expected [n, h, w] "
+        "or [n, h, w, c] with 1 or 3 channels, or [n, c, h, w] together with layout 'nchw'"
+    )
+
+
+def _convert(pixels: Pixels, channels: int | None) -> Pixels:
+    if channels is None or pixels.shape[3] == channels:
+        return np.ascontiguousarray(pixels)
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=3)
+    # ITU-R 601 luma in 16-bit fixed point, as Pillow computes it
+    weights = np.array([19595, 38470, 7471])
+    grey: Pixels = ((pixels @ weights + 0x8000) >> 16).astype(np.uint8)
+    return grey[..., None]

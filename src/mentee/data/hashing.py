@@ -1,0 +1,117 @@
+"""Numbers that depend on nothing but their arguments: the same in every process and for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mentee.errors import DataError
+
+Int64Array = npt.NDArray[np.int64]
+UInt64Array = npt.NDArray[np.uint64]
+FloatArray = npt.NDArray[np.float64]
+
+_LOW_63 = (1 << 63) - 1
+_LOW_64 = (1 << 64) - 1
+
+
+def hash_id(text: str) -> int:
+    """The key of one id: 63 bits of BLAKE2b of its UTF-8 text in Unicode form NFC.
+
+    Args:
+        text: the id as the source writes it.
+
+    Returns:
+        A number in [0, 2⁶³).
+
+    Example:
+        >>> hash_id("train/cat/1.png")
+        5418642169091139642
+    """
+    encoded = unicodedata.normalize("NFC", text).encode()
+    return int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "little") & _LOW_63
+
+
+def hash_ids(ids: Sequence[str]) -> Int64Array:
+    """The keys of all ids of a source.
+
+    Args:
+        ids: `n` texts, each only once.
+
+    Returns:
+        `[n]` keys, all different.
+
+    Raises:
+        DataError: an id stands there twice, or two ids have one key.
+    """
+    keys = np.fromiter((hash_id(text) for text in ids), np.int64, len(ids))
+    if len(np.unique(keys)) < len(keys):
+        raise DataError(_not_unique(ids, keys))
+    return keys
+
+
+def _not_unique(ids: Sequence[str], keys: Int64Array) -> str:
+    twice = [text for text, count in Counter(ids).items() if count > 1]
+    if twice:
+        shown = ", ".join(repr(text) for text in twice[:5])
+        return (
+            f"{len(twice)} ids stand there more than once: {shown}"
+            f"{', ...' if len(twice) > 5 else ''}; an id must belong to one example only: "
+            "name another id column, or remove the repeated rows"
+        )
+    counts = Counter(keys.tolist())
+    same = [text for text, key in zip(ids, keys.tolist(), strict=True) if counts[key] > 1]
+    return f"the ids {same[0]!r} and {same[1]!r} have the same key; rename one of them"
+
+
+def mix(seed: int, keys: Int64Array, *words: int | str) -> UInt64Array:
+    """64 random-looking bits for each key, by rounds of SplitMix64's finaliser.
+
+    For given `seed` and `words` this is a bijection of the keys, so different keys never tie.
+
+    Args:
+        seed: any integer; its low 64 bits count.
+        keys: `[n]` keys.
+        words: what the numbers are for: a purpose, a view, a draw, in this order.
+
+    Returns:
+        `[n]` unsigned 64-bit numbers.
+    """
+    bits = keys.astype(np.uint64)
+    for word in (seed, *words):
+        number = hash_id(word) if isinstance(word, str) else word & _LOW_64
+        bits = _scramble(bits ^ _scramble(np.array([number], np.uint64)))
+    return bits
+
+
+def _scramble(bits: UInt64Array) -> UInt64Array:
+    # SplitMix64 (Steele, Lea, Flood 2014): add the golden gamma, then the variant-13 finaliser
+    bits = bits + np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
+
+
+def below(limit: int, seed: int, keys: Int64Array, *words: int | str) -> Int64Array:
+    """A whole number in [0, limit) for each key, all equally likely (to within limit / 2³²).
+
+    Args:
+        limit: how many numbers there are to draw from, at most 2³¹.
+        seed: as for `mix`.
+        keys: `[n]` keys.
+        words: as for `mix`.
+
+    Returns:
+        `[n]` whole numbers.
+
+    Example:
+        >>> below(9, 0, hash_ids(["a", "b", "c"]), "example").tolist()
+        [4, 5, 2]
+    """
+    high = mix(seed, keys, *words) >> np.uint64(32)
+    return ((high * np.uint64(limit)) >> np.uint64(32)).astype(np.int64)

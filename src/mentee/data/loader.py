@@ -1,0 +1,166 @@
+"""Examples → batches: an order that replays, an exact restart, a share for each process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from mentee.data.examples import Examples
+from mentee.data.hashing import Int64Array, mix
+from mentee.data.views import Views
+from mentee.errors import DataError
+from mentee.types import Batch
+
+
+def steps_per_epoch(n: int, batch: int, drop_last: bool = True) -> int:
+    """How many batches an epoch has.
+
+    Args:
+        n: examples.
+        batch: examples in a batch, over all processes.
+        drop_last: leave out the last, smaller batch.
+
+    Returns:
+        `⌊n / batch⌋`, or `⌈n / batch⌉` where the last batch is kept.
+
+    Example:
+        >>> steps_per_epoch(50_000, 64), steps_per_epoch(50_000, 64, drop_last=False)
+        (781, 782)
+    """
+    return n // batch if drop_last else -(-n // batch)
+
+
+def batches(
+    examples: Examples,
+    *,
+    batch: int,
+    views: Views,
+    view: int,
+    seed: int,
+    epoch: int,
+    start: int = 0,
+    shuffle: bool = True,
+    drop_last: bool = True,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+) -> Iterator[Batch]:
+    """One epoch, in an order that depends on nothing but (seed, epoch) and the ids.
+
+    Args:
+        examples: what to read.
+        batch: examples in a batch, over all processes.
+        views: turns images into what a network reads.
+        view: the number of the view, or `CLEAN`.
+        seed: of the order.
+        epoch: from 0; another epoch, another order.
+        start: leave out so many batches without reading them, to go on where a run stopped.
+        shuffle: false: the order of `examples`.
+        drop_last: leave out the last, smaller batch; then all processes get equal shares.
+        rank: which process this is, in [0, world).
+        world: how many processes share each batch; process `rank` gets a contiguous piece of it.
+        workers: worker processes; 0: read in this one. The batches are the same either way, and
+            images in memory with fast views are read in this one whatever the number.
+
+    Returns:
+        The batches from `start` on. A process whose share of the last batch is empty gets one
+        batch less.
+
+    Raises:
+        DataError: there are fewer examples than one batch, or a number is out of range.
+    """
+    steps = _steps(len(examples), batch, drop_last, rank, world, start)
+    order = _order(examples, seed, epoch) if shuffle else np.arange(len(examples))
+    shares = [_share(order[i * batch : (i + 1) * batch], rank, world) for i in range(start, steps)]
+    reader = _Reader(examples, views, view, [share for share in shares if len(share)])
+    if workers == 0 or (examples.load() and views.fast):
+        return _raised(map(reader.__getitem__, range(len(reader))))
+    # Processes, not threads: torchvision draws from a generator that all threads share.
+    # Its own generator keeps DataLoader from drawing on the global one.
+    own = torch.Generator().manual_seed(0)
+    return _raised(DataLoader(reader, batch_size=None, num_workers=workers, generator=own))
+
+
+def _order(examples: Examples, seed: int, epoch: int) -> Int64Array:
+    return np.argsort(mix(seed, examples.keys, "order", epoch))
+
+
+def _share(rows: Int64Array, rank: int, world: int) -> Int64Array:
+    return rows[len(rows) * rank // world : len(rows) * (rank + 1) // world]
+
+
+def _steps(n: int, batch: int, drop_last: bool, rank: int, world: int, start: int) -> int:
+    if batch < 1:
+        raise DataError(f"batch {batch}: expected at least 1 example")
+    if not 0 <= rank < world:
+        raise DataError(f"rank {rank} of {world} processes: expected 0 to {world - 1}")
+    if drop_last and batch % world:
+        raise DataError(
+            f"batch {batch} cannot be shared equally by {world} processes: "
+            f"choose a multiple of {world}, such as {-(-batch // world) * world}"
+        )
+    steps = steps_per_epoch(n, batch, drop_last)
+    if steps == 0:
+        raise DataError(
+            f"{n} examples are fewer than one batch of {batch}, so an epoch would have no steps: "
+            f"choose a batch of at most {n}, or give more examples"
+        )
+    if not 0 <= start <= steps:
+        raise DataError(f"start {start}: the epoch has {steps} batches")
+    return steps
+
+
+@dataclass(frozen=True, eq=False)
+class _Reader(Dataset[Batch | DataError]):
+    examples: Examples
+    views: Views
+    view: int
+    shares: list[Int64Array]
+
+    def __len__(self) -> int:
+        return len(self.shares)
+
+    def __getitem__(self, index: int) -> Batch | DataError:
+        # An error is handed over, not raised: DataLoader would bury its text in a traceback.
+        try:
+            return read_batch(self.examples, self.shares[index], views=self.views, view=self.view)
+        except DataError as error:
+            return error
+
+
+def _raised(results: Iterable[Batch | DataError]) -> Iterator[Batch]:
+    for result in results:
+        if isinstance(result, DataError):
+            raise result
+        yield result
+
+
+def read_batch(examples: Examples, rows: Int64Array, *, views: Views, view: int) -> Batch:
+    """Read some examples as one batch.
+
+    Args:
+        examples: what to read from.
+        rows: `[b]` row numbers in `examples`.
+        views: turns images into what a network reads.
+        view: the number of the view, or `CLEAN`.
+
+    Returns:
+        The batch, in the order of `rows`.
+
+    Raises:
+        DataError: an image is damaged, or they have several sizes and no size was chosen.
+    """
+    keys = torch.from_numpy(examples.keys[rows])
+    labels, mask = examples.labels, examples.mask
+    return Batch(
+        inputs=views(examples.read(rows), keys, view),
+        ids=keys,
+        rows=torch.from_numpy(np.asarray(rows, np.int64)),
+        labels=None if labels is None else torch.from_numpy(labels[rows]),
+        mask=None if mask is None else torch.from_numpy(mask[rows]),
+        view=view,
+    )

@@ -1,0 +1,122 @@
+"""Cut a split in two, or take a part of it: by hashes, so neither order nor process matters."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mentee.data.examples import Examples
+from mentee.data.hashing import Int64Array, mix
+from mentee.errors import DataError
+
+
+def split(examples: Examples, *, fraction: float, seed: int) -> tuple[Examples, Examples]:
+    """Cut off a validation part, class by class where each example has one class.
+
+    In each class the examples with the smallest hashes of (seed, key) go to validation. A class of
+    two or more keeps at least one on both sides; a class of one stays in training.
+
+    Args:
+        examples: what to cut; its order does not matter.
+        fraction: the share of the validation part, in (0, 1).
+        seed: another seed, another cut.
+
+    Returns:
+        `(train, validation)`, both in the order of `examples`.
+
+    Raises:
+        DataError: `fraction` is out of range, or leaves one side without examples.
+
+    Example:
+        >>> from mentee.data import open_examples
+        >>> train, validation = split(open_examples("embedded:digits"), fraction=0.2, seed=0)
+        >>> len(train), len(validation)
+        (1038, 259)
+    """
+    if not 0 < fraction < 1:
+        raise DataError(f"validation fraction {fraction}: expected a number between 0 and 1")
+    groups = _groups(examples)
+    sizes = np.bincount(groups)
+    held_out = _rank(examples, groups, seed, "split") < _shares(sizes, fraction)[groups]
+    if not held_out.any() or held_out.all():
+        raise DataError(
+            f"a fraction of {fraction} leaves one side of {len(examples)} examples empty: "
+            "give more examples, or another fraction"
+        )
+    return examples.take(np.flatnonzero(~held_out)), examples.take(np.flatnonzero(held_out))
+
+
+def limit(examples: Examples, n: int, *, seed: int) -> Examples:
+    """A part of `n` examples, balanced over the classes as far as each has enough.
+
+    The first of each class by hash come first, then the second of each, and so on, so that a
+    smaller limit is always a part of a larger one.
+
+    Args:
+        examples: what to take from; its order does not matter.
+        n: how many examples to take.
+        seed: another seed, another part.
+
+    Returns:
+        `n` examples, in the order of `examples`.
+
+    Raises:
+        DataError: `n` is below 1, or more than there are.
+    """
+    if not 1 <= n <= len(examples):
+        raise DataError(f"limit {n}: {examples.name} has 1 to {len(examples)} examples to give")
+    rank = _rank(examples, _groups(examples), seed, "limit")
+    order = np.lexsort((mix(seed, examples.keys, "limit"), rank))
+    return examples.take(np.sort(order[:n]))
+
+
+def check_classes(examples: Examples) -> None:
+    """Make sure that there is something to learn for every class.
+
+    Args:
+        examples: the training part.
+
+    Raises:
+        DataError: a class has no example (of several classes at once: no positive one).
+    """
+    if examples.labels is None or examples.classes is None:
+        return
+    k = len(examples.classes)
+    if examples.labels.ndim == 1:
+        counts = np.bincount(examples.labels.astype(np.int64), minlength=k)
+    else:
+        counts = examples.labels.sum(axis=0)
+    empty = [name for name, count in zip(examples.classes, counts, strict=True) if count == 0]
+    if empty:
+        raise DataError(
+            f"{examples.name} has no example of {len(empty)} of {k} classes: "
+            f"{', '.join(empty[:10])}{', ...' if len(empty) > 10 else ''}; "
+            "give it some, or leave these classes out of `classes`"
+        )
+
+
+def _groups(examples: Examples) -> Int64Array:
+    if examples.task == "single" and examples.labels is not None:
+        return examples.labels.astype(np.int64)
+    return np.zeros(len(examples), np.int64)
+
+
+def _rank(examples: Examples, groups: Int64Array, seed: int, purpose: str) -> Int64Array:
+    # The place of each example among those of its class, by hash.
+    order = np.lexsort((mix(seed, examples.keys, purpose), groups))
+    sizes = np.bincount(groups)
+    first = np.cumsum(sizes) - sizes
+    rank = np.empty(len(groups), np.int64)
+    rank[order] = np.arange(len(groups)) - first[groups[order]]
+    return rank
+
+
+def _shares(sizes: Int64Array, fraction: float) -> Int64Array:
+    # Largest remainders: the shares add up to the fraction of the whole, each is off by < 1.
+    exact = sizes * fraction
+    least, most = np.minimum(sizes // 2, 1), np.maximum(sizes - 1, 0)
+    shares: Int64Array = np.clip(np.floor(exact).astype(np.int64), least, most)
+    missing = round(float(exact.sum())) - int(shares.sum())
+    by_remainder = np.argsort(shares - exact, kind="stable")
+    takers = by_remainder[(shares < most)[by_remainder]][: max(missing, 0)]
+    shares[takers] += 1
+    return shares

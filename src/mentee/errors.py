@@ -1,0 +1,59 @@
+"""The few exceptions of the package: each says what was given, what was expected, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MenteeError(ValueError):
+    """A mistake that the user can mend; the command line prints its text and no traceback."""
+
+
+class RecipeError(MenteeError):
+    """Something in a recipe is wrong; the text lists every problem found."""
+
+
+class DataError(MenteeError):
+    """The data cannot be read, or are not what the recipe says."""
+
+
+class PlaceError(MenteeError):
+    """A network has no such place, or it said nothing there."""
+
+
+class PairError(MenteeError):
+    """A method does not fit this teacher and this student."""
+
+
+class RunError(MenteeError):
+    """A run folder cannot be written, read or resumed."""
+
+
+class DivergedError(MenteeError):
+    """The loss is no longer a finite number."""
+
+
+def suggest(given: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt name: the close ones, or all of them where there are few.
+
+    Args:
+        given: the name that is not known.
+        known: the names that are.
+
+    Returns:
+        Text to end an error message with, without a full stop.
+
+    Example:
+        >>> suggest("cktv", ["kd", "crd", "cktf"])
+        "did you mean 'cktf'? (known: cktf, crd, kd)"
+    """
+    names = sorted(set(known))
+    close = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+    listing = ", ".join(names) if len(names) <= 12 else ", ".join(close)
+    if not close:
+        return f"known: {', '.join(names[:40])}" if names else "there are none"
+    hint = " or ".join(repr(name) for name in close)
+    return (
+        f"did you mean {hint}? (known: {listing})" if len(names) <= 12 else f"did you mean {hint}?"
+    )

@@ -1,0 +1,75 @@
+"""Files that are either whole or not there: written beside their place, then moved into it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mentee.errors import RunError
+
+
+def write(path: Path, save: Callable[[Path], object]) -> None:
+    """Write a file atomically: after a crash the old one or the new one is there, never a half.
+
+    Args:
+        path: where the file goes; its folder is made.
+        save: writes the content to the path it is given.
+
+    Raises:
+        RunError: no space, no permission, or a folder that is a file; nothing is left behind.
+    """
+    with said_plainly(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        beside = Path(name)
+        try:
+            save(beside)
+            with beside.open("rb") as written:
+                os.fsync(written.fileno())
+            beside.chmod(0o644)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    write(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file atomically."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def said_plainly(path: Path) -> Iterator[None]:
+    """Turn what the system says of a failed write into one clear error."""
+    try:
+        yield
+    except OSError as error:
+        why = {
+            errno.ENOSPC: "no space is left there; free some, or choose another folder with --out",
+            errno.EDQUOT: "the quota is used up; free some space, or choose another folder",
+            errno.EFBIG: "files may not grow that large there; raise the limit (ulimit -f)",
+            errno.EACCES: "permission is denied; choose a folder you may write to",
+            errno.EPERM: "permission is denied; choose a folder you may write to",
+            errno.EROFS: "the file system is read-only; choose another folder",
+            errno.ENOTDIR: "a part of that path is a file, not a folder; choose another folder",
+            errno.EEXIST: "a part of that path is a file, not a folder; choose another folder",
+        }.get(error.errno or 0, str(error))
+        raise RunError(f"cannot write {path}: {why}") from error
+    except RuntimeError as error:  # torch.save reports a full disk in this way
+        if "file write failed" in str(error) or "PytorchStreamWriter" in str(error):
+            raise RunError(
+                f"cannot write {path}: no space is left there, or files may not grow that large; "
+                "free some, or choose another folder with --out"
+            ) from error
+        raise

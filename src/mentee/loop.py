@@ -1,0 +1,193 @@
+"""The loop: an iterator of optimiser steps. It logs nothing, evaluates nothing, writes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from mentee.agree import task_loss
+from mentee.capture import Capture, Place
+from mentee.errors import DivergedError
+from mentee.models import InputContract, normalise
+from mentee.parallel import gather, world
+from mentee.teachers import LiveTeacher
+from mentee.transfer import Transfer
+from mentee.types import Batch, Step
+
+
+class Trainee(nn.Module):
+    """The student with all that is trained beside it, so that one wrapper can serve both.
+
+    Args:
+        student: the network itself.
+        places: where it is read; `logits` is always among them.
+        contract: how images in [0, 1] have to be changed for it.
+        transfer: the method bound to this pair.
+        smoothing: label smoothing of the task's loss, in [0, 1).
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        places: Iterable[Place],
+        contract: InputContract,
+        transfer: Transfer,
+        *,
+        smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.student, self.transfer = student, transfer
+        self.contract, self.smoothing = contract, smoothing
+        self._capture = Capture(student, tuple(places))
+
+    def forward(self, batch: Batch, fixed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The unweighted value of each term, and `task` where the examples have labels."""
+        features = self._capture.capture(normalise(batch.inputs, self.contract))
+        losses: dict[str, Tensor] = self.transfer(features, fixed)
+        if batch.labels is not None and self.transfer.weights["task"] != 0:
+            logits = features["logits"].float()
+            each = task_loss(logits, batch.labels, batch.mask, smoothing=self._smooth(batch))
+            losses["task"] = each.mean()
+        return losses
+
+    def _smooth(self, batch: Batch) -> float:
+        return self.smoothing if batch.labels is not None and batch.labels.ndim == 1 else 0.0
+
+    def average(self, decay: float) -> AveragedModel:
+        """An exponential moving average of the student alone, batch statistics copied."""
+        return AveragedModel(self.student, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many steps, and what happens in each.
+
+    Attributes:
+        epochs: passes over the training set.
+        batches: batches of an epoch.
+        accumulate: batches of one step.
+        rate: base learning rate to the rate of a step: `(steps done, steps in all) -> factor`.
+        clip: largest norm of the gradient of all that is trained; None: any.
+    """
+
+    epochs: int
+    batches: int
+    accumulate: int
+    rate: Callable[[int, int], float]
+    clip: float | None = None
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.epochs * math.ceil(self.batches / self.accumulate)
+
+
+def train(
+    trainee: Trainee,
+    teacher: LiveTeacher | None,
+    load: Callable[[int, int], Iterator[Batch]],
+    optimiser: torch.optim.Optimizer,
+    plan: Plan,
+    accelerator: Accelerator,
+    *,
+    average: AveragedModel | None = None,
+    done: Step | None = None,
+) -> Iterator[Step]:
+    r"""Train until the plan's end, one `Step` at a time; stop by not asking for the next.
+
+    .. math:: L = w_{task} L_{task} + \sum_k w_k \, agree_k(represent_{S,k}, represent_{T,k})
+
+    Args:
+        trainee: student and transfer, on the accelerator's device.
+        teacher: read for every batch; None for a method without terms.
+        load: `(epoch, batches to skip) -> batches of this process`.
+        optimiser: of all that `trainee` trains.
+        plan: how many steps, and what happens in each.
+        accelerator: precision and processes.
+        average: a moving average of the student that follows it.
+        done: the last step done, to go on after it.
+
+    Yields:
+        One `Step` per optimiser step, after it is complete: memories written, average moved on.
+
+    Raises:
+        DivergedError: the loss is not finite; the step is not taken.
+    """
+    model, optimiser = accelerator.prepare(trainee, optimiser)
+    trained = [p for group in optimiser.param_groups for p in group["params"]]
+    bases = [group.setdefault("initial_lr", group["lr"]) for group in optimiser.param_groups]
+    number, begun, position = (done.number, done.epoch, done.position) if done else (0, 0, 0)
+    if position >= plan.batches:
+        begun, position = begun + 1, 0
+    for epoch in range(begun, plan.epochs):
+        batches = load(epoch, position)
+        while parts := list(islice(batches, plan.accumulate)):
+            trainee.train()
+            for group, base in zip(optimiser.param_groups, bases, strict=True):
+                group["lr"] = base * plan.rate(number, plan.steps)
+            loss, losses = backward(model, trainee, teacher, parts, number, accelerator)
+            check_finite(loss, losses, number, epoch)
+            if plan.clip is not None:
+                accelerator.clip_grad_norm_(trained, plan.clip)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            trainee.transfer.write()
+            if average is not None:
+                average.update_parameters(trainee.student)
+            number, position = number + 1, position + len(parts)
+            rate, examples = optimiser.param_groups[0]["lr"], sum(map(len, parts)) * world()
+            yield Step(number, epoch, position, loss, losses, rate, examples)
+        position = 0
+
+
+def backward(
+    model: Callable[..., dict[str, Tensor]],
+    trainee: Trainee,
+    teacher: LiveTeacher | None,
+    parts: Sequence[Batch],
+    number: int,
+    accelerator: Accelerator,
+) -> tuple[float, dict[str, float]]:
+    """The gradient of one step, its loss and the value of each term, averaged over the step.
+
+    Args:
+        model: `trainee` as the accelerator wrapped it.
+        trainee: student and transfer.
+        teacher: read for every batch.
+        parts: the batches of the step.
+        number: steps done before it.
+        accelerator: precision and processes.
+    """
+    transfer, values, losses = trainee.transfer, [], {}
+    for part in parts:
+        batch = part.to(accelerator.device)
+        fixed = transfer.fixed(teacher(batch)) if teacher else {}
+        transfer.begin(batch, number)
+        last = part is parts[-1]
+        with contextlib.nullcontext() if last else accelerator.no_sync(model):
+            losses = model(batch, fixed)
+            loss = torch.stack([transfer.weights[k] * v for k, v in losses.items()]).sum()
+            accelerator.backward(loss / len(parts))
+        values.append(torch.stack([loss, *losses.values()]).detach())
+    # The one place of a step where the CPU waits for the device.
+    total, *each = gather(torch.stack(values).mean(0)[None]).mean(0).tolist()
+    return total, dict(zip(losses, each, strict=True))
+
+
+def check_finite(total: float, losses: Mapping[str, float], done: int, epoch: int) -> None:
+    """Refuse to go on with a loss that is no number."""
+    if math.isfinite(total):
+        return
+    terms = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
+    raise DivergedError(
+        f"the loss is {total} at step {done + 1} (epoch {epoch + 1}): {terms}; nothing of this "
+        "step was kept. Try a lower train.rate, train.clip: 1.0, or full precision"
+    )

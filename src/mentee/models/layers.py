@@ -1,0 +1,66 @@
+"""Small pieces that several networks are made of."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def conv3x3(inputs: int, outputs: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """A 3×3 convolution that keeps the size (divided by `stride`) and has no bias."""
+    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, groups=groups, bias=False)
+
+
+def conv1x1(inputs: int, outputs: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """A 1×1 convolution without bias."""
+    return nn.Conv2d(inputs, outputs, 1, stride, groups=groups, bias=False)
+
+
+def initialise(network: nn.Module, *, classifier_std: float | None = None) -> None:
+    """Draw the weights of every convolution from N(0, 2 / (kernel area · output channels)).
+
+    That is Kaiming's normal initialisation with `fan_out`; biases of convolutions become zero.
+
+    Args:
+        network: changed in place.
+        classifier_std: where given, linear layers are drawn from N(0, classifier_std²) with zero
+            bias; otherwise they keep PyTorch's initialisation.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear) and classifier_std is not None:
+            nn.init.normal_(module.weight, std=classifier_std)
+            nn.init.zeros_(module.bias)
+
+
+def global_average(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
+    """The mean over space, for any height and width."""
+    return x.mean((2, 3))
+
+
+def channel_shuffle(x: Float[Tensor, "b c h w"], groups: int) -> Float[Tensor, "b c h w"]:
+    """Interleave the channels of equal groups: out[i · groups + g] = x[g · c / groups + i].
+
+    One copy, in the memory format of the input: `torch.nn.functional.channel_shuffle` would turn
+    channels_last into contiguous, and every convolution after it would turn it back.
+
+    Args:
+        x: `[b, c, h, w]`, `c` divisible by `groups`.
+        groups: how many groups the channels are cut into.
+
+    Returns:
+        `[b, c, h, w]`, the same channels in another order.
+
+    Example:
+        >>> channel_shuffle(torch.arange(6.0).reshape(1, 6, 1, 1), 2).flatten().tolist()
+        [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]
+    """
+    b, c, h, w = x.shape
+    if x.is_contiguous(memory_format=torch.channels_last):
+        last = x.permute(0, 2, 3, 1).reshape(b, h, w, groups, c // groups)
+        return last.transpose(3, 4).reshape(b, h, w, c).permute(0, 3, 1, 2)
+    return x.reshape(b, groups, c // groups, h, w).transpose(1, 2).reshape(b, c, h, w)

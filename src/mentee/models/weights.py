@@ -1,0 +1,207 @@
+"""Read a network's weights from a file, and say plainly what does not fit."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from mentee.errors import MenteeError
+
+TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
+STATE_KEYS = ("state_dict", "model", "model_state_dict")
+"""Where training scripts put the state dict when they save more than that."""
+WRAPPERS = ("module.", "_orig_mod.")
+"""Prefixes that data parallelism and `torch.compile` leave before every name."""
+COUNTER = "num_batches_tracked"
+SHOWN = 5
+
+
+def load_weights(
+    network: nn.Module, path: str | os.PathLike[str], *, strict: bool = True
+) -> list[str]:
+    """Copy weights from a file into a network.
+
+    Args:
+        network: changed in place; untouched where an error is raised.
+        path: a safetensors file, or a state dict saved by torch (`.pt`, `.pth`, `.bin`, `.ckpt`;
+            read without running any code of the file). Weights kept under `state_dict` or `model`
+            and names that begin with `module.` are understood.
+        strict: demand that names and shapes agree; otherwise load what fits.
+
+    Returns:
+        The network's names that kept their value, because the file has nothing that fits them;
+        empty where strict. Batch norm's step counters may be absent and are not listed.
+
+    Raises:
+        MenteeError: where there is no such file, it holds no weights, or they do not fit.
+
+    Example:
+        >>> load_weights(nn.Linear(2, 3), "nowhere.safetensors")
+        Traceback (most recent call last):
+        mentee.errors.MenteeError: there is no file nowhere.safetensors
+    """
+    path = Path(path)
+    found = read_weights(path)
+    own: dict[str, Tensor] = network.state_dict()
+    missing = sorted(name for name in own.keys() - found.keys() if not name.endswith(COUNTER))
+    unexpected = sorted(found.keys() - own.keys())
+    shapes = {
+        name: (tuple(found[name].shape), tuple(own[name].shape))
+        for name in sorted(own.keys() & found.keys())
+        if found[name].shape != own[name].shape
+    }
+    fitting = {name: found[name] for name in own.keys() & found.keys() if name not in shapes}
+    if strict and (missing or unexpected or shapes):
+        raise MenteeError(
+            _other_classes(network, path, missing, unexpected, shapes)
+            or _misfit(path, missing, unexpected, shapes)
+        )
+    if not fitting:
+        raise MenteeError(f"nothing in {path} fits. {_misfit(path, missing, unexpected, shapes)}")
+    network.load_state_dict(fitting, strict=False)
+    return sorted({*missing, *shapes})
+
+
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The named tensors of a file, on the CPU; see `load_weights` for the formats.
+
+    Raises:
+        MenteeError: where there is no such file, or it holds no named tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MenteeError(f"there is no file {path}")
+    if path.suffix == ".safetensors":
+        read: Callable[[Path], object] = load_file
+    elif path.suffix in TORCH_SUFFIXES:
+        read = _read_torch
+    else:
+        raise MenteeError(
+            f"weights are read from .safetensors, {', '.join(TORCH_SUFFIXES)} files, not {path}"
+        )
+    try:
+        content = read(path)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise MenteeError(
+            f"{path} cannot be read as weights ({reason}); expected a safetensors file, or what "
+            "torch.save(network.state_dict(), path) writes"
+        ) from error
+    return _named_tensors(content, path)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """How many numbers a network learns; a shared parameter counts once, buffers do not.
+
+    Example:
+        >>> count_parameters(nn.Linear(3, 2))
+        8
+    """
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def classes_of(network: nn.Module, example: Tensor) -> int:
+    """How many outputs a network has: the last dimension of what it gives for `example`.
+
+    Args:
+        network: run once, in evaluation mode; left in the modes it was in.
+        example: a batch of at least one input.
+
+    Raises:
+        MenteeError: where the network gives something other than a tensor `[b, k]`.
+
+    Example:
+        >>> classes_of(nn.Sequential(nn.Flatten(), nn.Linear(4, 7)), torch.zeros(1, 1, 2, 2))
+        7
+    """
+    modes = {module: module.training for module in network.modules()}
+    try:
+        with torch.no_grad():
+            output = network.eval()(example)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    if not isinstance(output, Tensor) or output.ndim != 2:
+        given = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output)
+        raise MenteeError(f"expected logits [b, k] from {type(network).__name__}, got {given}")
+    return output.shape[1]
+
+
+def _read_torch(path: Path) -> object:
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _named_tensors(content: object, path: Path) -> dict[str, Tensor]:
+    if isinstance(content, Mapping):
+        for key in STATE_KEYS:
+            if isinstance(content.get(key), Mapping):
+                content = content[key]
+                break
+    if not isinstance(content, Mapping):
+        raise MenteeError(f"{path} holds a {type(content).__name__}, not named tensors")
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    if not tensors or len(tensors) != len(content):
+        others = [str(name) for name in content if str(name) not in tensors]
+        raise MenteeError(f"{path} holds more than named tensors, or none: {_short(others)}")
+    for wrapper in WRAPPERS:
+        if all(name.startswith(wrapper) for name in tensors):
+            tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
+    return tensors
+
+
+def _classifier(network: nn.Module) -> str:
+    """The path of the layer that gives the logits: as declared, else the last linear one."""
+    places = getattr(network, "places", {})
+    if "classifier" in places:
+        return str(places["classifier"])
+    linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+    return linear[-1] if linear else ""
+
+
+def _other_classes(
+    network: nn.Module,
+    path: Path,
+    missing: Iterable[str],
+    unexpected: Iterable[str],
+    shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]],
+) -> str | None:
+    """The message for a checkpoint that differs in the number of classes and in nothing else."""
+    weight, bias = (f"{_classifier(network)}.{part}" for part in ("weight", "bias"))
+    if any(missing) or any(unexpected) or weight not in shapes or not {weight, bias} >= {*shapes}:
+        return None
+    given, own = shapes[weight]
+    if given[1:] != own[1:]:
+        return None
+    return (
+        f"{path} has a classifier for {given[0]} classes, this network has {own[0]}: build it with "
+        f"classes={given[0]}, or load the rest alone with strict=False"
+    )
+
+
+def _misfit(
+    path: Path,
+    missing: list[str],
+    unexpected: list[str],
+    shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]],
+) -> str:
+    lines = [f"the weights of {path} are not of this network:"]
+    if missing:
+        lines.append(f"  missing in the file ({len(missing)}): {_short(missing)}")
+    if unexpected:
+        lines.append(f"  unknown to the network ({len(unexpected)}): {_short(unexpected)}")
+    if shapes:
+        pairs = [f"{name} {list(a)} against {list(b)}" for name, (a, b) in shapes.items()]
+        lines.append(f"  other shape, file against network ({len(pairs)}): {_short(pairs)}")
+    return "\n".join(lines)
+
+
+def _short(names: list[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,123 @@
+"""Networks of timm and torchvision; neither package is imported before one is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from torch import nn
+
+from mentee.errors import MenteeError, suggest
+from mentee.models.contract import InputContract
+
+
+def build_timm(name: str, *, classes: int, channels: int, **options: object) -> nn.Module:
+    """The network that timm calls `name`, with random weights unless `pretrained=True`.
+
+    Args:
+        name: an architecture, or an architecture and a tag: `resnet18.a1_in1k`.
+        classes: outputs of the classifier.
+        channels: channels of the image.
+        options: handed to `timm.create_model`.
+
+    Raises:
+        MenteeError: where timm is missing, or has no such network or option.
+
+    Example:
+        >>> build_timm("resnet10t", classes=5, channels=1).num_classes
+        5
+    """
+    timm = _package("timm", name)
+    _known_to_timm(timm, name)
+    settings = {"pretrained": False, "num_classes": classes, "in_chans": channels, **options}
+    try:
+        network: nn.Module = timm.create_model(name, **settings)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise MenteeError(f"timm cannot build {name!r} with {settings}: {error}") from error
+    return network
+
+
+def build_torchvision(name: str, *, classes: int, channels: int, **options: object) -> nn.Module:
+    """The network that torchvision calls `name`, with random weights unless `weights` are named.
+
+    Args:
+        name: a name of `torchvision.models.list_models`.
+        classes: outputs of the classifier.
+        channels: 3; torchvision has no other.
+        options: handed to `torchvision.models.get_model`.
+
+    Raises:
+        MenteeError: where torchvision is missing, or has no such network or option.
+    """
+    models = _package("torchvision.models", name)
+    _known_to_torchvision(models, name)
+    if channels != 3:
+        raise MenteeError(
+            f"torchvision:{name} reads 3 channels, not {channels}; timm's networks read any number"
+        )
+    settings = {"weights": None, "num_classes": classes, **options}
+    try:
+        network: nn.Module = models.get_model(name, **settings)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise MenteeError(f"torchvision cannot build {name!r} with {settings}: {error}") from error
+    return network
+
+
+def contract_of_timm(name: str) -> InputContract:
+    """The input contract of timm's published weights of `name`.
+
+    Raises:
+        MenteeError: where timm is missing, has no such network, or no numbers for it.
+
+    Example:
+        >>> contract_of_timm("vit_base_patch16_224.augreg_in21k").mean
+        (0.5, 0.5, 0.5)
+    """
+    timm = _package("timm", name)
+    _known_to_timm(timm, name)
+    config = timm.get_pretrained_cfg(name)
+    if config is None:
+        raise MenteeError(f"timm says nothing about the input of {name!r}: give mean and std")
+    return InputContract(tuple(config.mean), tuple(config.std), tuple(config.input_size[1:]))
+
+
+def contract_of_torchvision(name: str) -> InputContract:
+    """The input contract of torchvision's default weights of `name`.
+
+    Raises:
+        MenteeError: where torchvision is missing, has no such network, or no numbers for it.
+    """
+    models = _package("torchvision.models", name)
+    _known_to_torchvision(models, name)
+    preset = models.get_model_weights(name).DEFAULT.transforms()
+    if not hasattr(preset, "mean"):
+        raise MenteeError(f"torchvision says nothing about the input of {name!r}: give mean, std")
+    size = int(preset.crop_size[0])
+    return InputContract(tuple(preset.mean), tuple(preset.std), (size, size))
+
+
+def _package(module: str, name: str) -> ModuleType:
+    package = module.partition(".")[0]
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MenteeError(
+            f"{package}:{name} needs {package}, which cannot be imported ({error}): "
+            "pip install 'mentee[vision]'"
+        ) from error
+
+
+def _known_to_timm(timm: ModuleType, name: str) -> None:
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        hint = suggest(architecture, timm.list_models())
+        raise MenteeError(f"timm has no network {architecture!r}; {hint}")
+    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
+    if tag and tag not in tags:
+        raise MenteeError(f"timm has no weights {tag!r} of {architecture!r}; {suggest(tag, tags)}")
+
+
+def _known_to_torchvision(models: ModuleType, name: str) -> None:
+    known = models.list_models(module=models)
+    if name not in known:
+        raise MenteeError(f"torchvision has no network {name!r}; {suggest(name, known)}")

@@ -1,0 +1,58 @@
+"""What several processes tell one another: nothing here does anything where there is one."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def world() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Which of them this one is, from 0."""
+    return dist.get_rank() if world() > 1 else 0
+
+
+def gather(x: Tensor) -> Tensor:
+    """The rows of all processes in the order of their ranks; constants, no gradient.
+
+    Args:
+        x: `[b, ...]`, as many rows in every process.
+
+    Returns:
+        `[b * processes, ...]`.
+    """
+    if world() == 1:
+        return x.detach()
+    parts = [torch.empty_like(x) for _ in range(world())]
+    dist.all_gather(parts, x.detach().contiguous())
+    return torch.cat(parts)
+
+
+def gather_objects(x: T | None) -> list[T]:
+    """What the processes have, in the order of their ranks; None is left out.
+
+    Args:
+        x: anything small that can be sent.
+
+    Returns:
+        One entry for each process that has something.
+    """
+    everything: list[T | None] = [x]
+    if world() > 1:
+        everything = [None] * world()
+        dist.all_gather_object(everything, x)
+    return [each for each in everything if each is not None]
+
+
+def agree_on(number: int) -> int:
+    """The largest of the processes' numbers, so that all act alike."""
+    return max(gather_objects(number)) if world() > 1 else number

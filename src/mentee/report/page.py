@@ -1,0 +1,101 @@
+"""A run folder's files as a page that a person can read; a pure function of what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mentee.report.progress import duration
+
+
+def page(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]], recipe: str) -> str:
+    """Markdown: what was done, how good the student is, what it cost, how it went.
+
+    Args:
+        summary: of `summary.json`.
+        metrics: the lines of `metrics.jsonl`.
+        recipe: of `recipe.yaml`.
+
+    Returns:
+        The text of `report.md`.
+    """
+    parts = [f"# {summary['student']['network']}, method {summary['method']}", _result(summary)]
+    parts += ["## How good", _scores(summary), "## What it cost", _cost(summary)]
+    validated = [line for line in metrics if "validation" in line]
+    if validated:
+        parts += ["## How it went", _course(validated, metrics, summary["selected"]["by"])]
+    parts += ["## Recipe", f"```yaml\n{recipe.strip()}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def _result(summary: Mapping[str, Any]) -> str:
+    chosen = summary["selected"]
+    how = (
+        f"the weights of epoch {chosen['epoch']}, best on validation ({chosen['by']} "
+        f"{chosen['score']:.4f})"
+        if chosen["by"]
+        else f"the last weights (epoch {chosen['epoch']})"
+    )
+    text = f"`student.safetensors` holds {how}."
+    if summary.get("test"):
+        text += " The test part was read once, with these weights."
+    return text
+
+
+def _scores(summary: Mapping[str, Any]) -> str:
+    rows = [(part, summary.get(part)) for part in ("test", "validation")]
+    if summary.get("teacher"):
+        teacher = summary["teacher"]
+        rows.append((f"teacher, {teacher['examples']} of validation", teacher["scores"]))
+    rows = [(name, scores) for name, scores in rows if scores]
+    names = list(dict.fromkeys(name for _, scores in rows for name in scores or {}))
+    lines = [["on", *names]]
+    lines += [[who, *(_number(scores.get(n)) for n in names)] for who, scores in rows if scores]
+    return table(lines) if rows else "No labels to score against."
+
+
+def _cost(summary: Mapping[str, Any]) -> str:
+    sizes = summary["parameters"]
+    lines = [["what", "how much"], ["student's parameters", f"{sizes['student']:,}"]]
+    if sizes.get("teacher"):
+        ratio = sizes["teacher"] / sizes["student"]
+        lines.append(["teacher's parameters", f"{sizes['teacher']:,} ({ratio:.2f}×)"])
+    lines.append(["heads trained and dropped", f"{sizes['heads']:,}"])
+    lines.append(["training examples", f"{summary['examples']['train']:,}"])
+    lines.append(["epochs, steps", f"{summary['epochs']}, {summary['steps']:,}"])
+    lines.append(["seconds per epoch", f"{summary['seconds_per_epoch']:.1f}"])
+    lines.append(["whole run", duration(summary["seconds"])])
+    return table(lines)
+
+
+def _course(
+    validated: Sequence[Mapping[str, Any]], metrics: Sequence[Mapping[str, Any]], by: str | None
+) -> str:
+    every = max(1, len(validated) // 10)
+    shown = [*validated[:-1][::every], validated[-1]]
+    losses = {line["epoch"]: line["losses"] for line in metrics if "losses" in line}
+    names = list(dict.fromkeys(name for each in losses.values() for name in each))
+    score = by or next(iter(validated[-1]["validation"]), "")
+    lines = [["epoch", f"validation {score}", *names]]
+    for line in shown:
+        at = losses.get(line["epoch"], {})
+        value = _number(line["validation"].get(score))
+        lines.append([str(line["epoch"]), value, *(_number(at.get(name)) for name in names)])
+    return table(lines)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def table(lines: Sequence[Sequence[str]]) -> str:
+    """Rows as a Markdown table, the first one its head.
+
+    Example:
+        >>> print(table([["a", "b"], ["1", "2"]]))
+        | a | b |
+        |---|---|
+        | 1 | 2 |
+    """
+    head, *rows = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([head, "|" + "---|" * len(lines[0]), *rows])

@@ -1,0 +1,105 @@
+"""Lines that say how a run goes: live on a terminal, plain elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from mentee.types import Step
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them.
+
+    Example:
+        >>> duration(42), duration(135), duration(7300)
+        ('42 s', '2 min 15 s', '2 h 02 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class Reporter:
+    """Prints a line for each epoch; on a terminal also a bar with losses and time left.
+
+    Args:
+        steps: steps of the whole run.
+        done: steps done before.
+        quiet: print nothing.
+    """
+
+    def __init__(self, steps: int, done: int = 0, *, quiet: bool = False) -> None:
+        self.steps, self.quiet = steps, quiet
+        self._first, self._spent = done, 0.0
+        live = not quiet and sys.stdout.isatty()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TaskProgressColumn(),
+            transient=True,
+            disable=not live,
+        )
+        self._task = self._bar.add_task("", total=steps, completed=done)
+
+    def __enter__(self) -> Reporter:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def step(self, step: Step, seconds: float) -> None:
+        """Show a step that took so many seconds."""
+        self._spent += seconds
+        if not self._bar.disable:
+            text = f"step {step.number}/{self.steps}  {said(step.losses)}  {self.left(step.number)}"
+            self._bar.update(self._task, completed=step.number, description=text)
+
+    def left(self, done: int) -> str:
+        """How long the rest will take at the pace so far."""
+        paced = done - self._first
+        if paced == 0:
+            return ""
+        return f"{duration(self._spent / paced * (self.steps - done))} left"
+
+    def epoch(
+        self, number: int, epochs: int, losses: Mapping[str, float], score: str, done: int
+    ) -> None:
+        """Print the line of an epoch."""
+        parts = (f"epoch {number:>3}/{epochs}", said(losses), score, self.left(done))
+        self.say("  ".join(part for part in parts if part))
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        if self.quiet:
+            return
+        if self._bar.disable:
+            print(text, flush=True)
+        else:
+            self._bar.console.print(text, highlight=False, markup=False)
+
+
+def said(losses: Mapping[str, float]) -> str:
+    """The losses, those of one kind at several places added up to one number.
+
+    Example:
+        >>> said({"contrast/stem": 1.0, "contrast/embedding": 2.5, "task": 0.25})
+        'contrast 3.500  task 0.250'
+    """
+    kinds: dict[str, float] = {}
+    for name, value in losses.items():
+        kind = name.partition("/")[0]
+        kinds[kind] = kinds.get(kind, 0.0) + value
+    return "  ".join(f"{kind} {value:.3f}" for kind, value in kinds.items())

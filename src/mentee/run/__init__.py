@@ -1,0 +1,172 @@
+"""The composition root: recipe → parts → loop → files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mentee import models
+from mentee.errors import RunError
+from mentee.evaluate import predict
+from mentee.methods import Method
+from mentee.recipe import Recipe, read
+from mentee.run import networks
+from mentee.run.folder import Folder
+from mentee.run.networks import Given, Makes
+from mentee.run.parts import build
+from mentee.run.scoring import score_of
+from mentee.run.sets import open_sets
+from mentee.run.signals import Interrupted
+from mentee.run.training import Training
+from mentee.types import Step
+
+__all__ = ["Interrupted", "Run", "evaluate", "resume", "train"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        path: its folder.
+        summary: what its `summary.json` says; `summary["test"]["accuracy"]`, for one.
+    """
+
+    path: Path
+    summary: Mapping[str, Any]
+
+    def evaluate(self, data: Any = None, split: str | None = None) -> dict[str, float]:
+        """Score its student on other data, or on another split of its own."""
+        return evaluate(self.path, data=data, split=split)
+
+
+def train(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    *,
+    out: str | Path | None = None,
+    changes: Sequence[str] = (),
+    data: Any = None,
+    student: Makes | None = None,
+    teacher: Makes | None = None,
+    methods: Mapping[str, Method] | None = None,
+    quiet: bool = False,
+    on_step: Callable[[Step], None] | None = None,
+) -> Run:
+    """Train a student by a recipe; the run is a folder.
+
+    Args:
+        recipe: a YAML file, a shipped recipe's name, or the content as a mapping.
+        out: the run's folder; None: `runs/NETWORK-METHOD-N`, the next number that is free.
+        changes: `train.epochs=20` and the like, applied last.
+        data: instead of the recipe's source: arrays, a `datasets.Dataset` or `DatasetDict`.
+        student: instead of the recipe's: a module, or what makes one from `classes`.
+        teacher: the same for the teacher.
+        methods: rows of your own.
+        quiet: print nothing.
+        on_step: called with each `Step`.
+
+    Returns:
+        The run, finished.
+
+    Raises:
+        MenteeError: the recipe, the data, a network or the folder is not as it should be.
+        Interrupted: SIGINT or SIGTERM; everything is saved.
+    """
+    content = read(recipe, changes)
+    parts = build(content, Given(data, student, teacher, methods))
+    folder = Folder(Path(out) if out else free_folder(content))
+    training = Training(parts, folder, quiet=quiet, on_step=on_step)
+    training.begin()
+    return Run(folder.path, training.run())
+
+
+def resume(
+    path: str | Path,
+    *,
+    data: Any = None,
+    student: Makes | None = None,
+    teacher: Makes | None = None,
+    methods: Mapping[str, Method] | None = None,
+    quiet: bool = False,
+    on_step: Callable[[Step], None] | None = None,
+) -> Run:
+    """Go on with a run from its newest checkpoint, exactly as if it had never stopped.
+
+    Args:
+        path: the run's folder.
+        data: as for `train`, where it was passed there.
+        student: the same.
+        teacher: the same.
+        methods: the same.
+        quiet: print nothing.
+        on_step: called with each `Step`.
+
+    Returns:
+        The run, finished; at once if it was finished before.
+
+    Raises:
+        RunError: there is no run, no checkpoint, or it does not fit.
+    """
+    folder = Folder(Path(path))
+    folder.must_exist()
+    if folder.summary.is_file():
+        return Run(folder.path, json.loads(folder.summary.read_text(encoding="utf-8")))
+    parts = build(read(folder.recipe), Given(data, student, teacher, methods))
+    training = Training(parts, folder, quiet=quiet, on_step=on_step)
+    return Run(folder.path, training.run(training.restore()))
+
+
+def evaluate(
+    path: str | Path,
+    *,
+    data: Any = None,
+    split: str | None = None,
+    student: Makes | None = None,
+) -> dict[str, float]:
+    """Score a run's student.
+
+    Args:
+        path: the run's folder.
+        data: other data, as for `open_examples`; None: the run's own.
+        split: which split of it; None: the run's test part.
+        student: the module, where it was passed from Python.
+
+    Returns:
+        Its scores.
+
+    Raises:
+        RunError: the run has no student yet.
+    """
+    folder = Folder(Path(path))
+    folder.must_exist()
+    if not folder.student.is_file():
+        raise RunError(
+            f"{folder.path} has no student.safetensors: the run is not finished; go on with "
+            f"mentee resume {folder.path}"
+        )
+    recipe = read(folder.recipe)
+    source = {"source": data} if isinstance(data, str) else {}
+    part = {"test": split or recipe.data.test or recipe.data.train}
+    changed = recipe.data.model_copy(update={**source, **part})
+    recipe = recipe.model_copy(update={"data": changed, "teacher": None})
+    Given(data, student).check(recipe)
+    sets = open_sets(recipe, None if isinstance(data, str) else data)
+    network = networks.build(
+        recipe.student.model_copy(update={"weights": None}), student, sets, seed=0
+    )
+    models.load_weights(network, folder.student)
+    examples = sets.test or sets.train
+    logits = predict(network, networks.contract(recipe.student), sets.clean(examples))
+    return score_of(logits, examples)
+
+
+def free_folder(recipe: Recipe) -> Path:
+    """`runs/NETWORK-METHOD-N` with the next number that is free."""
+    name = f"{recipe.student.network}-{recipe.method.name}".replace(":", "-").replace("/", "-")
+    number = 1
+    while (Path("runs") / f"{name}-{number}").exists():
+        number += 1
+    return Path("runs") / f"{name}-{number}"

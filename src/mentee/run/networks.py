@@ -1,0 +1,118 @@
+"""The networks of a run: named in a recipe or passed from Python, with weights and input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from torch import nn
+
+from mentee import capture, models
+from mentee.errors import RecipeError, RunError
+from mentee.methods import Method
+from mentee.models import InputContract, normalise
+from mentee.recipe import Input, Network, Recipe
+from mentee.run.sets import Sets
+from mentee.types import Batch
+
+Makes: TypeAlias = nn.Module | Callable[..., nn.Module]
+GIVEN = "given:"
+"""Stands in a resolved recipe before what was passed from Python and has no name there."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a caller in Python passes beside the recipe, each instead of a name in it.
+
+    Attributes:
+        data: what `open_examples` takes: arrays, a `datasets.Dataset` or `DatasetDict`.
+        student: a module, or a function or class that makes one from `classes`.
+        teacher: the same.
+        methods: rows of your own, looked up before the table's.
+    """
+
+    data: Any = None
+    student: Makes | None = None
+    teacher: Makes | None = None
+    methods: Mapping[str, Method] | None = None
+
+    def stand_in(self, recipe: Recipe) -> Recipe:
+        """The recipe with a mark wherever something was passed instead of a name."""
+        update: dict[str, Any] = {}
+        if self.data is not None:
+            update["data"] = recipe.data.model_copy(
+                update={"source": f"{GIVEN}{type(self.data).__name__}"}
+            )
+        for part, made in (("student", self.student), ("teacher", self.teacher)):
+            if made is not None:
+                name = f"{GIVEN}{getattr(made, '__name__', type(made).__name__)}"
+                said = getattr(recipe, part) or Network(network=name)
+                update[part] = said.model_copy(update={"network": name})
+        return recipe.model_copy(update=update)
+
+    def check(self, recipe: Recipe) -> None:
+        """Refuse a recipe whose parts were passed from Python once and are not now."""
+        parts = {
+            "data": (recipe.data.source, self.data),
+            "student": (recipe.student.network, self.student),
+            "teacher": (recipe.teacher.network if recipe.teacher else "", self.teacher),
+        }
+        for part, (name, made) in parts.items():
+            if name.startswith(GIVEN) and made is None:
+                raise RunError(
+                    f"the recipe says {part}: {name}, which was passed from Python; pass it again: "
+                    f"mentee.resume(..., {part}=...)"
+                )
+
+
+def resolve(said: Network, sets: Sets) -> Network:
+    """The same network with its outputs and its input written out.
+
+    Raises:
+        RecipeError: the data have no classes, and the recipe does not say how many outputs.
+    """
+    classes = said.classes or sets.classes
+    if not classes:
+        raise RecipeError(
+            f"{said.network}: the data have no classes, so say how many outputs it has, such as "
+            "student: {network: ..., classes: 10}"
+        )
+    update: dict[str, Any] = {"classes": classes}
+    if said.input is None:
+        update["input"] = sets.measured_input()
+    elif isinstance(said.input, str):
+        known = models.contract_of(said.input)
+        update["input"] = Input(mean=list(known.mean), std=list(known.std))
+    if said.weights is not None:
+        update["weights"] = str(Path(said.weights).expanduser().resolve())
+    return said.model_copy(update=update)
+
+
+def contract(said: Network) -> InputContract:
+    """The input contract that a resolved recipe writes out."""
+    if not isinstance(said.input, Input):
+        raise RecipeError(f"{said.network}: input is {said.input!r}, expected mean and std")
+    return InputContract(tuple(said.input.mean), tuple(said.input.std))
+
+
+def build(said: Network, made: Makes | None, sets: Sets, *, seed: int | None) -> nn.Module:
+    """A network of a resolved recipe, with its weights."""
+    classes, channels = said.classes or sets.classes, sets.train.channels
+    if made is None:
+        network = models.build(
+            said.network, classes=classes, channels=channels, seed=seed, **said.options
+        )
+    else:
+        network = models.resolve(made, classes=classes, channels=channels, seed=seed)
+    if said.weights is not None:
+        models.load_weights(network, said.weights)
+    return network
+
+
+def places(
+    network: nn.Module, wanted: Sequence[str], batch: Batch, input: InputContract
+) -> tuple[capture.Place, ...]:
+    """Where a network is read, tried on a small batch."""
+    return capture.resolve(network, wanted, normalise(batch.inputs, input))

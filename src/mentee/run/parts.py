@@ -1,0 +1,233 @@
+"""From a recipe to the parts of a run: examples, networks, the bound method, the optimiser."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from mentee.agree import AGREEMENTS
+from mentee.data import Examples, steps_per_epoch
+from mentee.errors import DataError, PairError, RecipeError
+from mentee.evaluate import main_score
+from mentee.loop import Plan, Trainee
+from mentee.methods import METHODS, Method
+from mentee.parallel import world
+from mentee.recipe import Recipe
+from mentee.run import networks
+from mentee.run.networks import Given
+from mentee.run.sets import Sets, open_sets
+from mentee.schedule import rate_at
+from mentee.teachers import LiveTeacher
+from mentee.transfer import Transfer, wanted
+from mentee.types import Batch
+
+PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that a run is made of."""
+
+    recipe: Recipe
+    sets: Sets
+    trainee: Trainee
+    teacher: LiveTeacher | None
+    optimiser: torch.optim.Optimizer
+    plan: Plan
+    average: AveragedModel | None
+    accelerator: Accelerator
+
+    @property
+    def student(self) -> nn.Module:
+        """The network that is evaluated and kept: the moving average where there is one."""
+        average: nn.Module | None = None if self.average is None else self.average.module
+        return self.trainee.student if average is None else average
+
+
+def build(recipe: Recipe, given: Given | None = None) -> Parts:
+    """Make everything that a recipe names; both networks are tried on two examples.
+
+    Args:
+        recipe: as read.
+        given: what was passed from Python.
+
+    Returns:
+        The parts, with the resolved recipe.
+
+    Raises:
+        MenteeError: something does not exist, or does not fit; said before any training.
+    """
+    given = given or Given()
+    given.check(recipe)
+    method = recipe.method.method({**METHODS, **(given.methods or {})})
+    accelerator = start(recipe, method)
+    sets = open_sets(recipe, given.data)
+    check_labels(method, sets.train)
+    recipe = resolve(given.stand_in(recipe), sets)
+    batch = next(sets.clean(sets.train.take([0, min(1, len(sets.train) - 1)])))
+    ours, theirs = wanted(method)
+
+    input = networks.contract(recipe.student)
+    student = networks.build(recipe.student, given.student, sets, seed=recipe.train.seed)
+    places = networks.places(student, [*dict.fromkeys([*ours, "logits"])], batch, input)
+    teacher = read_teacher(recipe, given, sets, theirs, batch) if theirs else None
+    if teacher:
+        place(teacher.network, recipe, accelerator)
+    transfer = Transfer(
+        method,
+        {p.name: p.shape for p in places},
+        {p.name: p.shape for p in teacher.places} if teacher else {},
+        groups=groups(sets.train, accelerator.device),
+        examples=len(sets.train),
+        seed=recipe.train.seed,
+    )
+    student = place(student, recipe, accelerator)
+    smoothing = recipe.train.smoothing
+    trainee = Trainee(student, places, input, transfer, smoothing=smoothing)
+    trainee.to(accelerator.device)
+    average = None if recipe.train.average is None else trainee.average(recipe.train.average)
+    rule, steps = optimiser(recipe, trainee), plan(recipe, len(sets.train))
+    return Parts(recipe, sets, trainee, teacher, rule, steps, average, accelerator)
+
+
+def start(recipe: Recipe, method: Method) -> Accelerator:
+    """The processes and their precision; from here on all random numbers follow the seed."""
+    said = recipe.train
+    # Without a task's loss the student's classifier may get no gradient, and DDP wants to know.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=method.task == 0)
+    accelerator = Accelerator(
+        mixed_precision=PRECISIONS[said.precision],
+        kwargs_handlers=[unused],
+        cpu=not torch.cuda.is_available(),
+    )
+    if said.batch % (said.accumulate * world()):
+        raise RecipeError(
+            f"train.batch is {said.batch}; expected a multiple of train.accumulate "
+            f"({said.accumulate}) times the number of processes ({world()})"
+        )
+    random.seed(said.seed)
+    np.random.seed(said.seed % 2**32)
+    torch.manual_seed(said.seed)
+    return accelerator
+
+
+def resolve(recipe: Recipe, sets: Sets) -> Recipe:
+    """The same recipe with nothing left open: classes, channels, inputs, the score that chooses."""
+    train = sets.train
+    data = {"classes": list(train.classes) if train.classes else None, "channels": train.channels}
+    by = recipe.select.by or main_score(train.task)
+    select = (
+        {"by": by} if sets.validation and by else {"by": None, "keep": "last", "patience": None}
+    )
+    return recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update=data),
+            "student": networks.resolve(recipe.student, sets),
+            "teacher": recipe.teacher and networks.resolve(recipe.teacher, sets),
+            "select": recipe.select.model_copy(update=select),
+        }
+    )
+
+
+def check_labels(method: Method, examples: Examples) -> None:
+    """Refuse a method that asks for labels the examples do not have."""
+    if examples.task == "none" and method.task != 0:
+        raise RecipeError(
+            f"{examples.name} has no labels, and method {method.name!r} gives the task's loss the "
+            f"weight {method.task}; name the labels' column with data.label, or train on the "
+            "transfer alone with method.weights: {task: 0}"
+        )
+    names = [term.agree.name for term in method.terms]
+    one_class = [name for name in names if name in AGREEMENTS and AGREEMENTS[name].one_class]
+    if examples.task == "multi" and one_class:
+        raise PairError(
+            f"method {method.name!r} compares distributions over classes of which one is right "
+            f"({one_class[0]}), but an example of {examples.name} may have several; use a method "
+            "without it, such as crd or cktf"
+        )
+
+
+def read_teacher(
+    recipe: Recipe, given: Given, sets: Sets, wanted: list[str], batch: Batch
+) -> LiveTeacher:
+    """The teacher, at the places that the method reads."""
+    if recipe.teacher is None:
+        raise RecipeError(
+            f"method {recipe.method.name!r} reads a teacher; name one under teacher:, or train "
+            "from scratch with method: none"
+        )
+    if recipe.teacher.weights is None and given.teacher is None and not recipe.teacher.options:
+        raise RecipeError(
+            f"teacher {recipe.teacher.network} has no weights, and a teacher that has learned "
+            "nothing teaches nothing; give teacher.weights a file (or a timm network "
+            "options: {pretrained: true})"
+        )
+    input = networks.contract(recipe.teacher)
+    network = networks.build(recipe.teacher, given.teacher, sets, seed=recipe.train.seed)
+    return LiveTeacher(network, networks.places(network, wanted, batch, input), input)
+
+
+def place(network: nn.Module, recipe: Recipe, accelerator: Accelerator) -> nn.Module:
+    """Onto the device, in the memory format that convolutions are fastest in."""
+    network.to(accelerator.device)
+    if recipe.train.channels_last:
+        network.to(memory_format=torch.channels_last)
+    return network
+
+
+def groups(examples: Examples, device: torch.device) -> Tensor | None:
+    """The class of each example, where each has exactly one."""
+    if examples.task != "single":
+        return None
+    return torch.as_tensor(examples.labels, dtype=torch.int32, device=device)
+
+
+def optimiser(recipe: Recipe, trainee: Trainee) -> torch.optim.Optimizer:
+    """SGD or AdamW of all that is trained; norms and biases are decayed only if the recipe says."""
+    said = recipe.train
+    trained = [p for p in trainee.parameters() if p.requires_grad]
+    if not trained:
+        raise RecipeError("nothing is trained: all parameters of the student are frozen")
+    if said.decay_all:
+        parts = [{"params": trained, "weight_decay": said.decay}]
+    else:
+        parts = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": said.decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+    if said.optimiser == "adamw":
+        return torch.optim.AdamW(parts, lr=said.rate)
+    return torch.optim.SGD(parts, lr=said.rate, momentum=said.momentum, nesterov=said.nesterov)
+
+
+def plan(recipe: Recipe, examples: int) -> Plan:
+    """How many steps, and the rate of each.
+
+    Raises:
+        DataError: there are fewer examples than one batch has.
+    """
+    said = recipe.train
+    batches = steps_per_epoch(examples, said.batch // said.accumulate)
+    if batches == 0:
+        raise DataError(
+            f"there are {examples} training examples, fewer than one batch of "
+            f"{said.batch // said.accumulate}; lower train.batch"
+        )
+
+    def rate(step: int, steps: int) -> float:
+        return rate_at(
+            step,
+            steps,
+            schedule=said.schedule,
+            warmup=said.warmup,
+            milestones=[epoch / said.epochs for epoch in said.milestones],
+            factor=said.factor,
+        )
+
+    return Plan(said.epochs, batches, said.accumulate, rate, said.clip)

@@ -1,0 +1,103 @@
+"""Scores of a run's networks, and its end: the student, the summary, the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from mentee import files
+from mentee.data import Examples
+from mentee.evaluate import predict, scores
+from mentee.models import InputContract, count_parameters
+from mentee.parallel import rank
+from mentee.recipe import dump
+from mentee.report import page
+from mentee.run.folder import Folder
+from mentee.run.parts import Parts
+from mentee.run.progress import Progress
+from mentee.types import Step
+
+
+def score(
+    parts: Parts,
+    examples: Examples,
+    network: nn.Module | None = None,
+    contract: InputContract | None = None,
+) -> dict[str, float]:
+    """The scores of a network (None: the student) on some examples, not augmented."""
+    logits = predict(
+        parts.student if network is None else network,
+        contract or parts.trainee.contract,
+        parts.sets.clean(examples, parts.recipe.train.workers),
+        parts.accelerator.device,
+    )
+    return score_of(logits, examples)
+
+
+def score_of(logits: torch.Tensor, examples: Examples) -> dict[str, float]:
+    """The scores of predictions; none for examples without labels."""
+    if examples.labels is None:
+        return {}
+    mask = None if examples.mask is None else torch.as_tensor(examples.mask)
+    return scores(logits, torch.as_tensor(examples.labels), mask)
+
+
+def finish(
+    parts: Parts, folder: Folder, progress: Progress, last: Step, wall: float
+) -> dict[str, Any]:
+    """Choose the weights, score them on the test part once, write the run's last three files.
+
+    Args:
+        parts: what the run is made of.
+        folder: where its files go.
+        progress: what it remembers.
+        last: its last step.
+        wall: seconds it took in all.
+
+    Returns:
+        What `summary.json` says.
+    """
+    sets, recipe, student = parts.sets, parts.recipe, parts.student
+    chosen = recipe.select.keep == "best" and progress.best is not None
+    parts.accelerator.wait_for_everyone()  # the best weights are on disk
+    if chosen:
+        student.load_state_dict(folder.load_weights(folder.best))
+    steps_per_epoch = -(-parts.plan.batches // parts.plan.accumulate)
+    teacher = parts.teacher
+    summary = {
+        "method": parts.trainee.transfer.method.name,
+        "weights": parts.trainee.transfer.weights,
+        "student": recipe.student.model_dump(mode="json"),
+        "classes": recipe.data.classes,
+        "seed": recipe.train.seed,
+        "test": score(parts, sets.test) if sets.test else None,
+        "validation": score(parts, sets.validation) if sets.validation else None,
+        "teacher": progress.teacher,
+        "selected": {
+            "keep": recipe.select.keep,
+            "by": recipe.select.by if chosen else None,
+            "epoch": progress.best_epoch if chosen else last.epoch + 1,
+            "score": progress.best if chosen else None,
+        },
+        "parameters": {
+            "student": count_parameters(parts.trainee.student),
+            "teacher": count_parameters(teacher.network) if teacher else None,
+            "heads": count_parameters(parts.trainee.transfer),
+        },
+        "examples": {
+            "train": len(sets.train),
+            "validation": len(sets.validation) if sets.validation else 0,
+            "test": len(sets.test) if sets.test else 0,
+        },
+        "epochs": last.epoch + 1,
+        "steps": last.number,
+        "seconds_per_epoch": progress.seconds / max(last.number, 1) * steps_per_epoch,
+        "seconds": wall,
+    }
+    if rank() == 0:
+        folder.save_weights(folder.student, student.state_dict())
+        files.write_text(folder.report, page(summary, folder.read_metrics(), dump(recipe)))
+        files.write_json(folder.summary, summary)
+    return summary

@@ -1,0 +1,221 @@
+"""One run from its first step, or a checkpoint, to its report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from mentee import checkpoint
+from mentee.errors import RunError
+from mentee.evaluate import main_score
+from mentee.loop import train
+from mentee.parallel import agree_on, rank
+from mentee.recipe import dump
+from mentee.report import Reporter
+from mentee.run.folder import Folder, environment
+from mentee.run.parts import Parts
+from mentee.run.progress import Progress
+from mentee.run.scoring import finish, score
+from mentee.run.signals import Asked, Interrupted
+from mentee.types import Step
+
+TEACHER_SAMPLE = 2000
+LOGGED = 50
+
+
+class Training:
+    """A run under way.
+
+    Args:
+        parts: what it is made of.
+        folder: where its files go; only the first process writes.
+        quiet: print nothing.
+        on_step: called after each step.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        folder: Folder,
+        *,
+        quiet: bool = False,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> None:
+        self.parts, self.folder, self.on_step = parts, folder, on_step
+        self.quiet = quiet or rank() != 0
+        self.recipe, self.progress = parts.recipe, Progress()
+        self._began = self._saved_at = time.monotonic()
+        self._saved_step = 0
+
+    def begin(self) -> None:
+        """Make the run folder."""
+        facts = environment(
+            data=self._fingerprints(),
+            teacher=self.parts.teacher.fingerprint() if self.parts.teacher else None,
+            processes=self.parts.accelerator.num_processes,
+        )
+        if rank() == 0:
+            self.folder.begin(dump(self.recipe), facts)
+
+    def restore(self) -> Step:
+        """Go back to the newest checkpoint; returns the last step done.
+
+        Raises:
+            RunError: there is none to read, or the data are no longer those it began with.
+        """
+        began = json.loads(self.folder.environment.read_text(encoding="utf-8"))["data"]
+        for name, now in self._fingerprints().items():
+            if now != began.get(name):
+                raise RunError(
+                    f"the {name} examples are no longer those that {self.folder.path} began with "
+                    f"(fingerprint {now}, not {began.get(name)}); bring them back, or start anew"
+                )
+        state = checkpoint.load(self.folder.checkpoints)
+        parts = self.parts
+        done = checkpoint.restore(state, parts.trainee, parts.optimiser, parts.average)
+        self.progress = Progress(**state["progress"])
+        self._began -= self.progress.wall
+        self._saved_step = done.number
+        if rank() == 0:
+            self.folder.forget_after(done.number)
+        return done
+
+    def run(self, done: Step | None = None) -> dict[str, Any]:
+        """Train to the end, then score and report.
+
+        Args:
+            done: the last step done, of `restore`.
+
+        Returns:
+            What `summary.json` says.
+
+        Raises:
+            Interrupted: a signal asked to stop; everything is saved.
+        """
+        first = done.number if done else 0
+        with Asked() as asked, Reporter(self.parts.plan.steps, first, quiet=self.quiet) as reporter:
+            if done is None:
+                self._look_at_teacher(reporter)
+            last = self._train(done, asked, reporter)
+            return finish(self.parts, self.folder, self.progress, last, self._wall())
+
+    def _train(self, done: Step | None, asked: Asked, reporter: Reporter) -> Step:
+        """The steps, and what happens between them; returns the last."""
+        parts, last = self.parts, done or Step(0, 0, 0, 0.0)
+        steps = train(
+            parts.trainee,
+            parts.teacher,
+            lambda epoch, start: parts.sets.epoch(self.recipe.train, epoch, start),
+            parts.optimiser,
+            parts.plan,
+            parts.accelerator,
+            average=parts.average,
+            done=done,
+        )
+        for last, seconds in timed(steps):
+            self.progress.seconds += seconds
+            self.progress.add(last.losses)
+            reporter.step(last, seconds)
+            if self.on_step is not None:
+                self.on_step(last)
+            ends_epoch = last.position >= parts.plan.batches
+            if ends_epoch or self.progress.counted == LOGGED:
+                means = self.progress.means()
+                self._log(last, {"losses": means, "rate": last.rate})
+            if ends_epoch:
+                self._validate(last, means, reporter)
+            signal = agree_on(asked.number or 0)
+            if signal or self._due(last):
+                self._save(last)
+            if signal:
+                raise Interrupted(
+                    f"stopped after step {last.number} of {parts.plan.steps}, everything is saved; "
+                    f"go on with: mentee resume {self.folder.path}",
+                    signal,
+                )
+            patience = self.recipe.select.patience
+            if ends_epoch and patience is not None and self.progress.stale >= patience:
+                reporter.say(f"no better for {patience} validations: stopped early")
+                break
+        return last
+
+    def _validate(self, step: Step, losses: Mapping[str, float], reporter: Reporter) -> None:
+        """Score the student on validation, keep it if it is the best, print the epoch's line."""
+        epochs, select = self.recipe.train.epochs, self.recipe.select
+        epoch, text = step.epoch + 1, ""
+        examples = self.parts.sets.validation
+        if examples is not None and (epoch % select.every == 0 or epoch == epochs):
+            found = score(self.parts, examples)
+            self._log(step, {"validation": found})
+            if select.by is not None:
+                if select.by not in found:
+                    raise RunError(f"select.by is {select.by}, expected one of {', '.join(found)}")
+                text = f"validation {select.by} {found[select.by]:.4f}"
+                if self.progress.improves(found[select.by], epoch) and rank() == 0:
+                    self.folder.save_weights(self.folder.best, self.parts.student.state_dict())
+        reporter.epoch(epoch, epochs, losses, text, step.number)
+
+    def _look_at_teacher(self, reporter: Reporter) -> None:
+        """Score the teacher on some validation examples: a wrong input or class order shows."""
+        teacher, examples = self.parts.teacher, self.parts.sets.validation
+        said = self.recipe.teacher
+        if teacher is None or examples is None or said is None or examples.labels is None:
+            return
+        if said.classes != self.parts.sets.classes:
+            return
+        some = examples.take(range(0, len(examples), -(-len(examples) // TEACHER_SAMPLE)))
+        found = score(self.parts, some, teacher.network, teacher.contract)
+        self.progress.teacher = {"examples": len(some), "scores": found}
+        name = main_score(examples.task)
+        if name is None:
+            return
+        reporter.say(f"teacher: validation {name} {found[name]:.4f} ({len(some)} examples)")
+        if name == "accuracy" and found[name] < 2 / self.parts.sets.classes:
+            reporter.say(
+                "warning: the teacher is hardly better than chance; check teacher.input (mean and "
+                "std), teacher.weights and the order of the classes"
+            )
+
+    def _due(self, step: Step) -> bool:
+        """Whether a checkpoint is due, by steps or by minutes."""
+        said, ends = self.recipe.save, step.number == self.parts.plan.steps
+        many = said.steps is not None and step.number - self._saved_step >= said.steps
+        long = said.minutes is not None and time.monotonic() - self._saved_at > 60 * said.minutes
+        return bool(agree_on(int(many or long or ends)))
+
+    def _save(self, step: Step) -> None:
+        self._saved_at, self._saved_step = time.monotonic(), step.number
+        self.progress.wall = self._wall()
+        parts = self.parts
+        if rank() == 0:
+            checkpoint.save(
+                self.folder.checkpoints,
+                step,
+                parts.trainee,
+                parts.optimiser,
+                average=parts.average,
+                progress=dataclasses.asdict(self.progress),
+            )
+
+    def _log(self, step: Step, content: Mapping[str, Any]) -> None:
+        if rank() == 0:
+            self.folder.log({"step": step.number, "epoch": step.epoch + 1, **content})
+
+    def _fingerprints(self) -> dict[str, str | None]:
+        sets = self.parts.sets
+        parts = {"train": sets.train, "validation": sets.validation, "test": sets.test}
+        return {name: part.fingerprint() if part else None for name, part in parts.items()}
+
+    def _wall(self) -> float:
+        return time.monotonic() - self._began
+
+
+def timed(steps: Iterator[Step]) -> Iterator[tuple[Step, float]]:
+    """Each step with the seconds it took; what its taker does in between is not counted."""
+    began = time.perf_counter()
+    for step in steps:
+        yield step, time.perf_counter() - began
+        began = time.perf_counter()

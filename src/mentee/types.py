@@ -1,0 +1,83 @@
+"""What crosses the borders between stages, and the legend of shape letters.
+
+Shape letters, the same in annotations, einsum and prose:
+
+* `b` examples in a batch, `k` classes, `c` channels, `h`, `w` height and width,
+  `t` tokens or time frames, `d` width of a representation
+* `n` examples in the training set (rows of a bank), `m` negatives, `s`, `t` as a prefix:
+  the student's and the teacher's side
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+Features: TypeAlias = dict[str, Tensor]
+"""Place name to what was read there: `{"stages.0": [b, c, h, w], "embedding": [b, d], ...}`."""
+
+CLEAN = -1
+"""The view that is not augmented."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some examples of one view, as every later stage gets them.
+
+    Attributes:
+        inputs: what the networks read; images are float32 in [0, 1], `[b, c, h, w]`.
+        ids: the examples' keys, which never change (a hash of the source's own id).
+        rows: where the examples stand in their split; a bank keeps one row for each.
+        labels: `[b]` class numbers, or `[b, k]` 0/1 for several classes at once, or None.
+        mask: `[b, k]`, true where a label of several is known; None: all are known.
+        view: the number of the augmentation, or `CLEAN`.
+    """
+
+    inputs: Tensor
+    ids: Int64[Tensor, " b"]
+    rows: Int64[Tensor, " b"]
+    labels: Tensor | None = None
+    mask: Bool[Tensor, "b k"] | None = None
+    view: int = CLEAN
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on `device`."""
+        return replace(
+            self,
+            inputs=self.inputs.to(device, non_blocking=True),
+            ids=self.ids.to(device),
+            rows=self.rows.to(device),
+            labels=None if self.labels is None else self.labels.to(device),
+            mask=None if self.mask is None else self.mask.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step, as the loop reports it.
+
+    Attributes:
+        number: steps done since the beginning of the run, this one included.
+        epoch: the epoch the step belongs to, from 0.
+        position: batches of that epoch already used, this step's included.
+        losses: the unweighted value of each term, and `task`; averaged over the step.
+        loss: the weighted sum that was differentiated.
+        rate: learning rate of the step.
+        examples: examples used by the step, over all processes.
+    """
+
+    number: int
+    epoch: int
+    position: int
+    loss: float
+    losses: Mapping[str, float] = field(default_factory=dict)
+    rate: float = 0.0
+    examples: int = 0

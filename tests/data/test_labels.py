@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mentee.data.labels import read_labels
+from mentee.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "numbers", "classes"),
+    [
+        ([2, 0, 1], {}, [2, 0, 1], ("0", "1", "2")),
+        (np.array([1.0, 0.0]), {}, [1, 0], ("0", "1")),
+        ([True, False], {}, [1, 0], ("0", "1")),
+        ([0, 1], {"names": ["cat", "dog", "owl"]}, [0, 1], ("cat", "dog", "owl")),
+        ([0, 1], {"names": ["cat", "dog"], "classes": ["dog", "cat"]}, [1, 0], ("dog", "cat")),
+        ([0, 0], {"names": ["cat", "dog"], "classes": ["cat"]}, [0, 0], ("cat",)),
+        ([0, 1], {"classes": ["a", "b", "c"]}, [0, 1], ("a", "b", "c")),
+        (["dog", "cat", "dog"], {}, [1, 0, 1], ("cat", "dog")),
+        (["dog", "cat"], {"classes": ["dog", "owl", "cat"]}, [0, 2], ("dog", "owl", "cat")),
+    ],
+)
+def test_one_class_an_example(
+    values: Any, options: dict[str, Any], numbers: list[int], classes: tuple[str, ...]
+) -> None:
+    labels = read_labels(values, **options)
+    assert labels.values is not None
+    assert labels.values.dtype == np.int64
+    assert labels.values.tolist() == numbers
+    assert labels.classes == classes
+    assert labels.mask is None
+
+
+def test_several_classes_and_what_is_unknown() -> None:
+    labels = read_labels([[1, 0, -1], [float("nan"), 1, None]], classes=["a", "b", "c"])
+    assert labels.values is not None
+    assert labels.mask is not None
+    assert labels.values.dtype == np.float32
+    assert labels.values.tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert labels.mask.tolist() == [[True, True, False], [False, True, False]]
+
+
+@pytest.mark.parametrize(
+    ("values", "options"),
+    [
+        ([["dog"], [], ["dog", "cat"]], {}),
+        ([[1], [], [1, 0]], {"names": ["cat", "dog"], "sets": True}),
+    ],
+)
+def test_lists_of_the_classes_that_apply(values: Any, options: dict[str, Any]) -> None:
+    labels = read_labels(values, **options)
+    assert labels.values is not None
+    assert labels.values.tolist() == [[0, 1], [0, 0], [1, 1]]
+    assert labels.classes == ("cat", "dog")
+    assert labels.mask is not None
+    assert labels.mask.all()
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        ([0, 3], {"names": ["a", "b"]}, "label 3 of row 1 .* out of range: 2 classes .* 0 to 1"),
+        ([0, -1], {}, "label -1 of row 1 .* leave unlabelled examples out"),
+        ([0, None], {}, "row 1 has no label"),
+        ([0.0, float("nan")], {}, "row 1 has no label"),
+        (["a", None], {}, "row 1 has no label"),
+        (["a", ""], {}, "row 1 has no label"),
+        ([0.5, 1.0], {}, "label 0.5 of row 0 is not a whole class number"),
+        (["cat", "dgo"], {"classes": ["cat", "dog"]}, "class 'dgo' .* did you mean 'dog'"),
+        ([0, 1], {"names": ["a", "b"], "classes": ["a", "c"]}, "class 'b' .* not among"),
+        ([[1, 0], [2, 0]], {}, "label 2 of row 1, class 0 is out of range; expected 1"),
+        ([[1, 0], [1]], {}, "rows of labels have 1 to 2 numbers"),
+        ([[1, 0]], {"classes": ["a"]}, "1 class names for rows of 2 labels"),
+        ([0], {"classes": ["a", "a"]}, "a class stands twice"),
+    ],
+)
+def test_labels_that_are_refused(values: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_labels(values, **options)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mentee.data import Examples, check_classes, limit, open_examples, split
+from mentee.errors import DataError
+
+
+def _examples(labels: list[int] | None, order: list[int] | None = None) -> Examples:
+    n = 10 if labels is None else len(labels)
+    order = order or list(range(n))
+    parts = {
+        "image": np.zeros((n, 2, 2), np.uint8),
+        "id": [f"id{i}" for i in order],
+        "label": None if labels is None else [labels[i] for i in order],
+    }
+    return open_examples(parts)
+
+
+label_lists = st.lists(st.integers(0, 4), min_size=4, max_size=60)
+
+
+@settings(deadline=None, max_examples=40)
+@given(label_lists, st.floats(0.05, 0.95), st.integers(0, 3), st.randoms())
+def test_a_split_keeps_its_promises(labels, fraction, seed, random) -> None:
+    counts = np.bincount(labels)
+    if counts.max() < 2:
+        return
+    parts = split(_examples(labels), fraction=fraction, seed=seed)
+    train, validation = (set(part.ids) for part in parts)
+    assert train | validation == {f"id{i}" for i in range(len(labels))}
+    assert not train & validation
+    sides = [np.bincount(part.labels, minlength=5) for part in parts]
+    for name, count in enumerate(counts):
+        held_out = sides[1][name]
+        assert sides[0][name] + held_out == count
+        assert held_out == 0 if count < 2 else 1 <= held_out <= count - 1
+        if count * fraction >= 1 and count * (1 - fraction) >= 1:
+            assert abs(held_out - count * fraction) < 1 or held_out in (1, count - 1)
+    order = list(range(len(labels)))
+    random.shuffle(order)
+    again = split(_examples(labels, order), fraction=fraction, seed=seed)
+    assert [set(part.ids) for part in again] == [train, validation]
+
+
+def test_a_large_split_has_the_exact_size() -> None:
+    labels = np.random.default_rng(0).integers(0, 7, 1000).tolist()
+    train, validation = split(_examples(labels), fraction=0.213, seed=1)
+    assert (len(train), len(validation)) == (787, 213)
+    other = split(_examples(labels), fraction=0.213, seed=2)[1]
+    assert 20 < len(set(other.ids) & set(validation.ids)) < 90  # 45 expected by chance
+
+
+def test_examples_without_labels_are_split_too() -> None:
+    train, validation = split(_examples(None), fraction=0.3, seed=0)
+    assert (len(train), len(validation)) == (7, 3)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 2.0])
+def test_a_fraction_must_leave_two_sides(fraction: float) -> None:
+    with pytest.raises(DataError, match="expected a number between 0 and 1"):
+        split(_examples(None), fraction=fraction, seed=0)
+
+
+@pytest.mark.parametrize("labels", [[0], [0, 1, 2]])
+def test_a_side_without_examples_is_refused(labels: list[int]) -> None:
+    with pytest.raises(DataError, match=r"leaves one side of . examples empty"):
+        split(_examples(labels), fraction=0.5, seed=0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(label_lists, st.data())
+def test_limits_are_balanced_and_nested(labels, data) -> None:
+    examples = _examples(labels)
+    n = data.draw(st.integers(1, len(labels)))
+    part = limit(examples, n, seed=5)
+    assert len(part) == n
+    taken, there = np.bincount(part.labels, minlength=5), np.bincount(labels, minlength=5)
+    short = taken < there
+    assert short.sum() == 0 or taken.max() - taken[short].min() <= 1
+    smaller = limit(examples, data.draw(st.integers(1, n)), seed=5)
+    assert set(smaller.ids) <= set(part.ids)
+    assert list(part.ids) == [text for text in examples.ids if text in set(part.ids)]
+    backwards = _examples(labels, list(range(len(labels)))[::-1])
+    assert set(limit(backwards, n, seed=5).ids) == set(part.ids)
+
+
+@pytest.mark.parametrize("n", [0, 11])
+def test_a_limit_must_be_there(n: int) -> None:
+    with pytest.raises(DataError, match=f"limit {n}: .* 1 to 10 examples"):
+        limit(_examples(None), n, seed=0)
+
+
+def test_a_class_without_examples_is_named() -> None:
+    image = np.zeros((2, 2, 2), np.uint8)
+    names = ["cat", "dog", "owl"]
+    single = open_examples({"image": image, "label": [0, 2]}, classes=names)
+    with pytest.raises(DataError, match="no example of 1 of 3 classes: dog;"):
+        check_classes(single)
+    multi = open_examples({"image": image, "label": [[1, 0, -1], [1, 1, 0]]}, classes=names)
+    with pytest.raises(DataError, match="no example of 1 of 3 classes: owl;"):
+        check_classes(multi)
+    check_classes(open_examples({"image": image}))
+    check_classes(open_examples({"image": image, "label": [0, 1]}))

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mentee.errors import MenteeError
+from mentee.models import CONTRACTS, InputContract, contract_of, normalise
+
+
+@settings(deadline=None, max_examples=25)
+@given(channels=st.integers(1, 4), shared=st.booleans(), seed=st.integers(0, 99))
+def test_normalise_is_its_formula(channels, shared, seed):
+    rng = np.random.default_rng(seed)
+    count = 1 if shared else channels
+    mean, std = rng.uniform(0, 1, count), rng.uniform(0.1, 2, count)
+    x = rng.uniform(size=(2, channels, 3, 5))
+    want = np.empty_like(x)
+    for c in range(channels):
+        want[:, c] = (x[:, c] - mean[c % count]) / std[c % count]
+    contract = InputContract(tuple(map(float, mean)), tuple(map(float, std)))
+    given_ = torch.from_numpy(x.copy())
+    np.testing.assert_allclose(normalise(given_, contract).numpy(), want, rtol=1e-12)
+    np.testing.assert_array_equal(given_.numpy(), x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_normalise_keeps_dtype_and_memory_format(dtype):
+    x = torch.rand(2, 3, 4, 4, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    out = normalise(x, CONTRACTS["cifar10"])
+    assert out.dtype == dtype
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_normalise_differentiates():
+    x = torch.rand(1, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda t: normalise(t, CONTRACTS["imagenet"]), (x,))
+
+
+def test_none_changes_nothing():
+    x = torch.rand(2, 5, 3, 3)
+    assert torch.equal(normalise(x, CONTRACTS["none"]), x)
+
+
+def test_other_channels_are_refused():
+    with pytest.raises(MenteeError, match="for 3 channels, the images have 1"):
+        normalise(torch.rand(2, 1, 4, 4), CONTRACTS["cifar100"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (((0.5, 0.5), (0.2,)), "2 means and 1 stds"),
+        (((), ()), "0 means and 0 stds"),
+        (((0.5,), (0.0,)), "each std .* is above 0"),
+        (((0.5,), (float("nan"),)), "each std .* is above 0"),
+        (((0.5,), (0.2,), (0, 32)), r"at least 1, got \(0, 32\)"),
+    ],
+)
+def test_impossible_contracts_are_refused(arguments, message):
+    with pytest.raises(MenteeError, match=message):
+        InputContract(*arguments)
+
+
+def test_unknown_contracts_are_answered_with_close_ones():
+    with pytest.raises(MenteeError, match="no input contract 'cifar-10'; did you mean 'cifar10'"):
+        contract_of("cifar-10")
+    assert contract_of("tiny-imagenet").size == (64, 64)
