@@ -33,11 +33,12 @@ def run(method: str, seed: int, epochs: int, teacher: str, threads: int) -> dict
             "train.epochs": epochs,
             "teacher.weights": teacher,
         }
-        call = "import mentee, sys; mentee.train('cifar10-laptop', out=sys.argv[1], changes=sys.argv[2:])"
-        script = [sys.executable, "-c", call, str(folder)]
-        command = script + [f"{key}={value}" for key, value in changes.items()]
-        if (folder / "checkpoints").is_dir() and any((folder / "checkpoints").glob("step-*")):
-            command = [sys.executable, "-c", "import mentee, sys; mentee.resume(sys.argv[1])", folder]
+        mentee = [sys.executable, "-m", "mentee.cli"]
+        command = [*mentee, "train", "cifar10-laptop", "--out", str(folder)]
+        for key, value in changes.items():
+            command += ["--set", f"{key}={value}"]
+        if any((folder / "checkpoints").glob("step-*")):
+            command = [*mentee, "resume", str(folder)]
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         subprocess.run(command, env=environment, check=True)
         print(f"done: {folder.name}", flush=True)

@@ -62,10 +62,16 @@ def save(
         "progress": dict(progress or {}),
     }
     path = folder / f"step-{done.number:08d}.pt"
-    files.write(path, lambda beside: torch.save(state, beside))
+    files.write(path, lambda beside: write_state(beside, state))
     for old in found(folder)[:-KEPT]:
         old.unlink()
     return path
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """`torch.save` through a file of Python's, which says why where it cannot write."""
+    with path.open("wb") as out:
+        torch.save(state, out)
 
 
 def found(folder: Path) -> list[Path]:

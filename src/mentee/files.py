@@ -54,7 +54,11 @@ def said_plainly(path: Path) -> Iterator[None]:
     """Turn what the system says of a failed write into one clear error."""
     try:
         yield
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        # torch.save raises a RuntimeError of its own while the system's is on its way
+        system = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(system, OSError):
+            raise
         why = {
             errno.ENOSPC: "no space is left there; free some, or choose another folder with --out",
             errno.EDQUOT: "the quota is used up; free some space, or choose another folder",
@@ -64,12 +68,5 @@ def said_plainly(path: Path) -> Iterator[None]:
             errno.EROFS: "the file system is read-only; choose another folder",
             errno.ENOTDIR: "a part of that path is a file, not a folder; choose another folder",
             errno.EEXIST: "a part of that path is a file, not a folder; choose another folder",
-        }.get(error.errno or 0, str(error))
+        }.get(system.errno or 0, str(system))
         raise RunError(f"cannot write {path}: {why}") from error
-    except RuntimeError as error:  # torch.save reports a full disk in this way
-        if "file write failed" in str(error) or "PytorchStreamWriter" in str(error):
-            raise RunError(
-                f"cannot write {path}: no space is left there, or files may not grow that large; "
-                "free some, or choose another folder with --out"
-            ) from error
-        raise

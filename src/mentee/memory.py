@@ -70,18 +70,18 @@ class Memory(ABC):
     def load(self, state: dict[str, Tensor]) -> None:
         """Go on from a state that `state` gave."""
         own = self._tensors()
-        for key, value in state.items():
-            kind, _, name = key.partition(".")
-            if kind == "log_z":
-                self.log_z[name] = value.to(self.groups.device)
-            elif key in own and own[key].shape == value.shape:
-                own[key].copy_(value)
-            else:
+        for key in [key for key in own | state if not key.startswith("log_z.")]:
+            had, has = (list(x[key].shape) if key in x else "no such entry" for x in (state, own))
+            if had != has:
                 raise RunError(
-                    f"the checkpoint's memory has {key} {list(value.shape)}, this run expects "
-                    f"{list(own[key].shape) if key in own else 'no such entry'}; "
+                    f"the checkpoint's memory has {key} {had}, this run expects {has}; "
                     "resume with the recipe, the data and the number of examples it began with"
                 )
+        for key, value in state.items():
+            if key in own:
+                own[key].copy_(value)
+            else:
+                self.log_z[key.removeprefix("log_z.")] = value.to(self.groups.device)
 
     @abstractmethod
     def _choose(self, rows: Tensor, step: int) -> Draw: ...
@@ -115,6 +115,8 @@ class Bank(Memory):
             `exact`, K rows of other groups for each anchor, without replacement where there are
             as many (as published; needs K d numbers an anchor and module).
         momentum: m in [0, 1).
+        positives: `bank`, the example's own row, an epoch old (as published); `batch`, the other
+            side's vector of the same step, as a queue has it: of use where epochs are few.
         dtype: of the rows: float32, float16 or bfloat16.
         seed: of the first rows and of the draws.
 
@@ -130,6 +132,7 @@ class Bank(Memory):
         negatives: int = 16384,
         draw: Literal["shared", "exact"] = "shared",
         momentum: float = 0.5,
+        positives: Literal["bank", "batch"] = "bank",
         dtype: Literal["float32", "float16", "bfloat16"] = "float32",
         seed: int = 0,
     ) -> None:
@@ -138,7 +141,7 @@ class Bank(Memory):
         if not 0 <= momentum < 1:
             raise MenteeError(f"memory: momentum is {momentum}, expected at least 0 and below 1")
         self.negatives, self.exact, self.momentum = negatives, draw == "exact", momentum
-        self.seed = seed
+        self.fresh, self.seed = positives == "batch", seed
         self.stores: dict[str, Tensor] = {}
         reach = (width / 3) ** -0.5
         for number, name in enumerate(names):
@@ -181,7 +184,8 @@ class Bank(Memory):
 
     def _negatives(self, name: str, keys: Pair) -> Negatives:
         student, teacher = self.stores[name]
-        return Negatives((student[self._rows], teacher[self._rows]), (student, teacher), self._draw)
+        own = keys if self.fresh else (student[self._rows], teacher[self._rows])
+        return Negatives(own, (student, teacher), self._draw)
 
     def _store(self, name: str, rows: Tensor, keys: Pair) -> None:
         for bank, new in zip(self.stores[name], keys, strict=True):
@@ -248,11 +252,13 @@ class Queue(Memory):
         return Negatives(keys, (student, teacher), self._draw)
 
     def _store(self, name: str, rows: Tensor, keys: Pair) -> None:
+        places = self._places(len(rows))
         for queue, new in zip(self.stores[name], keys, strict=True):
-            queue[self._places(len(rows))] = new[-self.length :].to(queue.dtype)
+            queue[places] = new[len(rows) - len(places) :].to(queue.dtype)
 
     def _stored(self, rows: Tensor) -> None:
-        self.queued[self._places(len(rows))] = self.groups[rows][-self.length :]
+        places = self._places(len(rows))
+        self.queued[places] = self.groups[rows][len(rows) - len(places) :]
         self.pushed += len(rows)
 
     def _places(self, new: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -213,14 +214,31 @@ def read(given: str | Path | Mapping[str, Any] | Recipe, changes: Sequence[str] 
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        problems = [f"  - {_plain(problem)}" for problem in error.errors()]
+        problems = [f"  - {problem}" for problem in _plain(error)]
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise RecipeError("\n".join([f"{count} in {name}:", *problems])) from None
 
 
 def dump(recipe: Recipe) -> str:
     """The recipe as YAML, every key written out."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    content = recipe.model_dump(mode="json")
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-3 as a number, which YAML 1.1 takes for a text."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes the texts that `_Loader` would take for numbers."""
+
+
+for _reader in (_Loader, _Dumper):
+    _reader.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"),
+        list("-+0123456789"),
+    )
 
 
 def shipped() -> dict[str, Path]:
@@ -247,7 +265,7 @@ def find_recipe(given: str | Path) -> Path:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
@@ -272,25 +290,32 @@ def _change(content: dict[str, Any], change: str) -> None:
         content[part] = dict(inner) if isinstance(inner, Mapping) else {}
         content = content[part]
     try:
-        content[parts[-1]] = yaml.safe_load(value)
+        content[parts[-1]] = yaml.load(value, _Loader)
     except yaml.YAMLError as error:
         raise RecipeError(f"--set {change}: {value!r} is not a YAML value: {error}") from error
 
 
-def _plain(problem: Any) -> str:
-    """One problem of pydantic's as a sentence that names the key."""
-    place = [str(part) for part in problem["loc"] if not _is_branch(str(part))]
-    key = ".".join(place)
-    if problem["type"] == "extra_forbidden":
-        return f"{key}: there is no such key; {suggest(place[-1], _keys(place[:-1]))}"
-    if problem["type"] == "missing":
-        return f"{key}: is missing"
-    return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, not {problem['input']!r}"
+def _plain(error: ValidationError) -> list[str]:
+    """The problems that pydantic found, a sentence for each key; branches of a union are joined."""
+    texts: dict[str, str] = {}
+    ends: dict[str, str] = {}
+    for problem in error.errors():
+        place = [str(part) for part in problem["loc"] if not _is_branch(str(part))]
+        key, message = ".".join(place), problem["msg"][0].lower() + problem["msg"][1:]
+        if problem["type"] == "extra_forbidden":
+            texts[key] = f"there is no such key; {suggest(place[-1], _keys(place[:-1]))}"
+        elif problem["type"] == "missing":
+            texts[key] = "is missing"
+        elif key in texts:
+            texts[key] += f", or {message.removeprefix('input should be ')}"
+        else:
+            texts[key], ends[key] = message, f", not {problem['input']!r}"
+    return [f"{key}: {text}{ends.get(key, '')}" for key, text in texts.items()]
 
 
 def _is_branch(part: str) -> bool:
     """Pydantic names the branch of a union in its path; a reader of the recipe knows of none."""
-    return part in ("str", "float", "int", "bool", "Input") or "[" in part
+    return part in ("str", "float", "int", "bool", "Input", "constrained-float") or "[" in part
 
 
 def _keys(place: Sequence[str]) -> list[str]:

@@ -77,6 +77,7 @@ class Transfer(nn.Module):
         self.sides = nn.ModuleDict()
         self.memories: list[Memory] = []
         self.bound: list[Bound] = []
+        self._widths: dict[str, int] = {}
         sites = [
             (term, *site)
             for term in method.terms
@@ -99,8 +100,15 @@ class Transfer(nn.Module):
         if any(name == other.name for other in self.bound):
             raise MenteeError(f"method {self.method.name!r} has {name} twice; add up their weights")
         sides = build(student, teacher, **term.represent.numbers)
+        said = [shape_said(*each) for each in zip(sides, (student, teacher), strict=True)]
         if agreement.same_width:
-            check_widths(name, sides, (student, teacher))
+            check_widths(name, *said)
+        if agreement.memory and len(said[0]) != 1:
+            raise PairError(
+                f"{name}: a memory keeps a vector for each example, the representation has shape "
+                f"{said[0]}; use one that gives vectors, such as project"
+            )
+        self._widths[name] = said[0][-1]
         self.sides[name.replace(".", "_")] = nn.ModuleList(sides)
         self.bound.append(Bound(name, s, t, term, agreement, None))
 
@@ -116,7 +124,7 @@ class Transfer(nn.Module):
                     f"{bound.name} asks for negatives; give the term a memory: "
                     f"{', '.join(MEMORIES)}"
                 )
-            width = int(bound.term.represent.numbers.get("width") or 128)
+            width = self._widths[bound.name]
             key = (word.name, tuple(sorted(word.numbers.items())), width)
             kinds.setdefault(key, (word, width, []))[2].append(bound)
         for word, width, members in kinds.values():
@@ -271,19 +279,20 @@ def check_numbers(word: Word, function: Callable[..., object], given: Sequence[s
         if name not in known:
             raise MenteeError(f"{word.name} has no number {name!r}; {suggest(name, known)}")
         try:
-            TypeAdapter(known[name]).validate_python(value)
+            TypeAdapter(known[name]).validate_python(value, strict=True)
         except ValidationError as error:
             message = error.errors()[0]["msg"]
             raise MenteeError(f"{word.name}.{name} is {value!r}: {message}") from None
 
 
-def check_widths(name: str, sides: tuple[Side, Side], shapes: tuple[Shape, Shape]) -> None:
+@torch.no_grad()
+def shape_said(side: Side, shape: Shape) -> Shape:
+    """What a side makes of one example that is read with this shape."""
+    return tuple(side(side.fixed(torch.zeros(1, *shape))).shape[1:])
+
+
+def check_widths(name: str, *widths: Shape) -> None:
     """Refuse a pair whose representations an agreement cannot compare entry by entry."""
-    with torch.no_grad():
-        widths = [
-            tuple(side(side.fixed(torch.zeros(1, *shape))).shape[1:])
-            for side, shape in zip(sides, shapes, strict=True)
-        ]
     if widths[0] == widths[1]:
         return
     if name == "kl/logits":

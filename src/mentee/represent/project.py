@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mentee.errors import PairError
+from mentee.errors import MenteeError, PairError
 from mentee.represent.side import Shape, Side
 from mentee.represent.unit import unit
 
@@ -43,16 +43,21 @@ def project(
             (32×32 → 4×4, 16×16 → 2×2, 8×8 → 1×1, as CKTF does on CIFAR).
         batch_axis: as CKTF's code has it, each entry of a map is first divided by its norm over
             the batch, and a narrower student is padded with zero channels to the teacher's. An
-            example's representation then depends on its batch; only for exact reproduction.
+            example's representation then depends on its batch, and its slope is not bounded where
+            an entry is near zero throughout (1e12, as published); only for exact reproduction.
 
     Returns:
         The student's side and the teacher's.
 
     Raises:
+        MenteeError: `width` or `grid` is below 1.
         PairError: `batch_axis` where the maps differ in resolution, or the student is the wider.
 
     Memory: O(b d). Source: arXiv:1910.10699 (heads), arXiv:2303.07599 (stages).
     """
+    for name, number in (("width", width), ("grid", grid)):
+        if number is not None and number < 1:
+            raise MenteeError(f"project: {name} is {number}, expected at least 1")
     if batch_axis and len(student) == 3:
         if student[1:] != teacher[1:] or student[0] > teacher[0]:
             raise PairError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,7 +15,8 @@ def unit(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
     .. math:: u = x / \max(\lVert x \rVert, 10^{-3})
 
     The bound keeps the slope at or below 1000: a dead unit gives a zero vector and a zero
-    gradient through the length, where the plain quotient has none.
+    gradient through the length, where the plain quotient has none. The length of a vector in half
+    precision is taken in float32, where its square does not overflow.
 
     Args:
         x: `[..., d]`.
@@ -23,8 +25,9 @@ def unit(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         `[..., d]`.
 
     Example:
-        >>> import torch
         >>> unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]])).tolist()
         [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
     """
-    return x * x.square().sum(-1, keepdim=True).clamp(min=SHORTEST**2).rsqrt()
+    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    scale = wide.square().sum(-1, keepdim=True).clamp(min=SHORTEST**2).rsqrt()
+    return (wide * scale).to(x.dtype)

@@ -12,18 +12,19 @@ from mentee import models
 from mentee.errors import RunError
 from mentee.evaluate import predict
 from mentee.methods import Method
+from mentee.parallel import gather_objects
 from mentee.recipe import Recipe, read
 from mentee.run import networks
 from mentee.run.folder import Folder
 from mentee.run.networks import Given, Makes
 from mentee.run.parts import build
 from mentee.run.scoring import score_of
-from mentee.run.sets import open_sets
+from mentee.run.sets import open_one
 from mentee.run.signals import Interrupted
 from mentee.run.training import Training
 from mentee.types import Step
 
-__all__ = ["Interrupted", "Run", "evaluate", "resume", "train"]
+__all__ = ["Interrupted", "Run", "evaluate", "next_free", "resume", "train"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def train(
     """
     content = read(recipe, changes)
     parts = build(content, Given(data, student, teacher, methods))
-    folder = Folder(Path(out) if out else free_folder(content))
+    # The first process chooses: another one may see its folder already and take the next number.
+    folder = Folder(gather_objects(Path(out) if out else free_folder(content))[0])
     training = Training(parts, folder, quiet=quiet, on_step=on_step)
     training.begin()
     return Run(folder.path, training.run())
@@ -138,7 +140,7 @@ def evaluate(
         Its scores.
 
     Raises:
-        RunError: the run has no student yet.
+        RunError: the run has no student yet, or no test part and no split is named.
     """
     folder = Folder(Path(path))
     folder.must_exist()
@@ -148,24 +150,32 @@ def evaluate(
             f"mentee resume {folder.path}"
         )
     recipe = read(folder.recipe)
-    source = {"source": data} if isinstance(data, str) else {}
-    part = {"test": split or recipe.data.test or recipe.data.train}
-    changed = recipe.data.model_copy(update={**source, **part})
-    recipe = recipe.model_copy(update={"data": changed, "teacher": None})
-    Given(data, student).check(recipe)
-    sets = open_sets(recipe, None if isinstance(data, str) else data)
-    network = networks.build(
-        recipe.student.model_copy(update={"weights": None}), student, sets, seed=0
-    )
+    part = split or recipe.data.test
+    if part is None:
+        raise RunError(
+            f"{folder.path} has no test part; say which split to score with --split, or give other "
+            "data with --data"
+        )
+    if isinstance(data, str):
+        changed = recipe.data.model_copy(update={"source": data})
+        recipe, data = recipe.model_copy(update={"data": changed}), None
+    Given(data, student).check(recipe.model_copy(update={"teacher": None}))
+    sets = open_one(recipe, part, data)
+    said = recipe.student.model_copy(update={"weights": None})
+    network = networks.build(said, student, sets, seed=0)
     models.load_weights(network, folder.student)
-    examples = sets.test or sets.train
-    logits = predict(network, networks.contract(recipe.student), sets.clean(examples))
-    return score_of(logits, examples)
+    logits = predict(network, networks.contract(recipe.student), sets.clean(sets.train))
+    return score_of(logits, sets.train)
 
 
 def free_folder(recipe: Recipe) -> Path:
     """`runs/NETWORK-METHOD-N` with the next number that is free."""
-    name = f"{recipe.student.network}-{recipe.method.name}".replace(":", "-").replace("/", "-")
+    name = f"{recipe.student.network}-{recipe.method.name}"
+    return next_free(name.replace(":", "-").replace("/", "-"))
+
+
+def next_free(name: str) -> Path:
+    """`runs/NAME-N` with the next number that is free."""
     number = 1
     while (Path("runs") / f"{name}-{number}").exists():
         number += 1

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 import mentee
@@ -120,7 +120,8 @@ class Folder:
     def save_weights(self, path: Path, state: Mapping[str, Tensor]) -> None:
         """Write a state dict as safetensors, atomically."""
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-        files.write(path, lambda beside: save_file(whole, beside, metadata={"format": "pt"}))
+        content = save(whole, metadata={"format": "pt"})
+        files.write(path, lambda beside: beside.write_bytes(content))
 
     def load_weights(self, path: Path) -> dict[str, Tensor]:
         """Read a state dict that `save_weights` wrote."""

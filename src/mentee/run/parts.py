@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -99,6 +100,12 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
 def start(recipe: Recipe, method: Method) -> Accelerator:
     """The processes and their precision; from here on all random numbers follow the seed."""
     said = recipe.train
+    if said.precision == "float16" and not torch.cuda.is_available():
+        raise RecipeError(
+            "train.precision is float16, which needs a GPU; expected float32 or bfloat16 on a CPU"
+        )
+    # A process that trained before may have done so in another precision, which accelerate keeps.
+    AcceleratorState._reset_state()
     # Without a task's loss the student's classifier may get no gradient, and DDP wants to know.
     unused = DistributedDataParallelKwargs(find_unused_parameters=method.task == 0)
     accelerator = Accelerator(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,9 @@ from mentee.data import (
     open_examples,
     split,
 )
+from mentee.errors import DataError
 from mentee.parallel import rank, world
-from mentee.recipe import Input, Recipe, Train
+from mentee.recipe import Data, Input, Recipe, Train
 from mentee.types import CLEAN, Batch
 
 MEASURED = 2048
@@ -113,15 +114,14 @@ def open_sets(recipe: Recipe, data: Any = None) -> Sets:
         DataError: the data cannot be read, or a class has no example to learn from.
     """
     said = recipe.data
-    source = said.source if data is None else data
-    columns: dict[str, Any] = {"image": said.image, "label": said.label, "id": said.id}
-    train = open_examples(
-        source, split=said.train, classes=said.classes, channels=said.channels, **columns
-    )
+    train = open_part(said, said.train, data)
+    # The classes of the other parts are numbered as the training part's.
+    classes = list(train.classes) if train.classes else None
+    numbered = said.model_copy(update={"classes": classes, "channels": train.channels})
 
-    def another(name: str) -> Examples:  # its classes are numbered as the training part's
-        classes, channels = train.classes, train.channels
-        return open_examples(source, split=name, classes=classes, channels=channels, **columns)
+    def another(name: str) -> Examples:
+        refuse_same(data, name)
+        return open_part(numbered, name, data)
 
     validation: Examples | None = None
     if isinstance(said.validation, float):
@@ -132,5 +132,48 @@ def open_sets(recipe: Recipe, data: Any = None) -> Sets:
     if said.limit is not None:
         train = limit(train, said.limit, seed=said.seed)
     check_classes(train)
-    views = build_views(said.views, seed=recipe.train.seed, size=said.size, pad=said.pad)
-    return Sets(train, validation, test, views)
+    return Sets(train, validation, test, views_of(recipe))
+
+
+def open_one(recipe: Recipe, split: str, data: Any = None) -> Sets:
+    """One part of some data as a set of its own, to score a student on.
+
+    Args:
+        recipe: of the run, resolved; says which classes, and how images are read.
+        split: which part.
+        data: as for `open_sets`.
+
+    Raises:
+        DataError: the data cannot be read.
+    """
+    return Sets(open_part(recipe.data, split, data), None, None, views_of(recipe))
+
+
+def open_part(said: Data, split: str, data: Any) -> Examples:
+    """One part of what a recipe names, or of what is passed instead."""
+    return open_examples(
+        said.source if data is None else data,
+        split=split,
+        image=said.image,
+        label=said.label,
+        id=said.id,
+        classes=said.classes,
+        channels=said.channels,
+    )
+
+
+def refuse_same(data: Any, split: str) -> None:
+    """Refuse to score on what was trained on: arrays and single tables have no splits."""
+    if data is None or (isinstance(data, Mapping) and "image" not in data):
+        return
+    raise DataError(
+        f"the data passed have no splits, so there is no split {split!r} in them; pass a "
+        "datasets.DatasetDict with one, or set data.test to null and score the student on other "
+        "data with Run.evaluate(data=...)"
+    )
+
+
+def views_of(recipe: Recipe) -> Views:
+    """What turns images into what a network reads."""
+    said = recipe.data
+    return build_views(said.views, seed=recipe.train.seed, size=said.size, pad=said.pad)

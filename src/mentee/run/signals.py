@@ -12,12 +12,12 @@ class Interrupted(BaseException):
     """A run was asked to stop and has saved; the text says how to go on.
 
     Attributes:
-        number: the signal, for the exit status 128 + number.
+        asked_by_signal: its number, for the exit status 128 + number.
     """
 
     def __init__(self, text: str, number: int) -> None:
         super().__init__(text)
-        self.number = number
+        self.asked_by_signal = number
 
 
 class Asked:

@@ -54,7 +54,7 @@ class Training:
         """Make the run folder."""
         facts = environment(
             data=self._fingerprints(),
-            teacher=self.parts.teacher.fingerprint() if self.parts.teacher else None,
+            teacher=self._teacher(),
             processes=self.parts.accelerator.num_processes,
         )
         if rank() == 0:
@@ -64,14 +64,19 @@ class Training:
         """Go back to the newest checkpoint; returns the last step done.
 
         Raises:
-            RunError: there is none to read, or the data are no longer those it began with.
+            RunError: there is none to read, or the data or the teacher are no longer those it
+                began with.
         """
-        began = json.loads(self.folder.environment.read_text(encoding="utf-8"))["data"]
-        for name, now in self._fingerprints().items():
-            if now != began.get(name):
+        facts = json.loads(self.folder.environment.read_text(encoding="utf-8"))
+        began = {f"{name} examples": was for name, was in facts["data"].items()}
+        began["teacher's weights"] = facts["teacher"]
+        now = {f"{name} examples": is_now for name, is_now in self._fingerprints().items()}
+        now["teacher's weights"] = self._teacher()
+        for name, was in began.items():
+            if now[name] != was:
                 raise RunError(
-                    f"the {name} examples are no longer those that {self.folder.path} began with "
-                    f"(fingerprint {now}, not {began.get(name)}); bring them back, or start anew"
+                    f"the {name} are no longer those that {self.folder.path} began with "
+                    f"(fingerprint {now[name]}, not {was}); bring them back, or start anew"
                 )
         state = checkpoint.load(self.folder.checkpoints)
         parts = self.parts
@@ -105,6 +110,8 @@ class Training:
     def _train(self, done: Step | None, asked: Asked, reporter: Reporter) -> Step:
         """The steps, and what happens between them; returns the last."""
         parts, last = self.parts, done or Step(0, 0, 0, 0.0)
+        if self._stale():  # it was stopped between its last validation and its end
+            return last
         steps = train(
             parts.trainee,
             parts.teacher,
@@ -136,9 +143,8 @@ class Training:
                     f"go on with: mentee resume {self.folder.path}",
                     signal,
                 )
-            patience = self.recipe.select.patience
-            if ends_epoch and patience is not None and self.progress.stale >= patience:
-                reporter.say(f"no better for {patience} validations: stopped early")
+            if ends_epoch and self._stale():
+                reporter.say(f"no better for {self.progress.stale} validations: stopped early")
                 break
         return last
 
@@ -179,6 +185,11 @@ class Training:
                 "std), teacher.weights and the order of the classes"
             )
 
+    def _stale(self) -> bool:
+        """Whether validation has got no better for as long as the recipe waits."""
+        patience = self.recipe.select.patience
+        return patience is not None and self.progress.stale >= patience
+
     def _due(self, step: Step) -> bool:
         """Whether a checkpoint is due, by steps or by minutes."""
         said, ends = self.recipe.save, step.number == self.parts.plan.steps
@@ -208,6 +219,9 @@ class Training:
         sets = self.parts.sets
         parts = {"train": sets.train, "validation": sets.validation, "test": sets.test}
         return {name: part.fingerprint() if part else None for name, part in parts.items()}
+
+    def _teacher(self) -> str | None:
+        return self.parts.teacher.fingerprint() if self.parts.teacher else None
 
     def _wall(self) -> float:
         return time.monotonic() - self._began

@@ -1,0 +1,59 @@
+# Two commands for a newcomer: make demo, make test. Each sets up what it needs first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Real data, a real teacher and outside numbers for tests, where they lie beside the checkout.
+SHARED := $(abspath ../shared)
+export MENTEE_DATA ?= $(wildcard $(SHARED)/data)
+export MENTEE_MODELS ?= $(wildcard $(SHARED)/models)
+export MENTEE_REFERENCE ?= $(wildcard $(SHARED)/reference)
+
+.PHONY: demo test slow check format lint types architecture docs build clean
+
+demo: .venv/core
+	$(BIN)/mentee demo
+
+test: .venv/dev
+	OMP_NUM_THREADS=2 $(BIN)/pytest -q -m "not slow" --ignore tests/test_readme.py
+
+# Minutes, not seconds: compiled networks and the like.
+slow: .venv/dev
+	OMP_NUM_THREADS=2 $(BIN)/pytest -q -m slow
+
+check: lint types architecture test docs build
+
+format: .venv/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/dev
+	$(BIN)/mypy
+
+architecture: .venv/dev
+	$(BIN)/lint-imports
+
+docs: .venv/dev
+	$(BIN)/pytest -q tests/test_readme.py
+
+# The wheel, and its installed command without the source tree.
+build: .venv/dev
+	rm -rf dist
+	$(BIN)/python -m build --wheel -o dist .
+	$(BIN)/python -m zipfile -l dist/*.whl | grep -q recipes/cifar10-laptop.yaml
+
+.venv/core: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -e .
+	touch $@
+
+.venv/dev: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -e ".[dev]"
+	touch $@ .venv/core
+
+clean:
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,80 @@
+"""What a whole training step costs: CKTF with five modules against KD, the same live teacher.
+
+ResNet-8 student, ResNet-20 teacher, batch 64, a training set (and bank) of 50,000 images of
+noise; the steps of the methods are taken in turn in one process.
+
+    python benchmarks/speed/step.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from measure import environment, in_turn, summary
+
+from mentee import models
+from mentee.loop import train
+from mentee.recipe import read
+from mentee.run.networks import Given
+from mentee.run.parts import build
+from mentee.types import Step
+
+N, ROUNDS = 50_000, 25
+ROWS = {
+    "none": ("none", {}),
+    "kd": ("kd", {}),
+    "crd, K 16384": ("crd", {}),
+    "cktf, K 4096": ("cktf", {"memory.negatives": 4096}),
+    "cktf, K 16384": ("cktf", {}),
+    "cktf, whole bank": ("cktf", {"memory.negatives": N}),
+    "cktf, queue 4096": ("cktf", {"memory.kind": "queue", "memory.negatives": 4096}),
+    "cktf, in batch": ("cktf", {"memory.kind": "batch"}),
+}
+
+
+def steps(method: str, numbers: dict[str, object], data: dict[str, np.ndarray]) -> Iterator[Step]:
+    """The steps of a run on noise."""
+    recipe = read(
+        {
+            "data": {"source": "noise", "validation": None, "test": None},
+            "student": {"network": "resnet8-cifar", "input": "cifar10"},
+            "teacher": {"network": "resnet20-cifar", "input": "cifar10"},
+            "method": {"name": method, "numbers": numbers},
+        }
+    )
+    teacher = models.build("resnet20-cifar", classes=10, seed=0)
+    parts = build(recipe, Given(data=data, teacher=teacher))
+    return train(
+        parts.trainee,
+        parts.teacher,
+        lambda epoch, start: parts.sets.epoch(parts.recipe.train, epoch, start),
+        parts.optimiser,
+        parts.plan,
+        parts.accelerator,
+    )
+
+
+def main() -> None:
+    """Measure, print and write the numbers."""
+    random = np.random.default_rng(0)
+    data = {
+        "image": random.integers(0, 256, (N, 32, 32, 3), dtype=np.uint8),
+        "label": np.arange(N) % 10,
+    }
+    runs = {name: steps(method, numbers, data) for name, (method, numbers) in ROWS.items()}
+    times = in_turn({name: run.__next__ for name, run in runs.items()}, ROUNDS)
+    content = {
+        "what": "one training step, ResNet-8 student, live ResNet-20 teacher, batch 64, "
+        f"{N} examples",
+        "steps": summary(times, "kd"),
+        "environment": environment(),
+    }
+    Path(__file__).with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
+    print(json.dumps(content, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from mentee.report import page
+
+SUMMARY: dict[str, Any] = {
+    "method": "cktf+kd",
+    "student": {"network": "resnet8-cifar"},
+    "test": {"accuracy": 0.91234, "loss": 0.3},
+    "validation": {"accuracy": 0.92, "loss": 0.28},
+    "teacher": {"examples": 200, "scores": {"accuracy": 0.95, "loss": 0.2}},
+    "selected": {"keep": "best", "by": "accuracy", "epoch": 7, "score": 0.92},
+    "parameters": {"student": 78042, "teacher": 272474, "heads": 1234},
+    "examples": {"train": 1167, "validation": 130, "test": 500},
+    "epochs": 12,
+    "steps": 216,
+    "seconds_per_epoch": 1.25,
+    "seconds": 75.0,
+}
+METRICS: list[dict[str, Any]] = [
+    line
+    for epoch in range(1, 13)
+    for line in (
+        {"step": 18 * epoch, "epoch": epoch, "losses": {"task": 3 / epoch, "kl/logits": 0.5}},
+        {"step": 18 * epoch, "epoch": epoch, "validation": {"accuracy": 0.5 + epoch / 30}},
+    )
+]
+
+
+def rows(text: str, heading: str) -> dict[str, list[str]]:
+    """The table below a heading, by its first column."""
+    lines = text.split(f"## {heading}\n")[1].split("\n## ")[0].splitlines()
+    cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line[:1] == "|"]
+    return {first: rest for first, *rest in cells}
+
+
+def test_the_page_says_what_the_summary_says() -> None:
+    text = page(SUMMARY, METRICS, "data:\n  source: a\n")
+    assert text.startswith("# resnet8-cifar, method cktf+kd\n")
+    assert "the weights of epoch 7, best on validation (accuracy 0.9200)" in text
+    assert "The test part was read once, with these weights." in text
+    good = rows(text, "How good")
+    assert good["on"] == ["accuracy", "loss"]
+    assert good["test"] == ["0.9123", "0.3000"]
+    assert good["validation"] == ["0.9200", "0.2800"]
+    assert good["teacher, 200 of validation"] == ["0.9500", "0.2000"]
+    cost = rows(text, "What it cost")
+    assert cost["student's parameters"] == ["78,042"]
+    assert cost["teacher's parameters"] == ["272,474 (3.49×)"]
+    assert cost["heads trained and dropped"] == ["1,234"]
+    assert cost["training examples"] == ["1,167"]
+    assert cost["epochs, steps"] == ["12, 216"]
+    assert cost["seconds per epoch"] == ["1.2"]
+    assert cost["whole run"] == ["1 min 15 s"]
+    course = rows(text, "How it went")
+    assert course["epoch"] == ["validation accuracy", "task", "kl/logits"]
+    assert course["12"] == ["0.9000", "0.2500", "0.5000"]
+    assert text.endswith("## Recipe\n\n```yaml\ndata:\n  source: a\n```\n")
+
+
+def test_the_page_is_a_pure_function() -> None:
+    before = copy.deepcopy((SUMMARY, METRICS))
+    assert page(SUMMARY, METRICS, "a: 1") == page(*copy.deepcopy((SUMMARY, METRICS)), "a: 1")
+    assert before == (SUMMARY, METRICS)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 11, 240])
+def test_a_long_course_is_shortened_and_keeps_its_end(epochs: int) -> None:
+    metrics = [
+        {"step": epoch, "epoch": epoch, "validation": {"accuracy": 0.5}}
+        for epoch in range(1, epochs + 1)
+    ]
+    course = rows(page(SUMMARY, metrics, ""), "How it went")
+    assert str(epochs) in course
+    assert len(course) <= 13
+
+
+def test_a_run_without_labels_teacher_and_test() -> None:
+    last = {"keep": "last", "by": None, "epoch": 12, "score": None}
+    parameters = {"student": 10, "teacher": None, "heads": 0}
+    less = {"test": None, "validation": None, "teacher": None}
+    bare = {**SUMMARY, **less, "selected": last, "parameters": parameters}
+    text = page(bare, [], "")
+    assert "holds the last weights (epoch 12)." in text
+    assert "No labels to score against." in text
+    assert "teacher" not in text
+    assert "test part" not in text
+    assert "How it went" not in text

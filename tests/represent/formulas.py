@@ -1,0 +1,47 @@
+"""The representations as loops in float64 NumPy: no torch, nothing shared with the package."""
+
+import math
+
+import numpy as np
+
+SHORTEST = 1e-3
+
+
+def unit(row):
+    length = math.sqrt(sum(float(v) ** 2 for v in row))
+    return np.array([float(v) / max(length, SHORTEST) for v in row])
+
+
+def cells(size, grid):
+    """One for every 8 pixels, at least 1, at most 4; a wanted grid is no finer than the map."""
+    return min(max(size // 8, 1), 4) if grid is None else min(grid, size)
+
+
+def pooled(example, grid=None):
+    """One example to its flat pooled form: a map `[c, h, w]`, tokens `[t, d]` or a vector `[d]`."""
+    if example.ndim == 1:
+        return example
+    if example.ndim == 2:
+        return np.array([sum(example[:, j]) / len(example) for j in range(example.shape[1])])
+    _, height, width = example.shape
+    down, across = cells(height, grid), cells(width, grid)
+    entries = []
+    for channel in example:
+        for i in range(down):
+            top, bottom = (i * height) // down, math.ceil((i + 1) * height / down)
+            for j in range(across):
+                left, right = (j * width) // across, math.ceil((j + 1) * width / across)
+                entries.append(channel[top:bottom, left:right].mean())
+    return np.array(entries)
+
+
+def linear(x, weight, bias):
+    return np.array([float(np.dot(row, x)) + float(b) for row, b in zip(weight, bias, strict=True)])
+
+
+def project(example, layers, grid=None):
+    """`layers` is a list of (weight, bias), with a ReLU between them."""
+    x = pooled(example, grid)
+    for number, (weight, bias) in enumerate(layers):
+        x = linear(np.maximum(x, 0) if number else x, weight, bias)
+    return unit(x)

@@ -1,0 +1,102 @@
+"""The same few trainings in one process or in two, to be compared; started by test_parallel."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from mentee import models, train
+from mentee.parallel import rank, world
+
+RATE = 0.05
+MEMORIES: dict[str, dict[str, Any]] = {
+    "shared": {"memory.negatives": 48},
+    "exact": {"memory.negatives": 48, "memory.draw": "exact"},
+    "queue": {"memory.kind": "queue", "memory.negatives": 70},
+    "batch": {"memory.kind": "batch"},
+}
+
+
+def without_batch_norm(seed: int, widths: tuple[int, ...]) -> nn.Module:
+    """A CIFAR ResNet whose examples do not see one another."""
+    network = models.build("resnet8-cifar", classes=10, channels=1, seed=seed, widths=widths)
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, nn.GroupNorm(2, child.num_features))
+    return network
+
+
+def recipe(method: Any, **training: Any) -> dict[str, Any]:
+    """Five steps of plain gradient descent, so that a step is the gradient times the rate."""
+    plain = {"momentum": 0.0, "decay": 0.0, "schedule": "constant", "rate": RATE}
+    data = {"source": "embedded:digits", "views": "crop", "pad": 1, "limit": 160}
+    return {
+        "data": {**data, "validation": None, "test": None},
+        "student": "given",
+        "teacher": "given",
+        "method": method,
+        "train": {"epochs": 1, "batch": 32, **plain, **training},
+        "save": {"minutes": None},
+    }
+
+
+def trained(out: Path, method: Any, **training: Any) -> dict[str, Any]:
+    """A training's losses and weights of every step, and all that its checkpoint holds."""
+    student, teacher = without_batch_norm(1, (8, 16, 32)), without_batch_norm(2, (16, 32, 64))
+    weights, steps = [copy(student)], []
+
+    def note(step: Any) -> None:
+        steps.append(step)
+        weights.append(copy(student))
+
+    train(
+        recipe(method, **training),
+        out=out,
+        student=student,
+        teacher=teacher,
+        quiet=True,
+        on_step=note,
+    )
+    state = torch.load(out / "checkpoints" / f"step-{steps[-1].number:08d}.pt", weights_only=True)
+    return {
+        "losses": [dict(step.losses) for step in steps],
+        "loss": [step.loss for step in steps],
+        "examples": [step.examples for step in steps],
+        "weights": weights,
+        "heads": state["heads"],
+        "memory": state["memory"],
+    }
+
+
+def copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def gradients(found: dict[str, Any]) -> list[dict[str, Tensor]]:
+    """Of each step, from what it changed."""
+    pairs = zip(found["weights"], found["weights"][1:], strict=False)
+    return [{name: (a[name] - b[name]) / RATE for name in a} for a, b in pairs]
+
+
+def main(out: Path) -> None:
+    """Train with each memory; the first process writes down what came of it."""
+    Accelerator(cpu=True)  # for `rank`, before the first training
+    assert world() == 2
+    found = {
+        name: trained(out / name, {"name": "cktf+kd", "numbers": numbers})
+        for name, numbers in MEMORIES.items()
+    }
+    if rank() == 0:
+        torch.save(found, out / "found.pt")
+    train(out / "recipe.yaml", out=out / "whole", quiet=True)
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

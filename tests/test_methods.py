@@ -1,0 +1,195 @@
+"""The table: published numbers, sums of rows, changed numbers, and what is refused."""
+
+import dataclasses
+
+import pytest
+
+from mentee.errors import MenteeError
+from mentee.methods import METHODS, Method, Term, Word, adjust, find
+
+# The published numbers
+
+
+def by_place(method):
+    return {term.places: term for term in method.terms}
+
+
+def test_kd_weighs_one_tenth_task_and_nine_tenths_soft_targets_at_temperature_four():
+    row = find("kd")
+    (term,) = row.terms
+    assert (row.task, term.weight, term.places) == (0.1, 0.9, "logits")
+    assert term.agree == Word("kl", {"temperature": 4.0})
+    assert term.represent == Word("as_is")
+
+
+@pytest.mark.parametrize("name", ["crd+kd", "cktf+kd", "kd+cktf", "kd+none"])
+def test_in_a_sum_soft_targets_and_task_weigh_one(name):
+    row = find(name)
+    assert row.task == 1.0
+    assert by_place(row)["logits"].weight == 1.0
+
+
+def check_contrast(term, *, draw, batch_axis):
+    assert term.agree == Word("contrast", {"temperature": 0.1})
+    assert term.represent == Word("project", {"width": 128, "batch_axis": batch_axis})
+    numbers = {"negatives": 16384, "draw": draw, "momentum": 0.5, "class_aware": True}
+    assert term.memory == Word("bank", numbers)
+
+
+def test_crd_is_the_contrast_of_the_embedding():
+    row = find("crd")
+    (term,) = row.terms
+    assert (row.task, term.places, term.weight) == (1.0, "embedding", 0.8)
+    check_contrast(term, draw="shared", batch_axis=False)
+
+
+@pytest.mark.parametrize("name", ["cktf", "cktf-exact"])
+def test_cktf_is_the_contrast_at_stem_stages_and_embedding(name):
+    row, exact = find(name), name == "cktf-exact"
+    weights = [(term.places, term.weight) for term in row.terms]
+    assert weights == [("stem", 0.1), ("stages", 0.1), ("embedding", 0.8)]
+    assert row.task == 1.0
+    for term in row.terms:
+        check_contrast(
+            term,
+            draw="exact" if exact else "shared",
+            batch_axis=exact and term.places == "stages",
+        )
+
+
+def test_every_row_says_what_it_does_and_where_it_is_from():
+    for name, row in METHODS.items():
+        assert row.name == name
+        assert row.about.endswith(".")
+        assert "arXiv:" in row.source or name == "none"
+
+
+def test_one_place_stands_for_both_networks_unless_two_are_named():
+    assert Term("stem", Word("kl"), 1.0).place == ("stem", "stem")
+    assert Term(("layer2", "layer3"), Word("kl"), 1.0).place == ("layer2", "layer3")
+
+
+# find
+
+
+def test_a_sum_adds_up_terms_and_papers():
+    row = find("kd + crd")
+    assert [term.places for term in row.terms] == ["logits", "embedding"]
+    assert row.source == "Hinton et al. 2015, arXiv:1503.02531; Tian et al. 2020, arXiv:1910.10699"
+    assert row.about == "kd + crd"
+
+
+def test_the_row_cktf_kd_is_the_sum_of_its_parts():
+    assert find("cktf+kd").terms == find("cktf").terms + METHODS["kd"].added
+    assert find("kd+cktf").terms == METHODS["kd"].added + find("cktf").terms
+
+
+def test_a_row_of_your_own_is_found_beside_the_table():
+    mine = Method("mine", (Term("logits", Word("kl"), 0.5),))
+    rows = METHODS | {"mine": mine}
+    assert find("mine", rows) is mine
+    assert [term.weight for term in find("crd+mine", rows).terms] == [0.8, 0.5]
+    with pytest.raises(MenteeError, match="there is no method 'mine'"):
+        find("mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("cktv", r"there is no method 'cktv'; did you mean 'cktf'"),
+        ("crd+kdd", r"there is no method 'kdd'; did you mean 'kd'"),
+        ("", r"there is no method ''; known: .*cktf"),
+        ("crd+", r"there is no method ''"),
+        ("kd+kd", r"'kd\+kd' names a row twice; give the row another weight instead"),
+    ],
+)
+def test_an_unknown_name_is_refused(name, text):
+    with pytest.raises(MenteeError, match=text):
+        find(name)
+
+
+# adjust
+
+
+def numbers_of(method, slot, name):
+    words = {term.place[0]: getattr(term, slot) for term in method.terms}
+    return {place: word.numbers.get(name) for place, word in words.items() if word}
+
+
+def test_a_number_changes_wherever_its_word_is_used():
+    row = adjust(find("cktf+kd"), {"contrast.temperature": 0.07, "project.width": 64}, {})
+    hot = {"stem": 0.07, "stages": 0.07, "embedding": 0.07, "logits": 4.0}
+    assert numbers_of(row, "agree", "temperature") == hot
+    wide = {"stem": 64, "stages": 64, "embedding": 64, "logits": None}
+    assert numbers_of(row, "represent", "width") == wide
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_number_of_one_place_has_the_last_word(turned):
+    numbers = {"project.width": 64, "stages.project.width": 32, "stem.project.grid": 1}
+    if turned:
+        numbers = dict(reversed(numbers.items()))
+    row = adjust(find("cktf"), numbers, {})
+    assert numbers_of(row, "represent", "width") == {"stem": 64, "stages": 32, "embedding": 64}
+    assert numbers_of(row, "represent", "grid") == {"stem": 1, "stages": None, "embedding": None}
+
+
+def test_a_place_may_have_dots():
+    row = Method("own", (Term(("layer2.0", "layer3"), Word("kl"), 1.0),))
+    changed = adjust(row, {"layer2.0.kl.temperature": 2.0}, {"layer2.0": 0.3})
+    assert changed.terms[0].agree == Word("kl", {"temperature": 2.0})
+    assert changed.terms[0].weight == 0.3
+
+
+def test_weights_by_agreement_and_by_place_which_wins():
+    row = adjust(find("cktf+kd"), {}, {"task": 0.5, "contrast": 0.4, "stem": 0.0})
+    weights = {term.places: term.weight for term in row.terms}
+    assert weights == {"stem": 0.0, "stages": 0.4, "embedding": 0.4, "logits": 1.0}
+    assert row.task == 0.5
+
+
+def test_memory_stands_for_whichever_memory_there_is():
+    row = adjust(find("cktf"), {"memory.negatives": 256, "stem.memory.momentum": 0.9}, {})
+    assert set(numbers_of(row, "memory", "negatives").values()) == {256}
+    assert numbers_of(row, "memory", "momentum") == {"stem": 0.9, "stages": 0.5, "embedding": 0.5}
+
+
+@pytest.mark.parametrize("kind", ["queue", "batch"])
+def test_another_memory_keeps_only_the_numbers_that_every_kind_has(kind):
+    row = adjust(find("crd"), {"memory.kind": kind, "memory.class_aware": False}, {})
+    assert row.terms[0].memory == Word(kind, {"class_aware": False})
+    same = adjust(find("crd"), {"memory.kind": "bank"}, {})
+    assert same == find("crd")
+
+
+def test_the_table_itself_is_never_changed():
+    before = dataclasses.replace(find("cktf"))
+    copies = [dict(term.represent.numbers) for term in before.terms]
+    adjust(find("cktf"), {"project.width": 2}, {"stem": 9.0})
+    assert [dict(term.represent.numbers) for term in find("cktf").terms] == copies
+    assert find("cktf") == before
+
+
+@pytest.mark.parametrize(
+    ("numbers", "weights", "unmet"),
+    [
+        ({"kl.temperature": 2.0}, {}, "'kl.temperature'"),
+        ({"temperature": 2.0}, {}, "'temperature'"),
+        ({"stages.kl.temperature": 2.0}, {}, "'stages.kl.temperature'"),
+        ({}, {"logits": 1.0}, "'logits'"),
+        ({"a.b": 1}, {"c": 1.0}, "'a.b', 'c'"),
+    ],
+)
+def test_a_key_that_meets_nothing_is_refused_with_what_there_is(numbers, weights, unmet):
+    text = (
+        rf"method 'cktf' has nothing that {unmet} could change; its places and words are "
+        "contrast, embedding, memory, project, stages, stem$"
+    )
+    with pytest.raises(MenteeError, match=text):
+        adjust(find("cktf"), numbers, weights)
+
+
+def test_a_row_without_terms_takes_a_weight_of_the_task_only():
+    assert adjust(find("none"), {}, {"task": 2.0}).task == 2.0
+    with pytest.raises(MenteeError, match="its places and words are none"):
+        adjust(find("none"), {"memory.kind": "queue"}, {})

@@ -1,0 +1,202 @@
+"""README and docs: their code runs, their links lead somewhere, their tables say what there is."""
+
+import inspect
+import re
+import shlex
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from mentee import recipe
+from mentee.agree import AGREEMENTS
+from mentee.cli import app
+from mentee.memory import MEMORIES
+from mentee.methods import METHODS
+from mentee.represent import REPRESENTATIONS
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+FENCE = re.compile(
+    r"^(?:<!-- not run: (?P<reason>[^\n]+?) -->\n)?"
+    r"```(?P<language>\w*)\n(?P<code>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+LINK = re.compile(r"(?<!!)\[[^\]\n]+\]\((?P<target>[^)\s]+)\)")
+GIVEN = {"negatives", "log_z", "chunk"}  # what the engine passes an agreement, no number
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    code: str
+    reason: str | None
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(
+            page,
+            text.count("\n", 0, found.start("code")) + 1,
+            found["language"],
+            found["code"],
+            found["reason"],
+        )
+        for found in FENCE.finditer(text)
+    ]
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+RUNNABLE = [page for page in PAGES if any(b.language in ("python", "bash") for b in blocks(page))]
+
+
+def commands(block: Block) -> list[list[str]]:
+    lines = block.code.replace("\\\n", " ").splitlines()
+    return [words for words in (shlex.split(line, comments=True) for line in lines) if words]
+
+
+def run_python(block: Block, names: dict) -> None:
+    # As many lines before it as on the page, so that a traceback names the page's line.
+    code = compile("\n" * (block.line - 1) + block.code, named(block.page), "exec")
+    exec(code, names)
+
+
+def run_commands(block: Block) -> None:
+    for program, *arguments in commands(block):
+        assert program == "mentee", f"{program} is not run; say why: <!-- not run: REASON -->"
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, f"{arguments}: {result.output} {result.exception}"
+        assert result.output.strip()
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=named)
+def test_code_runs_in_the_order_of_the_page(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "page"}
+    for block in blocks(page):
+        if block.language == "python":
+            assert block.reason is None, "Python blocks are always run"
+            run_python(block, names)
+        elif block.language == "bash" and block.reason is None:
+            run_commands(block)
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=named)
+def test_commands_that_are_not_run_exist_all_the_same(page):
+    for block in blocks(page):
+        if block.language != "bash" or block.reason is None:
+            continue
+        for program, *arguments in commands(block):
+            if program == "mentee":
+                told = CliRunner().invoke(app, [arguments[0], "--help"])
+                assert told.exit_code == 0, arguments
+                if arguments[0] == "train":
+                    changes = [b for a, b in pairwise(arguments) if a == "--set"]
+                    recipe.read(arguments[1], changes)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_block_has_a_language_that_is_checked(page):
+    text = page.read_text(encoding="utf-8")
+    found = blocks(page)
+    assert text.count("\n```") == 2 * len(found) - text.startswith("```")
+    for block in found:
+        assert block.language in ("python", "bash", "yaml", ""), block
+        if block.language == "yaml":
+            recipe.read(yaml.safe_load(block.code))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_somewhere(page):
+    for found in LINK.finditer(page.read_text(encoding="utf-8")):
+        path, _, anchor = found["target"].partition("#")
+        if path.startswith("http"):
+            continue
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), found["target"]
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {
+                re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings
+            }
+
+
+def rows(page: str, heading: str) -> dict[str, str]:
+    """The first table under a heading: the name in its first column to the whole row."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| `")]
+    names = [re.match(r"\| `([^`]+)`", line)[1] for line in lines]
+    assert len(set(names)) == len(names)
+    return dict(zip(names, lines, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("heading", "table"),
+    [
+        ("Rows", METHODS),
+        ("Agreements", AGREEMENTS),
+        ("Representations", REPRESENTATIONS),
+        ("Memories", MEMORIES),
+    ],
+)
+def test_docs_list_exactly_what_there_is(heading, table):
+    assert set(rows("docs/methods.md", heading)) == set(table)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_docs_name_each_methods_words_places_and_weights(name):
+    line, method = rows("docs/methods.md", "Rows")[name], METHODS[name]
+    if "cktf" not in name:
+        for term in method.terms:
+            for word in (f"`{term.agree.name}`", f"`{term.place[0]}`", f"{term.weight:g} "):
+                assert word in line
+    source = re.search(r"arXiv:\S+", method.source)
+    assert source is None or source[0] in line
+
+
+WORDS = [
+    *(("Agreements", name, entry.function) for name, entry in AGREEMENTS.items()),
+    *(("Representations", name, build) for name, build in REPRESENTATIONS.items()),
+    *(("Memories", name, build) for name, build in MEMORIES.items()),
+]
+
+
+@pytest.mark.parametrize(("heading", "name", "function"), WORDS)
+def test_docs_give_each_number_with_its_default(heading, name, function):
+    line = rows("docs/methods.md", heading)[name]
+    given = {
+        p.name: p.default
+        for p in inspect.signature(function).parameters.values()
+        if p.kind is p.KEYWORD_ONLY and (heading != "Agreements" or p.name not in GIVEN)
+    }
+    assert set(re.findall(r"`(\w+=[^`]*)`", line)) == {f"{k}={v}" for k, v in given.items()}
+
+
+def test_docs_list_exactly_the_shipped_recipes():
+    assert set(rows("docs/recipes.md", "Shipped recipes")) == set(recipe.shipped())
+
+
+def test_decisions_are_numbered_and_listed():
+    folder = ROOT / "docs" / "decisions"
+    files = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    assert [int(name[:4]) for name in files] == list(range(1, len(files) + 1))
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"\]\((\d{4}-[^)]+)\)", index) == files
+    for name in files:
+        text = (folder / name).read_text(encoding="utf-8")
+        assert text.startswith(f"# {name[:4]} ")
+        for part in ("**Context.**", "**Decision.**", "**Consequences.**", "**Revisit when**"):
+            assert part in text
+        assert len(text.split()) < 400, f"{name} is longer than a page"

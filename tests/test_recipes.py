@@ -1,0 +1,174 @@
+"""Every shipped recipe: it parses, its method binds to its pair as published, and it trains."""
+
+import datasets
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+import mentee
+from mentee import models, recipe
+from mentee.capture import resolve
+from mentee.memory import Bank
+from mentee.methods import METHODS
+from mentee.transfer import Transfer, wanted
+
+PAIRS = {
+    "cifar100-wrn-40-2-to-wrn-16-2": ("wrn-40-2", "wrn-16-2"),
+    "cifar100-wrn-40-2-to-wrn-40-1": ("wrn-40-2", "wrn-40-1"),
+    "cifar100-resnet56-to-resnet20": ("resnet56-cifar", "resnet20-cifar"),
+    "cifar100-resnet110-to-resnet20": ("resnet110-cifar", "resnet20-cifar"),
+    "cifar100-resnet110-to-resnet32": ("resnet110-cifar", "resnet32-cifar"),
+    "cifar100-resnet32x4-to-resnet8x4": ("resnet32x4-cifar", "resnet8x4-cifar"),
+    "cifar100-vgg13-to-vgg8": ("vgg13", "vgg8"),
+    "tiny-imagenet-vgg19-to-vgg8": ("vgg19", "vgg8"),
+    "tiny-imagenet-vgg16-to-vgg11": ("vgg16", "vgg11"),
+    "tiny-imagenet-resnet34-to-resnet10": ("resnet34-64", "resnet10-64"),
+    "tiny-imagenet-resnet50-to-resnet10": ("resnet50-64", "resnet10-64"),
+}
+TEACHERS = ("cifar100-teacher", "tiny-imagenet-teacher")
+EXAMPLES = 12
+
+# Inputs of the heads in the published code: stem, stages, embedding.
+HEADS = {
+    "resnet20-cifar": [256, 256, 128, 64, 64],
+    "resnet32-cifar": [256, 256, 128, 64, 64],
+    "resnet56-cifar": [256, 256, 128, 64, 64],
+    "resnet110-cifar": [256, 256, 128, 64, 64],
+    "resnet8x4-cifar": [512, 1024, 512, 256, 256],
+    "resnet32x4-cifar": [512, 1024, 512, 256, 256],
+    "wrn-16-2": [256, 512, 256, 128, 128],
+    "wrn-40-2": [256, 512, 256, 128, 128],
+    "wrn-40-1": [256, 256, 128, 64, 64],  # published: padded to 256, 512, 256, 128
+    "vgg8": [64, 128, 256, 512, 512, 512],
+    "vgg11": [64, 128, 256, 512, 512, 512],
+    "vgg13": [64, 128, 256, 512, 512, 512],
+    "vgg16": [64, 128, 256, 512, 512, 512],
+    "vgg19": [64, 128, 256, 512, 512, 512],
+    "resnet10-64": [64, 64, 128, 256, 512, 512],
+    "resnet34-64": [64, 64, 128, 256, 512, 512],
+    "resnet50-64": [64, 256, 512, 1024, 2048, 2048],
+}
+
+
+def test_the_shipped_recipes_are_these():
+    assert {*recipe.shipped()} == {*PAIRS, *TEACHERS, "cifar10-laptop"}
+
+
+@pytest.mark.parametrize("name", recipe.shipped())
+def test_header_says_paper_needs_result_and_time(name):
+    text = recipe.shipped()[name].read_text(encoding="utf-8")
+    header = [line for line in text.splitlines() if line.startswith("#")]
+    said = {line[2:].partition(":")[0] for line in header}
+    assert {"Paper", "Needs", "Result", "Time"} <= said
+    assert f"mentee train {name}" in "\n".join(header)
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("name", recipe.shipped())
+def test_parses_and_comes_back_from_its_own_text(name):
+    read = recipe.read(name)
+    assert recipe.read(yaml.safe_load(recipe.dump(read))) == read
+
+
+@pytest.mark.parametrize("name", [*PAIRS, *TEACHERS])
+def test_schedule_is_the_published_one(name):
+    said = recipe.read(name).train
+    assert (said.optimiser, said.rate, said.momentum, said.decay) == ("sgd", 0.05, 0.9, 5e-4)
+    assert (said.epochs, said.batch, said.milestones) == (240, 64, [150, 180, 210])
+    assert (said.schedule, said.factor, said.nesterov, said.warmup) == ("steps", 0.1, False, 0)
+    assert (said.decay_all, said.smoothing, said.average) == (True, 0.0, None)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_method_is_the_published_one(name):
+    said = recipe.read(name)
+    method = said.method.method(METHODS)
+    contrasts = {t.place[0]: t for t in method.terms if t.agree.name == "contrast"}
+    assert {place: t.weight for place, t in contrasts.items()} == {
+        "stem": 0.1,
+        "stages": 0.1,
+        "embedding": 0.8,
+    }
+    for term in contrasts.values():
+        assert term.agree.numbers["temperature"] == (0.07 if name.startswith("tiny") else 0.1)
+        assert term.memory.numbers["negatives"] == 16384
+        assert term.memory.numbers["momentum"] == 0.5
+        assert term.represent.numbers["width"] == 128
+    soft = [(t.place[0], t.weight) for t in method.terms if t.agree.name == "kl"]
+    assert soft == [("logits", 1.0)]
+    assert method.task == 1.0
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_method_binds_to_the_pair_with_the_published_heads(name):
+    said = recipe.read(name, ["method.numbers.memory.negatives=4"])
+    assert (said.teacher.network, said.student.network) == PAIRS[name]
+    size, classes = (64, 200) if name.startswith("tiny") else (32, 100)
+    method, shapes = said.method.method(METHODS), []
+    for network, places in zip((said.student, said.teacher), wanted(method), strict=True):
+        built = models.build(network.network, classes=classes, seed=0)
+        found = resolve(built, places, torch.zeros(2, 3, size, size))
+        shapes.append({place.name: place.shape for place in found})
+    groups = torch.arange(EXAMPLES) % 3
+    transfer = Transfer(method, *shapes, groups=groups, examples=EXAMPLES)
+
+    contrasts = [bound for bound in transfer.bound if bound.memory]
+    for side, network in enumerate((said.student.network, said.teacher.network)):
+        heads = [transfer.side(bound)[side].head.in_features for bound in contrasts]
+        assert heads == HEADS[network]
+    assert len(transfer.memories) == 1
+    assert isinstance(transfer.memories[0], Bank)
+    assert len(transfer.bound) == len(contrasts) + 1
+
+
+def images(count, size, seed):
+    """A few images of the hub's columns: noise, four classes."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    features = datasets.Features(
+        img=datasets.Image(),
+        fine_label=datasets.ClassLabel(names=["a", "b", "c", "d"]),
+        coarse_label=datasets.ClassLabel(names=["e", "f"]),
+    )
+    rows = [
+        {"img": image, "fine_label": number % 4, "coarse_label": number % 2}
+        for number, image in enumerate(pixels)
+    ]
+    return datasets.Dataset.from_list(rows, features=features)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("cifar10-laptop", 32),
+        ("cifar100-teacher", 32),
+        ("cifar100-resnet56-to-resnet20", 16),
+        ("cifar100-wrn-40-2-to-wrn-16-2", 16),
+        ("tiny-imagenet-vgg19-to-vgg8", 64),
+    ],
+)
+def test_trains_two_steps(name, size, tmp_path):
+    said = recipe.read(name)
+    changes = ["train.epochs=1", "train.batch=8", "data.limit=null", "data.label=fine_label"]
+    if name == "cifar100-teacher":
+        changes.append("student.network=resnet8-cifar")
+    if name.startswith("tiny"):
+        changes.append("data.size=16")
+    if said.teacher is not None:
+        weights = tmp_path / "teacher.safetensors"
+        save_file(models.build(said.teacher.network, classes=4, seed=1).state_dict(), weights)
+        changes.append(f"teacher.weights={weights}")
+    data = datasets.DatasetDict({"train": images(20, size, 0), said.data.test: images(5, size, 1)})
+    steps = []
+    run = mentee.train(
+        name, out=tmp_path / "run", changes=changes, data=data, quiet=True, on_step=steps.append
+    )
+    assert [step.number for step in steps] == [1, 2]
+    assert run.summary["classes"] == ["a", "b", "c", "d"]
+    assert run.summary["examples"] == {"train": 16, "validation": 4, "test": 5}
+    assert (run.path / "student.safetensors").is_file()
+    contrasts = [name for name in steps[0].losses if name.startswith("contrast/")]
+    expected = 0 if said.teacher is None else len(HEADS.get(said.student.network, "abcde"))
+    assert len(contrasts) == expected

@@ -1,0 +1,43 @@
+"""What crosses the borders: nothing is lost on the way."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from mentee.types import CLEAN, Batch, Step
+
+
+def test_a_batch_is_as_long_as_its_ids_and_moves_whole():
+    batch = Batch(
+        inputs=torch.rand(3, 1, 2, 2),
+        ids=torch.tensor([7, 8, 9]),
+        rows=torch.arange(3),
+        labels=torch.ones(3, 2),
+        mask=torch.ones(3, 2, dtype=torch.bool),
+        view=4,
+    )
+    assert len(batch) == 3
+    moved = batch.to("meta")
+    for field in dataclasses.fields(Batch):
+        value = getattr(moved, field.name)
+        if field.name == "view":
+            assert value == 4
+        else:
+            assert value.device.type == "meta"
+            assert value.shape == getattr(batch, field.name).shape
+            assert value.dtype == getattr(batch, field.name).dtype
+
+
+def test_a_batch_without_labels_has_none_anywhere():
+    moved = Batch(torch.rand(1, 2), torch.zeros(1).long(), torch.zeros(1).long()).to("cpu")
+    assert moved.labels is None
+    assert moved.mask is None
+    assert moved.view == CLEAN
+
+
+def test_what_has_crossed_is_not_changed():
+    step = Step(1, 0, 1, 0.5)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        step.loss = 0.1
+    assert step.losses == {}
