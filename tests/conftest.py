@@ -1,4 +1,4 @@
-"""What several tests share: where the outside numbers and the real data lie, and one torch thread."""
+"""What several tests share: a fixed random state, and where outside numbers and data lie."""
 
 from __future__ import annotations
 

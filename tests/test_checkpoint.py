@@ -81,6 +81,22 @@ def test_everything_comes_back(kind: str, tmp_path: Path) -> None:
     assert "0.log_z.contrast/stem" in new.transfer.memory_state()
 
 
+def test_the_loss_scale_of_float16_comes_back(tmp_path: Path) -> None:
+    before, after = (torch.amp.GradScaler("cpu", init_scale=scale) for scale in (1024.0, 2.0))
+    one, other = trainee(), trainee(seed=1)
+    checkpoint.save(tmp_path, DONE, one, optimiser(one), scaler=before)
+    state = checkpoint.load(tmp_path)
+    checkpoint.restore(state, other, optimiser(other), scaler=after)
+    assert after.get_scale() == 1024.0
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".step-00000011.pt.x1y2").write_bytes(b"half")
+    one = trainee()
+    path = checkpoint.save(tmp_path, DONE, one, optimiser(one))
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_the_random_states_come_back() -> None:
     def draws() -> Any:
         return (

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import mentee.memory
+import mentee.memory.bank
 from mentee.agree.contrast import contrast
 from mentee.errors import MenteeError, RunError
 from mentee.memory import MEMORIES, Bank, Queue, batch_only
@@ -116,17 +116,6 @@ def test_positives_are_the_rows_of_the_batch_and_nothing_has_a_gradient():
     assert not any(x.requires_grad for x in (*read.positives, *read.banks, bank.stores["a"]))
 
 
-def test_positives_may_be_those_of_the_batch():
-    bank = Bank(["a"], classes(), 4, negatives=7, positives="batch")
-    bank.begin(torch.tensor([5, 2]), 0)
-    student, teacher = (vectors(2, 4, seed=s, dtype=torch.float32) for s in (1, 2))
-    read = bank.read("a", student.requires_grad_(), teacher)
-    assert torch.equal(read.positives[0], student.detach())
-    assert torch.equal(read.positives[1], teacher)
-    assert not read.positives[0].requires_grad
-    assert torch.equal(read.banks[0], bank.stores["a"][0])
-
-
 # What a bank draws
 
 
@@ -144,7 +133,7 @@ def test_a_shared_draw_is_uniform_and_without_repetition(monkeypatch):
 
 
 def test_a_shared_draw_from_millions_is_uniform_too(monkeypatch):
-    monkeypatch.setattr(mentee.memory, "FULL_PERMUTATION", 10)
+    monkeypatch.setattr(mentee.memory.bank, "FULL_PERMUTATION", 10)
     n, count, draws = 30, 6, 600
     bank = Bank(["a"], classes(n), 3, negatives=count)
     seen = torch.zeros(n)

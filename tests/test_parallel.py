@@ -55,7 +55,7 @@ def ended(process: subprocess.Popen[str]) -> str:
     return out
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -14,8 +14,9 @@ from mentee.errors import MenteeError, PairError
 from mentee.memory import MEMORIES
 from mentee.methods import METHODS, Method, Term, Word, adjust, find
 from mentee.models import InputContract
+from mentee.pairing import evenly, expand, pair_places
 from mentee.teachers import LiveTeacher
-from mentee.transfer import Transfer, evenly, expand, pair_places, wanted
+from mentee.transfer import Transfer, wanted
 from mentee.types import Batch
 from tests.agree import formulas as agreements
 from tests.represent import formulas as representations

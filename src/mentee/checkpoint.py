@@ -29,6 +29,7 @@ def save(
     optimiser: torch.optim.Optimizer,
     *,
     average: AveragedModel | None = None,
+    scaler: torch.amp.GradScaler | None = None,
     progress: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write `step-N.pt` and drop all but the newest two.
@@ -42,6 +43,7 @@ def save(
         trainee: student and transfer.
         optimiser: of all that is trained.
         average: the student's moving average.
+        scaler: of the loss, in float16.
         progress: what else the run has to remember, of numbers, texts, lists and dicts.
 
     Returns:
@@ -58,12 +60,14 @@ def save(
         "memory": trainee.transfer.memory_state(),
         "optimiser": optimiser.state_dict(),
         "average": None if average is None else average.state_dict(),
+        "scaler": None if scaler is None else scaler.state_dict(),
         "random": random_state(),
         "progress": dict(progress or {}),
     }
     path = folder / f"step-{done.number:08d}.pt"
     files.write(path, lambda beside: write_state(beside, state))
-    for old in found(folder)[:-KEPT]:
+    unfinished = folder.glob(".step-*")  # what a kill in the midst of writing left behind
+    for old in [*found(folder)[:-KEPT], *unfinished]:
         old.unlink()
     return path
 
@@ -120,6 +124,7 @@ def restore(
     trainee: Trainee,
     optimiser: torch.optim.Optimizer,
     average: AveragedModel | None = None,
+    scaler: torch.amp.GradScaler | None = None,
 ) -> Step:
     """Put everything back as it was.
 
@@ -128,6 +133,7 @@ def restore(
         trainee: the same student and method, freshly built.
         optimiser: the same, freshly built.
         average: the same, if the run keeps one.
+        scaler: the same, in float16.
 
     Returns:
         The last step done.
@@ -141,6 +147,8 @@ def restore(
     optimiser.load_state_dict(state["optimiser"])
     if average is not None:
         _load_module(average, state["average"], "average")
+    if scaler is not None and state["scaler"] is not None:
+        scaler.load_state_dict(state["scaler"])
     set_random_state(state["random"])
     return Step(**state["done"])
 

@@ -140,6 +140,9 @@ def main() -> None:
     except MenteeError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped before the first step; nothing was saved", file=sys.stderr)
+        sys.exit(130)
     except BaseException as error:
         number = getattr(error, "asked_by_signal", None)
         if number is None:

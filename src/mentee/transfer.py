@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from mentee.agree import AGREEMENTS, Agreement
 from mentee.agree.contrast import log_normaliser
-from mentee.errors import MenteeError, PairError, suggest
+from mentee.errors import MenteeError, PairError
 from mentee.memory import MEMORIES, Memory
 from mentee.methods import Method, Term, Word
+from mentee.pairing import check_widths, pair_places, wanted
 from mentee.parallel import gather
 from mentee.represent import REPRESENTATIONS, Shape, Side
 from mentee.types import Batch, Features
+from mentee.words import check_numbers, look_up
+
+__all__ = ["Bound", "Transfer", "wanted"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Transfer(nn.Module):
         groups: `[n]`, class of each training example, or None where an example has not one class.
         examples: n, number of training examples.
         seed: of the heads and of the memories' draws.
+        device: where the heads and the memories are kept.
 
     Raises:
         PairError: the method does not fit this pair.
@@ -71,6 +75,7 @@ class Transfer(nn.Module):
         groups: Tensor | None,
         examples: int,
         seed: int = 0,
+        device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
         self.method = method
@@ -88,7 +93,9 @@ class Transfer(nn.Module):
             torch.manual_seed(seed)
             for term, s, t in sites:
                 self._bind(term, s, t, student[s], teacher[t])
-        self._remember(groups, examples, seed)
+        self.to(device)
+        own = torch.arange(examples, device=device)
+        self._remember(own if groups is None else groups.to(device), own, seed)
         self.weights = {"task": method.task} | {b.name: b.term.weight for b in self.bound}
 
     def _bind(self, term: Term, s: str, t: str, student: Shape, teacher: Shape) -> None:
@@ -112,8 +119,15 @@ class Transfer(nn.Module):
         self.sides[name.replace(".", "_")] = nn.ModuleList(sides)
         self.bound.append(Bound(name, s, t, term, agreement, None))
 
-    def _remember(self, groups: Tensor | None, examples: int, seed: int) -> None:
-        """Give the terms that ask for negatives a memory; those with equal ones share it."""
+    def _remember(self, classes: Tensor, rows: Tensor, seed: int) -> None:
+        """Give the terms that ask for negatives a memory; those with equal ones share it.
+
+        Args:
+            classes: `[n]`, what makes two examples no negatives of one another, where a memory
+                knows of classes.
+            rows: `[n]`, the same where it does not: all unlike.
+            seed: of the draws.
+        """
         kinds: dict[object, tuple[Word, int, list[Bound]]] = {}
         for bound in self.bound:
             if not bound.agreement.memory:
@@ -129,20 +143,14 @@ class Transfer(nn.Module):
             kinds.setdefault(key, (word, width, []))[2].append(bound)
         for word, width, members in kinds.values():
             numbers = dict(word.numbers)
-            by_class = bool(numbers.pop("class_aware", True)) and groups is not None
+            groups = classes if numbers.pop("class_aware", True) else rows
             build = look_up("memory", word, MEMORIES)
             check_numbers(Word(word.name, numbers), build)
             if "seed" in inspect.signature(build).parameters:
                 numbers = {"seed": seed} | numbers
-            own = groups if by_class and groups is not None else torch.arange(examples)
-            memory = build([b.name for b in members], own, width, **numbers)
+            memory = build([b.name for b in members], groups, width, **numbers)
             self.memories.append(memory)
-            self.bound = [
-                Bound(b.name, b.student, b.teacher, b.term, b.agreement, memory)
-                if b in members
-                else b
-                for b in self.bound
-            ]
+            self.bound = [replace(b, memory=memory) if b in members else b for b in self.bound]
 
     def side(self, bound: Bound) -> tuple[Side, Side]:
         """(the student's side, the teacher's) of a bound term."""
@@ -210,101 +218,10 @@ class Transfer(nn.Module):
             )
 
 
-def wanted(method: Method) -> tuple[list[str], list[str]]:
-    """The places a method reads: (the student's, the teacher's), each once."""
-    places = [term.place for term in method.terms if term.weight != 0]
-    students, teachers = zip(*places, strict=True) if places else ((), ())
-    return list(dict.fromkeys(students)), list(dict.fromkeys(teachers))
-
-
-def pair_places(
-    term: Term, student: Mapping[str, Shape], teacher: Mapping[str, Shape]
-) -> list[tuple[str, str]]:
-    """Which place of the student meets which of the teacher.
-
-    Where one network has more stages, the other's meet evenly spaced ones, the last the last.
-
-    Example:
-        >>> three, four = ({f"stages.{i}": (8, 4, 4) for i in range(n)} for n in (3, 4))
-        >>> pair_places(Term("stages", Word("contrast"), 0.1), three, four)
-        [('stages.0', 'stages.0'), ('stages.1', 'stages.2'), ('stages.2', 'stages.3')]
-    """
-    wanted_s, wanted_t = term.place
-    ours, theirs = expand(wanted_s, student), expand(wanted_t, teacher)
-    count = min(len(ours), len(theirs))
-    return [(evenly(ours, i, count), evenly(theirs, i, count)) for i in range(count)]
-
-
-def expand(place: str, shapes: Mapping[str, Shape]) -> list[str]:
-    """`stages` to `stages.0`, `stages.1`, …; any other place to itself."""
-    found = [name for name in shapes if name == place or name.startswith(f"{place}.")]
-    if place in shapes:
-        return [place]
-    if not found:
-        raise PairError(f"nothing is read at {place!r}; {suggest(place, shapes)}")
-    return sorted(found, key=lambda name: int(name.rpartition(".")[2]))
-
-
-def evenly(names: Sequence[str], number: int, count: int) -> str:
-    """The `number`-th of `count` names that are evenly spaced, the last being the last."""
-    return names[round((number + 1) * len(names) / count) - 1]
-
-
-Entry = typing.TypeVar("Entry")
-
-
-def look_up(kind: str, word: Word, table: Mapping[str, Entry]) -> Entry:
-    """The table's entry of that name, or an error that names the close ones."""
-    if word.name not in table:
-        raise MenteeError(f"there is no {kind} {word.name!r}; {suggest(word.name, table)}")
-    return table[word.name]
-
-
-def check_numbers(word: Word, function: Callable[..., object], given: Sequence[str] = ()) -> None:
-    """Refuse a number that the word does not have, or a value of another type.
-
-    Args:
-        word: a word of the table with its numbers.
-        function: what it stands for; its keyword-only parameters are the numbers.
-        given: parameters that the engine passes and a recipe may not.
-    """
-    subject = function.__init__ if inspect.isclass(function) else function
-    hints = typing.get_type_hints(subject)
-    known = {
-        name: hints.get(name, object)
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name not in given
-    }
-    for name, value in word.numbers.items():
-        if name not in known:
-            raise MenteeError(f"{word.name} has no number {name!r}; {suggest(name, known)}")
-        try:
-            TypeAdapter(known[name]).validate_python(value, strict=True)
-        except ValidationError as error:
-            message = error.errors()[0]["msg"]
-            raise MenteeError(f"{word.name}.{name} is {value!r}: {message}") from None
-
-
 @torch.no_grad()
 def shape_said(side: Side, shape: Shape) -> Shape:
     """What a side makes of one example that is read with this shape."""
     return tuple(side(side.fixed(torch.zeros(1, *shape))).shape[1:])
-
-
-def check_widths(name: str, *widths: Shape) -> None:
-    """Refuse a pair whose representations an agreement cannot compare entry by entry."""
-    if widths[0] == widths[1]:
-        return
-    if name == "kl/logits":
-        raise PairError(
-            f"{name}: the student has {widths[0][0]} classes, the teacher {widths[1][0]}; soft "
-            "targets need the same classes in the same order. Use a method without kd (crd, cktf), "
-            "or a teacher of these classes"
-        )
-    raise PairError(
-        f"{name}: the student's representation has shape {widths[0]}, the teacher's {widths[1]}; "
-        "expected equal ones: use a representation with a head, such as project"
-    )
 
 
 def at_least_float(x: Tensor) -> Tensor:

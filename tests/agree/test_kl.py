@@ -81,5 +81,5 @@ def test_compiles():
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
 def test_a_temperature_that_is_not_positive_is_refused(temperature):
-    with pytest.raises(MenteeError, match="temperature is .*, expected a number above 0"):
+    with pytest.raises(MenteeError, match=r"temperature is .*, expected a number above 0"):
         kl(logits(1, 2), logits(1, 2), temperature=temperature)

@@ -17,7 +17,7 @@ from mentee import cli, train
 Recipe = dict[str, Any]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
     """Sums come out bit for bit as in the processes that `begin` starts."""
     before = torch.get_num_threads()
@@ -75,7 +75,6 @@ def whole(teacher: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
     save = {"steps": 7, "minutes": None}
     recipe = taught_by(teacher, train={"epochs": 5}, save=save)
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    torch.set_num_threads(1)
     train(folder / "recipe.yaml", out=folder / "run", quiet=True)
     return str(folder / "recipe.yaml"), folder / "run"
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mentee import models
 from mentee.errors import RunError
 from mentee.evaluate import predict
@@ -164,7 +166,10 @@ def evaluate(
     said = recipe.student.model_copy(update={"weights": None})
     network = networks.build(said, student, sets, seed=0)
     models.load_weights(network, folder.student)
-    logits = predict(network, networks.contract(recipe.student), sets.clean(sets.train))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    logits = predict(
+        network.to(device), networks.contract(recipe.student), sets.clean(sets.train), device
+    )
     return score_of(logits, sets.train)
 
 

@@ -84,14 +84,14 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
         method,
         {p.name: p.shape for p in places},
         {p.name: p.shape for p in teacher.places} if teacher else {},
-        groups=groups(sets.train, accelerator.device),
+        groups=groups(sets.train),
         examples=len(sets.train),
         seed=recipe.train.seed,
+        device=accelerator.device,
     )
     student = place(student, recipe, accelerator)
     smoothing = recipe.train.smoothing
     trainee = Trainee(student, places, input, transfer, smoothing=smoothing)
-    trainee.to(accelerator.device)
     average = None if recipe.train.average is None else trainee.average(recipe.train.average)
     rule, steps = optimiser(recipe, trainee), plan(recipe, len(sets.train))
     return Parts(recipe, sets, trainee, teacher, rule, steps, average, accelerator)
@@ -188,11 +188,11 @@ def place(network: nn.Module, recipe: Recipe, accelerator: Accelerator) -> nn.Mo
     return network
 
 
-def groups(examples: Examples, device: torch.device) -> Tensor | None:
+def groups(examples: Examples) -> Tensor | None:
     """The class of each example, where each has exactly one."""
     if examples.task != "single":
         return None
-    return torch.as_tensor(examples.labels, dtype=torch.int32, device=device)
+    return torch.as_tensor(examples.labels, dtype=torch.int32)
 
 
 def optimiser(recipe: Recipe, trainee: Trainee) -> torch.optim.Optimizer:

@@ -80,7 +80,8 @@ class Training:
                 )
         state = checkpoint.load(self.folder.checkpoints)
         parts = self.parts
-        done = checkpoint.restore(state, parts.trainee, parts.optimiser, parts.average)
+        scaler = parts.accelerator.scaler
+        done = checkpoint.restore(state, parts.trainee, parts.optimiser, parts.average, scaler)
         self.progress = Progress(**state["progress"])
         self._began -= self.progress.wall
         self._saved_step = done.number
@@ -208,6 +209,7 @@ class Training:
                 parts.trainee,
                 parts.optimiser,
                 average=parts.average,
+                scaler=parts.accelerator.scaler,
                 progress=dataclasses.asdict(self.progress),
             )
 

@@ -1,0 +1,122 @@
+"""A row for every training example."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Int
+from torch import Tensor
+
+from mentee.agree.contrast import Draw, Negatives
+from mentee.errors import MenteeError
+from mentee.memory.base import DTYPES, Memory, Pair, check_count, count_others
+
+FULL_PERMUTATION = 1 << 18
+"""Up to so many examples a draw is without replacement."""
+
+
+class Bank(Memory):
+    r"""One row for every training example and module, moved towards what was last seen.
+
+    .. math:: M_i \leftarrow \mathrm{normalise}(m M_i + (1 - m) g_i), \quad
+              M_i \sim U(-a, a), \; a = 1 / \sqrt{d / 3} \text{ at first}
+
+    Args:
+        names: the modules.
+        groups: `[n]`, group (class) of each training example; without classes, numbers all unlike.
+        width: d, entries of a row.
+        negatives: K, negatives an anchor stands for.
+        draw: `shared`, one draw of K rows for the whole batch, of which each anchor leaves out
+            those of its own group; where the bank has no more than K rows, it is the whole bank.
+            `exact`, K rows of other groups for each anchor, without replacement where there are
+            as many (as published; needs K d numbers an anchor and module).
+        momentum: m in [0, 1).
+        dtype: of the rows: float32, float16 or bfloat16.
+        seed: of the first rows and of the draws.
+
+    Memory: 2 n d numbers a module. Source: arXiv:1910.10699.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        groups: Int[Tensor, " n"],
+        width: int,
+        *,
+        negatives: int = 16384,
+        draw: Literal["shared", "exact"] = "shared",
+        momentum: float = 0.5,
+        dtype: Literal["float32", "float16", "bfloat16"] = "float32",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(groups)
+        check_count("negatives", negatives, 1)
+        if not 0 <= momentum < 1:
+            raise MenteeError(f"memory: momentum is {momentum}, expected at least 0 and below 1")
+        self.negatives, self.exact, self.momentum = negatives, draw == "exact", momentum
+        self.seed = seed
+        self.stores: dict[str, Tensor] = {}
+        reach = (width / 3) ** -0.5
+        for number, name in enumerate(names):
+            rows = torch.rand(2, len(groups), width, generator=_generator(seed, -1, number))
+            rows = rows.mul_(2 * reach).sub_(reach)
+            self.stores[name] = rows.to(groups.device, DTYPES[dtype])
+
+    def _choose(self, rows: Tensor, step: int) -> Draw:
+        examples, device = len(self.groups), self.groups.device
+        noise, anchors = self.negatives / examples, self.groups[rows]
+        if self.exact:
+            drawn = torch.stack([self._others(int(row), step) for row in rows]).to(device)
+            at_hand = torch.full((len(rows),), float(self.negatives), device=device)
+            return Draw(drawn, at_hand, None, None, self.negatives, noise)
+        if examples <= self.negatives:
+            chosen, groups = None, self.groups
+        else:
+            generator = _generator(self.seed, step)
+            if examples <= FULL_PERMUTATION:
+                drawn = torch.randperm(examples, generator=generator)[: self.negatives]
+            else:  # a permutation of millions would cost more than the step
+                drawn = torch.randint(examples, (self.negatives,), generator=generator)
+            chosen = drawn.sort().values.to(device)  # in order: the gather reads ahead
+            groups = self.groups[chosen]
+        at_hand = count_others(groups, anchors)
+        return Draw(chosen, at_hand, groups, anchors, self.negatives, noise)
+
+    def _others(self, row: int, step: int) -> Tensor:
+        """K rows of other groups than that of `row`, the same whichever process draws them."""
+        others = (self.groups != self.groups[row]).nonzero()[:, 0].cpu()
+        generator = _generator(self.seed, step, row)
+        if not len(others):
+            raise MenteeError(
+                "memory: all training examples are of one class, so there are no negatives; "
+                "set memory.class_aware to false"
+            )
+        if len(others) >= self.negatives:
+            return others[torch.randperm(len(others), generator=generator)[: self.negatives]]
+        return others[torch.randint(len(others), (self.negatives,), generator=generator)]
+
+    def _negatives(self, name: str, keys: Pair) -> Negatives:
+        student, teacher = self.stores[name]
+        own = (student[self._rows], teacher[self._rows])
+        return Negatives(own, (student, teacher), self._draw)
+
+    def _store(self, name: str, rows: Tensor, keys: Pair) -> None:
+        for bank, new in zip(self.stores[name], keys, strict=True):
+            moved = bank[rows].to(new.dtype).mul_(self.momentum).add_(new, alpha=1 - self.momentum)
+            bank[rows] = F.normalize(moved, dim=1).to(bank.dtype)
+
+    def _stored(self, rows: Tensor) -> None:
+        """A bank keeps nothing beside its vectors."""
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {f"bank.{name}": store for name, store in self.stores.items()}
+
+
+def _generator(*numbers: int) -> torch.Generator:
+    """A generator fixed by some whole numbers, unrelated for different ones."""
+    state = np.random.SeedSequence([number & 0xFFFFFFFF for number in numbers])
+    return torch.Generator().manual_seed(int(state.generate_state(1, np.uint64)[0] >> 1))

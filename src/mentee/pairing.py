@@ -1,0 +1,65 @@
+"""Which place of the student meets which of the teacher, and whether the two can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mentee.errors import PairError, suggest
+from mentee.methods import Method, Term
+from mentee.represent import Shape
+
+
+def wanted(method: Method) -> tuple[list[str], list[str]]:
+    """The places a method reads: (the student's, the teacher's), each once."""
+    places = [term.place for term in method.terms if term.weight != 0]
+    students, teachers = zip(*places, strict=True) if places else ((), ())
+    return list(dict.fromkeys(students)), list(dict.fromkeys(teachers))
+
+
+def pair_places(
+    term: Term, student: Mapping[str, Shape], teacher: Mapping[str, Shape]
+) -> list[tuple[str, str]]:
+    """Which place of the student meets which of the teacher.
+
+    Where one network has more stages, the other's meet evenly spaced ones, the last the last.
+
+    Example:
+        >>> three, four = ({f"stages.{i}": (8, 4, 4) for i in range(n)} for n in (3, 4))
+        >>> pair_places(Term("stages", Word("contrast"), 0.1), three, four)
+        [('stages.0', 'stages.0'), ('stages.1', 'stages.2'), ('stages.2', 'stages.3')]
+    """
+    wanted_s, wanted_t = term.place
+    ours, theirs = expand(wanted_s, student), expand(wanted_t, teacher)
+    count = min(len(ours), len(theirs))
+    return [(evenly(ours, i, count), evenly(theirs, i, count)) for i in range(count)]
+
+
+def expand(place: str, shapes: Mapping[str, Shape]) -> list[str]:
+    """`stages` to `stages.0`, `stages.1`, …; any other place to itself."""
+    found = [name for name in shapes if name == place or name.startswith(f"{place}.")]
+    if place in shapes:
+        return [place]
+    if not found:
+        raise PairError(f"nothing is read at {place!r}; {suggest(place, shapes)}")
+    return sorted(found, key=lambda name: int(name.rpartition(".")[2]))
+
+
+def evenly(names: Sequence[str], number: int, count: int) -> str:
+    """The `number`-th of `count` names that are evenly spaced, the last being the last."""
+    return names[round((number + 1) * len(names) / count) - 1]
+
+
+def check_widths(name: str, *widths: Shape) -> None:
+    """Refuse a pair whose representations an agreement cannot compare entry by entry."""
+    if widths[0] == widths[1]:
+        return
+    if name == "kl/logits":
+        raise PairError(
+            f"{name}: the student has {widths[0][0]} classes, the teacher {widths[1][0]}; soft "
+            "targets need the same classes in the same order. Use a method without kd (crd, cktf), "
+            "or a teacher of these classes"
+        )
+    raise PairError(
+        f"{name}: the student's representation has shape {widths[0]}, the teacher's {widths[1]}; "
+        "expected equal ones: use a representation with a head, such as project"
+    )

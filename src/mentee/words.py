@@ -1,0 +1,46 @@
+"""What a word of a method stands for, and which numbers it takes."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+
+from pydantic import TypeAdapter, ValidationError
+
+from mentee.errors import MenteeError, suggest
+from mentee.methods import Word
+
+Entry = typing.TypeVar("Entry")
+
+
+def look_up(kind: str, word: Word, table: Mapping[str, Entry]) -> Entry:
+    """The table's entry of that name, or an error that names the close ones."""
+    if word.name not in table:
+        raise MenteeError(f"there is no {kind} {word.name!r}; {suggest(word.name, table)}")
+    return table[word.name]
+
+
+def check_numbers(word: Word, function: Callable[..., object], given: Sequence[str] = ()) -> None:
+    """Refuse a number that the word does not have, or a value of another type.
+
+    Args:
+        word: a word of the table with its numbers.
+        function: what it stands for; its keyword-only parameters are the numbers.
+        given: parameters that the engine passes and a recipe may not.
+    """
+    subject = function.__init__ if inspect.isclass(function) else function
+    hints = typing.get_type_hints(subject)
+    known = {
+        name: hints.get(name, object)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name not in given
+    }
+    for name, value in word.numbers.items():
+        if name not in known:
+            raise MenteeError(f"{word.name} has no number {name!r}; {suggest(name, known)}")
+        try:
+            TypeAdapter(known[name]).validate_python(value, strict=True)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"]
+            raise MenteeError(f"{word.name}.{name} is {value!r}: {message}") from None
