@@ -18,20 +18,31 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-METHODS = ("none", "kd", "crd", "cktf", "cktf+kd")
+IN_BATCH = {"method.numbers.memory.kind": "batch"}
+ROWS: dict[str, tuple[str, dict[str, object]]] = {
+    "none": ("none", {}),
+    "kd": ("kd", {}),
+    "crd": ("crd", {}),
+    "cktf": ("cktf", {}),
+    "cktf+kd": ("cktf+kd", {}),
+    "cktf-in-batch": ("cktf", IN_BATCH),
+    "cktf+kd-in-batch": ("cktf+kd", IN_BATCH),
+}
 HERE = Path(__file__).parent
 RUNS = Path("runs/quality-cifar10")
 
 
-def run(method: str, seed: int, epochs: int, teacher: str, threads: int) -> dict:
+def run(name: str, seed: int, epochs: int, teacher: str, threads: int) -> dict:
     """Train one row with one seed in a process of its own, or read what it gave before."""
-    folder = RUNS / f"{method}-{epochs}-seed{seed}"
+    folder = RUNS / f"{name}-{epochs}-seed{seed}"
+    method, more = ROWS[name]
     if not (folder / "summary.json").is_file():
         changes = {
             "method": method,
             "train.seed": seed,
             "train.epochs": epochs,
             "teacher.weights": teacher,
+            **more,
         }
         mentee = [sys.executable, "-m", "mentee.cli"]
         command = [*mentee, "train", "cifar10-laptop", "--out", str(folder)]
@@ -47,12 +58,12 @@ def run(method: str, seed: int, epochs: int, teacher: str, threads: int) -> dict
     }
 
 
-def row(method: str, runs: list[dict], scratch: list[dict]) -> dict:
+def row(name: str, runs: list[dict], scratch: list[dict]) -> dict:
     """Mean, spread and paired difference to scratch of one method, in per cent."""
     found = [100 * each["test"]["accuracy"] for each in runs]
     pairs = [a - 100 * b["test"]["accuracy"] for a, b in zip(found, scratch, strict=True)]
     return {
-        "method": method,
+        "row": name,
         "accuracy": [round(value, 2) for value in found],
         "mean": round(statistics.mean(found), 2),
         "spread": round(statistics.stdev(found), 2),
@@ -61,6 +72,7 @@ def row(method: str, runs: list[dict], scratch: list[dict]) -> dict:
         "calibration_error": round(statistics.mean(each["test"]["ece"] for each in runs), 4),
         "seconds_per_epoch": round(statistics.mean(r["seconds_per_epoch"] for r in runs), 1),
         "selected_epoch": [each["selected"]["epoch"] for each in runs],
+        "commits": sorted({str(each["environment"]["commit"]) for each in runs}),
     }
 
 
@@ -70,11 +82,12 @@ def main() -> None:
     parser.add_argument("--teacher", required=True)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=HERE / "cifar10.json")
     given = parser.parse_args()
     threads = max(1, (os.cpu_count() or 1) // given.processes)
-    jobs = [(method, seed) for seed in range(given.seeds) for method in METHODS]
+    jobs = [(name, seed) for seed in range(given.seeds) for name in given.rows]
     with ThreadPoolExecutor(given.processes) as pool:
         done = dict(
             zip(
@@ -83,12 +96,12 @@ def main() -> None:
                 strict=True,
             )
         )
-    of = {method: [done[method, seed] for seed in range(given.seeds)] for method in METHODS}
+    of = {name: [done[name, seed] for seed in range(given.seeds)] for name in given.rows}
     first = of["none"][0]
     content = {
         "what": "test accuracy in per cent of ResNet-8 on CIFAR-10, 5,000 labelled images, "
         f"teacher ResNet-20, {given.epochs} epochs, seeds 0 to {given.seeds - 1}",
-        "rows": [row(method, runs, of["none"]) for method, runs in of.items()],
+        "rows": [row(name, runs, of["none"]) for name, runs in of.items()],
         "teacher": of["kd"][0]["teacher"],
         "parameters": of["kd"][0]["parameters"],
         "examples": first["examples"],
@@ -97,7 +110,7 @@ def main() -> None:
         "environment": {
             key: value
             for key, value in first["environment"].items()
-            if key in ("mentee", "commit", "python", "packages", "platform", "cores", "data")
+            if key in ("mentee", "python", "packages", "platform", "cores", "data")
         },
         "command": "python benchmarks/quality/cifar10.py --teacher TEACHER "
         f"--epochs {given.epochs} --seeds {given.seeds} --processes {given.processes}",

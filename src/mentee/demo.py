@@ -152,7 +152,7 @@ def verdict(differences: Sequence[float]) -> str:
         >>> verdict([4.0, 5.0, 4.5])
         '+4.5 ± 1.2  helps'
         >>> verdict([4.0, -5.0, 1.0])
-        '+0.0 ± 11.2  no clear difference'
+        '+0.0 ± 11.4  no clear difference'
     """
     from scipy import stats
 

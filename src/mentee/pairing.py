@@ -24,6 +24,7 @@ def pair_places(
     Where one network has more stages, the other's meet evenly spaced ones, the last the last.
 
     Example:
+        >>> from mentee.methods import Word
         >>> three, four = ({f"stages.{i}": (8, 4, 4) for i in range(n)} for n in (3, 4))
         >>> pair_places(Term("stages", Word("contrast"), 0.1), three, four)
         [('stages.0', 'stages.0'), ('stages.1', 'stages.2'), ('stages.2', 'stages.3')]

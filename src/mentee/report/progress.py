@@ -15,7 +15,7 @@ def duration(seconds: float) -> str:
     """Seconds as a person says them.
 
     Example:
-        >>> duration(42), duration(135), duration(7300)
+        >>> duration(42.0), duration(135.0), duration(7300.0)
         ('42 s', '2 min 15 s', '2 h 02 min')
     """
     whole = round(seconds)
