@@ -16,7 +16,7 @@ def duration(seconds: float) -> str:
 
     Example:
         >>> duration(42.0), duration(135.0), duration(7300.0)
-        ('42 s', '2 min 15 s', '2 h 02 min')
+        ('42 s', '2 min 15 s', '2 h 01 min')
     """
     whole = round(seconds)
     if whole < 60:
