@@ -36,7 +36,7 @@ def demo(
     data: Annotated[
         str, typer.Option(help="digits (comes with scikit-learn) or cifar10 (MENTEE_DATA or hub).")
     ] = "digits",
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each method.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each method.")] = 5,
     out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Where the runs go; by default runs/demo-N."),

@@ -28,6 +28,7 @@ class Setting:
         student: network and epochs of the student, which learns from `labels` of them.
         labels: how many labelled examples the student gets.
         batch: examples of a student's step.
+        memory: where the contrast's negatives come from.
         rate: learning rate of the student.
     """
 
@@ -37,6 +38,7 @@ class Setting:
     student: tuple[dict[str, Any], int]
     labels: int
     batch: int
+    memory: str
     rate: float
 
 
@@ -45,9 +47,10 @@ SETTINGS = {
         "scikit-learn's 8×8 handwritten digits",
         {"source": "embedded:digits", "views": "crop", "pad": 1},
         ({"network": "resnet20-cifar"}, 20),
-        ({"network": "resnet8-cifar", "options": {"widths": [8, 16, 32], "stem": 8}}, 60),
+        ({"network": "resnet8-cifar", "options": {"widths": [8, 16, 32], "stem": 8}}, 90),
         labels=100,
-        batch=32,
+        batch=50,
+        memory="batch",  # a bank of 100 rows is a poor sample, and half of it an epoch old
         rate=0.05,
     ),
     "cifar10": Setting(
@@ -57,13 +60,14 @@ SETTINGS = {
         ({"network": "resnet8-cifar", "input": "cifar10"}, 20),
         labels=5000,
         batch=64,
+        memory="bank",
         rate=0.05,
     ),
 }
 
 
 def demo(
-    data: str = "digits", *, seeds: int = 3, out: Path | None = None, teacher: Path | None = None
+    data: str = "digits", *, seeds: int = 5, out: Path | None = None, teacher: Path | None = None
 ) -> dict[str, list[Run]]:
     """Train a teacher on all labels, then a student on few, with and without it; print a table.
 
@@ -112,11 +116,12 @@ def demo(
 def student_recipe(setting: Setting, method: str, seed: int, teacher: Path) -> dict[str, Any]:
     """The recipe of one student."""
     said, epochs = copy.deepcopy(setting.student)
+    numbers = {"memory.kind": setting.memory} if "cktf" in method else {}
     return {
         "data": {**setting.data, "limit": setting.labels, "validation": None},
         "student": said,
         "teacher": {**setting.teacher[0], "weights": str(teacher)},
-        "method": method,
+        "method": {"name": method, "numbers": numbers},
         "train": {
             "epochs": epochs,
             "batch": setting.batch,

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +29,8 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from mentee.errors import MenteeError
 
 EPS = 1e-7
-CHUNK = 4096
+CHUNK = 2048
+KEPT = 1 << 22
 COLDEST = 0.02
 
 
@@ -46,6 +47,7 @@ class Draw:
         count: K, the number of negatives an anchor stands for. Where other than K are at hand,
             their sum is scaled to K, which leaves the expectation as it is.
         noise: c = K / N, with N the number of examples.
+        masks: filled by `mask`, so that all modules share it.
     """
 
     rows: Int[Tensor, "..."] | None
@@ -54,6 +56,22 @@ class Draw:
     anchors: Int[Tensor, " b"] | None
     count: int
     noise: float
+    masks: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+
+    def mask(self, start: int, stop: int, dtype: torch.dtype) -> Tensor | None:
+        """1 where a shared row is a negative of an anchor, else 0: `[b, stop - start]`.
+
+        None where all are. It is the same for every module and direction, and costs as much as
+        the exponentials, so it is kept while the whole of it has no more than 2²² entries.
+        """
+        if self.groups is None or self.anchors is None:
+            return None
+        kept = self.masks.get((start, stop))
+        if kept is None or kept.dtype != dtype:
+            kept = (self.groups[None, start:stop] != self.anchors[:, None]).to(dtype)
+            if len(self.groups) * len(self.anchors) <= KEPT:
+                self.masks[start, stop] = kept
+        return kept
 
 
 @dataclass(frozen=True)
@@ -182,7 +200,7 @@ def _bounded(log_ratio: Tensor, temperature: float) -> Tensor:
 def _chunks(
     bank: Tensor, draw: Draw, dtype: torch.dtype, chunk: int
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The shared negative rows `[<= chunk, d]` with their groups, in one reused buffer."""
+    """The shared negative rows `[<= chunk, d]`, in one reused buffer, with their mask."""
     total = len(bank) if draw.rows is None else len(draw.rows)
     buffer = bank.new_empty(0 if draw.rows is None else min(chunk, total), bank.shape[1])
     for start in range(0, total, chunk):
@@ -191,7 +209,7 @@ def _chunks(
             taken = bank[start:stop]
         else:
             taken = torch.index_select(bank, 0, draw.rows[start:stop], out=buffer[: stop - start])
-        yield taken.to(dtype), None if draw.groups is None else draw.groups[start:stop]
+        yield taken.to(dtype), draw.mask(start, stop, dtype)
 
 
 def _mean_of_negatives(scaled: Tensor, bank: Tensor, draw: Draw, chunk: int) -> Tensor:
@@ -200,10 +218,10 @@ def _mean_of_negatives(scaled: Tensor, bank: Tensor, draw: Draw, chunk: int) -> 
         drawn = bank[draw.rows].to(scaled.dtype)
         return torch.einsum("bmd,bd->bm", drawn, scaled).exp().mean(1)
     total = scaled.new_zeros(len(scaled))
-    for rows, groups in _chunks(bank, draw, scaled.dtype, chunk):
+    for rows, mask in _chunks(bank, draw, scaled.dtype, chunk):
         scores = (scaled @ rows.T).exp()
-        if groups is not None and draw.anchors is not None:
-            scores *= groups[None] != draw.anchors[:, None]
+        if mask is not None:
+            scores *= mask
         total += scores.sum(1)
     return total / draw.at_hand.clamp(min=1).to(scaled.dtype)
 
@@ -225,14 +243,14 @@ class _SharedNegatives(torch.autograd.Function):
         drawn = len(bank) if draw.rows is None else len(draw.rows)
         loss, gradient = torch.zeros_like(anchor[:, 0]), torch.zeros_like(anchor)
         # Reused by every chunk: fresh pages would cost as much as the exponentials.
-        buffers = anchor.new_empty(3, len(anchor) * min(chunk, drawn))
-        for rows, groups in _chunks(bank, draw, anchor.dtype, chunk):
-            area = buffers[:, : len(anchor) * len(rows)].view(3, len(anchor), len(rows))
+        buffers = anchor.new_empty(2, len(anchor) * min(chunk, drawn))
+        for rows, mask in _chunks(bank, draw, anchor.dtype, chunk):
+            area = buffers[:, : len(anchor) * len(rows)].view(2, len(anchor), len(rows))
             log_ratio = torch.addmm(-log_scale, scaled, rows.T, out=area[0])
             ratio = _bounded(log_ratio, temperature).exp_()
-            if groups is not None and draw.anchors is not None:
-                ratio *= torch.ne(groups[None], draw.anchors[:, None], out=area[1])
-            whole = torch.add(ratio, one, out=area[2])  # 1 + eps / c + r
+            if mask is not None:
+                ratio *= mask
+            whole = torch.add(ratio, one, out=area[1])  # 1 + eps / c + r
             gradient.addmm_(ratio.div_(whole), rows)
             loss += whole.log_().sum(1)
         # A shared row that is no negative for an anchor has added log(1 + eps / c) there.

@@ -105,7 +105,7 @@ class Projection(Side):
             features = F.normalize(features, dim=0)
         if self.channels is not None:
             features = pad_channels(features, self.channels)
-        return F.adaptive_avg_pool2d(features, self.grid).flatten(1)
+        return pool(features, self.grid).flatten(1)
 
     def forward(self, fixed: Tensor) -> Tensor:
         """The head's unit vector, `[b, width]`."""
@@ -123,6 +123,25 @@ def cells(size: Sequence[int], grid: int | None) -> tuple[int, int]:
         return min(grid, size[0]), min(grid, size[1])
     height, width = (min(max(side // 8, 1), LARGEST_GRID) for side in size)
     return height, width
+
+
+def pool(x: Float[Tensor, "b c h w"], grid: tuple[int, int]) -> Float[Tensor, "b c i j"]:
+    """The mean of each cell of a grid.
+
+    Example:
+        >>> pool(torch.arange(16.0).view(1, 1, 4, 4), (2, 2)).flatten().tolist()
+        [2.5, 4.5, 10.5, 12.5]
+    """
+    (b, c, height, width), (rows, columns) = x.shape, grid
+    if height % rows or width % columns:
+        return F.adaptive_avg_pool2d(x, grid)
+    size = height // rows, width // columns
+    if not x.is_contiguous(memory_format=torch.channels_last):
+        return F.avg_pool2d(x, size)
+    # Two sums over lines that lie together: half the time of avg_pool2d, most of it in the backward
+    lines = x.permute(0, 2, 3, 1).reshape(b * rows, size[0], width * c).sum(1)
+    cells = lines.view(b * rows * columns, size[1], c).sum(1).view(b, rows, columns, c)
+    return cells.permute(0, 3, 1, 2) / (size[0] * size[1])
 
 
 def pad_channels(x: Float[Tensor, "b c h w"], channels: int) -> Float[Tensor, "b c2 h w"]:
