@@ -47,7 +47,7 @@ SETTINGS = {
         "scikit-learn's 8×8 handwritten digits",
         {"source": "embedded:digits", "views": "crop", "pad": 1},
         ({"network": "resnet20-cifar"}, 20),
-        ({"network": "resnet8-cifar", "options": {"widths": [8, 16, 32], "stem": 8}}, 90),
+        ({"network": "resnet8-cifar", "options": {"widths": [8, 16, 32], "stem": 8}}, 120),
         labels=100,
         batch=50,
         memory="batch",  # a bank of 100 rows is a poor sample, and half of it an epoch old
