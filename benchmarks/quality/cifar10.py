@@ -113,7 +113,8 @@ def main() -> None:
             if key in ("mentee", "python", "packages", "platform", "cores", "data")
         },
         "command": "python benchmarks/quality/cifar10.py --teacher TEACHER "
-        f"--epochs {given.epochs} --seeds {given.seeds} --processes {given.processes}",
+        f"--epochs {given.epochs} --seeds {given.seeds} --processes {given.processes} "
+        f"--rows {' '.join(given.rows)}",
     }
     given.out.write_text(json.dumps(content, indent=2) + "\n")
     for each in content["rows"]:
