@@ -42,3 +42,10 @@ def test_the_promises_of_one_contrast_term():
 
 def test_the_promise_of_a_whole_step():
     assert STEPS["steps"]["cktf, K 4096"]["times_kd"] <= 1.4
+
+
+def test_the_readme_shows_the_table_of_the_results_page():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = [line for line in readme.splitlines() if " parameters " in line and " % " in line]
+    assert len(rows) == 5
+    assert all(row in PAGE for row in rows)
