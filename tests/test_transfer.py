@@ -482,7 +482,12 @@ def test_a_word_or_number_that_is_not_known_is_refused(more, text):
 def test_a_whole_number_serves_where_a_fraction_is_asked_for():
     """A recipe may say temperature: 4."""
     logits = {"logits": (3,)}
-    Transfer(adjust(find("kd"), {"kl.temperature": 4}, {}), logits, logits, groups=None, examples=9)
+    row = adjust(find("kd"), {"kl.temperature": 4}, {})
+    bound = Transfer(row, logits, logits, groups=None, examples=9)
+    student, teacher = torch.randn(2, 5, 3)
+    found = bound({"logits": student}, bound.fixed({"logits": teacher}))
+    expected = agreements.kl(student.tolist(), teacher.tolist(), 4).mean()
+    assert found["kl/logits"].item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("method", ["cktf+crd", "cktf+kd+crd"])

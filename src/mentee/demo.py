@@ -107,8 +107,11 @@ def demo(
             for seed in range(seeds)
         ]
         print(line(method, runs[method], runs["none"]), flush=True)
-    print(f"\nstudents: {setting.labels} labelled examples; ± is the spread over {seeds} seeds,")
-    print("the last column the paired difference to none with its 95 % interval")
+    print(f"\nstudents: {setting.labels} labelled examples", end="")
+    if seeds > 1:
+        print(f"; ± is the spread over {seeds} seeds,")
+        print("the last column the paired difference to none with its 95 % interval", end="")
+    print()
     print(f"all in {duration(time.monotonic() - began)}; each run has a report.md in {folder}")
     return runs
 

@@ -23,7 +23,7 @@ from mentee.pairing import check_widths, pair_places, wanted
 from mentee.parallel import gather
 from mentee.represent import REPRESENTATIONS, Shape, Side
 from mentee.types import Batch, Features
-from mentee.words import check_numbers, look_up
+from mentee.words import checked, look_up
 
 __all__ = ["Bound", "Transfer", "wanted"]
 
@@ -100,9 +100,9 @@ class Transfer(nn.Module):
 
     def _bind(self, term: Term, s: str, t: str, student: Shape, teacher: Shape) -> None:
         agreement = look_up("agreement", term.agree, AGREEMENTS)
-        check_numbers(term.agree, agreement.function, given=("negatives", "log_z", "chunk"))
         build = look_up("representation", term.represent, REPRESENTATIONS)
-        check_numbers(term.represent, build)
+        agree = checked(term.agree, agreement.function, given=("negatives", "log_z", "chunk"))
+        term = replace(term, agree=agree, represent=checked(term.represent, build))
         name = f"{term.agree.name}/{s if s == t else f'{s}~{t}'}"
         if any(name == other.name for other in self.bound):
             raise MenteeError(f"method {self.method.name!r} has {name} twice; add up their weights")
@@ -142,10 +142,10 @@ class Transfer(nn.Module):
             key = (word.name, tuple(sorted(word.numbers.items())), width)
             kinds.setdefault(key, (word, width, []))[2].append(bound)
         for word, width, members in kinds.values():
-            numbers = dict(word.numbers)
+            numbers: dict[str, Any] = dict(word.numbers)
             groups = classes if numbers.pop("class_aware", True) else rows
             build = look_up("memory", word, MEMORIES)
-            check_numbers(Word(word.name, numbers), build)
+            numbers = dict(checked(Word(word.name, numbers), build).numbers)
             if "seed" in inspect.signature(build).parameters:
                 numbers = {"seed": seed} | numbers
             memory = build([b.name for b in members], groups, width, **numbers)

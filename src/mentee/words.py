@@ -21,13 +21,20 @@ def look_up(kind: str, word: Word, table: Mapping[str, Entry]) -> Entry:
     return table[word.name]
 
 
-def check_numbers(word: Word, function: Callable[..., object], given: Sequence[str] = ()) -> None:
+def checked(word: Word, function: Callable[..., object], given: Sequence[str] = ()) -> Word:
     """Refuse a number that the word does not have, or a value of another type.
 
     Args:
         word: a word of the table with its numbers.
         function: what it stands for; its keyword-only parameters are the numbers.
         given: parameters that the engine passes and a recipe may not.
+
+    Returns:
+        The word with its numbers as the function wants them: a whole one where a fraction is asked
+        for has become one.
+
+    Raises:
+        MenteeError: there is no such number, or its value is of another type.
     """
     subject = function.__init__ if inspect.isclass(function) else function
     hints = typing.get_type_hints(subject)
@@ -36,11 +43,13 @@ def check_numbers(word: Word, function: Callable[..., object], given: Sequence[s
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY and name not in given
     }
+    numbers = {}
     for name, value in word.numbers.items():
         if name not in known:
             raise MenteeError(f"{word.name} has no number {name!r}; {suggest(name, known)}")
         try:
-            TypeAdapter(known[name]).validate_python(value, strict=True)
+            numbers[name] = TypeAdapter(known[name]).validate_python(value, strict=True)
         except ValidationError as error:
             message = error.errors()[0]["msg"]
             raise MenteeError(f"{word.name}.{name} is {value!r}: {message}") from None
+    return Word(word.name, numbers)
