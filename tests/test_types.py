@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from mentee.types import CLEAN, Batch, Step
+from mentee.types import CLEAN, Batch, Mixed, Step
 
 
 def test_a_batch_is_as_long_as_its_ids_and_moves_whole():
@@ -16,6 +16,7 @@ def test_a_batch_is_as_long_as_its_ids_and_moves_whole():
         labels=torch.ones(3, 2),
         mask=torch.ones(3, 2, dtype=torch.bool),
         view=4,
+        mixed=Mixed(torch.tensor([2, 0, 1]), 0.75),
     )
     assert len(batch) == 3
     moved = batch.to("meta")
@@ -23,6 +24,8 @@ def test_a_batch_is_as_long_as_its_ids_and_moves_whole():
         value = getattr(moved, field.name)
         if field.name == "view":
             assert value == 4
+        elif field.name == "mixed":
+            assert (value.share, value.partner.device.type) == (0.75, "meta")
         else:
             assert value.device.type == "meta"
             assert value.shape == getattr(batch, field.name).shape
@@ -41,3 +44,8 @@ def test_what_has_crossed_is_not_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         step.loss = 0.1
     assert step.losses == {}
+
+
+def test_what_is_said_of_examples_is_mixed_as_they_are():
+    mixed = Mixed(torch.tensor([1, 0]), 0.75)
+    assert mixed.of(torch.tensor([[0.0], [4.0]])).tolist() == [[1.0], [3.0]]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 Features: TypeAlias = dict[str, Tensor]
@@ -26,16 +26,52 @@ CLEAN = -1
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """How a teacher's vectors are distributed over the training examples.
+
+    Attributes:
+        mean: of each entry.
+        std: standard deviation of each entry.
+        components: orthonormal rows, the principal directions, the largest variance first.
+        variances: variance along each of them.
+    """
+
+    mean: Float[Tensor, " d"]
+    std: Float[Tensor, " d"]
+    components: Float[Tensor, "m d"]
+    variances: Float[Tensor, " m"]
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """How the examples of a batch were mixed with one another (mixup).
+
+    Attributes:
+        partner: the row of the batch that each example was mixed with.
+        share: the example's own share, in [0.5, 1]; the partner's is the rest.
+    """
+
+    partner: Int64[Tensor, " b"]
+    share: float
+
+    def of(self, x: Tensor) -> Tensor:
+        """What was said of the examples, mixed as the examples are."""
+        return self.share * x + (1 - self.share) * x[self.partner]
+
+
+@dataclass(frozen=True)
 class Batch:
     """Some examples of one view, as every later stage gets them.
 
     Attributes:
-        inputs: what the networks read; images are float32 in [0, 1], `[b, c, h, w]`.
+        inputs: what the networks read: images float32 in [0, 1], `[b, c, h, w]`; audio float32
+            in [-1, 1], `[b, samples]`; text uint8, the bytes of its UTF-8, 0 behind, `[b, t]`.
         ids: the examples' keys, which never change (a hash of the source's own id).
         rows: where the examples stand in their split; a bank keeps one row for each.
         labels: `[b]` class numbers, or `[b, k]` 0/1 for several classes at once, or None.
         mask: `[b, k]`, true where a label of several is known; None: all are known.
         view: the number of the augmentation, or `CLEAN`.
+        mixed: how the inputs were mixed; labels and mask are those of each example itself.
     """
 
     inputs: Tensor
@@ -44,6 +80,7 @@ class Batch:
     labels: Tensor | None = None
     mask: Bool[Tensor, "b k"] | None = None
     view: int = CLEAN
+    mixed: Mixed | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -57,6 +94,7 @@ class Batch:
             rows=self.rows.to(device),
             labels=None if self.labels is None else self.labels.to(device),
             mask=None if self.mask is None else self.mask.to(device),
+            mixed=self.mixed and replace(self.mixed, partner=self.mixed.partner.to(device)),
         )
 
 

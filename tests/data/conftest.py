@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import io
 import os
+import wave
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("MENTEE_CACHE", str(tmp_path / "decoded"))
 
 
 @pytest.fixture
@@ -48,6 +51,38 @@ def folder(tmp_path: Path, png: Callable[..., bytes]) -> Callable[..., Path]:
         return tmp_path / root
 
     return make
+
+
+@pytest.fixture
+def wav(tmp_path: Path, rng: np.random.Generator) -> Callable[..., Path]:
+    """Write a WAV file of this relative name, return its path."""
+
+    def make(name: str, samples: Any = 800, *, rate: int = 16_000, root: str = "clips") -> Path:
+        pcm = rng.integers(-(2**15), 2**15, samples) if isinstance(samples, int) else samples
+        pcm = np.asarray(pcm, "<i2")
+        path = tmp_path / root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1 if pcm.ndim == 1 else pcm.shape[1])
+            file.setsampwidth(2)
+            file.setframerate(rate)
+            file.writeframes(pcm.tobytes())
+        return path
+
+    return make
+
+
+@pytest.fixture
+def real() -> Callable[[str], Path]:
+    """A folder of the real data, or a skip that says why."""
+
+    def find(name: str) -> Path:
+        home = os.environ.get("MENTEE_DATA")
+        if not home or not (Path(home) / name).is_dir():
+            pytest.skip(f"MENTEE_DATA has no folder {name}: no real data")
+        return Path(home) / name
+
+    return find
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mentee.data import hashing
-from mentee.data.hashing import _scramble, below, hash_id, hash_ids, mix
+from mentee.data.hashing import _scramble, below, hash_id, hash_ids, mix, uniform
 from mentee.errors import DataError
 
 
@@ -64,3 +64,12 @@ def test_a_collision_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hashing, "hash_id", lambda text: len(text))
     with pytest.raises(DataError, match="the ids 'ab' and 'cd' have the same key"):
         hash_ids(["a", "ab", "cd"])
+
+
+def test_uniform_numbers() -> None:
+    from scipy import stats
+
+    keys = hash_ids([str(i) for i in range(5000)])
+    numbers = uniform(3, keys, "a", 1)
+    assert stats.kstest(numbers, "uniform").pvalue > 1e-3
+    assert numbers.tolist() == [(bits >> 11) / 2**53 for bits in mix(3, keys, "a", 1).tolist()]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mentee.data.images import EncodedImages, FolderFiles, decode
+from mentee.data.encoded import FolderFiles
+from mentee.data.images import EncodedImages, decode
 from mentee.errors import DataError
 
 

@@ -43,6 +43,14 @@ def test_several_classes_and_what_is_unknown() -> None:
     assert labels.mask.tolist() == [[True, True, False], [False, True, False]]
 
 
+def test_shares_are_rounded_and_a_half_is_unknown() -> None:
+    labels = read_labels([[0.1, 0.5, 0.51], [0.49, 1.0, -1.0]])
+    assert labels.values is not None
+    assert labels.mask is not None
+    assert labels.values.tolist() == [[0, 0, 1], [0, 1, 0]]
+    assert labels.mask.tolist() == [[True, False, True], [True, True, False]]
+
+
 @pytest.mark.parametrize(
     ("values", "options"),
     [
@@ -72,6 +80,7 @@ def test_lists_of_the_classes_that_apply(values: Any, options: dict[str, Any]) -
         (["cat", "dgo"], {"classes": ["cat", "dog"]}, "class 'dgo' .* did you mean 'dog'"),
         ([0, 1], {"names": ["a", "b"], "classes": ["a", "c"]}, "class 'b' .* not among"),
         ([[1, 0], [2, 0]], {}, "label 2 of row 1, class 0 is out of range; expected 1"),
+        ([[1, 0], [0, -0.5]], {}, "label -0.5 of row 1, class 1 is out of range"),
         ([[1, 0], [1]], {}, "rows of labels have 1 to 2 numbers"),
         ([[1, 0]], {"classes": ["a"]}, "1 class names for rows of 2 labels"),
         ([0], {"classes": ["a", "a"]}, "a class stands twice"),

@@ -158,7 +158,7 @@ def test_a_damaged_image_is_named_from_a_worker(folder: Callable[..., Path], wor
 
 def test_examples_and_views_can_be_sent_to_a_process(folder: Callable[..., Path]) -> None:
     examples = open_examples(folder("cat/0.png", "dog/1.png"))
-    for name in VIEWS:
+    for name in VIEWS["image"]:
         views = build_views(name, seed=0, size=4)
         there = pickle.loads(pickle.dumps((examples, views)))
         options = {"batch": 2, "shuffle": False}

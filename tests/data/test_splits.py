@@ -39,7 +39,7 @@ def test_a_split_keeps_its_promises(labels, fraction, seed, random) -> None:
         assert sides[0][name] + held_out == count
         assert held_out == 0 if count < 2 else 1 <= held_out <= count - 1
         if count * fraction >= 1 and count * (1 - fraction) >= 1:
-            assert abs(held_out - count * fraction) < 1 or held_out in (1, count - 1)
+            assert abs(held_out - count * fraction) <= 1 or held_out in (1, count - 1)
     order = list(range(len(labels)))
     random.shuffle(order)
     again = split(_examples(labels, order), fraction=fraction, seed=seed)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mentee.data import VIEWS, build_views, hash_ids
+from mentee.data.image_views import Crop
 from mentee.data.pixels import crop, one_size
-from mentee.data.views import Crop
 from mentee.errors import DataError
 from mentee.types import CLEAN
 
@@ -27,7 +27,7 @@ def _views(name: str, seed: int = 11):
     return build_views(name, seed=seed, size=16, pad=2)
 
 
-@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("name", VIEWS["image"])
 @pytest.mark.parametrize("c", [1, 3])
 @pytest.mark.parametrize("view", [CLEAN, 0, 5])
 def test_what_comes_out(name: str, c: int, view: int) -> None:
@@ -43,7 +43,7 @@ def test_what_comes_out(name: str, c: int, view: int) -> None:
         assert torch.equal(out, images.permute(0, 3, 1, 2).float() / 255)
 
 
-@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("name", VIEWS["image"])
 def test_a_view_depends_on_seed_id_and_view_alone(name: str) -> None:
     images, views = _images(), _views(name)
     whole = views(images, KEYS, 4)
@@ -55,7 +55,7 @@ def test_a_view_depends_on_seed_id_and_view_alone(name: str) -> None:
     assert torch.equal(listed, whole)
 
 
-@pytest.mark.parametrize("name", [name for name in VIEWS if name != "none"])
+@pytest.mark.parametrize("name", [name for name in VIEWS["image"] if name != "none"])
 def test_another_seed_id_or_view_gives_another_image(name: str) -> None:
     images = _images()[:1].expand(len(KEYS), -1, -1, -1)
     views = _views(name)
@@ -65,7 +65,7 @@ def test_another_seed_id_or_view_gives_another_image(name: str) -> None:
     assert not torch.equal(_views(name, seed=12)(images, KEYS, 4), first)
 
 
-@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("name", VIEWS["image"])
 def test_the_global_generator_is_left_alone(name: str) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -82,7 +82,7 @@ from mentee.data import VIEWS, build_views, hash_ids
 rng = np.random.default_rng(3)
 images = torch.from_numpy(rng.integers(0, 256, (24, 16, 16, 3), dtype=np.uint8))
 keys = torch.from_numpy(hash_ids([f"id{i}" for i in range(24)]))
-for name in VIEWS:
+for name in VIEWS["image"]:
     out = build_views(name, seed=11, size=16, pad=2)(images, keys, 4)
     print(name, hashlib.sha256(out.numpy().tobytes()).hexdigest())
 """
@@ -90,7 +90,7 @@ for name in VIEWS:
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     there = dict(line.split() for line in done.stdout.splitlines())
-    assert list(there) == list(VIEWS)
+    assert list(there) == list(VIEWS["image"])
     for name, digest in there.items():
         out = _views(name)(_images(), KEYS, 4)
         assert hashlib.sha256(out.numpy().tobytes()).hexdigest() == digest, name
@@ -153,7 +153,7 @@ def test_the_centre_is_what_stays(h: int, w: int) -> None:
 
 
 def test_views_that_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match="no views 'crop-filp': did you mean 'crop-flip'"):
+    with pytest.raises(DataError, match="no views 'crop-filp' of image: did you mean 'crop-flip'"):
         build_views("crop-filp", seed=0)
     with pytest.raises(DataError, match="need a `size`, such as 224"):
         build_views("rand-augment", seed=0)

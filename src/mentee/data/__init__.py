@@ -1,28 +1,37 @@
 """Examples → batches: sources, splits, reproducible views, and the loader."""
 
 from mentee.data.arrays import open_arrays
+from mentee.data.contents import KINDS, Contents, ImageTensors, Kind, Read
 from mentee.data.embedded import EMBEDDED, find_cifar10, open_embedded
-from mentee.data.examples import Examples, ImageTensors, Task
+from mentee.data.examples import Examples, Task
 from mentee.data.hashing import hash_id, hash_ids
 from mentee.data.loader import batches, read_batch, steps_per_epoch
+from mentee.data.mixup import mix
 from mentee.data.sources import open_examples
 from mentee.data.splits import check_classes, limit, split
+from mentee.data.texts import encode
 from mentee.data.views import VIEWS, Views, build_views
 
 __all__ = [
     "EMBEDDED",
+    "KINDS",
     "VIEWS",
+    "Contents",
     "Examples",
     "ImageTensors",
+    "Kind",
+    "Read",
     "Task",
     "Views",
     "batches",
     "build_views",
     "check_classes",
+    "encode",
     "find_cifar10",
     "hash_id",
     "hash_ids",
     "limit",
+    "mix",
     "open_arrays",
     "open_embedded",
     "open_examples",

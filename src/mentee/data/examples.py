@@ -10,16 +10,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
+from mentee.data.contents import Contents, Kind, Read
 from mentee.data.hashing import Int64Array, hash_ids
-from mentee.data.images import Images
 from mentee.data.labels import Labels
 from mentee.errors import DataError
 
 Task: TypeAlias = Literal["single", "multi", "none"]
-ImageTensors: TypeAlias = Tensor | list[Tensor]
-"""uint8 `[b, h, w, c]`, or a list of `[h, w, c]` where the sizes may differ."""
 
 _SAMPLE = 1024
 
@@ -29,7 +26,7 @@ class Examples:
     """An immutable view of one split.
 
     Attributes:
-        images: the images of the whole source.
+        contents: what the whole source holds: images, audio clips or texts.
         rows: `[n]` where the examples stand in the source.
         ids: the examples' own names.
         keys: `[n]` the ids' hashes, in [0, 2⁶³), the same in every process and for ever.
@@ -39,7 +36,7 @@ class Examples:
         name: what to call the split in messages.
     """
 
-    images: Images
+    contents: Contents
     rows: Int64Array
     ids: tuple[str, ...]
     keys: Int64Array
@@ -56,9 +53,14 @@ class Examples:
         return len(self.ids)
 
     @property
+    def kind(self) -> Kind:
+        """`image`, `audio` or `text`."""
+        return self.contents.kind
+
+    @property
     def channels(self) -> int:
-        """1 (grey) or 3 (RGB)."""
-        return self.images.channels
+        """Of images 1 (grey) or 3 (RGB); else 1."""
+        return self.contents.channels
 
     @property
     def task(self) -> Task:
@@ -74,7 +76,7 @@ class Examples:
             rows: row numbers in this view, each in [0, n).
 
         Returns:
-            A view of the same images; nothing is copied or decoded.
+            A view of the same contents; nothing is copied or decoded.
 
         Raises:
             DataError: there are no rows, or one is out of range.
@@ -95,18 +97,18 @@ class Examples:
         )
 
     def load(self) -> bool:
-        """Decode all images into memory where they are small and of one size.
+        """Decode everything into memory where it fits: images only where they are of one size.
 
         Returns:
             True where reading is only a copy from now on; false where every read decodes.
 
         Raises:
-            DataError: an image is damaged.
+            DataError: an image or a clip is damaged.
         """
-        return self.images.load(self.rows)
+        return self.contents.load(self.rows)
 
-    def read(self, rows: npt.NDArray[np.int64]) -> ImageTensors:
-        """The images of some examples.
+    def read(self, rows: npt.NDArray[np.int64]) -> Read:
+        """What some examples hold.
 
         The first call decodes the whole view into memory where it fits.
 
@@ -114,45 +116,51 @@ class Examples:
             rows: `[b]` row numbers in this view.
 
         Returns:
-            uint8 `[b, h, w, c]`; a list of `[h, w, c]` where the sizes may differ.
+            Images: uint8 `[b, h, w, c]`; a list of `[h, w, c]` where the sizes may differ.
+            Audio: a list of whole clips, float32 `[samples]` in [-1, 1] at `contents.rate`.
+            Text: a list of texts.
 
         Raises:
-            DataError: an image is damaged.
+            DataError: an image or a clip is damaged.
         """
         places = self.rows[rows]
-        if not self.images.ready(places):
+        if not self.contents.ready(places):
             self.load()
-        pixels = self.images.read(places)
-        if isinstance(pixels, list):
-            return [torch.from_numpy(image) for image in pixels]
-        return torch.from_numpy(pixels)
+        found = self.contents.read(places)
+        if isinstance(found, np.ndarray):
+            return torch.from_numpy(found)
+        return [item if isinstance(item, str) else torch.from_numpy(item) for item in found]  # type: ignore[return-value]
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, labels: bool = True) -> str:
         """32 hexadecimal digits of the keys, labels, class names and contents, in this order.
 
         Of the contents, the stored bytes of 1,024 evenly spaced examples count (all where there
-        are fewer), so that a large source need not be read.
+        are fewer), so that a large source need not be read. The rate that audio is read at does
+        not count.
+
+        Args:
+            labels: false: leave out the labels and class names.
 
         Returns:
             The same text in every process while none of these changes.
         """
         digest = hashlib.blake2b(digest_size=16)
         digest.update(self.keys.astype("<i8").tobytes())
-        if self.labels is not None:
+        if labels and self.labels is not None:
             digest.update(self.labels.astype("<f8").tobytes())
-        if self.mask is not None:
+        if labels and self.mask is not None:
             digest.update(self.mask.tobytes())
-        digest.update(repr((len(self), self.classes, self.channels)).encode())
+        digest.update(repr((len(self), self.classes if labels else None, self.channels)).encode())
         for row in np.linspace(0, len(self) - 1, min(len(self), _SAMPLE)).astype(np.int64):
-            digest.update(hashlib.blake2b(self.images.raw(int(self.rows[row]))).digest())
+            digest.update(hashlib.blake2b(self.contents.raw(int(self.rows[row]))).digest())
         return digest.hexdigest()
 
 
-def make_examples(images: Images, ids: Sequence[str], labels: Labels, *, name: str) -> Examples:
+def make_examples(contents: Contents, ids: Sequence[str], labels: Labels, *, name: str) -> Examples:
     """All examples of a source.
 
     Args:
-        images: `n` images.
+        contents: what the `n` examples hold.
         ids: their `n` names, each only once.
         labels: what is known of their classes.
         name: what to call them in messages.
@@ -164,9 +172,9 @@ def make_examples(images: Images, ids: Sequence[str], labels: Labels, *, name: s
         DataError: there are none, an id stands there twice, or there are not `n` labels.
     """
     if labels.values is not None and len(labels.values) != len(ids):
-        raise DataError(f"{name} has {len(ids)} images and {len(labels.values)} labels")
+        raise DataError(f"{name} has {len(ids)} examples and {len(labels.values)} labels")
     return Examples(
-        images=images,
+        contents=contents,
         rows=np.arange(len(ids)),
         ids=tuple(ids),
         keys=hash_ids(ids),

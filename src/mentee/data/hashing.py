@@ -115,3 +115,22 @@ def below(limit: int, seed: int, keys: Int64Array, *words: int | str) -> Int64Ar
     """
     high = mix(seed, keys, *words) >> np.uint64(32)
     return ((high * np.uint64(limit)) >> np.uint64(32)).astype(np.int64)
+
+
+def uniform(seed: int, keys: Int64Array, *words: int | str) -> FloatArray:
+    """A number in [0, 1) for each key: 53 bits of its hash.
+
+    Args:
+        seed: as for `mix`.
+        keys: `[n]` keys.
+        words: as for `mix`.
+
+    Returns:
+        `[n]` numbers.
+
+    Example:
+        >>> uniform(0, hash_ids(["a", "b", "c"]), "example").round(3).tolist()
+        [0.509, 0.595, 0.312]
+    """
+    high = mix(seed, keys, *words) >> np.uint64(11)
+    return high.astype(np.float64) * 2.0**-53

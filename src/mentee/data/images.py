@@ -6,52 +6,16 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mentee.data.contents import MEMORY, Kind, Rows
+from mentee.data.encoded import Files
 from mentee.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
-Rows = npt.NDArray[np.int64]
-
-MEMORY = 2 << 30
-"""Bytes that the decoded images of a source may take before they stay on disk."""
-
-
-@runtime_checkable
-class Images(Protocol):
-    """The images of a source, by row of the source."""
-
-    channels: int
-
-    def ready(self, rows: Rows) -> bool:
-        """True where `load` would change nothing for these rows."""
-        ...
-
-    def load(self, rows: Rows) -> bool:
-        """Bring these rows into memory; false where they are too big or of several sizes."""
-        ...
-
-    def read(self, rows: Rows) -> Pixels | list[Pixels]:
-        """`[b, h, w, c]`, or a list of `[h, w, c]` where the sizes may differ."""
-        ...
-
-    def raw(self, row: int) -> bytes:
-        """The row's bytes as they are stored, for a fingerprint."""
-        ...
-
-
-@runtime_checkable
-class Files(Protocol):
-    """Encoded image files (JPEG, PNG, ...), by row of the source."""
-
-    def fetch(self, rows: Rows) -> list[bytes]:
-        """The undecoded bytes of each row."""
-        ...
 
 
 class ArrayImages:
@@ -60,6 +24,9 @@ class ArrayImages:
     Args:
         pixels: `[n, h, w, c]`, uint8.
     """
+
+    kind: Kind = "image"
+    rate: int | None = None
 
     def __init__(self, pixels: Pixels) -> None:
         self.pixels = pixels
@@ -82,54 +49,6 @@ class ArrayImages:
         return bytes(self.pixels[row].data)
 
 
-class FolderFiles:
-    """Image files below one folder.
-
-    Args:
-        root: the folder.
-        names: each row's path in it.
-    """
-
-    def __init__(self, root: Path, names: Sequence[str]) -> None:
-        self.root = root
-        self.names = names
-
-    def fetch(self, rows: Rows) -> list[bytes]:
-        """The undecoded bytes of each row."""
-        return [_file_bytes(self.root / self.names[row]) for row in rows]
-
-
-class ColumnFiles:
-    """Image files inside a column of a `datasets.Dataset`.
-
-    Args:
-        dataset: the data set, in `arrow` format, with this one column.
-        column: holds bytes, or structs of `bytes` and `path`.
-    """
-
-    def __init__(self, dataset: Any, column: str) -> None:
-        self.dataset = dataset
-        self.column = column
-
-    def fetch(self, rows: Rows) -> list[bytes]:
-        """The undecoded bytes of each row."""
-        return [self._bytes(cell) for cell in self.dataset[rows][self.column].to_pylist()]
-
-    def _bytes(self, cell: Any) -> bytes:
-        content = (cell.get("bytes") or cell.get("path")) if isinstance(cell, dict) else cell
-        return _file_bytes(Path(content)) if isinstance(content, str) else bytes(content or b"")
-
-
-def _file_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"the image file {path} cannot be read ({error.strerror}); "
-            "put it back, or leave it out of the source"
-        ) from error
-
-
 class EncodedImages:
     """Images that are decoded once and kept where they fit, else each time they are read.
 
@@ -142,6 +61,9 @@ class EncodedImages:
     Raises:
         DataError: the first image cannot be decoded.
     """
+
+    kind: Kind = "image"
+    rate: int | None = None
 
     def __init__(
         self,

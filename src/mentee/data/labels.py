@@ -38,7 +38,8 @@ def read_labels(
 
     Args:
         values: `n` class numbers, or `n` class names, or `n` rows of `k` numbers (1 yes, 0 no,
-            -1 or NaN unknown), or `n` lists of the class names or numbers that apply.
+            -1 or NaN unknown; of a share between, above ½ is yes, below ½ no, ½ itself unknown,
+            as OpenMIC-2018 has it), or `n` lists of the class names or numbers that apply.
         names: the class names as the source's schema gives them, in the order of the numbers.
         classes: the class names as the user wants them numbered; None: as in the source, or
             sorted where the source gives names only.
@@ -134,13 +135,13 @@ def _several(
         [[np.nan if item is None else item for item in row] for row in values], np.float32
     )
     table[table == -1] = np.nan
-    mask = ~np.isnan(table)
-    wrong = np.argwhere(mask & (table != 0) & (table != 1))
+    mask = ~np.isnan(table) & (table != 0.5)
+    wrong = np.argwhere(mask & ~((table >= 0) & (table <= 1)))
     if len(wrong):
         row, column = wrong[0].tolist()
         raise DataError(
             f"label {table[row, column]:g} of row {row}, class {column} is out of range; "
-            "expected 1 (yes), 0 (no), or -1 or NaN (unknown)"
+            "expected 1 (yes), 0 (no), a share between, or -1 or NaN (unknown)"
         )
     classes = wanted or schema or tuple(str(i) for i in range(table.shape[1]))
     if len(classes) != table.shape[1]:
@@ -148,7 +149,7 @@ def _several(
             f"{len(classes)} class names for rows of {table.shape[1]} labels: "
             "name one class for each column"
         )
-    return Labels(np.nan_to_num(table), mask, classes)
+    return Labels((mask & (table > 0.5)).astype(np.float32), mask, classes)
 
 
 def _from_sets(

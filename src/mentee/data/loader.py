@@ -54,7 +54,7 @@ def batches(
     Args:
         examples: what to read.
         batch: examples in a batch, over all processes.
-        views: turns images into what a network reads.
+        views: turns what the examples hold into what a network reads.
         view: the number of the view, or `CLEAN`.
         seed: of the order.
         epoch: from 0; another epoch, another order.
@@ -64,7 +64,7 @@ def batches(
         rank: which process this is, in [0, world).
         world: how many processes share each batch; process `rank` gets a contiguous piece of it.
         workers: worker processes; 0: read in this one. The batches are the same either way, and
-            images in memory with fast views are read in this one whatever the number.
+            what is in memory and has fast views is read in this one whatever the number.
 
     Returns:
         The batches from `start` on. A process whose share of the last batch is empty gets one
@@ -145,14 +145,15 @@ def read_batch(examples: Examples, rows: Int64Array, *, views: Views, view: int)
     Args:
         examples: what to read from.
         rows: `[b]` row numbers in `examples`.
-        views: turns images into what a network reads.
+        views: turns what the examples hold into what a network reads.
         view: the number of the view, or `CLEAN`.
 
     Returns:
         The batch, in the order of `rows`.
 
     Raises:
-        DataError: an image is damaged, or they have several sizes and no size was chosen.
+        DataError: an image or a clip is damaged, or they have several sizes or lengths and none
+            was chosen.
     """
     keys = torch.from_numpy(examples.keys[rows])
     labels, mask = examples.labels, examples.mask

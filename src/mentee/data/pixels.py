@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from mentee.data.examples import ImageTensors
+from mentee.data.contents import ImageTensors
 from mentee.data.hashing import Int64Array
 from mentee.errors import DataError
 

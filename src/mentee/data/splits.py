@@ -111,7 +111,7 @@ def _rank(examples: Examples, groups: Int64Array, seed: int, purpose: str) -> In
 
 
 def _shares(sizes: Int64Array, fraction: float) -> Int64Array:
-    # Largest remainders: the shares add up to the fraction of the whole, each is off by < 1.
+    # Largest remainders: the shares add up to the fraction of the whole, each is off by 1 at most.
     exact = sizes * fraction
     least, most = np.minimum(sizes // 2, 1), np.maximum(sizes - 1, 0)
     shares: Int64Array = np.clip(np.floor(exact).astype(np.int64), least, most)

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mentee.data.columns import LABEL_NAMES, USUAL, Columns, named_ids
+from mentee.data.contents import Contents, Kind
+from mentee.data.encoded import ColumnFiles
 from mentee.data.examples import Examples, make_examples, row_ids
-from mentee.data.folders import aliases, refuse_other_split
-from mentee.data.images import ColumnFiles, EncodedImages
+from mentee.data.folders import encoded
 from mentee.data.labels import Labels, read_labels
+from mentee.data.split_names import refuse_other_split
+from mentee.data.texts import ID, TEXT, Texts
 from mentee.errors import DataError, suggest
 
-_IMAGE_NAMES = ("image", "img", "images", "image")
-_LABEL_NAMES = ("label", "labels", "fine_label", "class")
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which columns to read; None: the usual names.
-
-    Attributes:
-        image: the encoded images.
-        label: one column of labels, or several of 0/1.
-        id: the examples' own names; None: the row numbers.
-    """
-
-    image: str | None = None
-    label: str | Sequence[str] | None = None
-    id: str | None = None
+_NAMES: dict[Kind, tuple[str, ...]] = {
+    "image": ("image", "img", "images"),
+    "audio": ("audio",),
+    "text": (TEXT,),
+}
 
 
 def open_table(
@@ -37,19 +28,22 @@ def open_table(
     *,
     name: str,
     rows: str,
-    columns: Columns = Columns(),
+    columns: Columns = USUAL,
     classes: Sequence[str] | None = None,
     channels: int | None = None,
+    rate: int = 16_000,
 ) -> Examples:
     """Read one `datasets.Dataset`.
 
     Args:
-        dataset: the table; images as `datasets.Image`, or bytes.
+        dataset: the table; images as `datasets.Image`, audio as `datasets.Audio`, either as bytes
+            of encoded files too; or texts.
         name: what to call it in messages.
         rows: what row numbers are called in ids: `rows/0`, `rows/1`, ...
-        columns: which columns to read.
+        columns: which columns to read; texts have their ids in `id` where there is such a column.
         classes: the class names in the order wanted; None: as the schema has them.
         channels: 1 (grey) or 3 (RGB); None: as the first image is.
+        rate: samples a second to read audio at.
 
     Returns:
         All rows of the table.
@@ -60,10 +54,16 @@ def open_table(
     if not len(dataset):
         raise DataError(f"{name} is empty: give it at least one example")
     table = dataset.with_format(None)
-    ids = _ids(table, columns.id, name) if columns.id else row_ids(rows, len(table))
-    column = _image_column(table, columns.image, name)
-    images = EncodedImages(_files(table, column, name), ids, channels=channels)
-    return make_examples(images, ids, _labels(table, columns.label, classes, name), name=name)
+    kind, column = _content(table, columns, name)
+    own = columns.id or (ID if kind == "text" and ID in table.column_names else None)
+    ids = _ids(table, own, name) if own else row_ids(rows, len(table))
+    contents: Contents
+    if kind == "text":
+        contents = Texts(list(table[column]), ids)
+    else:
+        files = _files(table, column, name)
+        contents = encoded(kind, files, ids, channels=channels, rate=rate)
+    return make_examples(contents, ids, _labels(table, columns.label, classes, name), name=name)
 
 
 def _known(dataset: Any, column: str, name: str) -> str:
@@ -74,42 +74,45 @@ def _known(dataset: Any, column: str, name: str) -> str:
 
 
 def _ids(dataset: Any, column: str, name: str) -> list[str]:
-    values = list(dataset[_known(dataset, column, name)])
-    missing = next((row for row, value in enumerate(values) if value is None), None)
-    if missing is not None:
-        raise DataError(f"row {missing} of {name} has no id in column {column!r}: give it one")
-    return [str(value) for value in values]
+    return named_ids(list(dataset[_known(dataset, column, name)]), column, name)
 
 
-def _image_column(dataset: Any, given: str | None, name: str) -> str:
-    from datasets import Image
-
-    if given is not None:
-        return _known(dataset, given, name)
-    typed = [c for c, feature in dataset.features.items() if isinstance(feature, Image)]
-    usual = [c for c in _IMAGE_NAMES if c in dataset.column_names]
+def _content(dataset: Any, columns: Columns, name: str) -> tuple[Kind, str]:
+    if columns.content is not None and columns.kind is not None:
+        return columns.kind, _known(dataset, columns.content, name)
+    kinds = [columns.kind] if columns.kind else list(_NAMES)
+    typed = [
+        (kind, str(column))
+        for column, feature in dataset.features.items()
+        for kind in kinds
+        if type(feature).__name__ == kind.capitalize()  # datasets.Image, datasets.Audio
+    ]
+    usual = [(kind, c) for kind in kinds for c in _NAMES[kind] if c in dataset.column_names]
     if len(typed) == 1:
-        return str(typed[0])
+        return typed[0]
     if usual:
         return usual[0]
+    candidates = ", ".join([column for _, column in typed] or dataset.column_names)
+    ways = " or ".join(f"`{kind}`" for kind in kinds)
     raise DataError(
-        f"it is not clear which column of {name} holds the images: name one of "
-        f"{', '.join(typed or dataset.column_names)} as `image`"
+        f"it is not clear which column of {name} holds the examples: "
+        f"name one of {candidates} as {ways}"
     )
 
 
 def _files(dataset: Any, column: str, name: str) -> ColumnFiles:
-    from datasets import Image
+    from datasets import Audio, Image
 
     table = dataset.select_columns([column])
-    if isinstance(table.features[column], Image):
-        table = table.cast_column(column, Image(decode=False))
+    feature = table.features[column]
+    if isinstance(feature, (Image, Audio)):
+        table = table.cast_column(column, type(feature)(decode=False))
     table = table.with_format("arrow")
     kind = str(table[:1][column].type)
     if not kind.startswith(("struct<bytes", "binary", "large_binary")):
         raise DataError(
-            f"column {column!r} of {name} holds {kind}; expected encoded image files "
-            "(datasets.Image, or bytes); give pixels as arrays instead: "
+            f"column {column!r} of {name} holds {kind}; expected encoded files "
+            "(datasets.Image, datasets.Audio, or bytes); give pixels or samples as arrays instead: "
             "{'image': uint8 [n, h, w, c], 'label': [n]}"
         )
     return ColumnFiles(table, column)
@@ -139,7 +142,7 @@ def _label_column(dataset: Any, given: str | None, name: str) -> str | None:
 
     if given is not None:
         return _known(dataset, given, name)
-    for usual in _LABEL_NAMES:
+    for usual in LABEL_NAMES:
         if usual in dataset.column_names:
             return usual
     typed = [c for c, feature in dataset.features.items() if isinstance(feature, ClassLabel)]
@@ -148,32 +151,6 @@ def _label_column(dataset: Any, given: str | None, name: str) -> str | None:
             f"{name} has several columns of classes ({', '.join(typed)}): name one as `label`"
         )
     return typed[0] if typed else None
-
-
-def find_parquet(folder: Path, split: str) -> list[Path]:
-    """The parquet files of one split: `split.parquet` or `split-*.parquet`, here or in `data/`.
-
-    Args:
-        folder: the folder.
-        split: which split.
-
-    Returns:
-        The files in the order of their names; empty where the folder has no parquet files at all.
-
-    Raises:
-        DataError: there are parquet files, but none of this split.
-    """
-    known = sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet"))
-    for alias in aliases(split):
-        found = [file for file in known if file.stem == alias or file.stem.startswith(f"{alias}-")]
-        if found:
-            return found
-    if known:
-        raise DataError(
-            f"{folder} has no parquet files of split {split!r}: "
-            f"{suggest(split, [file.stem for file in known])}"
-        )
-    return []
 
 
 def open_parquet(files: Sequence[Path], *, split: str, rows: str = "", **options: Any) -> Examples:

@@ -1,0 +1,140 @@
+"""Images of bad weather: snow, frost on the lens, fog, glaring light."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mentee.data.corruptions.blur import trailed
+from mentee.data.corruptions.draws import Draws, Floats
+from mentee.data.corruptions.pixels import Pixels, enlarged, from_unit, grey, magnified, to_unit
+
+SNOW = (
+    (0.10, 0.2, 1.00, 0.60, 8, 3, 0.95),
+    (0.10, 0.2, 1.00, 0.50, 10, 4, 0.90),
+    (0.15, 0.3, 1.75, 0.55, 10, 4, 0.90),
+    (0.25, 0.3, 2.25, 0.60, 12, 6, 0.85),
+    (0.30, 0.3, 1.25, 0.65, 14, 12, 0.80),
+)
+"""Mean and deviation of the flakes' noise, its magnification, the least value that is a flake,
+radius and σ of their trails in pixels, and what is left of the image's own colours."""
+FROST = ((1.0, 0.2), (1.0, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45))
+"""What image and frost count for."""
+FOG = ((0.2, 3.0), (0.5, 3.0), (0.75, 2.5), (1.0, 2.0), (1.5, 1.75))
+"""Thickness of the fog, and how fast its detail fades with size."""
+BRIGHTER = (0.05, 0.1, 0.15, 0.2, 0.3)
+
+
+def snow(pixels: Pixels, draws: Draws, severity: int) -> Pixels:
+    """Whiten the image and let flakes fall across it, in two opposite directions."""
+    mean, deviation, zoom, least, radius, sigma, kept = SNOW[severity - 1]
+    images, scale = to_unit(pixels), enlarged(pixels)
+    noise = (mean + deviation * draws.normal(*pixels.shape[1:3], 1)).astype(np.float32)
+    flakes = magnified(noise, zoom * scale)
+    flakes = np.where(flakes < least, np.float32(0), flakes).clip(0, 1)
+    angle = draws.uniform(low=-3 * math.pi / 4, high=-math.pi / 4)
+    flakes = trailed(flakes, radius * scale, sigma * scale, angle)
+    whiter = np.maximum(images, 1.5 * grey(images) + 0.5)
+    return from_unit(kept * images + (1 - kept) * whiter + flakes + flakes[:, ::-1, ::-1])
+
+
+def frost(pixels: Pixels, draws: Draws, severity: int) -> Pixels:
+    """Mix the image with frost: a · image + b · frost.
+
+    The published images have pieces of six photographs; here the frost is generated with their
+    statistics, see `crystals`.
+    """
+    image, ice = FROST[severity - 1]
+    h, w, channels = pixels.shape[1:]
+    texture = crystals(draws, h, w).astype(np.float32)
+    if channels == 1:
+        texture = grey(texture)
+    return from_unit(image * to_unit(pixels) + ice * texture)
+
+
+def crystals(draws: Draws, h: int, w: int) -> Floats:
+    """Frost: ridges of noise whose power falls with frequency as f^−2.2, bluish.
+
+    The mean grey is 0.35 to 0.8, its deviation within the image 0.04 to 0.11, red is up to 0.2
+    below blue: the range of the photographs used for CIFAR-10-C.
+
+    Returns:
+        `[b, h, w, 3]`, values in [0, 1].
+    """
+    height, width = (2 * size for size in (h, w))  # the noise is periodic: use a quarter of it
+    fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)
+    frequency = np.hypot(fy, fx)
+    frequency[0, 0] = math.inf
+    noise = np.fft.rfft2(draws.normal(height, width)) * frequency**-1.1
+    field = np.fft.irfft2(noise, s=(height, width))[:, :h, :w]
+    ridges = -abs(field - field.mean((1, 2), keepdims=True))
+    ridges -= ridges.mean((1, 2), keepdims=True)
+    ridges /= ridges.std((1, 2), keepdims=True) + 1e-12
+    mean = draws.uniform(1, 1, low=0.35, high=0.8)
+    deviation = draws.uniform(1, 1, low=0.04, high=0.11)
+    blue = draws.uniform(1, 1, low=0.0, high=0.2)
+    level = mean + deviation * ridges
+    return np.stack([level - 0.75 * blue, level, level + 0.25 * blue], axis=3).clip(0, 1)
+
+
+def fog(pixels: Pixels, draws: Draws, severity: int) -> Pixels:
+    """Add clouds and darken the sum to the image's range: (x + t · clouds) · m / (m + t).
+
+    t is the fog's thickness, 0.2 to 1.5; m the image's greatest value.
+    """
+    thickness, fading = FOG[severity - 1]
+    images = to_unit(pixels)
+    h, w = pixels.shape[1:3]
+    clouds = plasma(draws, max(h, w), fading)[:, :h, :w, None]
+    most = images.max((1, 2, 3), keepdims=True)
+    return from_unit((images + thickness * clouds) * most / (most + thickness))
+
+
+def plasma(draws: Draws, size: int, fading: float) -> Floats:
+    """Clouds in [0, 1] by midpoint displacement (diamond and square) on a torus.
+
+    The middle of each square is the mean of its corners plus a random number, then the middle of
+    each edge is the mean of its four neighbours plus another; with each halving of the squares the
+    random numbers are smaller by `fading`².
+
+    Args:
+        draws: for `b` clouds.
+        size: height and width, rounded up to a power of two.
+        fading: the greater, the smoother.
+
+    Returns:
+        `[b, n, n]`.
+    """
+    n = 1 << max(1, math.ceil(math.log2(max(size, 2))))
+    clouds = np.zeros((len(draws), n, n))
+    step, strength = n, 1.0
+    while step >= 2:
+        half, places = step // 2, n // step
+
+        def random(places: int = places, strength: float = strength) -> Floats:
+            return strength * draws.uniform(places, places, low=-1.0, high=1.0)
+
+        corners = clouds[:, ::step, ::step]
+        pairs = corners + np.roll(corners, -1, 1)
+        middle = (pairs + np.roll(pairs, -1, 2)) / 4 + random()
+        clouds[:, half::step, half::step] = middle
+        beside = corners + np.roll(corners, -1, 2) + middle + np.roll(middle, 1, 1)
+        clouds[:, ::step, half::step] = beside / 4 + random()
+        below = corners + np.roll(corners, -1, 1) + middle + np.roll(middle, 1, 2)
+        clouds[:, half::step, ::step] = below / 4 + random()
+        step, strength = half, strength / fading**2
+    clouds -= clouds.min((1, 2), keepdims=True)
+    scaled: Floats = clouds / clouds.max((1, 2), keepdims=True)
+    return scaled
+
+
+def brightness(pixels: Pixels, draws: Draws, severity: int) -> Pixels:
+    """Raise the value v = max(r, g, b) by 0.05 to 0.3; hue and saturation stay.
+
+    A colour becomes itself times min(v + d, 1) / v, black the grey d.
+    """
+    images = to_unit(pixels)
+    value = images.max(3, keepdims=True)
+    brighter = (value + np.float32(BRIGHTER[severity - 1])).clip(max=1)
+    return from_unit(np.where(value > 0, images * brighter / np.maximum(value, 1e-6), brighter))

@@ -1,0 +1,125 @@
+"""Decoded clips kept on disk from one run to the next: one memory-mapped file and its offsets."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from mentee.errors import RunError
+from mentee.files import write
+
+CACHE_VARIABLE = "MENTEE_CACHE"
+VERSION = "1"
+"""Another one where the same files would be decoded to other numbers."""
+
+_SHARE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """Clips of several lengths, one behind the other.
+
+    Attributes:
+        samples: all clips, int16.
+        offsets: `[n + 1]`, where each clip begins, and the end of the last.
+    """
+
+    samples: npt.NDArray[np.int16]
+    offsets: npt.NDArray[np.int64]
+
+    def __getitem__(self, row: int) -> npt.NDArray[np.int16]:
+        return self.samples[self.offsets[row] : self.offsets[row + 1]]
+
+
+def cache_folder() -> Path:
+    """The folder that `MENTEE_CACHE` names, else `~/.cache/mentee`; it may be deleted any time."""
+    given = os.environ.get(CACHE_VARIABLE)
+    return Path(given) if given else Path.home() / ".cache" / "mentee"
+
+
+def kept(stamp: bytes, name: str) -> Decoded | None:
+    """What an earlier run kept.
+
+    Args:
+        stamp: of the encoded files, see `Files.stamp`.
+        name: what else matters, such as the rate.
+
+    Returns:
+        The clips, memory-mapped; None where none were kept, or a file is damaged.
+    """
+    samples, offsets = _paths(stamp, name)
+    try:
+        # A plain view: slicing a np.memmap takes ten times as long.
+        found = Decoded(np.asarray(np.load(samples, mmap_mode="r")), np.load(offsets))
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found.samples.shape == (int(found.offsets[-1]),) else None
+
+
+def keep(stamp: bytes, name: str, clips: Iterator[npt.NDArray[np.int16]]) -> Decoded | None:
+    """Write all clips into the cache, one by one as they are decoded.
+
+    Args:
+        stamp: of the encoded files, see `Files.stamp`.
+        name: what else matters, such as the rate.
+        clips: the clips in order.
+
+    Returns:
+        The clips, memory-mapped; None, with a warning, where they cannot be written, or would
+        take more than half of what is free there.
+    """
+    samples, offsets = _paths(stamp, name)
+    try:
+        lengths: list[int] = []
+        write(samples, lambda path: lengths.extend(_write(path, clips)))
+        ends = np.cumsum([0, *lengths])
+        write(offsets, lambda path: _save(path, ends))
+    except RunError as error:
+        warnings.warn(
+            f"the decoded audio is not kept, so each run decodes it again: {error}; "
+            f"{CACHE_VARIABLE} may name a folder elsewhere",
+            stacklevel=2,
+        )
+        return None
+    return kept(stamp, name)
+
+
+def _paths(stamp: bytes, name: str) -> tuple[Path, Path]:
+    key = hashlib.blake2b(f"{VERSION} {name} ".encode() + stamp, digest_size=16).hexdigest()
+    folder = cache_folder() / "audio"
+    return folder / f"{key}.npy", folder / f"{key}.offsets.npy"
+
+
+def _save(path: Path, array: npt.NDArray[np.int64]) -> None:
+    with path.open("wb") as file:
+        np.save(file, array)
+
+
+def _write(path: Path, clips: Iterator[npt.NDArray[np.int16]]) -> list[int]:
+    room, lengths = int(_SHARE * shutil.disk_usage(path.parent).free), []
+    with path.open("wb") as file:
+        # NumPy leaves room in a header for the first axis to grow: it is written again at the end.
+        _header(file, 0)
+        for clip in clips:
+            room -= clip.nbytes
+            if room < 0:
+                raise RunError(f"it would take more than half of the free space of {path.parent}")
+            lengths.append(len(clip))
+            file.write(clip.astype("<i2").tobytes())
+        file.seek(0)
+        _header(file, sum(lengths))
+    return lengths
+
+
+def _header(file: BinaryIO, n: int) -> None:
+    about = {"descr": "<i2", "fortran_order": False, "shape": (n,)}
+    np.lib.format.write_array_header_1_0(file, about)

@@ -1,0 +1,174 @@
+"""The corruptions of audio, measured: levels, spectra, delays."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from tests.conftest import folder_from
+
+from mentee.data import open_examples
+from mentee.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from mentee.data.corruptions.draws import Draws
+from mentee.data.hashing import hash_ids
+from mentee.errors import DataError
+
+RATE = 16_000
+
+
+def done(name, wave, severity, *, rate=RATE, id="a"):
+    return CORRUPTIONS["audio"][name](wave, rate, Draws(0, hash_ids([id]), name), severity)
+
+
+def tone(hertz, seconds=1.0, level=0.25, rate=RATE):
+    time = np.arange(round(seconds * rate)) / rate
+    return (level * np.sin(2 * math.pi * hertz * time)).astype(np.float32)
+
+
+def decibels(wave):
+    return 10 * math.log10(np.square(wave, dtype=np.float64).mean())
+
+
+@pytest.fixture
+def music(rng):
+    """Notes with an attack and an end."""
+    time = np.arange(RATE) / RATE
+    found = np.zeros(RATE)
+    for start in (0.05, 0.4, 0.7):
+        later = time[time >= start] - start
+        found[time >= start] += (
+            0.2 * np.exp(-8 * later) * np.sin(2 * math.pi * rng.uniform(200, 1500) * later)
+        )
+    return (found + rng.normal(0, 0.002, RATE)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["white_noise", "pink_noise"])
+def test_noise_has_its_ratio_to_the_clip(name, music):
+    for severity, ratio in ((1, 20), (3, 10), (5, 0)):
+        noise = done(name, music, severity).astype(float) - music
+        assert decibels(music) - decibels(noise) == pytest.approx(ratio, abs=0.1)
+
+
+def test_white_is_flat_and_pink_falls_with_frequency():
+    for name, wanted in (("white_noise", 0.0), ("pink_noise", -3.01)):
+        quiet = tone(440, 4.0, 0.01)
+        noise = done(name, quiet, 1).astype(float) - quiet
+        power = abs(np.fft.rfft(noise)) ** 2
+        octaves = [power[4 * k : 8 * k].mean() for k in (100, 200, 400, 800, 1600, 3200)]
+        slope = np.polyfit(np.arange(6), 10 * np.log10(octaves), 1)[0]
+        assert slope == pytest.approx(wanted, abs=0.3)
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS["audio"])
+def test_silence_gives_no_numbers_that_are_none(name):
+    pytest.importorskip("soundfile")
+    for length in (40, 4000):
+        found = done(name, np.zeros(length, np.float32), 5)
+        assert found.shape == (length,)
+        assert np.isfinite(found).all()
+        assert abs(found).max() < 0.02
+
+
+def test_gain_goes_both_ways():
+    wave, signs = tone(300, 0.1, 0.05), set()
+    for severity, change in ((1, 3), (5, 18)):
+        for row in range(12):
+            found = decibels(done("gain", wave, severity, id=str(row))) - decibels(wave)
+            assert abs(found) == pytest.approx(change, abs=0.01)
+            signs.add(math.copysign(1, found))
+    assert signs == {1.0, -1.0}
+
+
+def test_what_is_too_loud_is_cut():
+    loud = [done("gain", tone(300, 0.1, 0.9), 5, id=str(row)) for row in range(12)]
+    assert max(abs(wave).max() for wave in loud) == 1
+
+
+def test_a_telephone_passes_300_to_3400_hertz():
+    for hertz, least, most in ((1000, -0.5, 0.1), (100, -90, -30), (6000, -90, -30)):
+        change = decibels(done("band_limit", tone(hertz), 4)) - decibels(tone(hertz))
+        assert least < change < most
+    for edge in (300, 3400):  # 3 dB at the edges, twice
+        change = decibels(done("band_limit", tone(edge), 4)) - decibels(tone(edge))
+        assert change == pytest.approx(-6.02, abs=0.4)
+
+
+def test_a_band_above_the_rate_only_loses_its_low_end():
+    found = done("band_limit", tone(3900, rate=8000), 1, rate=8000)
+    assert decibels(found) == pytest.approx(decibels(tone(3900, rate=8000)), abs=0.1)
+
+
+def test_a_room_dies_away_by_60_decibels_in_its_time():
+    click = np.zeros(2 * RATE, np.float32)
+    click[0] = 1
+    for severity, seconds, ratio in ((1, 0.2, 10), (3, 0.7, 3), (5, 1.6, -3)):
+        heard = done("reverberation", click, severity).astype(float)
+        echo = np.square(heard[1:])
+        direct_to_echo = 10 * math.log10(heard[0] ** 2 / echo.sum())
+        assert direct_to_echo == pytest.approx(ratio, abs=0.1)
+        places = np.arange(8) * seconds / 10
+        levels = [echo[round(t * RATE) :][: round(0.05 * seconds * RATE)].mean() for t in places]
+        slope = np.polyfit(places, 10 * np.log10(levels), 1)[0]
+        assert slope == pytest.approx(-60 / seconds, rel=0.1)
+
+
+def test_a_room_keeps_the_level(music):
+    for severity in SEVERITIES:
+        assert decibels(done("reverberation", music, severity)) == pytest.approx(
+            decibels(music), abs=0.1
+        )
+
+
+def test_mu_law_as_a_loop():
+    """At 8 kHz nothing is resampled: |error| of a sample is at most that of its step."""
+    wave = tone(200, 0.1, 0.8, rate=8000)
+    for severity, bits in ((1, 8), (5, 4)):
+        half = 2 ** (bits - 1)
+        found = done("mu_law", wave, severity, rate=8000)
+        for sample, heard in zip(wave.tolist(), found.tolist(), strict=True):
+            y = math.copysign(math.log(1 + 255 * abs(sample)) / math.log(256), sample)
+            step = min(max(math.floor(y * half), -half), half - 1)
+            middle = (step + 0.5) / half
+            wanted = math.copysign((256 ** abs(middle) - 1) / 255, middle)
+            assert heard == pytest.approx(wanted, abs=1e-6)
+    assert len(np.unique(done("mu_law", wave, 5, rate=8000))) <= 16
+
+
+def test_a_telephone_line_ends_at_four_kilohertz(music):
+    whole = music + tone(6000, level=0.1)
+    heard = abs(np.fft.rfft(done("mu_law", whole, 1)))
+    assert heard[5900:6100].max() < 0.01 * abs(np.fft.rfft(whole))[5900:6100].max()
+
+
+@pytest.mark.parametrize("name", ["mp3", "vorbis"])
+@pytest.mark.parametrize("rate", [8000, 16_000, 22_050, 44_100])
+def test_codecs_do_not_move_the_clip(name, rate, music):
+    pytest.importorskip("soundfile")
+    for severity in SEVERITIES:
+        heard = done(name, music, severity, rate=rate)
+        product = np.fft.irfft(np.fft.rfft(heard) * np.conj(np.fft.rfft(music)))
+        assert int(product.argmax()) == 0
+        assert np.corrcoef(heard, music)[0, 1] > 0.8
+
+
+def test_a_rate_that_mp3_does_not_have():
+    pytest.importorskip("soundfile")
+    with pytest.raises(DataError, match="MP3 cannot be written at 12345"):
+        done("mp3", tone(300), 1, rate=12_345)
+
+
+@pytest.mark.data
+def test_real_notes():
+    home = folder_from("MENTEE_DATA") / "philharmonia"
+    examples = open_examples(str(home), split="validation", limit=6)
+    rows = np.arange(6)
+    clean = examples.read(rows)
+    for name in CORRUPTIONS["audio"]:
+        errors = []
+        for severity in (1, 5):
+            found = corrupt(examples, name, severity).read(rows)
+            pairs = list(zip(found, clean, strict=True))
+            assert all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)
+            errors.append(np.mean([float((a - b).abs().mean()) for a, b in pairs]))
+        assert 0 < errors[0] < errors[1]

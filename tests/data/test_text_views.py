@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mentee.data import VIEWS, batches, build_views, encode, hash_ids, open_examples
+from mentee.data.hashing import mix
+from mentee.errors import DataError
+from mentee.types import CLEAN
+
+TEXTS = ["", "one", "  né  so\tgood ", *(f"w{i} " * (i + 5) + "end" for i in range(21))]
+KEYS = torch.from_numpy(hash_ids([f"id{i}" for i in range(len(TEXTS))]))
+
+
+def _views(name: str, seed: int = 11, length: int | None = 64):
+    return build_views(name, kind="text", seed=seed, length=length)
+
+
+def _read(row: torch.Tensor) -> str:
+    return bytes(row.tolist()).rstrip(b"\0").decode()
+
+
+@pytest.mark.parametrize("name", VIEWS["text"])
+def test_a_view_depends_on_seed_id_and_view_alone(name: str) -> None:
+    views = _views(name)
+    whole = views(TEXTS, KEYS, 4)
+    assert whole.dtype == torch.uint8
+    assert whole.shape == (len(TEXTS), 64)
+    order = torch.randperm(len(KEYS))
+    assert torch.equal(views([TEXTS[i] for i in order], KEYS[order], 4), whole[order])
+    alone = [views(TEXTS[i : i + 1], KEYS[i : i + 1], 4) for i in range(len(KEYS))]
+    assert torch.equal(torch.cat(alone), whole)
+    assert torch.equal(views(TEXTS, KEYS, CLEAN), encode(TEXTS, 64))
+    if name == "none":
+        assert torch.equal(whole, encode(TEXTS, 64))
+    else:
+        assert not torch.equal(views(TEXTS, KEYS, 5), whole)
+        assert not torch.equal(_views(name, seed=12)(TEXTS, KEYS, 4), whole)
+
+
+def test_words_are_dropped_by_their_hash() -> None:
+    got = _views("drop", length=None)(TEXTS, KEYS, 7)
+    for row, text, key in zip(got, TEXTS, KEYS.tolist(), strict=True):
+        own = int(mix(11, np.array([key]), "drop", 7)[0])
+        kept = []
+        for position, word in enumerate(text.split()):
+            place = np.array([(own + position) % 2**64], np.uint64).view(np.int64)
+            number = int(mix(11, place, "word")[0]) >> 11
+            if number >= 0.1 * 2**53:
+                kept.append(word)
+        if kept or not text:
+            assert _read(row).split() == kept
+        else:
+            assert len(_read(row).split()) == 1
+
+
+def test_a_tenth_of_the_words_is_dropped_and_never_all() -> None:
+    keys = torch.from_numpy(hash_ids([str(i) for i in range(5000)]))
+    rows = _views("drop")(["a b"] * len(keys), keys, 0)
+    left = [_read(row) for row in rows]
+    assert set(left) == {"a b", "a ", "b"}
+    # both are kept with probability 0.81; where both would go, one stays
+    assert abs(left.count("a b") - 4050) < 5 * np.sqrt(5000 * 0.81 * 0.19)
+    assert all(_read(row) == "one" for row in _views("drop")(["one"] * len(keys), keys, 0))
+
+
+def test_words_beyond_the_length_move_up() -> None:
+    text = " ".join("abcdefghijklmnopqrstuvwxyz")
+    keys = torch.from_numpy(hash_ids([str(i) for i in range(50)]))
+    got = {_read(row) for row in _views("drop", length=8)([text] * 50, keys, 0)}
+    assert {"a b c d ", "b c d e ", "a c d e "} < got
+    assert {len(piece) for piece in got} == {8}
+
+
+def test_batches_of_texts() -> None:
+    examples = open_examples({"text": TEXTS, "label": [0, 1] * (len(TEXTS) // 2)})
+    for batch in batches(examples, batch=6, views=_views("drop"), view=1, seed=0, epoch=0):
+        want = _views("drop")([TEXTS[row] for row in batch.rows.tolist()], batch.ids, 1)
+        assert torch.equal(batch.inputs, want)
+        assert batch.labels is not None
+
+
+def test_views_that_are_refused() -> None:
+    with pytest.raises(DataError, match="no views 'mask' of text: known: drop, none"):
+        _views("mask")
+    with pytest.raises(DataError, match="length 3: expected at least 4"):
+        _views("none", length=3)
