@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mentee.errors import MenteeError
-from mentee.models import NETWORKS, build, contract_of, resolve
+from mentee.models import NETWORKS, build, contract_of, kind_of, resolve
 
 
 def weights(network):
@@ -164,3 +164,55 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, module, name):
         build(name, classes=10)
     with pytest.raises(MenteeError, match=message):
         contract_of(name)
+
+
+@pytest.mark.parametrize(
+    ("network", "kind"),
+    [
+        ("resnet20-cifar", "image"),
+        ("timm:resnet18", "image"),
+        ("small-fcn", "audio"),
+        ("char-cnn-small", "text"),
+        (nn.Linear(2, 2), "image"),
+        (build("hashed-bag-small", classes=2), "text"),
+        (type(build("mobile-fcn", classes=2)), "audio"),
+        (lambda classes: nn.Linear(2, classes), "image"),
+    ],
+)
+def test_kinds_of_networks(network, kind):
+    assert kind_of(network) == kind
+
+
+def test_kinds_of_unknown_networks_are_refused():
+    with pytest.raises(MenteeError, match="no network 'smal-fcn'; did you mean 'small-fcn'"):
+        kind_of("smal-fcn")
+    odd = nn.Linear(2, 2)
+    odd.kind = "video"
+    with pytest.raises(MenteeError, match="kind of Linear is one of image, audio, text, not 'vid"):
+        kind_of(odd)
+
+
+def test_audio_alone_is_told_the_rate():
+    assert build("small-fcn", classes=2, rate=8000).mel.logmel.rate == 8000
+    assert build("small-fcn", classes=2).mel.logmel.rate == 16000
+    assert build("hashed-bag-small", classes=2, channels=1, rate=8000).fc.out_features == 2
+    assert build("resnet8-cifar", classes=2, rate=8000).fc.out_features == 2
+    with pytest.raises(MenteeError, match="small-fcn has no option 'channel'"):
+        build("small-fcn", classes=2, channel=1)
+    with pytest.raises(MenteeError, match="char-cnn has no option 'hop'"):
+        build("char-cnn", classes=2, hop=1)
+    with pytest.raises(MenteeError, match="at least 1 sample a second, not 0"):
+        build("small-fcn", classes=2, rate=0)
+
+
+def test_functions_are_told_the_rate_where_they_ask_for_it():
+    def make(classes, rate):
+        return nn.Linear(rate, classes)
+
+    def through(**options):
+        assert set(options) == {"classes", "channels"}
+        return nn.Linear(2, 2)
+
+    assert resolve(make, classes=3, rate=500).weight.shape == (3, 500)
+    assert resolve(through, classes=3, rate=500).weight.shape == (2, 2)
+    assert resolve("small-fcn", classes=3, rate=8000).mel.logmel.rate == 8000

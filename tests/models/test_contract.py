@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mentee.errors import MenteeError
-from mentee.models import CONTRACTS, InputContract, contract_of, normalise
+from mentee.models import (
+    CONTRACTS,
+    AudioContract,
+    InputContract,
+    TextContract,
+    contract_of,
+    normalise,
+)
 
 
 @settings(deadline=None, max_examples=25)
@@ -68,3 +75,50 @@ def test_unknown_contracts_are_answered_with_close_ones():
     with pytest.raises(MenteeError, match="no input contract 'cifar-10'; did you mean 'cifar10'"):
         contract_of("cifar-10")
     assert contract_of("tiny-imagenet").size == (64, 64)
+
+
+@pytest.mark.parametrize("samples", [7999, 8000, 8001])
+def test_clips_of_the_contracts_length_pass_untouched(samples):
+    x = torch.randn(3, samples)
+    assert normalise(x, AudioContract(rate=16000, seconds=0.5)) is x
+
+
+@pytest.mark.parametrize(("length", "dtype"), [(1, torch.uint8), (64, torch.int64)])
+def test_texts_up_to_the_contracts_length_pass_untouched(length, dtype):
+    x = torch.ones(2, length, dtype=dtype)
+    assert normalise(x, TextContract(64)) is x
+
+
+@pytest.mark.parametrize(
+    ("x", "contract", "message"),
+    [
+        (
+            torch.zeros(2, 7998),
+            AudioContract(16000, 0.5),
+            r"0\.5 s at 16000 Hz, 8000 samples; got 7",
+        ),
+        (torch.zeros(2, 1, 8000), AudioContract(16000, 0.5), r"mono; got \[2, 1, 8000\] of torch"),
+        (torch.zeros(2, 8000).long(), AudioContract(16000, 0.5), "floats, mono; got .*int64"),
+        (torch.zeros(2, 65).byte(), TextContract(64), "at most 64 bytes, got 65"),
+        (torch.zeros(2, 64), TextContract(64), r"bytes, uint8; got \[2, 64\] of torch.float32"),
+        (torch.zeros(64).byte(), TextContract(64), r"got \[64\] of torch.uint8"),
+    ],
+)
+def test_other_clips_and_texts_are_refused(x, contract, message):
+    with pytest.raises(MenteeError, match=message):
+        normalise(x, contract)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: AudioContract(0, 1.0), "got 0 and 1.0"),
+        (lambda: AudioContract(16000, 0.0), "got 16000 and 0.0"),
+        (lambda: AudioContract(16000, float("inf")), "got 16000 and inf"),
+        (lambda: AudioContract(16000, 1e-6), "long enough for one sample; got 16000 and 1e-06"),
+        (lambda: TextContract(0), "at least 1 byte, got 0"),
+    ],
+)
+def test_impossible_clips_and_texts_are_refused(make, message):
+    with pytest.raises(MenteeError, match=message):
+        make()

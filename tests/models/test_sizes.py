@@ -107,6 +107,48 @@ def shufflenetv2(classes):
     return total + conv_norm(464, 1024, 1) + linear(1024, classes)
 
 
+def mobile_fcn(classes):
+    # Two convolutions, six separable ones, batch norm behind each filter and over 96 mels.
+    total = 2 * 96 + conv_norm(1, 64, 3) + conv_norm(64, 128, 3)
+    for into, out in ((128, 128), (128, 128), (128, 128), (128, 256), (256, 256), (256, 256)):
+        total += conv_norm(into, into, 3, groups=into) + conv_norm(into, out, 1)
+    return total + linear(256, classes)
+
+
+def small_fcn(classes):
+    total = 2 * 64 + conv_norm(1, 16, 3) + conv_norm(16, 48, 3)
+    for into, out in ((48, 96), (96, 96), (96, 160), (160, 160)):
+        total += conv_norm(into, into, 3, groups=into) + conv_norm(into, out, 1)
+    return total + linear(160, classes)
+
+
+def cp_resnet(classes):
+    # rho = 7: kernels of the blocks' two convolutions, as published for the three stages.
+    total, into = 2 * 128 + conv_norm(1, 128, 5), 128
+    for out, kernels in (
+        (128, [(3, 1), (3, 3), (3, 3), (3, 3)]),
+        (256, [(3, 1), (1, 3), (1, 3), (1, 3)]),
+        (512, [(1, 1), (1, 1), (1, 1), (1, 1)]),
+    ):
+        for first, second in kernels:
+            total += conv_norm(into, out, first) + conv_norm(out, out, second)
+            total += conv_norm(into, out, 1) if into != out else 0
+            into = out
+    return total + linear(512, classes)
+
+
+def hashed_bag(buckets, width, classes):
+    return (buckets + 1) * width + linear(width, classes)
+
+
+def char_cnn(width, widths, classes):
+    total, into = 256 * width + conv_norm(width, widths[0], 5), widths[0]
+    for out in widths[1:]:
+        total += conv_norm(into, out, 3) - 6 * into * out + conv_norm(out, out, 3) - 6 * out * out
+        into = out
+    return total - 20 * width * widths[0] + linear(2 * into, classes)
+
+
 def count(name, classes):
     with torch.device("meta"):  # shapes alone: no weights are drawn
         return count_parameters(build(name, classes=classes))
@@ -139,6 +181,13 @@ COUNTS = {
     "mobilenetv2-cifar": (mobilenetv2(100), 812_836),
     "shufflenetv1-cifar": (shufflenetv1(100), 949_258),
     "shufflenetv2-cifar": (shufflenetv2(100), 1_355_528),
+    "small-fcn": (small_fcn(100), None),
+    "mobile-fcn": (mobile_fcn(100), None),
+    "cp-resnet": (cp_resnet(100), None),
+    "hashed-bag": (hashed_bag(60_000, 16, 100), None),
+    "hashed-bag-small": (hashed_bag(5_800, 16, 100), None),
+    "char-cnn": (char_cnn(32, (128, 128, 192, 256), 100), None),
+    "char-cnn-small": (char_cnn(16, (48, 48, 64, 96), 100), None),
 }
 
 
@@ -156,6 +205,27 @@ def test_parameters_are_those_of_the_arithmetic_and_of_the_papers(name):
 
 def test_the_shared_teacher_has_its_published_size():
     assert count("resnet20-cifar", 10) == 272_474
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "published"), [("cp-resnet", 20, 5.53e6), ("mobile-fcn", 50, 0.314e6)]
+)
+def test_students_of_east_have_their_published_sizes(name, classes, published):
+    assert count(name, classes) == pytest.approx(published, rel=0.002)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("small-fcn", 1e5),
+        ("hashed-bag-small", 1e5),
+        ("char-cnn-small", 1e5),
+        ("hashed-bag", 1e6),
+        ("char-cnn", 1e6),
+    ],
+)
+def test_small_networks_of_audio_and_text_keep_their_limits(name, limit):
+    assert count(name, 20) < limit
 
 
 @pytest.mark.parametrize(

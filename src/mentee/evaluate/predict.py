@@ -2,22 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from mentee.capture import Capture, Place
 from mentee.capture.place import first_tensor
 from mentee.errors import MenteeError
-from mentee.models import InputContract, normalise
+from mentee.models import Contract, normalise
 from mentee.parallel import gather_objects
-from mentee.types import Batch
+from mentee.types import Batch, Features
+
+
+@torch.no_grad()
+def read_all(
+    network: nn.Module,
+    places: Sequence[Place],
+    contract: Contract,
+    batches: Iterable[Batch],
+    device: torch.device | str = "cpu",
+) -> Features:
+    """What a network says of all examples of all processes, in the order of the examples' rows.
+
+    Args:
+        network: run in evaluation mode; its training flags are put back.
+        places: where it is read, from `mentee.capture.resolve`.
+        contract: what it reads.
+        batches: this process's share of the examples.
+        device: where the network is.
+
+    Returns:
+        Place name to float32 `[n, ...]` on the CPU.
+    """
+    flags = {module: module.training for module in network.modules()}
+    network.eval()
+    rows: list[Tensor] = []
+    said: list[Features] = []
+    try:
+        with Capture(network, places) as capture:
+            for batch in batches:
+                features = capture.capture(normalise(batch.inputs.to(device), contract))
+                rows.append(batch.rows)
+                said.append({name: x.float().cpu() for name, x in features.items()})
+    finally:
+        for module, training in flags.items():
+            module.training = training
+    mine = {p.name: torch.cat([each[p.name] for each in said]) for p in places if said}
+    pairs = gather_objects((torch.cat(rows), mine) if rows else None)
+    order = torch.cat([rows for rows, _ in pairs]).argsort()
+    return {
+        place.name: torch.cat([each[place.name] for _, each in pairs])[order] for place in places
+    }
 
 
 @torch.no_grad()
 def predict(
     network: nn.Module,
-    contract: InputContract,
+    contract: Contract,
     batches: Iterable[Batch],
     device: torch.device | str = "cpu",
 ) -> Tensor:
@@ -25,7 +67,7 @@ def predict(
 
     Args:
         network: run in evaluation mode; its training flags are put back.
-        contract: how images in [0, 1] have to be changed for it.
+        contract: what it reads.
         batches: this process's share of the examples.
         device: where the network is.
 

@@ -1,7 +1,9 @@
 """Networks by name: the small ones of the papers, timm's, torchvision's, and your own.
 
-Every network reads float32 images `[b, channels, h, w]`, normalised by its `InputContract`, and
-gives logits `[b, classes]`. Those of the table say where they can be read: `network.places`.
+Every network gives logits `[b, classes]`. What it reads is its kind: images are float32
+`[b, channels, h, w]`, normalised by an `InputContract`; audio the waveform, float32 `[b, samples]`
+at the rate it was built for; text the bytes, `[b, t]`, 0 behind the end. Networks of the table say
+where they can be read: `network.places`.
 """
 
 from __future__ import annotations
@@ -15,10 +17,21 @@ import torch
 from torch import nn
 
 from mentee.errors import MenteeError, suggest
-from mentee.models.contract import CONTRACTS, InputContract, normalise
+from mentee.models.audio import MobileFCN, SmallFCN
+from mentee.models.contract import (
+    CONTRACTS,
+    AudioContract,
+    Contract,
+    InputContract,
+    TextContract,
+    normalise,
+)
+from mentee.models.cp_resnet import CPResNet
 from mentee.models.mobilenet import MobileNetV2
 from mentee.models.resnet import CifarResNet, ResNet
 from mentee.models.shufflenet import ShuffleNetV1, ShuffleNetV2
+from mentee.models.table import FROM_DATA, NETWORKS, kind_of, nearest
+from mentee.models.text import CharCNN, HashedBag
 from mentee.models.vgg import VGG
 from mentee.models.weights import classes_of, count_parameters, load_weights, read_weights
 from mentee.models.wide_resnet import WideResNet
@@ -34,65 +47,52 @@ __all__ = [
     "NETWORKS",
     "VGG",
     "ZOOS",
+    "AudioContract",
+    "CPResNet",
+    "CharCNN",
     "CifarResNet",
+    "Contract",
+    "HashedBag",
     "InputContract",
+    "MobileFCN",
     "MobileNetV2",
     "ResNet",
     "ShuffleNetV1",
     "ShuffleNetV2",
+    "SmallFCN",
+    "TextContract",
     "WideResNet",
     "build",
     "classes_of",
     "contract_of",
     "count_parameters",
+    "kind_of",
     "load_weights",
     "normalise",
     "read_weights",
     "resolve",
 ]
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "resnet8-cifar": partial(CifarResNet, 8),
-    "resnet14-cifar": partial(CifarResNet, 14),
-    "resnet20-cifar": partial(CifarResNet, 20),
-    "resnet32-cifar": partial(CifarResNet, 32),
-    "resnet44-cifar": partial(CifarResNet, 44),
-    "resnet56-cifar": partial(CifarResNet, 56),
-    "resnet110-cifar": partial(CifarResNet, 110),
-    "resnet8x4-cifar": partial(CifarResNet, 8, widths=(64, 128, 256), stem=32),
-    "resnet32x4-cifar": partial(CifarResNet, 32, widths=(64, 128, 256), stem=32),
-    "resnet10-64": partial(ResNet, 10),
-    "resnet18-64": partial(ResNet, 18),
-    "resnet34-64": partial(ResNet, 34),
-    "resnet50-64": partial(ResNet, 50),
-    "wrn-16-1": partial(WideResNet, 16, 1),
-    "wrn-16-2": partial(WideResNet, 16, 2),
-    "wrn-40-1": partial(WideResNet, 40, 1),
-    "wrn-40-2": partial(WideResNet, 40, 2),
-    "vgg8": partial(VGG, 8),
-    "vgg11": partial(VGG, 11),
-    "vgg13": partial(VGG, 13),
-    "vgg16": partial(VGG, 16),
-    "vgg19": partial(VGG, 19),
-    "mobilenetv2-cifar": MobileNetV2,
-    "shufflenetv1-cifar": ShuffleNetV1,
-    "shufflenetv2-cifar": ShuffleNetV2,
-}
-"""The networks of the papers. Call one with `classes`, and `channels` where not 3."""
-
 ZOOS: dict[str, Callable[..., nn.Module]] = {"timm": build_timm, "torchvision": build_torchvision}
 """What stands before the colon of a name: `timm:resnet18`."""
 
 
 def build(
-    name: str, *, classes: int, channels: int = 3, seed: int | None = None, **options: object
+    name: str,
+    *,
+    classes: int,
+    channels: int = 3,
+    rate: int = 16000,
+    seed: int | None = None,
+    **options: object,
 ) -> nn.Module:
     """A network by name, on the CPU, in training mode.
 
     Args:
         name: a name of `NETWORKS`, `timm:NAME` or `torchvision:NAME`.
         classes: outputs of the classifier, at least 1.
-        channels: channels of the image, at least 1.
+        channels: channels of the image, at least 1; networks of other kinds are not told.
+        rate: samples a second of the waveform, at least 1; networks of audio alone are told.
         seed: of the random weights; the global random state stays as it was. None: the weights are
             drawn from the global state.
         options: further arguments of the network, such as `widths=(8, 16, 32)` for a thin CIFAR
@@ -110,6 +110,8 @@ def build(
         raise MenteeError(
             f"a network has at least 1 class and 1 channel, not {classes} and {channels}"
         )
+    if rate < 1:
+        raise MenteeError(f"the rate is at least 1 sample a second, not {rate}")
     zoo, colon, rest = name.partition(":")
     if name in NETWORKS:
         make = NETWORKS[name]
@@ -118,11 +120,13 @@ def build(
         make = partial(ZOOS[zoo], rest)
     else:
         raise MenteeError(
-            f"there is no network {name!r}; {_nearest(name.lower())} "
+            f"there is no network {name!r}; {nearest(name)} "
             f"(others: {', '.join(f'{zoo}:NAME' for zoo in ZOOS)})"
         )
+    offered = {"classes": classes, "channels": channels, "rate": rate}
+    told = {word: offered[word] for word in FROM_DATA[kind_of(name)]}
     with _seeded(seed):
-        return make(classes=classes, channels=channels, **options)
+        return make(**told, **options)
 
 
 def resolve(
@@ -130,15 +134,17 @@ def resolve(
     *,
     classes: int,
     channels: int = 3,
+    rate: int = 16000,
     seed: int | None = None,
 ) -> nn.Module:
     """A network from whatever names or makes one.
 
     Args:
         network: a name as for `build`; a module, which is given back as it is; or a function or
-            class, which is called with `classes` and `channels`, as far as it takes them.
+            class, which is called with `classes`, `channels` and `rate`, as far as it takes them.
         classes: outputs of the classifier.
         channels: channels of the image.
+        rate: samples a second of the waveform.
         seed: of the random weights of a network that is made here.
 
     Raises:
@@ -149,10 +155,10 @@ def resolve(
         Linear(in_features=4, out_features=3, bias=True)
     """
     if isinstance(network, str):
-        return build(network, classes=classes, channels=channels, seed=seed)
+        return build(network, classes=classes, channels=channels, rate=rate, seed=seed)
     if isinstance(network, nn.Module):
         return network
-    arguments = _accepted(network, {"classes": classes, "channels": channels})
+    arguments = _accepted(network, {"classes": classes, "channels": channels, "rate": rate})
     with _seeded(seed):
         made = network(**arguments)
     if not isinstance(made, nn.Module):
@@ -199,28 +205,20 @@ def _seeded(seed: int | None) -> Iterator[None]:
         yield
 
 
-def _nearest(name: str) -> str:
-    """The networks that a shortened name begins, as `resnet20` does, else the close ones."""
-    longer = [known for known in NETWORKS if known.startswith(name)]
-    if 1 <= len(longer) <= 3:
-        return f"did you mean {' or '.join(map(repr, longer))}?"
-    return suggest(name, NETWORKS)
-
-
 def _check_options(name: str, options: dict[str, object]) -> None:
     signature = inspect.signature(NETWORKS[name])
-    known = [option for option in signature.parameters if option not in ("classes", "channels")]
+    known = [word for word in signature.parameters if word not in FROM_DATA[kind_of(name)]]
     for option in options:
         if option not in known:
             raise MenteeError(f"{name} has no option {option!r}; {suggest(option, known)}")
 
 
 def _accepted(make: Callable[..., nn.Module], offered: dict[str, int]) -> dict[str, int]:
-    """Those of the offered arguments that a function takes by name."""
+    """Those of the offered arguments that a function takes by name, and through `**` its kind's."""
     signature = inspect.signature(make)
     kinds = {parameter.kind for parameter in signature.parameters.values()}
-    everything = inspect.Parameter.VAR_KEYWORD in kinds
-    taken = {k: v for k, v in offered.items() if everything or k in signature.parameters}
+    more = FROM_DATA[kind_of(make)] if inspect.Parameter.VAR_KEYWORD in kinds else ()
+    taken = {k: v for k, v in offered.items() if k in signature.parameters or k in more}
     try:
         signature.bind(**taken)
     except TypeError as error:

@@ -1,8 +1,10 @@
-"""What a network was trained to read: the normalisation of each channel, and the size."""
+"""What a network was trained to read: pixels and size, rate and seconds, or bytes of text."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from jaxtyping import Float
 from torch import Tensor
@@ -43,6 +45,62 @@ class InputContract:
             raise MenteeError(f"height and width are at least 1, got {self.size}")
 
 
+@dataclass(frozen=True)
+class AudioContract:
+    """Which clips a network reads; it makes their spectrogram itself.
+
+    Attributes:
+        rate: samples a second.
+        seconds: length of every clip.
+
+    Raises:
+        MenteeError: where a number is not positive, or a clip has no sample.
+
+    Example:
+        >>> AudioContract(rate=16000, seconds=1.5).samples
+        24000
+    """
+
+    rate: int
+    seconds: float
+
+    def __post_init__(self) -> None:
+        if self.rate < 1 or not math.isfinite(self.seconds) or self.samples < 1:
+            raise MenteeError(
+                "an audio contract has a rate in samples a second and a length in seconds, both "
+                f"above 0 and long enough for one sample; got {self.rate} and {self.seconds}"
+            )
+
+    @property
+    def samples(self) -> int:
+        """Samples of a clip: the rate times the seconds, rounded."""
+        return round(self.rate * self.seconds)
+
+
+@dataclass(frozen=True)
+class TextContract:
+    """Which texts a network reads.
+
+    Attributes:
+        length: bytes of a text at most; what stands behind them is cut off.
+
+    Raises:
+        MenteeError: where the length is less than 1.
+
+    Example:
+        >>> TextContract(length=256)
+        TextContract(length=256)
+    """
+
+    length: int
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise MenteeError(f"a text contract has a length of at least 1 byte, got {self.length}")
+
+
+Contract: TypeAlias = InputContract | AudioContract | TextContract
+
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 CONTRACTS: dict[str, InputContract] = {
@@ -55,26 +113,41 @@ CONTRACTS: dict[str, InputContract] = {
 """The contracts of well-known data; `none` leaves the images as they are."""
 
 
-def normalise(x: Float[Tensor, "b c h w"], contract: InputContract) -> Float[Tensor, "b c h w"]:
-    r"""Subtract the mean of each channel and divide by its std: (x − mean) / std.
+def normalise(x: Tensor, contract: Contract) -> Tensor:
+    r"""Images: subtract the mean of each channel and divide by its std, (x − mean) / std.
 
-    The size is not changed, nor the memory format, the dtype or `x` itself.
+    The size is not changed, nor the memory format, the dtype or `x` itself. Audio and text are
+    checked and given back as they are: their networks do the rest.
 
     Args:
-        x: images with values in [0, 1], `[b, c, h, w]`.
+        x: images with values in [0, 1], `[b, c, h, w]`; audio `[b, samples]`; text `[b, t]`.
         contract: the numbers.
 
     Returns:
-        `[b, c, h, w]`, about zero mean and unit variance on the data the contract is of.
+        The same shape; images have about zero mean and unit variance on the data that the
+        contract is of.
 
     Raises:
-        MenteeError: where the contract is for another number of channels.
+        MenteeError: where the contract is for another number of channels, another length (one
+            sample more or less is rounding) or another kind of data.
 
     Example:
         >>> import torch
         >>> normalise(torch.full((1, 3, 1, 1), 0.5), InputContract((0.25,), (0.5,))).flatten()
         tensor([0.5000, 0.5000, 0.5000])
+        >>> normalise(torch.zeros(2, 8000), AudioContract(rate=16000, seconds=0.5)).shape
+        torch.Size([2, 8000])
     """
+    if isinstance(contract, AudioContract):
+        return _checked_audio(x, contract)
+    if isinstance(contract, TextContract):
+        return _checked_text(x, contract)
+    return _normalised_images(x, contract)
+
+
+def _normalised_images(
+    x: Float[Tensor, "b c h w"], contract: InputContract
+) -> Float[Tensor, "b c h w"]:
     if len(contract.mean) not in (1, x.shape[1]):
         raise MenteeError(
             f"the input contract is for {len(contract.mean)} channels, the images have "
@@ -83,3 +156,27 @@ def normalise(x: Float[Tensor, "b c h w"], contract: InputContract) -> Float[Ten
     mean = x.new_tensor(contract.mean).reshape(-1, 1, 1)
     std = x.new_tensor(contract.std).reshape(-1, 1, 1)
     return (x - mean).div_(std)
+
+
+def _checked_audio(x: Tensor, contract: AudioContract) -> Tensor:
+    if x.ndim != 2 or not x.is_floating_point():
+        raise MenteeError(
+            f"audio is [b, samples] of floats, mono; got {list(x.shape)} of {x.dtype}"
+        )
+    if abs(x.shape[1] - contract.samples) > 1:
+        raise MenteeError(
+            f"the network reads clips of {contract.seconds:g} s at {contract.rate} Hz, "
+            f"{contract.samples} samples; got {x.shape[1]}. Cut or pad them, and check their rate"
+        )
+    return x
+
+
+def _checked_text(x: Tensor, contract: TextContract) -> Tensor:
+    if x.ndim != 2 or x.is_floating_point():
+        raise MenteeError(f"text is [b, t] of bytes, uint8; got {list(x.shape)} of {x.dtype}")
+    if x.shape[1] > contract.length:
+        raise MenteeError(
+            f"the network reads texts of at most {contract.length} bytes, got {x.shape[1]}; cut "
+            "them, or give the contract a larger length"
+        )
+    return x

@@ -1,0 +1,101 @@
+"""The table of our own networks, and what networks of each kind read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import nn
+
+from mentee.errors import MenteeError, suggest
+from mentee.models.audio import MobileFCN, SmallFCN
+from mentee.models.cp_resnet import CPResNet
+from mentee.models.mobilenet import MobileNetV2
+from mentee.models.resnet import CifarResNet, ResNet
+from mentee.models.shufflenet import ShuffleNetV1, ShuffleNetV2
+from mentee.models.text import CharCNN, HashedBag
+from mentee.models.vgg import VGG
+from mentee.models.wide_resnet import WideResNet
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "resnet8-cifar": partial(CifarResNet, 8),
+    "resnet14-cifar": partial(CifarResNet, 14),
+    "resnet20-cifar": partial(CifarResNet, 20),
+    "resnet32-cifar": partial(CifarResNet, 32),
+    "resnet44-cifar": partial(CifarResNet, 44),
+    "resnet56-cifar": partial(CifarResNet, 56),
+    "resnet110-cifar": partial(CifarResNet, 110),
+    "resnet8x4-cifar": partial(CifarResNet, 8, widths=(64, 128, 256), stem=32),
+    "resnet32x4-cifar": partial(CifarResNet, 32, widths=(64, 128, 256), stem=32),
+    "resnet10-64": partial(ResNet, 10),
+    "resnet18-64": partial(ResNet, 18),
+    "resnet34-64": partial(ResNet, 34),
+    "resnet50-64": partial(ResNet, 50),
+    "wrn-16-1": partial(WideResNet, 16, 1),
+    "wrn-16-2": partial(WideResNet, 16, 2),
+    "wrn-40-1": partial(WideResNet, 40, 1),
+    "wrn-40-2": partial(WideResNet, 40, 2),
+    "vgg8": partial(VGG, 8),
+    "vgg11": partial(VGG, 11),
+    "vgg13": partial(VGG, 13),
+    "vgg16": partial(VGG, 16),
+    "vgg19": partial(VGG, 19),
+    "mobilenetv2-cifar": MobileNetV2,
+    "shufflenetv1-cifar": ShuffleNetV1,
+    "shufflenetv2-cifar": ShuffleNetV2,
+    "small-fcn": SmallFCN,
+    "mobile-fcn": MobileFCN,
+    "cp-resnet": CPResNet,
+    "hashed-bag": HashedBag,
+    "hashed-bag-small": partial(HashedBag, buckets=5_800),
+    "char-cnn": CharCNN,
+    "char-cnn-small": partial(CharCNN, width=16, widths=(48, 48, 64, 96)),
+}
+"""Our own networks. Call one with `classes`; those of images with `channels` where not 3, those of
+audio with `rate` where not 16000."""
+
+FROM_DATA: dict[str, tuple[str, ...]] = {
+    "image": ("classes", "channels"),
+    "audio": ("classes", "rate"),
+    "text": ("classes",),
+}
+"""What a network of each kind has to be told about the data."""
+
+
+def kind_of(network: str | nn.Module | Callable[..., nn.Module]) -> str:
+    """What a network reads: `image`, `audio` or `text`.
+
+    Args:
+        network: a name as for `build`; or a module, class or function, which say so by an
+            attribute `kind`.
+
+    Returns:
+        The kind; `image` where none is said, as by the zoos' networks.
+
+    Raises:
+        MenteeError: where the attribute is none of the three, or the name is unknown.
+
+    Example:
+        >>> kind_of("hashed-bag"), kind_of("timm:resnet18"), kind_of(nn.Linear(2, 2))
+        ('text', 'image', 'image')
+    """
+    if isinstance(network, str) and network not in NETWORKS and ":" not in network:
+        raise MenteeError(f"there is no network {network!r}; {nearest(network)}")
+    made: object = NETWORKS.get(network) if isinstance(network, str) else network
+    made = made.func if isinstance(made, partial) else made
+    kind = getattr(made, "kind", "image")
+    if kind not in FROM_DATA:
+        raise MenteeError(
+            f"the kind of {getattr(made, '__name__', type(made).__name__)} is one of "
+            f"{', '.join(FROM_DATA)}, not {kind!r}"
+        )
+    return str(kind)
+
+
+def nearest(name: str) -> str:
+    """The networks that a shortened name begins, as `resnet20` does, else the close ones."""
+    name = name.lower()
+    longer = [known for known in NETWORKS if known.startswith(name)]
+    if 1 <= len(longer) <= 3:
+        return f"did you mean {' or '.join(map(repr, longer))}?"
+    return suggest(name, NETWORKS)
