@@ -45,3 +45,17 @@ def project(example, layers, grid=None):
     for number, (weight, bias) in enumerate(layers):
         x = linear(np.maximum(x, 0) if number else x, weight, bias)
     return unit(x)
+
+
+def averaged(example):
+    """A map `[c, h, w]`, tokens `[t, d]` or a vector `[d]` to one vector."""
+    if example.ndim == 3:
+        return np.array([sum(channel.flatten()) / channel.size for channel in example])
+    return pooled(example)
+
+
+def mlp(x, layers):
+    """Linear layers with a ReLU between them."""
+    for number, (weight, bias) in enumerate(layers):
+        x = linear(np.maximum(x, 0) if number else x, weight, bias)
+    return x

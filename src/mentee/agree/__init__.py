@@ -1,4 +1,4 @@
-"""How two representations are compared: pure functions, one loss per example.
+"""How two representations are compared: pure functions, one loss per example where there is one.
 
 An agreement says what it needs beyond its two tensors, so that binding a method to a pair can fail
 early and the engine knows what to pass.
@@ -8,14 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
+from mentee.agree.binary_kd import binary_kd
+from mentee.agree.cka import cka
 from mentee.agree.contrast import contrast
+from mentee.agree.cosine_distance_difference import cosine_distance_difference
+from mentee.agree.distance_correlation import distance_correlation
+from mentee.agree.entrywise import cosine, mse, smooth_l1
 from mentee.agree.kl import kl
+from mentee.agree.similarity import similarity_kl
 from mentee.agree.task import task_loss
 
-__all__ = ["AGREEMENTS", "Agreement", "contrast", "kl", "task_loss"]
+__all__ = [
+    "AGREEMENTS",
+    "Agreement",
+    "binary_kd",
+    "cka",
+    "contrast",
+    "cosine",
+    "cosine_distance_difference",
+    "distance_correlation",
+    "kl",
+    "mse",
+    "similarity_kl",
+    "smooth_l1",
+    "task_loss",
+]
 
 
 @dataclass(frozen=True)
@@ -23,20 +44,37 @@ class Agreement:
     """One word of the table, with what it asks for.
 
     Attributes:
-        function: `(student, teacher, **numbers) -> [b]`.
-        memory: it reads negatives, as `negatives=` and `log_z=`.
-        same_width: both sides must have as many entries.
+        function: `(student, teacher, **numbers) -> [b]`, or a scalar for the whole batch. Where it
+            has such parameters it is given `negatives` and `log_z` (of the memory) and `mask` (of
+            the labels that are known).
+        memory: whether it reads negatives: never, always, or where the term has a memory.
+        same_width: both sides must have as many entries; `with memory`: only then.
         one_class: it makes sense only where an example has exactly one class.
+        several: it makes sense only where an example may have several classes.
+        whole_batch: without a memory it compares the examples of the batch with one another, so
+            the parts of all processes have to be gathered first.
     """
 
     function: Callable[..., Tensor]
-    memory: bool = False
-    same_width: bool = False
+    memory: Literal["no", "must", "may"] = "no"
+    same_width: bool | Literal["with memory"] = False
     one_class: bool = False
+    several: bool = False
+    whole_batch: bool = False
 
 
 AGREEMENTS: dict[str, Agreement] = {
     "kl": Agreement(kl, same_width=True, one_class=True),
-    "contrast": Agreement(contrast, memory=True, same_width=True),
+    "binary_kd": Agreement(binary_kd, same_width=True, several=True),
+    "contrast": Agreement(contrast, memory="must", same_width=True),
+    "similarity_kl": Agreement(
+        similarity_kl, memory="may", same_width="with memory", whole_batch=True
+    ),
+    "distance_correlation": Agreement(distance_correlation, whole_batch=True),
+    "cosine_distance_difference": Agreement(cosine_distance_difference, whole_batch=True),
+    "cka": Agreement(cka, whole_batch=True),
+    "cosine": Agreement(cosine, same_width=True),
+    "mse": Agreement(mse, same_width=True),
+    "smooth_l1": Agreement(smooth_l1, same_width=True),
 }
 """Every agreement by name."""

@@ -26,6 +26,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from mentee.agree.batch import full
 from mentee.errors import MenteeError
 
 EPS = 1e-7
@@ -156,7 +157,7 @@ def log_normaliser(
     draw = negatives.draw
     means = []
     for anchor, side in ((student, 1), (teacher, 0)):
-        scaled = _full(anchor) / temperature
+        scaled = full(anchor) / temperature
         own = (scaled * negatives.positives[side].to(scaled.dtype)).sum(1).exp()
         others = _mean_of_negatives(scaled, negatives.banks[side], draw, chunk)
         means.append(((own + draw.count * others) / (1 + draw.count)).mean())
@@ -168,16 +169,11 @@ def _check(temperature: float) -> None:
         raise MenteeError(f"contrast: temperature is {temperature}, expected at least {COLDEST}")
 
 
-def _full(anchor: Tensor) -> Tensor:
-    """At least float32: sums over thousands of negatives are lost in half precision."""
-    return anchor.float() if anchor.dtype in (torch.float16, torch.bfloat16) else anchor
-
-
 def _one_way(
     anchor: Tensor, side: int, negatives: Negatives, log_z: Tensor, temperature: float, chunk: int
 ) -> Tensor:
     """The loss of one side's anchors against the other `side`'s rows, `[b]`."""
-    draw, anchor = negatives.draw, _full(anchor)
+    draw, anchor = negatives.draw, full(anchor)
     own = (anchor * negatives.positives[side].to(anchor.dtype)).sum(1) / temperature - log_z
     positive = F.softplus(math.log(draw.noise + EPS) - own)  # -log(p_0 / (p_0 + c + eps))
     log_scale = log_z + math.log(draw.noise)  # log r = score / tau - log_scale

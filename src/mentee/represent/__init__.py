@@ -4,14 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mentee.represent.compress import Compressed, compress, probe
+from mentee.represent.heads import to_teacher
 from mentee.represent.project import project
-from mentee.represent.side import Shape, Side, as_is
+from mentee.represent.reduce import pca, random_projection
+from mentee.represent.side import Known, Shape, Side, TaskLoss, as_is
 from mentee.represent.unit import unit
+from mentee.represent.vectors import frames, vectors
 
-__all__ = ["REPRESENTATIONS", "Shape", "Side", "as_is", "project", "unit"]
+__all__ = [
+    "REPRESENTATIONS",
+    "Compressed",
+    "Known",
+    "Shape",
+    "Side",
+    "TaskLoss",
+    "as_is",
+    "compress",
+    "frames",
+    "pca",
+    "probe",
+    "project",
+    "random_projection",
+    "to_teacher",
+    "unit",
+    "vectors",
+]
 
 REPRESENTATIONS: dict[str, Callable[..., tuple[Side, Side]]] = {
     "as_is": as_is,
     "project": project,
+    "vectors": vectors,
+    "frames": frames,
+    "to_teacher": to_teacher,
+    "compress": compress,
+    "probe": probe,
+    "pca": pca,
+    "random": random_projection,
 }
-"""Every representation by name: `(student shape, teacher shape, **numbers) -> (Side, Side)`."""
+"""Every representation by name: `(student shape, teacher shape, **numbers) -> (Side, Side)`.
+
+One that needs to know more of a pair than its shapes takes `known`, which the engine passes.
+"""

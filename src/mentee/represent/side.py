@@ -1,13 +1,55 @@
-"""The two parts of a representation, and the one that has no parts."""
+"""The two parts of a representation, what it may ask for, and the one that has no parts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from torch import Tensor, nn
 
+from mentee.errors import PairError
+from mentee.types import Statistics
+
 Shape: TypeAlias = tuple[int, ...]
 """What is read at a place, without the batch: `(c, h, w)`, `(t, d)` or `(d,)`."""
+
+TaskLoss: TypeAlias = Callable[[Tensor], Tensor]
+"""Logits of a batch to its examples' losses `[b]`: the labels are inside."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a pair beyond its shapes, for a representation that asks for it.
+
+    Attributes:
+        classes: how many classes the labels have; None: there are no labels.
+        measure: gives the statistics of the teacher's vectors over the training examples; called
+            only where they are needed. None: they cannot be had.
+        seed: of what is drawn once and stays.
+    """
+
+    classes: int | None = None
+    measure: Callable[[], Statistics] | None = None
+    seed: int = 0
+
+    def labels(self, name: str) -> int:
+        """The number of classes, or an error for a word that learns from labels."""
+        if self.classes is None:
+            raise PairError(
+                f"{name} learns from labels and the examples have none; use pca, random or vectors "
+                "instead, or name the labels' column with data.label"
+            )
+        return self.classes
+
+    def measured(self, name: str) -> Statistics:
+        """The statistics, or an error for a word that cannot do without."""
+        if self.measure is None:
+            raise PairError(
+                f"{name} needs the mean and spread of the teacher's vectors, and nothing measures "
+                "them here; pass statistics= to Transfer"
+            )
+        return self.measure()
 
 
 class Side(nn.Module):
@@ -15,7 +57,13 @@ class Side(nn.Module):
 
     `fixed` has no parameters: for a frozen teacher its output can be computed once and kept.
     `forward` goes on from there and may be trained.
+
+    Attributes:
+        learns_alone: what is trained here learns only from `own_loss`; no gradient of the
+            agreement reaches it.
     """
+
+    learns_alone = False
 
     def fixed(self, features: Tensor) -> Tensor:
         """The part without parameters, from what was read at the place."""
@@ -24,6 +72,16 @@ class Side(nn.Module):
     def forward(self, fixed: Tensor) -> Tensor:
         """The part that may be trained, from what `fixed` gave."""
         return fixed
+
+    def own_loss(self, said: Tensor, task: TaskLoss, step: int) -> Tensor | None:
+        """The loss that trains this side alone, from what `forward` gave; None: nothing to learn.
+
+        Args:
+            said: what `forward` gave.
+            task: the task's loss of the same batch.
+            step: optimiser steps done.
+        """
+        return None
 
 
 def as_is(student: Shape, teacher: Shape) -> tuple[Side, Side]:

@@ -1,0 +1,67 @@
+r"""What the labels of a batch say, whether its examples were mixed with one another or not.
+
+Of one class an example, with the example's share :math:`\lambda` and its partner j,
+
+.. math:: \ell_i = \lambda \, CE(z_i, y_i) + (1 - \lambda) \, CE(z_i, y_j)
+
+Of several classes at once, each label is mixed from those of the two that are known:
+
+.. math::
+    \tilde y_{ic} = \frac{\lambda m_{ic} y_{ic} + (1 - \lambda) m_{jc} y_{jc}}
+                         {\lambda m_{ic} + (1 - \lambda) m_{jc}}, \quad
+    \tilde m_{ic} = m_{ic} \lor m_{jc}
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mentee.agree.task import task_loss
+from mentee.errors import MenteeError
+from mentee.types import Batch
+
+
+def batch_loss(batch: Batch, logits: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """The task's loss of each example of a batch.
+
+    Args:
+        batch: its labels, their mask, and how its examples were mixed.
+        logits: `[b, k]`.
+        smoothing: label smoothing in [0, 1), for one class an example.
+
+    Returns:
+        One loss per example, `[b]`.
+
+    Raises:
+        MenteeError: the batch has no labels.
+
+    Memory: O(b k). Source: arXiv:1710.09412 (mixup), arXiv:2306.17424 (masks).
+    """
+    if batch.labels is None:
+        raise MenteeError("the task's loss needs labels, and the batch has none")
+    if batch.labels.ndim == 2:
+        return task_loss(logits, batch_labels(batch), batch_mask(batch))
+    own = task_loss(logits, batch.labels, smoothing=smoothing)
+    if batch.mixed is None:
+        return own
+    partners = task_loss(logits, batch.labels[batch.mixed.partner], smoothing=smoothing)
+    return batch.mixed.share * own + (1 - batch.mixed.share) * partners
+
+
+def batch_labels(batch: Batch) -> Tensor:
+    """The labels of several classes at once, mixed as the examples are, `[b, k]`."""
+    if batch.labels is None:
+        raise MenteeError("the batch has no labels")
+    if batch.mixed is None:
+        return batch.labels
+    known = torch.ones_like(batch.labels) if batch.mask is None else batch.mask.to(batch.labels)
+    weights = batch.mixed.of(known).clamp(min=torch.finfo(known.dtype).tiny)
+    return batch.mixed.of(known * batch.labels) / weights
+
+
+def batch_mask(batch: Batch) -> Tensor | None:
+    """Which labels of several are known, of a mixed example those of either; None: all are."""
+    if batch.mask is None or batch.mixed is None:
+        return batch.mask
+    return batch.mask | batch.mask[batch.mixed.partner]

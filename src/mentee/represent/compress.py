@@ -1,0 +1,228 @@
+r"""Embedding compression: a trained transformation of the teacher's vectors that the task teaches.
+
+.. math::
+    c = h(e), \quad y^t = P c, \quad L_{own} = L_{task}(y^t, y), \quad
+    L_{agree} = D(f, \mathrm{stop}(c))
+
+h and the probe P learn only from the task's loss; the student only follows c. After
+arXiv:2402.06761, whose code and numbers are not public: a reconstruction, every open choice a
+number of the word.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mentee.errors import MenteeError
+from mentee.represent.heads import StudentHead, channels, layers, student_side
+from mentee.represent.side import Known, Shape, Side, TaskLoss
+from mentee.represent.vectors import Vectors, averaged, readers
+
+
+def compress(
+    student: Shape,
+    teacher: Shape,
+    *,
+    known: Known,
+    width: int = 64,
+    depth: int = 1,
+    hidden: int | None = None,
+    activation: Literal["none", "relu"] = "none",
+    dropout: float = 0.0,
+    learn: Literal["joint", "first"] = "joint",
+    steps: int = 500,
+    freeze: int | None = None,
+    standardise: bool = True,
+    student_head: StudentHead = "none",
+    per_frame: bool = False,
+) -> tuple[Side, Side]:
+    r"""The teacher's vector, transformed to what the task needs of it: :math:`c = h(e)`.
+
+    Args:
+        student: what is read in the student, without the batch.
+        teacher: the same of the teacher: `(d,)`, `(t, d)` or `(c, h, w)`, which is averaged.
+        known: the number of classes, and the statistics of the teacher's vectors.
+        width: entries of the compact vector.
+        depth: 1: h is linear; n: n - 1 hidden layers with ReLU before.
+        hidden: width of those; None: the larger of `width` and half the teacher's.
+        activation: after h.
+        dropout: share of the teacher's entries left out while h learns, in [0, 1).
+        learn: `joint`: beside the student, step by step; `first`: alone, for `steps` steps before
+            the student's first, and then never again.
+        steps: of `first`.
+        freeze: with `joint`: the step from which on h learns no more; None: never.
+        standardise: divide by mean and deviation over the training examples first.
+        student_head: `none`: the student's vector itself; `linear` or `mlp` to `width` entries,
+            trained and dropped at export; agreements entry by entry need one.
+        per_frame: a vector for each time frame, aligned as `frames` does, instead of one; the
+            probe reads their mean.
+
+    Returns:
+        The student's side and the teacher's.
+
+    Raises:
+        MenteeError: a number is out of range.
+        PairError: there are no labels, or no statistics.
+
+    Memory: O(b d), and h. Source: arXiv:2402.06761, reconstructed.
+    """
+    mine, theirs = readers(student, teacher, per_frame)
+    ours = student_side(mine, student, width, student_head)
+    scaling = Vectors(known.measured("compress") if standardise else None)
+    made = _layers(teacher, width, depth, hidden, activation)
+    h = Transformation(theirs, scaling, made, width, _share(dropout))
+    return ours, Compressed(h, known.labels("compress"), learn, steps, freeze)
+
+
+def probe(
+    student: Shape,
+    teacher: Shape,
+    *,
+    known: Known,
+    width: int | None = None,
+    depth: int = 1,
+    hidden: int | None = None,
+    dropout: float = 0.0,
+    learn: Literal["joint", "first"] = "first",
+    steps: int = 500,
+    freeze: int | None = None,
+    standardise: bool = True,
+) -> tuple[Side, Side]:
+    r"""The classes that a probe of the teacher's vector sees: :math:`y^t = P h(e)`, as logits.
+
+    So a teacher of another task gives soft labels for this one (EAsT-KD).
+
+    Args:
+        student: what is read in the student: its logits.
+        teacher: the teacher's vector.
+        known: the number of classes, and the statistics of the teacher's vectors.
+        width: entries of a compact vector before the classes; None: none, P reads the vector.
+        depth: as for `compress`.
+        hidden: as for `compress`.
+        dropout: as for `compress`.
+        learn: as for `compress`.
+        steps: as for `compress`.
+        freeze: as for `compress`.
+        standardise: as for `compress`.
+
+    Returns:
+        The student's side (its logits as they are) and the teacher's.
+
+    Raises:
+        MenteeError: a number is out of range.
+        PairError: there are no labels, or no statistics.
+
+    Memory: O(b d). Source: arXiv:2306.17424 (logistic regression of the averaged embedding).
+    """
+    scaling = Vectors(known.measured("probe") if standardise else None)
+    made = nn.Identity() if width is None else _layers(teacher, width, depth, hidden, "relu")
+    h = Transformation(Vectors(), scaling, made, width or channels(teacher), _share(dropout))
+    return Side(), Probed(h, known.labels("probe"), learn, steps, freeze)
+
+
+class Compressed(Side):
+    """The teacher's side of `compress`.
+
+    Args:
+        transformation: h.
+        classes: of the probe.
+        learn: `joint` or `first`.
+        steps: how many steps it learns alone, with `first`.
+        freeze: the step from which on it learns no more, with `joint`.
+    """
+
+    def __init__(
+        self,
+        transformation: Transformation,
+        classes: int,
+        learn: str,
+        steps: int,
+        freeze: int | None,
+    ) -> None:
+        super().__init__()
+        self.h = transformation
+        self.probe = nn.Linear(transformation.width, classes)
+        self.learns_alone, self.freeze = learn == "joint", freeze
+        self.steps = steps if learn == "first" else 0
+        if learn == "first":
+            self.requires_grad_(False)
+
+    def fixed(self, features: Tensor) -> Tensor:
+        """The teacher's vectors, standardised: `[b, d]`, or `[b, t, d]` for frames."""
+        return self.h.fixed(features)
+
+    def forward(self, fixed: Tensor) -> Tensor:
+        """The compact vectors."""
+        said: Tensor = self.h(fixed)
+        return said
+
+    def logits(self, said: Tensor) -> Float[Tensor, "b k"]:
+        """What the probe makes of the compact vectors (of frames: of their mean)."""
+        logits: Tensor = self.probe(averaged(said))
+        return logits
+
+    def own_loss(self, said: Tensor, task: TaskLoss, step: int) -> Tensor | None:
+        """The task's loss of the probe; None once nothing is to be learnt any more."""
+        if self.freeze is not None and step >= self.freeze:
+            return None
+        return task(self.logits(said)).mean()
+
+
+class Probed(Compressed):
+    """The teacher's side of `probe`: the same, but it says the probe's logits."""
+
+    def forward(self, fixed: Tensor) -> Tensor:
+        """The logits, `[b, k]`."""
+        return super().logits(super().forward(fixed))
+
+    def logits(self, said: Tensor) -> Float[Tensor, "b k"]:
+        """They are logits already."""
+        return said
+
+
+class Transformation(nn.Module):
+    """h: read, standardise, leave out, then layers.
+
+    Args:
+        reader: gives one vector an example, or one a frame.
+        scaling: what standardises the teacher's vectors.
+        layers: what is trained; none: the vectors themselves.
+        width: entries of what comes out.
+        dropout: share of the entries left out in training.
+    """
+
+    def __init__(
+        self, reader: Side, scaling: Vectors, layers: nn.Module, width: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.reader, self.scaling, self.layers, self.width = reader, scaling, layers, width
+        self.dropout = nn.Dropout(dropout)
+
+    def fixed(self, features: Tensor) -> Tensor:
+        """The part without parameters."""
+        return self.scaling.scaled(self.reader.fixed(features))
+
+    def forward(self, fixed: Tensor) -> Tensor:
+        """The part that is trained."""
+        said: Tensor = self.layers(self.dropout(self.reader(fixed)))
+        return said
+
+
+def _layers(
+    teacher: Shape, width: int, depth: int, hidden: int | None, activation: str
+) -> nn.Module:
+    for name, number in (("width", width), ("depth", depth), ("hidden", hidden)):
+        if number is not None and number < 1:
+            raise MenteeError(f"compress: {name} is {number}, expected at least 1")
+    inputs = channels(teacher)
+    made = layers(inputs, width, depth, hidden or max(width, inputs // 2))
+    return nn.Sequential(made, nn.ReLU()) if activation == "relu" else made
+
+
+def _share(dropout: float) -> float:
+    if not 0 <= dropout < 1:
+        raise MenteeError(f"compress: dropout is {dropout}, expected a share in [0, 1)")
+    return dropout

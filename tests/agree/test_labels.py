@@ -1,0 +1,73 @@
+"""What the labels of mixed examples say, against loops."""
+
+import numpy as np
+import pytest
+import torch
+
+from mentee.agree.labels import batch_labels, batch_loss, batch_mask
+from mentee.errors import MenteeError
+from mentee.types import Batch, Mixed
+
+B, K, SHARE = 4, 3, 0.7
+PARTNER = torch.tensor([2, 0, 3, 1])
+LOGITS = torch.randn(B, K, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+KNOWN = torch.tensor([[1, 0, 1], [1, 1, 0], [0, 0, 1], [1, 0, 0]], dtype=torch.bool)
+SEVERAL = torch.tensor([[1.0, 0, 0], [0, 1, 1], [0, 1, 1], [1, 0, 0]], dtype=torch.float64)
+
+
+def batch(labels, mask=None, mixed=None):
+    ids = torch.arange(B)
+    return Batch(torch.zeros(B, 1), ids, ids, labels=labels, mask=mask, mixed=mixed)
+
+
+def cross_entropy(z, y):
+    return np.log(np.exp(z).sum()) - z[y]
+
+
+def test_of_one_class_each_label_counts_by_its_share():
+    labels = torch.tensor([0, 2, 1, 1])
+    got = batch_loss(batch(labels, mixed=Mixed(PARTNER, SHARE)), LOGITS)
+    z, y, p = LOGITS.numpy(), labels.tolist(), PARTNER.tolist()
+    expected = [
+        SHARE * cross_entropy(z[i], y[i]) + (1 - SHARE) * cross_entropy(z[i], y[p[i]])
+        for i in range(B)
+    ]
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-9)
+
+
+def test_of_several_a_label_is_mixed_from_those_that_are_known():
+    mixed = batch(SEVERAL, KNOWN, Mixed(PARTNER, SHARE))
+    losses = batch_loss(mixed, LOGITS).numpy()
+    for i in range(B):
+        j, terms = int(PARTNER[i]), []
+        for c in range(K):
+            weights = [SHARE * float(KNOWN[i, c]), (1 - SHARE) * float(KNOWN[j, c])]
+            if sum(weights) == 0:
+                assert not batch_mask(mixed)[i, c]
+                continue
+            y = float((weights[0] * SEVERAL[i, c] + weights[1] * SEVERAL[j, c]) / sum(weights))
+            q = 1 / (1 + np.exp(-float(LOGITS[i, c])))
+            terms.append(-y * np.log(q) - (1 - y) * np.log(1 - q))
+            assert batch_mask(mixed)[i, c]
+            assert float(batch_labels(mixed)[i, c]) == pytest.approx(y, rel=1e-9)
+        assert losses[i] == pytest.approx(np.mean(terms) if terms else 0.0, rel=1e-9)
+
+
+def test_unmixed_it_is_the_tasks_loss():
+    labels = torch.tensor([0, 2, 1, 1])
+    expected = [cross_entropy(z, y) for z, y in zip(LOGITS.numpy(), labels.tolist(), strict=True)]
+    np.testing.assert_allclose(batch_loss(batch(labels), LOGITS).numpy(), expected, rtol=1e-9)
+    assert batch_mask(batch(SEVERAL, KNOWN)) is KNOWN
+    assert batch_labels(batch(SEVERAL)) is SEVERAL
+
+
+def test_without_a_mask_all_labels_are_known():
+    mixed = batch(SEVERAL, mixed=Mixed(PARTNER, SHARE))
+    expected = SHARE * SEVERAL + (1 - SHARE) * SEVERAL[PARTNER]
+    torch.testing.assert_close(batch_labels(mixed), expected)
+    assert batch_mask(mixed) is None
+
+
+def test_without_labels_there_is_no_loss():
+    with pytest.raises(MenteeError, match="needs labels, and the batch has none"):
+        batch_loss(batch(None), LOGITS)
