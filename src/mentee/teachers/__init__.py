@@ -1,5 +1,16 @@
-"""What the student learns from: networks that are read while it trains."""
+"""What the student learns from: networks read while it trains, and records of what others said."""
 
 from mentee.teachers.live import LiveTeacher
+from mentee.teachers.record import Record, open_records
+from mentee.teachers.recorded import RecordedPlace, RecordedTeacher
+from mentee.teachers.teacher import Spot, Teacher
 
-__all__ = ["LiveTeacher"]
+__all__ = [
+    "LiveTeacher",
+    "Record",
+    "RecordedPlace",
+    "RecordedTeacher",
+    "Spot",
+    "Teacher",
+    "open_records",
+]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mentee.capture import Capture, Place
-from mentee.models import InputContract, normalise
-from mentee.types import Batch, Features
+from mentee.errors import MenteeError
+from mentee.models import Contract, normalise
+from mentee.parallel import gather_objects
+from mentee.teachers.record.statistics import fit
+from mentee.types import Batch, Features, Statistics
 
 
 class LiveTeacher:
@@ -21,21 +24,54 @@ class LiveTeacher:
     Args:
         network: the network, on the device it is to run on; it is frozen.
         places: where it is read, from `mentee.capture.resolve`.
-        contract: how images in [0, 1] have to be changed for it.
+        contract: what it reads.
+        sample: gives batches of training examples, to measure how its vectors are distributed.
     """
 
     def __init__(
-        self, network: nn.Module, places: Sequence[Place], contract: InputContract
+        self,
+        network: nn.Module,
+        places: Sequence[Place],
+        contract: Contract,
+        sample: Callable[[], Iterable[Batch]] | None = None,
     ) -> None:
         self.network = network.eval().requires_grad_(False)
         self.contract = contract
         self.places = tuple(places)
         self._capture = Capture(network, places)
+        self._sample, self._measured = sample, dict[str, Statistics]()
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Features:
         """What the teacher says of a batch at each of its places."""
         return self._capture.capture(normalise(batch.inputs, self.contract))
+
+    def statistics(self, place: str) -> Statistics:
+        """How its vectors at a place are distributed, over the batches of `sample`.
+
+        Raises:
+            MenteeError: there is no `sample`.
+        """
+        if place not in self._measured:
+            if self._sample is None:
+                raise MenteeError("the teacher has no examples to measure its vectors on")
+            said: dict[str, list[Tensor]] = {name: [] for name in self._names()}
+            for batch in self._sample():
+                for name, features in self(batch.to(self._device())).items():
+                    axes = {2: (), 3: (1,), 4: (2, 3)}[features.ndim]
+                    said[name].append((features.mean(axes) if axes else features).float().cpu())
+            shares = gather_objects({name: torch.cat(parts) for name, parts in said.items()})
+            self._measured = {
+                name: fit([share[name].numpy() for share in shares], shares[0][name].shape[1])
+                for name in said
+            }
+        return self._measured[place]
+
+    def _names(self) -> list[str]:
+        return [place.name for place in self.places]
+
+    def _device(self) -> torch.device:
+        return next((p.device for p in self.network.parameters()), torch.device("cpu"))
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits of the weights, the places and the normalisation."""

@@ -1,0 +1,198 @@
+"""What every teacher of another task is, once it is loaded: contents in, vectors out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from mentee.errors import DataError, MenteeError, suggest
+
+Contents: TypeAlias = Any
+"""What `Examples.read` gives: image uint8 `[b, h, w, c]` or a list of `[h, w, c]`; audio a list of
+float32 `[samples]` in [-1, 1] at the teacher's rate; text a list of str."""
+
+KINDS = ("image", "audio", "text")
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A frozen teacher of another task.
+
+    Attributes:
+        name: what it is called in records.
+        kind: `image`, `audio` or `text`.
+        rate: audio: samples a second that it wants; else None.
+        width: entries of one vector.
+        contract: how the contents were prepared and pooled, JSON-able.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def rate(self) -> int | None: ...  # noqa: D102
+    @property
+    def width(self) -> int: ...  # noqa: D102
+    @property
+    def contract(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+    def pooled(self, contents: Contents) -> Tensor:
+        """One vector for each example, float32 `[b, d]`."""
+        ...
+
+    def frames(self, contents: Contents) -> Tensor:
+        """One vector for each time frame, float32 `[b, t, d]`; all clips have one length."""
+        ...
+
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits of the weights."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ReadyEmbedder:
+    """An `Embedder` made of functions; it checks what goes in and what comes out.
+
+    Attributes:
+        name: what it is called in records.
+        kind: `image`, `audio` or `text`.
+        width: entries of one vector.
+        vectors: contents → `[b, d]`, each example on its own.
+        weights: what the fingerprint is of: names to tensors, or to bytes.
+        contract: how the contents are prepared and pooled, JSON-able.
+        rate: audio: samples a second; else None.
+        sequences: contents of one length → `[b, t, d]`, or None where there are no frames.
+    """
+
+    name: str
+    kind: str
+    width: int
+    vectors: Callable[[Contents], Tensor]
+    weights: Mapping[str, Tensor | bytes]
+    contract: Mapping[str, Any]
+    rate: int | None = None
+    sequences: Callable[[Contents], Tensor] | None = None
+    _digest: list[str] = field(default_factory=list, repr=False)
+
+    def pooled(self, contents: Contents) -> Tensor:
+        """One vector for each example, whatever else is in the batch.
+
+        Args:
+            contents: `b` examples as `Examples.read` gives them; clips of any length from 1 sample.
+
+        Returns:
+            float32 `[b, d]`, on the CPU, without gradients.
+
+        Raises:
+            DataError: the contents are of another kind or shape, or a clip is empty.
+            MenteeError: the teacher says something else than `[b, d]`.
+        """
+        contents = self._listed(contents)
+        b = len(contents)
+        with torch.no_grad():
+            said = self.vectors(contents) if b else torch.zeros(0, self.width)
+        return self._checked(said, (b, self.width))
+
+    def frames(self, contents: Contents) -> Tensor:
+        """One vector for each time frame of each clip.
+
+        Args:
+            contents: at least one example; all clips of one length.
+
+        Returns:
+            float32 `[b, t, d]`, on the CPU, without gradients.
+
+        Raises:
+            DataError: as `pooled`, or the clips have several lengths.
+            MenteeError: this teacher has no frames.
+        """
+        if self.sequences is None:
+            raise MenteeError(f"{self.name} gives one vector an example and no frames; use pooled")
+        contents = self._listed(contents)
+        b = len(contents)
+        lengths = sorted({len(clip) for clip in contents}) if self.kind == "audio" else []
+        if len(lengths) > 1 or not b:
+            raise DataError(
+                f"frames of {self.name} need clips of one length, got {len(lengths)} lengths from "
+                f"{lengths[:1]} to {lengths[-1:]} samples; cut or pad them, or use pooled"
+            )
+        with torch.no_grad():
+            said = self.sequences(contents)
+        return self._checked(said, (b, said.shape[1] if said.ndim == 3 else -1, self.width))
+
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits of the weights: BLAKE2b of the names and bytes, by name."""
+        if not self._digest:
+            self._digest.append(fingerprint_of(self.weights))
+        return self._digest[0]
+
+    def _listed(self, contents: Contents) -> Contents:
+        check_contents(contents, self.kind, self.name)
+        return contents if self.kind == "image" else list(contents)
+
+    def _checked(self, said: Tensor, shape: tuple[int, ...]) -> Tensor:
+        if tuple(said.shape) != shape:
+            expected = ", ".join("t" if n < 0 else str(n) for n in shape)
+            raise MenteeError(f"{self.name} gave {list(said.shape)}; expected [{expected}]")
+        return said.detach().to("cpu", torch.float32).contiguous()
+
+
+def fingerprint_of(weights: Mapping[str, Tensor | bytes]) -> str:
+    """32 hexadecimal digits of named tensors or bytes, whatever order they stand in.
+
+    Example:
+        >>> fingerprint_of({"a": b"1"}) == fingerprint_of({"a": b"2"})
+        False
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(weights.items()):
+        digest.update(name.encode())
+        if isinstance(value, Tensor):
+            digest.update(repr((tuple(value.shape), str(value.dtype))).encode())
+            raw = value.detach().cpu().contiguous().reshape(-1)
+            digest.update(raw.view(torch.uint8).numpy().data)
+        else:
+            digest.update(value)
+    return digest.hexdigest()
+
+
+def check_contents(contents: Contents, kind: str, name: str) -> None:
+    """See that contents are what a teacher of this kind reads.
+
+    Raises:
+        DataError: they are not of this kind; says what was given.
+    """
+    if not isinstance(contents, Tensor | Sequence) or isinstance(contents, str):
+        raise DataError(
+            f"{name} reads a batch of {kind} examples; got one {type(contents).__name__}"
+        )
+    for one in contents:
+        if kind == "text":
+            good, expected = isinstance(one, str), "a str"
+        elif kind == "audio":
+            good = isinstance(one, Tensor) and one.ndim == 1 and one.is_floating_point()
+            good, expected = good and len(one) > 0, "a float32 tensor [samples], not empty"
+        else:
+            good = isinstance(one, Tensor) and one.ndim == 3 and one.dtype == torch.uint8
+            good = good and one.shape[2] in (1, 3)
+            expected = "a uint8 tensor [h, w, c] of 1 or 3 channels"
+        if not good:
+            given = f"{one.dtype} {list(one.shape)}" if isinstance(one, Tensor) else type(one)
+            raise DataError(f"{name} reads {kind}, each {expected}; got {given}")
+
+
+def check_kind(kind: str, name: str) -> str:
+    """The kind itself, if there is such a kind.
+
+    Raises:
+        MenteeError: for another word; says the close ones.
+    """
+    if kind not in KINDS:
+        raise MenteeError(f"{name}: there is no kind of data {kind!r}; {suggest(kind, KINDS)}")
+    return kind

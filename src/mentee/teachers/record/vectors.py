@@ -1,0 +1,271 @@
+"""A user's own file of vectors, as an array with ids; nothing in it is ever executed."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mentee.errors import DataError, suggest
+
+Array = npt.NDArray[Any]
+_EMBEDDING, _IDS = "embedding", "ids"
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Where in a file the vectors and the ids are.
+
+    Attributes:
+        id: the column of ids (tables).
+        columns: the column of lists, or the columns of numbers, `emb_*` for all that begin so;
+            None: the only list column, else all columns but the ids (tables).
+        key: the name of the array of vectors; None: `embedding`, or the only one (npz,
+            safetensors).
+        ids: a second file with one id for each row: .txt (lines), .json (a list) or .npy.
+    """
+
+    id: str = "id"
+    columns: str | Sequence[str] | None = None
+    key: str | None = None
+    ids: Path | str | None = None
+
+
+def read_vectors(path: Path, naming: Naming) -> tuple[Array, list[str] | None]:
+    """Read a file of vectors.
+
+    Args:
+        path: .npy, .npz, .safetensors, .parquet or .csv.
+        naming: where in it the vectors and the ids are.
+
+    Returns:
+        Numbers `[m, d]` or `[m, t, d]`, memory-mapped where the format allows it; and the `m` ids,
+        or None where the file has none and no second one was named.
+
+    Raises:
+        DataError: no such file, another format, or something else than vectors inside.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    read = READERS.get(path.suffix.lower())
+    if read is None:
+        raise DataError(
+            f"{path} is no file of vectors that mentee reads: expected {', '.join(READERS)} "
+            "(pickled files are never opened: save the array with numpy.save)"
+        )
+    try:
+        rows, ids = read(path, naming)
+    except DataError:
+        raise
+    except (OSError, ValueError, zipfile.BadZipFile) as error:  # pyarrow's errors are ValueErrors
+        raise DataError(
+            f"{path} cannot be read as {path.suffix} ({error}); save it anew"
+        ) from error
+    if rows.dtype.kind not in "fiu":
+        raise DataError(f"{path} holds {rows.dtype}, expected numbers (float16, float32, float64)")
+    if rows.ndim not in (2, 3) or not rows.size:
+        raise DataError(
+            f"{path} has shape {list(rows.shape)}, expected [n, d], or [n, t, d] for t time frames"
+        )
+    if naming.ids is not None:
+        ids = read_ids(Path(naming.ids))
+    if ids is not None and len(ids) != len(rows):
+        raise DataError(
+            f"{path} has {len(rows):,} rows and {len(ids):,} ids: expected one for each"
+        )
+    return rows, ids
+
+
+def read_ids(path: Path) -> list[str]:
+    """Read a file of ids.
+
+    Args:
+        path: .txt (one a line), .json (a list) or .npy (texts or whole numbers).
+
+    Raises:
+        DataError: no such file, or something else inside.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no file of ids {path}")
+    try:
+        if path.suffix == ".npy":
+            return as_ids(np.load(path, allow_pickle=False), str(path))
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix == ".json":
+            return as_ids(json.loads(text), str(path))
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read as ids ({error}); save it anew") from error
+    if path.suffix != ".txt":
+        raise DataError(f"{path} is no file of ids: expected .txt (one a line), .json or .npy")
+    return text.splitlines()
+
+
+def as_ids(values: Any, where: str) -> list[str]:
+    """Ids as texts.
+
+    Args:
+        values: a list or an array.
+        where: what to call it in messages.
+
+    Raises:
+        DataError: they are not texts or whole numbers in a row.
+    """
+    if isinstance(values, np.ndarray) and values.ndim == 1:
+        values = [v.decode() if isinstance(v, bytes) else v for v in values.tolist()]
+    if not isinstance(values, list):
+        raise DataError(f"the ids of {where} are no list: expected one text for each row")
+    for row, value in enumerate(values):
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise DataError(f"id {row} of {where} is {value!r}: expected a text or a whole number")
+    return [str(value) for value in values]
+
+
+def _read_npy(path: Path, naming: Naming) -> tuple[Array, list[str] | None]:
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False)), None
+
+
+def _read_npz(path: Path, naming: Naming) -> tuple[Array, list[str] | None]:
+    with np.load(path, allow_pickle=False) as arrays:
+        names = [naming.id, _IDS]
+        ids = next((as_ids(arrays[n], str(path)) for n in names if n in arrays.files), None)
+        rows = arrays[_array_name(path, arrays.files, naming.key, not_these=names)]
+    return rows, ids
+
+
+def _read_safetensors(path: Path, naming: Naming) -> tuple[Array, list[str] | None]:
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as tensors:
+            tensor = tensors.get_tensor(_array_name(path, list(tensors.keys()), naming.key))
+    except SafetensorError as error:
+        raise ValueError(error) from error
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(), None
+
+
+def _array_name(
+    path: Path, names: Sequence[str], key: str | None, not_these: Sequence[str] = ()
+) -> str:
+    wanted = key or _EMBEDDING
+    if wanted in names:
+        return wanted
+    others = [name for name in names if name not in not_these]
+    if key is None and len(others) == 1:
+        return others[0]
+    raise DataError(f"{path} has no array {wanted!r}: {suggest(wanted, others)}; name it with key")
+
+
+def _read_parquet(path: Path, naming: Naming) -> tuple[Array, list[str] | None]:
+    from pyarrow import parquet
+
+    return _from_table(path, parquet.ParquetFile(path).read(), naming)
+
+
+def _read_csv(path: Path, naming: Naming) -> tuple[Array, list[str] | None]:
+    import pyarrow
+    from pyarrow import csv
+
+    # As text, or 007 would become 7.
+    options = csv.ConvertOptions(column_types={naming.id: pyarrow.string()})
+    return _from_table(path, csv.read_csv(path, convert_options=options), naming)
+
+
+def _from_table(path: Path, table: Any, naming: Naming) -> tuple[Array, list[str] | None]:
+    ids = None
+    if naming.id in table.column_names:
+        ids = as_ids(table[naming.id].to_pylist(), f"column {naming.id!r} of {path}")
+    elif naming.ids is None:
+        hint = suggest(naming.id, table.column_names)
+        raise DataError(f"{path} has no column {naming.id!r} of ids: {hint}")
+    names = _columns(path, table, naming)
+    arrays = [
+        _numbers(table[name].combine_chunks(), f"column {name!r} of {path}") for name in names
+    ]
+    if len(arrays) == 1 and arrays[0].ndim > 1:
+        return arrays[0], ids
+    wide = next((name for name, x in zip(names, arrays, strict=True) if x.ndim > 1), None)
+    if wide is not None:
+        raise DataError(f"column {wide!r} of {path} holds lists: name it alone with columns")
+    return np.stack(arrays, axis=1), ids
+
+
+def _columns(path: Path, table: Any, naming: Naming) -> list[str]:
+    names = [name for name in table.column_names if name != naming.id]
+    if naming.columns is None:
+        lists = [name for name in names if _is_list(table.schema.field(name).type)]
+        found = lists if len(lists) == 1 else names
+    else:
+        given = [naming.columns] if isinstance(naming.columns, str) else list(naming.columns)
+        found = []
+        for pattern in given:
+            matches = [name for name in names if fnmatchcase(name, pattern)]
+            if not matches:
+                raise DataError(f"{path} has no column {pattern!r}: {suggest(pattern, names)}")
+            found += [name for name in matches if name not in found]
+    if not found:
+        raise DataError(f"{path} has no columns of numbers beside {naming.id!r}")
+    return found
+
+
+def _is_list(type: Any) -> bool:
+    from pyarrow import types
+
+    tests: list[Callable[[Any], bool]] = [
+        types.is_list,
+        types.is_large_list,
+        types.is_fixed_size_list,
+    ]
+    return any(test(type) for test in tests)
+
+
+def _numbers(column: Any, where: str) -> Array:
+    """A column as `[m]`, or lists of one length as `[m, d]`, lists of lists as `[m, t, d]`."""
+    from pyarrow import compute, types
+
+    if column.null_count:
+        row = compute.index(compute.is_null(column), True).as_py()
+        raise DataError(f"{where} is empty in row {row}: expected numbers everywhere")
+    if _is_list(column.type):
+        lengths = compute.list_value_length(column).to_numpy(zero_copy_only=False)
+        other = np.flatnonzero(lengths != lengths[:1])
+        if len(other):
+            raise DataError(
+                f"{where} has {lengths[0]} entries in row 0 and {lengths[other[0]]} in row "
+                f"{other[0]}: expected as many everywhere"
+            )
+        inner = _numbers(column.flatten(), where)
+        return inner.reshape(len(column), -1, *inner.shape[1:])
+    if types.is_integer(column.type) or types.is_floating(column.type):
+        return np.asarray(column.to_numpy(zero_copy_only=False))
+    values = column.to_pylist()
+    row = next((row for row, value in enumerate(values) if not _is_number(value)), 0)
+    raise DataError(
+        f"{where} is {column.type}, row {row} is {values[row]!r}: expected numbers; name "
+        "the columns that are the vector with columns"
+    )
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+READERS: dict[str, Callable[[Path, Naming], tuple[Array, list[str] | None]]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".safetensors": _read_safetensors,
+    ".parquet": _read_parquet,
+    ".csv": _read_csv,
+}
+"""How each kind of file is read, by its ending."""

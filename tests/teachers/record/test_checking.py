@@ -1,0 +1,57 @@
+"""A record of other examples is refused, and what differs is said."""
+
+import re
+
+import numpy as np
+import pytest
+from tests.teachers.record.together import Fake, images
+
+from mentee.data import open_arrays
+from mentee.errors import DataError
+from mentee.teachers.record import record
+
+
+@pytest.fixture
+def made(tmp_path):
+    return record(Fake(), images(6), tmp_path / "r")
+
+
+def refused(made, examples, text):
+    with pytest.raises(DataError, match=r"the record .*r does not fit .*record this one with") as e:
+        made.check(examples)
+    assert re.search(text, str(e.value)), str(e.value)
+
+
+def test_the_same_examples_fit_whatever_their_labels(made):
+    made.check(images(6))
+    pixels = images(6).read(np.arange(6)).numpy()
+    labelled = {"image": pixels, "id": images(6).ids, "label": [0, 1, 0, 1, 1, 0]}
+    made.check(open_arrays(labelled, name="labelled"))
+
+
+def test_examples_without_a_row(made):
+    refused(made, images(8), r"2 of 8 examples have no row: 'pictures/6.png', 'pictures/7.png'\.")
+
+
+def test_rows_without_an_example(made):
+    few = r"4 of its 6 rows are of no example: 'pictures/2.png', '\S+', '\S+', \.\.\.\."
+    refused(made, images(6).take([0, 1]), few)
+
+
+def test_both_at_once(made):
+    refused(made, images(6, name="x"), r"6 of 6 examples have no row.*6 of its 6 rows are of no")
+
+
+def test_another_order(made):
+    order = [0, 1, 3, 2, 4, 5]
+    text = r"another order: row 2 is 'pictures/2.png', the example there 'pictures/3.png'"
+    refused(made, images(6).take(order), text)
+
+
+def test_other_contents(made):
+    refused(made, images(6, seed=1), r"the ids are the same and the contents differ")
+
+
+def test_another_kind(made):
+    words = open_arrays({"text": list("abcdef"), "id": list(images(6).ids)}, name="words")
+    refused(made, words, r"it is of image, the examples are text")

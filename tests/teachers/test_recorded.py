@@ -1,0 +1,146 @@
+"""A teacher that is looked up: the right row, of the right example, wherever it stands."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from tests.teachers.record.together import Fake, expected, images
+
+from mentee.data import limit, open_arrays, read_batch, split
+from mentee.data.views import build_views
+from mentee.errors import DataError
+from mentee.teachers import RecordedTeacher
+from mentee.teachers.record import import_record, record
+from mentee.types import Batch, Mixed
+
+VIEWS = build_views("none", seed=0)
+
+
+@pytest.fixture
+def made(tmp_path):
+    return record(Fake(), images(30), tmp_path / "r", dtype="float32", shard_rows=7)
+
+
+def batch_of(examples, rows):
+    return read_batch(examples, np.array(rows), views=VIEWS, view=0)
+
+
+@pytest.mark.parametrize("memory", [1 << 30, 0])
+def test_rows_of_a_cut_and_limited_split_are_found(made, memory):
+    whole = images(30)
+    train, validation = split(whole, fraction=0.3, seed=1)
+    train = limit(train, 15, seed=2)
+    teacher = RecordedTeacher(made, train, memory=memory)
+    said = teacher(batch_of(train, [3, 14, 0]))
+    assert list(said) == ["embedding"]
+    assert said["embedding"].dtype == torch.float32
+    np.testing.assert_allclose(said["embedding"], expected(train)[[3, 14, 0]], rtol=1e-6)
+    for row in range(15):  # each example alone, its vector computed from its own pixels
+        one = train.take([row])
+        got = teacher(batch_of(train, [row]))["embedding"]
+        np.testing.assert_allclose(got, expected(one), rtol=1e-6)
+    with pytest.raises(DataError, match=r"2 of the 2 examples of a batch are none of pictures"):
+        teacher(batch_of(validation, [0, 1]))
+
+
+@pytest.mark.parametrize("memory", [1 << 30, 0])
+def test_rows_of_another_view_of_the_examples_are_found_by_key(made, memory):
+    whole = images(30)
+    teacher = RecordedTeacher(made, whole, memory=memory)
+    part = whole.take([20, 4, 11])
+    got = teacher(batch_of(part, [2, 0]))["embedding"]
+    np.testing.assert_allclose(got, expected(whole)[[11, 20]], rtol=1e-6)
+
+
+def test_frames_have_a_place_of_their_own(tmp_path):
+    made = record(Fake(), images(6), tmp_path / "r", frames=True, dtype="float32")
+    teacher = RecordedTeacher(made, images(6))
+    assert [(place.name, place.shape) for place in teacher.places] == [("frames", (3, 5))]
+    got = teacher(batch_of(images(6), [5, 1]))["frames"]
+    wanted = expected(images(6))[[5, 1], None] + np.arange(3)[:, None]
+    np.testing.assert_allclose(got, wanted, rtol=1e-6)
+    assert teacher.statistics("frames").mean.shape == (5,)
+
+
+def test_several_records_teach_at_once(made, tmp_path):
+    other = record(Fake(width=2), images(30), tmp_path / "s", frames=True, dtype="float32")
+    teacher = RecordedTeacher({"a": made, "b": other}, images(30))
+    assert [(place.name, place.shape) for place in teacher.places] == [
+        ("embedding.a", (5,)),
+        ("frames.b", (3, 2)),
+    ]
+    said = teacher(batch_of(images(30), [8]))
+    np.testing.assert_allclose(said["embedding.a"], expected(images(30))[[8]], rtol=1e-6)
+    assert said["frames.b"].shape == (1, 3, 2)
+    assert teacher.statistics("embedding.a").mean.shape == (5,)
+    assert teacher.statistics("frames.b").mean.shape == (2,)
+    with pytest.raises(DataError, match="there are no records"):
+        RecordedTeacher({}, images(30))
+
+
+@pytest.mark.parametrize("memory", [1 << 30, 0])
+def test_vectors_are_mixed_as_the_inputs_are(made, memory):
+    whole = images(30)
+    teacher = RecordedTeacher(made, whole, memory=memory)
+    batch = batch_of(whole, [0, 1, 2])
+    partner = torch.tensor([2, 0, 1])
+    mixed = Batch(batch.inputs, batch.ids, batch.rows, mixed=Mixed(partner, 0.7))
+    a = expected(whole)[:3]
+    np.testing.assert_allclose(teacher(mixed)["embedding"], 0.7 * a + 0.3 * a[partner], rtol=1e-5)
+
+
+def test_statistics_are_of_the_training_examples_only(made):
+    whole = images(30)
+    train, _ = split(whole, fraction=0.3, seed=1)
+    for examples in (train, whole):
+        rows = expected(examples)
+        found = RecordedTeacher(made, examples).statistics("embedding")
+        torch.testing.assert_close(found.mean, torch.tensor(rows.mean(axis=0)).float())
+        torch.testing.assert_close(found.std, torch.tensor(rows.std(axis=0)).float())
+
+
+def test_examples_without_a_row_are_refused(made):
+    with pytest.raises(
+        DataError, match=r"2 of 32 examples have no row .*: 'pictures/30.png', '\S+31"
+    ):
+        RecordedTeacher(made, images(32))
+
+
+def test_the_vectors_are_constants(made):
+    teacher = RecordedTeacher(made, images(30))
+    said = teacher(batch_of(images(30), [3]))["embedding"]
+    said += 1
+    assert not said.requires_grad
+    again = teacher(batch_of(images(30), [3]))["embedding"]
+    np.testing.assert_allclose(again, expected(images(30))[[3]], rtol=1e-6)
+
+
+def test_the_fingerprint_follows_records_and_names(made, tmp_path):
+    other = record(Fake(), images(30, seed=1), tmp_path / "s", dtype="float32")
+    teachers = [made, other, {"a": made}, {"b": made}, {"a": made, "b": other}]
+    found = [RecordedTeacher(each, images(30)).fingerprint() for each in teachers]
+    assert len(set(found)) == len(teachers)
+    assert found[0] == RecordedTeacher(made, images(30)).fingerprint()
+    assert all(len(each) == 32 for each in found)
+
+
+def test_a_lookup_costs_nothing_beside_a_step(tmp_path):
+    """64 of 4,000 vectors of 768: tens of microseconds; a step of a small network is ≥ 10 ms."""
+    n, d = 4000, 768
+    ids = [str(i) for i in range(n)]
+    examples = open_arrays({"text": ids, "id": ids}, name="numbers")
+    np.save(
+        tmp_path / "v.npy", np.arange(n, dtype=np.float16)[:, None] * np.ones(d, np.float16) / 16
+    )
+    made = import_record(tmp_path / "v.npy", examples, tmp_path / "r", name="x", in_order=True)
+    teacher = RecordedTeacher(made, examples)
+    rows = torch.randperm(n)[:64]
+    batch = Batch(torch.zeros(64, 1), torch.from_numpy(examples.keys)[rows], rows)
+    times = []
+    for _ in range(50):
+        begin = time.perf_counter()
+        said = teacher(batch)["embedding"]
+        times.append(time.perf_counter() - begin)
+    torch.testing.assert_close(said[:, 5], rows.half().float().div(16).half().float())
+    assert min(times) < 2e-3
