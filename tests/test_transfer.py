@@ -54,8 +54,9 @@ def batch(rows, channels=3, size=32):
 def step(transfer, student, teacher, rows=(0, 1, 2, 3, 4), number=0):
     """The terms of one batch."""
     fixed = transfer.fixed(teacher)
-    transfer.begin(batch(rows, size=1), number)
-    return transfer(student, fixed)
+    some = batch(rows, size=1)
+    transfer.begin(some, number)
+    return transfer(student, fixed, some)
 
 
 # Pairs of real networks
@@ -79,7 +80,7 @@ def pair(method, student, teacher, size=16):
     inputs = batch(range(3), size=size)
     fixed = transfer.fixed(taught(inputs))
     transfer.begin(inputs, 0)
-    losses = transfer(read(networks[0], said[0], inputs.inputs), fixed)
+    losses = transfer(read(networks[0], said[0], inputs.inputs), fixed, inputs)
     return transfer, networks, losses
 
 
@@ -268,9 +269,10 @@ def test_no_gradient_reaches_what_the_teacher_said():
         for tensor in said.values():
             tensor.requires_grad_()
     transfer = bind()
-    transfer.begin(batch(range(5), size=1), 0)
+    some = batch(range(5), size=1)
+    transfer.begin(some, 0)
     fixed = {name: x.detach().requires_grad_() for name, x in transfer.fixed(teacher).items()}
-    sum(transfer(student, fixed).values()).backward()
+    sum(transfer(student, fixed, some).values()).backward()
     assert all(tensor.grad is None for tensor in (*teacher.values(), *fixed.values()))
     assert all(tensor.grad.any() for tensor in student.values())
 
@@ -485,7 +487,7 @@ def test_a_whole_number_serves_where_a_fraction_is_asked_for():
     row = adjust(find("kd"), {"kl.temperature": 4}, {})
     bound = Transfer(row, logits, logits, groups=None, examples=9)
     student, teacher = torch.randn(2, 5, 3)
-    found = bound({"logits": student}, bound.fixed({"logits": teacher}))
+    found = bound({"logits": student}, bound.fixed({"logits": teacher}), batch(range(5), size=1))
     expected = agreements.kl(student.tolist(), teacher.tolist(), 4).mean()
     assert found["kl/logits"].item() == pytest.approx(expected, rel=1e-5)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from mentee.errors import PairError, suggest
 from mentee.methods import Method, Term
@@ -33,6 +34,32 @@ def pair_places(
     ours, theirs = expand(wanted_s, student), expand(wanted_t, teacher)
     count = min(len(ours), len(theirs))
     return [(evenly(ours, i, count), evenly(theirs, i, count)) for i in range(count)]
+
+
+def taught_by(method: Method, names: Sequence[str]) -> Method:
+    """The same method read from several recorded teachers: a term for each, the weight shared.
+
+    Args:
+        method: its teacher's places are those of one record: `embedding` or `frames`.
+        names: of the records; one empty name stands for a single record.
+
+    Example:
+        >>> from mentee.methods import find
+        >>> [(t.places, t.weight) for t in taught_by(find("ec"), ["aisfx", "pesto"]).terms]
+        [(('embedding', 'embedding.aisfx'), 0.3), (('embedding', 'embedding.pesto'), 0.3)]
+    """
+    if list(names) == [""]:
+        return method
+
+    def shared(terms: Sequence[Term]) -> tuple[Term, ...]:
+        return tuple(
+            replace(term, places=(ours, f"{theirs}.{name}"), weight=term.weight / len(names))
+            for term in terms
+            for ours, theirs in [term.place]
+            for name in names
+        )
+
+    return replace(method, terms=shared(method.terms))
 
 
 def expand(place: str, shapes: Mapping[str, Shape]) -> list[str]:

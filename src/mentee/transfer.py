@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mentee.agree import AGREEMENTS, Agreement
-from mentee.agree.contrast import log_normaliser
+from mentee.agree.contrast import Negatives, log_normaliser
+from mentee.agree.labels import batch_loss, batch_mask
 from mentee.errors import MenteeError, PairError
 from mentee.memory import MEMORIES, Memory
 from mentee.methods import Method, Term, Word
 from mentee.pairing import check_widths, pair_places, wanted
-from mentee.parallel import gather
-from mentee.represent import REPRESENTATIONS, Shape, Side
-from mentee.types import Batch, Features
+from mentee.parallel import gather, gather_slopes
+from mentee.represent import REPRESENTATIONS, Known, Shape, Side
+from mentee.types import Batch, Features, Statistics
 from mentee.words import checked, look_up
 
 __all__ = ["Bound", "Transfer", "wanted"]
@@ -58,6 +60,8 @@ class Transfer(nn.Module):
         teacher: the same of the teacher.
         groups: `[n]`, class of each training example, or None where an example has not one class.
         examples: n, number of training examples.
+        classes: how many classes the labels have; None: there are no labels.
+        statistics: of the teacher's vectors at a place, for the words that ask for them.
         seed: of the heads and of the memories' draws.
         device: where the heads and the memories are kept.
 
@@ -74,11 +78,14 @@ class Transfer(nn.Module):
         *,
         groups: Tensor | None,
         examples: int,
+        classes: int | None = None,
+        statistics: Callable[[str], Statistics] | None = None,
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
         self.method = method
+        self.step = 0
         self.sides = nn.ModuleDict()
         self.memories: list[Memory] = []
         self.bound: list[Bound] = []
@@ -92,25 +99,33 @@ class Transfer(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for term, s, t in sites:
-                self._bind(term, s, t, student[s], teacher[t])
+                known = Known(classes, statistics and partial(statistics, t), seed)
+                self._bind(term, s, t, student[s], teacher[t], known)
         self.to(device)
         own = torch.arange(examples, device=device)
         self._remember(own if groups is None else groups.to(device), own, seed)
-        self.weights = {"task": method.task} | {b.name: b.term.weight for b in self.bound}
+        alone = {own_name(b): 1.0 for b in self.bound if self.side(b)[1].learns_alone}
+        terms = {b.name: b.term.weight for b in self.bound}
+        self.weights = {"task": method.task} | terms | alone
 
-    def _bind(self, term: Term, s: str, t: str, student: Shape, teacher: Shape) -> None:
+    def _bind(
+        self, term: Term, s: str, t: str, student: Shape, teacher: Shape, known: Known
+    ) -> None:
         agreement = look_up("agreement", term.agree, AGREEMENTS)
         build = look_up("representation", term.represent, REPRESENTATIONS)
-        agree = checked(term.agree, agreement.function, given=("negatives", "log_z", "chunk"))
-        term = replace(term, agree=agree, represent=checked(term.represent, build))
+        agree = checked(term.agree, agreement.function, given=GIVEN)
+        represent = checked(term.represent, build, given=("known",))
+        term = replace(term, agree=agree, represent=represent)
         name = f"{term.agree.name}/{s if s == t else f'{s}~{t}'}"
         if any(name == other.name for other in self.bound):
             raise MenteeError(f"method {self.method.name!r} has {name} twice; add up their weights")
-        sides = build(student, teacher, **term.represent.numbers)
+        asked = {"known": known} if takes(build, "known") else {}
+        sides = build(student, teacher, **term.represent.numbers, **asked)
         said = [shape_said(*each) for each in zip(sides, (student, teacher), strict=True)]
-        if agreement.same_width:
+        remembers = term.memory is not None and agreement.memory != "no"
+        if agreement.same_width is True or (agreement.same_width and remembers):
             check_widths(name, *said)
-        if agreement.memory and len(said[0]) != 1:
+        if remembers and len(said[0]) != 1:
             raise PairError(
                 f"{name}: a memory keeps a vector for each example, the representation has shape "
                 f"{said[0]}; use one that gives vectors, such as project"
@@ -130,9 +145,9 @@ class Transfer(nn.Module):
         """
         kinds: dict[object, tuple[Word, int, list[Bound]]] = {}
         for bound in self.bound:
-            if not bound.agreement.memory:
-                continue
             word = bound.term.memory
+            if bound.agreement.memory == "no" or (bound.agreement.memory == "may" and not word):
+                continue
             if word is None:
                 raise MenteeError(
                     f"{bound.name} asks for negatives; give the term a memory: "
@@ -164,15 +179,19 @@ class Transfer(nn.Module):
 
     def begin(self, batch: Batch, step: int) -> None:
         """Choose the batch's negatives; call it before the batch's `forward`."""
+        self.step = step
         for memory in self.memories:
             memory.begin(batch.rows, step)
 
-    def forward(self, student: Features, fixed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The unweighted value of each term, a scalar each.
+    def forward(
+        self, student: Features, fixed: Mapping[str, Tensor], batch: Batch
+    ) -> dict[str, Tensor]:
+        """The unweighted value of each term and of each side's own loss, a scalar each.
 
         Args:
             student: what the student says at its places.
             fixed: what `fixed` gave for the same batch.
+            batch: labels, masks and mixture of the same examples.
         """
         losses = {}
         for bound in self.bound:
@@ -180,21 +199,39 @@ class Transfer(nn.Module):
             s = mine(mine.fixed(student[bound.student]))
             t = theirs(fixed[bound.name].detach())
             with torch.autocast(s.device.type, enabled=False):  # sums need float32 at least
-                losses[bound.name] = self._agree(bound, at_least_float(s), at_least_float(t)).mean()
+                if theirs.learns_alone:
+                    own = theirs.own_loss(t, partial(batch_loss, batch), self.step)
+                    # Where nothing is learnt any more: a zero that keeps every process in step.
+                    losses[own_name(bound)] = t.detach().sum() * 0 if own is None else own
+                    t = t.detach()
+                s, t = at_least_float(s), at_least_float(t)
+                losses[bound.name] = self._agree(bound, s, t, batch).mean()
         return losses
 
-    def _agree(self, bound: Bound, student: Tensor, teacher: Tensor) -> Tensor:
-        numbers: dict[str, Any] = dict(bound.term.agree.numbers)
+    def _agree(self, bound: Bound, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
+        function = bound.agreement.function
+        given: dict[str, Any] = dict(bound.term.agree.numbers)
+        if bound.agreement.whole_batch and bound.memory is None:
+            student, teacher = gather_slopes(student), gather(teacher.detach())
+        if takes(function, "mask"):
+            given["mask"] = batch_mask(batch)
         if bound.memory is None:
-            return bound.agreement.function(student, teacher, **numbers)
+            return function(student, teacher, **given)
         negatives = bound.memory.read(bound.name, student, teacher)
-        if bound.name not in bound.memory.log_z:  # fixed by the first batch, for ever
+        if takes(function, "log_z"):
+            given["log_z"] = self._log_z(bound, student, teacher, negatives)
+        return function(student, teacher, negatives=negatives, **given)
+
+    def _log_z(
+        self, bound: Bound, student: Tensor, teacher: Tensor, negatives: Negatives
+    ) -> Tensor:
+        """The normalisers of a contrast, fixed by the first batch, for ever."""
+        kept = typing.cast(Memory, bound.memory).log_z
+        if bound.name not in kept:
+            numbers: dict[str, Any] = dict(bound.term.agree.numbers)
             own = log_normaliser(student, teacher, negatives=negatives, **numbers)
-            bound.memory.log_z[bound.name] = gather(own.exp()[None]).mean(0).log()
-        log_z = bound.memory.log_z[bound.name]
-        return bound.agreement.function(
-            student, teacher, negatives=negatives, log_z=log_z, **numbers
-        )
+            kept[bound.name] = gather(own.exp()[None]).mean(0).log()
+        return kept[bound.name]
 
     def write(self) -> None:
         """Let the memories take in the step; call it after the optimiser step."""
@@ -216,6 +253,20 @@ class Transfer(nn.Module):
             memory.load(
                 {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             )
+
+
+GIVEN = ("negatives", "log_z", "chunk", "mask")
+"""What the engine passes to an agreement and a recipe may not."""
+
+
+def takes(function: Callable[..., object], name: str) -> bool:
+    """Whether a function has a parameter of that name."""
+    return name in inspect.signature(function).parameters
+
+
+def own_name(bound: Bound) -> str:
+    """What the own loss of a term's teacher side is called."""
+    return f"own/{bound.name}"
 
 
 @torch.no_grad()

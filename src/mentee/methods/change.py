@@ -1,0 +1,94 @@
+"""The same row with other numbers, weights or kinds of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from mentee.errors import MenteeError
+from mentee.methods.row import Method, Number, Term, Word
+
+
+def adjust(
+    method: Method,
+    numbers: Mapping[str, Number],
+    weights: Mapping[str, float],
+) -> Method:
+    """The same row with other numbers and weights.
+
+    Args:
+        method: a row.
+        numbers: `{"contrast.temperature": 0.07}` for every term that uses the word, or
+            `{"stages.project.grid": 1}` for the term at one place; `memory.` stands for
+            whichever memory a term has, and `memory.kind` exchanges it (`bank`, `queue`, `batch`).
+        weights: `{"task": 0.5, "stages": 0.2, "contrast": 0.4}`: by place or by agreement;
+            a place wins.
+
+    Returns:
+        A new row of the same name.
+
+    Raises:
+        MenteeError: a key meets no term of this method.
+
+    Example:
+        >>> from mentee.methods import find
+        >>> row = adjust(find("cktf"), {"memory.negatives": 4096}, {"stem": 0.0})
+        >>> row.terms[0].weight, row.terms[1].memory.numbers["negatives"]
+        (0.0, 4096)
+    """
+    met: set[str] = {"task"}
+    terms = tuple(_adjust(term, numbers, weights, met) for term in method.terms)
+    unmet = [key for key in (*numbers, *weights) if key not in met]
+    if unmet:
+        known = sorted({word for term in method.terms for word in _names(term)})
+        raise MenteeError(
+            f"method {method.name!r} has nothing that {', '.join(map(repr, unmet))} could change; "
+            f"its places and words are {', '.join(known) or 'none'}"
+        )
+    return replace(method, terms=terms, task=weights.get("task", method.task))
+
+
+def _names(term: Term) -> set[str]:
+    words = {term.place[0], term.represent.name, term.agree.name}
+    return words | {"memory"} if term.memory else words
+
+
+def _adjust(
+    term: Term, numbers: Mapping[str, Number], weights: Mapping[str, float], met: set[str]
+) -> Term:
+    place, kind = term.place[0], term.memory.name if term.memory else None
+    changes: dict[str, dict[str, Number]] = {"represent": {}, "agree": {}, "memory": {}}
+    slots = {term.represent.name: "represent", term.agree.name: "agree"}
+    if term.memory:
+        slots["memory"] = "memory"
+    # The shorter keys first, so that one that names a place has the last word.
+    for key, value in sorted(numbers.items(), key=lambda item: item[0].count(".")):
+        head, _, number = key.rpartition(".")
+        word = head.removeprefix(f"{place}.")
+        if word in slots:
+            changes[slots[word]][number] = value
+            met.add(key)
+    if term.memory and "kind" in changes["memory"]:
+        kind = str(changes["memory"].pop("kind"))
+    for key in (term.agree.name, place):
+        met.update({key} & weights.keys())
+    weight = weights.get(place, weights.get(term.agree.name, term.weight))
+    memory = None if term.memory is None or kind is None else _other_memory(term.memory, kind)
+    return replace(
+        term,
+        weight=weight,
+        represent=_with(term.represent, changes["represent"]),
+        agree=_with(term.agree, changes["agree"]),
+        memory=memory and _with(memory, changes["memory"]),
+    )
+
+
+def _with(word: Word, changes: Mapping[str, Number]) -> Word:
+    return replace(word, numbers={**word.numbers, **changes}) if changes else word
+
+
+def _other_memory(memory: Word, kind: str) -> Word:
+    """The same memory, or another kind with the numbers that every kind has."""
+    if kind == memory.name:
+        return memory
+    return Word(kind, {k: v for k, v in memory.numbers.items() if k == "class_aware"})

@@ -1,0 +1,68 @@
+"""What a row is made of: words with numbers, summands, and the named list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+Number: TypeAlias = int | float | bool | str | None
+
+
+@dataclass(frozen=True)
+class Word:
+    """A representation, an agreement or a memory by name, with its numbers.
+
+    Example:
+        >>> Word("kl", {"temperature": 4.0})
+        Word(name='kl', numbers={'temperature': 4.0})
+    """
+
+    name: str
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of a method.
+
+    Attributes:
+        places: where both networks are read (`stages` stands for one term a stage), or a pair
+            (the student's place, the teacher's).
+        agree: how the two are compared.
+        weight: what the comparison is multiplied by.
+        represent: what is compared.
+        memory: where negatives come from, for an agreement that asks for them.
+    """
+
+    places: str | tuple[str, str]
+    agree: Word
+    weight: float
+    represent: Word = Word("as_is")
+    memory: Word | None = None
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """(the student's place, the teacher's)."""
+        return (self.places, self.places) if isinstance(self.places, str) else self.places
+
+
+@dataclass(frozen=True)
+class Method:
+    """A named list of terms.
+
+    Attributes:
+        name: the row's name.
+        terms: its summands, beside the task's loss.
+        task: weight of the task's loss.
+        added: the summands where the row is added to others, if they weigh otherwise there.
+        about: one line: what it does, and when to use it.
+        source: the paper.
+    """
+
+    name: str
+    terms: tuple[Term, ...] = ()
+    task: float = 1.0
+    added: tuple[Term, ...] | None = None
+    about: str = ""
+    source: str = ""

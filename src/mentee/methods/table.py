@@ -1,0 +1,164 @@
+"""The rows themselves: names, numbers and papers."""
+
+from __future__ import annotations
+
+from mentee.methods.row import Method, Term, Word
+
+
+def _soft_targets(weight: float) -> Term:
+    return Term("logits", Word("kl", {"temperature": 4.0}), weight)
+
+
+def _contrast(place: str, weight: float, *, draw: str = "shared", batch_axis: bool = False) -> Term:
+    """CRD's sentence at one place: own heads, own bank, negatives of other classes."""
+    return Term(
+        place,
+        Word("contrast", {"temperature": 0.1}),
+        weight,
+        Word("project", {"width": 128, "batch_axis": batch_axis}),
+        Word("bank", {"negatives": 16384, "draw": draw, "momentum": 0.5, "class_aware": True}),
+    )
+
+
+def _east(
+    name: str, represent: Word, agree: str = "distance_correlation", *, about: str, source: str = ""
+) -> Method:
+    """0.4 · task + 0.6 · agreement at the embedding; in a sum the same ratio, the task at 1."""
+    return Method(
+        name,
+        (Term("embedding", Word(agree), 0.6, represent),),
+        task=0.4,
+        added=(Term("embedding", Word(agree), 1.5, represent),),
+        about=about,
+        source=source,
+    )
+
+
+def _probe(agree: Word, weight: float) -> Term:
+    """Soft labels that a probe of the teacher's embedding gives."""
+    return Term(("logits", "embedding"), agree, weight, Word("probe"))
+
+
+_CKTF = (_contrast("stem", 0.1), _contrast("stages", 0.1), _contrast("embedding", 0.8))
+
+_ROWS = (
+    Method("none", about="No teacher: the student from scratch, the yardstick of every other row."),
+    Method(
+        "kd",
+        (_soft_targets(0.9),),
+        task=0.1,
+        added=(_soft_targets(1.0),),
+        about="Softened logits: cheap, needs a teacher of the same classes.",
+        source="Hinton et al. 2015, arXiv:1503.02531",
+    ),
+    Method(
+        "crd",
+        (_contrast("embedding", 0.8),),
+        about="Contrast of the embedding: any two networks, also of other classes.",
+        source="Tian et al. 2020, arXiv:1910.10699",
+    ),
+    Method(
+        "cktf",
+        _CKTF,
+        about="Contrast at the stem, every stage and the embedding: structure at every depth.",
+        source="Zhao et al. 2023, arXiv:2303.07599",
+    ),
+    Method(
+        "cktf+kd",
+        (*_CKTF, _soft_targets(1.0)),
+        about="CKTF and softened logits together: the paper's strongest row.",
+        source="Zhao et al. 2023, arXiv:2303.07599",
+    ),
+    Method(
+        "cktf-exact",
+        (
+            _contrast("stem", 0.1, draw="exact"),
+            _contrast("stages", 0.1, draw="exact", batch_axis=True),
+            _contrast("embedding", 0.8, draw="exact"),
+        ),
+        about="CKTF as its authors' code has it (batch-axis norm, padding, K draws per anchor): "
+        "for reproduction; slow, and an example's representation depends on its batch.",
+        source="Zhao et al. 2023, arXiv:2303.07599",
+    ),
+    _east(
+        "east",
+        Word("vectors"),
+        about="Embeddings as teachers: the batch's distances follow the teacher's, whatever task "
+        "it learned.",
+        source="Ding and Lerch 2023, arXiv:2306.17424",
+    ),
+    _east(
+        "east-cosine",
+        Word("vectors", {"scale": "centre"}),
+        "cosine_distance_difference",
+        about="The same with differences of cosines.",
+        source="Ding and Lerch 2023, arXiv:2306.17424",
+    ),
+    Method(
+        "east-kd",
+        (
+            Term("embedding", Word("distance_correlation"), 0.42, Word("vectors")),
+            _probe(Word("binary_kd", {"temperature": 2.0}), 0.18),
+        ),
+        task=0.4,
+        about="EAsT and soft labels of a probe, for several classes at once.",
+        source="Ding and Lerch 2023, arXiv:2306.17424",
+    ),
+    _east(
+        "ec",
+        Word("compress", {"width": 64}),
+        about="Embedding compression: the student follows what the task keeps of the embedding.",
+        source="Ding and Lerch 2024, arXiv:2402.06761, reconstructed",
+    ),
+    _east(
+        "pca",
+        Word("pca", {"width": 64}),
+        about="Control of ec: the embedding's first principal directions.",
+    ),
+    _east(
+        "random",
+        Word("random", {"width": 64}),
+        about="Control of ec: the embedding through a random matrix.",
+    ),
+    _east(
+        "to-teacher",
+        Word("to_teacher"),
+        "cosine",
+        about="A head of the student's own maps it into the embedding's space.",
+        source="Adlouni et al. 2026, arXiv:2604.24933",
+    ),
+    Method(
+        "similarity",
+        (
+            Term(
+                "embedding",
+                Word("similarity_kl", {"temperature": 0.07}),
+                0.6,
+                Word("to_teacher"),
+                Word("queue", {"negatives": 1024, "class_aware": False}),
+            ),
+        ),
+        task=0.4,
+        about="Similarities to a queue of the teacher's embeddings, as distributions.",
+        source="LightlyTrain, distillation v1",
+    ),
+    Method(
+        "probe-kd",
+        (_probe(Word("kl", {"temperature": 2.0}), 0.6),),
+        task=0.4,
+        added=(_probe(Word("kl", {"temperature": 2.0}), 1.0),),
+        about="Soft labels of a probe of the embedding, one class an example: ec+probe-kd.",
+        source="Ding and Lerch 2023, arXiv:2306.17424",
+    ),
+    Method(
+        "probe-binary-kd",
+        (_probe(Word("binary_kd", {"temperature": 2.0}), 0.6),),
+        task=0.4,
+        added=(_probe(Word("binary_kd", {"temperature": 2.0}), 1.0),),
+        about="The same for several classes at once.",
+        source="Ding and Lerch 2023, arXiv:2306.17424",
+    ),
+)
+
+METHODS: dict[str, Method] = {row.name: row for row in _ROWS}
+"""Every row by name."""
