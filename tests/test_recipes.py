@@ -1,8 +1,11 @@
 """Every shipped recipe: it parses, its method binds to its pair as published, and it trains."""
 
+import csv
+
 import datasets
 import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 from safetensors.torch import save_file
@@ -12,6 +15,7 @@ from mentee import models, recipe
 from mentee.capture import resolve
 from mentee.memory import Bank
 from mentee.methods import METHODS
+from mentee.run import import_vectors
 from mentee.transfer import Transfer, wanted
 
 PAIRS = {
@@ -29,6 +33,19 @@ PAIRS = {
 }
 TEACHERS = ("cifar100-teacher", "tiny-imagenet-teacher")
 EXAMPLES = 12
+
+# Of the papers: entries of each teacher's vectors, and the agreement's share of the loss.
+WIDTHS = {"vggish": 128, "openl3": 512, "passt": 768, "panns": 2048}
+SHARES = {
+    "openmic-vggish": 0.8,
+    "openmic-openl3": 0.8,
+    "openmic-passt": 0.9,
+    "openmic-panns": 0.9,
+    "magnatagatune-vggish": 0.6,
+    "magnatagatune-openl3": 0.6,
+    "magnatagatune-passt": 0.6,
+    "magnatagatune-panns": 0.6,
+}
 
 # Inputs of the heads in the published code: stem, stages, embedding.
 HEADS = {
@@ -53,7 +70,7 @@ HEADS = {
 
 
 def test_the_shipped_recipes_are_these():
-    assert {*recipe.shipped()} == {*PAIRS, *TEACHERS, "cifar10-laptop"}
+    assert {*recipe.shipped()} == {*PAIRS, *TEACHERS, *SHARES, "cifar10-laptop"}
 
 
 @pytest.mark.parametrize("name", recipe.shipped())
@@ -172,3 +189,83 @@ def test_trains_two_steps(name, size, tmp_path):
     contrasts = [name for name in steps[0].losses if name.startswith("contrast/")]
     expected = 0 if said.teacher is None else len(HEADS.get(said.student.network, "abcde"))
     assert len(contrasts) == expected
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_student_and_schedule_of_the_embedding_recipes_are_the_papers(name):
+    said, share, instruments = recipe.read(name), SHARES[name], name.startswith("openmic")
+    train, data = said.train, said.data
+    assert said.student.network == ("cp-resnet" if instruments else "mobile-fcn")
+    assert (data.rate, data.seconds) == ((32000, 10.0) if instruments else (16000, 29.0))
+    assert len({*data.label}) == (20 if instruments else 50)
+    assert (train.rate, train.decay, train.batch, train.clip) == (1e-4, 1e-4, 16, 1.0)
+    assert (train.mixup, said.select.patience) == ((0.3, 15) if instruments else (None, 12))
+
+    compressed = said.method.method(METHODS)
+    assert [(t.represent.name, t.weight) for t in compressed.terms] == [("compress", share)]
+    assert compressed.task == pytest.approx(1 - share)
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_the_papers_own_methods_are_a_set_away_as_the_header_says(name):
+    share, method = SHARES[name], []
+    for line in recipe.shipped()[name].read_text(encoding="utf-8").splitlines():
+        words = line.removeprefix("#").split()
+        if words[:1] == ["--set"]:
+            method += [word for word in words if word != "--set"]
+    assert method[:2] == ["method.name=east", "method.name=east-kd"]
+    plain = recipe.read(name, method[:1]).method.method(METHODS)
+    soft = recipe.read(name, method[1:]).method.method(METHODS)
+    assert [(t.agree.name, t.weight) for t in plain.terms] == [("distance_correlation", share)]
+    # L = (1 − λ) L_task + λ (0.7 D + 0.3 KD)
+    assert [t.weight for t in soft.terms] == pytest.approx([0.7 * share, 0.3 * share])
+    assert [t.agree.name for t in soft.terms] == ["distance_correlation", "binary_kd"]
+    assert plain.task == soft.task == pytest.approx(1 - share)
+
+
+def clips(folder, columns, count, *, rate, seed):
+    """Noise of 0.2 to 0.6 seconds, and what applies to it: 1, 0, or an empty cell."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    rows = []
+    for number in range(count):
+        wave = rng.normal(0, 0.1, rng.integers(rate // 5, rate * 3 // 5))
+        soundfile.write(folder / f"{number}.wav", wave, rate)
+        cells = rng.choice(["0", "1", ""], len(columns), p=[0.45, 0.45, 0.1])
+        rows.append([f"{number}.wav", *cells])
+    with (folder / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["file_name", *columns], *rows])
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_embedding_recipes_train_two_steps(name, tmp_path):
+    said = recipe.read(name)
+    parts = {"train": 20, "test": 6}
+    if said.data.validation == "validation":
+        parts = {"train": 16, "validation": 6, "test": 6}
+    for seed, (part, count) in enumerate(parts.items()):
+        clips(tmp_path / "data" / part, said.data.label, count, rate=said.data.rate, seed=seed)
+    examples = [f"train/{number}.wav" for number in range(parts["train"])]
+    width = WIDTHS[name.rpartition("-")[2]]
+    vectors = np.random.default_rng(9).normal(size=(len(examples), width)).astype(np.float32)
+    np.savez(tmp_path / "vectors.npz", ids=examples[::-1], embedding=vectors)
+    records = tmp_path / "records"
+    import_vectors(tmp_path / "vectors.npz", tmp_path / "data", records, say=lambda line: None)
+
+    changes = [f"data.source={tmp_path / 'data'}", f"teacher.record={records}"]
+    changes += ["data.seconds=0.4", "train.epochs=1", "train.batch=8"]
+    if said.student.network == "cp-resnet":
+        changes.append("student.options.width=8")
+    steps = []
+    run = mentee.train(
+        name, out=tmp_path / "run", changes=changes, quiet=True, on_step=steps.append
+    )
+    assert [step.number for step in steps] == [1, 2]
+    term = "distance_correlation/embedding"
+    assert set(steps[0].losses) == {"task", term, f"own/{term}"}
+    assert 0 < steps[0].losses[term] < 1
+    assert set(run.summary["test"]) == {"map", "auroc", "f1"}
+    assert run.summary["classes"] == said.data.label
+    # The compressor and its probe are the heads that are dropped.
+    heads = 64 * (width + 1) + len(said.data.label) * (64 + 1)
+    assert run.summary["parameters"]["heads"] == heads

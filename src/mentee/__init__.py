@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mentee.methods import METHODS, Method, Term, Word
-    from mentee.run import Run, resume, train
+    from mentee.run import Run, record, resume, train
 
 __version__ = "0.1.0"
-__all__ = ["METHODS", "Method", "Run", "Term", "Word", "resume", "train"]
+__all__ = ["METHODS", "Method", "Run", "Term", "Word", "record", "resume", "train"]
 
 _HOMES = {
     "METHODS": "mentee.methods",
@@ -18,6 +18,7 @@ _HOMES = {
     "Term": "mentee.methods",
     "Word": "mentee.methods",
     "Run": "mentee.run",
+    "record": "mentee.run",
     "resume": "mentee.run",
     "train": "mentee.run",
 }

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
+import typer.core
 
 if TYPE_CHECKING:
     from mentee.run import Run
@@ -61,7 +62,7 @@ def train(
     """Train a student by a recipe."""
     from mentee.run import train
 
-    _print_result(train(recipe, out=out, changes=changes or []))
+    _end(train(recipe, out=out, changes=changes or []))
 
 
 @app.command()
@@ -69,7 +70,123 @@ def resume(run: Annotated[Path, typer.Argument(help="The run's folder.")]) -> No
     """Go on with a run exactly where its newest checkpoint stands."""
     from mentee.run import resume
 
-    _print_result(resume(run))
+    _end(resume(run))
+
+
+class _Record(typer.core.TyperGroup):
+    """`mentee record SOURCE ...` records, `mentee record import FILE ...` imports."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name of the hidden command before anything that is no command."""
+        if args and args[0] not in (*self.commands, "-h", "--help"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+records = typer.Typer(
+    cls=_Record,
+    no_args_is_help=True,
+    help="Run a teacher once over a data set and keep what it says: mentee record DATA --teacher "
+    "minilm --out records/minilm. All options: mentee record run --help",
+)
+app.add_typer(records, name="record")
+
+Splits = Annotated[str, typer.Option(help="Splits, with commas between.")]
+Columns = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--column", metavar="KEY=NAME", help="Of the data: --column label=genre."),
+]
+
+
+@records.command("run")
+def record(
+    data: Annotated[str, typer.Argument(help="As data.source of a recipe; or a recipe.yaml.")],
+    teacher: Annotated[str, typer.Option(help="aisfx, minilm, timm:NAME, onnx:FILE, ...")],
+    out: Annotated[Path, typer.Option(help="The folder; each split gets a subfolder.")],
+    splits: Splits = "train",
+    option: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="KEY=VALUE", help="Of the teacher: --option size=128."),
+    ] = None,
+    column: Columns = None,
+    frames: Annotated[bool, typer.Option(help="A vector for each time frame.")] = False,
+    seconds: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Read so much of each clip."),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="float16 or float32.")] = "float16",
+    batch: Annotated[int, typer.Option(min=1, help="Examples at once.")] = 64,
+    overwrite: Annotated[bool, typer.Option(help="Replace records that are there.")] = False,
+) -> None:
+    """Run a teacher once over a data set; says beforehand how many MB and minutes."""
+    from mentee.run.recording import parsed, record
+
+    record(
+        data,
+        teacher,
+        out,
+        splits=splits.split(","),
+        options=parsed(option or [], "--option"),
+        reading=parsed(column or [], "--column"),
+        frames=frames,
+        seconds=seconds,
+        dtype=dtype,  # type: ignore[arg-type]
+        batch=batch,
+        overwrite=overwrite,
+    )
+
+
+@records.command("import")
+def record_import(
+    vectors: Annotated[Path, typer.Argument(help=".npy, .npz, .safetensors, parquet or CSV.")],
+    data: Annotated[str, typer.Argument(help="As data.source of a recipe; or a recipe.yaml.")],
+    out: Annotated[Path, typer.Option(help="The folder; the split gets a subfolder.")],
+    split: Annotated[str, typer.Option(help="Which split the vectors are of.")] = "train",
+    name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Of the teacher; by default the file's name."),
+    ] = None,
+    ids: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The ids, where the file has none: .txt, .json or .npy."),
+    ] = None,
+    in_order: Annotated[bool, typer.Option(help="The rows are in the order of the data.")] = False,
+    extra: Annotated[bool, typer.Option(help="Leave out vectors of no example.")] = False,
+    key: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="The array of the vectors in an .npz or .safetensors."),
+    ] = None,
+    columns: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="The columns of the vectors in a table: emb, or emb_*."),
+    ] = None,
+    id: Annotated[str, typer.Option(help="The array or column of the ids.")] = "id",
+    frames: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Time frames, where a row holds them one behind the other."),
+    ] = None,
+    column: Columns = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a record that is there.")] = False,
+) -> None:
+    """Take vectors that you have already, matched to the data by their ids."""
+    from mentee.run.recording import import_vectors, parsed
+
+    import_vectors(
+        vectors,
+        data,
+        out,
+        split=split,
+        name=name,
+        ids=ids,
+        in_order=in_order,
+        extra=extra,
+        key=key,
+        columns=columns,
+        id=id,
+        frames=frames,
+        reading=parsed(column or [], "--column"),
+        overwrite=overwrite,
+    )
 
 
 @app.command()
@@ -83,10 +200,27 @@ def evaluate(
         Optional[str],  # noqa: UP045
         typer.Option(help="Which split of it; by default the run's test part."),
     ] = None,
+    on: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="NAME=[SOURCE:]SPLIT", help="Another domain, as often as wanted: --on x=test_x."
+        ),
+    ] = None,
+    corruptions: Annotated[
+        bool, typer.Option(help="The test part, corrupted in every kind at five severities.")
+    ] = False,
+    limit: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Examples of each corruption at most."),
+    ] = None,
 ) -> None:
-    """Score a run's student, on its own test part or on other data."""
-    from mentee.run import evaluate
+    """Score a run's student: on its test part, on other data, on other domains."""
+    from mentee.run import evaluate, evaluate_domains
+    from mentee.run.domains import as_domains, shown
 
+    if on or corruptions:
+        print(shown(evaluate_domains(run, as_domains(on or [], corruptions, limit))))
+        return
     for name, value in evaluate(run, data=data, split=split).items():
         print(f"{name:<10}{value:.4f}")
 
@@ -118,16 +252,21 @@ def places(
     print(show_places(network, size=size, channels=channels, classes=classes, every=every))
 
 
-def _print_result(run: Run) -> None:
-    from mentee.parallel import rank
+def _end(run: Run) -> None:
+    """The first process prints what came out, then all part."""
+    from mentee.parallel import leave, rank
 
-    if rank() != 0:
-        return
+    if rank() == 0:
+        print(_result(run))
+    leave()
+
+
+def _result(run: Run) -> str:
     scores = run.summary.get("test") or run.summary.get("validation") or {}
     where = "test" if run.summary.get("test") else "validation"
     said = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
-    print(f"{where}: {said}" if said else "done")
-    print(f"{run.path / 'student.safetensors'}  {run.path / 'report.md'}")
+    files = f"{run.path / 'student.safetensors'}  {run.path / 'report.md'}"
+    return f"{where}: {said}\n{files}" if said else f"done\n{files}"
 
 
 def main() -> None:
@@ -148,6 +287,9 @@ def main() -> None:
         if number is None:
             raise
         print(error, file=sys.stderr)
+        from mentee.parallel import leave
+
+        leave()  # all processes stop at the same step
         sys.exit(128 + number)
 
 

@@ -13,12 +13,12 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mentee.agree import task_loss
+from mentee.agree.labels import batch_loss
 from mentee.capture import Capture, Place
 from mentee.errors import DivergedError
-from mentee.models import InputContract, normalise
+from mentee.models import Contract, normalise
 from mentee.parallel import gather, world
-from mentee.teachers import LiveTeacher
+from mentee.teachers.teacher import Teacher
 from mentee.transfer import Transfer
 from mentee.types import Batch, Step
 
@@ -29,7 +29,7 @@ class Trainee(nn.Module):
     Args:
         student: the network itself.
         places: where it is read; `logits` is always among them.
-        contract: how images in [0, 1] have to be changed for it.
+        contract: what the student reads.
         transfer: the method bound to this pair.
         smoothing: label smoothing of the task's loss, in [0, 1).
     """
@@ -38,7 +38,7 @@ class Trainee(nn.Module):
         self,
         student: nn.Module,
         places: Iterable[Place],
-        contract: InputContract,
+        contract: Contract,
         transfer: Transfer,
         *,
         smoothing: float = 0.0,
@@ -51,15 +51,11 @@ class Trainee(nn.Module):
     def forward(self, batch: Batch, fixed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The unweighted value of each term, and `task` where the examples have labels."""
         features = self._capture.capture(normalise(batch.inputs, self.contract))
-        losses: dict[str, Tensor] = self.transfer(features, fixed)
+        losses: dict[str, Tensor] = self.transfer(features, fixed, batch)
         if batch.labels is not None and self.transfer.weights["task"] != 0:
             logits = features["logits"].float()
-            each = task_loss(logits, batch.labels, batch.mask, smoothing=self._smooth(batch))
-            losses["task"] = each.mean()
+            losses["task"] = batch_loss(batch, logits, smoothing=self.smoothing).mean()
         return losses
-
-    def _smooth(self, batch: Batch) -> float:
-        return self.smoothing if batch.labels is not None and batch.labels.ndim == 1 else 0.0
 
     def average(self, decay: float) -> AveragedModel:
         """An exponential moving average of the student alone, batch statistics copied."""
@@ -92,7 +88,7 @@ class Plan:
 
 def train(
     trainee: Trainee,
-    teacher: LiveTeacher | None,
+    teacher: Teacher | None,
     load: Callable[[int, int], Iterator[Batch]],
     optimiser: torch.optim.Optimizer,
     plan: Plan,
@@ -151,7 +147,7 @@ def train(
 def backward(
     model: Callable[..., dict[str, Tensor]],
     trainee: Trainee,
-    teacher: LiveTeacher | None,
+    teacher: Teacher | None,
     parts: Sequence[Batch],
     number: int,
     accelerator: Accelerator,

@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 T = TypeVar("T")
 
@@ -37,6 +38,31 @@ def gather(x: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def gather_slopes(x: Tensor) -> Tensor:
+    """As `gather`, but gradients flow back to the process that a row came from.
+
+    Every process computes the same loss of the whole batch, so a row's gradient is the sum over
+    the processes; the averaging of the trained parameters' gradients divides by their number.
+    """
+    if world() == 1:
+        return x
+    gathered: Tensor = _Gather.apply(x)
+    return gathered
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+        return gather(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, slope: Tensor) -> Tensor:
+        slope = slope.contiguous()
+        dist.all_reduce(slope)
+        return slope.chunk(world())[rank()]
+
+
 def gather_objects(x: T | None) -> list[T]:
     """What the processes have, in the order of their ranks; None is left out.
 
@@ -56,3 +82,14 @@ def gather_objects(x: T | None) -> list[T]:
 def agree_on(number: int) -> int:
     """The largest of the processes' numbers, so that all act alike."""
     return max(gather_objects(number)) if world() > 1 else number
+
+
+def leave() -> None:
+    """End the processes' connection once all of them are done.
+
+    Threads of a connection that is still open may abort a process while it ends. Call it last, and
+    only where all went well: after an error the others would be waited for in vain.
+    """
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()

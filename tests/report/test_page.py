@@ -90,3 +90,24 @@ def test_a_run_without_labels_teacher_and_test() -> None:
     assert "teacher" not in text
     assert "test part" not in text
     assert "How it went" not in text
+
+
+def test_other_domains_have_a_table_without_the_single_corruptions() -> None:
+    scores = {"accuracy": 0.7, "loss": 1.0}
+    domain = {"examples": 3768, "scores": scores, "drop": 0.21, "similarity": {"minilm": 0.355}}
+    content = SUMMARY | {
+        "similarity": {"minilm": 0.461},
+        "out_of_domain": {
+            "tweets": domain,
+            "bad": domain | {"drop": None, "similarity": None},
+            "bad/fog-3": domain,
+        },
+    }
+    text = page(content, METRICS, "data: a\n")
+    found = rows(text, "Out of domain")
+    assert found["on"] == ["examples", "accuracy", "loss", "lost", "like the teacher"]
+    assert found["tweets"] == ["3,768", "0.7000", "1.0000", "0.2100", "0.3550"]
+    assert found["bad"] == ["3,768", "0.7000", "1.0000", "", ""]
+    assert "bad/fog-3" not in found
+    assert "on the test part 0.4610." in text
+    assert "Out of domain" not in page(SUMMARY, METRICS, "data: a\n")

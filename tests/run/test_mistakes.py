@@ -208,7 +208,11 @@ def test_misspelt_keys_are_all_said_at_once(tmp_path: Path, mentee: Mentee, file
         ("train.accumulate=3", RecipeError, r"train.batch is 32; expected a multiple of train.acc"),
         ("train.precision=float16", RecipeError, r"float16, which needs a GPU; expected float32 "),
         ("student=resnet20", MenteeError, r"no network 'resnet20'; did you mean 'resnet20-cifar'"),
-        ("data.views=crop-flop", DataError, r"no views 'crop-flop': did you mean 'crop-flip'"),
+        (
+            "data.views=crop-flop",
+            DataError,
+            r"no views 'crop-flop' of image: did you mean 'crop-flip'",
+        ),
         ("data.source=embedded:digit", DataError, r"no embedded data 'digit': did you mean 'digit"),
         ("data.test=tets", DataError, r"embedded:digits has no split 'tets': did you mean 'test'"),
         ("data.limit=99999", DataError, r"limit 99999: .* has 1 to"),

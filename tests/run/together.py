@@ -11,14 +11,25 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mentee import models, train
-from mentee.parallel import rank, world
+from mentee.parallel import leave, rank, world
 
 RATE = 0.05
-MEMORIES: dict[str, dict[str, Any]] = {
-    "shared": {"memory.negatives": 48},
-    "exact": {"memory.negatives": 48, "memory.draw": "exact"},
-    "queue": {"memory.kind": "queue", "memory.negatives": 70},
-    "batch": {"memory.kind": "batch"},
+
+
+def cktf(**numbers: Any) -> dict[str, Any]:
+    """CKTF+KD with a memory."""
+    return {"name": "cktf+kd", "numbers": {f"memory.{k}": v for k, v in numbers.items()}}
+
+
+METHODS: dict[str, dict[str, Any]] = {
+    "shared": cktf(negatives=48),
+    "exact": cktf(negatives=48, draw="exact"),
+    "queue": cktf(kind="queue", negatives=70),
+    "batch": cktf(kind="batch"),
+    "east": {"name": "east"},
+    "east-cosine": {"name": "east-cosine"},
+    "ec": {"name": "ec", "numbers": {"compress.width": 8}},
+    "similarity": {"name": "similarity", "numbers": {"memory.negatives": 70}},
 }
 
 
@@ -88,14 +99,11 @@ def main(out: Path) -> None:
     """Train with each memory; the first process writes down what came of it."""
     Accelerator(cpu=True)  # for `rank`, before the first training
     assert world() == 2
-    found = {
-        name: trained(out / name, {"name": "cktf+kd", "numbers": numbers})
-        for name, numbers in MEMORIES.items()
-    }
+    found = {name: trained(out / name, method) for name, method in METHODS.items()}
     if rank() == 0:
         torch.save(found, out / "found.pt")
     train(out / "recipe.yaml", out=out / "whole", quiet=True)
-    torch.distributed.destroy_process_group()
+    leave()
 
 
 if __name__ == "__main__":

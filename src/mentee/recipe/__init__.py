@@ -1,13 +1,27 @@
 """The recipe: a strict schema, every problem said at once, nothing left open once resolved."""
 
 from mentee.recipe.reading import dump, find_recipe, read, shipped
-from mentee.recipe.schema import Data, Input, Network, Recipe, Train
+from mentee.recipe.schema import (
+    AudioInput,
+    Data,
+    Domain,
+    Input,
+    Network,
+    Recipe,
+    Recorded,
+    TextInput,
+    Train,
+)
 
 __all__ = [
+    "AudioInput",
     "Data",
+    "Domain",
     "Input",
     "Network",
     "Recipe",
+    "Recorded",
+    "TextInput",
     "Train",
     "dump",
     "find_recipe",

@@ -13,10 +13,12 @@ from pydantic import BaseModel, ValidationError
 from mentee.errors import RecipeError, suggest
 from mentee.recipe.schema import (
     Data,
+    Domain,
     Input,
     MethodRecipe,
     Network,
     Recipe,
+    Recorded,
     Save,
     Select,
     TermRecipe,
@@ -117,15 +119,16 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _change(content: dict[str, Any], change: str) -> None:
-    """Apply one `a.b=c`; what stands behind `method.numbers.` and `.weights.` is one key."""
+    """Apply one `a.b=c`; what stands behind `method.numbers.` and `.weights.` is one key.
+
+    `method=ec` is the row as the table has it; `method.name=ec` keeps numbers and weights.
+    """
     key, equals, value = change.partition("=")
     if not equals or not key:
         raise RecipeError(f"--set {change}: expected key=value, such as train.epochs=20")
     parts = key.split(".")
     if parts[:2] in (["method", "numbers"], ["method", "weights"]):
         parts = [*parts[:2], ".".join(parts[2:])]
-    elif len(parts) == 1 and parts[0] == "method":
-        parts = ["method", "name"]
     for part in parts[:-1]:
         inner = content.get(part)
         if isinstance(inner, str):
@@ -156,9 +159,23 @@ def _plain(error: ValidationError) -> list[str]:
     return [f"{key}: {text}{ends.get(key, '')}" for key, text in texts.items()]
 
 
+BRANCHES = (
+    "str",
+    "float",
+    "int",
+    "bool",
+    "Input",
+    "AudioInput",
+    "TextInput",
+    "a network",
+    "a record",
+    "constrained-float",
+)
+
+
 def _is_branch(part: str) -> bool:
     """Pydantic names the branch of a union in its path; a reader of the recipe knows of none."""
-    return part in ("str", "float", "int", "bool", "Input", "constrained-float") or "[" in part
+    return part in BRANCHES or "[" in part
 
 
 def _keys(place: Sequence[str]) -> list[str]:
@@ -177,4 +194,7 @@ def _keys(place: Sequence[str]) -> list[str]:
     }
     named = [part for part in place if not part.isdigit()]
     model = parts.get(named[-1] if named else "", WordRecipe)
-    return list(model.model_fields)
+    if "out_of_domain" in named:
+        model = Domain
+    more = Recorded.model_fields if named == ["teacher"] else {}
+    return [*model.model_fields, *more]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from mentee.errors import RecipeError
 from mentee.methods import Method, Number, Term, Word, adjust, find
@@ -19,22 +19,42 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, validate_default=True)
 
 
+class Domain(_Part):
+    """A named test set of another domain: another split or source, or the test part corrupted.
+
+    `corruption: all` stands for every kind, at every severity where none is named.
+    """
+
+    source: str | None = None
+    split: str | None = None
+    corruption: str | None = None
+    severity: Annotated[int, Field(ge=1, le=5)] | None = None
+    limit: Count | None = None
+
+
 class Data(_Part):
     """The examples. `validation` is a split's name, or the share to cut off the training part."""
 
     source: str
+    kind: Literal["image", "audio", "text"] | None = None
     train: str = "train"
     validation: str | Annotated[float, Field(gt=0, lt=1)] | None = 0.1
     test: str | None = "test"
+    out_of_domain: dict[str, Domain] = {}
     limit: Count | None = None
     image: str | None = None
+    audio: str | None = None
+    text: str | None = None
     label: str | list[str] | None = None
     id: str | None = None
     classes: list[str] | None = None
     channels: Literal[1, 3] | None = None
-    views: str = "crop-flip"
+    views: str | None = None
     pad: int = Field(4, ge=0)
     size: Count | None = None
+    rate: Count = 16000
+    seconds: Positive | None = None
+    length: Count = 256
     seed: int = 0
 
 
@@ -43,6 +63,19 @@ class Input(_Part):
 
     mean: list[float]
     std: list[Positive]
+
+
+class AudioInput(_Part):
+    """Samples a second of a waveform, and how many seconds of it are read."""
+
+    rate: Count
+    seconds: Positive
+
+
+class TextInput(_Part):
+    """How many bytes of a text are read."""
+
+    length: Count
 
 
 def _tuples(value: object) -> object:
@@ -59,7 +92,22 @@ class Network(_Part):
     classes: Count | None = None
     options: dict[str, Option] = {}
     weights: str | None = None
-    input: str | Input | None = None
+    input: str | Input | AudioInput | TextInput | None = None
+
+
+class Recorded(_Part):
+    """A teacher that was run once: the folder of its record, or several by name.
+
+    `clean: true` says that what it said of the clean example teaches every view of it.
+    """
+
+    record: str | dict[str, str]
+    clean: bool = False
+
+    @property
+    def records(self) -> dict[str, str]:
+        """The folders by name; a single one has the empty name."""
+        return {"": self.record} if isinstance(self.record, str) else self.record
 
 
 class WordRecipe(_Part):
@@ -141,6 +189,7 @@ class Train(_Part):
     clip: Positive | None = None
     average: Share | None = None
     smoothing: Share = 0.0
+    mixup: Positive | None = None
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     channels_last: bool = True
     workers: int = Field(0, ge=0)
@@ -163,12 +212,24 @@ class Save(_Part):
     minutes: Positive | None = 5.0
 
 
+def _which(value: object) -> str:
+    recorded = isinstance(value, Recorded) or (isinstance(value, Mapping) and "record" in value)
+    return "a record" if recorded else "a network"
+
+
+ATeacher = Annotated[
+    Annotated[Network, Tag("a network")] | Annotated[Recorded, Tag("a record")],
+    Discriminator(_which),
+    BeforeValidator(lambda v: _network(v)),
+]
+
+
 class Recipe(_Part):
     """A whole run."""
 
     data: Data
     student: Annotated[Network, BeforeValidator(lambda v: _network(v))]
-    teacher: Annotated[Network, BeforeValidator(lambda v: _network(v))] | None = None
+    teacher: ATeacher | None = None
     method: Annotated[MethodRecipe, BeforeValidator(_named)] = MethodRecipe()
     train: Train = Train()
     select: Select = Select()

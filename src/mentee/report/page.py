@@ -20,7 +20,10 @@ def page(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]], recip
         The text of `report.md`.
     """
     parts = [f"# {summary['student']['network']}, method {summary['method']}", _result(summary)]
-    parts += ["## How good", _scores(summary), "## What it cost", _cost(summary)]
+    parts += ["## How good", _scores(summary)]
+    if summary.get("out_of_domain"):
+        parts += ["## Out of domain", _domains(summary)]
+    parts += ["## What it cost", _cost(summary)]
     validated = [line for line in metrics if "validation" in line]
     if validated:
         parts += ["## How it went", _course(validated, metrics, summary["selected"]["by"])]
@@ -52,6 +55,23 @@ def _scores(summary: Mapping[str, Any]) -> str:
     lines = [["on", *names]]
     lines += [[who, *(_number(scores.get(n)) for n in names)] for who, scores in rows if scores]
     return table(lines) if rows else "No labels to score against."
+
+
+def _domains(summary: Mapping[str, Any]) -> str:
+    """What is left in other domains; corruptions by their mean."""
+    found = {k: v for k, v in summary["out_of_domain"].items() if "/" not in k}
+    names = list(dict.fromkeys(name for each in found.values() for name in each["scores"]))
+    lines = [["on", "examples", *names, "lost", "like the teacher"]]
+    for name, each in found.items():
+        alike = ", ".join(_number(value) for value in (each["similarity"] or {}).values())
+        scores = [_number(each["scores"].get(n)) for n in names]
+        lines.append([name, f"{each['examples']:,}", *scores, _number(each["drop"]), alike])
+    alike = ", ".join(_number(value) for value in (summary.get("similarity") or {}).values())
+    text = (
+        "Lost: of the main score, against the test part (of a corruption: against the same "
+        "examples as they are). Like the teacher: linear CKA of the embeddings"
+    )
+    return table(lines) + f"\n\n{text}" + (f"; on the test part {alike}." if alike else ".")
 
 
 def _cost(summary: Mapping[str, Any]) -> str:

@@ -12,21 +12,31 @@ import torch
 
 from mentee import models
 from mentee.errors import RunError
-from mentee.evaluate import predict
 from mentee.methods import Method
 from mentee.parallel import gather_objects
-from mentee.recipe import Recipe, read
+from mentee.recipe import Domain, Recipe, read
 from mentee.run import networks
+from mentee.run.domains import Reader, Tested, judge
 from mentee.run.folder import Folder
 from mentee.run.networks import Given, Makes
 from mentee.run.parts import build
-from mentee.run.scoring import score_of
-from mentee.run.sets import open_one
+from mentee.run.recording import import_vectors, record
+from mentee.run.sets import Sets, open_one
 from mentee.run.signals import Interrupted
 from mentee.run.training import Training
 from mentee.types import Step
 
-__all__ = ["Interrupted", "Run", "evaluate", "next_free", "resume", "train"]
+__all__ = [
+    "Interrupted",
+    "Run",
+    "evaluate",
+    "evaluate_domains",
+    "import_vectors",
+    "next_free",
+    "record",
+    "resume",
+    "train",
+]
 
 
 @dataclass(frozen=True)
@@ -144,18 +154,11 @@ def evaluate(
     Raises:
         RunError: the run has no student yet, or no test part and no split is named.
     """
-    folder = Folder(Path(path))
-    folder.must_exist()
-    if not folder.student.is_file():
-        raise RunError(
-            f"{folder.path} has no student.safetensors: the run is not finished; go on with "
-            f"mentee resume {folder.path}"
-        )
-    recipe = read(folder.recipe)
+    recipe = finished(path)
     part = split or recipe.data.test
     if part is None:
         raise RunError(
-            f"{folder.path} has no test part; say which split to score with --split, or give other "
+            f"{path} has no test part; say which split to score with --split, or give other "
             "data with --data"
         )
     if isinstance(data, str):
@@ -163,14 +166,57 @@ def evaluate(
         recipe, data = recipe.model_copy(update={"data": changed}), None
     Given(data, student).check(recipe.model_copy(update={"teacher": None}))
     sets = open_one(recipe, part, data)
+    return reader(path, recipe, sets, student)(sets.train, None)[0]
+
+
+def evaluate_domains(
+    path: str | Path, domains: Mapping[str, Domain], *, student: Makes | None = None
+) -> Tested:
+    """Score a run's student on its test part and on other domains, and say what is lost there.
+
+    Args:
+        path: the run's folder.
+        domains: test sets by name.
+        student: the module, where it was passed from Python.
+
+    Returns:
+        Scores, drop of the main score, and similarity to the recorded teacher, by domain.
+
+    Raises:
+        RunError: the run has no student yet, or no test part.
+        DataError: a domain cannot be read.
+    """
+    recipe = finished(path)
+    if recipe.data.test is None:
+        raise RunError(f"{path} has no test part, so there is nothing to compare domains with")
+    Given(None, student).check(recipe.model_copy(update={"teacher": None}))
+    sets = open_one(recipe, recipe.data.test)
+    return judge(reader(path, recipe, sets, student), sets.train, domains)
+
+
+def finished(path: str | Path) -> Recipe:
+    """The resolved recipe of a run that has a student.
+
+    Raises:
+        RunError: it has none, or there is no run.
+    """
+    folder = Folder(Path(path))
+    folder.must_exist()
+    if not folder.student.is_file():
+        raise RunError(
+            f"{folder.path} has no student.safetensors: the run is not finished; go on with "
+            f"mentee resume {folder.path}"
+        )
+    return read(folder.recipe)
+
+
+def reader(path: str | Path, recipe: Recipe, sets: Sets, student: Makes | None) -> Reader:
+    """A run's student, ready to be scored."""
     said = recipe.student.model_copy(update={"weights": None})
     network = networks.build(said, student, sets, seed=0)
-    models.load_weights(network, folder.student)
+    models.load_weights(network, Folder(Path(path)).student)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    logits = predict(
-        network.to(device), networks.contract(recipe.student), sets.clean(sets.train), device
-    )
-    return score_of(logits, sets.train)
+    return Reader(network.to(device), networks.contract(recipe.student), sets, recipe, device)
 
 
 def free_folder(recipe: Recipe) -> Path:

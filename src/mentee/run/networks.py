@@ -12,8 +12,8 @@ from torch import nn
 from mentee import capture, models
 from mentee.errors import RecipeError, RunError
 from mentee.methods import Method
-from mentee.models import InputContract, normalise
-from mentee.recipe import Input, Network, Recipe
+from mentee.models import AudioContract, Contract, InputContract, TextContract, normalise
+from mentee.recipe import AudioInput, Data, Input, Network, Recipe, TextInput
 from mentee.run.sets import Sets
 from mentee.types import Batch
 
@@ -48,7 +48,8 @@ class Given:
         for part, made in (("student", self.student), ("teacher", self.teacher)):
             if made is not None:
                 name = f"{GIVEN}{getattr(made, '__name__', type(made).__name__)}"
-                said = getattr(recipe, part) or Network(network=name)
+                said = getattr(recipe, part)
+                said = said if isinstance(said, Network) else Network(network=name)
                 update[part] = said.model_copy(update={"network": name})
         return recipe.model_copy(update=update)
 
@@ -57,7 +58,7 @@ class Given:
         parts = {
             "data": (recipe.data.source, self.data),
             "student": (recipe.student.network, self.student),
-            "teacher": (recipe.teacher.network if recipe.teacher else "", self.teacher),
+            "teacher": (getattr(recipe.teacher, "network", ""), self.teacher),
         }
         for part, (name, made) in parts.items():
             if name.startswith(GIVEN) and made is None:
@@ -67,7 +68,7 @@ class Given:
                 )
 
 
-def resolve(said: Network, sets: Sets) -> Network:
+def resolve(said: Network, sets: Sets, data: Data) -> Network:
     """The same network with its outputs and its input written out.
 
     Raises:
@@ -81,7 +82,7 @@ def resolve(said: Network, sets: Sets) -> Network:
         )
     update: dict[str, Any] = {"classes": classes}
     if said.input is None:
-        update["input"] = sets.measured_input()
+        update["input"] = sets.measured_input(data)
     elif isinstance(said.input, str):
         known = models.contract_of(said.input)
         update["input"] = Input(mean=list(known.mean), std=list(known.std))
@@ -90,29 +91,43 @@ def resolve(said: Network, sets: Sets) -> Network:
     return said.model_copy(update=update)
 
 
-def contract(said: Network) -> InputContract:
+def contract(said: Network) -> Contract:
     """The input contract that a resolved recipe writes out."""
-    if not isinstance(said.input, Input):
-        raise RecipeError(f"{said.network}: input is {said.input!r}, expected mean and std")
-    return InputContract(tuple(said.input.mean), tuple(said.input.std))
+    match said.input:
+        case Input():
+            return InputContract(tuple(said.input.mean), tuple(said.input.std))
+        case AudioInput():
+            return AudioContract(said.input.rate, said.input.seconds)
+        case TextInput():
+            return TextContract(said.input.length)
+    raise RecipeError(f"{said.network}: input is {said.input!r}, expected mean and std")
 
 
 def build(said: Network, made: Makes | None, sets: Sets, *, seed: int | None) -> nn.Module:
     """A network of a resolved recipe, with its weights."""
     classes, channels = said.classes or sets.classes, sets.train.channels
+    rate = {"rate": said.input.rate} if isinstance(said.input, AudioInput) else {}
     if made is None:
+        reads, kind = models.kind_of(said.network), sets.train.kind
+        if reads != kind:
+            known = [name for name in models.NETWORKS if models.kind_of(name) == kind]
+            raise RecipeError(
+                f"{said.network} reads {reads}, and {sets.train.name} holds {kind}; networks for "
+                f"{kind}: {', '.join(known)}"
+            )
+        options: dict[str, Any] = dict(said.options) | rate
         network = models.build(
-            said.network, classes=classes, channels=channels, seed=seed, **said.options
+            said.network, classes=classes, channels=channels, seed=seed, **options
         )
     else:
-        network = models.resolve(made, classes=classes, channels=channels, seed=seed)
+        network = models.resolve(made, classes=classes, channels=channels, seed=seed, **rate)
     if said.weights is not None:
         models.load_weights(network, said.weights)
     return network
 
 
 def places(
-    network: nn.Module, wanted: Sequence[str], batch: Batch, input: InputContract
+    network: nn.Module, wanted: Sequence[str], batch: Batch, input: Contract
 ) -> tuple[capture.Place, ...]:
     """Where a network is read, tried on a small batch."""
     return capture.resolve(network, wanted, normalise(batch.inputs, input))

@@ -18,15 +18,17 @@ from mentee.errors import DataError, PairError, RecipeError
 from mentee.evaluate import main_score
 from mentee.loop import Plan, Trainee
 from mentee.methods import METHODS, Method
+from mentee.pairing import taught_by
 from mentee.parallel import world
-from mentee.recipe import Recipe
+from mentee.recipe import Network, Recipe, Recorded
 from mentee.run import networks
 from mentee.run.networks import Given
-from mentee.run.sets import Sets, open_sets
+from mentee.run.sets import DEFAULT_VIEWS, Sets, open_sets
+from mentee.run.teaching import read_teacher
 from mentee.schedule import rate_at
 from mentee.teachers import LiveTeacher
+from mentee.teachers.teacher import Teacher
 from mentee.transfer import Transfer, wanted
-from mentee.types import Batch
 
 PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
@@ -38,7 +40,7 @@ class Parts:
     recipe: Recipe
     sets: Sets
     trainee: Trainee
-    teacher: LiveTeacher | None
+    teacher: Teacher | None
     optimiser: torch.optim.Optimizer
     plan: Plan
     average: AveragedModel | None
@@ -67,9 +69,11 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     given = given or Given()
     given.check(recipe)
     method = recipe.method.method({**METHODS, **(given.methods or {})})
+    if isinstance(recipe.teacher, Recorded) and given.teacher is None:
+        method = taught_by(method, list(recipe.teacher.records))
     accelerator = start(recipe, method)
     sets = open_sets(recipe, given.data)
-    check_labels(method, sets.train)
+    check_labels(method, sets.train, recipe.train.mixup)
     recipe = resolve(given.stand_in(recipe), sets)
     batch = next(sets.clean(sets.train.take([0, min(1, len(sets.train) - 1)])))
     ours, theirs = wanted(method)
@@ -78,7 +82,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     student = networks.build(recipe.student, given.student, sets, seed=recipe.train.seed)
     places = networks.places(student, [*dict.fromkeys([*ours, "logits"])], batch, input)
     teacher = read_teacher(recipe, given, sets, theirs, batch) if theirs else None
-    if teacher:
+    if isinstance(teacher, LiveTeacher):
         place(teacher.network, recipe, accelerator)
     transfer = Transfer(
         method,
@@ -86,6 +90,8 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
         {p.name: p.shape for p in teacher.places} if teacher else {},
         groups=groups(sets.train),
         examples=len(sets.train),
+        classes=None if sets.train.labels is None else sets.classes,
+        statistics=teacher.statistics if teacher else None,
         seed=recipe.train.seed,
         device=accelerator.device,
     )
@@ -107,7 +113,9 @@ def start(recipe: Recipe, method: Method) -> Accelerator:
     # A process that trained before may have done so in another precision, which accelerate keeps.
     AcceleratorState._reset_state()
     # Without a task's loss the student's classifier may get no gradient, and DDP wants to know.
-    unused = DistributedDataParallelKwargs(find_unused_parameters=method.task == 0)
+    # An own loss may end before the run does.
+    alone = any(term.represent.name in ("compress", "probe") for term in method.terms)
+    unused = DistributedDataParallelKwargs(find_unused_parameters=method.task == 0 or alone)
     accelerator = Accelerator(
         mixed_precision=PRECISIONS[said.precision],
         kwargs_handlers=[unused],
@@ -127,7 +135,15 @@ def start(recipe: Recipe, method: Method) -> Accelerator:
 def resolve(recipe: Recipe, sets: Sets) -> Recipe:
     """The same recipe with nothing left open: classes, channels, inputs, the score that chooses."""
     train = sets.train
-    data = {"classes": list(train.classes) if train.classes else None, "channels": train.channels}
+    data = {
+        "classes": list(train.classes) if train.classes else None,
+        "channels": train.channels if train.kind == "image" else None,
+        "kind": train.kind,
+        "views": recipe.data.views or DEFAULT_VIEWS[train.kind],
+    }
+    teacher = recipe.teacher
+    if isinstance(teacher, Network):
+        teacher = networks.resolve(teacher, sets, recipe.data)
     by = recipe.select.by or main_score(train.task)
     select = (
         {"by": by} if sets.validation and by else {"by": None, "keep": "last", "patience": None}
@@ -135,49 +151,40 @@ def resolve(recipe: Recipe, sets: Sets) -> Recipe:
     return recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update=data),
-            "student": networks.resolve(recipe.student, sets),
-            "teacher": recipe.teacher and networks.resolve(recipe.teacher, sets),
+            "student": networks.resolve(recipe.student, sets, recipe.data),
+            "teacher": teacher,
             "select": recipe.select.model_copy(update=select),
         }
     )
 
 
-def check_labels(method: Method, examples: Examples) -> None:
-    """Refuse a method that asks for labels the examples do not have."""
+def check_labels(method: Method, examples: Examples, mixup: float | None) -> None:
+    """Refuse a method that asks for labels the examples do not have, or cannot do with mixup."""
     if examples.task == "none" and method.task != 0:
         raise RecipeError(
             f"{examples.name} has no labels, and method {method.name!r} gives the task's loss the "
             f"weight {method.task}; name the labels' column with data.label, or train on the "
             "transfer alone with method.weights: {task: 0}"
         )
-    names = [term.agree.name for term in method.terms]
-    one_class = [name for name in names if name in AGREEMENTS and AGREEMENTS[name].one_class]
+    names = [term.agree.name for term in method.terms if term.agree.name in AGREEMENTS]
+    one_class = [name for name in names if AGREEMENTS[name].one_class]
+    several = [name for name in names if AGREEMENTS[name].several]
+    if several and examples.task == "single":
+        raise PairError(
+            f"method {method.name!r} compares each class on its own ({several[0]}), but an example "
+            f"of {examples.name} has exactly one; use kl in its place: probe-kd, ec+probe-kd"
+        )
+    if mixup is not None and any(term.memory for term in method.terms):
+        raise PairError(
+            f"method {method.name!r} keeps a row for each example, and a mixture of two is "
+            "neither; set train.mixup to null, or use a method without a memory"
+        )
     if examples.task == "multi" and one_class:
         raise PairError(
             f"method {method.name!r} compares distributions over classes of which one is right "
             f"({one_class[0]}), but an example of {examples.name} may have several; use a method "
             "without it, such as crd or cktf"
         )
-
-
-def read_teacher(
-    recipe: Recipe, given: Given, sets: Sets, wanted: list[str], batch: Batch
-) -> LiveTeacher:
-    """The teacher, at the places that the method reads."""
-    if recipe.teacher is None:
-        raise RecipeError(
-            f"method {recipe.method.name!r} reads a teacher; name one under teacher:, or train "
-            "from scratch with method: none"
-        )
-    if recipe.teacher.weights is None and given.teacher is None and not recipe.teacher.options:
-        raise RecipeError(
-            f"teacher {recipe.teacher.network} has no weights, and a teacher that has learned "
-            "nothing teaches nothing; give teacher.weights a file (or a timm network "
-            "options: {pretrained: true})"
-        )
-    input = networks.contract(recipe.teacher)
-    network = networks.build(recipe.teacher, given.teacher, sets, seed=recipe.train.seed)
-    return LiveTeacher(network, networks.places(network, wanted, batch, input), input)
 
 
 def place(network: nn.Module, recipe: Recipe, accelerator: Accelerator) -> nn.Module:
@@ -209,7 +216,8 @@ def optimiser(recipe: Recipe, trainee: Trainee) -> torch.optim.Optimizer:
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
     if said.optimiser == "adamw":
-        return torch.optim.AdamW(parts, lr=said.rate)
+        # One kernel for all: a step over an embedding table costs a seventh on a CPU.
+        return torch.optim.AdamW(parts, lr=said.rate, fused=True)
     return torch.optim.SGD(parts, lr=said.rate, momentum=said.momentum, nesterov=said.nesterov)
 
 

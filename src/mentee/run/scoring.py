@@ -10,13 +10,15 @@ from torch import nn
 from mentee import files
 from mentee.data import Examples
 from mentee.evaluate import predict, scores
-from mentee.models import InputContract, count_parameters
+from mentee.models import Contract, count_parameters
 from mentee.parallel import rank
 from mentee.recipe import dump
 from mentee.report import page
+from mentee.run.domains import Reader, judge
 from mentee.run.folder import Folder
 from mentee.run.parts import Parts
 from mentee.run.progress import Progress
+from mentee.teachers import LiveTeacher
 from mentee.types import Step
 
 
@@ -24,7 +26,7 @@ def score(
     parts: Parts,
     examples: Examples,
     network: nn.Module | None = None,
-    contract: InputContract | None = None,
+    contract: Contract | None = None,
 ) -> dict[str, float]:
     """The scores of a network (None: the student) on some examples, not augmented."""
     logits = predict(
@@ -65,15 +67,19 @@ def finish(
     if chosen:
         student.load_state_dict(folder.load_weights(folder.best))
     steps_per_epoch = -(-parts.plan.batches // parts.plan.accumulate)
-    teacher = parts.teacher
+    teacher = parts.teacher.network if isinstance(parts.teacher, LiveTeacher) else None
+    reader = Reader(student, parts.trainee.contract, sets, recipe, parts.accelerator.device)
+    tested = judge(reader, sets.test, recipe.data.out_of_domain)
     summary = {
         "method": parts.trainee.transfer.method.name,
         "weights": parts.trainee.transfer.weights,
         "student": recipe.student.model_dump(mode="json"),
         "classes": recipe.data.classes,
         "seed": recipe.train.seed,
-        "test": score(parts, sets.test) if sets.test else None,
+        "test": tested.scores,
         "validation": score(parts, sets.validation) if sets.validation else None,
+        "out_of_domain": tested.domains,
+        "similarity": tested.similarity,
         "teacher": progress.teacher,
         "selected": {
             "keep": recipe.select.keep,
@@ -83,7 +89,7 @@ def finish(
         },
         "parameters": {
             "student": count_parameters(parts.trainee.student),
-            "teacher": count_parameters(teacher.network) if teacher else None,
+            "teacher": count_parameters(teacher) if teacher else None,
             "heads": count_parameters(parts.trainee.transfer),
         },
         "examples": {

@@ -18,12 +18,14 @@ from mentee.data import (
     open_examples,
     split,
 )
+from mentee.data.mixup import mix
 from mentee.errors import DataError
-from mentee.parallel import rank, world
-from mentee.recipe import Data, Input, Recipe, Train
+from mentee.parallel import gather_objects, rank, world
+from mentee.recipe import AudioInput, Data, Input, Recipe, TextInput, Train
 from mentee.types import CLEAN, Batch
 
 MEASURED = 2048
+DEFAULT_VIEWS = {"image": "crop-flip", "audio": "none", "text": "none"}
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,14 @@ class Sets:
 
     Attributes:
         train: what the student learns from.
+        whole: the training split before anything was cut off it.
         validation: what chooses its weights; None: the last are kept.
         test: touched once, at the end.
         views: turns images into what a network reads.
     """
 
     train: Examples
+    whole: Examples
     validation: Examples | None
     test: Examples | None
     views: Views
@@ -49,7 +53,7 @@ class Sets:
 
     def epoch(self, train: Train, epoch: int, start: int) -> Iterator[Batch]:
         """This process's augmented batches of an epoch, after the first `start`."""
-        return batches(
+        loaded = batches(
             self.train,
             batch=train.batch // train.accumulate,
             views=self.views,
@@ -61,12 +65,17 @@ class Sets:
             world=world(),
             workers=train.workers,
         )
+        if train.mixup is None:
+            return loaded
+        first = epoch * (len(self.train) * train.accumulate // train.batch) + start
+        numbered = enumerate(loaded, first)
+        return (mix(b, alpha=train.mixup, seed=train.seed, step=i) for i, b in numbered)
 
-    def clean(self, examples: Examples, workers: int = 0) -> Iterator[Batch]:
+    def clean(self, examples: Examples, workers: int = 0, batch: int = 256) -> Iterator[Batch]:
         """This process's share of a set, in order and not augmented."""
         return batches(
             examples,
-            batch=256 * world(),
+            batch=batch * world(),
             views=self.views,
             view=CLEAN,
             seed=0,
@@ -78,29 +87,32 @@ class Sets:
             workers=workers,
         )
 
-    def measured_input(self) -> Input:
-        """Mean and standard deviation of the channels, over at most 2,048 training images."""
-        few = np.unique(np.linspace(0, len(self.train) - 1, MEASURED).astype(np.int64))
+    def measured_input(self, said: Data) -> Input | AudioInput | TextInput:
+        """What a network that is trained on these examples reads.
+
+        Of images: mean and deviation of the channels, over at most 2,048 of the training part.
+        """
+        if self.train.kind == "audio":
+            return AudioInput(rate=said.rate, seconds=said.seconds or 1.0)
+        if self.train.kind == "text":
+            return TextInput(length=said.length)
         sums: list[tuple[Any, Any, int]] = []
-        for batch in batches(
-            self.train.take(few),
-            batch=256,
-            views=self.views,
-            view=CLEAN,
-            seed=0,
-            epoch=0,
-            shuffle=False,
-            drop_last=False,
-        ):
+        for batch in self.clean(self.some(MEASURED)):
             x = batch.inputs.double()
             sums.append((x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), x[:, 0].numel()))
-        total, squares, count = (sum(part) for part in zip(*sums, strict=True))
+        everything = [each for share in gather_objects(sums) for each in share]
+        total, squares, count = (sum(part) for part in zip(*everything, strict=True))
         mean = total / count
         std = (squares / count - mean**2).clamp(min=1e-6).sqrt()
         return Input(
             mean=[round(value, 4) for value in mean.tolist()],
             std=[round(value, 4) for value in std.tolist()],
         )
+
+    def some(self, n: int) -> Examples:
+        """At most `n` of the training examples, evenly spaced."""
+        rows = np.unique(np.linspace(0, len(self.train) - 1, n).astype(np.int64))
+        return self.train.take(rows)
 
 
 def open_sets(recipe: Recipe, data: Any = None) -> Sets:
@@ -114,7 +126,7 @@ def open_sets(recipe: Recipe, data: Any = None) -> Sets:
         DataError: the data cannot be read, or a class has no example to learn from.
     """
     said = recipe.data
-    train = open_part(said, said.train, data)
+    train = whole = open_part(said, said.train, data)
     # The classes of the other parts are numbered as the training part's.
     classes = list(train.classes) if train.classes else None
     numbered = said.model_copy(update={"classes": classes, "channels": train.channels})
@@ -132,7 +144,7 @@ def open_sets(recipe: Recipe, data: Any = None) -> Sets:
     if said.limit is not None:
         train = limit(train, said.limit, seed=said.seed)
     check_classes(train)
-    return Sets(train, validation, test, views_of(recipe))
+    return Sets(train, whole, validation, test, views_of(recipe, train))
 
 
 def open_one(recipe: Recipe, split: str, data: Any = None) -> Sets:
@@ -146,7 +158,8 @@ def open_one(recipe: Recipe, split: str, data: Any = None) -> Sets:
     Raises:
         DataError: the data cannot be read.
     """
-    return Sets(open_part(recipe.data, split, data), None, None, views_of(recipe))
+    examples = open_part(recipe.data, split, data)
+    return Sets(examples, examples, None, None, views_of(recipe, examples))
 
 
 def open_part(said: Data, split: str, data: Any) -> Examples:
@@ -154,11 +167,15 @@ def open_part(said: Data, split: str, data: Any) -> Examples:
     return open_examples(
         said.source if data is None else data,
         split=split,
+        kind=said.kind,
         image=said.image,
+        audio=said.audio,
+        text=said.text,
         label=said.label,
         id=said.id,
         classes=said.classes,
         channels=said.channels,
+        rate=said.rate,
     )
 
 
@@ -173,7 +190,16 @@ def refuse_same(data: Any, split: str) -> None:
     )
 
 
-def views_of(recipe: Recipe) -> Views:
-    """What turns images into what a network reads."""
+def views_of(recipe: Recipe, examples: Examples) -> Views:
+    """What turns the examples' contents into what a network reads."""
     said = recipe.data
-    return build_views(said.views, seed=recipe.train.seed, size=said.size, pad=said.pad)
+    return build_views(
+        said.views or DEFAULT_VIEWS[examples.kind],
+        kind=examples.kind,
+        seed=recipe.train.seed,
+        size=said.size,
+        pad=said.pad,
+        seconds=said.seconds,
+        rate=said.rate,
+        length=said.length,
+    )

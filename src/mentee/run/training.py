@@ -13,13 +13,15 @@ from mentee.errors import RunError
 from mentee.evaluate import main_score
 from mentee.loop import train
 from mentee.parallel import agree_on, rank
-from mentee.recipe import dump
+from mentee.recipe import Network, dump
 from mentee.report import Reporter
+from mentee.run.first import learn_first
 from mentee.run.folder import Folder, environment
 from mentee.run.parts import Parts
 from mentee.run.progress import Progress
 from mentee.run.scoring import finish, score
 from mentee.run.signals import Asked, Interrupted
+from mentee.teachers import LiveTeacher
 from mentee.types import Step
 
 TEACHER_SAMPLE = 2000
@@ -105,6 +107,7 @@ class Training:
         with Asked() as asked, Reporter(self.parts.plan.steps, first, quiet=self.quiet) as reporter:
             if done is None:
                 self._look_at_teacher(reporter)
+                learn_first(self.parts)
             last = self._train(done, asked, reporter)
             return finish(self.parts, self.folder, self.progress, last, self._wall())
 
@@ -169,9 +172,9 @@ class Training:
         """Score the teacher on some validation examples: a wrong input or class order shows."""
         teacher, examples = self.parts.teacher, self.parts.sets.validation
         said = self.recipe.teacher
-        if teacher is None or examples is None or said is None or examples.labels is None:
+        if not isinstance(teacher, LiveTeacher) or not isinstance(said, Network):
             return
-        if said.classes != self.parts.sets.classes:
+        if examples is None or examples.labels is None or said.classes != self.parts.sets.classes:
             return
         some = examples.take(range(0, len(examples), -(-len(examples) // TEACHER_SAMPLE)))
         found = score(self.parts, some, teacher.network, teacher.contract)

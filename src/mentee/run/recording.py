@@ -1,0 +1,150 @@
+"""Run a teacher of another task over a data set, or take vectors that somebody has already."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from mentee.data import Examples, open_examples
+from mentee.data.window import window
+from mentee.errors import MenteeError, RecipeError
+from mentee.recipe import read
+from mentee.report import duration
+from mentee.teachers import Record
+from mentee.teachers.embedders import Embedder, find_embedder
+from mentee.teachers.record import estimate, import_record
+from mentee.teachers.record import record as write
+
+
+def record(
+    data: Any,
+    teacher: str | Embedder,
+    out: str | Path,
+    *,
+    splits: Sequence[str] = ("train",),
+    frames: bool = False,
+    seconds: float | None = None,
+    dtype: Literal["float16", "float32"] = "float16",
+    batch: int = 64,
+    overwrite: bool = False,
+    options: Mapping[str, Any] | None = None,
+    reading: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Record]:
+    """Record what a teacher says of each example of some splits; one folder a split.
+
+    Says beforehand how many megabytes and minutes it will take.
+
+    Args:
+        data: anything that `open_examples` takes, or a recipe's file name ending in `.yaml`.
+        teacher: a name for `find_embedder`, or an embedder.
+        out: the folder; each split gets a subfolder of its name.
+        splits: which splits.
+        frames: one vector for each time frame instead of one for each example.
+        seconds: of audio: read only so much of each clip, zeros behind a shorter one; needed with
+            `frames` where the clips are of several lengths.
+        dtype: of the numbers on disk.
+        batch: examples that are given to the teacher at once.
+        overwrite: put them in the place of records that are there.
+        options: of the teacher: `{"weights": "simclr.safetensors"}`.
+        reading: further arguments of `open_examples`, such as `{"label": "genre"}`.
+        say: what to do with a line of text.
+
+    Returns:
+        The records by split.
+
+    Raises:
+        MenteeError: the teacher, the data or the folder is not as it should be; what was recorded
+            of other splits before stays.
+    """
+    embedder = find_embedder(teacher, **(options or {})) if isinstance(teacher, str) else teacher
+    source, given = source_of(data, reading or {})
+    rate = {} if embedder.rate is None else {"rate": embedder.rate}
+    opened: dict[str, Examples] = {}
+    for split in splits:
+        examples = open_examples(source, split=split, kind=embedder.kind, **(given | rate))
+        opened[split] = examples if seconds is None else window(examples, seconds)
+    for split, examples in opened.items():
+        expected = estimate(embedder, examples, frames=frames, dtype=dtype, batch=batch)
+        say(f"{split}: {expected}")
+    found, began = {}, time.monotonic()
+    for split, examples in opened.items():
+        found[split] = write(
+            embedder,
+            examples,
+            Path(out) / split,
+            frames=frames,
+            dtype=dtype,
+            batch=batch,
+            overwrite=overwrite,
+        )
+    say(f"recorded in {duration(time.monotonic() - began)}: {out}")
+    return found
+
+
+def source_of(data: Any, reading: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Where the examples are, and how they are read: of a recipe, or as given."""
+    if not isinstance(data, (str, Path)) or Path(data).suffix not in (".yaml", ".yml"):
+        return data, dict(reading)
+    said = read(data).data
+    named = ("image", "audio", "text", "label", "id", "classes", "channels")
+    return said.source, {k: getattr(said, k) for k in named} | dict(reading)
+
+
+def import_vectors(
+    vectors: str | Path,
+    data: Any,
+    out: str | Path,
+    *,
+    split: str = "train",
+    name: str | None = None,
+    reading: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
+    **options: Any,
+) -> Record:
+    """Make a record of vectors that somebody has already, put in the order of the examples.
+
+    Args:
+        vectors: `.npy`, `.npz`, `.safetensors`, parquet or CSV, with ids.
+        data: as for `record`.
+        out: the folder; the split gets a subfolder of its name.
+        split: which split they are of.
+        name: of the teacher; None: the file's name.
+        reading: as for `record`.
+        say: what to do with a line of text.
+        options: further arguments of `mentee.teachers.record.import_record`.
+
+    Returns:
+        The record.
+
+    Raises:
+        MenteeError: the vectors do not fit the examples; the text says what differs.
+    """
+    source, given = source_of(data, reading or {})
+    examples = open_examples(source, split=split, **given)
+    name = name or Path(vectors).stem
+    found = import_record(Path(vectors), examples, Path(out) / split, name=name, **options)
+    say(f"{split}: {len(found):,} vectors of {found.width} entries: {found.folder}")
+    return found
+
+
+def parsed(pairs: Sequence[str], what: str) -> dict[str, Any]:
+    """`["size=128", "weights=a.safetensors"]` to a mapping; numbers and true/false are read.
+
+    Raises:
+        RecipeError: a pair has no `=`.
+    """
+    import yaml
+
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise RecipeError(f"{what} {pair}: expected key=value")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise MenteeError(f"{what} {pair}: {value!r} is not a value ({error})") from error
+    return found

@@ -1,0 +1,198 @@
+"""Records made and used by whole runs: several teachers, mixup, learning first, and refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mentee import Run, models, record, resume, train
+from mentee.data import open_examples
+from mentee.errors import DataError, PairError, RecipeError
+from mentee.run import import_vectors
+from mentee.run.recording import parsed
+from mentee.teachers.embedders import embedder
+from tests.run.conftest import digits
+
+
+def halves(images: Any) -> Any:
+    """Sums of the rows and of the columns: 16 numbers that know something of a digit."""
+    pixels = torch.stack([torch.as_tensor(image).float() for image in images])[..., 0]
+    return torch.cat([pixels.mean(1), pixels.mean(2)], 1) / 255
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two records of the digits."""
+    out = tmp_path_factory.mktemp("records")
+    teacher = embedder(halves, name="halves", kind="image", width=16)
+    lines: list[str] = []
+    splits = ("train", "test")
+    record("embedded:digits", teacher, out / "halves", splits=splits, say=lines.append)
+    assert [line.split()[0] for line in lines] == ["train:", "test:", "recorded"]
+    assert "1,297 images → 0.1 MB" in lines[0]
+    ids = open_examples("embedded:digits").ids
+    random = np.random.default_rng(0).standard_normal((len(ids), 5)).astype(np.float32)
+    order = np.random.default_rng(1).permutation(len(ids))
+    np.savez(out / "noise.npz", embedding=random[order], ids=np.array(ids)[order])
+    said = import_vectors(out / "noise.npz", "embedded:digits", out / "noise", say=lines.append)
+    np.testing.assert_array_equal(said.read(range(4)), random[:4])  # the data's own order
+    return out
+
+
+def taught(records: Path, *names: str, **parts: Any) -> dict[str, Any]:
+    folders = {name: str(records / name) for name in names}
+    where = folders if len(names) > 1 else folders[names[0]]
+    method = {"name": "ec", "numbers": {"compress.width": 4}}
+    teacher = {"record": where, "clean": True}
+    return digits(
+        **{"teacher": teacher, "method": method, "train": {"optimiser": "adamw", "rate": 2e-3}}
+        | parts
+    )
+
+
+def losses_of(run: Run) -> list[dict[str, float]]:
+    """What the metrics say of the losses, line by line."""
+    lines = (run.path / "metrics.jsonl").read_text().splitlines()
+    return [found["losses"] for line in lines if "losses" in (found := json.loads(line))]
+
+
+def test_an_embedding_teaches_and_the_summary_says_how_alike_they_became(records, tmp_path):
+    longer = {"epochs": 8, "optimiser": "adamw", "rate": 5e-3}
+    run = train(taught(records, "halves", train=longer), out=tmp_path / "run", quiet=True)
+    assert run.summary["test"]["accuracy"] > 0.3
+    assert 0 < run.summary["similarity"]["teacher"] < 1
+    own = "own/distance_correlation/embedding"
+    losses = losses_of(run)
+    assert losses[-1][own] < losses[0][own]
+    alone = models.build("resnet8-cifar", classes=10, channels=1, widths=(8, 16, 32))
+    assert load_file(run.path / "student.safetensors").keys() == alone.state_dict().keys()
+
+
+def test_several_records_teach_at_once_and_share_the_weight(records, tmp_path):
+    run = train(taught(records, "halves", "noise"), out=tmp_path / "run", quiet=True)
+    weights = run.summary["weights"]
+    for name in ("halves", "noise"):
+        assert weights[f"distance_correlation/embedding~embedding.{name}"] == pytest.approx(0.3)
+    assert set(run.summary["similarity"]) == {"halves"}, "there is no record of noise's test part"
+
+
+def test_what_learns_first_is_the_same_all_through_the_run_and_resumes(records, tmp_path):
+    numbers = {"compress.width": 4, "compress.learn": "first", "compress.steps": 60}
+    recipe = taught(records, "halves", method={"name": "ec", "numbers": numbers}, save={"steps": 5})
+    whole = train(recipe, out=tmp_path / "whole", quiet=True)
+
+    def heads(run: Path, step: int) -> dict[str, torch.Tensor]:
+        found = torch.load(run / "checkpoints" / f"step-{step:08d}.pt", weights_only=True)["heads"]
+        return {name: value for name, value in found.items() if "probe" in name or ".h." in name}
+
+    early, late = heads(whole.path, 15), heads(whole.path, 20)
+    assert early.keys() == late.keys()
+    assert all(torch.equal(early[name], late[name]) for name in early)
+
+    class StopHere(Exception):  # noqa: N818 - it is no error
+        pass
+
+    def stop(step: Any) -> None:
+        if step.number == 8:
+            raise StopHere
+
+    with pytest.raises(StopHere):
+        train(recipe, out=tmp_path / "cut", quiet=True, on_step=stop)
+    again = resume(tmp_path / "cut", quiet=True)
+    mine, other = (load_file(r.path / "student.safetensors") for r in (whole, again))
+    assert all(torch.equal(mine[name], other[name]) for name in mine)
+
+
+def test_mixup_mixes_embeddings_too(records, tmp_path):
+    parts = {"train": {"mixup": 0.3, "optimiser": "adamw", "rate": 2e-3, "epochs": 1}}
+    recipe = taught(records, "halves", **parts)
+    plain = train(
+        recipe | {"train": recipe["train"] | {"mixup": None}}, out=tmp_path / "a", quiet=True
+    )
+    mixed = train(recipe, out=tmp_path / "b", quiet=True)
+    losses = [losses_of(run)[0] for run in (plain, mixed)]
+    assert losses[0].keys() == losses[1].keys()
+    assert losses[0]["task"] != losses[1]["task"]
+
+
+def test_a_memory_of_single_examples_refuses_mixtures(records, tmp_path):
+    recipe = taught(records, "halves", method="similarity", train={"mixup": 0.3})
+    with pytest.raises(PairError, match=r"a mixture of two is neither; set train\.mixup to null"):
+        train(recipe, out=tmp_path / "run", quiet=True)
+
+
+def test_views_need_a_word_that_the_clean_embedding_teaches_them(records, tmp_path):
+    recipe = taught(records, "halves", teacher={"record": str(records / "halves")})
+    with pytest.raises(RecipeError, match=r"made of the clean examples, and data.views is crop"):
+        train(recipe, out=tmp_path / "run", quiet=True)
+
+
+def test_a_record_of_other_data_is_refused(records, tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"image": rng.integers(0, 255, (40, 8, 8), dtype=np.uint8), "label": np.arange(40) % 4}
+    recipe = taught(records, "halves", data={"source": "mine", "limit": None, "test": None})
+    with pytest.raises(DataError, match="train/0"):
+        train(recipe, out=tmp_path / "run", data=arrays, quiet=True)
+
+
+def test_binary_soft_labels_are_for_several_classes(records, tmp_path):
+    with pytest.raises(PairError, match="has exactly one; use kl in its place"):
+        train(taught(records, "halves", method="east-kd"), out=tmp_path / "run", quiet=True)
+
+
+def test_soft_labels_of_a_probe_teach(records, tmp_path):
+    recipe = taught(records, "halves", method="ec+probe-kd")
+    run = train(recipe, out=tmp_path / "run", quiet=True)
+    assert run.summary["weights"]["kl/logits~embedding"] == 1.0
+
+
+def test_options_are_pairs():
+    assert parsed(["size=128", "pretrained=true", "weights=a.st"], "--option") == {
+        "size": 128,
+        "pretrained": True,
+        "weights": "a.st",
+    }
+    with pytest.raises(RecipeError, match="--option size: expected key=value"):
+        parsed(["size"], "--option")
+
+
+def test_time_frames_are_those_of_the_clip_that_the_student_reads(tmp_path):
+    waves = np.random.default_rng(0).standard_normal((40, 8000)).astype(np.float32) / 10
+    arrays = {"audio": waves, "rate": 8000, "label": np.arange(40) % 4}
+    teacher = embedder(
+        lambda clips: torch.stack([torch.as_tensor(c)[:3000].reshape(6, 500) for c in clips]),
+        name="samples",
+        kind="audio",
+        width=500,
+        rate=8000,
+    )
+    record(arrays, teacher, tmp_path / "rec", frames=True, seconds=0.5, say=lambda line: None)
+    term = {
+        "places": ["stages.2", "frames"],
+        "represent": {"name": "compress", "numbers": {"width": 4, "per_frame": True}},
+        "agree": "distance_correlation",
+        "weight": 1.0,
+    }
+    recipe = {
+        "data": {"source": "mine", "rate": 8000, "seconds": 0.5, "validation": None, "test": None},
+        "student": "small-fcn",
+        "teacher": {"record": str(tmp_path / "rec")},
+        "method": {"name": "mine", "terms": [term]},
+        "train": {"epochs": 1, "batch": 16},
+    }
+    run = train(recipe, out=tmp_path / "run", data=arrays, quiet=True)
+    assert "distance_correlation/stages.2~frames" in run.summary["weights"]
+    other = recipe | {"data": recipe["data"] | {"seconds": 0.7}}
+    with pytest.raises(
+        RecipeError, match=r"time frames of 0\.5 seconds, and data\.seconds is 0\.7"
+    ):
+        train(other, out=tmp_path / "other", data=arrays, quiet=True)
+    moved = recipe | {"data": recipe["data"] | {"views": "shift"}}
+    with pytest.raises(RecipeError, match="do not fit a clip that is moved"):
+        train(moved, out=tmp_path / "moved", data=arrays, quiet=True)
