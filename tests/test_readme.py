@@ -26,7 +26,13 @@ FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 LINK = re.compile(r"(?<!!)\[[^\]\n]+\]\((?P<target>[^)\s]+)\)")
-GIVEN = {"negatives", "log_z", "chunk"}  # what the engine passes an agreement, no number
+GIVEN = {
+    "negatives",
+    "log_z",
+    "chunk",
+    "mask",
+    "known",
+}  # what the engine passes an agreement, no number
 
 
 @dataclass(frozen=True)
@@ -179,7 +185,7 @@ def test_docs_give_each_number_with_its_default(heading, name, function):
     given = {
         p.name: p.default
         for p in inspect.signature(function).parameters.values()
-        if p.kind is p.KEYWORD_ONLY and (heading != "Agreements" or p.name not in GIVEN)
+        if p.kind is p.KEYWORD_ONLY and (heading == "Memories" or p.name not in GIVEN)
     }
     assert set(re.findall(r"`(\w+=[^`]*)`", line)) == {f"{k}={v}" for k, v in given.items()}
 

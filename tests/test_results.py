@@ -1,6 +1,7 @@
 """What docs/results.md says is what the committed measurements say."""
 
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 QUALITY = json.loads((ROOT / "benchmarks/quality/cifar10.json").read_text(encoding="utf-8"))
 CONTRAST = json.loads((ROOT / "benchmarks/speed/contrast.json").read_text(encoding="utf-8"))
+QUALITY_FOLDER = ROOT / "benchmarks" / "quality"
+RECORD = json.loads((ROOT / "benchmarks/speed/record.json").read_text(encoding="utf-8"))
 STEPS = json.loads((ROOT / "benchmarks/speed/step.json").read_text(encoding="utf-8"))
 
 
@@ -26,6 +29,31 @@ def test_every_row_of_the_quality_table(row):
 def test_every_row_of_the_step_table(name):
     line = next(line for line in PAGE.splitlines() if line.startswith(f"| {name} |"))
     assert f"{STEPS['steps'][name]['times_kd']:.2f}" in line
+
+
+@pytest.mark.parametrize("task", ["audio", "text", "images"])
+def test_every_line_of_the_tables_of_embeddings(task):
+    """They are printed by the benchmark's own script; nobody types a number."""
+    page = (ROOT / "docs" / "embeddings-results.md").read_text(encoding="utf-8")
+    content = json.loads((QUALITY_FOLDER / f"embeddings-{task}.json").read_text(encoding="utf-8"))
+    pages = runpy.run_path(str(QUALITY_FOLDER / "pages.py"))
+    for what in ("rows", "ablation"):
+        for labels in dict.fromkeys(row["labels"] for row in content.get(what, [])):
+            for line in pages["lines"](content, what, labels):
+                assert line in page
+    assert all(row["seeds"] == 5 for row in content["rows"])
+    assert content["parameters"] < 100_000
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "text"])
+def test_a_recorded_embedding_costs_next_to_nothing(kind):
+    found = RECORD["epochs"][kind]
+    line = next(line for line in PAGE.splitlines() if line.startswith(f"| {kind} |"))
+    for method, each in found.items():
+        if method != "none":
+            assert f"{each['times_none']:.2f}" in line
+    if kind != "text":  # a step of 3 ms: the page says that the bar is missed there
+        assert found["ec"]["times_none"] <= 1.1
 
 
 def test_the_promises_of_one_contrast_term():
