@@ -1,0 +1,121 @@
+"""What a recorded embedding adds to an epoch: each method against the same student without teacher.
+
+1,024 images (ResNet-8, 32×32), 2,048 clips (small-fcn, 1 s at 16 kHz), 4,096 texts
+(hashed-bag-small, 120 bytes), all noise; batch 64, a record of 512-d vectors (float16). An epoch
+is all its steps, data and teacher's look-up included; epochs of each method and of `none` are taken
+in turn.
+
+    python benchmarks/speed/record.py
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measure import environment, in_turn, summary
+
+from mentee.data import open_examples
+from mentee.loop import train
+from mentee.recipe import read
+from mentee.run.networks import Given
+from mentee.run.parts import build
+from mentee.teachers.record import import_record
+from mentee.types import Step
+
+WIDTH, BATCH, ROUNDS, CLASSES = 512, 64, 7, 10
+COUNTS = {"image": 1024, "audio": 2048, "text": 4096}
+METHODS = ("east", "ec", "to-teacher", "similarity", "ec+probe-kd")
+
+
+def contents() -> dict[str, tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Kind → (student, arrays, keys of `data`)."""
+    random = np.random.default_rng(0)
+    words = ["".join(random.choice(list("abcdefghij"), 5)) for _ in range(500)]
+    return {
+        "image": (
+            "resnet8-cifar",
+            {"image": random.integers(0, 256, (COUNTS["image"], 32, 32, 3), dtype=np.uint8)},
+            {"views": "crop-flip"},
+        ),
+        "audio": (
+            "small-fcn",
+            {
+                "audio": (0.1 * random.standard_normal((COUNTS["audio"], 16000))).astype(
+                    np.float32
+                ),
+                "rate": 16000,
+            },
+            {"seconds": 1.0, "views": "mask"},
+        ),
+        "text": (
+            "hashed-bag-small",
+            {"text": [" ".join(random.choice(words, 20)) for _ in range(COUNTS["text"])]},
+            {"length": 120, "views": "none"},
+        ),
+    }
+
+
+def steps(recipe: dict[str, Any], arrays: dict[str, Any]) -> Iterator[Step]:
+    """The steps of a run that never ends, for our purposes."""
+    parts = build(read(recipe), Given(data=arrays))
+    return train(
+        parts.trainee,
+        parts.teacher,
+        lambda epoch, start: parts.sets.epoch(parts.recipe.train, epoch, start),
+        parts.optimiser,
+        parts.plan,
+        parts.accelerator,
+    )
+
+
+def epoch(of: Iterator[Step], n: int) -> Callable[[], list[Step]]:
+    """A call that takes one epoch of steps."""
+    return lambda: list(islice(of, n // BATCH))
+
+
+def main() -> None:
+    """Measure, print and write the numbers."""
+    found: dict[str, Any] = {}
+    random = np.random.default_rng(1)
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, (student, arrays, data) in contents().items():
+            n = COUNTS[kind]
+            arrays["label"] = np.arange(n) % CLASSES
+            vectors = random.standard_normal((n, WIDTH)).astype(np.float16)
+            np.save(f"{folder}/vectors.npy", vectors)
+            import_record(
+                Path(folder) / "vectors.npy",
+                open_examples(arrays),
+                Path(folder) / kind,
+                name="noise",
+                in_order=True,
+            )
+            recipe = {
+                "data": {"source": "noise", "validation": None, "test": None, **data},
+                "student": student,
+                "train": {"batch": BATCH, "epochs": 1000, "optimiser": "adamw", "rate": 1e-3},
+            }
+            taught = recipe | {"teacher": {"record": f"{folder}/{kind}", "clean": True}}
+            calls = {"none": epoch(steps(recipe, arrays), n)}
+            for method in METHODS:
+                calls[method] = epoch(steps(taught | {"method": method}, arrays), n)
+            found[kind] = summary(in_turn(calls, ROUNDS), "none")
+            print(kind, found[kind], flush=True)
+    content = {
+        "what": f"one epoch, batch {BATCH}, with a record of {WIDTH}-d vectors, against the same "
+        "student without teacher",
+        "examples": COUNTS,
+        "epochs": found,
+        "environment": environment(),
+    }
+    Path(__file__).with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
