@@ -103,7 +103,7 @@ TASKS = {
         recipe={
             "data": {"source": str(IMAGES), "validation": "validation", "views": "crop-flip"},
             "student": {"network": "resnet8-cifar", "options": {"widths": [8, 16, 32]}},
-            "train": {**TRAIN, "epochs": 8},
+            "train": {**TRAIN, "epochs": 20},
         },
         domains={"corruptions": {"corruption": "all", "limit": 300}},
         teachers={
@@ -120,7 +120,7 @@ TASKS = {
         },
         splits=("train", "test"),
         full=None,
-        few=(500, 30),
+        few=(500, 40),
     ),
 }
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -5,6 +5,7 @@ The networks themselves are never held here: features come in, losses go out.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -259,6 +260,7 @@ GIVEN = ("negatives", "log_z", "chunk", "mask")
 """What the engine passes to an agreement and a recipe may not."""
 
 
+@functools.cache
 def takes(function: Callable[..., object], name: str) -> bool:
     """Whether a function has a parameter of that name."""
     return name in inspect.signature(function).parameters

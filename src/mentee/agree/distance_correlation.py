@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from mentee.agree.batch import SHORTEST, by_frame, mean_of_pairs
+from mentee.agree.batch import SHORTEST, by_frame
 
 
 def distance_correlation(
@@ -48,43 +48,54 @@ def distance_correlation(
         True
     """
     x, y = by_frame("distance_correlation", student, teacher.detach())
-    a, b = _centred(_distances(x)), _centred(_distances(y))
-    spread = mean_of_pairs(a * a).clamp(min=SHORTEST**2)
-    correlation = mean_of_pairs(a * b) / (spread * mean_of_pairs(b * b) + 1e-9).sqrt()
-    return (1 - correlation).mean().to(x.dtype)
+    loss: Tensor = _Unlike.apply(_exact(x), _exact(y))
+    return loss.to(x.dtype)
 
 
-def _centred(a: Float[Tensor, "t b b"]) -> Float[Tensor, "t b b"]:
-    """A = a - row means - column means + grand mean, of a symmetric matrix."""
-    rows = a.mean(-1, keepdim=True)
-    return a - rows - rows.mT + rows.mean(-2, keepdim=True)
+def _exact(x: Float[Tensor, "t b d"]) -> Float[Tensor, "t b d"]:
+    """In float64, or float32 where the device has no float64; the batch's mean taken away.
+
+    No distance changes by that, and less is lost to rounding.
+    """
+    x = x if x.device.type == "mps" else x.double()
+    return x - x.detach().mean(-2, keepdim=True)
 
 
-def _distances(x: Float[Tensor, "t b d"]) -> Float[Tensor, "t b b"]:
-    """All distances within each frame's batch; in float32 where the device has no float64."""
-    distances: Tensor = _Distances.apply(x if x.device.type == "mps" else x.double())
-    return distances
-
-
-class _Distances(torch.autograd.Function):
-    """a_ij = sqrt(|x_i - x_j|² + 1e-12), with its gradient from one matrix product."""
+class _Unlike(torch.autograd.Function):
+    """1 - r, mean over frames, and its gradient: a few operations on both sides at once."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
-        x = x - x.mean(-2, keepdim=True)  # no distance changes, and less is lost to rounding
-        inner = x @ x.mT
-        squares = inner.diagonal(dim1=-2, dim2=-1)[..., None]
-        a = (squares + squares.mT).sub_(inner, alpha=2).clamp_(min=0)
-        a.diagonal(dim1=-2, dim2=-1).zero_()
-        a.add_(1e-12).sqrt_()
-        ctx.save_for_backward(x, a)
-        return a
+    def forward(ctx: FunctionCtx, x: Tensor, y: Tensor) -> Tensor:
+        a = _distances(x, y)
+        # A = a - row means - column means + grand mean, of symmetric matrices
+        rows = a.mean(-1, keepdim=True)
+        centred = a - rows - rows.mT + rows.mean(-2, keepdim=True)
+        entries = centred.flatten(-2)  # [2, t, b²]
+        means = entries.movedim(0, 1) @ entries.permute(1, 2, 0) / entries.shape[-1]  # [t, 2, 2]
+        aa, ab, bb = means[:, 0, 0], means[:, 0, 1], means[:, 1, 1]
+        squared = aa.clamp(min=SHORTEST**2) * bb + 1e-9
+        r = ab * squared.rsqrt()
+        # dr/dA = (B - A · mean AB · mean BB / squared) / (b² √squared), which is centred already
+        own = torch.where(aa >= SHORTEST**2, ab * bb / squared, 0.0)[:, None, None]
+        slope = (centred[1] - own * centred[0]) * (squared.rsqrt() / entries.shape[-1])[
+            :, None, None
+        ]
+        ctx.save_for_backward(x, a[0], slope)
+        return (1 - r).mean()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, outer: Tensor) -> Tensor:
-        x, a = ctx.saved_tensors  # type: ignore[attr-defined]
-        pulls = (outer + outer.mT) / a  # dL/dx_i = sum_j pulls_ij (x_i - x_j)
+    def backward(ctx: FunctionCtx, outer: Tensor) -> tuple[Tensor, None]:
+        x, a, slope = ctx.saved_tensors  # type: ignore[attr-defined]
+        pulls = slope * (outer * (-2 / len(x))) / a  # dL/dx_i = sum_j pulls_ij (x_i - x_j)
         pulls.diagonal(dim1=-2, dim2=-1).zero_()  # 1e6 times 0, but for rounding
-        gradient: Tensor = pulls.sum(-1, keepdim=True) * x - pulls @ x
-        return gradient
+        return pulls.sum(-1, keepdim=True) * x - pulls @ x, None
+
+
+def _distances(*sides: Float[Tensor, "t b _"]) -> Float[Tensor, "s t b b"]:
+    """a_ij = sqrt(|x_i - x_j|² + 1e-12) within each frame's batch, of each side."""
+    inner = torch.stack([x @ x.mT for x in sides])
+    squares = inner.diagonal(dim1=-2, dim2=-1)[..., None]
+    a = (squares + squares.mT).sub_(inner, alpha=2).clamp_(min=0)
+    a.diagonal(dim1=-2, dim2=-1).zero_()
+    return a.add_(1e-12).sqrt_()
