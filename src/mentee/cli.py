@@ -86,8 +86,9 @@ class _Record(typer.core.TyperGroup):
 records = typer.Typer(
     cls=_Record,
     no_args_is_help=True,
-    help="Run a teacher once over a data set and keep what it says: mentee record DATA --teacher "
-    "minilm --out records/minilm. All options: mentee record run --help",
+    help="Run a teacher once and keep what it says: mentee record DATA --teacher minilm --out "
+    "records/minilm, or of a recipe's own network mentee record RECIPE --out records/own. All "
+    "options: mentee record run --help",
 )
 app.add_typer(records, name="record")
 
@@ -100,9 +101,15 @@ Columns = Annotated[
 
 @records.command("run")
 def record(
-    data: Annotated[str, typer.Argument(help="As data.source of a recipe; or a recipe.yaml.")],
-    teacher: Annotated[str, typer.Option(help="aisfx, minilm, timm:NAME, onnx:FILE, ...")],
+    data: Annotated[str, typer.Argument(help="As data.source of a recipe; or a recipe.")],
     out: Annotated[Path, typer.Option(help="The folder; each split gets a subfolder.")],
+    teacher: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="aisfx, minilm, timm:NAME, onnx:FILE, ...; by default the network of the recipe, "
+            "read where its method reads it."
+        ),
+    ] = None,
     splits: Splits = "train",
     option: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -114,11 +121,37 @@ def record(
         Optional[float],  # noqa: UP045
         typer.Option(help="Read so much of each clip."),
     ] = None,
-    dtype: Annotated[str, typer.Option(help="float16 or float32.")] = "float16",
+    dtype: Annotated[
+        str, typer.Option(help="float16 or float32; of a network also bfloat16 or int8.")
+    ] = "float16",
     batch: Annotated[int, typer.Option(min=1, help="Examples at once.")] = 64,
+    views: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, help="Of a network: views beside the clean one; by default 8."),
+    ] = None,
+    methods: Annotated[
+        str, typer.Option(help="Of a network: whose places, with commas; by default the recipe's.")
+    ] = "",
+    changes: Changes = None,
     overwrite: Annotated[bool, typer.Option(help="Replace records that are there.")] = False,
 ) -> None:
     """Run a teacher once over a data set; says beforehand how many MB and minutes."""
+    if teacher is None:
+        from mentee.parallel import leave
+        from mentee.run import record_network
+
+        record_network(
+            data,
+            out,
+            names=[name for name in methods.split(",") if name],
+            views=views,
+            dtype=dtype,  # type: ignore[arg-type]
+            batch=batch,
+            overwrite=overwrite,
+            changes=changes or [],
+        )
+        leave()
+        return
     from mentee.run.recording import parsed, record
 
     record(
@@ -187,6 +220,19 @@ def record_import(
         reading=parsed(column or [], "--column"),
         overwrite=overwrite,
     )
+
+
+@records.command("verify")
+def record_verify(
+    folder: Annotated[Path, typer.Argument(help="The record of a recipe's network.")],
+    recipe: Annotated[str, typer.Argument(help="The recipe that it was made for.")],
+    sample: Annotated[int, typer.Option(min=1, help="Examples read live.")] = 64,
+    changes: Changes = None,
+) -> None:
+    """Compare a record with its teacher: every checksum, and the worst cosine of a sample."""
+    from mentee.run import verify
+
+    print(verify(folder, recipe, sample=sample, changes=changes or []))
 
 
 @app.command()

@@ -25,7 +25,7 @@ from mentee.methods import Method, Term, Word
 from mentee.pairing import check_widths, pair_places, wanted
 from mentee.parallel import gather, gather_slopes
 from mentee.represent import REPRESENTATIONS, Known, Shape, Side
-from mentee.types import Batch, Features, Statistics
+from mentee.types import Batch, Features, Statistics, column
 from mentee.words import checked, look_up
 
 __all__ = ["Bound", "Transfer", "wanted"]
@@ -175,8 +175,20 @@ class Transfer(nn.Module):
 
     @torch.no_grad()
     def fixed(self, teacher: Features) -> dict[str, Tensor]:
-        """The fixed part of the teacher's side, by term: all that the terms need of the teacher."""
-        return {b.name: self.side(b)[1].fixed(teacher[b.teacher]) for b in self.bound}
+        """The fixed part of the teacher's side, by term: all that the terms need of the teacher.
+
+        Args:
+            teacher: what is read at its places, or the fixed parts themselves by `column`.
+        """
+        said = {}
+        for bound in self.bound:
+            side = self.side(bound)[1]
+            name = None if side.reduction is None else column(bound.teacher, side.reduction)
+            if name in teacher:
+                said[bound.name] = teacher[name]
+            else:
+                said[bound.name] = side.fixed(teacher[bound.teacher])
+        return said
 
     def begin(self, batch: Batch, step: int) -> None:
         """Choose the batch's negatives; call it before the batch's `forward`."""

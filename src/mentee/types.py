@@ -21,6 +21,17 @@ from torch import Tensor
 Features: TypeAlias = dict[str, Tensor]
 """Place name to what was read there: `{"stages.0": [b, c, h, w], "embedding": [b, d], ...}`."""
 
+
+def column(place: str, reduction: str) -> str:
+    """The name in `Features` of what a representation's fixed part makes of a place.
+
+    Example:
+        >>> column("stages.0", "4x4 cells"), column("logits", "")
+        ('stages.0 | 4x4 cells', 'logits')
+    """
+    return f"{place} | {reduction}" if reduction else place
+
+
 CLEAN = -1
 """The view that is not augmented."""
 

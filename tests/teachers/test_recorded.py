@@ -1,7 +1,5 @@
 """A teacher that is looked up: the right row, of the right example, wherever it stands."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -125,8 +123,7 @@ def test_the_fingerprint_follows_records_and_names(made, tmp_path):
     assert all(len(each) == 32 for each in found)
 
 
-def test_a_lookup_costs_nothing_beside_a_step(tmp_path):
-    """64 of 4,000 vectors of 768: tens of microseconds; a step of a small network is ≥ 10 ms."""
+def test_half_precision_comes_back_as_it_was(tmp_path):
     n, d = 4000, 768
     ids = [str(i) for i in range(n)]
     examples = open_arrays({"text": ids, "id": ids}, name="numbers")
@@ -134,13 +131,7 @@ def test_a_lookup_costs_nothing_beside_a_step(tmp_path):
         tmp_path / "v.npy", np.arange(n, dtype=np.float16)[:, None] * np.ones(d, np.float16) / 16
     )
     made = import_record(tmp_path / "v.npy", examples, tmp_path / "r", name="x", in_order=True)
-    teacher = RecordedTeacher(made, examples)
     rows = torch.randperm(n)[:64]
     batch = Batch(torch.zeros(64, 1), torch.from_numpy(examples.keys)[rows], rows)
-    times = []
-    for _ in range(50):
-        begin = time.perf_counter()
-        said = teacher(batch)["embedding"]
-        times.append(time.perf_counter() - begin)
+    said = RecordedTeacher(made, examples)(batch)["embedding"]
     torch.testing.assert_close(said[:, 5], rows.half().float().div(16).half().float())
-    assert min(times) < 2e-3

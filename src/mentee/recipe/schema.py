@@ -33,7 +33,10 @@ class Domain(_Part):
 
 
 class Data(_Part):
-    """The examples. `validation` is a split's name, or the share to cut off the training part."""
+    """The examples. `validation` is a split's name, or the share to cut off the training part.
+
+    Epoch e trains on view e, or e mod `cycle`; views follow `view_seed`, or train.seed.
+    """
 
     source: str
     kind: Literal["image", "audio", "text"] | None = None
@@ -56,6 +59,8 @@ class Data(_Part):
     seconds: Positive | None = None
     length: Count = 256
     seed: int = 0
+    view_seed: int | None = None
+    cycle: Count | None = None
 
 
 class Input(_Part):

@@ -80,6 +80,8 @@ def _cost(summary: Mapping[str, Any]) -> str:
     if sizes.get("teacher"):
         ratio = sizes["teacher"] / sizes["student"]
         lines.append(["teacher's parameters", f"{sizes['teacher']:,} ({ratio:.2f}×)"])
+    if summary.get("reading"):
+        lines.append(["teacher read", summary["reading"]])
     lines.append(["heads trained and dropped", f"{sizes['heads']:,}"])
     lines.append(["training examples", f"{summary['examples']['train']:,}"])
     lines.append(["epochs, steps", f"{summary['epochs']}, {summary['steps']:,}"])

@@ -71,7 +71,7 @@ def compress(
     """
     mine, theirs = readers(student, teacher, per_frame)
     ours = student_side(mine, student, width, student_head)
-    scaling = Vectors(known.measured("compress") if standardise else None)
+    scaling = Vectors(teacher, known.measured("compress") if standardise else None)
     made = _layers(teacher, width, depth, hidden, activation)
     h = Transformation(theirs, scaling, made, width, _share(dropout))
     return ours, Compressed(h, known.labels("compress"), learn, steps, freeze)
@@ -117,9 +117,9 @@ def probe(
 
     Memory: O(b d). Source: arXiv:2306.17424 (logistic regression of the averaged embedding).
     """
-    scaling = Vectors(known.measured("probe") if standardise else None)
+    scaling = Vectors(teacher, known.measured("probe") if standardise else None)
     made = nn.Identity() if width is None else _layers(teacher, width, depth, hidden, "relu")
-    h = Transformation(Vectors(), scaling, made, width or channels(teacher), _share(dropout))
+    h = Transformation(Vectors(teacher), scaling, made, width or channels(teacher), _share(dropout))
     return Side(), Probed(h, known.labels("probe"), learn, steps, freeze)
 
 
@@ -150,9 +150,14 @@ class Compressed(Side):
         if learn == "first":
             self.requires_grad_(False)
 
+    @property
+    def reduction(self) -> str | None:
+        """The reader's."""
+        return self.h.reader.reduction
+
     def fixed(self, features: Tensor) -> Tensor:
-        """The teacher's vectors, standardised: `[b, d]`, or `[b, t, d]` for frames."""
-        return self.h.fixed(features)
+        """The teacher's vectors, `[b, d]`, or `[b, t, d]` for frames."""
+        return self.h.reader.fixed(features)
 
     def forward(self, fixed: Tensor) -> Tensor:
         """The compact vectors."""
@@ -184,10 +189,10 @@ class Probed(Compressed):
 
 
 class Transformation(nn.Module):
-    """h: read, standardise, leave out, then layers.
+    """h: standardise, leave out, then layers.
 
     Args:
-        reader: gives one vector an example, or one a frame.
+        reader: gives one vector an example, or one a frame; aligns them.
         scaling: what standardises the teacher's vectors.
         layers: what is trained; none: the vectors themselves.
         width: entries of what comes out.
@@ -201,13 +206,9 @@ class Transformation(nn.Module):
         self.reader, self.scaling, self.layers, self.width = reader, scaling, layers, width
         self.dropout = nn.Dropout(dropout)
 
-    def fixed(self, features: Tensor) -> Tensor:
-        """The part without parameters."""
-        return self.scaling.scaled(self.reader.fixed(features))
-
     def forward(self, fixed: Tensor) -> Tensor:
-        """The part that is trained."""
-        said: Tensor = self.layers(self.dropout(self.reader(fixed)))
+        """What it makes of the reader's vectors."""
+        said: Tensor = self.layers(self.dropout(self.reader(self.scaling.scaled(fixed))))
         return said
 
 

@@ -53,7 +53,7 @@ def to_teacher(
     mine, theirs = readers(student, teacher, per_frame)
     depth, width = 1 if head == "linear" else 2, channels(teacher)
     ours = Headed(mine, layers(channels(student), width, depth, hidden))
-    return ours, Mapped(theirs, Vectors(statistics, spread=scale == "standard"))
+    return ours, Mapped(theirs, Vectors(teacher, statistics, spread=scale == "standard"))
 
 
 def student_side(reader: Side, student: Shape, width: int, head: StudentHead) -> Side:
@@ -74,6 +74,11 @@ class Headed(Side):
     def __init__(self, reader: Side, head: nn.Module) -> None:
         super().__init__()
         self.reader, self.head = reader, head
+
+    @property
+    def reduction(self) -> str | None:
+        """The reader's."""
+        return self.reader.reduction
 
     def fixed(self, features: Tensor) -> Tensor:
         """The reader's vectors."""
@@ -100,14 +105,20 @@ class Mapped(Side):
         if matrix is not None:
             self.register_buffer("matrix", matrix.clone())
 
+    @property
+    def reduction(self) -> str | None:
+        """The reader's."""
+        return self.reader.reduction
+
     def fixed(self, features: Tensor) -> Tensor:
-        """The mapped vectors."""
-        x = self.scaling.scaled(self.reader.fixed(features))
-        return x @ self.get_buffer("matrix").to(x.dtype).T if self.multiplied else x
+        """The reader's vectors."""
+        return self.reader.fixed(features)
 
     def forward(self, fixed: Tensor) -> Tensor:
-        """The same, aligned where the reader aligns."""
-        said: Tensor = self.reader(fixed)
+        """The mapped vectors, aligned where the reader aligns."""
+        x = self.scaling.scaled(fixed)
+        x = x @ self.get_buffer("matrix").to(x.dtype).T if self.multiplied else x
+        said: Tensor = self.reader(x)
         return said
 
 

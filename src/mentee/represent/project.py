@@ -87,6 +87,7 @@ class Projection(Side):
     ) -> None:
         super().__init__()
         self.grid = cells(shape[1:], grid) if len(shape) == 3 else None
+        self.is_tokens = len(shape) == 2
         self.batch_axis, self.channels = batch_axis, channels
         inputs = self.fixed(torch.zeros(1, *shape)).shape[1]
         self.head = (
@@ -94,6 +95,15 @@ class Projection(Side):
             if head == "linear"
             else nn.Sequential(nn.Linear(inputs, inputs), nn.ReLU(), nn.Linear(inputs, width))
         )
+
+    @property
+    def reduction(self) -> str | None:
+        """The mean of each cell; of a vector nothing."""
+        if self.batch_axis and self.grid is not None:
+            return None
+        if self.grid is None:
+            return "mean" if self.is_tokens else ""
+        return "mean" if self.grid == (1, 1) else f"{self.grid[0]}x{self.grid[1]} cells"
 
     def fixed(self, features: Tensor) -> Tensor:
         """Pool and flatten, `[b, d]`."""

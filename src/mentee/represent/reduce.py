@@ -50,7 +50,7 @@ def pca(
         directions = directions / deviations.clamp(min=1e-6)[:, None]
     mine, theirs = readers(student, teacher, per_frame)
     ours = student_side(mine, student, width, student_head)
-    return ours, Mapped(theirs, Vectors(found, spread=False), directions)
+    return ours, Mapped(theirs, Vectors(teacher, found, spread=False), directions)
 
 
 def random_projection(
@@ -86,6 +86,6 @@ def random_projection(
         raise PairError(f"random_projection: width is {width}, expected at least 1")
     generator = torch.Generator().manual_seed(known.seed)
     matrix = torch.randn(width, channels(teacher), generator=generator) / width**0.5
-    scaling = Vectors(known.measured("random_projection"))
+    scaling = Vectors(teacher, known.measured("random_projection"))
     mine, theirs = readers(student, teacher, per_frame)
     return student_side(mine, student, width, student_head), Mapped(theirs, scaling, matrix)

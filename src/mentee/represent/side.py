@@ -65,6 +65,14 @@ class Side(nn.Module):
 
     learns_alone = False
 
+    @property
+    def reduction(self) -> str | None:
+        """What `fixed` does: at one place, sides of equal reductions have equal fixed parts.
+
+        Empty: nothing. None: it depends on the batch, so it cannot be computed once.
+        """
+        return ""
+
     def fixed(self, features: Tensor) -> Tensor:
         """The part without parameters, from what was read at the place."""
         return features

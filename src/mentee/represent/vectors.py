@@ -46,19 +46,23 @@ def vectors(
     Memory: O(b d). Source: arXiv:2306.17424 (its constants for each teacher, measured instead).
     """
     statistics = None if scale == "none" else known.measured(f"vectors with scale {scale}")
-    return Vectors(), Vectors(statistics, spread=scale == "standard")
+    return Vectors(student), Vectors(teacher, statistics, spread=scale == "standard")
 
 
 class Vectors(Side):
     """One side of `vectors`.
 
     Args:
+        shape: what is read, without the batch.
         statistics: what is subtracted; None: nothing.
         spread: divide by the deviations too.
     """
 
-    def __init__(self, statistics: Statistics | None = None, *, spread: bool = True) -> None:
+    def __init__(
+        self, shape: Shape, statistics: Statistics | None = None, *, spread: bool = True
+    ) -> None:
         super().__init__()
+        self.is_vector = len(shape) == 1
         self.shifted = statistics is not None
         if statistics is not None:
             std, ones = statistics.std, torch.ones_like(statistics.std)
@@ -68,9 +72,18 @@ class Vectors(Side):
                 "scale", torch.where(says_something, std, ones) if spread else ones
             )
 
+    @property
+    def reduction(self) -> str:
+        """The mean over space or time; of a vector nothing."""
+        return "" if self.is_vector else "mean"
+
     def fixed(self, features: Tensor) -> Tensor:
-        """One vector an example, `[b, d]`, centred and scaled where that was asked for."""
-        return self.scaled(averaged(features))
+        """One vector an example, `[b, d]`."""
+        return averaged(features)
+
+    def forward(self, fixed: Tensor) -> Tensor:
+        """The same, centred and scaled where that was asked for."""
+        return self.scaled(fixed)
 
     def scaled(self, x: Tensor) -> Tensor:
         """Minus the mean, divided by the scale."""
@@ -129,20 +142,26 @@ def frames(
     if min(repeats) < 1:
         raise PairError(f"frames: the factors are {repeats}, expected at least 1 each")
     length = min(ours * repeats[0], theirs * repeats[1])
-    return Frames(repeats[0], length), Frames(repeats[1], length)
+    return Frames(student, repeats[0], length), Frames(teacher, repeats[1], length)
 
 
 class Frames(Side):
     """One side of `frames`.
 
     Args:
+        shape: what is read, without the batch.
         repeat: how often each frame stands.
         length: how many frames are left.
     """
 
-    def __init__(self, repeat: int, length: int) -> None:
+    def __init__(self, shape: Shape, repeat: int, length: int) -> None:
         super().__init__()
-        self.repeat, self.length = repeat, length
+        self.is_map, self.repeat, self.length = len(shape) == 3, repeat, length
+
+    @property
+    def reduction(self) -> str:
+        """The mean over the frequencies of maps; of frames nothing."""
+        return "mean of rows" if self.is_map else ""
 
     def fixed(self, features: Tensor) -> Tensor:
         """One vector a frame, `[b, t, d]`."""
@@ -155,7 +174,7 @@ class Frames(Side):
 
 def readers(student: Shape, teacher: Shape, per_frame: bool) -> tuple[Side, Side]:
     """What stands before a head or a map: one vector an example, or one a frame."""
-    return frames(student, teacher) if per_frame else (Vectors(), Vectors())
+    return frames(student, teacher) if per_frame else (Vectors(student), Vectors(teacher))
 
 
 def averaged(x: Tensor) -> Float[Tensor, "b d"]:

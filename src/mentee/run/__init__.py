@@ -21,6 +21,7 @@ from mentee.run.folder import Folder
 from mentee.run.networks import Given, Makes
 from mentee.run.parts import build
 from mentee.run.recording import import_vectors, record
+from mentee.run.recording_places import Verified, record_network, verify
 from mentee.run.sets import Sets, open_one
 from mentee.run.signals import Interrupted
 from mentee.run.training import Training
@@ -29,13 +30,16 @@ from mentee.types import Step
 __all__ = [
     "Interrupted",
     "Run",
+    "Verified",
     "evaluate",
     "evaluate_domains",
     "import_vectors",
     "next_free",
     "record",
+    "record_network",
     "resume",
     "train",
+    "verify",
 ]
 
 

@@ -24,7 +24,7 @@ from mentee.recipe import Network, Recipe, Recorded
 from mentee.run import networks
 from mentee.run.networks import Given
 from mentee.run.sets import DEFAULT_VIEWS, Sets, open_sets
-from mentee.run.teaching import read_teacher
+from mentee.run.teaching import check_columns, read_teacher, with_views_of_record
 from mentee.schedule import rate_at
 from mentee.teachers import LiveTeacher
 from mentee.teachers.teacher import Teacher
@@ -68,6 +68,8 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     """
     given = given or Given()
     given.check(recipe)
+    if given.teacher is None:
+        recipe = with_views_of_record(recipe)
     method = recipe.method.method({**METHODS, **(given.methods or {})})
     if isinstance(recipe.teacher, Recorded) and given.teacher is None:
         method = taught_by(method, list(recipe.teacher.records))
@@ -95,6 +97,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
         seed=recipe.train.seed,
         device=accelerator.device,
     )
+    check_columns(transfer, teacher, getattr(recipe.teacher, "record", ""))
     student = place(student, recipe, accelerator)
     smoothing = recipe.train.smoothing
     trainee = Trainee(student, places, input, transfer, smoothing=smoothing)

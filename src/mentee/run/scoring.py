@@ -18,6 +18,7 @@ from mentee.run.domains import Reader, judge
 from mentee.run.folder import Folder
 from mentee.run.parts import Parts
 from mentee.run.progress import Progress
+from mentee.run.teaching import reading
 from mentee.teachers import LiveTeacher
 from mentee.types import Step
 
@@ -81,6 +82,7 @@ def finish(
         "out_of_domain": tested.domains,
         "similarity": tested.similarity,
         "teacher": progress.teacher,
+        "reading": None if parts.teacher is None else reading(recipe),
         "selected": {
             "keep": recipe.select.keep,
             "by": recipe.select.by if chosen else None,

@@ -38,6 +38,7 @@ class Sets:
         validation: what chooses its weights; None: the last are kept.
         test: touched once, at the end.
         views: turns images into what a network reads.
+        cycle: after how many epochs the views are the same again; None: never.
     """
 
     train: Examples
@@ -45,6 +46,7 @@ class Sets:
     validation: Examples | None
     test: Examples | None
     views: Views
+    cycle: int | None = None
 
     @property
     def classes(self) -> int:
@@ -57,7 +59,7 @@ class Sets:
             self.train,
             batch=train.batch // train.accumulate,
             views=self.views,
-            view=epoch,
+            view=epoch if self.cycle is None else epoch % self.cycle,
             seed=train.seed,
             epoch=epoch,
             start=start,
@@ -144,7 +146,7 @@ def open_sets(recipe: Recipe, data: Any = None) -> Sets:
     if said.limit is not None:
         train = limit(train, said.limit, seed=said.seed)
     check_classes(train)
-    return Sets(train, whole, validation, test, views_of(recipe, train))
+    return Sets(train, whole, validation, test, views_of(recipe, train), said.cycle)
 
 
 def open_one(recipe: Recipe, split: str, data: Any = None) -> Sets:
@@ -196,7 +198,7 @@ def views_of(recipe: Recipe, examples: Examples) -> Views:
     return build_views(
         said.views or DEFAULT_VIEWS[examples.kind],
         kind=examples.kind,
-        seed=recipe.train.seed,
+        seed=recipe.train.seed if said.view_seed is None else said.view_seed,
         size=said.size,
         pad=said.pad,
         seconds=said.seconds,

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from mentee.errors import RecipeError
+from mentee.errors import PairError, RecipeError
 from mentee.recipe import Data, Recipe, Recorded
 from mentee.run import networks
 from mentee.run.networks import Given
-from mentee.run.sets import MEASURED, Sets
-from mentee.teachers import LiveTeacher, RecordedTeacher, open_records
+from mentee.run.sets import DEFAULT_VIEWS, MEASURED, Sets
+from mentee.teachers import LiveTeacher, RecordedTeacher, ReplayedTeacher, open_records
+from mentee.teachers.record.places import find_split, is_places, open_places, read_places
 from mentee.teachers.teacher import Teacher
-from mentee.types import Batch
+from mentee.transfer import Transfer
+from mentee.types import Batch, column
+
+VIEW_KEYS = ("views", "pad", "size", "seconds", "rate", "length", "view_seed")
+"""The keys of `data` that say how a view is made of an example."""
 
 
 def read_teacher(
@@ -25,6 +33,8 @@ def read_teacher(
             "from scratch with method: none"
         )
     if isinstance(said, Recorded):
+        if replays(said, recipe.data):
+            return replayed(said, recipe, sets, wanted)
         return recorded(said, recipe.data, sets, wanted)
     if said.weights is None and given.teacher is None and not said.options:
         raise RecipeError(
@@ -36,6 +46,16 @@ def read_teacher(
     network = networks.build(said, given.teacher, sets, seed=recipe.train.seed)
     places = networks.places(network, wanted, batch, input)
     return LiveTeacher(network, places, input, sample=lambda: sets.clean(sets.some(MEASURED)))
+
+
+def reading(recipe: Recipe) -> str:
+    """How the teacher is read: `live`, `clean`, `clean for every view` or `views=V`."""
+    said = recipe.teacher
+    if not isinstance(said, Recorded):
+        return "live"
+    if recipe.data.views == "none":
+        return "clean"
+    return "clean for every view" if said.clean else f"views={recipe.data.cycle}"
 
 
 def recorded(said: Recorded, data: Data, sets: Sets, wanted: list[str]) -> RecordedTeacher:
@@ -69,3 +89,110 @@ def recorded(said: Recorded, data: Data, sets: Sets, wanted: list[str]) -> Recor
                 f"{data.seconds}; make them equal"
             )
     return RecordedTeacher(records.get("", records), sets.train)
+
+
+def replays(said: Recorded, data: Data) -> bool:
+    """Whether it is a record of the places of a network.
+
+    Raises:
+        RecipeError: it is one of several.
+    """
+    several = [name for name, path in said.records.items() if is_places(path, data.train)]
+    if several and len(said.records) > 1:
+        raise RecipeError(
+            f"teacher.record: {several[0]} is a record of a network's places, which teaches alone; "
+            "name it only, or name records of embeddings"
+        )
+    return bool(several)
+
+
+def replayed(said: Recorded, recipe: Recipe, sets: Sets, wanted: Sequence[str]) -> ReplayedTeacher:
+    """The record of a network's places, made sure that it is of these examples.
+
+    Raises:
+        RecipeError: it has not what the method reads.
+        DataError: it does not fit the examples, or is damaged.
+    """
+    (path,) = said.records.values()
+    record = open_places(path, recipe.data.train)
+    record.check(sets.train, sets.whole)
+    held = {each.place for each in record.columns}
+    missing = [p for p in wanted if p not in held and f"{p}.0" not in held]
+    if missing:
+        raise RecipeError(lacks(path, recipe.method.name, missing, sorted(held)))
+    clean = said.clean or recipe.data.views == "none"
+    sample = sets.some(MEASURED)
+    return ReplayedTeacher(record, sets.train, clean=clean, sample=lambda: sets.clean(sample))
+
+
+def check_columns(transfer: Transfer, teacher: Teacher | None, path: Any) -> None:
+    """Make sure that a record of places has what a bound method reads.
+
+    Raises:
+        PairError: a representation depends on the batch.
+        RecipeError: the record has something else of a place.
+    """
+    if not isinstance(teacher, ReplayedTeacher):
+        return
+    held = {each.name for each in teacher.record.columns}
+    for bound in transfer.bound:
+        reduction = transfer.side(bound)[1].reduction
+        if reduction is None:
+            raise PairError(
+                f"{bound.name} depends on what else is in the batch, so no record holds it; give "
+                "the recipe its network as teacher"
+            )
+        if column(bound.teacher, reduction) not in held:
+            wanted = [column(bound.teacher, reduction)]
+            raise RecipeError(lacks(path, transfer.method.name, wanted, sorted(held)))
+
+
+def lacks(path: Any, method: str, wanted: Sequence[str], held: Sequence[str]) -> str:
+    """What to do where a record has not what a method reads."""
+    return (
+        f"the record {path} has {', '.join(held)}; method {method!r} reads {', '.join(wanted)} "
+        f"too. Add it: mentee record RECIPE --out {path} --methods {method}"
+    )
+
+
+def with_views_of_record(recipe: Recipe) -> Recipe:
+    """The recipe with the views that its record has; as it is where there is no such record.
+
+    Raises:
+        RecipeError: the recipe makes other views, or more of them.
+    """
+    said, data = recipe.teacher, recipe.data
+    if not isinstance(said, Recorded) or not replays(said, data):
+        return recipe
+    (path,) = said.records.values()
+    manifest = read_places(find_split(Path(path), data.train))
+    views = data.views or DEFAULT_VIEWS[manifest.kind]
+    if views == "none" or said.clean:
+        return recipe
+    if not manifest.count:
+        raise RecipeError(
+            f"{path} has the clean examples only, and data.views is {views}; record views "
+            "(--views 8), set data.views to none, or say that what the teacher said of the clean "
+            "example teaches every view of it: teacher: {record: ..., clean: true}"
+        )
+    mine = how(data.model_copy(update={"views": views}), manifest.views["view_seed"])
+    theirs = manifest.views
+    other = [f"{k}: {theirs[k]} there, {v} here" for k, v in mine.items() if theirs[k] != v]
+    if other:
+        raise RecipeError(
+            f"{path} was made of other views ({'; '.join(other)}); make data.* equal, or record "
+            "these views"
+        )
+    if data.cycle is not None and data.cycle > manifest.count:
+        raise RecipeError(
+            f"data.cycle is {data.cycle} and {path} has {manifest.count} views; record more "
+            f"(--views {data.cycle}), or lower data.cycle"
+        )
+    update = {"cycle": data.cycle or manifest.count, **mine}
+    return recipe.model_copy(update={"data": data.model_copy(update=update)})
+
+
+def how(data: Data, seed: int) -> dict[str, Any]:
+    """How views are made of an example, as a recipe says it; `seed` where that says none."""
+    said = {key: getattr(data, key) for key in VIEW_KEYS}
+    return said | {"view_seed": seed if data.view_seed is None else data.view_seed}

@@ -3,6 +3,7 @@
 from mentee.teachers.live import LiveTeacher
 from mentee.teachers.record import Record, open_records
 from mentee.teachers.recorded import RecordedPlace, RecordedTeacher
+from mentee.teachers.replayed import ReplayedTeacher
 from mentee.teachers.teacher import Spot, Teacher
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Record",
     "RecordedPlace",
     "RecordedTeacher",
+    "ReplayedTeacher",
     "Spot",
     "Teacher",
     "open_records",

@@ -6,13 +6,11 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mentee.capture import Capture, Place
-from mentee.errors import MenteeError
 from mentee.models import Contract, normalise
-from mentee.parallel import gather_objects
-from mentee.teachers.record.statistics import fit
+from mentee.teachers.statistics import measure
 from mentee.types import Batch, Features, Statistics
 
 
@@ -53,32 +51,23 @@ class LiveTeacher:
             MenteeError: there is no `sample`.
         """
         if place not in self._measured:
-            if self._sample is None:
-                raise MenteeError("the teacher has no examples to measure its vectors on")
-            said: dict[str, list[Tensor]] = {name: [] for name in self._names()}
-            for batch in self._sample():
-                for name, features in self(batch.to(self._device())).items():
-                    axes = {2: (), 3: (1,), 4: (2, 3)}[features.ndim]
-                    said[name].append((features.mean(axes) if axes else features).float().cpu())
-            shares = gather_objects({name: torch.cat(parts) for name, parts in said.items()})
-            self._measured = {
-                name: fit([share[name].numpy() for share in shares], shares[0][name].shape[1])
-                for name in said
-            }
+            self._measured = measure(self, self._sample, self._device())
         return self._measured[place]
-
-    def _names(self) -> list[str]:
-        return [place.name for place in self.places]
 
     def _device(self) -> torch.device:
         return next((p.device for p in self.network.parameters()), torch.device("cpu"))
 
-    def fingerprint(self) -> str:
-        """32 hexadecimal digits of the weights, the places and the normalisation."""
+    def weights_fingerprint(self) -> str:
+        """32 hexadecimal digits of the weights and the normalisation, wherever it is read."""
         digest = hashlib.blake2b(digest_size=16)
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode())
             raw = tensor.detach().cpu().contiguous().reshape(-1)
             digest.update(raw.view(torch.uint8).numpy().tobytes())
-        digest.update(repr((self.contract, [place.path for place in self.places])).encode())
+        digest.update(repr(self.contract).encode())
         return digest.hexdigest()
+
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits of the weights, the places and the normalisation."""
+        said = repr((self.weights_fingerprint(), [place.path for place in self.places]))
+        return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()

@@ -14,6 +14,7 @@ from torch import Tensor
 from mentee.data import Examples
 from mentee.errors import DataError
 from mentee.teachers.record.reading import Record
+from mentee.teachers.rows import Rows
 from mentee.types import Batch, Features, Statistics
 
 IN_MEMORY = 1 << 30
@@ -57,8 +58,7 @@ class RecordedTeacher:
         if not self.records:
             raise DataError("there are no records to learn from; give at least one")
         self.places = tuple(RecordedPlace(name, each.shape) for name, each in self.records.items())
-        self._name, self._keys = examples.name, torch.from_numpy(examples.keys)
-        self._sorted, self._order = self._keys.sort()
+        self._rows = Rows(examples)
         self._positions = {
             name: each.positions(examples.keys, examples.ids) for name, each in self.records.items()
         }
@@ -82,7 +82,7 @@ class RecordedTeacher:
             DataError: an example is not one of those given.
         """
         device = batch.inputs.device
-        rows = self._rows(batch)
+        rows = self._rows.of(batch)
         said = {}
         for name in self.records:
             if self._tables:
@@ -111,24 +111,6 @@ class RecordedTeacher:
         for name, each in self.records.items():
             digest.update(f"{name} {each.fingerprint()} ".encode())
         return digest.hexdigest()
-
-    def _rows(self, batch: Batch) -> Tensor:
-        """Where the examples of a batch stand among those given."""
-        self._keys = self._keys.to(batch.ids.device)
-        rows = batch.rows.clamp(0, len(self._keys) - 1)
-        if torch.equal(self._keys[rows], batch.ids) and torch.equal(rows, batch.rows):
-            return batch.rows
-        # Rows of another part of the examples: the keys never change.
-        ids = batch.ids.cpu()
-        found = torch.searchsorted(self._sorted, ids).clamp(max=len(self._sorted) - 1)
-        missing = ids[self._sorted[found] != ids].tolist()
-        if missing:
-            raise DataError(
-                f"{len(missing)} of the {len(ids)} examples of a batch are none of {self._name}, "
-                f"whose vectors were looked up (first key: {missing[0]}); make the teacher of the "
-                "examples that it is asked for"
-            )
-        return self._order[found]
 
     def _read(self, name: str, rows: npt.NDArray[np.int64] | slice) -> Tensor:
         return torch.from_numpy(self.records[name].read(self._positions[name][rows]))

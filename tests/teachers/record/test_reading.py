@@ -80,7 +80,7 @@ def test_a_shard_of_another_type_is_not_read(made):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"format": 2}, r"has format 2, this version of mentee reads format 1"),
+        ({"format": 3}, r"has format 3, this version of mentee reads format 2"),
         ({"width": 0}, r"width: Input should be greater than 0"),
         ({"kind": "smell"}, r"kind: Input should be 'image', 'audio' or 'text'"),
         ({"rows": 11}, r"says 11 rows and its shards 10"),

@@ -44,7 +44,7 @@ def test_the_folder_is_plain_npy_json_and_safetensors(tmp_path):
         "rows": 10,
     }
     assert said["shape"] == [10, 5]
-    assert (said["format"], said["view"], said["dtype"]) == (1, "clean", "float16")
+    assert (said["format"], said["view"], said["dtype"]) == (2, "clean", "float16")
     assert [shard["bytes"] for shard in said["shards"]] == [
         path.stat().st_size for path in sorted(folder.glob("shard-*.npy"))
     ]

@@ -15,6 +15,7 @@ from mentee.data import Examples
 from mentee.data.contents import Kind
 from mentee.teachers.embedders.ready import Embedder
 from mentee.teachers.record.manifest import Dtype
+from mentee.teachers.record.numbers import STORED
 from mentee.teachers.record.recording import embed, refuse_other_data
 
 LENGTHS = 512  # examples whose lengths are looked at
@@ -32,6 +33,7 @@ class Estimate:
         megabytes: size of the record on disk, in 10⁶ bytes.
         minutes: how long it will take on this machine.
         sampled: on how many examples that was measured.
+        views: how often each example is read.
 
     Example:
         >>> print(Estimate(2297, "audio", megabytes=4.72, minutes=3.17, sampled=64))
@@ -43,12 +45,14 @@ class Estimate:
     megabytes: float
     minutes: float
     sampled: int
+    views: int = 1
 
     def __str__(self) -> str:
         seconds = self.minutes * 60
         time = f"{self.minutes:.1f} minutes" if seconds >= 60 else f"{math.ceil(seconds)} seconds"
+        views = "" if self.views == 1 else f" × {self.views} views"
         return (
-            f"{self.rows:,} {_NOUNS[self.kind]} → {self.megabytes:,.1f} MB, about {time} "
+            f"{self.rows:,} {_NOUNS[self.kind]}{views} → {self.megabytes:,.1f} MB, about {time} "
             f"(measured on {self.sampled:,})"
         )
 
@@ -133,6 +137,6 @@ def record_bytes(ids: tuple[str, ...], shape: tuple[int, ...], dtype: Dtype) -> 
     """
     vectors, width = len(ids) * math.prod(shape[:-1]), shape[-1]
     directions = min(vectors, width)
-    rows = vectors * width * np.dtype(dtype).itemsize
+    rows = vectors * width * STORED[dtype].itemsize
     statistics = 4 * (2 * width + directions * width + directions)
     return rows + statistics + len(json.dumps(ids)) + 1

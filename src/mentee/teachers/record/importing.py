@@ -85,7 +85,7 @@ def import_record(
     )
     write_record(
         out,
-        _chunks(rows, order),
+        lambda start: _chunks(rows, order, start),
         examples.ids,
         about,
         dtype=dtype or ("float16" if rows.dtype == np.float16 else "float32"),
@@ -171,9 +171,9 @@ def _own_order(rows: int, examples: Examples, path: Path, in_order: bool) -> npt
 
 
 def _chunks(
-    rows: npt.NDArray[Any], order: npt.NDArray[np.int64]
+    rows: npt.NDArray[Any], order: npt.NDArray[np.int64], first: int
 ) -> Iterator[npt.NDArray[np.floating]]:
-    for start in range(0, len(order), _CHUNK):
+    for start in range(first, len(order), _CHUNK):
         part = rows[order[start : start + _CHUNK]]
         yield part if part.dtype.kind == "f" else part.astype(np.float64)
 

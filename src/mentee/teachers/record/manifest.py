@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -11,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_fie
 
 from mentee.data.contents import Kind
 from mentee.errors import DataError
+from mentee.teachers.record.signed import check, read_signed
 
-Dtype: TypeAlias = Literal["float16", "float32"]
-FORMAT = 1
+Dtype: TypeAlias = Literal["float16", "float32", "bfloat16", "int8"]
+FORMAT = 2
 MANIFEST, IDS, STATISTICS = "manifest.json", "ids.json", "statistics.safetensors"
 
 
@@ -46,13 +46,16 @@ class Manifest(BaseModel):
         frames: vectors of one example; None: one, pooled over the example.
         rows: examples.
         dtype: of the stored numbers.
-        view: how the examples were presented; `clean`: not augmented.
+        scales: of int8: what an entry of each vector is multiplied by, d of them.
+        view: how the examples were presented: `clean`, not augmented, or `view 0`, ...
         teacher: name, fingerprint and contract; of imported vectors name, source and checksum.
         data: name of the examples, their fingerprint without labels, and how many there are.
         ids: checksum of `ids.json`.
         shards: the files, in the order of the rows.
-        statistics: number of vectors, mean of all entries, root of their mean variance.
-        created: when, ISO 8601 in UTC.
+        statistics: number of vectors, mean of all entries, root of their mean variance; and the
+            checksum of the file of statistics. Empty: none were fitted.
+        created: when, ISO 8601 in UTC; None: a view of a record of places, whose bytes depend on
+            nothing but what is recorded.
         mentee: version that wrote it.
     """
 
@@ -65,13 +68,14 @@ class Manifest(BaseModel):
     frames: int | None = Field(default=None, gt=0)
     rows: int = Field(gt=0)
     dtype: Dtype
-    view: Literal["clean"] = "clean"
+    scales: tuple[float, ...] | None = None
+    view: str = Field(default="clean", pattern=r"^(clean|view \d+)$")
     teacher: dict[str, Any]
     data: dict[str, Any]
     ids: str
     shards: tuple[Shard, ...]
-    statistics: dict[str, int | float]
-    created: str
+    statistics: dict[str, int | float | str]
+    created: str | None = None
     mentee: str
 
     @computed_field  # type: ignore[prop-decorator]
@@ -102,9 +106,9 @@ def read_manifest(folder: Path) -> Manifest:
         )
     anew = f"the record {folder} has to be written anew"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_signed(path)
         written = content.get("format")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}); {anew}") from error
     if written != FORMAT:
         raise DataError(
@@ -120,6 +124,10 @@ def read_manifest(folder: Path) -> Manifest:
     held = sum(shard.rows for shard in manifest.shards)
     if held != manifest.rows:
         raise DataError(f"{path} says {manifest.rows} rows and its shards {held}; {anew}")
+    try:
+        check(path, content)
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}; {anew}") from error
     return manifest
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from mentee import files
 from mentee.data import Examples, hash_ids
@@ -25,6 +27,7 @@ from mentee.teachers.record.manifest import (
     checksum,
     read_manifest,
 )
+from mentee.teachers.record.numbers import STORED, decode
 from mentee.types import Statistics
 
 _CHUNK = 4096  # vectors summed up at once
@@ -88,13 +91,18 @@ class Record:
         return hash_ids(self.ids)
 
     def read(self, positions: Positions) -> npt.NDArray[np.float32]:
+        """As `tensor`, for NumPy."""
+        found: npt.NDArray[np.float32] = self.tensor(positions).numpy()
+        return found
+
+    def tensor(self, positions: Positions) -> Tensor:
         """Some rows, in the order asked for.
 
         Args:
             positions: `[b]` row numbers, each in [0, n).
 
         Returns:
-            `[b, d]` or `[b, t, d]`, a copy.
+            float32 `[b, d]` or `[b, t, d]`, a copy.
 
         Raises:
             DataError: a position is out of range.
@@ -107,13 +115,23 @@ class Record:
                 f"rows {index.min()} to {index.max()} were asked of {self!r}, which has rows 0 to "
                 f"{len(self) - 1}"
             )
-        found = np.empty((len(index), *self.shape), np.float32)
+        return decode(self._stored(index), self.manifest.dtype, self._scales)
+
+    def _stored(self, index: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
+        """Rows as they are stored, a copy."""
+        if len(self._shards) == 1:
+            return self._shards[0].take(index, axis=0)
+        found = np.empty((len(index), *self.shape), STORED[self.manifest.dtype])
         shard = np.searchsorted(self._ends, index, side="right")
         for number in np.unique(shard):
             here = np.flatnonzero(shard == number)
-            here = here[np.argsort(index[here])]  # a disk reads forwards faster than to and fro
-            found[here] = self._shards[number][index[here] - self._starts[number]]
+            found[here] = self._shards[number].take(index[here] - self._starts[number], axis=0)
         return found
+
+    @cached_property
+    def _scales(self) -> Tensor | None:
+        scales = self.manifest.scales
+        return None if scales is None else torch.tensor(scales)
 
     def positions(
         self, keys: npt.NDArray[np.int64], ids: Sequence[str] | None = None
@@ -162,7 +180,7 @@ class Record:
         return order, self.keys[order]
 
     @cached_property
-    def _shards(self) -> list[npt.NDArray[np.floating]]:
+    def _shards(self) -> list[npt.NDArray[np.generic]]:
         shards = []
         for shard in self.manifest.shards:
             path = self.folder / shard.file
@@ -170,7 +188,8 @@ class Record:
                 rows = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
             except (OSError, ValueError) as error:
                 raise DataError(f"{path} cannot be read ({error}); {_MEND}") from error
-            if rows.shape != (shard.rows, *self.shape) or rows.dtype != self.manifest.dtype:
+            type_is_right = rows.dtype == STORED[self.manifest.dtype]
+            if rows.shape != (shard.rows, *self.shape) or not type_is_right:
                 raise DataError(
                     f"{path} holds {rows.dtype} {list(rows.shape)}, the manifest says "
                     f"{self.manifest.dtype} {[shard.rows, *self.shape]}; {_MEND}"
@@ -182,7 +201,7 @@ class Record:
     def statistics(self) -> Statistics:
         """Of all vectors; fitted and kept again where the file is missing or damaged."""
         path = self.folder / STATISTICS
-        found = statistics.load(path, self.width)
+        found = statistics.load(path, self.width) if self._statistics_are_whole() else None
         if found is None:
             found = fitted = self.fit(range(len(self)))
             try:
@@ -190,6 +209,10 @@ class Record:
             except RunError:  # a folder that may only be read keeps nothing
                 return found
         return found
+
+    def _statistics_are_whole(self) -> bool:
+        path, said = self.folder / STATISTICS, self.manifest.statistics.get("checksum")
+        return path.is_file() and said is not None and checksum(path) == said
 
     def fit(self, positions: Positions | range) -> Statistics:
         """Statistics of the vectors of some rows, such as those a student is trained on.

@@ -74,16 +74,16 @@ def record(
         data=about_data(examples),
     )
 
-    def said() -> Iterator[Float32Array]:
-        for start in range(0, len(examples), batch):
-            rows = np.arange(start, min(start + batch, len(examples)))
-            yield embed(embedder, examples, rows, frames=frames)
+    def said(first: int) -> Iterator[Float32Array]:
+        for rows in batches_from(first, len(examples), batch):
+            vectors = embed(embedder, examples, rows, frames=frames)
+            yield vectors[rows >= first]
             if progress is not None:
-                progress(start + len(rows), len(examples))
+                progress(int(rows[-1]) + 1, len(examples))
 
     write_record(
         Path(out),
-        said(),
+        said,
         examples.ids,
         about,
         dtype=dtype,
@@ -91,6 +91,20 @@ def record(
         overwrite=overwrite,
     )
     return Record.open(out, verify=False)
+
+
+def batches_from(first: int, n: int, batch: int) -> Iterator[npt.NDArray[np.int64]]:
+    """The rows of whole batches, from the one that holds row `first` on.
+
+    A row's last bits depend on the batch that it was computed in, so a resumed recording cuts the
+    same batches.
+
+    Example:
+        >>> [rows.tolist() for rows in batches_from(4, 7, 3)]
+        [[3, 4, 5], [6]]
+    """
+    for start in range(first // batch * batch, n, batch):
+        yield np.arange(start, min(start + batch, n))
 
 
 def embed(

@@ -8,9 +8,8 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,10 +23,26 @@ from mentee.errors import DataError, RunError
 from mentee.files import said_plainly
 from mentee.teachers.record import statistics
 from mentee.teachers.record.folder import new_folder
-from mentee.teachers.record.manifest import IDS, MANIFEST, STATISTICS, Dtype, Manifest, Shard
+from mentee.teachers.record.manifest import (
+    IDS,
+    MANIFEST,
+    STATISTICS,
+    Dtype,
+    Manifest,
+    Shard,
+    checksum,
+)
+from mentee.teachers.record.numbers import STORED, decode, encode
+from mentee.teachers.record.signed import write_signed
 
-SHARD_BYTES = 256 << 20
-"""Size of a shard where the user names no number of rows."""
+SHARD_BYTES, SHARD_ROWS = 256 << 20, 16_384
+"""Size of a shard where the user names no number of rows: what a killed process loses at most."""
+
+PROGRESS = "progress.json"
+_CHUNK = 4096  # vectors summed up at once
+
+Said = Callable[[int], Iterator[npt.NDArray[np.floating]]]
+"""From a row on, the rows of the examples in their order, `[b, d]` or `[b, t, d]` at a time."""
 
 
 @dataclass(frozen=True)
@@ -39,36 +54,43 @@ class About:
         kind: image, audio or text.
         teacher: where the vectors come from.
         data: which examples they belong to.
+        view: how the examples were presented.
     """
 
     name: str
     kind: Kind
     teacher: dict[str, Any]
     data: dict[str, Any]
+    view: str = "clean"
 
 
 def write_record(
     out: Path,
-    batches: Iterator[npt.NDArray[np.floating]],
+    said: Said,
     ids: Sequence[str],
     about: About,
     *,
     dtype: Dtype,
+    scales: Sequence[float] | None = None,
     shard_rows: int | None = None,
     overwrite: bool = False,
+    fit: bool = True,
 ) -> None:
     """Write the rows of all examples, one batch after the other.
 
-    Until the last byte is on the disk there is no record, and the one there was stays.
+    Until the last byte is on the disk there is no record, and the one there was stays. A process
+    that was killed or interrupted is gone on with after its last whole shard.
 
     Args:
         out: the folder to write.
-        batches: `[b, d]` or `[b, t, d]` each, in the order of `ids`.
+        said: gives the rows.
         ids: `n` names.
         about: the rest of the manifest.
-        dtype: `float16` or `float32`.
-        shard_rows: rows of a file; None: as many as 256 MiB hold.
+        dtype: of the stored numbers.
+        scales: of int8, one for each entry of a vector.
+        shard_rows: rows of a file; None: 16,384, more of a huge record, at most 256 MiB.
         overwrite: put it in the place of a record that is there.
+        fit: fit statistics and keep them, and the time of writing.
 
     Raises:
         DataError: `out` is there; a number is not finite, or too large for `dtype`.
@@ -78,16 +100,19 @@ def write_record(
     """
     if shard_rows is not None and shard_rows < 1:
         raise DataError(f"shard_rows is {shard_rows}, expected at least 1")
-    with new_folder(out, overwrite=overwrite) as folder:
-        shards = _Shards(folder, ids, dtype, shard_rows)
+    content = json.dumps(list(ids)) + "\n"
+    digest = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+    plan = asdict(about) | {"ids": digest, "dtype": dtype, "scales": scales and list(scales)}
+    with new_folder(out, plan | {"shard_rows": shard_rows}, overwrite=overwrite) as begun:
+        folder = begun.path
+        shards = _Shards(folder, ids, dtype, scales, shard_rows)
         try:
-            for batch in batches:
+            for batch in said(shards.written):
                 shards.add(batch)
         finally:
             shards.close()
         shards.check_whole()
         frames, width = shards.shape[:-1], shards.shape[-1]
-        content = json.dumps(list(ids)) + "\n"
         manifest = Manifest(
             name=about.name,
             kind=about.kind,
@@ -95,75 +120,104 @@ def write_record(
             frames=frames[0] if frames else None,
             rows=len(ids),
             dtype=dtype,
+            scales=None if scales is None else tuple(scales),
+            view=about.view,
             teacher=about.teacher,
             data=about.data,
-            ids=hashlib.blake2b(content.encode(), digest_size=16).hexdigest(),
+            ids=digest,
             shards=tuple(shards.done),
-            statistics=shards.moments.scalars(),
-            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            statistics=_fit(folder, shards) if fit else {},
+            created=begun.created if fit else None,
             mentee=version("mentee"),
         )
         files.write_text(folder / IDS, content)
-        fitted = shards.moments.statistics()
-        files.write(folder / STATISTICS, lambda path: statistics.save(fitted, path))
-        files.write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+        write_signed(folder / MANIFEST, manifest.model_dump(mode="json"))
+        with contextlib.suppress(FileNotFoundError):
+            (folder / PROGRESS).unlink()
+
+
+def _fit(folder: Path, shards: _Shards) -> dict[str, int | float | str]:
+    """Write the statistics of what is stored; what the manifest says of them."""
+    moments = statistics.Moments(shards.shape[-1])
+    for shard in shards.done:
+        rows = np.load(folder / shard.file, mmap_mode="r", allow_pickle=False)
+        for start in range(0, len(rows), _CHUNK):
+            moments.add(decode(np.array(rows[start : start + _CHUNK]), shards.dtype).numpy())
+    fitted = moments.statistics()
+    files.write(folder / STATISTICS, lambda path: statistics.save(fitted, path))
+    return moments.scalars() | {"checksum": checksum(folder / STATISTICS)}
 
 
 class _Shards:
-    """The files of rows, written as the rows come."""
+    """The files of rows, written as the rows come; after a whole one the progress is kept."""
 
     def __init__(
-        self, folder: Path, ids: Sequence[str], dtype: Dtype, shard_rows: int | None
+        self,
+        folder: Path,
+        ids: Sequence[str],
+        dtype: Dtype,
+        scales: Sequence[float] | None,
+        shard_rows: int | None,
     ) -> None:
-        self.folder, self.ids, self.dtype, self.shard_rows = folder, ids, dtype, shard_rows
+        self.folder, self.ids, self.dtype = folder, ids, dtype
+        self.scales, self.shard_rows = scales, shard_rows
         self.done: list[Shard] = []
         self.shape: tuple[int, ...] = ()
-        self.moments = statistics.Moments(0)
-        self._written = 0
+        self.written = 0
         self._room = 0  # rows that the open file still takes
         self._file: BinaryIO | None = None
         self._digest = hashlib.blake2b(digest_size=16)
+        self._take_up()
+
+    def _take_up(self) -> None:
+        """Go on after the last whole shard of a process that was stopped."""
+        try:
+            said = json.loads((self.folder / PROGRESS).read_text(encoding="utf-8"))
+            for each in map(Shard.model_validate, said["shards"]):
+                if checksum(self.folder / each.file) != each.checksum:
+                    break
+                self.done.append(each)
+            self.shape = tuple(said["shape"]) if self.done else ()
+        except (OSError, ValueError, KeyError):
+            return
+        self.written = sum(shard.rows for shard in self.done)
+        self.shard_rows = self.done[0].rows if self.done else self.shard_rows
 
     def add(self, batch: npt.NDArray[np.floating]) -> None:
         """Write the next rows."""
-        if not self.shape:
+        if not self.shape or not self.shard_rows:
             self._begin(batch)
         if batch.shape[1:] != self.shape:
             said = [list(shape) for shape in (batch.shape[1:], self.shape)]
             raise DataError(
-                f"the vectors of {self.ids[self._written]!r} have shape {said[0]}, those before "
+                f"the vectors of {self.ids[self.written]!r} have shape {said[0]}, those before "
                 f"{said[1]}; frames need examples of one length, or pool over the example"
             )
-        batch = as_dtype(batch, self.dtype, self.ids[self._written : self._written + len(batch)])
-        self.moments.add(batch)
-        while len(batch):
+        ids = self.ids[self.written : self.written + len(batch)]
+        stored = encode(batch, self.dtype, ids, self.scales)
+        while len(stored):
             if not self._room:
                 self._open()
-            part, batch = batch[: self._room], batch[self._room :]
+            part, stored = stored[: self._room], stored[self._room :]
             self._write(np.ascontiguousarray(part).tobytes())
-            self._written, self._room = self._written + len(part), self._room - len(part)
+            self.written, self._room = self.written + len(part), self._room - len(part)
             if not self._room:
                 self._finish()
 
     def check_whole(self) -> None:
         """Make sure that every example has its row."""
-        if self._written != len(self.ids):
-            raise DataError(f"{self._written} rows came for {len(self.ids)} examples")
+        if self.written != len(self.ids):
+            raise DataError(f"{self.written} rows came for {len(self.ids)} examples")
 
     def _begin(self, batch: npt.NDArray[np.floating]) -> None:
         self.shape = batch.shape[1:]
-        self.moments = statistics.Moments(self.shape[-1])
-        row = int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
-        self.shard_rows = self.shard_rows or max(SHARD_BYTES // row, 1)
-        needed, free = row * len(self.ids), shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise RunError(
-                f"the record needs {needed / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are free at "
-                f"{self.folder.parent}; free some, or choose another folder with --out"
-            )
+        row = int(np.prod(self.shape)) * STORED[self.dtype].itemsize
+        usual = max(SHARD_ROWS, len(self.ids) // 1024)
+        self.shard_rows = self.shard_rows or max(min(SHARD_BYTES // row, usual), 1)
+        check_disk(row * len(self.ids), self.folder)
 
     def _open(self) -> None:
-        rows = min(self.shard_rows or 0, len(self.ids) - self._written)
+        rows = min(self.shard_rows or 0, len(self.ids) - self.written)
         path = self.folder / f"shard-{len(self.done):05d}.npy"
         with said_plainly(path):
             self._file = path.open("wb")
@@ -185,10 +239,12 @@ class _Shards:
             self._file.flush()
             os.fsync(self._file.fileno())
             size = self._file.tell()
-        rows = self._written - sum(shard.rows for shard in self.done)
+        rows = self.written - sum(shard.rows for shard in self.done)
         digest = self._digest.hexdigest()
         self.done.append(Shard(file=path.name, rows=rows, bytes=size, checksum=digest))
         self.close()
+        shards = [shard.model_dump(mode="json") for shard in self.done]
+        files.write_json(self.folder / PROGRESS, {"shape": self.shape, "shards": shards})
 
     def close(self) -> None:
         """Close the open file."""
@@ -199,6 +255,21 @@ class _Shards:
             self._file = None
 
 
+def check_disk(needed: int, folder: Path) -> None:
+    """Make sure that so many bytes are free where a folder is.
+
+    Raises:
+        RunError: they are not.
+    """
+    there = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise RunError(
+            f"the record needs {needed / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are free at "
+            f"{there}; free some, or choose another folder with --out"
+        )
+
+
 def header(shape: tuple[int, ...], dtype: Dtype) -> bytes:
     """The head of an `.npy` file, which `numpy.load` reads.
 
@@ -206,34 +277,7 @@ def header(shape: tuple[int, ...], dtype: Dtype) -> bytes:
         shape: of the array that follows in C order.
         dtype: of its numbers.
     """
-    said = {"descr": np.dtype(dtype).newbyteorder("<").str, "fortran_order": False, "shape": shape}
+    said = {"descr": STORED[dtype].str, "fortran_order": False, "shape": shape}
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, said)
     return file.getvalue()
-
-
-def as_dtype(
-    vectors: npt.NDArray[np.floating], dtype: Dtype, ids: Sequence[str]
-) -> npt.NDArray[np.floating]:
-    """The vectors in the type they are stored in.
-
-    Args:
-        vectors: `[b, ...]`.
-        dtype: `float16` or `float32`.
-        ids: whose vectors they are.
-
-    Raises:
-        DataError: a number is not finite, or too large for `dtype`.
-    """
-    with np.errstate(over="ignore"):
-        stored = vectors.astype(np.dtype(dtype).newbyteorder("<"))
-    fine = np.isfinite(stored)
-    if fine.all():
-        return stored
-    row, *place = (int(i) for i in np.argwhere(~fine)[0])
-    value, where = float(vectors[(row, *place)]), f"entry {place} of {ids[row]!r}"
-    if not np.isfinite(value):
-        raise DataError(f"{where} is {value}: expected finite numbers; look at this example")
-    largest = np.finfo(dtype).max
-    advice = "record as float32" if dtype == "float16" else "scale the vectors"
-    raise DataError(f"{where} is {value:g}, more than {dtype} holds ({largest:g}); {advice}")

@@ -1,0 +1,295 @@
+"""Run a recipe's teacher once, and keep what methods read of it: clean, and in views."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mentee.errors import PairError, RecipeError
+from mentee.methods import Method
+from mentee.parallel import rank, world
+from mentee.recipe import MethodRecipe, Network, Recipe, Recorded, read
+from mentee.report import duration
+from mentee.run import networks
+from mentee.run.networks import Given, Makes
+from mentee.run.parts import Parts, build
+from mentee.run.teaching import how
+from mentee.teachers import LiveTeacher
+from mentee.teachers.record import Estimate
+from mentee.teachers.record.manifest import Dtype
+from mentee.teachers.record.places import Column, PlacesRecord, open_places
+from mentee.teachers.record.writing_places import Recording, missing, plan, record_places
+from mentee.transfer import Transfer
+from mentee.types import CLEAN, Batch, column
+
+USUAL_VIEWS = 8
+MEASURED_SECONDS = 2.0
+
+
+def record_network(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    out: str | Path,
+    *,
+    names: Sequence[str] = (),
+    views: int | None = None,
+    dtype: Dtype = "float16",
+    batch: int = 64,
+    overwrite: bool = False,
+    changes: Sequence[str] = (),
+    data: Any = None,
+    student: Makes | None = None,
+    teacher: Makes | None = None,
+    methods: Mapping[str, Method] | None = None,
+    say: Callable[[str], None] = print,
+) -> PlacesRecord:
+    """Run a recipe's teacher over its training examples and their views, and keep what is read.
+
+    Of each place that a method reads only the fixed part of its representation is kept. Training
+    with `teacher: {record: OUT}` then gives what training with the live teacher gives on the same
+    views. A record that is there gets what it has not: further views, what other methods read.
+
+    Args:
+        recipe: as for `train`, with a network as teacher.
+        out: the folder; the training split gets a subfolder.
+        names: of the methods; none: the recipe's own.
+        views: how many beside the clean one; None: 8, as many as there are epochs if those are
+            fewer, and none where `data.views` is `none`.
+        dtype: of the numbers on disk: float32, float16, bfloat16, or int8 with a scale for each
+            entry.
+        batch: examples that are given to the teacher at once.
+        overwrite: put it in the place of a record that is there.
+        changes: of the recipe, as for `train`.
+        data: as for `train`.
+        student: the same.
+        teacher: the same.
+        methods: the same.
+        say: what to do with a line of text.
+
+    Returns:
+        The record.
+
+    Raises:
+        MenteeError: the recipe does not fit, the folder holds something else, or the disk is too
+            small; said before the teacher is run.
+    """
+    content = read(recipe, changes)
+    given = Given(data, student, teacher, methods)
+    recording, parts = prepare(content, given, names, views, dtype, batch)
+    say = say if rank() == 0 else lambda line: None
+    target = Path(out) / content.data.train
+    wait = parts.accelerator.wait_for_everyone
+    if overwrite and target.exists():
+        wait()
+        if rank() == 0:
+            open_places(target, verify=False)  # nothing but a record is ever removed
+            shutil.rmtree(target)
+        wait()
+    planned = plan(target, recording)
+    wait()
+    expected = estimate(recording, len(missing(target, planned)), planned.numbers)
+    say(f"{content.data.train}: {expected}")
+    began = time.monotonic()
+    found = record_places(target, recording, rank=rank(), world=world(), wait=wait)
+    say(f"recorded in {duration(time.monotonic() - began)}: {out}")
+    return found
+
+
+def prepare(
+    recipe: Recipe,
+    given: Given,
+    names: Sequence[str],
+    views: int | None,
+    dtype: Dtype,
+    batch: int,
+) -> tuple[Recording, Parts]:
+    """What is to be recorded for some methods, and the parts of a run of the first of them.
+
+    Raises:
+        MenteeError: the recipe has no network as teacher, or a method does not fit the pair.
+    """
+    if not isinstance(recipe.teacher, Network):
+        raise RecipeError(
+            "a recipe's teacher is recorded where it is a network; name one under teacher:, or "
+            "record a teacher of another task with --teacher NAME"
+        )
+    own = recipe.method.name
+    wanted = [
+        recipe if name == own else recipe.model_copy(update={"method": MethodRecipe(name=name)})
+        for name in dict.fromkeys(names or [own])
+    ]
+    every = [build(each, given) for each in wanted]
+    transfers = [each.trainee.transfer for each in every]
+    parts = every[0]
+    if not isinstance(parts.teacher, LiveTeacher):
+        raise RecipeError(f"method {own!r} reads no teacher; name others with --methods")
+    places = dict.fromkeys(b.teacher for transfer in transfers for b in transfer.bound)
+    one = next(parts.sets.clean(parts.sets.train.take([0])))
+    live = LiveTeacher(
+        parts.teacher.network,
+        networks.places(parts.teacher.network, list(places), one, parts.teacher.contract),
+        parts.teacher.contract,
+    )
+    sides, columns = columns_of(transfers, {p.name: p.shape for p in live.places})
+    device = parts.accelerator.device
+
+    def says(some: Batch) -> dict[str, Tensor]:
+        features = live(some.to(device))
+        with torch.no_grad():
+            return {c.name: sides[c.name].fixed(features[c.place]) for c in columns}
+
+    said = parts.recipe.data
+    usual = 0 if said.views == "none" else min(USUAL_VIEWS, recipe.train.epochs)
+    network = parts.recipe.teacher
+    teacher = {
+        "name": network.network if isinstance(network, Network) else "",
+        "fingerprint": live.weights_fingerprint(),
+        "network": network.model_dump(mode="json") if network else {},
+    }
+    recording = Recording(
+        examples=parts.sets.train,
+        views=parts.sets.views,
+        how=how(said, recipe.train.seed),
+        says=says,
+        columns=columns,
+        teacher=teacher,
+        methods=tuple(each.trainee.transfer.method.name for each in every),
+        count=usual if views is None else views,
+        dtype=dtype,
+        batch=batch,
+    )
+    return recording, parts
+
+
+def columns_of(
+    transfers: Sequence[Transfer], shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[dict[str, Any], tuple[Column, ...]]:
+    """What some bound methods read of a teacher, each once: (the sides that make it, the columns).
+
+    Raises:
+        PairError: a representation depends on the batch.
+    """
+    sides: dict[str, Any] = {}
+    columns: dict[str, Column] = {}
+    for transfer in transfers:
+        for bound in transfer.bound:
+            side = transfer.side(bound)[1]
+            if side.reduction is None:
+                raise PairError(
+                    f"{bound.name} of {transfer.method.name!r} depends on what else is in the "
+                    "batch, so it cannot be computed once and kept; read the teacher live"
+                )
+            name, read = column(bound.teacher, side.reduction), shapes[bound.teacher]
+            with torch.no_grad():
+                shape = tuple(side.fixed(torch.zeros(1, *read)).shape[1:])
+            sides[name] = side
+            columns[name] = Column(
+                place=bound.teacher, reduction=side.reduction, shape=shape, read=read
+            )
+    return sides, tuple(columns.values())
+
+
+def estimate(recording: Recording, sheets: int, numbers: int) -> Estimate:
+    """What recording will cost, measured on a few batches after a warm-up."""
+    n, batch = len(recording.examples), recording.batch
+    rows = np.linspace(0, n - 1, min(n, 8 * batch)).astype(np.int64)
+    view = 0 if recording.count else CLEAN
+    recording.say(rows[:batch], view, recording.columns)
+    elapsed, sampled = 0.0, 0
+    for part in np.array_split(rows, math.ceil(len(rows) / batch)):
+        begin = time.perf_counter()
+        recording.say(part, view, recording.columns)
+        elapsed, sampled = elapsed + time.perf_counter() - begin, sampled + len(part)
+        if elapsed >= MEASURED_SECONDS:
+            break
+    size = sheets * recording.bytes(numbers)
+    minutes = elapsed / sampled * n * sheets / 60 / min(world(), max(sheets, 1))
+    kind = recording.examples.kind
+    return Estimate(n, kind, size / 1e6, minutes, sampled, views=sheets)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """How a record compares with its teacher, read live on a sample.
+
+    Attributes:
+        examples: how many.
+        views: which.
+        cosine: by column, the worst of any example in any of these views.
+    """
+
+    examples: int
+    views: tuple[int, ...]
+    cosine: dict[str, float]
+
+    def __str__(self) -> str:
+        worst = "\n".join(f"{name:<32}{value:.6f}" for name, value in self.cosine.items())
+        names = ", ".join("clean" if view == CLEAN else f"view {view}" for view in self.views)
+        return f"worst cosine of {self.examples:,} examples ({names})\n{worst}"
+
+
+def verify(
+    path: str | Path,
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    *,
+    sample: int = 64,
+    changes: Sequence[str] = (),
+    data: Any = None,
+    student: Makes | None = None,
+    teacher: Makes | None = None,
+    methods: Mapping[str, Method] | None = None,
+) -> Verified:
+    """Compare a record of places with its teacher: every file's checksum, and a sample read live.
+
+    Args:
+        path: the record.
+        recipe: that it was made for; its teacher may be the record itself.
+        sample: how many examples, evenly spaced; of each the clean one and the first and last view.
+        changes: of the recipe.
+        data: as for `train`.
+        student: the same.
+        teacher: the same.
+        methods: the same.
+
+    Returns:
+        The worst cosine by column.
+
+    Raises:
+        DataError: a file is damaged, the examples are others, or the teacher has other weights.
+    """
+    content = read(recipe, changes)
+    record = open_places(path, content.data.train)
+    if teacher is None and isinstance(content.teacher, Recorded):
+        network = Network.model_validate(record.manifest.teacher["network"])
+        content = content.model_copy(update={"teacher": network})
+    seed = record.manifest.views["view_seed"]
+    content = content.model_copy(
+        update={"data": content.data.model_copy(update={"view_seed": seed})}
+    )
+    given = Given(data, student, teacher, methods)
+    said = record.manifest
+    recording, _ = prepare(content, given, said.methods, said.count, said.dtype, 64)
+    record.check(recording.examples)
+    recording.merged(said)  # refuses other weights and views
+    n = len(record)
+    rows = np.unique(np.linspace(0, n - 1, min(n, sample)).astype(np.int64))
+    views = tuple(dict.fromkeys([CLEAN, *([0, said.count - 1] if said.count else [])]))
+    worst = {each.name: 1.0 for each in recording.columns}
+    for view in views:
+        kept = record.read(rows, view)
+        parts = torch.from_numpy(recording.say(rows, view, recording.columns))
+        fresh = parts.split([each.size for each in recording.columns], dim=1)  # type: ignore[no-untyped-call]
+        for each, live in zip(recording.columns, fresh, strict=True):
+            alike = F.cosine_similarity(kept[each.name].flatten(1), live, eps=1e-12)
+            same = (kept[each.name].flatten(1) == live).all(1)  # zeros have no direction
+            worst[each.name] = min(worst[each.name], float(alike.where(~same, 1.0).min()))
+    return Verified(len(rows), views, worst)

@@ -1,0 +1,46 @@
+"""How a teacher's vectors are distributed, measured on some clean examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from mentee.errors import MenteeError
+from mentee.parallel import gather_objects
+from mentee.teachers.record.statistics import fit
+from mentee.types import Batch, Features, Statistics
+
+
+def measure(
+    teacher: Callable[[Batch], Features],
+    sample: Callable[[], Iterable[Batch]] | None,
+    device: torch.device,
+) -> dict[str, Statistics]:
+    """The statistics of everything a teacher says, over all processes' shares of a sample.
+
+    Args:
+        teacher: says features of a batch; maps and tokens are averaged to vectors.
+        sample: gives the batches.
+        device: where the teacher wants them.
+
+    Returns:
+        By the name of what it says.
+
+    Raises:
+        MenteeError: there is no sample.
+    """
+    if sample is None:
+        raise MenteeError("the teacher has no examples to measure its vectors on")
+    said: dict[str, list[Tensor]] = {}
+    for batch in sample():
+        for name, features in teacher(batch.to(device)).items():
+            axes = {2: (), 3: (1,), 4: (2, 3)}[features.ndim]
+            vectors = (features.mean(axes) if axes else features).float().cpu()
+            said.setdefault(name, []).append(vectors)
+    shares = gather_objects({name: torch.cat(parts) for name, parts in said.items()})
+    return {
+        name: fit([share[name].numpy() for share in shares], shares[0][name].shape[1])
+        for name in said
+    }
