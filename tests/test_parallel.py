@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from mentee import checkpoint
+from mentee import checkpoint, record_network, train
 from mentee.parallel import agree_on, gather, gather_objects, leave, rank, world
 from tests.run import together
 
@@ -120,6 +120,23 @@ def test_the_command_in_two_processes_is_one_run_that_resumes_after_kill_9(
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [run.name]
     for name in ("student.safetensors", "metrics.jsonl"):
         assert (run / name).read_bytes() == (two / "whole" / name).read_bytes(), name
+
+
+def test_two_processes_record_what_one_does(tmp_path: Path) -> None:
+    student = {"network": "resnet8-cifar", "options": {"widths": [8, 16, 32]}}
+    data = {**COMMAND["data"], "limit": 64, "validation": None, "test": None}
+    run = train({**COMMAND, "data": data, "train": {"epochs": 1}}, out=tmp_path / "t", quiet=True)
+    teacher = {**student, "weights": str(run.path / "student.safetensors")}
+    recipe = {**COMMAND, "data": data, "teacher": teacher, "method": "cktf+kd"}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    arguments = ("-m", "mentee.cli", "record", tmp_path / "recipe.yaml", "--views", "3", "--out")
+    said = ended(launch(*arguments, tmp_path / "two", cwd=tmp_path))
+    assert said.count("recorded in") == 1, "only the first process prints"
+    record_network(recipe, tmp_path / "one", views=3, say=str)
+    files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.*"))
+    assert len(files) == 1 + 4 * 3
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def end_workers(argument: str) -> None:

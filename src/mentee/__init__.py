@@ -7,10 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mentee.methods import METHODS, Method, Term, Word
-    from mentee.run import Run, record, resume, train
+    from mentee.run import Run, record, record_network, resume, train, verify
 
 __version__ = "0.1.0"
-__all__ = ["METHODS", "Method", "Run", "Term", "Word", "record", "resume", "train"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "Run",
+    "Term",
+    "Word",
+    "record",
+    "record_network",
+    "resume",
+    "train",
+    "verify",
+]
 
 _HOMES = {
     "METHODS": "mentee.methods",
@@ -19,8 +30,10 @@ _HOMES = {
     "Word": "mentee.methods",
     "Run": "mentee.run",
     "record": "mentee.run",
+    "record_network": "mentee.run",
     "resume": "mentee.run",
     "train": "mentee.run",
+    "verify": "mentee.run",
 }
 
 

@@ -77,7 +77,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     sets = open_sets(recipe, given.data)
     check_labels(method, sets.train, recipe.train.mixup)
     recipe = resolve(given.stand_in(recipe), sets)
-    batch = next(sets.clean(sets.train.take([0, min(1, len(sets.train) - 1)])))
+    batch = sets.first(2)
     ours, theirs = wanted(method)
 
     input = networks.contract(recipe.student)

@@ -27,7 +27,13 @@ from mentee.run.teaching import how
 from mentee.teachers import LiveTeacher
 from mentee.teachers.record import Estimate
 from mentee.teachers.record.manifest import Dtype
-from mentee.teachers.record.places import Column, PlacesRecord, open_places
+from mentee.teachers.record.places import (
+    Column,
+    PlacesRecord,
+    is_places,
+    open_places,
+    read_places,
+)
 from mentee.teachers.record.writing_places import Recording, missing, plan, record_places
 from mentee.transfer import Transfer
 from mentee.types import CLEAN, Batch, column
@@ -83,10 +89,12 @@ def record_network(
             small; said before the teacher is run.
     """
     content = read(recipe, changes)
+    target = Path(out) / content.data.train
+    if is_places(target) and not overwrite:  # new views need what is kept of the old ones
+        names = [*read_places(target).methods, *(names or [content.method.name])]
     given = Given(data, student, teacher, methods)
     recording, parts = prepare(content, given, names, views, dtype, batch)
     say = say if rank() == 0 else lambda line: None
-    target = Path(out) / content.data.train
     wait = parts.accelerator.wait_for_everyone
     if overwrite and target.exists():
         wait()
@@ -133,12 +141,9 @@ def prepare(
     if not isinstance(parts.teacher, LiveTeacher):
         raise RecipeError(f"method {own!r} reads no teacher; name others with --methods")
     places = dict.fromkeys(b.teacher for transfer in transfers for b in transfer.bound)
-    one = next(parts.sets.clean(parts.sets.train.take([0])))
-    live = LiveTeacher(
-        parts.teacher.network,
-        networks.places(parts.teacher.network, list(places), one, parts.teacher.contract),
-        parts.teacher.contract,
-    )
+    network, contract = parts.teacher.network, parts.teacher.contract
+    read = networks.places(network, list(places), parts.sets.first(1), contract)
+    live = LiveTeacher(network, read, contract)
     sides, columns = columns_of(transfers, {p.name: p.shape for p in live.places})
     device = parts.accelerator.device
 
@@ -149,11 +154,11 @@ def prepare(
 
     said = parts.recipe.data
     usual = 0 if said.views == "none" else min(USUAL_VIEWS, recipe.train.epochs)
-    network = parts.recipe.teacher
+    resolved = parts.recipe.teacher or recipe.teacher
     teacher = {
-        "name": network.network if isinstance(network, Network) else "",
+        "name": recipe.teacher.network,
         "fingerprint": live.weights_fingerprint(),
-        "network": network.model_dump(mode="json") if network else {},
+        "network": resolved.model_dump(mode="json"),
     }
     recording = Recording(
         examples=parts.sets.train,

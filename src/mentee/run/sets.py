@@ -16,6 +16,7 @@ from mentee.data import (
     check_classes,
     limit,
     open_examples,
+    read_batch,
     split,
 )
 from mentee.data.mixup import mix
@@ -110,6 +111,11 @@ class Sets:
             mean=[round(value, 4) for value in mean.tolist()],
             std=[round(value, 4) for value in std.tolist()],
         )
+
+    def first(self, n: int) -> Batch:
+        """The first training examples, not augmented; the same in every process."""
+        rows = np.arange(min(n, len(self.train)))
+        return read_batch(self.train, rows, views=self.views, view=CLEAN)
 
     def some(self, n: int) -> Examples:
         """At most `n` of the training examples, evenly spaced."""

@@ -81,11 +81,12 @@ def scales_of(largest: npt.NDArray[np.floating], margin: float = 1.25) -> tuple[
     """What int8 entries are multiplied by, from the largest of each that a sample has.
 
     Args:
-        largest: `[d]` absolute values.
+        largest: `[d]` absolute values; an entry that is 0 throughout the sample, of which nothing
+            is known, gets the scale of the largest.
         margin: how much larger an entry may become before it is cut.
     """
-    least = max(float(largest.max()) * 1e-3, 1e-12)
-    return tuple(float(f"{x:.6g}") for x in np.maximum(largest, least) * margin / 127)
+    known = np.where(largest > 0, largest, max(float(largest.max()), 1e-12))
+    return tuple(float(f"{x:.6g}") for x in known * margin / 127)
 
 
 def refuse(value: float, where: str, dtype: Dtype) -> None:

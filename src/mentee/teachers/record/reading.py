@@ -115,9 +115,9 @@ class Record:
                 f"rows {index.min()} to {index.max()} were asked of {self!r}, which has rows 0 to "
                 f"{len(self) - 1}"
             )
-        return decode(self._stored(index), self.manifest.dtype, self._scales)
+        return decode(self.stored(index), self.manifest.dtype, self._scales)
 
-    def _stored(self, index: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
+    def stored(self, index: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
         """Rows as they are stored, a copy."""
         if len(self._shards) == 1:
             return self._shards[0].take(index, axis=0)

@@ -1,0 +1,221 @@
+"""A network's record teaches exactly what the network does, under the same views."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mentee import record_network, train, verify
+from mentee.errors import DataError, PairError, RecipeError, RunError
+from mentee.methods import METHODS
+from mentee.teachers.record.places import open_places
+from mentee.types import Step
+from tests.run.conftest import digits
+
+SMALL = {"data": {"limit": 96, "validation": None, "test": None}, "select": {"keep": "last"}}
+SHORT = {"epochs": 3, "batch": 32}
+BATCHWISE, SEVERAL = ("cktf-exact",), ("east-kd", "probe-binary-kd")
+ONE_CLASS = [n for n, row in METHODS.items() if row.terms and n not in BATCHWISE + SEVERAL]
+WIDTHS = {"pca": {"pca.width": 8}, "similarity": {"memory.negatives": 64}}
+
+
+def recipe_of(method: str, **parts: Any) -> dict[str, Any]:
+    said = {"name": method, "numbers": WIDTHS.get(method, {})}
+    return digits(**{**SMALL, "method": said, "train": SHORT, **parts})
+
+
+@pytest.fixture(scope="module")
+def live(teacher: dict[str, Any]) -> Callable[..., dict[str, Any]]:
+    return lambda method, **parts: recipe_of(method, teacher=teacher, **parts)
+
+
+@pytest.fixture(scope="module")
+def record(live: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of every method, two views, float32."""
+    out = tmp_path_factory.mktemp("record") / "own"
+    lines: list[str] = []
+    record_network(live("cktf"), out, names=ONE_CLASS, views=2, dtype="float32", say=lines.append)
+    assert "96 images × 3 views → " in lines[0]
+    return out
+
+
+def steps_of(recipe: dict[str, Any], out: Path) -> Iterator[Step]:
+    found: list[Step] = []
+    train(recipe, out=out, quiet=True, on_step=found.append)
+    return found
+
+
+@pytest.mark.parametrize("method", ONE_CLASS)
+def test_recorded_and_live_losses_are_equal(
+    method: str, live: Any, record: Path, tmp_path: Path
+) -> None:
+    cycle = digits()["data"] | SMALL["data"] | {"cycle": 2}
+    ours = steps_of(recipe_of(method, teacher={"record": str(record)}), tmp_path / "recorded")
+    theirs = steps_of(live(method, data=cycle), tmp_path / "live")
+    assert len(ours) == len(theirs) == 9
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.losses.keys() == other.losses.keys()
+        for name, value in other.losses.items():
+            assert mine.losses[name] == pytest.approx(value, rel=1e-6, abs=1e-6), name
+    weights = [load_file(tmp_path / run / "student.safetensors") for run in ("recorded", "live")]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "off"), [("float16", 2e-3), ("bfloat16", 1e-2), ("int8", 1e-2)])
+def test_narrow_numbers_are_off_by_their_precision(
+    dtype: Any, off: float, live: Any, tmp_path: Path
+) -> None:
+    record_network(live("cktf+kd"), tmp_path / "r", views=1, dtype=dtype, say=str)
+    ours = steps_of(recipe_of("cktf+kd", teacher={"record": str(tmp_path / "r")}), tmp_path / "a")
+    cycle = digits()["data"] | SMALL["data"] | {"cycle": 1}
+    theirs = steps_of(live("cktf+kd", data=cycle), tmp_path / "b")
+    for name, value in theirs[0].losses.items():
+        assert ours[0].losses[name] == pytest.approx(value, rel=off), name
+    assert ours[0].losses["kl/logits"] != theirs[0].losses["kl/logits"]
+
+
+def test_what_was_read_how_is_in_the_resolved_recipe_and_the_report(
+    record: Path, tmp_path: Path
+) -> None:
+    run = train(recipe_of("kd", teacher={"record": str(record)}), out=tmp_path / "r", quiet=True)
+    assert run.summary["reading"] == "views=2"
+    assert "| teacher read | views=2 |" in (run.path / "report.md").read_text()
+    said = (run.path / "recipe.yaml").read_text()
+    assert "cycle: 2" in said
+    assert "view_seed: 0" in said
+
+
+def test_runs_of_other_seeds_read_the_same_record(record: Path, tmp_path: Path) -> None:
+    other = recipe_of("kd", teacher={"record": str(record)}, train={**SHORT, "seed": 5})
+    first = recipe_of("kd", teacher={"record": str(record)})
+    losses = [steps_of(r, tmp_path / str(i))[0].loss for i, r in enumerate((first, other))]
+    assert losses[0] != losses[1]
+
+
+def test_the_clean_examples_teach_where_nothing_is_augmented(
+    live: Any, record: Path, tmp_path: Path
+) -> None:
+    plain = digits()["data"] | SMALL["data"] | {"views": "none"}
+    ours = recipe_of("kd", teacher={"record": str(record)}, data=plain)
+    a = steps_of(ours, tmp_path / "a")
+    b = steps_of(live("kd", data=plain), tmp_path / "b")
+    assert [s.loss for s in a] == pytest.approx([s.loss for s in b], rel=1e-6)
+    assert json.loads((tmp_path / "a" / "summary.json").read_text())["reading"] == "clean"
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"data": {"pad": 2}}, r"was made of other views \(pad: 1 there, 2 here\)"),
+        ({"data": {"views": "none", "limit": 64}}, r"does not fit"),
+        ({"data": {"cycle": 3}}, r"data.cycle is 3 and .* has 2 views; record more \(--views 3\)"),
+        ({"data": {"view_seed": 4}}, r"view_seed: 0 there, 4 here"),
+        ({"method": "cktf-exact"}, r"depends on what else is in the batch, so no record holds it"),
+        ({"train": {"mixup": 0.3}}, r"a mixture was not recorded; set train.mixup to null"),
+    ],
+)
+def test_what_the_record_does_not_hold_is_refused(
+    change: dict[str, Any], text: str, record: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_of("kd", teacher={"record": str(record)})
+    for key, value in change.items():
+        recipe[key] = {**recipe[key], **value} if isinstance(value, dict) else value
+    with pytest.raises((RecipeError, DataError, PairError), match=text):
+        train(recipe, out=tmp_path / "run", quiet=True)
+
+
+def test_random_views_are_refused_unless_the_clean_record_is_to_teach_them(
+    live: Any, tmp_path: Path
+) -> None:
+    record_network(live("kd"), tmp_path / "r", views=0, say=str)
+    recipe = recipe_of("kd", teacher={"record": str(tmp_path / "r")})
+    with pytest.raises(RecipeError, match=r"has the clean examples only, and data.views is crop"):
+        train(recipe, out=tmp_path / "a", quiet=True)
+    recipe["teacher"]["clean"] = True
+    run = train(recipe, out=tmp_path / "b", quiet=True)
+    assert run.summary["reading"] == "clean for every view"
+
+
+def test_a_place_that_was_not_recorded_is_named_with_the_command(live: Any, tmp_path: Path) -> None:
+    record_network(live("kd"), tmp_path / "r", views=1, say=str)
+    recipe = recipe_of("cktf", teacher={"record": str(tmp_path / "r")})
+    with pytest.raises(RecipeError, match=r"has logits; method 'cktf' reads .*--methods cktf"):
+        train(recipe, out=tmp_path / "a", quiet=True)
+    record_network(live("kd"), tmp_path / "r", names=["cktf"], views=2, say=str)
+    assert open_places(tmp_path / "r").manifest.methods == ("kd", "cktf")
+    train(recipe, out=tmp_path / "a", quiet=True)
+
+
+def test_verify_reads_a_sample_live_and_knows_other_weights(
+    live: Any, record: Path, teacher: dict[str, Any], tmp_path: Path
+) -> None:
+    found = verify(record, live("cktf"), sample=20)
+    assert (found.examples, found.views) == (20, (-1, 0, 1))
+    assert {"logits", "embedding", "stages.0 | mean"} <= found.cosine.keys()
+    assert min(found.cosine.values()) == pytest.approx(1, abs=1e-5)
+    assert "worst cosine of 20 examples (clean, view 0, view 1)" in str(found)
+    from_record = recipe_of("cktf", teacher={"record": str(record)})
+    assert verify(record, from_record, sample=20).cosine == found.cosine
+    weights = load_file(teacher["weights"])
+    weights["fc.bias"] = weights["fc.bias"] + 1
+    save_file(weights, tmp_path / "other.safetensors")
+    other = live("cktf") | {"teacher": teacher | {"weights": str(tmp_path / "other.safetensors")}}
+    with pytest.raises(DataError, match=r"something else: teacher's weights"):
+        verify(record, other)
+
+
+def test_nothing_but_a_record_is_overwritten(live: Any, tmp_path: Path) -> None:
+    record_network(live("kd"), tmp_path / "r", views=0, say=str)
+    record_network(live("kd"), tmp_path / "r", views=0, dtype="int8", overwrite=True, say=str)
+    assert open_places(tmp_path / "r").manifest.dtype == "int8"
+    (tmp_path / "s" / "train").mkdir(parents=True)
+    (tmp_path / "s" / "train" / "thesis.tex").write_text("years of work")
+    with pytest.raises((DataError, RunError), match="no record"):
+        record_network(live("kd"), tmp_path / "s", views=0, overwrite=True, say=str)
+    assert (tmp_path / "s" / "train" / "thesis.tex").exists()
+
+
+def test_a_recipe_without_a_network_has_nothing_to_record(live: Any, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"recorded where it is a network"):
+        record_network(recipe_of("none"), tmp_path / "r")
+    with pytest.raises(RecipeError, match=r"method 'none' reads no teacher"):
+        record_network(live("none"), tmp_path / "r")
+
+
+def test_kill_9_of_the_command_and_again_gives_the_same_bytes(
+    live: Any, tmp_path: Path, begin: Any
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(json.dumps(live("cktf", data={"limit": None, "validation": 0.15})))
+    out = tmp_path / "cut"
+    command = ("-m", "mentee.cli", "record", recipe, "--views", "3", "--batch", "8", "--out")
+    killed = begin(*command, out)
+    until = time.monotonic() + 120
+    while not (out / "train" / "view-000").is_dir():
+        assert time.monotonic() < until
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.001)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not (out / "train" / "places.json").exists()
+    for folder in (out, tmp_path / "whole"):
+        done = begin(*command, folder)
+        said, err = done.communicate(timeout=300)
+        assert done.returncode == 0, err
+    assert "recorded in" in said
+    assert bytes_of(out) == bytes_of(tmp_path / "whole")
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
