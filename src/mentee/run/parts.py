@@ -171,6 +171,7 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
         )
     names = [term.agree.name for term in method.terms if term.agree.name in AGREEMENTS]
     one_class = [name for name in names if AGREEMENTS[name].one_class]
+    represented = [t.represent.name for t in method.terms if t.agree.name in one_class]
     several = [name for name in names if AGREEMENTS[name].several]
     if several and examples.task == "single":
         raise PairError(
@@ -185,8 +186,12 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
     if examples.task == "multi" and one_class:
         raise PairError(
             f"method {method.name!r} compares distributions over classes of which one is right "
-            f"({one_class[0]}), but an example of {examples.name} may have several; use a method "
-            "without it, such as crd or cktf"
+            f"({one_class[0]}), but an example of {examples.name} may have several; "
+            + (
+                "use binary_kd in its place: probe-binary-kd, ec+probe-binary-kd"
+                if set(represented) == {"probe"}
+                else "use a method without it, such as crd or cktf"
+            )
         )
 
 
