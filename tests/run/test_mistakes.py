@@ -305,6 +305,17 @@ def test_several_labels_at_once(tmp_path: Path, taught: Any) -> None:
     assert run.summary["validation"]["map"] > 0.8
 
 
+def test_above_a_threshold_of_nothing_all_classes_are_found(tmp_path: Path) -> None:
+    data = {"test": None, "limit": None, "validation": None}
+    recipe = digits(data=data, select={"threshold": 1e-6}, train={"epochs": 1, "batch": 8})
+    run = train(recipe, out=tmp_path / "run", data=several(), quiet=True)
+    labels = several()["label"]
+    shares = [(column[column >= 0] == 1).mean() for column in labels.T]
+    # Recall 1 and precision p, the share of examples that have the class.
+    expected = np.mean([2 * p / (1 + p) for p in shares])
+    assert run.evaluate(several(), split="train")["f1"] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("method", ["crd", "cktf"])
 def test_a_teacher_of_other_classes(method: str, tmp_path: Path, taught: Any) -> None:
     four = models.build("resnet8-cifar", classes=4, channels=1, seed=1)

@@ -202,12 +202,16 @@ class Train(_Part):
 
 
 class Select(_Part):
-    """Which weights are kept: the best on validation, or the last; and when to stop early."""
+    """Which weights are kept: the best on validation, or the last; and when to stop early.
+
+    Where an example may have several classes, a chance above `threshold` says yes in `f1`.
+    """
 
     keep: Literal["best", "last"] = "best"
     by: Literal["accuracy", "map"] | None = None
     every: Count = 1
     patience: Count | None = None
+    threshold: float = Field(0.5, gt=0, lt=1)
 
 
 class Save(_Part):

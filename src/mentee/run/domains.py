@@ -201,7 +201,8 @@ class Reader:
         found: dict[str, float] = {}
         if examples.labels is not None:
             mask = None if examples.mask is None else torch.as_tensor(examples.mask)
-            found = scores(said["logits"], torch.as_tensor(examples.labels), mask)
+            labels, threshold = torch.as_tensor(examples.labels), self.recipe.select.threshold
+            found = scores(said["logits"], labels, mask, threshold=threshold)
         same = source is None or source == self.recipe.data.source
         alike = self.alike(said["embedding"], examples, split) if same and split else None
         return found, alike

@@ -36,15 +36,15 @@ def score(
         parts.sets.clean(examples, parts.recipe.train.workers),
         parts.accelerator.device,
     )
-    return score_of(logits, examples)
+    return score_of(logits, examples, parts.recipe.select.threshold)
 
 
-def score_of(logits: torch.Tensor, examples: Examples) -> dict[str, float]:
+def score_of(logits: torch.Tensor, examples: Examples, threshold: float) -> dict[str, float]:
     """The scores of predictions; none for examples without labels."""
     if examples.labels is None:
         return {}
     mask = None if examples.mask is None else torch.as_tensor(examples.mask)
-    return scores(logits, torch.as_tensor(examples.labels), mask)
+    return scores(logits, torch.as_tensor(examples.labels), mask, threshold=threshold)
 
 
 def finish(
