@@ -262,9 +262,10 @@ def evaluate(
 ) -> None:
     """Score a run's student: on its test part, on other data, on other domains."""
     from mentee.run import evaluate, evaluate_domains
-    from mentee.run.domains import as_domains, shown
+    from mentee.run.domains import as_domains, refuse_one_set, shown
 
     if on or corruptions:
+        refuse_one_set(data, split)
         print(shown(evaluate_domains(run, as_domains(on or [], corruptions, limit))))
         return
     for name, value in evaluate(run, data=data, split=split).items():

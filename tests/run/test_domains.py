@@ -76,6 +76,23 @@ def test_a_domain_has_a_name_and_a_split(pair: str) -> None:
         as_domains([pair], False, None)
 
 
+def test_the_colon_of_a_sources_own_name_is_not_taken_for_that_of_a_split() -> None:
+    text = "m=embedded:mnist: .* expected name=source:split, such as m=embedded:mnist:test"
+    with pytest.raises(RecipeError, match=text):
+        as_domains(["m=embedded:mnist"], False, None)
+    domain = as_domains(["m=embedded:mnist:train"], False, None)["m"]
+    assert (domain.source, domain.split) == ("embedded:mnist", "train")
+
+
+@pytest.mark.parametrize(
+    "options", [["--on", "a=train", "--split", "train"], ["--corruptions", "--data", "other/"]]
+)
+def test_one_other_set_and_a_comparison_exclude_each_other(run: Path, options: list[str]) -> None:
+    said = CliRunner().invoke(app, ["evaluate", str(run), *options])
+    assert isinstance(said.exception, RecipeError)
+    assert f"{options[-2]} scores one set alone, --on and" in str(said.exception)
+
+
 @pytest.mark.parametrize(
     ("domain", "text"),
     [

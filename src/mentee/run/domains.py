@@ -21,6 +21,9 @@ from mentee.run.sets import Sets, open_part
 from mentee.teachers import open_records
 from mentee.types import CLEAN
 
+PREFIXES = ("embedded", "hub")
+"""What stands before the colon of a source's own name."""
+
 
 @dataclass(frozen=True)
 class Tested:
@@ -83,10 +86,29 @@ def as_domains(pairs: Sequence[str], corrupted: bool, limit: int | None) -> dict
         source, _, split = place.rpartition(":")
         if not (name and equals and split):
             raise RecipeError(f"--on {pair}: expected name=split, or name=source:split")
+        if source in PREFIXES:
+            raise RecipeError(
+                f"--on {pair}: {place} is a source, and no split of it is named; expected "
+                f"name=source:split, such as {name}={place}:test"
+            )
         found[name] = Domain(source=source or None, split=split)
     if corrupted:
         found["corruptions"] = Domain(corruption="all", limit=limit)
     return found
+
+
+def refuse_one_set(data: str | None, split: str | None) -> None:
+    """Refuse to score one other set where domains are compared with the test part.
+
+    Raises:
+        RecipeError: there is such a set.
+    """
+    if data is not None or split is not None:
+        given = " and ".join(n for n, v in (("--data", data), ("--split", split)) if v is not None)
+        raise RecipeError(
+            f"{given} scores one set alone, --on and --corruptions compare sets with the run's "
+            "test part; leave one of them out, or name the set by --on NAME=SOURCE:SPLIT"
+        )
 
 
 def shown(tested: Tested) -> str:
