@@ -313,7 +313,8 @@ def _result(run: Run) -> str:
     where = "test" if run.summary.get("test") else "validation"
     said = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
     files = f"{run.path / 'student.safetensors'}  {run.path / 'report.md'}"
-    return f"{where}: {said}\n{files}" if said else f"done\n{files}"
+    notes = [f"note: {note}" for note in run.summary.get("notes", [])]
+    return "\n".join([*notes, f"{where}: {said}" if said else "done", files])
 
 
 def main() -> None:

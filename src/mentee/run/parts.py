@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from mentee.pairing import taught_by
 from mentee.parallel import world
 from mentee.recipe import Network, Recipe, Recorded
 from mentee.run import networks
+from mentee.run.domains import Opened, open_domains
 from mentee.run.networks import Given
 from mentee.run.sets import DEFAULT_VIEWS, Sets, open_sets
 from mentee.run.teaching import check_columns, read_teacher, with_views_of_record
@@ -39,6 +41,7 @@ class Parts:
 
     recipe: Recipe
     sets: Sets
+    domains: Mapping[str, Opened]
     trainee: Trainee
     teacher: Teacher | None
     optimiser: torch.optim.Optimizer
@@ -77,6 +80,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     sets = open_sets(recipe, given.data)
     check_labels(method, sets.train, recipe.train.mixup)
     recipe = resolve(given.stand_in(recipe), sets)
+    domains = open_domains(recipe.data.out_of_domain, recipe, sets.test, given.data)
     batch = next(sets.clean(sets.train.take([0, min(1, len(sets.train) - 1)])))
     ours, theirs = wanted(method)
 
@@ -103,7 +107,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     trainee = Trainee(student, places, input, transfer, smoothing=smoothing)
     average = None if recipe.train.average is None else trainee.average(recipe.train.average)
     rule, steps = optimiser(recipe, trainee), plan(recipe, len(sets.train))
-    return Parts(recipe, sets, trainee, teacher, rule, steps, average, accelerator)
+    return Parts(recipe, sets, domains, trainee, teacher, rule, steps, average, accelerator)
 
 
 def start(recipe: Recipe, method: Method) -> Accelerator:
