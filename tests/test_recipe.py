@@ -87,7 +87,11 @@ recipes = st.fixed_dictionaries(
             average=shares,
             precision=st.sampled_from(["float32", "bfloat16", "float16"]),
         ),
-        "select": parts(keep=st.sampled_from(["best", "last"]), patience=counts),
+        "select": parts(
+            keep=st.sampled_from(["best", "last"]),
+            patience=counts,
+            threshold=st.floats(0.01, 0.99),
+        ),
         "save": parts(steps=counts, minutes=st.one_of(positives, st.none())),
     },
 )
@@ -109,7 +113,13 @@ def test_every_key_is_written_out() -> None:
     written = yaml.safe_load(dump(read(SMALL)))
     assert set(written) == set(Recipe.model_fields)
     assert written["train"]["momentum"] == 0.9
-    assert written["select"] == {"keep": "best", "by": None, "every": 1, "patience": None}
+    assert written["select"] == {
+        "keep": "best",
+        "by": None,
+        "every": 1,
+        "patience": None,
+        "threshold": 0.5,
+    }
 
 
 @pytest.mark.parametrize(

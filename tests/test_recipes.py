@@ -200,6 +200,7 @@ def test_student_and_schedule_of_the_embedding_recipes_are_the_papers(name):
     assert len({*data.label}) == (20 if instruments else 50)
     assert (train.rate, train.decay, train.batch, train.clip) == (1e-4, 1e-4, 16, 1.0)
     assert (train.mixup, said.select.patience) == ((0.3, 15) if instruments else (None, 12))
+    assert said.select.threshold == (0.4 if instruments else 0.5)
 
     compressed = said.method.method(METHODS)
     assert [(t.represent.name, t.weight) for t in compressed.terms] == [("compress", share)]

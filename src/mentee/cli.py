@@ -262,9 +262,10 @@ def evaluate(
 ) -> None:
     """Score a run's student: on its test part, on other data, on other domains."""
     from mentee.run import evaluate, evaluate_domains
-    from mentee.run.domains import as_domains, shown
+    from mentee.run.domains import as_domains, refuse_one_set, shown
 
     if on or corruptions:
+        refuse_one_set(data, split)
         print(shown(evaluate_domains(run, as_domains(on or [], corruptions, limit))))
         return
     for name, value in evaluate(run, data=data, split=split).items():
@@ -312,7 +313,8 @@ def _result(run: Run) -> str:
     where = "test" if run.summary.get("test") else "validation"
     said = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
     files = f"{run.path / 'student.safetensors'}  {run.path / 'report.md'}"
-    return f"{where}: {said}\n{files}" if said else f"done\n{files}"
+    notes = [f"note: {note}" for note in run.summary.get("notes", [])]
+    return "\n".join([*notes, f"{where}: {said}" if said else "done", files])
 
 
 def main() -> None:

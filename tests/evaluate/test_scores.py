@@ -56,9 +56,11 @@ def test_scores_of_one_class_an_example(k: int, n: int, seed: int) -> None:
         )
 
 
-@given(st.integers(1, 6), st.booleans(), st.integers(0, 2**31))
+@given(st.integers(1, 6), st.booleans(), st.sampled_from([0.5, 0.4, 0.9]), st.integers(0, 2**31))
 @settings(max_examples=25, deadline=None)
-def test_scores_of_several_classes_with_unknown_labels(k: int, masked: bool, seed: int) -> None:
+def test_scores_of_several_classes_with_unknown_labels(
+    k: int, masked: bool, threshold: float, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     n = 40
     logits = rng.normal(0, 2, (n, k))
@@ -74,11 +76,12 @@ def test_scores_of_several_classes_with_unknown_labels(k: int, masked: bool, see
         if 0 < truth.sum() < len(truth):
             expected["map"].append(sklearn.metrics.average_precision_score(truth, chance))
             expected["auroc"].append(sklearn.metrics.roc_auc_score(truth, chance))
-            expected["f1"].append(sklearn.metrics.f1_score(truth, chance > 0.5))
+            expected["f1"].append(sklearn.metrics.f1_score(truth, chance > threshold))
     found = scores(
         torch.from_numpy(logits).float(),
         torch.from_numpy(labels),
         torch.from_numpy(mask) if masked else None,
+        threshold=threshold,
     )
     assert found == pytest.approx(
         {name: np.mean(each) for name, each in expected.items()}, abs=1e-5

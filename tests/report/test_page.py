@@ -111,3 +111,11 @@ def test_other_domains_have_a_table_without_the_single_corruptions() -> None:
     assert "bad/fog-3" not in found
     assert "on the test part 0.4610." in text
     assert "Out of domain" not in page(SUMMARY, METRICS, "data: a\n")
+
+
+def test_what_could_not_be_told_is_listed() -> None:
+    notes = ["tweets has no scores: a", "test is not compared with the teacher: b"]
+    text = page(SUMMARY | {"notes": notes}, METRICS, "")
+    listed = text.partition("## What could not be told\n\n")[2].partition("\n\n")[0]
+    assert listed.splitlines() == [f"- {note}" for note in notes]
+    assert "could not be told" not in page(SUMMARY | {"notes": []}, METRICS, "")

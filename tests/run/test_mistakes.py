@@ -305,6 +305,17 @@ def test_several_labels_at_once(tmp_path: Path, taught: Any) -> None:
     assert run.summary["validation"]["map"] > 0.8
 
 
+def test_above_a_threshold_of_nothing_all_classes_are_found(tmp_path: Path) -> None:
+    data = {"test": None, "limit": None, "validation": None}
+    recipe = digits(data=data, select={"threshold": 1e-6}, train={"epochs": 1, "batch": 8})
+    run = train(recipe, out=tmp_path / "run", data=several(), quiet=True)
+    labels = several()["label"]
+    shares = [(column[column >= 0] == 1).mean() for column in labels.T]
+    # Recall 1 and precision p, the share of examples that have the class.
+    expected = np.mean([2 * p / (1 + p) for p in shares])
+    assert run.evaluate(several(), split="train")["f1"] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("method", ["crd", "cktf"])
 def test_a_teacher_of_other_classes(method: str, tmp_path: Path, taught: Any) -> None:
     four = models.build("resnet8-cifar", classes=4, channels=1, seed=1)
@@ -320,3 +331,21 @@ def test_a_teacher_of_other_classes(method: str, tmp_path: Path, taught: Any) ->
 def test_data_without_splits_are_not_their_own_test(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no splits, so there is no split 'test' in them; pass a"):
         train(digits(data={"limit": None}), out=tmp_path / "run", data=several(), quiet=True)
+
+
+@pytest.mark.parametrize("method", ["probe-kd", "ec+probe-kd"])
+def test_soft_labels_of_a_probe_have_a_form_for_several_classes(
+    method: str, tmp_path: Path, taught: Any
+) -> None:
+    recipe = taught(data={"test": None, "limit": None}, method=method)
+    with pytest.raises(PairError, match=r"\(kl\), .* use binary_kd in its place: probe-binary-kd,"):
+        train(recipe, out=tmp_path / "run", data=several(), quiet=True)
+
+
+@pytest.mark.parametrize("options", [{"pretrained": False}, {"drop_rate": 0.1}])
+def test_options_of_a_teacher_are_no_weights(
+    options: dict[str, Any], tmp_path: Path, taught: Any
+) -> None:
+    teacher = {"network": "timm:test_resnet", "options": options}
+    with pytest.raises(RecipeError, match=r"timm:test_resnet has no weights, and a teacher that"):
+        train(taught(teacher=teacher, method="kd"), out=tmp_path / "run", quiet=True)

@@ -17,7 +17,11 @@ def main_score(task: str) -> str | None:
 
 
 def scores(
-    logits: Float[Tensor, "n k"], labels: Tensor, mask: Bool[Tensor, "n k"] | None = None
+    logits: Float[Tensor, "n k"],
+    labels: Tensor,
+    mask: Bool[Tensor, "n k"] | None = None,
+    *,
+    threshold: float = 0.5,
 ) -> dict[str, float]:
     """All scores of a set of predictions.
 
@@ -25,12 +29,13 @@ def scores(
         logits: `[n, k]`.
         labels: class numbers `[n]`, or 0/1 `[n, k]`.
         mask: `[n, k]`, true where a label of several is known.
+        threshold: of several classes: a chance above it says yes; in (0, 1), for `f1` alone.
 
     Returns:
         One class an example: `accuracy`, `top5` (more than five classes), `loss` (cross-entropy),
         `ece` (expected calibration error, 15 bins), all in [0, 1] but the loss.
-        Several: `map` (mean average precision), `auroc`, `f1` (threshold 0.5), macro averages over
-        the classes with both kinds of examples.
+        Several: `map` (mean average precision), `auroc`, `f1`, macro averages over the classes
+        with both kinds of examples.
 
     Raises:
         DataError: there is nothing to score.
@@ -43,7 +48,9 @@ def scores(
     if len(logits) == 0:
         raise DataError("there are no examples to score")
     logits = logits.float()
-    return _of_one(logits, labels) if labels.ndim == 1 else _of_several(logits, labels, mask)
+    if labels.ndim == 1:
+        return _of_one(logits, labels)
+    return _of_several(logits, labels, mask, threshold)
 
 
 def _of_one(logits: Tensor, labels: Tensor) -> dict[str, float]:
@@ -60,7 +67,9 @@ def _of_one(logits: Tensor, labels: Tensor) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
-def _of_several(logits: Tensor, labels: Tensor, mask: Tensor | None) -> dict[str, float]:
+def _of_several(
+    logits: Tensor, labels: Tensor, mask: Tensor | None, threshold: float
+) -> dict[str, float]:
     from torchmetrics.functional import classification as metrics
 
     known = torch.ones_like(labels, dtype=torch.bool) if mask is None else mask
@@ -77,12 +86,12 @@ def _of_several(logits: Tensor, labels: Tensor, mask: Tensor | None) -> dict[str
         found = {
             "map": metrics.binary_average_precision(*pair),
             "auroc": metrics.binary_auroc(*pair),
-            "f1": metrics.binary_f1_score(*pair),
+            "f1": metrics.binary_f1_score(*pair, threshold=threshold),
         }
     else:
         found = {
             "map": metrics.multilabel_average_precision(chance, target, **options),
             "auroc": metrics.multilabel_auroc(chance, target, **options),
-            "f1": metrics.multilabel_f1_score(chance, target, **options),
+            "f1": metrics.multilabel_f1_score(chance, target, threshold=threshold, **options),
         }
     return {name: float(value) for name, value in found.items()}

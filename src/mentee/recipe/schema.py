@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from mentee.errors import RecipeError
 from mentee.methods import Method, Number, Term, Word, adjust, find
@@ -19,10 +28,16 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, validate_default=True)
 
 
+def by_name(record: str | dict[str, str]) -> dict[str, str]:
+    """The folders of records by name; a single one has the empty name."""
+    return {"": record} if isinstance(record, str) else record
+
+
 class Domain(_Part):
     """A named test set of another domain: another split or source, or the test part corrupted.
 
-    `corruption: all` stands for every kind, at every severity where none is named.
+    `corruption: all` stands for every kind, at every severity where none is named. `record` is
+    what a teacher said of it, as for a teacher; None: what is in the teacher's own record.
     """
 
     source: str | None = None
@@ -30,6 +45,21 @@ class Domain(_Part):
     corruption: str | None = None
     severity: Annotated[int, Field(ge=1, le=5)] | None = None
     limit: Count | None = None
+    record: str | dict[str, str] | None = None
+
+    @field_validator("severity")
+    @classmethod
+    def _of_a_corruption(cls, value: int | None, info: Any) -> int | None:
+        if value is not None and info.data.get("corruption") is None:
+            raise PydanticCustomError(
+                "no_corruption", "should be null without a corruption (all: every kind)"
+            )
+        return value
+
+    @property
+    def records(self) -> dict[str, str]:
+        """The folders of `record` by name; a single one has the empty name."""
+        return by_name(self.record) if self.record else {}
 
 
 class Data(_Part):
@@ -112,7 +142,7 @@ class Recorded(_Part):
     @property
     def records(self) -> dict[str, str]:
         """The folders by name; a single one has the empty name."""
-        return {"": self.record} if isinstance(self.record, str) else self.record
+        return by_name(self.record)
 
 
 class WordRecipe(_Part):
@@ -202,12 +232,16 @@ class Train(_Part):
 
 
 class Select(_Part):
-    """Which weights are kept: the best on validation, or the last; and when to stop early."""
+    """Which weights are kept: the best on validation, or the last; and when to stop early.
+
+    Where an example may have several classes, a chance above `threshold` says yes in `f1`.
+    """
 
     keep: Literal["best", "last"] = "best"
     by: Literal["accuracy", "map"] | None = None
     every: Count = 1
     patience: Count | None = None
+    threshold: float = Field(0.5, gt=0, lt=1)
 
 
 class Save(_Part):

@@ -23,6 +23,8 @@ def page(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]], recip
     parts += ["## How good", _scores(summary)]
     if summary.get("out_of_domain"):
         parts += ["## Out of domain", _domains(summary)]
+    if summary.get("notes"):
+        parts += ["## What could not be told", "\n".join(f"- {n}" for n in summary["notes"])]
     parts += ["## What it cost", _cost(summary)]
     validated = [line for line in metrics if "validation" in line]
     if validated:

@@ -16,10 +16,11 @@ from mentee.methods import Method
 from mentee.parallel import gather_objects
 from mentee.recipe import Domain, Recipe, read
 from mentee.run import networks
-from mentee.run.domains import Reader, Tested, judge
+from mentee.run.domains import Tested, judge, open_domains
 from mentee.run.folder import Folder
 from mentee.run.networks import Given, Makes
 from mentee.run.parts import build
+from mentee.run.reading import Reader
 from mentee.run.recording import import_vectors, record
 from mentee.run.recording_places import Verified, record_network, verify
 from mentee.run.sets import Sets, open_one
@@ -170,7 +171,7 @@ def evaluate(
         recipe, data = recipe.model_copy(update={"data": changed}), None
     Given(data, student).check(recipe.model_copy(update={"teacher": None}))
     sets = open_one(recipe, part, data)
-    return reader(path, recipe, sets, student)(sets.train, None)[0]
+    return reader(path, recipe, sets, student).scores(sets.train)
 
 
 def evaluate_domains(
@@ -195,7 +196,8 @@ def evaluate_domains(
         raise RunError(f"{path} has no test part, so there is nothing to compare domains with")
     Given(None, student).check(recipe.model_copy(update={"teacher": None}))
     sets = open_one(recipe, recipe.data.test)
-    return judge(reader(path, recipe, sets, student), sets.train, domains)
+    opened = open_domains(domains, recipe, sets.train)
+    return judge(reader(path, recipe, sets, student), sets.train, opened)
 
 
 def finished(path: str | Path) -> Recipe:

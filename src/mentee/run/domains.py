@@ -6,20 +6,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
-from mentee import capture
-from mentee.data import Examples, limit, read_batch
+from mentee.data import Examples, limit
 from mentee.data.corruptions import SEVERITIES, corrupt, names
 from mentee.errors import DataError, RecipeError
-from mentee.evaluate import main_score, read_all, scores, similarity
-from mentee.models import Contract, normalise
-from mentee.recipe import Domain, Recipe, Recorded
-from mentee.run.sets import Sets, open_part
+from mentee.evaluate import main_score
+from mentee.recipe import Domain, Recipe
+from mentee.run.reading import Reader, split_of
+from mentee.run.sets import open_part, refuse_same
 from mentee.teachers import open_records
-from mentee.types import CLEAN
+
+PREFIXES = ("embedded", "hub")
+"""What stands before the colon of a source's own name."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A domain, opened.
+
+    Attributes:
+        domain: as the recipe says it.
+        whole: its split.
+        examples: those that are scored, before they are corrupted.
+    """
+
+    domain: Domain
+    whole: Examples
+    examples: Examples
 
 
 @dataclass(frozen=True)
@@ -31,40 +43,44 @@ class Tested:
         similarity: of the student's embedding to the teacher's on the test part, by record; None
             where there is no record of it.
         domains: the same for each other domain, with `drop`, what is lost of the main score.
+        notes: a sentence for all that could not be told.
     """
 
     scores: dict[str, float] | None
     similarity: dict[str, float] | None
     domains: dict[str, dict[str, Any]]
+    notes: list[str]
 
 
-def judge(reader: Reader, test: Examples | None, domains: Mapping[str, Domain]) -> Tested:
+def judge(reader: Reader, test: Examples | None, opened: Mapping[str, Opened]) -> Tested:
     """Score a student on its test part and on other domains.
 
     What is lost to a corruption is told from the same examples as they are.
 
     Args:
-        reader: the student, and how its data are read.
+        reader: the student, and how its data are read; notes what could not be told.
         test: the test part.
-        domains: which others.
+        opened: which others, from `open_domains`.
     """
-    recipe = reader.recipe
-    own = reader(test, recipe.data.test) if test else ({}, None)
+    own: tuple[dict[str, float], dict[str, float] | None] = {}, None
+    if test is not None:
+        own = reader("test", test, reader.records("test", Domain(), test))
     found: dict[str, dict[str, Any]] = {}
-    for name, domain in domains.items():
-        split, clean = domain.split or recipe.data.test, own[0]
-        examples = open_domain(name, domain, recipe, test)
-        if domain.corruption is not None and examples is not test:
-            clean = reader(examples, split, domain.source)[0]
-        for label, some in corrupted(name, domain, examples):
-            there, similarity = reader(some, split, domain.source)
+    for name, each in opened.items():
+        domain, clean = each.domain, own[0]
+        records = reader.records(name, domain, each.whole)
+        if domain.corruption is not None and each.examples is not test:
+            clean = reader(name, each.examples, {})[0]
+        for label, some in corrupted(name, domain, each.examples):
+            there, similarity = reader(name, some, records)
             found[label] = {
                 "examples": len(some),
                 "scores": there,
                 "drop": drop(clean, there, some),
                 "similarity": similarity,
             }
-    return Tested(own[0] or None, own[1], found | averages(domains, found))
+    domains = {name: each.domain for name, each in opened.items()}
+    return Tested(own[0] or None, own[1], found | averages(domains, found), reader.notes)
 
 
 def as_domains(pairs: Sequence[str], corrupted: bool, limit: int | None) -> dict[str, Domain]:
@@ -83,14 +99,33 @@ def as_domains(pairs: Sequence[str], corrupted: bool, limit: int | None) -> dict
         source, _, split = place.rpartition(":")
         if not (name and equals and split):
             raise RecipeError(f"--on {pair}: expected name=split, or name=source:split")
+        if source in PREFIXES:
+            raise RecipeError(
+                f"--on {pair}: {place} is a source, and no split of it is named; expected "
+                f"name=source:split, such as {name}={place}:test"
+            )
         found[name] = Domain(source=source or None, split=split)
     if corrupted:
         found["corruptions"] = Domain(corruption="all", limit=limit)
     return found
 
 
+def refuse_one_set(data: str | None, split: str | None) -> None:
+    """Refuse to score one other set where domains are compared with the test part.
+
+    Raises:
+        RecipeError: there is such a set.
+    """
+    if data is not None or split is not None:
+        given = " and ".join(n for n, v in (("--data", data), ("--split", split)) if v is not None)
+        raise RecipeError(
+            f"{given} scores one set alone, --on and --corruptions compare sets with the run's "
+            "test part; leave one of them out, or name the set by --on NAME=SOURCE:SPLIT"
+        )
+
+
 def shown(tested: Tested) -> str:
-    """A table of plain text: a line for the test part, one for each other domain."""
+    """A table of plain text: a line for the test part, for each other domain, for each note."""
     scores = list(tested.scores or next(iter(tested.domains.values()), {}).get("scores", {}))
     rows = [["on", *scores, "drop", "like the teacher"]]
     parts = {"test": {"scores": tested.scores or {}, "similarity": tested.similarity}}
@@ -100,10 +135,11 @@ def shown(tested: Tested) -> str:
         said = [f"{found['scores'][key]:.4f}" if key in found["scores"] else "" for key in scores]
         rows.append([name, *said, "" if lost is None else f"{lost:+.4f}", alike])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
+    lines = [
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
-    )
+    ]
+    return "\n".join([*lines, *(f"note: {note}" for note in tested.notes)])
 
 
 def drop(own: Mapping[str, float], there: Mapping[str, float], examples: Examples) -> float | None:
@@ -125,6 +161,8 @@ def corrupted(name: str, domain: Domain, examples: Examples) -> Iterator[tuple[s
         return
     every = domain.corruption == "all"
     kinds = names(examples.kind) if every else (domain.corruption,)
+    if not kinds:
+        raise DataError(f"there is no corruption of {examples.kind}; leave this domain out")
     severities = SEVERITIES if domain.severity is None else (domain.severity,)
     one = not every and domain.severity is not None
     for kind in kinds:
@@ -133,21 +171,61 @@ def corrupted(name: str, domain: Domain, examples: Examples) -> Iterator[tuple[s
             yield label, corrupt(examples, kind, severity)
 
 
-def open_domain(name: str, domain: Domain, recipe: Recipe, test: Examples | None) -> Examples:
+def open_domains(
+    domains: Mapping[str, Domain], recipe: Recipe, test: Examples | None, data: Any = None
+) -> dict[str, Opened]:
+    """Open other test sets, and make sure that all they name exists.
+
+    Args:
+        domains: which, by name.
+        recipe: of the run, resolved; says which classes there are, and how data are read.
+        test: the test part.
+        data: as for `open_sets`.
+
+    Raises:
+        DataError: with every problem found, a line each: no such source, split, class,
+            corruption or record, or a record of other examples.
+    """
+    found = {name: tried(each, recipe, test, data) for name, each in domains.items()}
+    problems = [f"  - {k}: {each}" for k, each in found.items() if isinstance(each, DataError)]
+    if problems:
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        raise DataError("\n".join([f"{count} in the sets of other domains:", *problems]))
+    return {name: each for name, each in found.items() if isinstance(each, Opened)}
+
+
+def tried(domain: Domain, recipe: Recipe, test: Examples | None, data: Any) -> Opened | DataError:
+    """A domain, opened and each of its names looked up; or what is wrong with it."""
+    try:
+        found = open_domain(domain, recipe, test, data)
+        for path in domain.records.values():  # checksums are compared when it is used
+            open_records(path, split_of(domain, recipe.data), verify=False).check(found.whole)
+        for _ in corrupted("", domain, found.examples):
+            pass
+    except DataError as error:
+        return error
+    return found
+
+
+def open_domain(domain: Domain, recipe: Recipe, test: Examples | None, data: Any) -> Opened:
     """The examples of a domain, before they are corrupted."""
     if domain.source is None and domain.split is None:
         if test is None:
             raise DataError(
-                f"data.out_of_domain.{name} names no split, and there is no test part to take; "
-                "give it a split, or a source"
+                "it names no split, and there is no test part to take; give it a split, or a source"
             )
-        examples = test
+        whole = test
     else:
-        said = recipe.data.model_copy(update={"source": domain.source or recipe.data.source})
-        examples = open_part(said, domain.split or recipe.data.test or "test", None)
-    if domain.limit is not None and domain.limit < len(examples):
-        examples = limit(examples, domain.limit, seed=recipe.data.seed)
-    return examples
+        said, split = recipe.data, split_of(domain, recipe.data)
+        if domain.source is None:
+            refuse_same(data, split)
+        else:
+            said, data = said.model_copy(update={"source": domain.source}), None
+        whole = open_part(said, split, data)
+    examples = whole
+    if domain.limit is not None and domain.limit < len(whole):
+        examples = limit(whole, domain.limit, seed=recipe.data.seed)
+    return Opened(domain, whole, examples)
 
 
 def averages(
@@ -170,54 +248,3 @@ def averages(
             "similarity": None,
         }
     return means
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Scores one student on any set, and compares its embedding with the teacher's.
-
-    Attributes:
-        network: the student.
-        contract: what it reads.
-        sets: of the run; says how contents become inputs.
-        recipe: of the run, resolved; says which records the teacher left.
-        device: where the network is.
-    """
-
-    network: nn.Module
-    contract: Contract
-    sets: Sets
-    recipe: Recipe
-    device: torch.device | str
-
-    def __call__(
-        self, examples: Examples, split: str | None, source: str | None = None
-    ) -> tuple[dict[str, float], dict[str, float] | None]:
-        """(scores, similarity to each record's embedding or None) on some examples."""
-        one = read_batch(examples, np.zeros(1, np.int64), views=self.sets.views, view=CLEAN)
-        some = normalise(one.inputs.to(self.device), self.contract)
-        places = capture.resolve(self.network, ["logits", "embedding"], some)
-        said = read_all(self.network, places, self.contract, self.sets.clean(examples), self.device)
-        found: dict[str, float] = {}
-        if examples.labels is not None:
-            mask = None if examples.mask is None else torch.as_tensor(examples.mask)
-            found = scores(said["logits"], torch.as_tensor(examples.labels), mask)
-        same = source is None or source == self.recipe.data.source
-        alike = self.alike(said["embedding"], examples, split) if same and split else None
-        return found, alike
-
-    def alike(self, embedding: Tensor, examples: Examples, split: str) -> dict[str, float] | None:
-        r"""Linear CKA of the student's embedding with what each record says of the examples."""
-        teacher = self.recipe.teacher
-        if not isinstance(teacher, Recorded) or len(examples) < 2:
-            return None
-        found = {}
-        for name, path in teacher.records.items():
-            try:
-                record = open_records(path, split)
-            except DataError:  # no record of this split: nothing to compare with
-                continue
-            theirs = torch.from_numpy(record.of(examples.keys)).float()
-            vectors = theirs.mean(1) if theirs.ndim == 3 else theirs
-            found[name or "teacher"] = similarity(embedding, vectors)
-        return found or None

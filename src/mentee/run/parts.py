@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from mentee.pairing import taught_by
 from mentee.parallel import world
 from mentee.recipe import Network, Recipe, Recorded
 from mentee.run import networks
+from mentee.run.domains import Opened, open_domains
 from mentee.run.networks import Given
 from mentee.run.sets import DEFAULT_VIEWS, Sets, open_sets
 from mentee.run.teaching import check_columns, read_teacher, with_views_of_record
@@ -39,6 +41,7 @@ class Parts:
 
     recipe: Recipe
     sets: Sets
+    domains: Mapping[str, Opened]
     trainee: Trainee
     teacher: Teacher | None
     optimiser: torch.optim.Optimizer
@@ -77,6 +80,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     sets = open_sets(recipe, given.data)
     check_labels(method, sets.train, recipe.train.mixup)
     recipe = resolve(given.stand_in(recipe), sets)
+    domains = open_domains(recipe.data.out_of_domain, recipe, sets.test, given.data)
     batch = sets.first(2)
     ours, theirs = wanted(method)
 
@@ -103,7 +107,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     trainee = Trainee(student, places, input, transfer, smoothing=smoothing)
     average = None if recipe.train.average is None else trainee.average(recipe.train.average)
     rule, steps = optimiser(recipe, trainee), plan(recipe, len(sets.train))
-    return Parts(recipe, sets, trainee, teacher, rule, steps, average, accelerator)
+    return Parts(recipe, sets, domains, trainee, teacher, rule, steps, average, accelerator)
 
 
 def start(recipe: Recipe, method: Method) -> Accelerator:
@@ -171,6 +175,7 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
         )
     names = [term.agree.name for term in method.terms if term.agree.name in AGREEMENTS]
     one_class = [name for name in names if AGREEMENTS[name].one_class]
+    represented = [t.represent.name for t in method.terms if t.agree.name in one_class]
     several = [name for name in names if AGREEMENTS[name].several]
     if several and examples.task == "single":
         raise PairError(
@@ -185,8 +190,12 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
     if examples.task == "multi" and one_class:
         raise PairError(
             f"method {method.name!r} compares distributions over classes of which one is right "
-            f"({one_class[0]}), but an example of {examples.name} may have several; use a method "
-            "without it, such as crd or cktf"
+            f"({one_class[0]}), but an example of {examples.name} may have several; "
+            + (
+                "use binary_kd in its place: probe-binary-kd, ec+probe-binary-kd"
+                if set(represented) == {"probe"}
+                else "use a method without it, such as crd or cktf"
+            )
         )
 
 

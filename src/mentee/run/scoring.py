@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import nn
 
 from mentee import files
 from mentee.data import Examples
-from mentee.evaluate import predict, scores
+from mentee.evaluate import predict
 from mentee.models import Contract, count_parameters
 from mentee.parallel import rank
 from mentee.recipe import dump
 from mentee.report import page
-from mentee.run.domains import Reader, judge
+from mentee.run.domains import judge
 from mentee.run.folder import Folder
 from mentee.run.parts import Parts
 from mentee.run.progress import Progress
+from mentee.run.reading import Reader, score_of
 from mentee.run.teaching import reading
 from mentee.teachers import LiveTeacher
 from mentee.types import Step
@@ -36,21 +36,13 @@ def score(
         parts.sets.clean(examples, parts.recipe.train.workers),
         parts.accelerator.device,
     )
-    return score_of(logits, examples)
-
-
-def score_of(logits: torch.Tensor, examples: Examples) -> dict[str, float]:
-    """The scores of predictions; none for examples without labels."""
-    if examples.labels is None:
-        return {}
-    mask = None if examples.mask is None else torch.as_tensor(examples.mask)
-    return scores(logits, torch.as_tensor(examples.labels), mask)
+    return score_of(logits, examples, parts.recipe.select.threshold)
 
 
 def finish(
     parts: Parts, folder: Folder, progress: Progress, last: Step, wall: float
 ) -> dict[str, Any]:
-    """Choose the weights, score them on the test part once, write the run's last three files.
+    """Choose the weights and write them, score them on the test part once, write the rest.
 
     Args:
         parts: what the run is made of.
@@ -67,10 +59,12 @@ def finish(
     parts.accelerator.wait_for_everyone()  # the best weights are on disk
     if chosen:
         student.load_state_dict(folder.load_weights(folder.best))
+    if rank() == 0:  # before anything that may fail
+        folder.save_weights(folder.student, student.state_dict())
     steps_per_epoch = -(-parts.plan.batches // parts.plan.accumulate)
     teacher = parts.teacher.network if isinstance(parts.teacher, LiveTeacher) else None
     reader = Reader(student, parts.trainee.contract, sets, recipe, parts.accelerator.device)
-    tested = judge(reader, sets.test, recipe.data.out_of_domain)
+    tested = judge(reader, sets.test, parts.domains)
     summary = {
         "method": parts.trainee.transfer.method.name,
         "weights": parts.trainee.transfer.weights,
@@ -81,6 +75,7 @@ def finish(
         "validation": score(parts, sets.validation) if sets.validation else None,
         "out_of_domain": tested.domains,
         "similarity": tested.similarity,
+        "notes": tested.notes,
         "teacher": progress.teacher,
         "reading": None if parts.teacher is None else reading(recipe),
         "selected": {
@@ -105,7 +100,6 @@ def finish(
         "seconds": wall,
     }
     if rank() == 0:
-        folder.save_weights(folder.student, student.state_dict())
         files.write_text(folder.report, page(summary, folder.read_metrics(), dump(recipe)))
         files.write_json(folder.summary, summary)
     return summary

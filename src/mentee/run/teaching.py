@@ -18,6 +18,9 @@ from mentee.teachers.teacher import Teacher
 from mentee.transfer import Transfer
 from mentee.types import Batch, column
 
+LEARNED = ("pretrained", "weights", "checkpoint_path")
+"""The options of timm's and torchvision's networks that give them weights."""
+
 VIEW_KEYS = ("views", "pad", "size", "seconds", "rate", "length", "view_seed")
 """The keys of `data` that say how a view is made of an example."""
 
@@ -36,7 +39,8 @@ def read_teacher(
         if replays(said, recipe.data):
             return replayed(said, recipe, sets, wanted)
         return recorded(said, recipe.data, sets, wanted)
-    if said.weights is None and given.teacher is None and not said.options:
+    learned = said.weights is not None or any(said.options.get(key) for key in LEARNED)
+    if not learned and given.teacher is None:
         raise RecipeError(
             f"teacher {said.network} has no weights, and a teacher that has learned "
             "nothing teaches nothing; give teacher.weights a file (or a timm network "
