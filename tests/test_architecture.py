@@ -34,6 +34,9 @@ HEAVY = (
 
 # Modules without a test file of their own name: where they are tried, and why there.
 TRIED_ELSEWHERE = {
+    "cli/__main__.py": ("run/test_resume.py", "how processes of their own are started"),
+    "cli/options.py": ("test_cli.py", "options of the commands"),
+    "cli/recording.py": ("test_flow_embeddings.py", "commands, as a person runs them"),
     "capture/hooks.py": ("capture/test_capture.py", "Capture is what people call it by"),
     "capture/place.py": ("capture/test_resolve.py", "a place is what resolve gives"),
     "capture/layout.py": ("capture/test_resolve.py", "a rule of resolve"),
@@ -72,6 +75,10 @@ TRIED_ELSEWHERE = {
     "memory/queue.py": ("test_memory.py", "one suite over every memory"),
     "teachers/teacher.py": ("teachers/test_live.py", "what every teacher is"),
     "teachers/record/folder.py": ("teachers/record/test_recording.py", "how a record is written"),
+    "teachers/record/writing_places.py": (
+        "teachers/record/test_places.py",
+        "how a record of places is written",
+    ),
     "teachers/record/writing.py": ("teachers/record/test_recording.py", "how a record is written"),
     "teachers/record/manifest.py": ("teachers/record/test_reading.py", "what a record says"),
     "teachers/record/vectors.py": ("teachers/record/test_importing.py", "the files to import"),
