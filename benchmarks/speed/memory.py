@@ -1,0 +1,153 @@
+"""Memory: of CKTF's contrast as batch and negatives grow, and of a record larger than what is allowed.
+
+* `contrast`: by how many MB one step of five modules (draw, five losses, one backward) raises the
+  peak of a process, at batch 64 to 1,024 and K 4,096 to 65,536; width 128, a bank of 65,536.
+* `large`: a student trains with a record of four times the memory that its process may have. On
+  Linux with a memory controller the limit is real (a control group); memory that only mirrors files
+  may be dropped at any time, so what may not grow is the rest.
+
+    python benchmarks/speed/memory.py
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from contrast import CLASSES, TAU, WIDTH, anchors
+from measure import environment, peak_growth
+
+from mentee.agree import contrast
+from mentee.data import open_examples
+from mentee.memory import Bank
+from mentee.represent import unit
+
+MODULES = [f"module {number}" for number in range(5)]
+BATCHES, NEGATIVES, N = (64, 256, 1024), (4096, 16384, 65536), 65_536
+GROUPS = Path("/sys/fs/cgroup/memory")
+LIMIT, LONG, ROWS, STEPS = 1 << 30, 32_768, 65_536, 120
+
+
+def step(b: int, k: int, n: int = N) -> Callable[[], None]:
+    """One step of five modules, ready to be called."""
+    memory = Bank(MODULES, torch.arange(n) % CLASSES, WIDTH, negatives=k)
+    for name in MODULES:
+        memory.stores[name] = unit(torch.randn(2, n, WIDTH))
+    pairs, rows = {name: anchors(b) for name in MODULES}, torch.arange(b)
+    log_z = torch.tensor([10.8, 10.8])
+
+    def call() -> None:
+        memory.begin(rows, 0)
+        losses = []
+        for name, pair in pairs.items():
+            negatives = memory.read(name, *pair)
+            loss = contrast(*pair, negatives=negatives, log_z=log_z, temperature=TAU)
+            losses.append(loss.mean())
+        torch.stack(losses).sum().backward()
+        memory._read.clear()
+
+    return call
+
+
+def warm(b: int, k: int) -> Callable[[], None]:
+    """Load the libraries' own buffers on a small problem before memory is measured."""
+    step(4, 100, 200)()
+    return step(b, k)
+
+
+def large(folder: Path) -> dict[str, float]:
+    """Train in a process that may have a quarter of what the record takes."""
+    from mentee.teachers.record.recording import about_data
+    from mentee.teachers.record.writing import About, write_record
+
+    texts = [f"text {row}" for row in range(LONG)]
+    arrays = {"text": texts, "id": texts, "label": np.arange(LONG) % CLASSES}
+    examples = open_examples(arrays)
+    random = np.random.default_rng(0).standard_normal((256, ROWS)).astype(np.float16)
+
+    def said(first: int) -> Iterator[Any]:
+        for _ in range(first, LONG, 256):
+            yield random
+
+    about = About("noise", "text", {"name": "noise"}, about_data(examples))
+    write_record(folder / "record", said, examples.ids, about, dtype="float16", fit=False)
+    size = sum(path.stat().st_size for path in (folder / "record").iterdir())
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        found = pool.apply(train_limited, (str(folder), arrays))
+    return {"record_mb": round(size / 2**20), "limit_mb": LIMIT >> 20, **found}
+
+
+def train_limited(folder: str, arrays: dict[str, Any]) -> dict[str, float]:
+    """Train some steps in a control group with a limit; what the process's own memory did."""
+    import mentee
+
+    group = GROUPS / f"mentee-{os.getpid()}"
+    group.mkdir()
+    (group / "memory.limit_in_bytes").write_text(str(LIMIT))
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+    own: list[float] = []
+    recipe = {
+        "data": {"source": "texts", "validation": None, "test": None, "length": 32},
+        "student": "hashed-bag-small",
+        "teacher": {"record": f"{folder}/record"},
+        "method": "east",
+        "train": {"epochs": 1, "batch": 64, "optimiser": "adamw", "rate": 1e-3},
+    }
+
+    def look(done: Any) -> None:
+        own.append(anonymous())
+        if done.number == STEPS:
+            raise KeyboardInterrupt
+
+    try:
+        mentee.train(recipe, data=arrays, out=f"{folder}/run", quiet=True, on_step=look)
+    except KeyboardInterrupt:
+        pass
+    peak = int((group / "memory.max_usage_in_bytes").read_text()) / 2**20
+    (GROUPS / "cgroup.procs").write_text(str(os.getpid()))
+    group.rmdir()
+    return {
+        "steps": len(own),
+        "group_peak_mb": round(peak),
+        "own_mb_after_20_steps": round(own[19], 1),
+        "own_mb_at_the_end": round(own[-1], 1),
+    }
+
+
+def anonymous() -> float:
+    """Memory of this process that mirrors no file, MB."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.partition("RssAnon:")[2].split()[0]) / 1024
+
+
+def main() -> None:
+    """Measure, print and write the numbers."""
+    found = {}
+    for k in NEGATIVES:
+        for b in BATCHES:
+            found[f"batch {b}, K {k}"] = round(peak_growth(partial(warm, b, k)), 1)
+            print(b, k, found[f"batch {b}, K {k}"], flush=True)
+    content: dict[str, Any] = {
+        "what": "MB that one step of five contrast modules adds to a process's peak, "
+        f"width {WIDTH}, bank {N}; and training with a record larger than the allowed memory",
+        "contrast_mb": found,
+    }
+    if (GROUPS / "memory.limit_in_bytes").exists():
+        with tempfile.TemporaryDirectory(dir=".") as folder:
+            content["large"] = large(Path(folder).resolve())
+        print(content["large"])
+    content["environment"] = environment()
+    Path(__file__).with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
