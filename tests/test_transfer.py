@@ -17,7 +17,7 @@ from mentee.models import InputContract
 from mentee.pairing import evenly, expand, pair_places
 from mentee.teachers import LiveTeacher
 from mentee.transfer import Transfer, wanted
-from mentee.types import Batch
+from mentee.types import Batch, Statistics
 from tests.agree import formulas as agreements
 from tests.represent import formulas as representations
 
@@ -500,6 +500,73 @@ def test_a_term_that_is_given_twice_is_refused(method):
     )
     with pytest.raises(MenteeError, match=text):
         bind(method, *shapes)
+
+
+def test_other_representations_at_one_place_are_named():
+    """Each is a term of its own: the sum of two rows that differ in what is compared."""
+    transfer = bind("ec+east+random", numbers={}, classes=4, statistics=measured)
+    names = [f"distance_correlation/embedding{which}" for which in ("", " (vectors)", " (random)")]
+    assert [bound.name for bound in transfer.bound] == names
+    losses = step(transfer, features(SHAPES), features(WIDER))
+    assert list(losses) == [f"own/{names[0]}", *names]
+    assert transfer.weights == {"task": 1.0} | dict.fromkeys(names, 1.5) | {f"own/{names[0]}": 1.0}
+    assert len({losses[name].item() for name in names}) == 3
+
+
+def test_other_numbers_of_one_representation_are_named():
+    words = [Word("vectors"), Word("vectors", {"scale": "standard"}), Word("vectors")]
+    terms = tuple(Term("embedding", Word("distance_correlation"), 1.0, word) for word in words)
+    transfer = bind(Method("own", terms[:2]), numbers={}, statistics=measured)
+    assert [bound.name for bound in transfer.bound] == [
+        "distance_correlation/embedding",
+        "distance_correlation/embedding (vectors, scale=standard)",
+    ]
+    with pytest.raises(MenteeError, match=r"'own' has distance_correlation/embedding twice; add"):
+        bind(Method("own", terms), numbers={}, statistics=measured)
+
+
+def measured(place):
+    d = WIDER[place][0]
+    return Statistics(torch.zeros(d), torch.ones(d), torch.eye(d), torch.ones(d))
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("compress", r"equal ones: set compress\.student_head: linear$"),
+        ("pca", r"equal ones: set pca\.student_head: linear$"),
+        ("vectors", r"equal ones: use to_teacher in place of vectors$"),
+    ],
+)
+def test_the_head_that_a_representation_may_have_is_named(word, text):
+    numbers = {} if word == "vectors" else {"width": 4}
+    row = Method("own", (Term("embedding", Word("cosine"), 1.0, Word(word, numbers)),))
+    with pytest.raises(PairError, match=text):
+        bind(row, numbers={}, classes=4, statistics=measured)
+
+
+@pytest.mark.parametrize(
+    ("place", "held", "text"),
+    [
+        (
+            "logits",
+            "embedding",
+            "'logits' of .* has no logits, only embedding; take probe-kd in pl",
+        ),
+        ("stages", "embedding", "'stages' of .* has no stages, only embedding; take ec, east or"),
+        ("logits", "frames", "'logits' of .* has no logits, only frames; take probe-kd"),
+        ("embedding", "frames", r"made with --frames; .* places: \[stages\.2, frames\]"),
+        ("frames", "embedding", "one vector an example; record with --frames, or take a method"),
+        ("logits.b", "embedding.b", "has no logits, only embedding; take probe-kd"),
+        ("embedding.b", "frames.b", "record was made with --frames"),
+        ("embedding.c", "embedding.b", "nothing is read at 'embedding.c'; did you mean"),
+    ],
+)
+def test_what_a_record_of_embeddings_does_not_have_is_said_with_what_does(place, held, text):
+    shapes = {held: (3, 8) if held.startswith("frames") else (8,)}
+    student = {"logits": (4,), "embedding": (6,), "stages.2": (6, 4, 4)}
+    with pytest.raises(PairError, match=text):
+        pair_places(Term(("embedding", place), Word("cka"), 1.0), student, shapes)
 
 
 def test_representations_of_unequal_shape_are_refused():

@@ -14,9 +14,12 @@ from safetensors.torch import load_file
 from mentee import Run, models, record, resume, train
 from mentee.data import open_examples
 from mentee.errors import DataError, PairError, RecipeError
+from mentee.represent import Known, compress
 from mentee.run import import_vectors
+from mentee.run.first import learn
 from mentee.run.recording import parsed
 from mentee.teachers.embedders import embedder
+from mentee.types import Statistics
 from tests.run.conftest import digits
 
 
@@ -150,6 +153,33 @@ def test_soft_labels_of_a_probe_teach(records, tmp_path):
     recipe = taught(records, "halves", method="ec+probe-kd")
     run = train(recipe, out=tmp_path / "run", quiet=True)
     assert run.summary["weights"]["kl/logits~embedding"] == 1.0
+
+
+def test_soft_labels_of_the_compressors_own_probe_teach(records, tmp_path):
+    recipe = taught(records, "halves", method="ec-kd", train={"epochs": 3})
+    run = train(recipe, out=tmp_path / "run", quiet=True)
+    assert run.summary["weights"] == {
+        "task": 0.4,
+        "distance_correlation/embedding": 0.42,
+        "kl/logits~embedding": 0.18,
+        "own/distance_correlation/embedding": 1.0,
+    }
+    assert run.summary["parameters"]["heads"] == 17 * 64 + 65 * 10  # h and one probe
+    with pytest.raises(PairError, match="use kl in its place: probe-kd, ec-kd"):
+        train(taught(records, "halves", method="ec-binary-kd"), out=tmp_path / "b", quiet=True)
+
+
+def test_what_learns_first_leaves_out_and_says_all():
+    measured = Statistics(torch.zeros(16), torch.ones(16), torch.eye(16), torch.ones(16))
+    known, x = Known(3, lambda: measured), torch.randn(60, 16)
+    found = []
+    for dropout in (0.0, 0.5):
+        torch.manual_seed(0)
+        _, side = compress((8,), (16,), known=known, learn="first", steps=5, dropout=dropout)
+        learn(side, x, torch.arange(60) % 3, None)
+        assert torch.equal(side(x), side(x))
+        found.append(side(x))
+    assert not torch.equal(*found)
 
 
 def test_options_are_pairs():
