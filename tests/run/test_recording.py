@@ -38,13 +38,14 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     splits = ("train", "test")
     record("embedded:digits", teacher, out / "halves", splits=splits, say=lines.append)
     assert [line.split()[0] for line in lines] == ["train:", "test:", "recorded"]
-    assert "1,297 images → 0.1 MB" in lines[0]
+    assert "1,297 images → 61 kB" in lines[0]
     ids = open_examples("embedded:digits").ids
     random = np.random.default_rng(0).standard_normal((len(ids), 5)).astype(np.float32)
     order = np.random.default_rng(1).permutation(len(ids))
     np.savez(out / "noise.npz", embedding=random[order], ids=np.array(ids)[order])
     said = import_vectors(out / "noise.npz", "embedded:digits", out / "noise", say=lines.append)
     np.testing.assert_array_equal(said.read(range(4)), random[:4])  # the data's own order
+    assert lines[-1] == "read embedding of noise.npz"
     return out
 
 

@@ -127,6 +127,7 @@ def import_vectors(
     name = name or Path(vectors).stem
     found = import_record(Path(vectors), examples, Path(out) / split, name=name, **options)
     say(f"{split}: {len(found):,} vectors of {found.width} entries: {found.folder}")
+    say(f"read {found.manifest.teacher['read']}")
     return found
 
 
