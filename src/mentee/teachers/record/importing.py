@@ -14,6 +14,7 @@ from mentee.data import Examples
 from mentee.errors import DataError
 from mentee.teachers.record.folder import refuse_taken
 from mentee.teachers.record.manifest import Dtype, checksum
+from mentee.teachers.record.numbers import as_dtype
 from mentee.teachers.record.reading import Record
 from mentee.teachers.record.recording import about_data
 from mentee.teachers.record.vectors import Naming, read_vectors
@@ -56,7 +57,7 @@ def import_record(
         frames: t, where the frames stand behind one another in rows of `t · d` numbers.
         in_order: there are no ids, and row i is of example i.
         extra: leave out rows that are of no example, instead of refusing them.
-        dtype: float16 or float32; None: float16 where the file has it, else float32.
+        dtype: float16, float32 or bfloat16; None: float16 where the file has it, else float32.
         shard_rows: as for `record`.
         overwrite: as for `record`.
 
@@ -71,6 +72,7 @@ def import_record(
     Memory: O(b t d) of an .npy; O(m t d) of the other formats.
     """
     path, out = Path(path), Path(out)
+    dtype = dtype and as_dtype(dtype)
     refuse_taken(out, overwrite=overwrite)
     found = read_vectors(path, Naming(id=id, columns=columns, key=key, ids=ids))
     rows = in_frames(found.rows, frames, path)
