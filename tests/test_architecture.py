@@ -70,6 +70,10 @@ TRIED_ELSEWHERE = {
     "memory/bank.py": ("test_memory.py", "one suite over every memory"),
     "memory/base.py": ("test_memory.py", "one suite over every memory"),
     "memory/queue.py": ("test_memory.py", "one suite over every memory"),
+    "teachers/embedders/pretrained.py": (
+        "teachers/embedders/test_encoders.py",
+        "how encoders are loaded",
+    ),
     "teachers/teacher.py": ("teachers/test_live.py", "what every teacher is"),
     "teachers/record/folder.py": ("teachers/record/test_recording.py", "how a record is written"),
     "teachers/record/writing.py": ("teachers/record/test_recording.py", "how a record is written"),
