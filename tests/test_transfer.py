@@ -277,6 +277,22 @@ def test_no_gradient_reaches_what_the_teacher_said():
     assert all(tensor.grad.any() for tensor in student.values())
 
 
+@pytest.mark.parametrize("name", ["ec-kd", "ec-binary-kd"])
+def test_soft_labels_of_the_compressor_teach_the_student_alone(name):
+    shapes = SHAPES | {"logits": (4,)}
+    transfer = bind(name, shapes, numbers={}, classes=4, statistics=measured)
+    student, teacher = features(shapes, seed=1), features(WIDER, seed=2)
+    some = batch(range(5), size=1)
+    transfer.begin(some, 0)
+    fixed = {key: x.requires_grad_() for key, x in transfer.fixed(teacher).items()}
+    student["logits"].requires_grad_()
+    losses = transfer(student, fixed, some)
+    (soft,) = [key for key in losses if key.endswith("/logits~embedding")]
+    losses[soft].backward()
+    assert student["logits"].grad.any()
+    assert all(x.grad is None for x in (*fixed.values(), *transfer.parameters()))
+
+
 def test_only_heads_are_in_the_state():
     transfer = bind("cktf", weights={})
     parts = {name.rpartition(".head.")[0] for name in transfer.state_dict()}

@@ -31,7 +31,7 @@ def test_every_teachers_options_have_types_that_can_be_checked(name):
         (
             "onnx:a.onnx",
             {"mean": 0.5},
-            r"onnx:a\.onnx: option mean is 0\.5: .*; by default \[0\.0\]$",
+            r"onnx:a\.onnx: option mean is 0\.5: input should be a list; by default \[0\.0\]$",
         ),
         ("onnx:a.onnx", {"rate": "abc"}, "option rate is 'abc': input should be a valid integer"),
         ("timm:resnet18", {"size": "abc"}, "timm:resnet18: option size is 'abc': .*valid integer"),

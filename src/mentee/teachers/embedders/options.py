@@ -57,7 +57,7 @@ def checked_options(
                 value
             )
         except ValidationError as error:
-            message = error.errors()[0]["msg"]
+            message = error.errors()[0]["msg"].replace("an instance of Sequence", "a list")
             raise MenteeError(
                 f"{title}: {what} {name} is {value!r}: {message[0].lower()}{message[1:]}"
                 f"{_usual(known[name])}"
