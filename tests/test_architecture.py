@@ -73,6 +73,10 @@ TRIED_ELSEWHERE = {
     "memory/bank.py": ("test_memory.py", "one suite over every memory"),
     "memory/base.py": ("test_memory.py", "one suite over every memory"),
     "memory/queue.py": ("test_memory.py", "one suite over every memory"),
+    "teachers/embedders/pretrained.py": (
+        "teachers/embedders/test_encoders.py",
+        "how encoders are loaded",
+    ),
     "teachers/teacher.py": ("teachers/test_live.py", "what every teacher is"),
     "teachers/record/folder.py": ("teachers/record/test_recording.py", "how a record is written"),
     "teachers/record/writing_places.py": (
@@ -202,7 +206,7 @@ def test_the_page_of_methods_has_every_word(name):
     assert described(name), f"docs/methods.md does not say what `{name}` is"
 
 
-GIVEN_BY_THE_ENGINE = {"negatives", "log_z", "chunk", "mask", "known"}
+GIVEN_BY_THE_ENGINE = {"negatives", "log_z", "chunk", "mask", "known", "beside"}
 
 
 def numbers():

@@ -177,8 +177,7 @@ def test_the_table_itself_is_never_changed():
         ({"kl.temperature": 2.0}, {}, "'kl.temperature'"),
         ({"temperature": 2.0}, {}, "'temperature'"),
         ({"stages.kl.temperature": 2.0}, {}, "'stages.kl.temperature'"),
-        ({}, {"logits": 1.0}, "'logits'"),
-        ({"a.b": 1}, {"c": 1.0}, "'a.b', 'c'"),
+        ({"a.b": 1, "c.d": 1}, {}, "'a.b', 'c.d'"),
     ],
 )
 def test_a_key_that_meets_nothing_is_refused_with_what_there_is(numbers, weights, unmet):
@@ -188,6 +187,35 @@ def test_a_key_that_meets_nothing_is_refused_with_what_there_is(numbers, weights
     )
     with pytest.raises(MenteeError, match=text):
         adjust(find("cktf"), numbers, weights)
+
+
+@pytest.mark.parametrize("key", ["logits", "project", "memory"])
+def test_a_weight_of_no_place_and_no_agreement_is_refused_with_those_there_are(key):
+    text = (
+        rf"method 'cktf' has no weight '{key}'; weights go by place or by agreement: contrast, "
+        "embedding, stages, stem, task$"
+    )
+    with pytest.raises(MenteeError, match=text):
+        adjust(find("cktf"), {}, {key: 1.0})
+
+
+def test_what_numbers_and_weights_do_not_meet_is_said_at_once():
+    text = (
+        r"nothing that 'a\.b' could change; its places .* stem\. It has no weight 'c'; weights go"
+    )
+    with pytest.raises(MenteeError, match=text):
+        adjust(find("cktf"), {"a.b": 1}, {"c": 1.0})
+
+
+@pytest.mark.parametrize(("name", "agree"), [("ec-kd", "kl"), ("ec-binary-kd", "binary_kd")])
+def test_soft_labels_of_the_compressor_weigh_three_tenths_of_lambda(name, agree):
+    row = find(name)
+    assert row.task == 0.4
+    follow, soft = row.terms
+    assert (follow.places, follow.weight, follow.represent.name) == ("embedding", 0.42, "compress")
+    assert (soft.place, soft.weight) == (("logits", "embedding"), 0.18)
+    assert (soft.agree.name, soft.represent) == (agree, Word("compressed_logits"))
+    assert [term.weight for term in find(f"{name}+none").terms] == [1.05, 0.45]
 
 
 def test_a_row_without_terms_takes_a_weight_of_the_task_only():

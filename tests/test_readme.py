@@ -32,6 +32,7 @@ GIVEN = {
     "chunk",
     "mask",
     "known",
+    "beside",
 }  # what the engine passes an agreement, no number
 
 

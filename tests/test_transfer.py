@@ -17,7 +17,7 @@ from mentee.models import InputContract
 from mentee.pairing import evenly, expand, pair_places
 from mentee.teachers import LiveTeacher
 from mentee.transfer import Transfer, wanted
-from mentee.types import Batch
+from mentee.types import Batch, Statistics
 from tests.agree import formulas as agreements
 from tests.represent import formulas as representations
 
@@ -277,6 +277,22 @@ def test_no_gradient_reaches_what_the_teacher_said():
     assert all(tensor.grad.any() for tensor in student.values())
 
 
+@pytest.mark.parametrize("name", ["ec-kd", "ec-binary-kd"])
+def test_soft_labels_of_the_compressor_teach_the_student_alone(name):
+    shapes = SHAPES | {"logits": (4,)}
+    transfer = bind(name, shapes, numbers={}, classes=4, statistics=measured)
+    student, teacher = features(shapes, seed=1), features(WIDER, seed=2)
+    some = batch(range(5), size=1)
+    transfer.begin(some, 0)
+    fixed = {key: x.requires_grad_() for key, x in transfer.fixed(teacher).items()}
+    student["logits"].requires_grad_()
+    losses = transfer(student, fixed, some)
+    (soft,) = [key for key in losses if key.endswith("/logits~embedding")]
+    losses[soft].backward()
+    assert student["logits"].grad.any()
+    assert all(x.grad is None for x in (*fixed.values(), *transfer.parameters()))
+
+
 def test_only_heads_are_in_the_state():
     transfer = bind("cktf", weights={})
     parts = {name.rpartition(".head.")[0] for name in transfer.state_dict()}
@@ -500,6 +516,73 @@ def test_a_term_that_is_given_twice_is_refused(method):
     )
     with pytest.raises(MenteeError, match=text):
         bind(method, *shapes)
+
+
+def test_other_representations_at_one_place_are_named():
+    """Each is a term of its own: the sum of two rows that differ in what is compared."""
+    transfer = bind("ec+east+random", numbers={}, classes=4, statistics=measured)
+    names = [f"distance_correlation/embedding{which}" for which in ("", " (vectors)", " (random)")]
+    assert [bound.name for bound in transfer.bound] == names
+    losses = step(transfer, features(SHAPES), features(WIDER))
+    assert list(losses) == [f"own/{names[0]}", *names]
+    assert transfer.weights == {"task": 1.0} | dict.fromkeys(names, 1.5) | {f"own/{names[0]}": 1.0}
+    assert len({losses[name].item() for name in names}) == 3
+
+
+def test_other_numbers_of_one_representation_are_named():
+    words = [Word("vectors"), Word("vectors", {"scale": "standard"}), Word("vectors")]
+    terms = tuple(Term("embedding", Word("distance_correlation"), 1.0, word) for word in words)
+    transfer = bind(Method("own", terms[:2]), numbers={}, statistics=measured)
+    assert [bound.name for bound in transfer.bound] == [
+        "distance_correlation/embedding",
+        "distance_correlation/embedding (vectors, scale=standard)",
+    ]
+    with pytest.raises(MenteeError, match=r"'own' has distance_correlation/embedding twice; add"):
+        bind(Method("own", terms), numbers={}, statistics=measured)
+
+
+def measured(place):
+    d = WIDER[place][0]
+    return Statistics(torch.zeros(d), torch.ones(d), torch.eye(d), torch.ones(d))
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("compress", r"equal ones: set compress\.student_head: linear$"),
+        ("pca", r"equal ones: set pca\.student_head: linear$"),
+        ("vectors", r"equal ones: use to_teacher in place of vectors$"),
+    ],
+)
+def test_the_head_that_a_representation_may_have_is_named(word, text):
+    numbers = {} if word == "vectors" else {"width": 4}
+    row = Method("own", (Term("embedding", Word("cosine"), 1.0, Word(word, numbers)),))
+    with pytest.raises(PairError, match=text):
+        bind(row, numbers={}, classes=4, statistics=measured)
+
+
+@pytest.mark.parametrize(
+    ("place", "held", "text"),
+    [
+        (
+            "logits",
+            "embedding",
+            "'logits' of .* has no logits, only embedding; take probe-kd in pl",
+        ),
+        ("stages", "embedding", "'stages' of .* has no stages, only embedding; take ec, east or"),
+        ("logits", "frames", "'logits' of .* has no logits, only frames; take probe-kd"),
+        ("embedding", "frames", r"made with --frames; .* places: \[stages\.2, frames\]"),
+        ("frames", "embedding", "one vector an example; record with --frames, or take a method"),
+        ("logits.b", "embedding.b", "has no logits, only embedding; take probe-kd"),
+        ("embedding.b", "frames.b", "record was made with --frames"),
+        ("embedding.c", "embedding.b", "nothing is read at 'embedding.c'; did you mean"),
+    ],
+)
+def test_what_a_record_of_embeddings_does_not_have_is_said_with_what_does(place, held, text):
+    shapes = {held: (3, 8) if held.startswith("frames") else (8,)}
+    student = {"logits": (4,), "embedding": (6,), "stages.2": (6, 4, 4)}
+    with pytest.raises(PairError, match=text):
+        pair_places(Term(("embedding", place), Word("cka"), 1.0), student, shapes)
 
 
 def test_representations_of_unequal_shape_are_refused():

@@ -31,6 +31,7 @@ def pair_places(
         [('stages.0', 'stages.0'), ('stages.1', 'stages.2'), ('stages.2', 'stages.3')]
     """
     wanted_s, wanted_t = term.place
+    check_recorded(wanted_t, teacher)
     ours, theirs = expand(wanted_s, student), expand(wanted_t, teacher)
     count = min(len(ours), len(theirs))
     return [(evenly(ours, i, count), evenly(theirs, i, count)) for i in range(count)]
@@ -62,6 +63,33 @@ def taught_by(method: Method, names: Sequence[str]) -> Method:
     return replace(method, terms=shared(method.terms))
 
 
+def check_recorded(place: str, shapes: Mapping[str, Shape]) -> None:
+    """Refuse a place that a record of embeddings does not have, and say what does without it."""
+    wanted, point, name = place.partition(".")
+    held = {each.partition(".")[0] for each in shapes}
+    if not held or held - {"embedding", "frames"} or place in shapes:
+        return
+    other = "frames" if wanted == "embedding" else "embedding"
+    if wanted in ("embedding", "frames") and f"{other}{point}{name}" not in shapes:
+        return  # another name of a record, which is suggested
+    if wanted == "embedding":
+        raise PairError(
+            "the method reads 'embedding', and the record was made with --frames; time frames "
+            "need a term of your own, places: [stages.2, frames] (docs/embeddings.md, A vector "
+            "for each time frame), or a record without --frames"
+        )
+    if wanted == "frames":
+        raise PairError(
+            "the method reads 'frames', and the record has one vector an example; record with "
+            "--frames, or take a method that reads 'embedding', such as ec"
+        )
+    instead = "probe-kd in place of kd" if wanted == "logits" else "ec, east or to-teacher"
+    raise PairError(
+        f"the method reads {place!r} of the teacher, and a record of embeddings has no {wanted}, "
+        f"only {', '.join(sorted(held))}; take {instead}, or a network as teacher"
+    )
+
+
 def expand(place: str, shapes: Mapping[str, Shape]) -> list[str]:
     """`stages` to `stages.0`, `stages.1`, …; any other place to itself."""
     found = [name for name in shapes if name == place or name.startswith(f"{place}.")]
@@ -77,7 +105,17 @@ def evenly(names: Sequence[str], number: int, count: int) -> str:
     return names[round((number + 1) * len(names) / count) - 1]
 
 
-def check_widths(name: str, *widths: Shape) -> None:
+HEADS = {
+    "compress": "set compress.student_head: linear",
+    "pca": "set pca.student_head: linear",
+    "random": "set random.student_head: linear",
+    "vectors": "use to_teacher in place of vectors",
+}
+"""How the student's side of a representation gets a head."""
+ANY_HEAD = "use a representation with a head, such as project"
+
+
+def check_widths(name: str, represent: str, *widths: Shape) -> None:
     """Refuse a pair whose representations an agreement cannot compare entry by entry."""
     if widths[0] == widths[1]:
         return
@@ -89,5 +127,5 @@ def check_widths(name: str, *widths: Shape) -> None:
         )
     raise PairError(
         f"{name}: the student's representation has shape {widths[0]}, the teacher's {widths[1]}; "
-        "expected equal ones: use a representation with a head, such as project"
+        f"expected equal ones: {HEADS.get(represent, ANY_HEAD)}"
     )

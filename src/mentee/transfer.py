@@ -36,7 +36,8 @@ class Bound:
     """A term at one place of one pair.
 
     Attributes:
-        name: `contrast/stages.1`; unique in the method.
+        name: `contrast/stages.1`; unique in the method, with the representation behind it where
+            another has the same agreement and place.
         student: where the student is read.
         teacher: where the teacher is read.
         term: the row's summand that it came from.
@@ -99,7 +100,7 @@ class Transfer(nn.Module):
         ]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            for term, s, t in sites:
+            for term, s, t in sorted(sites, key=reads_others):
                 known = Known(classes, statistics and partial(statistics, t), seed)
                 self._bind(term, s, t, student[s], teacher[t], known)
         self.to(device)
@@ -115,17 +116,17 @@ class Transfer(nn.Module):
         agreement = look_up("agreement", term.agree, AGREEMENTS)
         build = look_up("representation", term.represent, REPRESENTATIONS)
         agree = checked(term.agree, agreement.function, given=GIVEN)
-        represent = checked(term.represent, build, given=("known",))
+        represent = checked(term.represent, build, given=("known", "beside"))
         term = replace(term, agree=agree, represent=represent)
-        name = f"{term.agree.name}/{s if s == t else f'{s}~{t}'}"
-        if any(name == other.name for other in self.bound):
-            raise MenteeError(f"method {self.method.name!r} has {name} twice; add up their weights")
-        asked = {"known": known} if takes(build, "known") else {}
+        name = self._name(term, s, t)
+        beside = [self.side(other)[1] for other in self.bound if other.teacher == t]
+        offered = {"known": known, "beside": beside}
+        asked = {key: value for key, value in offered.items() if takes(build, key)}
         sides = build(student, teacher, **term.represent.numbers, **asked)
         said = [shape_said(*each) for each in zip(sides, (student, teacher), strict=True)]
         remembers = term.memory is not None and agreement.memory != "no"
         if agreement.same_width is True or (agreement.same_width and remembers):
-            check_widths(name, *said)
+            check_widths(name, term.represent.name, *said)
         if remembers and len(said[0]) != 1:
             raise PairError(
                 f"{name}: a memory keeps a vector for each example, the representation has shape "
@@ -134,6 +135,19 @@ class Transfer(nn.Module):
         self._widths[name] = said[0][-1]
         self.sides[name.replace(".", "_")] = nn.ModuleList(sides)
         self.bound.append(Bound(name, s, t, term, agreement, None))
+
+    def _name(self, term: Term, s: str, t: str) -> str:
+        """What a term is called; the representation is named where another one has the name."""
+        name = f"{term.agree.name}/{s if s == t else f'{s}~{t}'}"
+        alike = [b.term.represent for b in self.bound if b.name.partition(" ")[0] == name]
+        if term.represent in alike:
+            raise MenteeError(f"method {self.method.name!r} has {name} twice; add up their weights")
+        if not alike:
+            return name
+        said = [term.represent.name]
+        if said[0] in [word.name for word in alike]:
+            said += [f"{key}={value}" for key, value in term.represent.numbers.items()]
+        return f"{name} ({', '.join(said)})"
 
     def _remember(self, classes: Tensor, rows: Tensor, seed: int) -> None:
         """Give the terms that ask for negatives a memory; those with equal ones share it.
@@ -213,7 +227,8 @@ class Transfer(nn.Module):
             t = theirs(fixed[bound.name].detach())
             with torch.autocast(s.device.type, enabled=False):  # sums need float32 at least
                 if theirs.learns_alone:
-                    own = theirs.own_loss(t, partial(batch_loss, batch), self.step)
+                    learning = theirs.learning(fixed[bound.name].detach(), t)
+                    own = theirs.own_loss(learning, partial(batch_loss, batch), self.step)
                     # Where nothing is learnt any more: a zero that keeps every process in step.
                     losses[own_name(bound)] = t.detach().sum() * 0 if own is None else own
                     t = t.detach()
@@ -276,6 +291,11 @@ GIVEN = ("negatives", "log_z", "chunk", "mask")
 def takes(function: Callable[..., object], name: str) -> bool:
     """Whether a function has a parameter of that name."""
     return name in inspect.signature(function).parameters
+
+
+def reads_others(site: tuple[Term, str, str]) -> bool:
+    """Whether a term's representation reads the sides of others: it is bound after them."""
+    return takes(look_up("representation", site[0].represent, REPRESENTATIONS), "beside")
 
 
 def own_name(bound: Bound) -> str:

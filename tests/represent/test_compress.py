@@ -51,7 +51,7 @@ def says(transfer, *, seed=0):
     return student, teacher, transfer(student, transfer.fixed(teacher), batch())
 
 
-EC_ROWS = ["ec", "ec+probe-kd"]
+EC_ROWS = ["ec", "ec+probe-kd", "ec-kd", "ec-binary-kd"]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,34 @@ def test_the_own_loss_is_the_cross_entropy_of_the_probe():
     np.testing.assert_allclose(losses["own/distance_correlation/embedding"].item(), total / B, 1e-5)
 
 
+@pytest.mark.parametrize("learn", ["joint", "first"])
+@pytest.mark.parametrize("build", [compress, probe])
+def test_the_student_follows_what_is_said_without_dropout(build, learn):
+    _, plain = build((CLASSES,), (D,), known=KNOWN, width=4, learn=learn)
+    _, side = build((CLASSES,), (D,), known=KNOWN, width=4, learn=learn, dropout=0.5)
+    side.load_state_dict(plain.state_dict())
+    x = torch.randn(B, D)
+    assert torch.equal(side.train()(x), plain(x))
+    assert not torch.equal(side.learning(x, side(x)), side.learning(x, side(x)))
+    assert torch.equal(side.eval().learning(x, side(x)), plain(x))
+    assert torch.equal(plain.train().learning(x, plain(x)), plain(x))
+
+
+def test_dropout_is_of_the_own_loss_alone():
+    """Where nothing is learnt any more, nothing is left out either."""
+    numbers = {"compress.dropout": 0.5, "compress.freeze": 5}
+    plain, left_out = (bind(adjust(find("ec"), each, {})) for each in ({}, numbers))
+    name, own = "distance_correlation/embedding", "own/distance_correlation/embedding"
+    (_, _, whole), (_, _, some) = says(plain), says(left_out.train())
+    assert torch.equal(some[name], whole[name])
+    assert some[own] != whole[own]
+    student, teacher, _ = says(left_out)
+    left_out.begin(batch(), 5)
+    frozen = left_out(student, left_out.fixed(teacher), batch())
+    assert torch.equal(frozen[name], whole[name])
+    assert frozen[own] == 0
+
+
 def test_frozen_after_a_step_it_learns_no_more():
     transfer = bind(adjust(find("ec"), {"compress.freeze": 5}, {}))
     _, _, before = says(transfer)
@@ -149,11 +177,41 @@ def test_frames_are_compressed_one_by_one_and_probed_by_their_mean():
         ({"width": 0}, "width is 0, expected at least 1"),
         ({"depth": 0}, "depth is 0, expected at least 1"),
         ({"dropout": 1.0}, r"dropout is 1.0, expected a share in \[0, 1\)"),
+        ({"learn": "first", "steps": 0}, "steps is 0, expected at least 1"),
+        ({"learn": "first", "steps": -5}, "steps is -5, expected at least 1"),
+        ({"learn": "joint", "freeze": -1}, "freeze is -1, expected a step, 0 or later"),
     ],
 )
-def test_numbers_out_of_range_are_refused(numbers, text):
-    with pytest.raises(MenteeError, match=text):
-        compress((16,), (D,), known=KNOWN, **numbers)
+@pytest.mark.parametrize("build", [compress, probe])
+def test_numbers_out_of_range_are_refused(build, numbers, text):
+    with pytest.raises(MenteeError, match=rf"{build.__name__}: {text}"):
+        build((16,), (D,), known=KNOWN, **{"width": 4, **numbers})
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ({"learn": "joint", "steps": 9}, r"steps is 9 .* joint, .*\.freeze to the step where it"),
+        ({"learn": "first", "freeze": 9}, "freeze is 9 and learn is first, .*; leave freeze out"),
+        ({"hidden": 9}, r"hidden is 9 and depth is 1, .*; set .*\.depth to 2 or more, or leave"),
+    ],
+)
+@pytest.mark.parametrize("build", [compress, probe])
+def test_numbers_that_would_change_nothing_are_refused(build, numbers, text):
+    with pytest.raises(MenteeError, match=rf"{build.__name__}: {text}"):
+        build((16,), (D,), known=KNOWN, **{"width": 4, **numbers})
+
+
+@pytest.mark.parametrize("numbers", [{"depth": 2}, {"hidden": 9}])
+def test_a_probe_without_a_width_has_no_layers_to_say_anything_of(numbers):
+    with pytest.raises(MenteeError, match=r"without a width there are no layers .*probe\.width"):
+        probe((CLASSES,), (D,), known=KNOWN, **numbers)
+
+
+@pytest.mark.parametrize("build", [compress, probe])
+def test_first_is_500_steps_where_none_are_said(build):
+    assert build((CLASSES,), (D,), known=KNOWN, learn="first")[1].steps == 500
+    assert build((CLASSES,), (D,), known=KNOWN, learn="joint")[1].steps == 0
 
 
 def test_without_labels_there_is_nothing_to_compress_for():

@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mentee import Run, models, record, resume, train
 from mentee.data import open_examples
 from mentee.errors import DataError, PairError, RecipeError
+from mentee.represent import Known, compress
 from mentee.run import import_vectors
+from mentee.run.first import learn
 from mentee.run.recording import parsed
 from mentee.teachers.embedders import embedder
+from mentee.types import Statistics
 from tests.run.conftest import digits
 
 
@@ -35,13 +38,14 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     splits = ("train", "test")
     record("embedded:digits", teacher, out / "halves", splits=splits, say=lines.append)
     assert [line.split()[0] for line in lines] == ["train:", "test:", "recorded"]
-    assert "1,297 images → 0.1 MB" in lines[0]
+    assert "1,297 images → 61 kB" in lines[0]
     ids = open_examples("embedded:digits").ids
     random = np.random.default_rng(0).standard_normal((len(ids), 5)).astype(np.float32)
     order = np.random.default_rng(1).permutation(len(ids))
     np.savez(out / "noise.npz", embedding=random[order], ids=np.array(ids)[order])
     said = import_vectors(out / "noise.npz", "embedded:digits", out / "noise", say=lines.append)
     np.testing.assert_array_equal(said.read(range(4)), random[:4])  # the data's own order
+    assert lines[-1] == "read embedding of noise.npz"
     return out
 
 
@@ -150,6 +154,97 @@ def test_soft_labels_of_a_probe_teach(records, tmp_path):
     recipe = taught(records, "halves", method="ec+probe-kd")
     run = train(recipe, out=tmp_path / "run", quiet=True)
     assert run.summary["weights"]["kl/logits~embedding"] == 1.0
+
+
+def test_soft_labels_of_the_compressors_own_probe_teach(records, tmp_path):
+    recipe = taught(records, "halves", method="ec-kd", train={"epochs": 3})
+    run = train(recipe, out=tmp_path / "run", quiet=True)
+    assert run.summary["weights"] == {
+        "task": 0.4,
+        "distance_correlation/embedding": 0.42,
+        "kl/logits~embedding": 0.18,
+        "own/distance_correlation/embedding": 1.0,
+    }
+    assert run.summary["parameters"]["heads"] == 17 * 64 + 65 * 10  # h and one probe
+    with pytest.raises(PairError, match="use kl in its place: probe-kd, ec-kd"):
+        train(taught(records, "halves", method="ec-binary-kd"), out=tmp_path / "b", quiet=True)
+
+
+def test_what_learns_first_leaves_out_and_says_all():
+    measured = Statistics(torch.zeros(16), torch.ones(16), torch.eye(16), torch.ones(16))
+    known, x = Known(3, lambda: measured), torch.randn(60, 16)
+    found = []
+    for dropout in (0.0, 0.5):
+        torch.manual_seed(0)
+        _, side = compress((8,), (16,), known=known, learn="first", steps=5, dropout=dropout)
+        learn(side, x, torch.arange(60) % 3, None)
+        assert torch.equal(side(x), side(x))
+        found.append(side(x))
+    assert not torch.equal(*found)
+
+
+def test_a_record_has_no_logits_and_says_what_to_take(records, tmp_path):
+    text = "a record of embeddings has no logits, only embedding; take probe-kd in place of kd"
+    with pytest.raises(PairError, match=text):
+        train(taught(records, "halves", method="kd"), out=tmp_path / "run", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--dtype", "float64"], "there is no --dtype 'float64'; did you mean 'float16'"),
+        (
+            ["--dtype", "int8"],
+            "--dtype int8 needs a scale of each entry, which only a record of a ",
+        ),
+        (["--column", "labl=x"], "--column has no key 'labl'; did you mean 'label'?"),
+        (["--column", "rate=x"], "--column: key rate is 'x': input should be a valid integer"),
+        (["--column", "kind=text"], "--column has no key 'kind'"),
+        (["--option", "channels=x"], "network:resnet8-cifar: option channels is 'x': input should"),
+    ],
+)
+def test_mistakes_of_the_command_are_said_before_anything_is_recorded(
+    options, text, tmp_path, mentee
+):
+    network = models.build("resnet8-cifar", classes=10, channels=1, seed=0)
+    save_file(network.state_dict(), tmp_path / "a.safetensors")
+    more = [] if options[1].startswith("channels") else ["--option", "channels=1"]
+    command = ["record", "embedded:digits", "--teacher", "network:resnet8-cifar"]
+    command += ["--option", f"weights={tmp_path / 'a.safetensors'}", *more, *options]
+    status, out, err = mentee(*command, "--out", tmp_path / "r")
+    assert (status, out) == (2, "")
+    assert err.startswith(f"error: {text}")
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_wrong_type_of_a_networks_record_is_said_too(tmp_path, mentee):
+    status, _, err = mentee("record", "any.yaml", "--out", tmp_path / "r", "--dtype", "float64")
+    assert (status, err[:40]) == (2, "error: there is no --dtype 'float64'; di")
+
+
+def test_vectors_may_be_stored_as_bfloat16(tmp_path):
+    teacher = embedder(halves, name="halves", kind="image", width=16)
+    quiet = {"say": lambda line: None, "batch": 512}
+    found = record("embedded:digits", teacher, tmp_path / "r", dtype="bfloat16", **quiet)["train"]
+    assert found.manifest.dtype == "bfloat16"
+    first = open_examples("embedded:digits").read(np.arange(2))
+    np.testing.assert_allclose(found.read(range(2)), halves(first), rtol=2**-8)
+
+
+@pytest.mark.parametrize("layout", ["classes", "table"])
+def test_a_teacher_of_images_refuses_clips_without_decoding_them(layout, tmp_path):
+    folder = tmp_path / "notes" / "train"
+    for number in range(4):
+        path = folder / ("ab"[number % 2] if layout == "classes" else "") / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"never read")
+    if layout == "table":
+        rows = "".join(f"{number}.wav,{number % 2}\n" for number in range(4))
+        (folder / "metadata.csv").write_text(f"file_name,label\n{rows}")
+    teacher = embedder(halves, name="halves", kind="image", width=16)
+    text = r"halves reads image, .*notes \[train\] holds audio; choose a teacher of audio$"
+    with pytest.raises(DataError, match=text):
+        record(tmp_path / "notes", teacher, tmp_path / "r")
 
 
 def test_options_are_pairs():

@@ -58,7 +58,7 @@ def record(
         typer.Option(help="Read so much of each clip."),
     ] = None,
     dtype: Annotated[
-        str, typer.Option(help="float16 or float32; of a network also bfloat16 or int8.")
+        str, typer.Option(help="float16, float32, bfloat16; of a network also int8.")
     ] = "float16",
     batch: Annotated[int, typer.Option(min=1, help="Examples at once.")] = 64,
     views: Annotated[
@@ -75,13 +75,14 @@ def record(
     if teacher is None:
         from mentee.parallel import leave
         from mentee.run import record_network
+        from mentee.teachers.record.numbers import as_dtype
 
         record_network(
             data,
             out,
             names=[name for name in methods.split(",") if name],
             views=views,
-            dtype=dtype,  # type: ignore[arg-type]
+            dtype=as_dtype(dtype, scaled=True),
             batch=batch,
             overwrite=overwrite,
             changes=changes or [],
@@ -99,7 +100,7 @@ def record(
         reading=parsed(column or [], "--column"),
         frames=frames,
         seconds=seconds,
-        dtype=dtype,  # type: ignore[arg-type]
+        dtype=dtype,
         batch=batch,
         overwrite=overwrite,
     )

@@ -38,13 +38,21 @@ def adjust(
     """
     met: set[str] = {"task"}
     terms = tuple(_adjust(term, numbers, weights, met) for term in method.terms)
-    unmet = [key for key in (*numbers, *weights) if key not in met]
-    if unmet:
+    problems = []
+    if unmet := [key for key in numbers if key not in met]:
         known = sorted({word for term in method.terms for word in _names(term)})
-        raise MenteeError(
-            f"method {method.name!r} has nothing that {', '.join(map(repr, unmet))} could change; "
-            f"its places and words are {', '.join(known) or 'none'}"
+        problems.append(
+            f"has nothing that {', '.join(map(repr, unmet))} could change; its places and words "
+            f"are {', '.join(known) or 'none'}"
         )
+    if unmet := [key for key in weights if key not in met]:
+        known = sorted({word for term in method.terms for word in (term.place[0], term.agree.name)})
+        problems.append(
+            f"has no weight {', '.join(map(repr, unmet))}; weights go by place or by agreement: "
+            f"{', '.join([*known, 'task'])}"
+        )
+    if problems:
+        raise MenteeError(f"method {method.name!r} {'. It '.join(problems)}")
     return replace(method, terms=terms, task=weights.get("task", method.task))
 
 

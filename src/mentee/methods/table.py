@@ -39,6 +39,16 @@ def _probe(agree: Word, weight: float) -> Term:
     return Term(("logits", "embedding"), agree, weight, Word("probe"))
 
 
+def _ec_kd(agree: str, weight: float) -> tuple[Term, ...]:
+    """EAsT-KD's shares, 0.7 of the agreement and 0.3 of the soft labels, of one compressor."""
+    soft = Word(agree, {"temperature": 2.0})
+    return (
+        Term("embedding", Word("distance_correlation"), round(0.7 * weight, 3), _COMPRESS),
+        Term(("logits", "embedding"), soft, round(0.3 * weight, 3), Word("compressed_logits")),
+    )
+
+
+_COMPRESS = Word("compress", {"width": 64})
 _CKTF = (_contrast("stem", 0.1), _contrast("stages", 0.1), _contrast("embedding", 0.8))
 
 _ROWS = (
@@ -106,8 +116,24 @@ _ROWS = (
     ),
     _east(
         "ec",
-        Word("compress", {"width": 64}),
+        _COMPRESS,
         about="Embedding compression: the student follows what the task keeps of the embedding.",
+        source="Ding and Lerch 2024, arXiv:2402.06761, reconstructed",
+    ),
+    Method(
+        "ec-kd",
+        _ec_kd("kl", 0.6),
+        task=0.4,
+        added=_ec_kd("kl", 1.5),
+        about="Embedding compression and soft labels of its own probe, one class an example.",
+        source="Ding and Lerch 2024, arXiv:2402.06761, reconstructed",
+    ),
+    Method(
+        "ec-binary-kd",
+        _ec_kd("binary_kd", 0.6),
+        task=0.4,
+        added=_ec_kd("binary_kd", 1.5),
+        about="The same for several classes at once.",
         source="Ding and Lerch 2024, arXiv:2402.06761, reconstructed",
     ),
     _east(

@@ -21,6 +21,9 @@ from mentee.represent.heads import StudentHead, channels, layers, student_side
 from mentee.represent.side import Known, Shape, Side, TaskLoss
 from mentee.represent.vectors import Vectors, averaged, readers
 
+STEPS = 500
+"""That it learns alone and first, where none are said."""
+
 
 def compress(
     student: Shape,
@@ -33,7 +36,7 @@ def compress(
     activation: Literal["none", "relu"] = "none",
     dropout: float = 0.0,
     learn: Literal["joint", "first"] = "joint",
-    steps: int = 500,
+    steps: int | None = None,
     freeze: int | None = None,
     standardise: bool = True,
     student_head: StudentHead = "none",
@@ -49,11 +52,12 @@ def compress(
         depth: 1: h is linear; n: n - 1 hidden layers with ReLU before.
         hidden: width of those; None: the larger of `width` and half the teacher's.
         activation: after h.
-        dropout: share of the teacher's entries left out while h learns, in [0, 1).
+        dropout: share of the teacher's entries left out in h's own loss, in [0, 1); the student
+            follows what h makes of all of them.
         learn: `joint`: beside the student, step by step; `first`: alone, for `steps` steps before
             the student's first, and then never again.
-        steps: of `first`.
-        freeze: with `joint`: the step from which on h learns no more; None: never.
+        steps: of `first`; None: 500.
+        freeze: of `joint`: the step from which on h learns no more; None: never.
         standardise: divide by mean and deviation over the training examples first.
         student_head: `none`: the student's vector itself; `linear` or `mlp` to `width` entries,
             trained and dropped at export; agreements entry by entry need one.
@@ -64,7 +68,7 @@ def compress(
         The student's side and the teacher's.
 
     Raises:
-        MenteeError: a number is out of range.
+        MenteeError: a number is out of range, or would change nothing.
         PairError: there are no labels, or no statistics.
 
     Memory: O(b d), and h. Source: arXiv:2402.06761, reconstructed.
@@ -72,9 +76,10 @@ def compress(
     mine, theirs = readers(student, teacher, per_frame)
     ours = student_side(mine, student, width, student_head)
     scaling = Vectors(teacher, known.measured("compress") if standardise else None)
-    made = _layers(teacher, width, depth, hidden, activation)
-    h = Transformation(theirs, scaling, made, width, _share(dropout))
-    return ours, Compressed(h, known.labels("compress"), learn, steps, freeze)
+    made = _layers("compress", teacher, width, depth, hidden, activation)
+    h = Transformation(theirs, scaling, made, width, _share("compress", dropout))
+    lesson = _lesson("compress", learn, steps, freeze)
+    return ours, Compressed(h, known.labels("compress"), *lesson)
 
 
 def probe(
@@ -87,7 +92,7 @@ def probe(
     hidden: int | None = None,
     dropout: float = 0.0,
     learn: Literal["joint", "first"] = "first",
-    steps: int = 500,
+    steps: int | None = None,
     freeze: int | None = None,
     standardise: bool = True,
 ) -> tuple[Side, Side]:
@@ -112,15 +117,23 @@ def probe(
         The student's side (its logits as they are) and the teacher's.
 
     Raises:
-        MenteeError: a number is out of range.
+        MenteeError: a number is out of range, or would change nothing.
         PairError: there are no labels, or no statistics.
 
     Memory: O(b d). Source: arXiv:2306.17424 (logistic regression of the averaged embedding).
     """
     scaling = Vectors(teacher, known.measured("probe") if standardise else None)
-    made = nn.Identity() if width is None else _layers(teacher, width, depth, hidden, "relu")
-    h = Transformation(Vectors(teacher), scaling, made, width or channels(teacher), _share(dropout))
-    return Side(), Probed(h, known.labels("probe"), learn, steps, freeze)
+    made: nn.Module = nn.Identity()
+    if width is not None:
+        made = _layers("probe", teacher, width, depth, hidden, "relu")
+    elif depth != 1 or hidden is not None:
+        raise MenteeError(
+            f"probe: depth is {depth} and hidden {hidden}, but without a width there are no layers "
+            "before the classes; give probe.width, or leave both out"
+        )
+    share = _share("probe", dropout)
+    h = Transformation(Vectors(teacher), scaling, made, width or channels(teacher), share)
+    return Side(), Probed(h, known.labels("probe"), *_lesson("probe", learn, steps, freeze))
 
 
 class Compressed(Side):
@@ -129,25 +142,19 @@ class Compressed(Side):
     Args:
         transformation: h.
         classes: of the probe.
-        learn: `joint` or `first`.
-        steps: how many steps it learns alone, with `first`.
-        freeze: the step from which on it learns no more, with `joint`.
+        steps: how many steps it learns alone and first; 0: it learns beside the student.
+        freeze: the step from which on it learns no more beside the student; None: never.
     """
 
     def __init__(
-        self,
-        transformation: Transformation,
-        classes: int,
-        learn: str,
-        steps: int,
-        freeze: int | None,
+        self, transformation: Transformation, classes: int, steps: int, freeze: int | None
     ) -> None:
         super().__init__()
         self.h = transformation
         self.probe = nn.Linear(transformation.width, classes)
-        self.learns_alone, self.freeze = learn == "joint", freeze
-        self.steps = steps if learn == "first" else 0
-        if learn == "first":
+        self.steps, self.freeze = steps, freeze
+        self.learns_alone = steps == 0
+        if steps:
             self.requires_grad_(False)
 
     @property
@@ -161,8 +168,15 @@ class Compressed(Side):
 
     def forward(self, fixed: Tensor) -> Tensor:
         """The compact vectors."""
-        said: Tensor = self.h(fixed)
-        return said
+        return self.says(self.h(fixed))
+
+    def learning(self, fixed: Tensor, said: Tensor) -> Tensor:
+        """The same of what dropout leaves of the teacher's vectors, in training."""
+        return self.says(self.h(fixed, drop=True)) if self.training and self.h.dropout.p else said
+
+    def says(self, compact: Tensor) -> Tensor:
+        """What it says of compact vectors: themselves."""
+        return compact
 
     def logits(self, said: Tensor) -> Float[Tensor, "b k"]:
         """What the probe makes of the compact vectors (of frames: of their mean)."""
@@ -179,9 +193,9 @@ class Compressed(Side):
 class Probed(Compressed):
     """The teacher's side of `probe`: the same, but it says the probe's logits."""
 
-    def forward(self, fixed: Tensor) -> Tensor:
+    def says(self, compact: Tensor) -> Tensor:
         """The logits, `[b, k]`."""
-        return super().logits(super().forward(fixed))
+        return super().logits(compact)
 
     def logits(self, said: Tensor) -> Float[Tensor, "b k"]:
         """They are logits already."""
@@ -189,14 +203,14 @@ class Probed(Compressed):
 
 
 class Transformation(nn.Module):
-    """h: standardise, leave out, then layers.
+    """h: standardise, leave out where it learns, then layers.
 
     Args:
         reader: gives one vector an example, or one a frame; aligns them.
         scaling: what standardises the teacher's vectors.
         layers: what is trained; none: the vectors themselves.
         width: entries of what comes out.
-        dropout: share of the entries left out in training.
+        dropout: share of the entries left out.
     """
 
     def __init__(
@@ -206,24 +220,51 @@ class Transformation(nn.Module):
         self.reader, self.scaling, self.layers, self.width = reader, scaling, layers, width
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, fixed: Tensor) -> Tensor:
-        """What it makes of the reader's vectors."""
-        said: Tensor = self.layers(self.dropout(self.reader(self.scaling.scaled(fixed))))
+    def forward(self, fixed: Tensor, *, drop: bool = False) -> Tensor:
+        """What it makes of the reader's vectors, or of what dropout leaves of them."""
+        x = self.reader(self.scaling.scaled(fixed))
+        said: Tensor = self.layers(self.dropout(x) if drop else x)
         return said
 
 
 def _layers(
-    teacher: Shape, width: int, depth: int, hidden: int | None, activation: str
+    word: str, teacher: Shape, width: int, depth: int, hidden: int | None, activation: str
 ) -> nn.Module:
     for name, number in (("width", width), ("depth", depth), ("hidden", hidden)):
         if number is not None and number < 1:
-            raise MenteeError(f"compress: {name} is {number}, expected at least 1")
+            raise MenteeError(f"{word}: {name} is {number}, expected at least 1")
+    if hidden is not None and depth == 1:
+        raise MenteeError(
+            f"{word}: hidden is {hidden} and depth is 1, which has no hidden layer; set "
+            f"{word}.depth to 2 or more, or leave hidden out"
+        )
     inputs = channels(teacher)
     made = layers(inputs, width, depth, hidden or max(width, inputs // 2))
     return nn.Sequential(made, nn.ReLU()) if activation == "relu" else made
 
 
-def _share(dropout: float) -> float:
+def _share(word: str, dropout: float) -> float:
     if not 0 <= dropout < 1:
-        raise MenteeError(f"compress: dropout is {dropout}, expected a share in [0, 1)")
+        raise MenteeError(f"{word}: dropout is {dropout}, expected a share in [0, 1)")
     return dropout
+
+
+def _lesson(word: str, learn: str, steps: int | None, freeze: int | None) -> tuple[int, int | None]:
+    """Steps that it learns first (0: it learns beside the student), and when it ends there."""
+    if learn == "first":
+        if freeze is not None:
+            raise MenteeError(
+                f"{word}: freeze is {freeze} and learn is first, which learns nothing beside the "
+                f"student; leave freeze out, or set {word}.learn to joint"
+            )
+        if steps is not None and steps < 1:
+            raise MenteeError(f"{word}: steps is {steps}, expected at least 1")
+        return STEPS if steps is None else steps, None
+    if steps is not None:
+        raise MenteeError(
+            f"{word}: steps is {steps} and learn is joint, which learns as long as the student; "
+            f"set {word}.learn to first, or {word}.freeze to the step where it is to end"
+        )
+    if freeze is not None and freeze < 0:
+        raise MenteeError(f"{word}: freeze is {freeze}, expected a step, 0 or later")
+    return 0, freeze

@@ -81,11 +81,20 @@ class Side(nn.Module):
         """The part that may be trained, from what `fixed` gave."""
         return fixed
 
-    def own_loss(self, said: Tensor, task: TaskLoss, step: int) -> Tensor | None:
-        """The loss that trains this side alone, from what `forward` gave; None: nothing to learn.
+    def learning(self, fixed: Tensor, said: Tensor) -> Tensor:
+        """What `own_loss` is computed of: what `forward` gave, unless learning takes another form.
 
         Args:
-            said: what `forward` gave.
+            fixed: what `fixed` gave.
+            said: what `forward` made of it, which is what the student is compared with.
+        """
+        return said
+
+    def own_loss(self, said: Tensor, task: TaskLoss, step: int) -> Tensor | None:
+        """The loss that trains this side alone; None: nothing to learn.
+
+        Args:
+            said: what `learning` gave.
             task: the task's loss of the same batch.
             step: optimiser steps done.
         """

@@ -61,7 +61,9 @@ def learn(side: Compressed, said: Tensor, labels: Tensor, mask: Tensor | None) -
     for _ in range(side.steps):
         rows = torch.randint(len(said), (min(BATCH, len(said)),)).to(said.device)
         known = None if mask is None else mask[rows]
-        loss = task_loss(side.logits(side(said[rows])), labels[rows], known).mean()
+        fixed = said[rows]
+        logits = side.logits(side.learning(fixed, side(fixed)))
+        loss = task_loss(logits, labels[rows], known).mean()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

@@ -180,7 +180,7 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
     if several and examples.task == "single":
         raise PairError(
             f"method {method.name!r} compares each class on its own ({several[0]}), but an example "
-            f"of {examples.name} has exactly one; use kl in its place: probe-kd, ec+probe-kd"
+            f"of {examples.name} has exactly one; use kl in its place: probe-kd, ec-kd"
         )
     if mixup is not None and any(term.memory for term in method.terms):
         raise PairError(

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mentee.data import Examples, open_examples
 from mentee.data.window import window
-from mentee.errors import MenteeError, RecipeError
+from mentee.errors import DataError, MenteeError, RecipeError
 from mentee.recipe import read
 from mentee.report import duration
 from mentee.teachers import Record
 from mentee.teachers.embedders import Embedder, find_embedder
+from mentee.teachers.embedders.options import checked_options
 from mentee.teachers.record import estimate, import_record
 from mentee.teachers.record import record as write
+from mentee.teachers.record.numbers import as_dtype
 
 
 def record(
@@ -26,7 +28,7 @@ def record(
     splits: Sequence[str] = ("train",),
     frames: bool = False,
     seconds: float | None = None,
-    dtype: Literal["float16", "float32"] = "float16",
+    dtype: str = "float16",
     batch: int = 64,
     overwrite: bool = False,
     options: Mapping[str, Any] | None = None,
@@ -45,7 +47,7 @@ def record(
         frames: one vector for each time frame instead of one for each example.
         seconds: of audio: read only so much of each clip, zeros behind a shorter one; needed with
             `frames` where the clips are of several lengths.
-        dtype: of the numbers on disk.
+        dtype: of the numbers on disk: float16, float32 or bfloat16.
         batch: examples that are given to the teacher at once.
         overwrite: put them in the place of records that are there.
         options: of the teacher: `{"weights": "simclr.safetensors"}`.
@@ -59,15 +61,16 @@ def record(
         MenteeError: the teacher, the data or the folder is not as it should be; what was recorded
             of other splits before stays.
     """
+    stored = as_dtype(dtype)
+    source, given = source_of(data, reading or {}, own=("kind",))
     embedder = find_embedder(teacher, **(options or {})) if isinstance(teacher, str) else teacher
-    source, given = source_of(data, reading or {})
     rate = {} if embedder.rate is None else {"rate": embedder.rate}
     opened: dict[str, Examples] = {}
     for split in splits:
-        examples = open_examples(source, split=split, kind=embedder.kind, **(given | rate))
+        examples = open_for(embedder, source, split, given | rate)
         opened[split] = examples if seconds is None else window(examples, seconds)
     for split, examples in opened.items():
-        expected = estimate(embedder, examples, frames=frames, dtype=dtype, batch=batch)
+        expected = estimate(embedder, examples, frames=frames, dtype=stored, batch=batch)
         say(f"{split}: {expected}")
     found, began = {}, time.monotonic()
     for split, examples in opened.items():
@@ -76,7 +79,7 @@ def record(
             examples,
             Path(out) / split,
             frames=frames,
-            dtype=dtype,
+            dtype=stored,
             batch=batch,
             overwrite=overwrite,
         )
@@ -84,13 +87,47 @@ def record(
     return found
 
 
-def source_of(data: Any, reading: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Where the examples are, and how they are read: of a recipe, or as given."""
+def open_for(embedder: Embedder, source: Any, split: str, given: Mapping[str, Any]) -> Examples:
+    """A split that a teacher can read.
+
+    Raises:
+        DataError: it holds another kind of examples, or cannot be read.
+    """
+    try:
+        return open_examples(source, split=split, kind=embedder.kind, **given)
+    except DataError as error:
+        try:
+            found = open_examples(source, split=split, **given)
+        except DataError:
+            raise error from None
+        if found.kind == embedder.kind:
+            raise
+        raise DataError(
+            f"{embedder.name} reads {embedder.kind}, {found.name} holds {found.kind}; choose a "
+            f"teacher of {found.kind}"
+        ) from error
+
+
+def source_of(
+    data: Any, reading: Mapping[str, Any], own: Sequence[str] = ()
+) -> tuple[Any, dict[str, Any]]:
+    """Where the examples are, and how they are read: of a recipe, or as given.
+
+    Args:
+        data: a recipe's file name ending in `.yaml`, or anything that `open_examples` takes.
+        reading: further arguments of that.
+        own: those that are not for the user.
+
+    Raises:
+        MenteeError: `open_examples` has no such argument, or it is of another type.
+    """
+    taken = ("split", *own)
+    reading = checked_options("--column", open_examples, reading, given=taken, what="key")
     if not isinstance(data, (str, Path)) or Path(data).suffix not in (".yaml", ".yml"):
-        return data, dict(reading)
+        return data, reading
     said = read(data).data
     named = ("image", "audio", "text", "label", "id", "classes", "channels")
-    return said.source, {k: getattr(said, k) for k in named} | dict(reading)
+    return said.source, {k: getattr(said, k) for k in named} | reading
 
 
 def import_vectors(
@@ -127,6 +164,7 @@ def import_vectors(
     name = name or Path(vectors).stem
     found = import_record(Path(vectors), examples, Path(out) / split, name=name, **options)
     say(f"{split}: {len(found):,} vectors of {found.width} entries: {found.folder}")
+    say(f"read {found.manifest.teacher['read']}")
     return found
 
 

@@ -53,6 +53,23 @@ def test_weights_of_another_network_are_refused(tmp_path):
         find_embedder("network:resnet8-cifar", weights=other)
 
 
+def test_grey_weights_ask_for_one_channel(tmp_path):
+    grey = models.build("resnet8-cifar", classes=7, channels=1, seed=1)
+    path = saved(tmp_path / "a.safetensors", grey)
+    text = (
+        r"conv1\.weight: \[16, 1, 3, 3\] in the file, \[16, 3, 3, 3\] in the network; it reads 1 "
+        r"channels: give the option channels=1$"
+    )
+    with pytest.raises(MenteeError, match=text):
+        find_embedder("network:resnet8-cifar", weights=path)
+    assert find_embedder("network:resnet8-cifar", weights=path, channels=1).width == 64
+    wider = models.build("resnet8-cifar", classes=7, seed=1, widths=(8, 32, 64))
+    path = saved(tmp_path / "b.safetensors", wider)
+    text = r"bn1\.bias: \[8\] in the file, \[16\] in the network; it is of another network$"
+    with pytest.raises(MenteeError, match=text):
+        find_embedder("network:resnet8-cifar", weights=path)
+
+
 @pytest.mark.parametrize(("name", "kind"), [("small-fcn", "audio"), ("hashed-bag-small", "text")])
 def test_networks_for_audio_and_text(tmp_path, name, kind):
     network = models.build(name, classes=3, seed=1)

@@ -284,6 +284,87 @@ def test_tables_that_hold_something_else_are_refused(tmp_path):
     table_refused(tmp_path, {"id": [*IDS[1:], None], "v": [1.0] * N}, r"id 5 of column 'id'.*None")
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("name", ["label", "Labels", "target", "class", "y", "split", "fold"])
+def test_a_column_that_is_hardly_an_entry_of_a_vector_has_to_be_named(tmp_path, kind, name):
+    table = columns(VECTORS, IDS) | {name: [1] * N}
+    text = rf"columns that are hardly entries of a vector: '{name}'; name .* --columns 'emb_\*'"
+    table_refused(tmp_path, table, text, kind=kind)
+    path = tmp_path / f"v.{kind}"
+    made = import_record(path, images(N), tmp_path / "r", name="x", columns="emb_*")
+    np.testing.assert_allclose(made.read(range(N)), VECTORS, rtol=1e-6)
+    both = import_record(path, images(N), tmp_path / "s", name="x", columns=["emb_*", name])
+    np.testing.assert_array_equal(both.read(range(N))[:, -1], np.ones(N))
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__"])
+def test_an_index_is_no_entry_of_a_vector(tmp_path, name):
+    table = {name: np.arange(N)} | columns(VECTORS, IDS)
+    text = rf"columns that are hardly entries of a vector: '{name}'; name"
+    table_refused(tmp_path, table, text, kind="csv" if name != "__index_level_0__" else "parquet")
+
+
+def test_what_was_read_is_kept(tmp_path):
+    def read(write):
+        (tmp_path / write.__name__).mkdir()
+        path, options = write(tmp_path / write.__name__)
+        out = tmp_path / write.__name__ / "r"
+        return import_record(path, images(N), out, name="x", **options).manifest.teacher["read"]
+
+    assert read(as_csv) == "4 columns of v.csv: emb_0, emb_1, emb_2, emb_3"
+    assert read(as_parquet_list) == "vector of v.parquet"
+    assert read(as_npz_of_other_names) == "deep of v.npz"
+    assert read(as_safetensors) == "anything of v.safetensors"
+    assert read(as_npy) == "v.npy"
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_ids_beside_a_file_that_has_others_are_refused(tmp_path, kind):
+    (tmp_path / "ids.json").write_text(json.dumps(SHUFFLED_IDS))
+    path = tmp_path / f"v.{kind}"
+
+    def write(ids):
+        if kind == "csv":
+            csv.write_csv(pa.table(columns(SHUFFLED, ids)), path)
+        else:
+            np.savez(path, embedding=SHUFFLED, ids=ids)
+
+    write([*SHUFFLED_IDS[:2], "another", *SHUFFLED_IDS[3:]])
+    text = (
+        r"has ids of its own, and they are not those of .*ids\.json: row 2 is 'another' there and "
+        rf"{SHUFFLED_IDS[2]!r} here; leave out --ids, or take the ids out of v\.{kind}"
+    )
+    options = {"name": "x", "ids": tmp_path / "ids.json"}
+    with pytest.raises(DataError, match=text):
+        import_record(path, images(N), tmp_path / "r", **options)
+    write(SHUFFLED_IDS)
+    made = import_record(path, images(N), tmp_path / "r", **options)
+    np.testing.assert_allclose(made.read(range(N)), VECTORS, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ([f"{i}.png" for i in range(N)], "'pictures/0.png' for '0.png', 'pictures/' before each"),
+        ([f"/home/{i}" for i in IDS], f"'{IDS[0]}' for '/home/{IDS[0]}', without '/home/'"),
+        (["0.png", *IDS[1:]], "'pictures/0.png' for '0.png', 'pictures/' before each"),
+    ],
+)
+def test_ids_in_another_folder_are_shown_with_the_folder(tmp_path, given, text):
+    refused(tmp_path, rf"expected the ids that the data has: write {text}$", ids=given)
+
+
+def test_the_command_lines_own_words_are_used(tmp_path):
+    np.savez(tmp_path / "v.npz", a=VECTORS, b=VECTORS, ids=IDS)
+    with pytest.raises(DataError, match=r"no array 'embedding': .*; name it: --key NAME$"):
+        import_record(tmp_path / "v.npz", images(N), tmp_path / "r", name="x")
+    lists = {"id": IDS, "v": [[1.0]] * N, "w": [[1.0]] * N}
+    table_refused(tmp_path, lists, r"holds lists: name it alone, --columns v$")
+    table_refused(tmp_path, {"ids": IDS, "v": [1.0] * N}, r"no column 'id' .*; name it: --id NAME$")
+    table = {"id": IDS, "v": ["a"] * N}
+    table_refused(tmp_path, table, r"expected numbers; name the columns .*: --columns 'emb_\*'$")
+
+
 def test_a_cell_that_is_no_number_is_named(tmp_path):
     table = columns(VECTORS, IDS) | {"emb_1": ["1", "2.5", "n/a?", "3", "4", "5"]}
     text = r"column 'emb_1' of .* row 2 is 'n/a\?': expected numbers"

@@ -258,3 +258,10 @@ def test_a_disk_too_small_is_said_before_the_work(tmp_path, monkeypatch):
         record(teacher, images(10), tmp_path / "r", batch=1)
     assert teacher.calls == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_int8_needs_scales_that_only_a_networks_record_has(tmp_path):
+    text = "--dtype int8 needs a scale .* of vectors expected float32, float16, bfloat16$"
+    with pytest.raises(DataError, match=text):
+        record(Fake(), images(3), tmp_path / "r", dtype="int8")
+    assert not list(tmp_path.iterdir())

@@ -19,6 +19,7 @@ from mentee.teachers.embedders.glove import build_glove
 from mentee.teachers.embedders.musicnn import build_musicnn
 from mentee.teachers.embedders.network import build_network_embedder
 from mentee.teachers.embedders.onnx_file import build_onnx
+from mentee.teachers.embedders.options import checked_options
 from mentee.teachers.embedders.pesto import build_pesto
 from mentee.teachers.embedders.ready import Embedder, ReadyEmbedder
 from mentee.teachers.embedders.timm_network import build_timm_embedder
@@ -59,8 +60,8 @@ def find_embedder(name: str, **options: object) -> Embedder:
         The teacher.
 
     Raises:
-        MenteeError: an unknown name or option, with the close ones; a package that is missing, with
-            the line that installs it; weights that cannot be read.
+        MenteeError: an unknown name or option, with the close ones; an option of another type; a
+            package that is missing, with the line that installs it; weights that cannot be read.
 
     Example:
         >>> find_embedder("aisfxx")
@@ -77,24 +78,11 @@ def find_embedder(name: str, **options: object) -> Embedder:
         raise MenteeError(
             f"there is no teacher {name!r}; {suggest(name, EMBEDDERS)} (others: {ways})"
         )
-    _check_options(name, build, given, options)
-    return build(*given, **options)
-
-
-def _check_options(
-    name: str,
-    build: Callable[..., ReadyEmbedder],
-    given: list[str],
-    options: dict[str, object],
-) -> None:
+    options = checked_options(name, build, options)
     signature = inspect.signature(build)
-    parameters = signature.parameters.values()
-    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    passed_on = any(p.kind is p.VAR_KEYWORD for p in parameters)  # to a network, which checks them
-    for option in options:
-        if option not in known and not passed_on:
-            raise MenteeError(f"{name} has no option {option!r}; {suggest(option, known)}")
     try:
         signature.bind(*given, **options)
     except TypeError as error:
+        known = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
         raise MenteeError(f"{name}: {error}; its options: {', '.join(known)}") from error
+    return build(*given, **options)

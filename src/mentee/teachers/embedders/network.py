@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,13 +121,33 @@ def _load(
     kept = load_weights(network, path, strict=False)
     foreign = [each for each in kept if not classifier or not each.startswith(f"{classifier}.")]
     if foreign:
-        raise MenteeError(
-            f"{path} lacks {len(foreign)} weights of {name}, such as {foreign[0]}; "
-            "it is of another network"
-        )
+        raise MenteeError(_lacking(name, path, foreign, found, network.state_dict(), channels))
     network.eval().requires_grad_(False)
     own = {k: v for k, v in network.state_dict().items() if k not in kept}
     return network, own
+
+
+def _lacking(
+    name: str,
+    path: Path,
+    foreign: Sequence[str],
+    found: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    channels: int,
+) -> str:
+    """The message for weights that a file does not have, or has in another shape."""
+    text = f"{path} lacks {len(foreign)} weights of {name}, such as {foreign[0]}"
+    other = next((each for each in foreign if each in found), None)
+    if other is None:
+        return f"{text}; it is of another network"
+    file, network = list(found[other].shape), list(own[other].shape)
+    text = (
+        f"{path} lacks {len(foreign)} weights of {name}, such as {other}: {file} in the file, "
+        f"{network} in the network"
+    )
+    if len(file) == 4 and [file[0], channels, *file[2:]] == network:
+        return f"{text}; it reads {file[1]} channels: give the option channels={file[1]}"
+    return f"{text}; it is of another network"
 
 
 def _contract(given: Input) -> InputContract:

@@ -120,7 +120,8 @@ class ReadyEmbedder:
         if len(lengths) > 1 or not b:
             raise DataError(
                 f"frames of {self.name} need clips of one length, got {len(lengths)} lengths from "
-                f"{lengths[:1]} to {lengths[-1:]} samples; cut or pad them, or use pooled"
+                f"{lengths[:1]} to {lengths[-1:]} samples; record them with --seconds N, or leave "
+                "out --frames"
             )
         with torch.no_grad():
             said = self.sequences(contents)

@@ -1,11 +1,10 @@
-"""Text encoders of the transformers package, offline: MiniLM by name, any other by its folder."""
+"""Encoders of the transformers package, offline: MiniLM by name, any other by its folder."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -13,13 +12,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mentee.errors import MenteeError
-from mentee.teachers.embedders.packages import carried_file, imported, origin
+from mentee.teachers.embedders.encoders import build_encoder
+from mentee.teachers.embedders.packages import carried_file, origin
+from mentee.teachers.embedders.pretrained import kind_of, load
 from mentee.teachers.embedders.ready import ReadyEmbedder
 
+LONGEST = 256  # tokens of a text, where nothing is said
 TOKENS = 4096  # of a batch, padding included: 4096 · 1536 floats of the widest layer, 25 MB
 
 
-def build_minilm(*, normalise: bool = True, tokens: int = 256) -> ReadyEmbedder:
+def build_minilm(*, normalise: bool = True, tokens: int = LONGEST) -> ReadyEmbedder:
     """The teacher `minilm`: all-MiniLM-L6-v2, trained on a billion pairs of texts; 384 entries.
 
     The mean of the last layer over the text's tokens, at length 1, as its authors use it.
@@ -46,29 +48,40 @@ def build_minilm(*, normalise: bool = True, tokens: int = 256) -> ReadyEmbedder:
 
 
 def build_transformers(
-    name: str, *, normalise: bool = False, tokens: int = 256, licence: str = "see its source"
+    name: str,
+    *,
+    kind: Literal["text", "audio", "image"] | None = None,
+    normalise: bool = False,
+    tokens: int | None = None,
+    licence: str = "see its source",
 ) -> ReadyEmbedder:
-    """Any text encoder that `transformers.AutoModel` loads from a folder or its local cache.
+    """Any encoder that `transformers.AutoModel` loads from a folder or its local cache.
 
-    The mean of the last layer over the text's tokens. Nothing is fetched: a hub name works only
-    where the files were fetched before; weights are read from safetensors alone.
+    The mean of the last layer: over the text's tokens, over the clip's time frames, over the
+    image's patches (and its class token, where there is one). Of an encoder with a decoder the
+    encoder. Nothing is fetched: a hub name works only where the files were fetched before; weights
+    are read from safetensors alone, and no code of the folder is run.
 
     Args:
-        name: a folder with `config.json`, weights and tokenizer, or a cached hub name.
+        name: a folder with `config.json`, weights and tokenizer, feature extractor or image
+            processor; or a cached hub name.
+        kind: what it reads; None: what its `preprocessor_config.json` is of, text without one.
         normalise: divide each vector by its length.
-        tokens: a text is cut there.
+        tokens: a text is cut there; None: 256.
         licence: what to note in the record.
 
     Raises:
         MenteeError: transformers is missing, or cannot load this from local files.
     """
-    return _build(
-        f"transformers:{name}",
-        Path(name) if Path(name).is_dir() else name,
-        normalise=normalise,
-        tokens=tokens,
-        said={"learned_from": "see its source", "source": name, "licence": licence},
-    )
+    title, where = f"transformers:{name}", Path(name) if Path(name).is_dir() else name
+    said = {"learned_from": "see its source", "source": name, "licence": licence}
+    kind = kind or kind_of(title, where)
+    if kind == "text":
+        longest = LONGEST if tokens is None else tokens
+        return _build(title, where, normalise=normalise, tokens=longest, said=said)
+    if tokens is not None:
+        raise MenteeError(f"{title} reads {kind}, which has no tokens; leave out tokens={tokens}")
+    return build_encoder(title, where, kind, normalise=normalise, said=said)
 
 
 def _build(
@@ -76,20 +89,7 @@ def _build(
 ) -> ReadyEmbedder:
     if tokens < 1:
         raise MenteeError(f"{name}: a text has at least 1 token, not {tokens}")
-    transformers = imported("transformers", teacher=name)
-    try:
-        with _silent(transformers):
-            tokenizer = transformers.AutoTokenizer.from_pretrained(where, local_files_only=True)
-            network = transformers.AutoModel.from_pretrained(
-                where, local_files_only=True, use_safetensors=True, dtype=torch.float32
-            )
-    except (OSError, ValueError, KeyError) as error:
-        raise MenteeError(
-            f"{name}: transformers cannot load {where} from local files "
-            f"({str(error).strip().partition(chr(10))[0]}); give a folder with config.json, "
-            "model.safetensors and the tokenizer's files, or fetch the name beforehand"
-        ) from error
-    network.eval().requires_grad_(False)
+    tokenizer, network = load(name, where, "AutoTokenizer")
     tokenizer.padding_side = "right"
 
     def vectors(texts: Sequence[str]) -> Tensor:
@@ -143,18 +143,3 @@ def _padded(ids: Sequence[Sequence[int]], filler: int) -> tuple[Tensor, Tensor]:
         tokens[row, : len(each)] = torch.tensor(each, dtype=torch.int64)
         mask[row, : len(each)] = 1
     return tokens, mask
-
-
-@contextlib.contextmanager
-def _silent(transformers: Any) -> Iterator[None]:
-    """No progress bars nor notes while a network is loaded; the settings are put back."""
-    logging = transformers.utils.logging
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

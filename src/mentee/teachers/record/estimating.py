@@ -38,6 +38,8 @@ class Estimate:
     Example:
         >>> print(Estimate(2297, "audio", megabytes=4.72, minutes=3.17, sampled=64))
         2,297 clips → 4.7 MB, about 3.2 minutes (measured on 64)
+        >>> print(Estimate(1297, "image", megabytes=0.056, minutes=0.05, sampled=64))
+        1,297 images → 56 kB, about 3 seconds (measured on 64)
     """
 
     rows: int
@@ -50,9 +52,11 @@ class Estimate:
     def __str__(self) -> str:
         seconds = self.minutes * 60
         time = f"{self.minutes:.1f} minutes" if seconds >= 60 else f"{math.ceil(seconds)} seconds"
+        small = self.megabytes < 0.1
+        size = f"{max(self.megabytes * 1e3, 1):,.0f} kB" if small else f"{self.megabytes:,.1f} MB"
         views = "" if self.views == 1 else f" × {self.views} views"
         return (
-            f"{self.rows:,} {_NOUNS[self.kind]}{views} → {self.megabytes:,.1f} MB, about {time} "
+            f"{self.rows:,} {_NOUNS[self.kind]}{views} → {size}, about {time} "
             f"(measured on {self.sampled:,})"
         )
 

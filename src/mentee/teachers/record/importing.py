@@ -14,6 +14,7 @@ from mentee.data import Examples
 from mentee.errors import DataError
 from mentee.teachers.record.folder import refuse_taken
 from mentee.teachers.record.manifest import Dtype, checksum
+from mentee.teachers.record.numbers import as_dtype
 from mentee.teachers.record.reading import Record
 from mentee.teachers.record.recording import about_data
 from mentee.teachers.record.vectors import Naming, read_vectors
@@ -49,13 +50,14 @@ def import_record(
         name: what to call their teacher.
         id: the column of ids; of an .npz the array (else `ids`).
         columns: the column of lists, or the columns of numbers, `emb_*` for all that begin so;
-            None: the only list column, else all but the ids.
+            None: the only list column, else all but the ids, which then must not be called like
+            a label or an index.
         key: the array of vectors in an .npz or .safetensors; None: `embedding`, or the only one.
         ids: a second file with the id of each row: .txt (one a line), .json (a list) or .npy.
         frames: t, where the frames stand behind one another in rows of `t · d` numbers.
         in_order: there are no ids, and row i is of example i.
         extra: leave out rows that are of no example, instead of refusing them.
-        dtype: float16 or float32; None: float16 where the file has it, else float32.
+        dtype: float16, float32 or bfloat16; None: float16 where the file has it, else float32.
         shard_rows: as for `record`.
         overwrite: as for `record`.
 
@@ -70,17 +72,23 @@ def import_record(
     Memory: O(b t d) of an .npy; O(m t d) of the other formats.
     """
     path, out = Path(path), Path(out)
+    dtype = dtype and as_dtype(dtype)
     refuse_taken(out, overwrite=overwrite)
-    rows, names = read_vectors(path, Naming(id=id, columns=columns, key=key, ids=ids))
-    rows = in_frames(rows, frames, path)
-    if names is None:
+    found = read_vectors(path, Naming(id=id, columns=columns, key=key, ids=ids))
+    rows = in_frames(found.rows, frames, path)
+    if found.ids is None:
         order = _own_order(len(rows), examples, path, in_order)
     else:
-        order = positions(names, examples, path, extra=extra)
+        order = positions(found.ids, examples, path, extra=extra)
     about = About(
         name=name,
         kind=examples.kind,
-        teacher={"name": name, "source": path.name, "checksum": checksum(path)},
+        teacher={
+            "name": name,
+            "source": path.name,
+            "checksum": checksum(path),
+            "read": read_of(found.names, path),
+        },
         data=about_data(examples),
     )
     write_record(
@@ -93,6 +101,21 @@ def import_record(
         overwrite=overwrite,
     )
     return Record.open(out, verify=False)
+
+
+def read_of(names: Sequence[str], path: Path) -> str:
+    """Where in a file the vectors were, for people.
+
+    Example:
+        >>> read_of(["e0", "e1", "e2", "e3", "e4", "e5"], Path("a.csv"))
+        '6 columns of a.csv: e0, e1, e2, ..., e5'
+        >>> read_of(["embedding"], Path("a.npz")), read_of([], Path("a.npy"))
+        ('embedding of a.npz', 'a.npy')
+    """
+    if len(names) < 2:
+        return " of ".join([*names, path.name])
+    some = names if len(names) <= 4 else [*names[:3], "...", names[-1]]
+    return f"{len(names):,} columns of {path.name}: {', '.join(some)}"
 
 
 def in_frames(rows: npt.NDArray[Any], frames: int | None, path: Path) -> npt.NDArray[Any]:
@@ -147,6 +170,7 @@ def positions(
         raise DataError(
             f"{path} has no row for {len(missing):,} of {len(examples):,} examples of "
             f"{examples.name}: {_few(missing)}{unlike}; expected the ids that the data has"
+            f"{_respelt(missing, others)}"
         )
     if others and not extra:
         raise DataError(
@@ -154,6 +178,20 @@ def positions(
             "remove them, or say that extra rows are to be left out (--extra)"
         )
     return np.array([where[text] for text in examples.ids], np.int64)
+
+
+def _respelt(missing: Sequence[str], others: Sequence[str]) -> str:
+    """How the file's ids become the data's, where a folder before them is all that differs."""
+    wanted = set(missing)
+    for mine in others[:1]:
+        theirs = next((each for each in missing if each.endswith(f"/{mine}")), None)
+        before = theirs and theirs.removesuffix(mine)
+        if before and all(f"{before}{other}" in wanted for other in others):
+            return f": write {theirs!r} for {mine!r}, {before!r} before each"
+        kept = next((each for each in missing if mine.endswith(f"/{each}")), None)
+        if kept:
+            return f": write {kept!r} for {mine!r}, without {mine.removesuffix(kept)!r}"
+    return ""
 
 
 def _own_order(rows: int, examples: Examples, path: Path, in_order: bool) -> npt.NDArray[np.int64]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mentee.errors import DataError
+from mentee.errors import DataError, suggest
 from mentee.teachers.record.manifest import Dtype
 
 STORED: dict[Dtype, np.dtype[np.generic]] = {
@@ -21,6 +21,33 @@ STORED: dict[Dtype, np.dtype[np.generic]] = {
 """What NumPy reads and writes for each type."""
 
 LARGEST = {"float32": 3.4e38, "float16": 65504.0, "bfloat16": 3.38e38}
+
+
+def as_dtype(given: str, *, scaled: bool = False) -> Dtype:
+    """A type's name, if numbers are stored in it.
+
+    Args:
+        given: the name.
+        scaled: a scale of each entry is fitted, as int8 needs.
+
+    Raises:
+        DataError: they are not.
+
+    Example:
+        >>> as_dtype("float64")
+        Traceback (most recent call last):
+        mentee.errors.DataError: there is no --dtype 'float64'; did you mean 'float16' or ...
+    """
+    known = [each for each in STORED if scaled or each != "int8"]
+    for each in known:
+        if given == each:
+            return each
+    if given == "int8":
+        raise DataError(
+            "--dtype int8 needs a scale of each entry, which only a record of a recipe's own "
+            f"network has; of vectors expected {', '.join(known)}"
+        )
+    raise DataError(f"there is no --dtype {given!r}; {suggest(given, known)}")
 
 
 def encode(

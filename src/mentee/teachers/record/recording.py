@@ -14,6 +14,7 @@ from mentee.errors import DataError, MenteeError
 from mentee.teachers.embedders.ready import Embedder
 from mentee.teachers.record.folder import refuse_taken
 from mentee.teachers.record.manifest import Dtype
+from mentee.teachers.record.numbers import as_dtype
 from mentee.teachers.record.reading import Record
 from mentee.teachers.record.writing import About, write_record
 
@@ -44,7 +45,7 @@ def record(
         out: the folder to write.
         frames: one vector for each time frame instead of one for each example; the examples have
             to be of one length.
-        dtype: float16 keeps 11 significant bits and numbers up to 65,504.
+        dtype: float16 keeps 11 significant bits and numbers up to 65,504; float32, bfloat16.
         batch: examples that are given to the teacher at once.
         shard_rows: rows of a file; None: as many as 256 MiB hold.
         overwrite: put it in the place of a record that is there.
@@ -62,6 +63,7 @@ def record(
     Memory: O(b t d + d²).
     """
     refuse_other_data(embedder, examples)
+    dtype = as_dtype(dtype)
     refuse_taken(Path(out), overwrite=overwrite)
     about = About(
         name=embedder.name,

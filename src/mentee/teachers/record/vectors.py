@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from mentee.errors import DataError, suggest
 
 Array = npt.NDArray[Any]
 _EMBEDDING, _IDS = "embedding", "ids"
+NO_VECTOR = ("label", "labels", "target", "targets", "class", "y", "split", "fold")
+"""Columns of numbers that stand beside vectors in many a table."""
+_UNNAMED = re.compile(r"(unnamed: ?\d+|__index_level_\d+__)?$", re.IGNORECASE)  # pandas' index
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class Naming:
     Attributes:
         id: the column of ids (tables).
         columns: the column of lists, or the columns of numbers, `emb_*` for all that begin so;
-            None: the only list column, else all columns but the ids (tables).
+            None: the only list column, else all columns but the ids, which then must have names
+            and none that a label has (tables).
         key: the name of the array of vectors; None: `embedding`, or the only one (npz,
             safetensors).
         ids: a second file with one id for each row: .txt (lines), .json (a list) or .npy.
@@ -38,7 +43,22 @@ class Naming:
     ids: Path | str | None = None
 
 
-def read_vectors(path: Path, naming: Naming) -> tuple[Array, list[str] | None]:
+@dataclass(frozen=True)
+class Found:
+    """What was read of a file.
+
+    Attributes:
+        rows: numbers `[m, d]` or `[m, t, d]`, memory-mapped where the format allows it.
+        ids: of the `m` rows; None: the file has none, and no second one was named.
+        names: of the array or the columns that the numbers are of; empty: they have none (.npy).
+    """
+
+    rows: Array
+    ids: list[str] | None
+    names: tuple[str, ...] = ()
+
+
+def read_vectors(path: Path, naming: Naming) -> Found:
     """Read a file of vectors.
 
     Args:
@@ -46,11 +66,11 @@ def read_vectors(path: Path, naming: Naming) -> tuple[Array, list[str] | None]:
         naming: where in it the vectors and the ids are.
 
     Returns:
-        Numbers `[m, d]` or `[m, t, d]`, memory-mapped where the format allows it; and the `m` ids,
-        or None where the file has none and no second one was named.
+        The vectors with their ids.
 
     Raises:
-        DataError: no such file, another format, or something else than vectors inside.
+        DataError: no such file, another format, something else than vectors inside, or a second
+            file has other ids than the first.
     """
     if not path.is_file():
         raise DataError(f"there is no file {path}")
@@ -61,13 +81,14 @@ def read_vectors(path: Path, naming: Naming) -> tuple[Array, list[str] | None]:
             "(pickled files are never opened: save the array with numpy.save)"
         )
     try:
-        rows, ids = read(path, naming)
+        found = read(path, naming)
     except DataError:
         raise
     except (OSError, ValueError, zipfile.BadZipFile) as error:  # pyarrow's errors are ValueErrors
         raise DataError(
             f"{path} cannot be read as {path.suffix} ({error}); save it anew"
         ) from error
+    rows, ids = found.rows, found.ids
     if rows.dtype.kind not in "fiu":
         raise DataError(f"{path} holds {rows.dtype}, expected numbers (float16, float32, float64)")
     if rows.ndim not in (2, 3) or not rows.size:
@@ -80,7 +101,16 @@ def read_vectors(path: Path, naming: Naming) -> tuple[Array, list[str] | None]:
         raise DataError(
             f"{path} has {len(rows):,} rows and {len(ids):,} ids: expected one for each"
         )
-    return rows, ids
+    if found.ids is not None and ids is not None and found.ids != ids:
+        row = next(
+            (i for i, two in enumerate(zip(found.ids, ids, strict=True)) if len(set(two)) > 1)
+        )
+        raise DataError(
+            f"{path} has ids of its own, and they are not those of {naming.ids}: row {row} is "
+            f"{found.ids[row]!r} there and {ids[row]!r} here; leave out --ids, or take the ids out "
+            f"of {path.name}"
+        )
+    return Found(rows, ids, found.names)
 
 
 def read_ids(path: Path) -> list[str]:
@@ -127,28 +157,30 @@ def as_ids(values: Any, where: str) -> list[str]:
     return [str(value) for value in values]
 
 
-def _read_npy(path: Path, naming: Naming) -> tuple[Array, list[str] | None]:
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False)), None
+def _read_npy(path: Path, naming: Naming) -> Found:
+    return Found(np.asarray(np.load(path, mmap_mode="r", allow_pickle=False)), None)
 
 
-def _read_npz(path: Path, naming: Naming) -> tuple[Array, list[str] | None]:
+def _read_npz(path: Path, naming: Naming) -> Found:
     with np.load(path, allow_pickle=False) as arrays:
         names = [naming.id, _IDS]
         ids = next((as_ids(arrays[n], str(path)) for n in names if n in arrays.files), None)
-        rows = arrays[_array_name(path, arrays.files, naming.key, not_these=names)]
-    return rows, ids
+        name = _array_name(path, arrays.files, naming.key, not_these=names)
+        return Found(arrays[name], ids, (name,))
 
 
-def _read_safetensors(path: Path, naming: Naming) -> tuple[Array, list[str] | None]:
+def _read_safetensors(path: Path, naming: Naming) -> Found:
     import torch
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as tensors:
-            tensor = tensors.get_tensor(_array_name(path, list(tensors.keys()), naming.key))
+            name = _array_name(path, list(tensors.keys()), naming.key)
+            tensor = tensors.get_tensor(name)
     except SafetensorError as error:
         raise ValueError(error) from error
-    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(), None
+    rows = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return Found(rows, None, (name,))
 
 
 def _array_name(
@@ -160,16 +192,18 @@ def _array_name(
     others = [name for name in names if name not in not_these]
     if key is None and len(others) == 1:
         return others[0]
-    raise DataError(f"{path} has no array {wanted!r}: {suggest(wanted, others)}; name it with key")
+    raise DataError(
+        f"{path} has no array {wanted!r}: {suggest(wanted, others)}; name it: --key NAME"
+    )
 
 
-def _read_parquet(path: Path, naming: Naming) -> tuple[Array, list[str] | None]:
+def _read_parquet(path: Path, naming: Naming) -> Found:
     from pyarrow import parquet
 
     return _from_table(path, parquet.ParquetFile(path).read(), naming)
 
 
-def _read_csv(path: Path, naming: Naming) -> tuple[Array, list[str] | None]:
+def _read_csv(path: Path, naming: Naming) -> Found:
     import pyarrow
     from pyarrow import csv
 
@@ -178,23 +212,23 @@ def _read_csv(path: Path, naming: Naming) -> tuple[Array, list[str] | None]:
     return _from_table(path, csv.read_csv(path, convert_options=options), naming)
 
 
-def _from_table(path: Path, table: Any, naming: Naming) -> tuple[Array, list[str] | None]:
+def _from_table(path: Path, table: Any, naming: Naming) -> Found:
     ids = None
     if naming.id in table.column_names:
         ids = as_ids(table[naming.id].to_pylist(), f"column {naming.id!r} of {path}")
     elif naming.ids is None:
         hint = suggest(naming.id, table.column_names)
-        raise DataError(f"{path} has no column {naming.id!r} of ids: {hint}")
+        raise DataError(f"{path} has no column {naming.id!r} of ids: {hint}; name it: --id NAME")
     names = _columns(path, table, naming)
     arrays = [
         _numbers(table[name].combine_chunks(), f"column {name!r} of {path}") for name in names
     ]
     if len(arrays) == 1 and arrays[0].ndim > 1:
-        return arrays[0], ids
+        return Found(arrays[0], ids, tuple(names))
     wide = next((name for name, x in zip(names, arrays, strict=True) if x.ndim > 1), None)
     if wide is not None:
-        raise DataError(f"column {wide!r} of {path} holds lists: name it alone with columns")
-    return np.stack(arrays, axis=1), ids
+        raise DataError(f"column {wide!r} of {path} holds lists: name it alone, --columns {wide}")
+    return Found(np.stack(arrays, axis=1), ids, tuple(names))
 
 
 def _columns(path: Path, table: Any, naming: Naming) -> list[str]:
@@ -202,6 +236,12 @@ def _columns(path: Path, table: Any, naming: Naming) -> list[str]:
     if naming.columns is None:
         lists = [name for name in names if _is_list(table.schema.field(name).type)]
         found = lists if len(lists) == 1 else names
+        others = [x for x in found if x.strip().lower() in NO_VECTOR or _UNNAMED.match(x.strip())]
+        if others:
+            raise DataError(
+                f"{path} has columns that are hardly entries of a vector: "
+                f"{', '.join(map(repr, others))}; name those that are: --columns 'emb_*'"
+            )
     else:
         given = [naming.columns] if isinstance(naming.columns, str) else list(naming.columns)
         found = []
@@ -249,7 +289,7 @@ def _numbers(column: Any, where: str) -> Array:
     row = next((row for row, value in enumerate(values) if not _is_number(value)), 0)
     raise DataError(
         f"{where} is {column.type}, row {row} is {values[row]!r}: expected numbers; name "
-        "the columns that are the vector with columns"
+        "the columns that are the vector: --columns 'emb_*'"
     )
 
 
@@ -261,7 +301,7 @@ def _is_number(value: Any) -> bool:
     return True
 
 
-READERS: dict[str, Callable[[Path, Naming], tuple[Array, list[str] | None]]] = {
+READERS: dict[str, Callable[[Path, Naming], Found]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
     ".safetensors": _read_safetensors,
