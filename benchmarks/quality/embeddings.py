@@ -155,6 +155,7 @@ ABLATION: dict[str, tuple[str, dict[str, Any]]] = {
     "ec student head": ec(student_head="linear"),
     "ec λ=0.1": ec(0.1),
     "ec λ=0.6": ec(0.6),
+    "ec-kd": ("ec-kd", {"numbers": {"compress.width": 32}}),
     "ec+probe-kd": ("ec+probe-kd", {"numbers": {"compress.width": 32}}),
     "probe-kd": ("probe-kd", {}),
     "similarity": ("similarity", {}),
@@ -192,7 +193,7 @@ def recipe_of(job: Job) -> dict[str, Any]:
         content["select"] = {"every": 4}
     method, more = {**ROWS, **ABLATION}[job.row]
     content["method"] = {"name": method, **json.loads(json.dumps(more))}
-    if method != "none" and "+" not in method:
+    if method not in ("none", "ec-kd") and "+" not in method:
         content["method"].setdefault("weights", weights(SHARE, method))
     numbers = content["method"].get("numbers", {})
     if numbers.get("compress.width") == 0:
@@ -339,6 +340,16 @@ def main() -> None:
     write(given.task, "ablation" if given.ablation else "rows", done, seeds)
 
 
+def merged(there: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that are there, those measured again in their places, further ones behind."""
+
+    def key(line: dict[str, Any]) -> tuple[Any, ...]:
+        return line["row"], line["teacher"], line["labels"]
+
+    found = {key(line): line for line in there} | {key(line): line for line in new}
+    return list(found.values())
+
+
 def write(task: str, what: str, done: dict[Job, dict[str, Any]], seeds: int) -> None:
     """Put the table into the task's JSON file, beside what is there."""
     path = HERE / f"embeddings-{task}.json"
@@ -351,11 +362,14 @@ def write(task: str, what: str, done: dict[Job, dict[str, Any]], seeds: int) -> 
         "few": TASKS[task].few,
         "teachers": {name: learned for name, (_, _, learned) in TASKS[task].teachers.items()},
         "parameters": first["parameters"]["student"],
-        what: table(task, done),
+        what: merged(content.get(what, []), table(task, done)),
         "commits": sorted(
             {
-                str(json.loads((job.folder / "environment.json").read_text())["commit"])
-                for job in done
+                *content.get("commits", []),
+                *(
+                    str(json.loads((job.folder / "environment.json").read_text())["commit"])
+                    for job in done
+                ),
             }
         ),
         "environment": {

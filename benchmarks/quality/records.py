@@ -27,8 +27,8 @@ HERE, RUNS = Path(__file__).parent, Path("runs/quality-records")
 ROWS: dict[str, str | None] = {
     "live": None,
     "views=8": "float16",
-    "views=8, int8": "int8",
     "clean": "float16",
+    "views=8, int8": "int8",
 }
 
 
@@ -81,12 +81,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // given.processes))
     import mentee
 
     lines: list[str] = []
-    for dtype in ("float16", "int8"):
+    for dtype in sorted({dtype for row in given.rows if (dtype := ROWS[row])}):
         mentee.record_network(
             "cifar10-laptop",
             RUNS / f"record-{dtype}",
@@ -96,12 +97,12 @@ def main() -> None:
             say=lines.append,
         )
     print(*lines, sep="\n", flush=True)
-    jobs = [(row, seed) for seed in range(given.seeds) for row in ROWS]
+    jobs = [(row, seed) for seed in range(given.seeds) for row in given.rows]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(given.processes, mp_context=context) as pool:
         futures = {job: pool.submit(run, *job, given.epochs, given.teacher) for job in jobs}
         done = {job: future.result() for job, future in futures.items()}
-    of = {row: [done[row, seed] for seed in range(given.seeds)] for row in ROWS}
+    of = {row: [done[row, seed] for seed in range(given.seeds)] for row in given.rows}
     first = of["live"][0]["environment"]
     content = {
         "what": "test accuracy in per cent of ResNet-8 on CIFAR-10, 5,000 labelled images, KD "
@@ -113,7 +114,8 @@ def main() -> None:
             key: first[key] for key in ("mentee", "python", "packages", "platform", "cores")
         },
         "command": "python benchmarks/quality/records.py --teacher TEACHER "
-        f"--epochs {given.epochs} --seeds {given.seeds} --processes {given.processes}",
+        f"--epochs {given.epochs} --seeds {given.seeds} --processes {given.processes} "
+        f"--rows {' '.join(map(repr, given.rows))}",
     }
     (HERE / "records.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     for each in content["rows"]:
