@@ -155,7 +155,13 @@ ABLATION: dict[str, tuple[str, dict[str, Any]]] = {
     "ec student head": ec(student_head="linear"),
     "ec λ=0.1": ec(0.1),
     "ec λ=0.6": ec(0.6),
-    "ec-kd": ("ec-kd", {"numbers": {"compress.width": 32}}),
+    "ec-kd": (
+        "ec-kd",
+        {
+            "numbers": {"compress.width": 32},
+            "weights": {"task": 0.7, "distance_correlation": 0.21, "kl": 0.09},
+        },
+    ),
     "ec+probe-kd": ("ec+probe-kd", {"numbers": {"compress.width": 32}}),
     "probe-kd": ("probe-kd", {}),
     "similarity": ("similarity", {}),
@@ -193,7 +199,7 @@ def recipe_of(job: Job) -> dict[str, Any]:
         content["select"] = {"every": 4}
     method, more = {**ROWS, **ABLATION}[job.row]
     content["method"] = {"name": method, **json.loads(json.dumps(more))}
-    if method not in ("none", "ec-kd") and "+" not in method:
+    if method != "none" and "+" not in method:
         content["method"].setdefault("weights", weights(SHARE, method))
     numbers = content["method"].get("numbers", {})
     if numbers.get("compress.width") == 0:
