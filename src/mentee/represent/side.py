@@ -69,9 +69,10 @@ class Side(nn.Module):
     def reduction(self) -> str | None:
         """What `fixed` does: at one place, sides of equal reductions have equal fixed parts.
 
-        Empty: nothing. None: it depends on the batch, so it cannot be computed once.
+        Empty: nothing. None: it depends on the batch, or it is not said, so that it cannot be
+        computed once and kept. A side with a `fixed` of its own that can be kept says it here.
         """
-        return ""
+        return "" if type(self).fixed is Side.fixed else None
 
     def fixed(self, features: Tensor) -> Tensor:
         """The part without parameters, from what was read at the place."""

@@ -191,7 +191,8 @@ def columns_of(
             if side.reduction is None:
                 raise PairError(
                     f"{bound.name} of {transfer.method.name!r} depends on what else is in the "
-                    "batch, so it cannot be computed once and kept; read the teacher live"
+                    "batch, so it cannot be computed once and kept; read the teacher live (a "
+                    "representation of your own that can be kept says so by Side.reduction)"
                 )
             name, read = column(bound.teacher, side.reduction), shapes[bound.teacher]
             with torch.no_grad():
