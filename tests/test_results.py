@@ -45,14 +45,14 @@ def test_every_line_of_the_tables_of_embeddings(task):
     assert content["parameters"] < 100_000
 
 
-@pytest.mark.parametrize("kind", ["image", "audio", "text"])
-def test_a_recorded_embedding_costs_next_to_nothing(kind):
-    found = RECORD["epochs"][kind]
-    line = next(line for line in PAGE.splitlines() if line.startswith(f"| {kind} |"))
+@pytest.mark.parametrize("student", RECORD["epochs"])
+def test_a_recorded_embedding_costs_next_to_nothing(student):
+    found = RECORD["epochs"][student]
+    line = next(line for line in PAGE.splitlines() if line.startswith(f"| `{student}` |"))
     for method, each in found.items():
         if method != "none":
             assert f"{each['times_none']:.2f}" in line
-    if kind != "text":  # a step of 3 ms: the page says that the bar is missed there
+    if student in ("resnet8-cifar", "small-fcn"):  # of texts the page says that the bar is missed
         assert found["ec"]["times_none"] <= 1.1
 
 
