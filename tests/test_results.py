@@ -12,6 +12,7 @@ QUALITY = json.loads((ROOT / "benchmarks/quality/cifar10.json").read_text(encodi
 CONTRAST = json.loads((ROOT / "benchmarks/speed/contrast.json").read_text(encoding="utf-8"))
 QUALITY_FOLDER = ROOT / "benchmarks" / "quality"
 RECORD = json.loads((ROOT / "benchmarks/speed/record.json").read_text(encoding="utf-8"))
+RECORDED = json.loads((ROOT / "benchmarks/speed/recorded.json").read_text(encoding="utf-8"))
 STEPS = json.loads((ROOT / "benchmarks/speed/step.json").read_text(encoding="utf-8"))
 
 
@@ -54,6 +55,19 @@ def test_a_recorded_embedding_costs_next_to_nothing(student):
             assert f"{each['times_none']:.2f}" in line
     if student in ("resnet8-cifar", "small-fcn"):  # of texts the page says that the bar is missed
         assert found["ec"]["times_none"] <= 1.1
+
+
+@pytest.mark.parametrize("row", RECORDED["steps"])
+def test_every_row_of_the_table_of_recorded_networks(row):
+    found = RECORDED["steps"][row]
+    said = f"| {row} | {found['recorded_times_none']:.2f} | {found['live_times_none']:.2f} |"
+    assert said in PAGE
+    assert found["recorded_times_none"] < found["live_times_none"]
+
+
+def test_the_promises_of_a_record():
+    assert RECORDED["steps"]["kd"]["recorded_times_none"] <= 1.05
+    assert RECORDED["reading"]["rows_a_second"]["float32"] >= 500_000
 
 
 def test_the_promises_of_one_contrast_term():
