@@ -13,6 +13,7 @@ CONTRAST = json.loads((ROOT / "benchmarks/speed/contrast.json").read_text(encodi
 QUALITY_FOLDER = ROOT / "benchmarks" / "quality"
 RECORD = json.loads((ROOT / "benchmarks/speed/record.json").read_text(encoding="utf-8"))
 RECORDED = json.loads((ROOT / "benchmarks/speed/recorded.json").read_text(encoding="utf-8"))
+MEMORY = json.loads((ROOT / "benchmarks/speed/memory.json").read_text(encoding="utf-8"))
 STEPS = json.loads((ROOT / "benchmarks/speed/step.json").read_text(encoding="utf-8"))
 
 
@@ -68,6 +69,20 @@ def test_every_row_of_the_table_of_recorded_networks(row):
 def test_the_promises_of_a_record():
     assert RECORDED["steps"]["kd"]["recorded_times_none"] <= 1.05
     assert RECORDED["reading"]["rows_a_second"]["float32"] >= 500_000
+
+
+def test_memory_grows_no_faster_than_batch_times_negatives():
+    found = MEMORY["contrast_mb"]
+    for batch in (64, 256, 1024):
+        row = [found[f"batch {batch}, K {k}"] for k in (4096, 16384, 65536)]
+        assert f"| {batch:,} | {' | '.join(f'{mb:.0f}' for mb in row)} |" in PAGE
+    assert found["batch 1024, K 65536"] < 16 * 16 * found["batch 64, K 4096"] / 10
+
+
+def test_a_record_larger_than_the_allowed_memory_does_not_make_a_process_grow():
+    large = MEMORY["large"]
+    assert large["record_mb"] >= 4 * large["limit_mb"]
+    assert large["own_mb_at_the_end"] < large["own_mb_after_20_steps"] + 10
 
 
 def test_the_promises_of_one_contrast_term():
