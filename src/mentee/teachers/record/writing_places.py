@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -74,6 +75,11 @@ class Recording:
         whole: npt.NDArray[np.float32] = torch.cat(parts, 1).numpy()
         return whole
 
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """Which examples, as a manifest says it: computed once, since it reads all of them."""
+        return dict(about_data(self.examples))
+
     def bytes(self, numbers: int) -> int:
         """The size of the rows of one view."""
         return len(self.examples) * numbers * STORED[self.dtype].itemsize
@@ -99,7 +105,7 @@ class Recording:
             rows=len(self.examples),
             dtype=self.dtype,
             teacher=self.teacher if there is None else there.teacher,
-            data=about_data(self.examples) if there is None else there.data,
+            data=self.data if there is None else there.data,
             views=self.how,
             methods=methods,
             count=count,
@@ -107,10 +113,9 @@ class Recording:
         )
 
     def _refuse_other(self, there: PlacesManifest) -> None:
-        mine = about_data(self.examples)["fingerprint"]
         pairs = {
             "teacher's weights": (there.teacher["fingerprint"], self.teacher["fingerprint"]),
-            "examples": (there.data["fingerprint"], mine),
+            "examples": (there.data["fingerprint"], self.data["fingerprint"]),
             "views": (there.views, self.how),
             "dtype": (there.dtype, self.dtype),
         }
@@ -253,7 +258,7 @@ def about(recording: Recording, sheet: Sheet) -> About:
         name=str(said["name"]),
         kind=recording.examples.kind,
         teacher=said | {"columns": columns, "views": recording.how},
-        data=about_data(recording.examples),
+        data=recording.data,
         view="clean" if sheet.view == CLEAN else f"view {sheet.view}",
     )
 
