@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     given = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // given.processes))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // given.processes)))
     import mentee
 
     lines: list[str] = []
