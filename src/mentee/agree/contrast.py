@@ -11,7 +11,8 @@ softplus(log((c + eps) / p_0)), the second a sum of log(1 + eps / c + r_k).
 
 Where all anchors share their m negatives, the sum over k is one matrix product, scores = g Mᵀ,
 and its gradient another, (r / (1 + eps / c + r)) M / tau. Both are done chunk by chunk of M in the
-forward pass, and only the gradient, [b, d], is kept for the backward pass.
+forward pass, and only the gradient, [b, d], is kept for the backward pass. Where M is kept in
+bfloat16, so are the factors of both products, and their sums are not.
 """
 
 from __future__ import annotations
@@ -27,12 +28,18 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from mentee.agree.batch import full
+from mentee.agree.products import multiplies_halves, product
 from mentee.errors import MenteeError
 
 EPS = 1e-7
 CHUNK = 2048
 KEPT = 1 << 22
 COLDEST = 0.02
+HIGHEST = 80.0
+"""Logarithm of the largest ratio: at it r / (1 + r) is 1 already, and float32 ends at 88."""
+LONGEST = math.sqrt(3)
+"""Of the rows of a bank: those of a new one, uniform in (-a, a) with a = sqrt(3 / d)."""
+LOG2_E = math.log2(math.e)
 
 
 @dataclass(frozen=True)
@@ -126,10 +133,21 @@ def contrast(
     (arXiv:2303.07599).
     """
     _check(temperature)
-    of_student, of_teacher = (0, 1)
-    return _one_way(student, of_teacher, negatives, log_z[0], temperature, chunk) + _one_way(
-        teacher, of_student, negatives, log_z[1], temperature, chunk
-    )
+    draw = negatives.draw
+    anchors = torch.stack([full(student), full(teacher)])  # [2, b, d]
+    positives = torch.stack(negatives.positives[::-1]).to(anchors.dtype)
+    own = (anchors * positives).sum(2) / temperature - log_z.to(anchors)[:, None]
+    positive = F.softplus(math.log(draw.noise + EPS) - own)  # -log(p_0 / (p_0 + c + eps))
+    z_student, z_teacher = (log_z + math.log(draw.noise)).tolist()
+    log_scales = z_student, z_teacher  # log r = score / tau - log_scale
+    if draw.rows is not None and draw.rows.ndim == 2:
+        negative = _each(anchors, negatives, log_scales, temperature) * draw.count
+    else:
+        total = _SharedNegatives.apply(
+            anchors, negatives.banks, draw, log_scales, temperature, chunk
+        )
+        negative = total * (draw.count / draw.at_hand.to(anchors.dtype).clamp(min=1))
+    return (positive + negative).sum(0)
 
 
 @torch.no_grad()
@@ -169,43 +187,17 @@ def _check(temperature: float) -> None:
         raise MenteeError(f"contrast: temperature is {temperature}, expected at least {COLDEST}")
 
 
-def _one_way(
-    anchor: Tensor, side: int, negatives: Negatives, log_z: Tensor, temperature: float, chunk: int
+def _each(
+    anchors: Tensor, negatives: Negatives, log_scales: tuple[float, float], temperature: float
 ) -> Tensor:
-    """The loss of one side's anchors against the other `side`'s rows, `[b]`."""
-    draw, anchor = negatives.draw, full(anchor)
-    own = (anchor * negatives.positives[side].to(anchor.dtype)).sum(1) / temperature - log_z
-    positive = F.softplus(math.log(draw.noise + EPS) - own)  # -log(p_0 / (p_0 + c + eps))
-    log_scale = log_z + math.log(draw.noise)  # log r = score / tau - log_scale
-    if draw.rows is not None and draw.rows.ndim == 2:
-        drawn = negatives.banks[side][draw.rows].to(anchor.dtype)  # [b, m, d], as published
+    """Mean over one draw per anchor, as published, of log(1 + eps / c + r): `[2, b]`."""
+    draw, means = negatives.draw, []
+    for anchor, bank, log_scale in zip(anchors, negatives.banks[::-1], log_scales, strict=True):
+        drawn = bank[draw.rows].to(anchor.dtype)  # [b, m, d]
         log_ratio = torch.einsum("bmd,bd->bm", drawn, anchor) / temperature - log_scale
-        each = torch.log1p(_bounded(log_ratio, temperature).exp() + EPS / draw.noise)
-        return positive + each.mean(1) * draw.count
-    total: Tensor = _SharedNegatives.apply(
-        anchor, negatives.banks[side], draw, log_scale.to(anchor.dtype), temperature, chunk
-    )
-    return positive + total * (draw.count / draw.at_hand.to(anchor.dtype).clamp(min=1))
-
-
-def _bounded(log_ratio: Tensor, temperature: float) -> Tensor:
-    """Keep exp(log r) finite: at 80, r / (1 + r) is 1 already. Warm scores never get there."""
-    return log_ratio.clamp_(max=80.0) if temperature < 0.05 else log_ratio
-
-
-def _chunks(
-    bank: Tensor, draw: Draw, dtype: torch.dtype, chunk: int
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The shared negative rows `[<= chunk, d]`, in one reused buffer, with their mask."""
-    total = len(bank) if draw.rows is None else len(draw.rows)
-    buffer = bank.new_empty(0 if draw.rows is None else min(chunk, total), bank.shape[1])
-    for start in range(0, total, chunk):
-        stop = min(start + chunk, total)
-        if draw.rows is None:
-            taken = bank[start:stop]
-        else:
-            taken = torch.index_select(bank, 0, draw.rows[start:stop], out=buffer[: stop - start])
-        yield taken.to(dtype), draw.mask(start, stop, dtype)
+        ratio = log_ratio.clamp(max=HIGHEST).exp()
+        means.append(torch.log1p(ratio + EPS / draw.noise).mean(1))
+    return torch.stack(means)
 
 
 def _mean_of_negatives(scaled: Tensor, bank: Tensor, draw: Draw, chunk: int) -> Tensor:
@@ -215,42 +207,129 @@ def _mean_of_negatives(scaled: Tensor, bank: Tensor, draw: Draw, chunk: int) -> 
         return torch.einsum("bmd,bd->bm", drawn, scaled).exp().mean(1)
     total = scaled.new_zeros(len(scaled))
     for rows, mask in _chunks(bank, draw, scaled.dtype, chunk):
-        scores = (scaled @ rows.T).exp()
+        scores = product(scaled.to(rows.dtype), rows.T).to(scaled.dtype).exp_()
         if mask is not None:
             scores *= mask
         total += scores.sum(1)
     return total / draw.at_hand.clamp(min=1).to(scaled.dtype)
 
 
+def _chunks(
+    bank: Tensor, draw: Draw, dtype: torch.dtype, chunk: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The shared negative rows `[<= chunk, d]`, in one reused buffer, with their mask.
+
+    Rows are of that dtype too, unless they are kept in bfloat16 and multiplied as quickly so.
+    """
+    halves = (bank.dtype, dtype) == (torch.bfloat16, torch.float32)
+    kept = torch.bfloat16 if halves and multiplies_halves(bank.device) else dtype
+    total = len(bank) if draw.rows is None else len(draw.rows)
+    buffer = bank.new_empty(0 if draw.rows is None else min(chunk, total), bank.shape[1])
+    for start in range(0, total, chunk):
+        stop = min(start + chunk, total)
+        if draw.rows is None:
+            taken = bank[start:stop]
+        else:
+            taken = torch.index_select(bank, 0, draw.rows[start:stop], out=buffer[: stop - start])
+        yield taken.to(kept), draw.mask(start, stop, dtype)
+
+
+@dataclass(frozen=True)
+class _Span:
+    """How exp(score / tau) / scale is computed within the range of float32.
+
+    Attributes:
+        shift: taken from log2 of the exponential first. 0 but at temperatures and normalisers
+            where it, or its quotient by the scale, might not be finite.
+        inverse: what the exponential is multiplied with afterwards.
+        group: of how many of (1 + ratio) the product is still finite, at most 8.
+    """
+
+    shift: float
+    inverse: float
+    group: int
+
+    @classmethod
+    def of(cls, temperature: float, log_scale: float) -> _Span:
+        """The span for unit anchors and rows no longer than those of a new bank."""
+        largest = LONGEST / temperature
+        if largest + abs(log_scale) > HIGHEST:
+            return cls(log_scale * LOG2_E, 1.0, 1)
+        bound = math.log1p(math.exp(largest - log_scale))
+        return cls(
+            0.0,
+            math.exp(-log_scale),
+            max(g for g in (1, 2, 4, 8) if g == 1 or g * bound <= HIGHEST),
+        )
+
+
+def _add_up(
+    loss: Tensor,
+    gradient: Tensor,
+    scaled: Tensor,
+    chunks: Iterator[tuple[Tensor, Tensor | None]],
+    span: _Span,
+) -> None:
+    """Add the sum over all negatives of log(1 + ratio) to `loss`, and tau times its gradient.
+
+    Args:
+        loss: `[b]`.
+        gradient: `[b, d]`.
+        scaled: the anchors times log2(e) / tau.
+        chunks: of rows and their masks.
+        span: how the ratios are computed.
+    """
+    one = scaled.new_ones(())
+    for rows, mask in chunks:
+        ratio = product(scaled.to(rows.dtype), rows.T).to(scaled.dtype)
+        if span.shift:
+            ratio.sub_(span.shift).clamp_(max=HIGHEST * LOG2_E)
+        ratio.exp2_()  # a quarter of the time of exp_
+        if mask is not None:
+            ratio *= mask
+        whole = torch.add(one, ratio, alpha=span.inverse)
+        share = ratio.div_(whole).to(rows.dtype)
+        gradient.add_(product(share, rows), alpha=span.inverse)
+        loss += _sum_of_logs(whole, span.group)
+
+
+def _sum_of_logs(x: Tensor, group: int) -> Tensor:
+    """Sum of each row's logarithms, with one logarithm for `group` entries; x is written over."""
+    while group > 1 and x.shape[1] % 2 == 0:
+        half = x.shape[1] // 2
+        x, group = x[:, :half].mul_(x[:, half:]), group // 2
+    return x.log_().sum(1)
+
+
 class _SharedNegatives(torch.autograd.Function):
-    """Sum over the shared negatives of log(1 + eps / c + r), `[b]`, with its analytic gradient."""
+    """Sum over the shared negatives of log(1 + eps / c + r), `[2, b]`, and its analytic gradient.
+
+    With a = 1 + eps / c each summand is log a + log(1 + r / a), and its slope in the score
+    (r / a) / (1 + r / a) / tau. A shared row that is no negative for an anchor has r = 0.
+    """
 
     @staticmethod
     def forward(
         ctx: FunctionCtx,
-        anchor: Tensor,
-        bank: Tensor,
+        anchors: Tensor,
+        banks: tuple[Tensor, Tensor],
         draw: Draw,
-        log_scale: Tensor,
+        log_scales: tuple[float, float],
         temperature: float,
         chunk: int,
     ) -> Tensor:
-        scaled, one = anchor / temperature, 1 + EPS / draw.noise
-        drawn = len(bank) if draw.rows is None else len(draw.rows)
-        loss, gradient = torch.zeros_like(anchor[:, 0]), torch.zeros_like(anchor)
-        # Reused by every chunk: fresh pages would cost as much as the exponentials.
-        buffers = anchor.new_empty(2, len(anchor) * min(chunk, drawn))
-        for rows, mask in _chunks(bank, draw, anchor.dtype, chunk):
-            area = buffers[:, : len(anchor) * len(rows)].view(2, len(anchor), len(rows))
-            log_ratio = torch.addmm(-log_scale, scaled, rows.T, out=area[0])
-            ratio = _bounded(log_ratio, temperature).exp_()
-            if mask is not None:
-                ratio *= mask
-            whole = torch.add(ratio, one, out=area[1])  # 1 + eps / c + r
-            gradient.addmm_(ratio.div_(whole), rows)
-            loss += whole.log_().sum(1)
-        # A shared row that is no negative for an anchor has added log(1 + eps / c) there.
-        loss -= (drawn - draw.at_hand.to(loss.dtype)) * math.log(one)
+        log_a = math.log1p(EPS / draw.noise)
+        loss, gradient = torch.zeros_like(anchors[..., 0]), torch.zeros_like(anchors)
+        scaled = anchors * (LOG2_E / temperature)
+        for way, bank in enumerate(banks[::-1]):
+            _add_up(
+                loss[way],
+                gradient[way],
+                scaled[way],
+                _chunks(bank, draw, anchors.dtype, chunk),
+                _Span.of(temperature, log_scales[way] + log_a),
+            )
+        loss += draw.at_hand.to(loss.dtype) * log_a
         ctx.save_for_backward(gradient.div_(temperature))
         return loss
 
@@ -258,4 +337,4 @@ class _SharedNegatives(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, outer: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return outer[:, None] * gradient, None, None, None, None, None
+        return outer[..., None] * gradient, None, None, None, None, None
