@@ -18,83 +18,20 @@ bfloat16, so are the factors of both products, and their sums are not.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
 
 from mentee.agree.batch import full
-from mentee.agree.products import multiplies_halves, product
+from mentee.agree.negatives import Draw, Negatives, chunks
+from mentee.agree.products import product
+from mentee.agree.shared import EPS, HIGHEST, SharedContrast
 from mentee.errors import MenteeError
 
-EPS = 1e-7
 CHUNK = 2048
-KEPT = 1 << 22
 COLDEST = 0.02
-HIGHEST = 80.0
-"""Logarithm of the largest ratio: at it r / (1 + r) is 1 already, and float32 ends at 88."""
-LONGEST = math.sqrt(3)
-"""Of the rows of a bank: those of a new one, uniform in (-a, a) with a = sqrt(3 / d)."""
-LOG2_E = math.log2(math.e)
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Which rows of a bank are negatives for a batch; one draw serves every module of a method.
-
-    Attributes:
-        rows: numbers of the rows: `[m]` shared by the whole batch, `[b, m]` one draw per anchor,
-            None: all rows, shared.
-        at_hand: `[b]`, how many of the shared rows are negatives for each anchor.
-        groups: `[m]`, group of each shared row; one in the anchor's own group is no negative.
-        anchors: `[b]`, group of each anchor; goes with `groups`.
-        count: K, the number of negatives an anchor stands for. Where other than K are at hand,
-            their sum is scaled to K, which leaves the expectation as it is.
-        noise: c = K / N, with N the number of examples.
-        masks: filled by `mask`, so that all modules share it.
-    """
-
-    rows: Int[Tensor, "..."] | None
-    at_hand: Float[Tensor, " b"]
-    groups: Int[Tensor, " m"] | None
-    anchors: Int[Tensor, " b"] | None
-    count: int
-    noise: float
-    masks: dict[tuple[int, int], Tensor] = field(default_factory=dict)
-
-    def mask(self, start: int, stop: int, dtype: torch.dtype) -> Tensor | None:
-        """1 where a shared row is a negative of an anchor, else 0: `[b, stop - start]`.
-
-        None where all are. It is the same for every module and direction, and costs as much as
-        the exponentials, so it is kept while the whole of it has no more than 2²² entries.
-        """
-        if self.groups is None or self.anchors is None:
-            return None
-        kept = self.masks.get((start, stop))
-        if kept is None or kept.dtype != dtype:
-            kept = (self.groups[None, start:stop] != self.anchors[:, None]).to(dtype)
-            if len(self.groups) * len(self.anchors) <= KEPT:
-                self.masks[start, stop] = kept
-        return kept
-
-
-@dataclass(frozen=True)
-class Negatives:
-    """What a batch is contrasted with, for both directions; constants, no gradient reaches them.
-
-    Attributes:
-        positives: the row of each anchor's own example, `[b, d]`: (student's side, teacher's side).
-        banks: where negatives are taken from, `[n, d]` each: (student's side, teacher's side).
-        draw: which rows of the banks are negatives.
-    """
-
-    positives: tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]
-    banks: tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]
-    draw: Draw
 
 
 def contrast(
@@ -133,21 +70,17 @@ def contrast(
     (arXiv:2303.07599).
     """
     _check(temperature)
-    draw = negatives.draw
-    anchors = torch.stack([full(student), full(teacher)])  # [2, b, d]
-    positives = torch.stack(negatives.positives[::-1]).to(anchors.dtype)
-    own = (anchors * positives).sum(2) / temperature - log_z.to(anchors)[:, None]
-    positive = F.softplus(math.log(draw.noise + EPS) - own)  # -log(p_0 / (p_0 + c + eps))
-    z_student, z_teacher = (log_z + math.log(draw.noise)).tolist()
-    log_scales = z_student, z_teacher  # log r = score / tau - log_scale
-    if draw.rows is not None and draw.rows.ndim == 2:
-        negative = _each(anchors, negatives, log_scales, temperature) * draw.count
-    else:
-        total = _SharedNegatives.apply(
-            anchors, negatives.banks, draw, log_scales, temperature, chunk
+    draw, student, teacher = negatives.draw, full(student), full(teacher)
+    z_student, z_teacher = log_z.tolist()
+    if draw.rows is None or draw.rows.ndim == 1:
+        loss: Tensor = SharedContrast.apply(
+            student, teacher, negatives, (z_student, z_teacher), temperature, chunk
         )
-        negative = total * (draw.count / draw.at_hand.to(anchors.dtype).clamp(min=1))
-    return (positive + negative).sum(0)
+        return loss
+    of_student, of_teacher = (0, 1)
+    return _one_way(student, of_teacher, negatives, z_student, temperature) + _one_way(
+        teacher, of_student, negatives, z_teacher, temperature
+    )
 
 
 @torch.no_grad()
@@ -187,17 +120,18 @@ def _check(temperature: float) -> None:
         raise MenteeError(f"contrast: temperature is {temperature}, expected at least {COLDEST}")
 
 
-def _each(
-    anchors: Tensor, negatives: Negatives, log_scales: tuple[float, float], temperature: float
+def _one_way(
+    anchor: Tensor, side: int, negatives: Negatives, log_z: float, temperature: float
 ) -> Tensor:
-    """Mean over one draw per anchor, as published, of log(1 + eps / c + r): `[2, b]`."""
-    draw, means = negatives.draw, []
-    for anchor, bank, log_scale in zip(anchors, negatives.banks[::-1], log_scales, strict=True):
-        drawn = bank[draw.rows].to(anchor.dtype)  # [b, m, d]
-        log_ratio = torch.einsum("bmd,bd->bm", drawn, anchor) / temperature - log_scale
-        ratio = log_ratio.clamp(max=HIGHEST).exp()
-        means.append(torch.log1p(ratio + EPS / draw.noise).mean(1))
-    return torch.stack(means)
+    """One side's anchors against the other `side`'s rows, one draw per anchor, `[b]`."""
+    draw = negatives.draw
+    own = (anchor * negatives.positives[side].to(anchor.dtype)).sum(1) / temperature - log_z
+    positive = F.softplus(math.log(draw.noise + EPS) - own)  # -log(p_0 / (p_0 + c + eps))
+    drawn = negatives.banks[side][draw.rows].to(anchor.dtype)  # [b, m, d], as published
+    log_ratio = torch.einsum("bmd,bd->bm", drawn, anchor) / temperature
+    log_ratio = (log_ratio - log_z - math.log(draw.noise)).clamp(max=HIGHEST)
+    each = torch.log1p(log_ratio.exp() + EPS / draw.noise)
+    return positive + each.mean(1) * draw.count
 
 
 def _mean_of_negatives(scaled: Tensor, bank: Tensor, draw: Draw, chunk: int) -> Tensor:
@@ -206,135 +140,9 @@ def _mean_of_negatives(scaled: Tensor, bank: Tensor, draw: Draw, chunk: int) -> 
         drawn = bank[draw.rows].to(scaled.dtype)
         return torch.einsum("bmd,bd->bm", drawn, scaled).exp().mean(1)
     total = scaled.new_zeros(len(scaled))
-    for rows, mask in _chunks(bank, draw, scaled.dtype, chunk):
+    for rows, mask in chunks(bank, draw, scaled.dtype, chunk):
         scores = product(scaled.to(rows.dtype), rows.T).to(scaled.dtype).exp_()
         if mask is not None:
             scores *= mask
         total += scores.sum(1)
     return total / draw.at_hand.clamp(min=1).to(scaled.dtype)
-
-
-def _chunks(
-    bank: Tensor, draw: Draw, dtype: torch.dtype, chunk: int
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The shared negative rows `[<= chunk, d]`, in one reused buffer, with their mask.
-
-    Rows are of that dtype too, unless they are kept in bfloat16 and multiplied as quickly so.
-    """
-    halves = (bank.dtype, dtype) == (torch.bfloat16, torch.float32)
-    kept = torch.bfloat16 if halves and multiplies_halves(bank.device) else dtype
-    total = len(bank) if draw.rows is None else len(draw.rows)
-    buffer = bank.new_empty(0 if draw.rows is None else min(chunk, total), bank.shape[1])
-    for start in range(0, total, chunk):
-        stop = min(start + chunk, total)
-        if draw.rows is None:
-            taken = bank[start:stop]
-        else:
-            taken = torch.index_select(bank, 0, draw.rows[start:stop], out=buffer[: stop - start])
-        yield taken.to(kept), draw.mask(start, stop, dtype)
-
-
-@dataclass(frozen=True)
-class _Span:
-    """How exp(score / tau) / scale is computed within the range of float32.
-
-    Attributes:
-        shift: taken from log2 of the exponential first. 0 but at temperatures and normalisers
-            where it, or its quotient by the scale, might not be finite.
-        inverse: what the exponential is multiplied with afterwards.
-        group: of how many of (1 + ratio) the product is still finite, at most 8.
-    """
-
-    shift: float
-    inverse: float
-    group: int
-
-    @classmethod
-    def of(cls, temperature: float, log_scale: float) -> _Span:
-        """The span for unit anchors and rows no longer than those of a new bank."""
-        largest = LONGEST / temperature
-        if largest + abs(log_scale) > HIGHEST:
-            return cls(log_scale * LOG2_E, 1.0, 1)
-        bound = math.log1p(math.exp(largest - log_scale))
-        return cls(
-            0.0,
-            math.exp(-log_scale),
-            max(g for g in (1, 2, 4, 8) if g == 1 or g * bound <= HIGHEST),
-        )
-
-
-def _add_up(
-    loss: Tensor,
-    gradient: Tensor,
-    scaled: Tensor,
-    chunks: Iterator[tuple[Tensor, Tensor | None]],
-    span: _Span,
-) -> None:
-    """Add the sum over all negatives of log(1 + ratio) to `loss`, and tau times its gradient.
-
-    Args:
-        loss: `[b]`.
-        gradient: `[b, d]`.
-        scaled: the anchors times log2(e) / tau.
-        chunks: of rows and their masks.
-        span: how the ratios are computed.
-    """
-    one = scaled.new_ones(())
-    for rows, mask in chunks:
-        ratio = product(scaled.to(rows.dtype), rows.T).to(scaled.dtype)
-        if span.shift:
-            ratio.sub_(span.shift).clamp_(max=HIGHEST * LOG2_E)
-        ratio.exp2_()  # a quarter of the time of exp_
-        if mask is not None:
-            ratio *= mask
-        whole = torch.add(one, ratio, alpha=span.inverse)
-        share = ratio.div_(whole).to(rows.dtype)
-        gradient.add_(product(share, rows), alpha=span.inverse)
-        loss += _sum_of_logs(whole, span.group)
-
-
-def _sum_of_logs(x: Tensor, group: int) -> Tensor:
-    """Sum of each row's logarithms, with one logarithm for `group` entries; x is written over."""
-    while group > 1 and x.shape[1] % 2 == 0:
-        half = x.shape[1] // 2
-        x, group = x[:, :half].mul_(x[:, half:]), group // 2
-    return x.log_().sum(1)
-
-
-class _SharedNegatives(torch.autograd.Function):
-    """Sum over the shared negatives of log(1 + eps / c + r), `[2, b]`, and its analytic gradient.
-
-    With a = 1 + eps / c each summand is log a + log(1 + r / a), and its slope in the score
-    (r / a) / (1 + r / a) / tau. A shared row that is no negative for an anchor has r = 0.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: FunctionCtx,
-        anchors: Tensor,
-        banks: tuple[Tensor, Tensor],
-        draw: Draw,
-        log_scales: tuple[float, float],
-        temperature: float,
-        chunk: int,
-    ) -> Tensor:
-        log_a = math.log1p(EPS / draw.noise)
-        loss, gradient = torch.zeros_like(anchors[..., 0]), torch.zeros_like(anchors)
-        scaled = anchors * (LOG2_E / temperature)
-        for way, bank in enumerate(banks[::-1]):
-            _add_up(
-                loss[way],
-                gradient[way],
-                scaled[way],
-                _chunks(bank, draw, anchors.dtype, chunk),
-                _Span.of(temperature, log_scales[way] + log_a),
-            )
-        loss += draw.at_hand.to(loss.dtype) * log_a
-        ctx.save_for_backward(gradient.div_(temperature))
-        return loss
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, outer: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return outer[..., None] * gradient, None, None, None, None, None
