@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mentee.agree.contrast import Draw, Negatives
+from mentee.agree.negatives import Draw, Negatives
 from mentee.errors import MenteeError, RunError
 from mentee.parallel import gather
 
@@ -71,7 +71,7 @@ class Memory(ABC):
             if key in own:
                 own[key].copy_(value)
             else:
-                self.log_z[key.removeprefix("log_z.")] = value.to(self.groups.device)
+                self.log_z[key.removeprefix("log_z.")] = value.cpu()
 
     @abstractmethod
     def _choose(self, rows: Tensor, step: int) -> Draw: ...
