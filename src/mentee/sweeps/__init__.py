@@ -145,7 +145,7 @@ def train(todo: Sequence[Job], given: Given, processes: int | None, course: Cour
     Raises:
         Interrupted: a signal asked to stop; everything is saved.
     """
-    count, threads = divided(len(todo), processes)
+    count, threads = divided(len(course.jobs), processes)  # however many are left
     with Asked() as asked:
         if count == 1:
             one_by_one(todo, given, course.hear, asked)
@@ -153,9 +153,9 @@ def train(todo: Sequence[Job], given: Given, processes: int | None, course: Cour
             course.say(f"{count} processes of {threads} thread{'s' if threads > 1 else ''} each")
             side_by_side(todo, given, count, threads, course.hear, asked)
     if asked.number is not None:
+        done, out = sum(job.finished for job in course.jobs), course.jobs[0].path.parent
         raise Interrupted(
-            f"stopped with {sum(job.finished for job in course.jobs)} of {len(course.jobs)} runs "
-            f"finished, everything is saved; the same command with --out {todo[0].path.parent} "
-            "goes on",
+            f"stopped with {done} of {len(course.jobs)} runs finished, everything is saved; the "
+            f"same command with --out {out} goes on",
             asked.number,
         )

@@ -40,6 +40,8 @@ def cores() -> int:
 def divided(jobs: int, processes: int | None) -> tuple[int, int]:
     """(processes, threads of each) for so many runs; on a GPU one process where none is named.
 
+    Threads change the sums of floating-point numbers, so a run is to have as many each time.
+
     Example:
         >>> divided(1, 4)[0]
         1
