@@ -11,6 +11,7 @@ import typer
 
 from mentee.cli.options import Changes, Out
 from mentee.cli.recording import records
+from mentee.cli.sweeping import sweep
 
 if TYPE_CHECKING:
     from mentee.run import Run
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 
 app.add_typer(records, name="record")
+app.command()(sweep)
 
 
 @app.command()
