@@ -11,6 +11,7 @@ PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 QUALITY = json.loads((ROOT / "benchmarks/quality/cifar10.json").read_text(encoding="utf-8"))
 CONTRAST = json.loads((ROOT / "benchmarks/speed/contrast.json").read_text(encoding="utf-8"))
 QUALITY_FOLDER = ROOT / "benchmarks" / "quality"
+READINGS = json.loads((QUALITY_FOLDER / "records.json").read_text(encoding="utf-8"))
 RECORD = json.loads((ROOT / "benchmarks/speed/record.json").read_text(encoding="utf-8"))
 RECORDED = json.loads((ROOT / "benchmarks/speed/recorded.json").read_text(encoding="utf-8"))
 MEMORY = json.loads((ROOT / "benchmarks/speed/memory.json").read_text(encoding="utf-8"))
@@ -45,6 +46,14 @@ def test_every_line_of_the_tables_of_embeddings(task):
                 assert line in page
     assert all(row["seeds"] == 5 for row in content["rows"])
     assert content["parameters"] < 100_000
+
+
+@pytest.mark.parametrize("row", READINGS["rows"], ids=lambda row: row["row"])
+def test_every_row_of_the_table_of_readings(row):
+    line = next(line for line in PAGE.splitlines() if line.startswith(f"| `{row['row']}` |"))
+    assert f"{row['mean']:.2f} ± {row['spread']:.2f}" in line
+    if row["row"] != "live":
+        assert f"{row['above_live']['mean']:+.2f} ± {row['above_live']['half']:.2f}" in line
 
 
 @pytest.mark.parametrize("student", RECORD["epochs"])
