@@ -219,6 +219,40 @@ def test_kill_9_of_the_command_and_again_gives_the_same_bytes(
     assert bytes_of(out) == bytes_of(tmp_path / "whole")
 
 
+def test_kill_9_of_overwriting_leaves_the_record_that_was_there(
+    live: Any, tmp_path: Path, begin: Any
+) -> None:
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "r"
+    recipe.write_text(json.dumps(live("cktf", data={"limit": None, "validation": 0.15})))
+    record_network(live("kd"), out, views=0, say=str)
+    before = bytes_of(out)
+    command = ("-m", "mentee.cli", "record", recipe, "--views", "2", "--batch", "8", "--overwrite")
+    killed = begin(*command, "--out", out)
+    until = time.monotonic() + 120
+    while not (out / ".train.anew" / "clean").is_dir():
+        assert time.monotonic() < until
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.001)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    now = {name: held for name, held in bytes_of(out).items() if not name.startswith(".")}
+    assert now == before
+    for folder in (out, tmp_path / "whole"):
+        done = begin(*command, "--out", folder)
+        _, err = done.communicate(timeout=300)
+        assert done.returncode == 0, err
+    assert bytes_of(out) == bytes_of(tmp_path / "whole")
+
+
+def test_an_interrupted_recording_can_be_overwritten(live: Any, tmp_path: Path) -> None:
+    record_network(live("kd"), tmp_path / "r", views=1, say=str)
+    (tmp_path / "r" / "train" / "places.json").unlink()
+    with pytest.raises(DataError, match=r"dtype: float16 there, int8 here.*--overwrite"):
+        record_network(live("kd"), tmp_path / "r", views=1, dtype="int8", say=str)
+    record_network(live("kd"), tmp_path / "r", views=1, dtype="int8", overwrite=True, say=str)
+    assert open_places(tmp_path / "r").manifest.dtype == "int8"
+
+
 def bytes_of(folder: Path) -> dict[str, bytes]:
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +33,8 @@ from mentee.teachers.record.places import (
     open_places,
     read_places,
 )
-from mentee.teachers.record.writing_places import Recording, missing, plan, record_places
+from mentee.teachers.record.planning import Planned, Recording, beside, plan
+from mentee.teachers.record.writing_places import carry_out, settle
 from mentee.transfer import Transfer
 from mentee.types import CLEAN, Batch, column
 
@@ -90,24 +90,20 @@ def record_network(
     """
     content = read(recipe, changes)
     target = Path(out) / content.data.train
-    if is_places(target) and not overwrite:  # new views need what is kept of the old ones
-        names = [*read_places(target).methods, *(names or [content.method.name])]
+    held = next((each for each in (target, beside(target)) if is_places(each)), None)
+    if held and not overwrite:  # new views need what is kept of the old ones
+        names = [*read_places(held).methods, *(names or [content.method.name])]
     given = Given(data, student, teacher, methods)
     recording, parts = prepare(content, given, names, views, dtype, batch)
     say = say if rank() == 0 else lambda line: None
     wait = parts.accelerator.wait_for_everyone
-    if overwrite and target.exists():
-        wait()
-        if rank() == 0:
-            open_places(target, verify=False)  # nothing but a record is ever removed
-            shutil.rmtree(target)
-        wait()
-    planned = plan(target, recording)
+    if rank() == 0:
+        settle(target)
     wait()
-    expected = estimate(recording, len(missing(target, planned)), planned.numbers)
-    say(f"{content.data.train}: {expected}")
+    planned = plan(target, recording, overwrite=overwrite)
+    say(f"{content.data.train}: {estimate(planned)}")
     began = time.monotonic()
-    found = record_places(target, recording, rank=rank(), world=world(), wait=wait)
+    found = carry_out(planned, rank=rank(), world=world(), wait=wait)
     say(f"recorded in {duration(time.monotonic() - began)}: {out}")
     return found
 
@@ -204,8 +200,9 @@ def columns_of(
     return sides, tuple(columns.values())
 
 
-def estimate(recording: Recording, sheets: int, numbers: int) -> Estimate:
+def estimate(planned: Planned) -> Estimate:
     """What recording will cost, measured on a few batches after a warm-up."""
+    recording, sheets = planned.recording, len(planned.sheets)
     n, batch = len(recording.examples), recording.batch
     rows = np.linspace(0, n - 1, min(n, 8 * batch)).astype(np.int64)
     view = 0 if recording.count else CLEAN
@@ -217,10 +214,9 @@ def estimate(recording: Recording, sheets: int, numbers: int) -> Estimate:
         elapsed, sampled = elapsed + time.perf_counter() - begin, sampled + len(part)
         if elapsed >= MEASURED_SECONDS:
             break
-    size = sheets * recording.bytes(numbers)
     minutes = elapsed / sampled * n * sheets / 60 / min(world(), max(sheets, 1))
     kind = recording.examples.kind
-    return Estimate(n, kind, size / 1e6, minutes, sampled, views=sheets)
+    return Estimate(n, kind, planned.bytes / 1e6, minutes, sampled, views=sheets)
 
 
 @dataclass(frozen=True)

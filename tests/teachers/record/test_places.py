@@ -13,9 +13,10 @@ from tests.teachers.record.together import images
 
 from mentee.data.views import build_views
 from mentee.errors import DataError, RunError
-from mentee.teachers.record import writing
+from mentee.teachers.record import writing, writing_places
 from mentee.teachers.record.places import Column, PlacesRecord, is_places, open_places
-from mentee.teachers.record.writing_places import Recording, record_places
+from mentee.teachers.record.planning import Recording
+from mentee.teachers.record.writing_places import record_places
 from mentee.types import CLEAN
 
 MEAN = Column(place="stages.0", reduction="mean", shape=(3,), read=(3, 4, 4))
@@ -172,6 +173,93 @@ def test_what_was_interrupted_is_gone_on_with_to_the_same_bytes(tmp_path):
         record_places(out, said, shard_rows=4)
         assert said.says.calls == 9, "3 batches of each of 3 views, none of them twice"
         assert content(out) == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"dtype": "float16"}, "dtype: float32 there, float16 here"),
+        ({"how": {"views": "crop", "pad": 2, "view_seed": 3}}, "teacher's views: .*'pad': 2"),
+        ({"examples": images(10, seed=1)}, "examples: "),
+        ({"columns": (MEAN,)}, "teacher's columns: "),
+        (
+            {"teacher": {"name": "fake", "fingerprint": "0" * 32, "network": {}}},
+            "teacher's fingerprint: ffff.* there, 0000.* here",
+        ),
+    ],
+)
+def test_what_was_interrupted_is_not_mixed_with_something_else(tmp_path, change, text):
+    out = tmp_path / "r"
+    interrupt(out, recording(), 5)
+    before = content(out)
+    other = recording(**change)
+    with pytest.raises(DataError, match=rf"left by an interrupted.*{text}.*--overwrite"):
+        record_places(out, other)
+    assert other.says.calls == 0
+    assert content(out) == before
+    record_places(out, other, overwrite=True)
+    record_places(tmp_path / "s", other)
+    assert content(out) == content(tmp_path / "s")
+
+
+def interrupt(out, said, stop, **how):
+    """Record until so many batches are done."""
+
+    def stopping(batch, calls=said.says.calls):
+        if said.says.calls == calls + stop:
+            raise Stopped
+        return said.says(batch)
+
+    with pytest.raises(Stopped):
+        record_places(out, replace(said, says=stopping), **how)
+
+
+@pytest.mark.parametrize("stop", [1, 5, 8])
+def test_a_record_that_is_overwritten_stays_until_the_new_one_is_whole(tmp_path, stop):
+    out = tmp_path / "r"
+    record_places(out, recording())
+    before = content(out)
+    narrow = recording(dtype="float16")
+    interrupt(out, narrow, stop, overwrite=True)
+    assert content(out) == before
+    PlacesRecord.open(out)
+    record_places(out, narrow, overwrite=True)
+    assert narrow.says.calls == 9 + stop % 3, "whole views are not done again"
+    record_places(tmp_path / "s", recording(dtype="float16"))
+    assert content(out) == content(tmp_path / "s")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r", "s"]
+
+
+def test_what_is_left_of_another_overwriting_is_not_gone_on_with(tmp_path):
+    out = tmp_path / "r"
+    record_places(out, recording())
+    interrupt(out, recording(dtype="float16"), 5, overwrite=True)
+    record_places(out, recording(dtype="bfloat16"), overwrite=True)
+    record_places(tmp_path / "s", recording(dtype="bfloat16"))
+    assert content(out) == content(tmp_path / "s")
+
+
+def test_a_kill_between_the_two_moves_loses_nothing(tmp_path, monkeypatch):
+    out = tmp_path / "r"
+    record_places(out, recording())
+    with monkeypatch.context() as patch:
+        patch.setattr(writing_places, "put_in_place", lambda out: out.rename(tmp_path / ".r.old"))
+        with pytest.raises(DataError):
+            record_places(out, recording(dtype="float16"), overwrite=True)
+    assert not out.exists()
+    idle = recording(dtype="float16")
+    record_places(out, idle)
+    assert idle.says.calls == 0
+    assert PlacesRecord.open(out).manifest.dtype == "float16"
+
+
+@pytest.mark.parametrize("damage", ["places.json", "clean/manifest.json"])
+def test_a_damaged_record_can_be_overwritten(tmp_path, damage):
+    out = tmp_path / "r"
+    record_places(out, recording())
+    (out / damage).write_text("{")
+    record_places(out, recording(), overwrite=True)
+    PlacesRecord.open(out)
 
 
 def test_several_processes_share_the_views(tmp_path):
