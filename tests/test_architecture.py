@@ -79,6 +79,8 @@ TRIED_ELSEWHERE = {
     ),
     "teachers/teacher.py": ("teachers/test_live.py", "what every teacher is"),
     "teachers/record/folder.py": ("teachers/record/test_recording.py", "how a record is written"),
+    "teachers/record/integrity.py": ("teachers/record/test_reading.py", "files of a record"),
+    "teachers/record/shards.py": ("teachers/record/test_recording.py", "how a record is written"),
     "teachers/record/planning.py": ("teachers/record/test_places.py", "what there is to record"),
     "teachers/record/writing_places.py": (
         "teachers/record/test_places.py",

@@ -247,6 +247,37 @@ def test_a_teacher_of_images_refuses_clips_without_decoding_them(layout, tmp_pat
         record(tmp_path / "notes", teacher, tmp_path / "r")
 
 
+def test_a_folder_with_more_images_gets_the_rows_that_are_missing(tmp_path):
+    from PIL import Image
+
+    def add(name, seed):
+        path = tmp_path / "pictures" / "train" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+
+    for seed, name in enumerate(("a/1.png", "b/1.png", "b/3.png")):
+        add(name, seed)
+    teacher = embedder(halves, name="halves", kind="image", width=16)
+    lines: list[str] = []
+
+    def again():
+        where = (tmp_path / "pictures", teacher, tmp_path / "r")
+        return record(*where, say=lines.append)["train"]
+
+    first = again().read(range(3))
+    for seed, name in enumerate(("a/0.png", "b/2.png"), 5):
+        add(name, seed)
+    found = again()
+    assert [Path(name).name for name in found.ids] == ["1.png", "1.png", "3.png", "0.png", "2.png"]
+    np.testing.assert_array_equal(found.read(range(3)), first)
+    found.check(open_examples(tmp_path / "pictures", kind="image"))
+    again()
+    assert "3 images" in lines[0]
+    assert "2 images" in lines[2]
+    assert lines[4] == "train: all 5 examples have a row already"
+
+
 def test_options_are_pairs():
     assert parsed(["size=128", "pretrained=true", "weights=a.st"], "--option") == {
         "size": 128,

@@ -244,6 +244,58 @@ def test_kill_9_of_overwriting_leaves_the_record_that_was_there(
     assert bytes_of(out) == bytes_of(tmp_path / "whole")
 
 
+def test_data_that_grew_are_recorded_on_and_teach_as_the_network_does(
+    live: Any, tmp_path: Path
+) -> None:
+    """A share for validation takes some of the old examples away and gives others back."""
+    lines: list[str] = []
+    out = tmp_path / "r"
+    for limit in (96, 160):
+        data = {"limit": limit, "validation": 0.15}
+        recipe = live("kd", data=data)
+        record_network(recipe, out, views=2, dtype="float32", say=lines.append)
+        assert min(verify(out, recipe, sample=200).cosine.values()) == pytest.approx(1, abs=1e-5)
+    assert "96 images × 3 views" in lines[0]
+    assert "64 images × 3 views" in lines[2]
+    ours = recipe_of("kd", data=data, teacher={"record": str(out)})
+    theirs = live("kd", data={**data, "cycle": 2})
+    said = open_places(out).manifest.teacher["network"]["input"]  # as measured on the first 96
+    theirs["teacher"] = theirs["teacher"] | {"input": said}
+    losses = [
+        [step.loss for step in steps_of(each, tmp_path / name)]
+        for name, each in (("recorded", ours), ("live", theirs))
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_kill_9_while_data_that_grew_are_recorded(live: Any, tmp_path: Path, begin: Any) -> None:
+    data = {"limit": 96, "validation": None}
+    for name in ("cut", "whole"):
+        record_network(live("cktf", data=data), tmp_path / name, views=2, batch=8, say=str)
+    before = bytes_of(tmp_path / "cut")
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "cut"
+    recipe.write_text(json.dumps(live("cktf", data={**data, "limit": 1200})))
+    command = ("-m", "mentee.cli", "record", recipe, "--views", "2", "--batch", "8", "--out")
+    killed = begin(*command, out)
+    until = time.monotonic() + 120
+    while not (out / ".train.anew" / "clean").is_dir():
+        assert time.monotonic() < until
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.001)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    now = {name: held for name, held in bytes_of(out).items() if not name.startswith(".")}
+    assert now == before, "the record is what it was"
+    for folder in (out, tmp_path / "whole"):
+        done = begin(*command, folder)
+        said, err = done.communicate(timeout=300)
+        assert done.returncode == 0, err
+        assert "1,104 images × 3 views" in said or folder == out
+    assert bytes_of(out) == bytes_of(tmp_path / "whole")
+    grown = bytes_of(out)
+    assert all(grown[name] == held for name, held in before.items() if name.endswith(".npy"))
+
+
 def test_an_interrupted_recording_can_be_overwritten(live: Any, tmp_path: Path) -> None:
     record_network(live("kd"), tmp_path / "r", views=1, say=str)
     (tmp_path / "r" / "train" / "places.json").unlink()

@@ -18,6 +18,7 @@ from mentee.teachers.embedders.options import checked_options
 from mentee.teachers.record import estimate, import_record
 from mentee.teachers.record import record as write
 from mentee.teachers.record.numbers import as_dtype
+from mentee.teachers.record.recording import outstanding
 
 
 def record(
@@ -37,7 +38,8 @@ def record(
 ) -> dict[str, Record]:
     """Record what a teacher says of each example of some splits; one folder a split.
 
-    Says beforehand how many megabytes and minutes it will take.
+    Says beforehand how many megabytes and minutes it will take. A record that is there already gets
+    the rows of the examples that it has not.
 
     Args:
         data: anything that `open_examples` takes, or a recipe's file name ending in `.yaml`.
@@ -70,8 +72,21 @@ def record(
         examples = open_for(embedder, source, split, given | rate)
         opened[split] = examples if seconds is None else window(examples, seconds)
     for split, examples in opened.items():
-        expected = estimate(embedder, examples, frames=frames, dtype=stored, batch=batch)
-        say(f"{split}: {expected}")
+        rows = outstanding(
+            embedder,
+            examples,
+            Path(out) / split,
+            frames=frames,
+            dtype=stored,
+            overwrite=overwrite,
+            extend=True,
+        )
+        if rows.new:
+            new = rows.examples.take(range(rows.held, len(rows.examples)))
+            expected = estimate(embedder, new, frames=frames, dtype=stored, batch=batch)
+            say(f"{split}: {expected}")
+        else:
+            say(f"{split}: all {len(examples):,} examples have a row already")
     found, began = {}, time.monotonic()
     for split, examples in opened.items():
         found[split] = write(
@@ -82,6 +97,7 @@ def record(
             dtype=stored,
             batch=batch,
             overwrite=overwrite,
+            extend=True,
         )
     say(f"recorded in {duration(time.monotonic() - began)}: {out}")
     return found

@@ -28,6 +28,7 @@ from mentee.teachers.record import Estimate
 from mentee.teachers.record.manifest import Dtype
 from mentee.teachers.record.places import (
     Column,
+    PlacesManifest,
     PlacesRecord,
     is_places,
     open_places,
@@ -93,6 +94,7 @@ def record_network(
     held = next((each for each in (target, beside(target)) if is_places(each)), None)
     if held and not overwrite:  # new views need what is kept of the old ones
         names = [*read_places(held).methods, *(names or [content.method.name])]
+        content = with_its_input(content, read_places(held))
     given = Given(data, student, teacher, methods)
     recording, parts = prepare(content, given, names, views, dtype, batch)
     say = say if rank() == 0 else lambda line: None
@@ -106,6 +108,18 @@ def record_network(
     found = carry_out(planned, rank=rank(), world=world(), wait=wait)
     say(f"recorded in {duration(time.monotonic() - began)}: {out}")
     return found
+
+
+def with_its_input(recipe: Recipe, there: PlacesManifest) -> Recipe:
+    """The recipe with the input that the recorded teacher had, where it says none.
+
+    What is not said is measured on the training examples, and those may be others by now.
+    """
+    if not isinstance(recipe.teacher, Network) or recipe.teacher.input is not None:
+        return recipe
+    input = Network.model_validate(there.teacher["network"]).input
+    teacher = recipe.teacher.model_copy(update={"input": input})
+    return recipe.model_copy(update={"teacher": teacher})
 
 
 def prepare(
@@ -158,6 +172,7 @@ def prepare(
     }
     recording = Recording(
         examples=parts.sets.train,
+        whole=parts.sets.whole,
         views=parts.sets.views,
         how=how(said, recipe.train.seed),
         says=says,
@@ -203,6 +218,7 @@ def columns_of(
 def estimate(planned: Planned) -> Estimate:
     """What recording will cost, measured on a few batches after a warm-up."""
     recording, sheets = planned.recording, len(planned.sheets)
+    every = [planned.rows(each) for each in planned.sheets]
     n, batch = len(recording.examples), recording.batch
     rows = np.linspace(0, n - 1, min(n, 8 * batch)).astype(np.int64)
     view = 0 if recording.count else CLEAN
@@ -214,9 +230,12 @@ def estimate(planned: Planned) -> Estimate:
         elapsed, sampled = elapsed + time.perf_counter() - begin, sampled + len(part)
         if elapsed >= MEASURED_SECONDS:
             break
-    minutes = elapsed / sampled * n * sheets / 60 / min(world(), max(sheets, 1))
-    kind = recording.examples.kind
-    return Estimate(n, kind, planned.bytes / 1e6, minutes, sampled, views=sheets)
+    minutes = elapsed / sampled * sum(every) / 60 / min(world(), max(sheets, 1))
+    # Where new views come with new examples, the views are of several numbers of examples.
+    alike = len(set(every)) == 1
+    rows_of, views = (every[0], sheets) if alike else (sum(every), 1)
+    size, kind = planned.bytes / 1e6, recording.examples.kind
+    return Estimate(rows_of, kind, size, minutes, sampled, views=views)
 
 
 @dataclass(frozen=True)
@@ -273,6 +292,7 @@ def verify(
     if teacher is None and isinstance(content.teacher, Recorded):
         network = Network.model_validate(record.manifest.teacher["network"])
         content = content.model_copy(update={"teacher": network})
+    content = with_its_input(content, record.manifest)
     seed = record.manifest.views["view_seed"]
     content = content.model_copy(
         update={"data": content.data.model_copy(update={"view_seed": seed})}
@@ -281,6 +301,7 @@ def verify(
     said = record.manifest
     recording, _ = prepare(content, given, said.methods, said.count, said.dtype, 64)
     record.check(recording.examples)
+    recording = recording.following(record.folder)
     recording.merged(said)  # refuses other weights and views
     n = len(record)
     rows = np.unique(np.linspace(0, n - 1, min(n, sample)).astype(np.int64))

@@ -13,7 +13,7 @@ from tests.teachers.record.together import images
 
 from mentee.data.views import build_views
 from mentee.errors import DataError, RunError
-from mentee.teachers.record import writing, writing_places
+from mentee.teachers.record import shards, writing_places
 from mentee.teachers.record.places import Column, PlacesRecord, is_places, open_places
 from mentee.teachers.record.planning import Recording
 from mentee.teachers.record.writing_places import record_places
@@ -145,7 +145,7 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
 
 
 def test_a_disk_too_small_is_said_before_the_teacher_is_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(writing.shutil, "disk_usage", lambda folder: type("U", (), {"free": 599}))
+    monkeypatch.setattr(shards.shutil, "disk_usage", lambda folder: type("U", (), {"free": 599}))
     said = recording()  # 3 views of 10 rows of 5 numbers of 4 bytes
     with pytest.raises(RunError, match=r"needs 0.0 MB and 0.0 MB are free"):
         record_places(tmp_path / "r", said)

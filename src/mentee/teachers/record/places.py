@@ -246,11 +246,15 @@ class PlacesRecord:
         *others, last = candidates
         for examples in others:
             try:
-                check_fits(self._first.manifest, self._first.ids, examples, name=str(self.folder))
+                self._check(examples)
             except DataError:
                 continue
             return
-        check_fits(self._first.manifest, self._first.ids, last, name=str(self.folder))
+        self._check(last)
+
+    def _check(self, examples: Examples) -> None:
+        said = self.manifest
+        check_fits(said.kind, said.data, self._first.ids, examples, name=str(self.folder))
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits of all ids, columns and rows."""

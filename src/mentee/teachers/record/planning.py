@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +15,8 @@ from torch import Tensor
 
 from mentee.data import Examples, Views, read_batch
 from mentee.errors import DataError
+from mentee.teachers.record.growing import ANEW, Ordered, about_data, differing, ordered
+from mentee.teachers.record.integrity import read_ids
 from mentee.teachers.record.manifest import Dtype, read_manifest
 from mentee.teachers.record.numbers import STORED
 from mentee.teachers.record.places import (
@@ -25,8 +27,8 @@ from mentee.teachers.record.places import (
     folder_of,
     read_places,
 )
-from mentee.teachers.record.recording import about_data
-from mentee.teachers.record.writing import About, check_disk
+from mentee.teachers.record.shards import check_disk
+from mentee.teachers.record.writing import About
 from mentee.types import CLEAN, Batch
 
 Says: TypeAlias = Callable[[Batch], Mapping[str, Tensor]]
@@ -48,6 +50,8 @@ class Recording:
         count: views beside the clean one.
         dtype: of the stored numbers.
         batch: examples that are given to the teacher at once.
+        whole: the split that the examples are from; None: they are all.
+        rows: the examples in the order of a record that is there; None: there is none.
     """
 
     examples: Examples
@@ -60,6 +64,24 @@ class Recording:
     count: int
     dtype: Dtype
     batch: int = 64
+    whole: Examples | None = None
+    rows: Ordered | None = None
+
+    def following(self, out: Path) -> Recording:
+        """The same with its examples in the order of a record's rows, the new ones behind.
+
+        Raises:
+            DataError: a row is of no example any more, or examples that have one were changed.
+        """
+        clean = out / folder_of(CLEAN, 0)
+        ids, data = read_ids(clean, read_manifest(clean)), read_places(out).data
+        rows = ordered(ids, data, self.examples, self.whole or self.examples)
+        return replace(self, examples=rows.examples, rows=rows)
+
+    @property
+    def held(self) -> int:
+        """How many rows there are already, where there are new ones to be added; else 0."""
+        return self.rows.held if self.rows and self.rows.new else 0
 
     def say(
         self, rows: npt.NDArray[np.int64], view: int, columns: Sequence[Column]
@@ -73,12 +95,8 @@ class Recording:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """Which examples, as a manifest says it: computed once, since it reads all of them."""
-        return dict(about_data(self.examples))
-
-    def bytes(self, numbers: int) -> int:
-        """The size of the rows of one view."""
-        return len(self.examples) * numbers * STORED[self.dtype].itemsize
+        """Which examples, as a manifest says it: computed once, since it reads many of them."""
+        return self.rows.data if self.rows else dict(about_data(self.examples))
 
     def merged(self, there: PlacesManifest | None) -> PlacesManifest:
         """What the folder will hold in the end, with what is there already.
@@ -101,7 +119,7 @@ class Recording:
             rows=len(self.examples),
             dtype=self.dtype,
             teacher=self.teacher if there is None else there.teacher,
-            data=self.data if there is None else there.data,
+            data=self.data if there is None or self.held else there.data,
             views=self.how,
             methods=methods,
             count=count,
@@ -111,15 +129,15 @@ class Recording:
     def _refuse_other(self, there: PlacesManifest) -> None:
         pairs = {
             "teacher's weights": (there.teacher["fingerprint"], self.teacher["fingerprint"]),
-            "examples": (there.data["fingerprint"], self.data["fingerprint"]),
             "views": (there.views, self.how),
             "dtype": (there.dtype, self.dtype),
         }
+        if not self.held:
+            pairs["examples"] = (there.data["fingerprint"], self.data["fingerprint"])
         other = differing(pairs)
         if other:
             raise DataError(
-                f"the record there cannot be extended, it is of something else: {other}. "
-                "Choose another folder, or say that it is to be overwritten (--overwrite)"
+                f"the record there cannot be extended, it is of something else: {other}. {ANEW}"
             )
 
 
@@ -163,6 +181,7 @@ class Planned:
         manifest: what the record will say of itself.
         sheets: those that are not there yet.
         stale: what is in `folder` is of something else and in the way.
+        grown: what the record said of itself before examples came; None: none did.
     """
 
     out: Path
@@ -171,11 +190,24 @@ class Planned:
     manifest: PlacesManifest
     sheets: tuple[Sheet, ...]
     stale: bool = False
+    grown: PlacesManifest | None = None
+
+    def before(self, sheet: Sheet) -> Path | None:
+        """The record of the first rows of a sheet, where there is one."""
+        if self.grown is None or sheet not in sheets_of(self.grown):
+            return None
+        return self.out / folder_of(sheet.view, sheet.group)
+
+    def rows(self, sheet: Sheet) -> int:
+        """How many rows of it are to be written."""
+        held = self.recording.held if self.before(sheet) else 0
+        return len(self.recording.examples) - held
 
     @property
     def bytes(self) -> int:
         """The size of the rows that are to be written."""
-        return sum(self.recording.bytes(each.numbers) for each in self.sheets)
+        numbers = sum(self.rows(each) * each.numbers for each in self.sheets)
+        return numbers * STORED[self.recording.dtype].itemsize
 
 
 def plan(out: Path, recording: Recording, *, overwrite: bool = False) -> Planned:
@@ -190,9 +222,11 @@ def plan(out: Path, recording: Recording, *, overwrite: bool = False) -> Planned
         DataError: something else is there.
         RunError: the disk is too small for what is missing.
     """
-    held = names_in(out)
-    anew = overwrite and bool(held)
-    there = read_places(out) if PLACES in held and not anew else None
+    names = names_in(out)
+    there = read_places(out) if PLACES in names and not overwrite else None
+    recording = recording if there is None else recording.following(out)
+    grown = there if recording.held else None
+    anew = (overwrite and bool(names)) or grown is not None
     manifest, folder, stale = recording.merged(there), beside(out) if anew else out, False
     try:
         refuse_mixture(folder, recording, manifest)
@@ -205,7 +239,7 @@ def plan(out: Path, recording: Recording, *, overwrite: bool = False) -> Planned
         for s in sheets_of(manifest)
         if stale or not (folder / folder_of(s.view, s.group)).is_dir()
     )
-    planned = Planned(out, folder, recording, manifest, sheets, stale)
+    planned = Planned(out, folder, recording, manifest, sheets, stale, grown)
     check_disk(planned.bytes, out)
     return planned
 
@@ -257,13 +291,6 @@ def refuse_mixture(folder: Path, recording: Recording, manifest: PlacesManifest)
                 f"{other}. Record as it was begun, choose another folder, or say that it is to be "
                 "overwritten (--overwrite)"
             )
-
-
-def differing(pairs: Mapping[str, tuple[Any, Any]]) -> str:
-    """What differs between what is there and what is to be, in words; empty: nothing."""
-    return "; ".join(
-        f"{what}: {was} there, {now} here" for what, (was, now) in pairs.items() if was != now
-    )
 
 
 def about(recording: Recording, sheet: Sheet) -> About:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,12 +17,11 @@ from mentee.data import Examples, hash_ids
 from mentee.errors import DataError, RunError, suggest
 from mentee.teachers.record import statistics
 from mentee.teachers.record.checking import check_fits
+from mentee.teachers.record.integrity import MEND, check_shard, read_ids
 from mentee.teachers.record.manifest import (
-    IDS,
     MANIFEST,
     STATISTICS,
     Manifest,
-    Shard,
     checksum,
     read_manifest,
 )
@@ -66,8 +64,8 @@ class Record:
         folder = Path(path)
         manifest = read_manifest(folder)
         for shard in manifest.shards:
-            _check_shard(folder, shard, verify=verify)
-        return cls(folder, manifest, _read_ids(folder, manifest))
+            check_shard(folder, shard, verify=verify)
+        return cls(folder, manifest, read_ids(folder, manifest))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -187,12 +185,12 @@ class Record:
             try:
                 rows = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
             except (OSError, ValueError) as error:
-                raise DataError(f"{path} cannot be read ({error}); {_MEND}") from error
+                raise DataError(f"{path} cannot be read ({error}); {MEND}") from error
             type_is_right = rows.dtype == STORED[self.manifest.dtype]
             if rows.shape != (shard.rows, *self.shape) or not type_is_right:
                 raise DataError(
                     f"{path} holds {rows.dtype} {list(rows.shape)}, the manifest says "
-                    f"{self.manifest.dtype} {[shard.rows, *self.shape]}; {_MEND}"
+                    f"{self.manifest.dtype} {[shard.rows, *self.shape]}; {MEND}"
                 )
             shards.append(rows)
         return shards
@@ -242,10 +240,12 @@ class Record:
             examples: the whole split, before a part is cut off or a limit is set.
 
         Raises:
-            DataError: examples without a row, rows without an example, another order, other
-                contents, another kind: says which.
+            DataError: examples without a row, rows without an example, other contents, another
+                kind: says which.
         """
-        check_fits(self.manifest, self.ids, examples, name=str(self.folder))
+        check_fits(
+            self.manifest.kind, self.manifest.data, self.ids, examples, name=str(self.folder)
+        )
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits of all ids and rows."""
@@ -254,32 +254,6 @@ class Record:
         for shard in self.manifest.shards:
             digest.update(shard.checksum.encode())
         return digest.hexdigest()
-
-
-_MEND = "record anew, or copy the folder again from where it was whole"
-
-
-def _check_shard(folder: Path, shard: Shard, *, verify: bool) -> None:
-    path = folder / shard.file
-    if not path.is_file():
-        raise DataError(f"{path} is missing; {_MEND}")
-    size = path.stat().st_size
-    if size != shard.bytes:
-        raise DataError(f"{path} is damaged: it has {size:,} bytes of {shard.bytes:,}; {_MEND}")
-    if verify and checksum(path) != shard.checksum:
-        raise DataError(f"{path} is damaged: its checksum is another one; {_MEND}")
-
-
-def _read_ids(folder: Path, manifest: Manifest) -> tuple[str, ...]:
-    path = folder / IDS
-    if not path.is_file():
-        raise DataError(f"{path} is missing; {_MEND}")
-    if checksum(path) != manifest.ids:
-        raise DataError(f"{path} is damaged: its checksum is another one; {_MEND}")
-    ids = tuple(json.loads(path.read_text(encoding="utf-8")))
-    if len(ids) != manifest.rows:
-        raise DataError(f"{path} has {len(ids)} ids for {manifest.rows} rows; {_MEND}")
-    return ids
 
 
 def open_records(path: Path | str, split: str = "train", *, verify: bool = True) -> Record:

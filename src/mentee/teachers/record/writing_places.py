@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from mentee.files import said_plainly
 from mentee.teachers.record.manifest import read_manifest
@@ -18,6 +20,8 @@ from mentee.teachers.record.recording import batches_from
 from mentee.teachers.record.signed import write_signed
 from mentee.teachers.record.writing import write_record
 from mentee.types import CLEAN
+
+Rows: TypeAlias = Iterator[npt.NDArray[np.float32]]
 
 SAMPLE = 512  # examples that the scales of int8 are measured on
 
@@ -75,14 +79,15 @@ def carry_out(
         shutil.rmtree(planned.folder)
     wait()
     recording, mine = planned.recording, planned.sheets[rank::world]
-    n = len(recording.examples)
-    for number, sheet in enumerate(mine):
+    n, every, done = len(recording.examples), sum(map(planned.rows, mine)), 0
+    for sheet in mine:
+        held = n - planned.rows(sheet)
 
-        def said(first: int, sheet: Sheet = sheet, done: int = number * n) -> Iterator[Any]:
-            for rows in batches_from(first, n, recording.batch):
+        def said(first: int, sheet: Sheet = sheet, held: int = held, done: int = done) -> Rows:
+            for rows in batches_from(first, n, recording.batch, held):
                 yield recording.say(rows, sheet.view, sheet.columns)[rows >= first]
                 if progress is not None:
-                    progress(done + int(rows[-1]) + 1, n * len(mine))
+                    progress(done + int(rows[-1]) + 1 - held, every)
 
         write_record(
             planned.folder / folder_of(sheet.view, sheet.group),
@@ -90,10 +95,12 @@ def carry_out(
             recording.examples.ids,
             about(recording, sheet),
             dtype=recording.dtype,
-            scales=scales(planned.folder, recording, sheet),
+            scales=scales(planned, sheet),
             shard_rows=shard_rows,
             fit=False,
+            before=planned.before(sheet),
         )
+        done += planned.rows(sheet)
     wait()
     if rank == 0:
         write_signed(planned.folder / PLACES, planned.manifest.model_dump(mode="json"))
@@ -124,11 +131,12 @@ def settle(out: Path) -> None:
         put_in_place(out)
 
 
-def scales(out: Path, recording: Recording, sheet: Sheet) -> tuple[float, ...] | None:
+def scales(planned: Planned, sheet: Sheet) -> tuple[float, ...] | None:
     """What int8 entries are multiplied by, the same in every view of a group."""
+    recording, clean = planned.recording, replace(sheet, view=CLEAN)
     if recording.dtype != "int8":
         return None
-    first = out / folder_of(CLEAN, sheet.group)
+    first = planned.before(clean) or planned.folder / folder_of(CLEAN, sheet.group)
     if first.is_dir():
         return read_manifest(first).scales
     n = len(recording.examples)
