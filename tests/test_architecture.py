@@ -81,6 +81,7 @@ TRIED_ELSEWHERE = {
     "teachers/record/folder.py": ("teachers/record/test_recording.py", "how a record is written"),
     "teachers/record/integrity.py": ("teachers/record/test_reading.py", "files of a record"),
     "teachers/record/shards.py": ("teachers/record/test_recording.py", "how a record is written"),
+    "teachers/record/sheets.py": ("teachers/record/test_places.py", "what there is to record"),
     "teachers/record/planning.py": ("teachers/record/test_places.py", "what there is to record"),
     "teachers/record/writing_places.py": (
         "teachers/record/test_places.py",

@@ -244,6 +244,40 @@ def test_kill_9_of_overwriting_leaves_the_record_that_was_there(
     assert bytes_of(out) == bytes_of(tmp_path / "whole")
 
 
+def test_components_and_largest_logits_teach(live: Any, tmp_path: Path, mentee: Any) -> None:
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "r"
+    recipe.write_text(json.dumps(live("cktf+kd")))
+    command = ["record", recipe, "--out", out, "--views", "1"]
+    few = ("--pca", "stages.1=8", "--pca", "stages.2=16", "--top-k", "8")
+    status, said, err = mentee(*command, *few)
+    assert status == 0, err
+    assert "stages.2 | mean: 16 principal components have " in said
+    held = {c.place: (c.kept, c.stored) for c in open_places(out).columns}
+    assert held["stages.2"] == ("pca", 16)
+    assert held["logits"] == ("top", 17)
+    assert held["embedding"][0] == "whole"
+    ours = steps_of(recipe_of("cktf+kd", teacher={"record": str(out)}), tmp_path / "a")
+    cycle = digits()["data"] | SMALL["data"] | {"cycle": 1}
+    theirs = steps_of(live("cktf+kd", data=cycle), tmp_path / "b")
+    for name, value in theirs[0].losses.items():
+        assert ours[0].losses[name] == pytest.approx(value, rel=0.15), name
+    found = verify(out, recipe, sample=40).cosine
+    assert 0.5 < found["stages.2 | mean"] < 1
+    for wrong, text in [
+        (("--pca", "x"), "error: --pca x: expected one number, or PLACE=NUMBER"),
+        (("--pca", "2", "--pca", "stem=3"), "error: --pca 2 --pca stem=3: expected one number"),
+        (("--pca", "1000"), "error: --pca 1000: nothing has more numbers"),
+        (("--top-k", "11"), "error: --top-k 11: there are 10 logits"),
+        (
+            ("--teacher", "minilm", "--top-k", "3"),
+            "error: --views, --top-k: only for the network of a",
+        ),
+    ]:
+        status, said, err = mentee(*command, *wrong)
+        assert (status, said) == (2, "")
+        assert err.startswith(text), err
+
+
 def test_data_that_grew_are_recorded_on_and_teach_as_the_network_does(
     live: Any, tmp_path: Path
 ) -> None:

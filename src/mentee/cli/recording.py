@@ -68,6 +68,16 @@ def record(
     methods: Annotated[
         str, typer.Option(help="Of a network: whose places, with commas; by default the recipe's.")
     ] = "",
+    pca: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="D|PLACE=D", help="Of a network: keep so many principal components of a place."
+        ),
+    ] = None,
+    top_k: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Of a network: keep the k largest logits, and the sum of the others."),
+    ] = None,
     changes: Changes = None,
     overwrite: Annotated[bool, typer.Option(help="Replace records that are there.")] = False,
 ) -> None:
@@ -85,12 +95,22 @@ def record(
             dtype=as_dtype(dtype, scaled=True),
             batch=batch,
             overwrite=overwrite,
+            pca=_components(pca),
+            top_k=top_k,
             changes=changes or [],
         )
         leave()
         return
+    from mentee.errors import RecipeError
     from mentee.run.recording import parsed, record
 
+    own = {"--views": views, "--methods": methods or None, "--pca": pca, "--top-k": top_k}
+    given = [name for name, value in own.items() if value is not None]
+    if given:
+        raise RecipeError(
+            f"{', '.join(given)}: only for the network of a recipe; of --teacher {teacher} the "
+            "clean examples are recorded, whole"
+        )
     record(
         data,
         teacher,
@@ -104,6 +124,24 @@ def record(
         batch=batch,
         overwrite=overwrite,
     )
+
+
+def _components(said: list[str] | None) -> int | dict[str, int] | None:
+    """`["64"]` to 64, `["stem=64", "embedding=32"]` to a mapping."""
+    from mentee.errors import RecipeError
+
+    if not said:
+        return None
+    pairs = [text.rpartition("=")[::2] for text in said]
+    if not all(count.isdecimal() for _, count in pairs) or (
+        len(said) > 1 and not all(place for place, _ in pairs)
+    ):
+        raise RecipeError(
+            f"--pca {' --pca '.join(said)}: expected one number, or PLACE=NUMBER for each place"
+        )
+    if not pairs[0][0]:
+        return int(pairs[0][1])
+    return {place: int(count) for place, count in pairs}
 
 
 @records.command("import")

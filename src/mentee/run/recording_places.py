@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from mentee.errors import PairError, RecipeError
 from mentee.methods import Method
 from mentee.parallel import rank, world
-from mentee.recipe import MethodRecipe, Network, Recipe, Recorded, read
+from mentee.recipe import MethodRecipe, Network, Recipe, read
 from mentee.report import duration
 from mentee.run import networks
 from mentee.run.networks import Given, Makes
@@ -25,16 +24,16 @@ from mentee.run.parts import Parts, build
 from mentee.run.teaching import how
 from mentee.teachers import LiveTeacher
 from mentee.teachers.record import Estimate
+from mentee.teachers.record.columns import Column, in_components, with_largest
 from mentee.teachers.record.manifest import Dtype
 from mentee.teachers.record.places import (
-    Column,
     PlacesManifest,
     PlacesRecord,
     is_places,
-    open_places,
     read_places,
 )
-from mentee.teachers.record.planning import Planned, Recording, beside, plan
+from mentee.teachers.record.planning import Planned, beside, plan
+from mentee.teachers.record.sheets import Recording
 from mentee.teachers.record.writing_places import carry_out, settle
 from mentee.transfer import Transfer
 from mentee.types import CLEAN, Batch, column
@@ -52,6 +51,8 @@ def record_network(
     dtype: Dtype = "float16",
     batch: int = 64,
     overwrite: bool = False,
+    pca: int | Mapping[str, int] | None = None,
+    top_k: int | None = None,
     changes: Sequence[str] = (),
     data: Any = None,
     student: Makes | None = None,
@@ -75,6 +76,9 @@ def record_network(
             entry.
         batch: examples that are given to the teacher at once.
         overwrite: put it in the place of a record that is there.
+        pca: keep so many principal components, fitted on clean examples, of everything but the
+            logits that has more numbers; or by place or column. What is read is their sum.
+        top_k: keep of the logits the k largest and the log-sum-exp of the others.
         changes: of the recipe, as for `train`.
         data: as for `train`.
         student: the same.
@@ -97,6 +101,9 @@ def record_network(
         content = with_its_input(content, read_places(held))
     given = Given(data, student, teacher, methods)
     recording, parts = prepare(content, given, names, views, dtype, batch)
+    columns = recording.columns if pca is None else in_components(recording.columns, pca)
+    columns = columns if top_k is None else with_largest(columns, top_k, dtype)
+    recording = replace(recording, columns=columns)
     say = say if rank() == 0 else lambda line: None
     wait = parts.accelerator.wait_for_everyone
     if rank() == 0:
@@ -105,7 +112,7 @@ def record_network(
     planned = plan(target, recording, overwrite=overwrite)
     say(f"{content.data.train}: {estimate(planned)}")
     began = time.monotonic()
-    found = carry_out(planned, rank=rank(), world=world(), wait=wait)
+    found = carry_out(planned, rank=rank(), world=world(), wait=wait, say=say)
     say(f"recorded in {duration(time.monotonic() - began)}: {out}")
     return found
 
@@ -236,83 +243,3 @@ def estimate(planned: Planned) -> Estimate:
     rows_of, views = (every[0], sheets) if alike else (sum(every), 1)
     size, kind = planned.bytes / 1e6, recording.examples.kind
     return Estimate(rows_of, kind, size, minutes, sampled, views=views)
-
-
-@dataclass(frozen=True)
-class Verified:
-    """How a record compares with its teacher, read live on a sample.
-
-    Attributes:
-        examples: how many.
-        views: which.
-        cosine: by column, the worst of any example in any of these views.
-    """
-
-    examples: int
-    views: tuple[int, ...]
-    cosine: dict[str, float]
-
-    def __str__(self) -> str:
-        worst = "\n".join(f"{name:<32}{value:.6f}" for name, value in self.cosine.items())
-        names = ", ".join("clean" if view == CLEAN else f"view {view}" for view in self.views)
-        return f"worst cosine of {self.examples:,} examples ({names})\n{worst}"
-
-
-def verify(
-    path: str | Path,
-    recipe: str | Path | Mapping[str, Any] | Recipe,
-    *,
-    sample: int = 64,
-    changes: Sequence[str] = (),
-    data: Any = None,
-    student: Makes | None = None,
-    teacher: Makes | None = None,
-    methods: Mapping[str, Method] | None = None,
-) -> Verified:
-    """Compare a record of places with its teacher: every file's checksum, and a sample read live.
-
-    Args:
-        path: the record.
-        recipe: that it was made for; its teacher may be the record itself.
-        sample: how many examples, evenly spaced; of each the clean one and the first and last view.
-        changes: of the recipe.
-        data: as for `train`.
-        student: the same.
-        teacher: the same.
-        methods: the same.
-
-    Returns:
-        The worst cosine by column.
-
-    Raises:
-        DataError: a file is damaged, the examples are others, or the teacher has other weights.
-    """
-    content = read(recipe, changes)
-    record = open_places(path, content.data.train)
-    if teacher is None and isinstance(content.teacher, Recorded):
-        network = Network.model_validate(record.manifest.teacher["network"])
-        content = content.model_copy(update={"teacher": network})
-    content = with_its_input(content, record.manifest)
-    seed = record.manifest.views["view_seed"]
-    content = content.model_copy(
-        update={"data": content.data.model_copy(update={"view_seed": seed})}
-    )
-    given = Given(data, student, teacher, methods)
-    said = record.manifest
-    recording, _ = prepare(content, given, said.methods, said.count, said.dtype, 64)
-    record.check(recording.examples)
-    recording = recording.following(record.folder)
-    recording.merged(said)  # refuses other weights and views
-    n = len(record)
-    rows = np.unique(np.linspace(0, n - 1, min(n, sample)).astype(np.int64))
-    views = tuple(dict.fromkeys([CLEAN, *([0, said.count - 1] if said.count else [])]))
-    worst = {each.name: 1.0 for each in recording.columns}
-    for view in views:
-        kept = record.read(rows, view)
-        parts = torch.from_numpy(recording.say(rows, view, recording.columns))
-        fresh = parts.split([each.size for each in recording.columns], dim=1)  # type: ignore[no-untyped-call]
-        for each, live in zip(recording.columns, fresh, strict=True):
-            alike = F.cosine_similarity(kept[each.name].flatten(1), live, eps=1e-12)
-            same = (kept[each.name].flatten(1) == live).all(1)  # zeros have no direction
-            worst[each.name] = min(worst[each.name], float(alike.where(~same, 1.0).min()))
-    return Verified(len(rows), views, worst)

@@ -14,8 +14,10 @@ from tests.teachers.record.together import images
 from mentee.data.views import build_views
 from mentee.errors import DataError, RunError
 from mentee.teachers.record import shards, writing_places
-from mentee.teachers.record.places import Column, PlacesRecord, is_places, open_places
-from mentee.teachers.record.planning import Recording
+from mentee.teachers.record.columns import Column, in_components, with_largest
+from mentee.teachers.record.places import PlacesRecord, is_places, open_places
+from mentee.teachers.record.sheets import Recording
+from mentee.teachers.record.signed import write_signed
 from mentee.teachers.record.writing_places import record_places
 from mentee.types import CLEAN
 
@@ -305,8 +307,102 @@ def test_another_format_is_said(tmp_path):
     record_places(tmp_path / "r", recording())
     path = tmp_path / "r" / "places.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 9}))
-    with pytest.raises(DataError, match=r"has format 9, this version of mentee reads format 1"):
+    with pytest.raises(
+        DataError, match=r"has format 9, this version of mentee reads formats 1 and 2"
+    ):
         PlacesRecord.open(tmp_path / "r")
+
+
+def narrow(n=40, **changes):
+    """A recording with the cells in 3 principal components and the larger of two logits."""
+    dtype = changes.get("dtype", "float32")
+    columns = with_largest(in_components((MEAN, CELLS, LOGITS), {CELLS.name: 3}), 1, dtype)
+    return recording(n=n, columns=columns, **changes)
+
+
+@pytest.mark.parametrize(("dtype", "near"), [("float32", 1e-6), ("float16", 2e-3), ("int8", 2e-2)])
+def test_components_and_largest_logits_are_read_as_what_they_stand_for(tmp_path, dtype, near):
+    said, lines = narrow(dtype=dtype), []
+    found = record_places(tmp_path / "r", said, say=lines.append)
+    (basis,) = found.manifest.bases
+    share = basis.explained[CELLS.name]
+    assert lines == [
+        f"stages.0 | 2x2 cells: 3 principal components have {share:.1%} of the variance"
+    ]
+    assert 0.7 < share < 1
+    assert found.manifest.numbers == 3 + 3 + 3
+    exact = {v: torch.from_numpy(said.say(np.arange(40), v, said.columns)) for v in (CLEAN, 1)}
+    for view, whole in exact.items():
+        mean, cells, logits = whole.split([3, 12, 2], dim=1)
+        got = found.read(range(40), view)
+        torch.testing.assert_close(got[MEAN.name], mean, atol=near, rtol=0)
+        torch.testing.assert_close(got[LOGITS.name], logits, atol=3 * near, rtol=0)
+        centre = exact[CLEAN].split([3, 12, 2], dim=1)[1].mean(0)
+        lost = (got[CELLS.name] - cells).square().sum() / (cells - centre).square().sum()
+        # The directions are those of the clean examples; views have others beside them.
+        assert lost < (1 - share + near if view == CLEAN else 0.6)
+    assert found.manifest.bases == record_places(tmp_path / "s", said).manifest.bases
+
+
+def test_components_survive_interruption_growth_and_new_views(tmp_path):
+    record_places(tmp_path / "whole", narrow(), shard_rows=16)
+    for stop in (3, 12, 15, 25):  # 10 batches for the directions, then 10 a view
+        said, out = narrow(), tmp_path / f"cut{stop}"
+        interrupt(out, said, stop, shard_rows=16)
+        record_places(out, said, shard_rows=16)
+        assert content(out) == content(tmp_path / "whole")
+    out = tmp_path / "whole"
+    file = (out / "basis.safetensors").read_bytes()
+    more = narrow(examples=images(50), count=3)
+    found = record_places(out, more, shard_rows=16)
+    assert (out / "basis.safetensors").read_bytes() == file, "the old rows are along the old ones"
+    assert more.says.calls == 3 * 3 + 13
+    got = found.read([45], 2)
+    row = torch.from_numpy(more.say(np.array([45]), 2, (CELLS,))) - found.bases[0][CELLS.name].mean
+    along = found.bases[0][CELLS.name].components
+    wanted = found.bases[0][CELLS.name].mean + row @ along.T @ along
+    torch.testing.assert_close(got[CELLS.name], wanted)
+    record_places(out, recording(examples=images(50), columns=(MEAN, CELLS, LOGITS), count=4))
+    other = in_components((MEAN, CELLS), {CELLS.name: 2})
+    with pytest.raises(DataError, match=r"2x2 cells: 3 principal components there, 2 principal"):
+        record_places(out, recording(examples=images(50), columns=other))
+    assert PlacesRecord.open(out).views == 4
+
+
+def test_components_of_another_recording_are_not_taken(tmp_path):
+    out = tmp_path / "r"
+    interrupt(out, narrow(), 25)
+    (out / "basis.safetensors").unlink()
+    with pytest.raises(DataError, match=r"teacher's basis: \w+ there, None here"):
+        record_places(out, narrow())
+
+
+def test_a_damaged_or_missing_file_of_directions_is_named(tmp_path):
+    out = tmp_path / "r"
+    record_places(out, narrow(n=20))
+    path = out / "basis.safetensors"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 50):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(DataError, match=r"basis.safetensors is damaged"):
+            PlacesRecord.open(out)
+    path.unlink()
+    with pytest.raises(DataError, match=r"basis.safetensors is missing"):
+        PlacesRecord.open(out)
+
+
+def test_a_record_of_the_first_format_is_read_and_extended(tmp_path):
+    out = tmp_path / "r"
+    record_places(out, recording(count=1))
+    path = out / "places.json"
+    said = json.loads(path.read_text())
+    old = {k: v for k, v in said.items() if k not in ("bases", "checksum")} | {"format": 1}
+    old["groups"] = [[c.said() for c in (MEAN, LOGITS)]]
+    write_signed(path, old)
+    assert PlacesRecord.open(out).columns == (MEAN, LOGITS)
+    more = recording(count=2)
+    record_places(out, more)
+    assert (more.says.calls, PlacesRecord.open(out).manifest.format) == (3, 2)
 
 
 def test_int8_has_one_scale_an_entry_for_all_views(tmp_path):

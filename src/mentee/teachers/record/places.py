@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,43 +24,35 @@ from mentee.data import Examples
 from mentee.data.contents import Kind
 from mentee.errors import DataError, suggest
 from mentee.teachers.record.checking import check_fits
-from mentee.teachers.record.manifest import Dtype
+from mentee.teachers.record.columns import Column
+from mentee.teachers.record.integrity import MEND
+from mentee.teachers.record.keeping import Bases, load, unpack
+from mentee.teachers.record.manifest import Dtype, checksum
 from mentee.teachers.record.reading import Positions, Record
 from mentee.teachers.record.signed import check, read_signed
-from mentee.types import CLEAN, column
+from mentee.types import CLEAN
 
 PLACES = "places.json"
-FORMAT = 1
-SHEET = re.compile(r"(clean|view-\d{3,})(\+\d+)?")
-"""The names of the subfolders."""
+FORMAT = 2
+READ = (1, FORMAT)  # format 1 kept all columns whole
+SHEET = re.compile(r"(clean|view-\d{3,})(\+\d+)?|basis(\+\d+)?\.safetensors")
+"""The names of the subfolders, and of the files of principal directions."""
 
 
-class Column(BaseModel):
-    """What is kept of a place: the fixed part of the representations that share a reduction.
+class BasisFile(BaseModel):
+    """The principal directions of a group's columns.
 
     Attributes:
-        place: where the network was read.
-        reduction: what was made of it; empty: nothing.
-        shape: of what is kept, of one example.
-        read: of what was read at the place, of one example.
+        group: which.
+        checksum: of the file.
+        explained: the share of the variance that is kept, by column, on a sample.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    place: str
-    reduction: str
-    shape: tuple[int, ...]
-    read: tuple[int, ...]
-
-    @property
-    def name(self) -> str:
-        """What it is called in `Features`."""
-        return column(self.place, self.reduction)
-
-    @property
-    def size(self) -> int:
-        """How many numbers of one example."""
-        return math.prod(self.shape)
+    group: int
+    checksum: str
+    explained: dict[str, float]
 
 
 class PlacesManifest(BaseModel):
@@ -79,6 +70,7 @@ class PlacesManifest(BaseModel):
         methods: whose columns they are.
         count: how many views there are beside the clean one.
         groups: the columns of the records `clean`, of `clean+1`, ...
+        bases: of the groups with columns in principal components.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -94,6 +86,7 @@ class PlacesManifest(BaseModel):
     methods: tuple[str, ...]
     count: int = Field(ge=0)
     groups: tuple[tuple[Column, ...], ...]
+    bases: tuple[BasisFile, ...] = ()
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -103,7 +96,7 @@ class PlacesManifest(BaseModel):
     @property
     def numbers(self) -> int:
         """How many numbers are kept of one view of one example."""
-        return sum(each.size for each in self.columns)
+        return sum(each.stored for each in self.columns)
 
 
 def folder_of(view: int, group: int) -> str:
@@ -114,6 +107,11 @@ def folder_of(view: int, group: int) -> str:
         ('clean', 'view-003+1')
     """
     return ("clean" if view == CLEAN else f"view-{view:03d}") + (f"+{group}" if group else "")
+
+
+def basis_of(group: int) -> str:
+    """The file with the principal directions of a group's columns."""
+    return "basis" + (f"+{group}" if group else "") + ".safetensors"
 
 
 def read_places(folder: Path) -> PlacesManifest:
@@ -130,13 +128,13 @@ def read_places(folder: Path) -> PlacesManifest:
         )
     try:
         said = read_signed(path)
-        if said.get("format") == FORMAT:
+        if said.get("format") in READ:
             return PlacesManifest.model_validate(check(path, said))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged ({error}); record anew, or copy it again") from error
     raise DataError(
-        f"{path} has format {said.get('format')}, this version of mentee reads format {FORMAT}; "
-        "use the version that wrote it, or record anew"
+        f"{path} has format {said.get('format')}, this version of mentee reads formats 1 "
+        f"and {FORMAT}; use the version that wrote it, or record anew"
     )
 
 
@@ -149,12 +147,17 @@ class PlacesRecord:
         folder: where it lies.
         manifest: what it says of itself.
         records: by (view, group).
+        bases: the principal directions by group, and by column.
     """
 
     def __init__(
-        self, folder: Path, manifest: PlacesManifest, records: dict[tuple[int, int], Record]
+        self,
+        folder: Path,
+        manifest: PlacesManifest,
+        records: dict[tuple[int, int], Record],
+        bases: Mapping[int, Bases],
     ) -> None:
-        self.folder, self.manifest, self.records = folder, manifest, records
+        self.folder, self.manifest, self.records, self.bases = folder, manifest, records, bases
 
     @classmethod
     def open(cls, path: Path | str, *, verify: bool = True) -> PlacesRecord:
@@ -175,13 +178,13 @@ class PlacesRecord:
             for group in range(len(manifest.groups))
         }
         for (view, group), record in records.items():
-            expected = sum(each.size for each in manifest.groups[group])
+            expected = sum(each.stored for each in manifest.groups[group])
             if (len(record), record.width) != (manifest.rows, expected):
                 raise DataError(
                     f"{record.folder} holds {len(record)} rows of {record.width} numbers, "
                     f"{PLACES} says {manifest.rows} of {expected} (view {view}); record anew"
                 )
-        return cls(folder, manifest, records)
+        return cls(folder, manifest, records, _bases(folder, manifest))
 
     def __len__(self) -> int:
         return self.manifest.rows
@@ -225,10 +228,7 @@ class PlacesRecord:
         found: dict[str, Tensor] = {}
         for group, columns in enumerate(self.manifest.groups):
             rows = self.records[view, group].tensor(positions)
-            sizes = [each.size for each in columns]
-            parts = rows.split(sizes, dim=1)  # type: ignore[no-untyped-call]
-            for each, part in zip(columns, parts, strict=True):
-                found[each.name] = part.unflatten(1, each.shape)
+            found |= unpack(columns, rows, self.bases.get(group, {}))
         return found
 
     def positions(
@@ -258,14 +258,28 @@ class PlacesRecord:
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits of all ids, columns and rows."""
-        digest = hashlib.blake2b(repr(self.columns).encode(), digest_size=16)
+        digest = hashlib.blake2b(repr([c.said() for c in self.columns]).encode(), digest_size=16)
         for key, record in self.records.items():
             digest.update(f"{key} {record.fingerprint()} ".encode())
+        for each in self.manifest.bases:
+            digest.update(each.checksum.encode())
         return digest.hexdigest()
 
     @cached_property
     def _first(self) -> Record:
         return self.records[CLEAN, 0]
+
+
+def _bases(folder: Path, manifest: PlacesManifest) -> dict[int, Bases]:
+    found: dict[int, Bases] = {}
+    for each in manifest.bases:
+        path = folder / basis_of(each.group)
+        if not path.is_file():
+            raise DataError(f"{path} is missing; {MEND}")
+        if checksum(path) != each.checksum:
+            raise DataError(f"{path} is damaged: its checksum is another one; {MEND}")
+        found[each.group] = load(path, manifest.groups[each.group])
+    return found
 
 
 def open_places(path: Path | str, split: str = "train", *, verify: bool = True) -> PlacesRecord:
