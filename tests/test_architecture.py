@@ -82,6 +82,7 @@ TRIED_ELSEWHERE = {
     "teachers/record/integrity.py": ("teachers/record/test_reading.py", "files of a record"),
     "teachers/record/shards.py": ("teachers/record/test_recording.py", "how a record is written"),
     "teachers/record/sheets.py": ("teachers/record/test_places.py", "what there is to record"),
+    "teachers/record/places_manifest.py": ("teachers/record/test_places.py", "what it says"),
     "teachers/record/planning.py": ("teachers/record/test_places.py", "what there is to record"),
     "teachers/record/writing_places.py": (
         "teachers/record/test_places.py",

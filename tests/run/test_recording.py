@@ -15,7 +15,7 @@ from mentee import Run, models, record, resume, train
 from mentee.data import open_examples
 from mentee.errors import DataError, PairError, RecipeError
 from mentee.represent import Known, compress
-from mentee.run import import_vectors
+from mentee.run import import_vectors, verify_vectors
 from mentee.run.first import learn
 from mentee.run.recording import parsed
 from mentee.teachers.embedders import embedder
@@ -276,6 +276,49 @@ def test_a_folder_with_more_images_gets_the_rows_that_are_missing(tmp_path):
     assert "3 images" in lines[0]
     assert "2 images" in lines[2]
     assert lines[4] == "train: all 5 examples have a row already"
+
+
+def test_verify_knows_the_teacher_and_the_data_again(tmp_path, mentee):
+    """A ResNet by its name and a file of weights, over digits by their name."""
+    weights = models.build("resnet8-cifar", classes=3, channels=1).state_dict()
+    save_file(weights, tmp_path / "w.safetensors")
+    option = ("--option", f"weights={tmp_path / 'w.safetensors'}", "--option", "channels=1")
+    named = ("embedded:digits", "--teacher", "network:resnet8-cifar", *option)
+    out = tmp_path / "r"
+    status, said, err = mentee("record", *named, "--splits", "train,test", "--out", out)
+    assert status == 0, err
+    status, said, err = mentee("record", "verify", out, "--sample", "20")
+    assert status == 0, err
+    first, *lines = said.splitlines()
+    assert first == "worst cosine of 40 examples (clean)"
+    assert [line.split()[0] for line in lines] == ["test", "train"]
+    assert all(0.9999 < float(line.split()[1]) <= 1.000001 for line in lines)
+    assert (
+        mentee("record", "verify", out / "train", *named, "--sample", "20")[1].split()[-1] > "0.99"
+    )
+    weights["fc.bias"] += 1
+    weights["conv1.weight"] *= -1
+    save_file(weights, tmp_path / "w.safetensors")
+    status, said, err = mentee("record", "verify", out)
+    assert (status, said) == (2, "")
+    assert "is of another teacher: " in err
+    shard = out / "test" / "shard-00000.npy"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    assert "shard-00000.npy is damaged" in mentee("record", "verify", out)[2]
+
+
+def test_what_was_passed_or_imported_has_to_be_named_to_be_verified(records):
+    teacher = embedder(halves, name="halves", kind="image", width=16)
+    with pytest.raises(DataError, match=r"every file of .* is as it was written, but .* Name them"):
+        verify_vectors(records / "noise")
+    found = verify_vectors(records / "halves", "embedded:digits", teacher, sample=30)
+    assert (found.examples, set(found.cosine)) == (60, {"train", "test"})
+    assert min(found.cosine.values()) > 0.99999
+    other = open_examples("embedded:digits").take(range(20))
+    with pytest.raises(DataError, match=r"does not fit"):
+        verify_vectors(records / "halves" / "train", other, teacher)
 
 
 def test_options_are_pairs():

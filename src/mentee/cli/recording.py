@@ -82,8 +82,9 @@ def record(
     overwrite: Annotated[bool, typer.Option(help="Replace records that are there.")] = False,
 ) -> None:
     """Run a teacher once over a data set; says beforehand how many MB and minutes."""
+    from mentee.parallel import leave
+
     if teacher is None:
-        from mentee.parallel import leave
         from mentee.run import record_network
         from mentee.teachers.record.numbers import as_dtype
 
@@ -124,6 +125,7 @@ def record(
         batch=batch,
         overwrite=overwrite,
     )
+    leave()
 
 
 def _components(said: list[str] | None) -> int | dict[str, int] | None:
@@ -199,12 +201,43 @@ def record_import(
 
 @records.command("verify")
 def record_verify(
-    folder: Annotated[Path, typer.Argument(help="The record of a recipe's network.")],
-    recipe: Annotated[str, typer.Argument(help="The recipe that it was made for.")],
+    folder: Annotated[Path, typer.Argument(help="The record.")],
+    data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(
+            metavar="[RECIPE|DATA]",
+            help="The recipe that it was made for; of a teacher of another task the data, by "
+            "default those that were named then.",
+        ),
+    ] = None,
+    teacher: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Of another task; by default the one that was named then."),
+    ] = None,
+    option: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="KEY=VALUE", help="Of the teacher: --option size=128."),
+    ] = None,
+    column: Columns = None,
     sample: Annotated[int, typer.Option(min=1, help="Examples read live.")] = 64,
     changes: Changes = None,
 ) -> None:
     """Compare a record with its teacher: every checksum, and the worst cosine of a sample."""
-    from mentee.run import verify
+    from mentee.errors import RecipeError
+    from mentee.run import verify, verify_vectors
+    from mentee.run.recording import parsed
+    from mentee.teachers.record.places import holds_places
 
-    print(verify(folder, recipe, sample=sample, changes=changes or []))
+    if not holds_places(folder):
+        options, reading = parsed(option or [], "--option"), parsed(column or [], "--column")
+        found = verify_vectors(
+            folder, data, teacher, sample=sample, options=options, reading=reading
+        )
+        print(found)
+    elif data is None:
+        raise RecipeError(
+            f"{folder} is a record of a recipe's network; name the recipe that it was made for: "
+            "mentee record verify FOLDER RECIPE"
+        )
+    else:
+        print(verify(folder, data, sample=sample, changes=changes or []))

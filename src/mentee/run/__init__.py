@@ -26,7 +26,7 @@ from mentee.run.recording_places import record_network
 from mentee.run.sets import Sets, open_one
 from mentee.run.signals import Interrupted
 from mentee.run.training import Training
-from mentee.run.verifying import Verified, verify
+from mentee.run.verifying import Verified, verify, verify_vectors
 from mentee.types import Step
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "resume",
     "train",
     "verify",
+    "verify_vectors",
 ]
 
 

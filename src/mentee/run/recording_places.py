@@ -26,12 +26,8 @@ from mentee.teachers import LiveTeacher
 from mentee.teachers.record import Estimate
 from mentee.teachers.record.columns import Column, in_components, with_largest
 from mentee.teachers.record.manifest import Dtype
-from mentee.teachers.record.places import (
-    PlacesManifest,
-    PlacesRecord,
-    is_places,
-    read_places,
-)
+from mentee.teachers.record.places import PlacesRecord, is_places
+from mentee.teachers.record.places_manifest import PlacesManifest, read_places
 from mentee.teachers.record.planning import Planned, beside, plan
 from mentee.teachers.record.sheets import Recording
 from mentee.teachers.record.writing_places import carry_out, settle

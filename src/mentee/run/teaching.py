@@ -13,7 +13,8 @@ from mentee.run import networks
 from mentee.run.networks import Given
 from mentee.run.sets import DEFAULT_VIEWS, MEASURED, Sets
 from mentee.teachers import LiveTeacher, RecordedTeacher, ReplayedTeacher, open_records
-from mentee.teachers.record.places import find_split, is_places, open_places, read_places
+from mentee.teachers.record.places import find_split, is_places, open_places
+from mentee.teachers.record.places_manifest import read_places
 from mentee.teachers.teacher import Teacher
 from mentee.transfer import Transfer
 from mentee.types import Batch, column

@@ -9,13 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
+from mentee.errors import DataError
 from mentee.methods import Method
 from mentee.recipe import Network, Recipe, Recorded, read
 from mentee.run.networks import Given, Makes
+from mentee.run.recording import open_as
 from mentee.run.recording_places import prepare, with_its_input
+from mentee.teachers import Record
+from mentee.teachers.embedders import Embedder, find_embedder
+from mentee.teachers.record.manifest import MANIFEST
 from mentee.teachers.record.places import open_places
+from mentee.teachers.record.recording import embed
 from mentee.types import CLEAN
 
 
@@ -93,7 +100,74 @@ def verify(
         parts = torch.from_numpy(recording.say(rows, view, recording.columns))
         fresh = parts.split([each.size for each in recording.columns], dim=1)  # type: ignore[no-untyped-call]
         for each, live in zip(recording.columns, fresh, strict=True):
-            alike = F.cosine_similarity(kept[each.name].flatten(1), live, eps=1e-12)
-            same = (kept[each.name].flatten(1) == live).all(1)  # zeros have no direction
-            worst[each.name] = min(worst[each.name], float(alike.where(~same, 1.0).min()))
+            found = worst_cosine(kept[each.name].flatten(1), live)
+            worst[each.name] = min(worst[each.name], found)
     return Verified(len(rows), views, worst)
+
+
+def verify_vectors(
+    path: str | Path,
+    data: Any = None,
+    teacher: str | Embedder | None = None,
+    *,
+    sample: int = 64,
+    options: Mapping[str, Any] | None = None,
+    reading: Mapping[str, Any] | None = None,
+) -> Verified:
+    """Compare the record of a teacher of another task with it: checksums, and a sample read live.
+
+    Args:
+        path: the record, or the folder of several splits.
+        data: as for `record`; None: as it was named when it was recorded.
+        teacher: the same.
+        sample: how many examples of each split, evenly spaced.
+        options: as for `record`, where the teacher is named.
+        reading: the same, where the data are named.
+
+    Returns:
+        The worst cosine by split; of time frames, of any frame.
+
+    Raises:
+        DataError: a file is damaged, the examples are others, the teacher has other weights, or it
+            is not known.
+    """
+    folder = Path(path)
+    own = (folder / MANIFEST).is_file()
+    folders = (
+        [folder] if own else [each.parent for each in sorted(folder.glob(f"[!.]*/{MANIFEST}"))]
+    )
+    if not folders:
+        raise DataError(f"{folder} has no record; write one with `mentee record`")
+    worst, count = {}, 0
+    for each in folders:
+        record = Record.open(each)
+        asked = record.manifest.teacher.get("asked", {})
+        if not asked and (data is None or teacher is None):
+            raise DataError(
+                f"every file of {each} is as it was written, but it does not say which teacher and "
+                "data it is of: they were passed from Python, or imported. Name them: "
+                "mentee record verify FOLDER DATA --teacher NAME"
+            )
+        named = asked.get("teacher") if teacher is None else teacher
+        given = asked.get("options") if teacher is None else options
+        embedder = find_embedder(named, **(given or {})) if isinstance(named, str) else named
+        split, seconds = asked.get("split", each.name), record.manifest.data.get("seconds")
+        how = asked.get("reading") if data is None else reading
+        source = asked.get("data") if data is None else data
+        examples = open_as(embedder, source, split, how, seconds)
+        was, now = record.manifest.teacher.get("fingerprint"), embedder.fingerprint()
+        if was is not None and was != now:
+            raise DataError(f"{each} is of another teacher: {was} there, {embedder.name} is {now}")
+        record.check(examples)
+        rows = np.unique(np.linspace(0, len(examples) - 1, sample).astype(np.int64))
+        live = embed(embedder, examples, rows, frames=record.manifest.frames is not None)
+        kept = record.of(examples.keys[rows])
+        worst[split] = worst_cosine(torch.from_numpy(kept), torch.from_numpy(live))
+        count += len(rows)
+    return Verified(count, (CLEAN,), worst)
+
+
+def worst_cosine(kept: Tensor, live: Tensor) -> float:
+    """The smallest cosine of two vectors `[..., d]`; of equal ones, zeros too, 1."""
+    alike = F.cosine_similarity(kept, live, dim=-1, eps=1e-12)
+    return float(alike.where(~(kept == live).all(-1), 1.0).min())

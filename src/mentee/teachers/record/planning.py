@@ -9,7 +9,13 @@ from mentee.errors import DataError
 from mentee.teachers.record.growing import differing
 from mentee.teachers.record.manifest import read_manifest
 from mentee.teachers.record.numbers import STORED
-from mentee.teachers.record.places import PLACES, SHEET, PlacesManifest, folder_of, read_places
+from mentee.teachers.record.places_manifest import (
+    PLACES,
+    SHEET,
+    PlacesManifest,
+    folder_of,
+    read_places,
+)
 from mentee.teachers.record.shards import check_disk
 from mentee.teachers.record.sheets import Recording, Sheet, about, sheets_of
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from mentee.data import Examples
 from mentee.errors import DataError, MenteeError
+from mentee.parallel import agree_on, gather_objects, rank, world
 from mentee.teachers.embedders.ready import Embedder
 from mentee.teachers.record.folder import refuse_taken
 from mentee.teachers.record.growing import ANEW, Ordered, about_data, differing, ordered
@@ -21,6 +23,7 @@ from mentee.teachers.record.reading import Record
 from mentee.teachers.record.writing import About, write_record
 
 Float32Array = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
 
 
 def record(
@@ -34,11 +37,13 @@ def record(
     shard_rows: int | None = None,
     overwrite: bool = False,
     extend: bool = False,
+    asked: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Record:
     """Write a teacher's vector of every example, in the order of the examples.
 
-    Each example is read as it is, not augmented. The folder gets the rows in `.npy` files that
+    Each example is read as it is, not augmented. Several processes share the batches; the first
+    one writes. The folder gets the rows in `.npy` files that
     `numpy.load(..., mmap_mode="r")` reads, the ids, the statistics of the vectors, and a manifest.
     It is there when it is whole, and not before.
 
@@ -53,6 +58,7 @@ def record(
         shard_rows: rows of a file; None: as many as 256 MiB hold.
         overwrite: put it in the place of a record that is there.
         extend: a record that is there gets the rows of the examples that it has not.
+        asked: how the teacher and the data were named, so that the record can be verified.
         progress: called after each batch with the examples done and those there are.
 
     Returns:
@@ -78,28 +84,42 @@ def record(
     about = About(
         name=embedder.name,
         kind=examples.kind,
-        teacher=about_teacher(embedder),
+        teacher=about_teacher(embedder) | ({"asked": dict(asked)} if asked else {}),
         data=rows.data or about_data(examples),
     )
 
     def said(first: int) -> Iterator[Float32Array]:
-        for some in batches_from(first, len(examples), batch, rows.held):
-            vectors = embed(embedder, examples, some, frames=frames)
-            yield vectors[some >= first]
+        first = agree_on(first)  # only the process that writes knows it
+        for some in rounds(batches_from(first, len(examples), batch, rows.held)):
+            mine = some[rank()] if rank() < len(some) else None
+            own = None if mine is None else embed(embedder, examples, mine, frames=frames)
+            for numbers, vectors in zip(some, gather_objects(own), strict=True):
+                yield vectors[numbers >= first]
             if progress is not None:
-                progress(int(some[-1]) + 1, len(examples))
+                progress(int(some[-1][-1]) + 1, len(examples))
 
-    write_record(
-        out,
-        said,
-        examples.ids,
-        about,
-        dtype=dtype,
-        shard_rows=shard_rows,
-        overwrite=overwrite or rows.held > 0,
-        before=out if rows.held else None,
-    )
+    if rank() == 0:
+        write_record(
+            out,
+            said,
+            examples.ids,
+            about,
+            dtype=dtype,
+            shard_rows=shard_rows,
+            overwrite=overwrite or rows.held > 0,
+            before=out if rows.held else None,
+        )
+    else:
+        for _ in said(0):
+            pass
+    agree_on(0)  # it is there for all
     return Record.open(out, verify=False)
+
+
+def rounds(batches: Iterator[Rows]) -> Iterator[list[Rows]]:
+    """As many batches at a time as there are processes, each of which computes one."""
+    while some := list(itertools.islice(batches, world())):
+        yield some
 
 
 def outstanding(

@@ -19,7 +19,7 @@ from mentee.teachers.record.columns import Column
 from mentee.teachers.record.growing import ANEW, Ordered, about_data, differing, ordered
 from mentee.teachers.record.integrity import read_ids
 from mentee.teachers.record.manifest import Dtype, checksum, read_manifest
-from mentee.teachers.record.places import PlacesManifest, basis_of, folder_of, read_places
+from mentee.teachers.record.places_manifest import PlacesManifest, basis_of, folder_of, read_places
 from mentee.teachers.record.writing import About
 from mentee.types import CLEAN, Batch
 

@@ -18,11 +18,11 @@ from mentee.teachers.record.columns import Column
 from mentee.teachers.record.keeping import Bases, Basis, fit, load, pack, save
 from mentee.teachers.record.manifest import checksum, read_manifest
 from mentee.teachers.record.numbers import scales_of
-from mentee.teachers.record.places import (
+from mentee.teachers.record.places import PlacesRecord
+from mentee.teachers.record.places_manifest import (
     PLACES,
     BasisFile,
     PlacesManifest,
-    PlacesRecord,
     basis_of,
     folder_of,
 )
