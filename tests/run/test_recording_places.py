@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from mentee import record_network, train, verify
 from mentee.errors import DataError, PairError, RecipeError, RunError
 from mentee.methods import METHODS
+from mentee.teachers.record import memory
 from mentee.teachers.record.places import open_places
 from mentee.types import Step
 from tests.run.conftest import digits
@@ -85,6 +86,20 @@ def test_narrow_numbers_are_off_by_their_precision(
     for name, value in theirs[0].losses.items():
         assert ours[0].losses[name] == pytest.approx(value, rel=off), name
     assert ours[0].losses["kl/logits"] != theirs[0].losses["kl/logits"]
+
+
+def test_a_record_in_memory_teaches_the_same(
+    record: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    said = {"record": str(record)}
+    mapped = steps_of(recipe_of("cktf", teacher=said), tmp_path / "a")
+    loaded = steps_of(recipe_of("cktf", teacher=said | {"in_memory": True}), tmp_path / "b")
+    assert [step.loss for step in mapped] == [step.loss for step in loaded]
+    monkeypatch.setattr(memory, "available", lambda: 100)
+    with pytest.raises(
+        RunError, match=r"teacher.in_memory: .* needs .* MB and 0.0 MB are available"
+    ):
+        train(recipe_of("cktf", teacher=said | {"in_memory": True}), out=tmp_path / "c", quiet=True)
 
 
 def test_what_was_read_how_is_in_the_resolved_recipe_and_the_report(

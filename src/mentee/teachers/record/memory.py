@@ -34,8 +34,8 @@ def load(records: Iterable[Record], *, name: str) -> None:
     if free is not None and size > free:
         shared = f" for {processes} processes" if processes > 1 else ""
         raise RunError(
-            f"teacher.in_memory: {name} needs {size / 1e6:,.1f} MB{shared} and {free / 1e6:,.1f} MB "
-            "are available; leave it out, and the rows are read where they lie, or record fewer "
+            f"teacher.in_memory: {name} needs {size / 1e6:,.1f} MB{shared} and {free / 1e6:,.1f} "
+            "MB are available; leave it out, and the rows are read where they lie, or record fewer "
             "bytes (--dtype, --pca, --top-k)"
         )
     try:

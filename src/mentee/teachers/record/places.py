@@ -8,7 +8,7 @@ behind the other, and a manifest over them. Places that were added later have re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -68,11 +68,13 @@ class PlacesRecord:
         """
         folder = Path(path)
         manifest = read_places(folder)
-        records = {
-            (view, group): Record.open(folder / folder_of(view, group), verify=verify)
-            for view in range(CLEAN, manifest.count)
-            for group in range(len(manifest.groups))
-        }
+        records: dict[tuple[int, int], Record] = {}
+        ids: tuple[str, ...] | None = None  # the same of all, so they are kept once
+        for view in range(CLEAN, manifest.count):
+            for group in range(len(manifest.groups)):
+                sheet = folder / folder_of(view, group)
+                records[view, group] = Record.open(sheet, verify=verify, ids=ids)
+                ids = records[view, group].ids
         for (view, group), record in records.items():
             expected = sum(each.stored for each in manifest.groups[group])
             if (len(record), record.width) != (manifest.rows, expected):
@@ -100,6 +102,11 @@ class PlacesRecord:
     def columns(self) -> tuple[Column, ...]:
         """What is kept."""
         return self.manifest.columns
+
+    def of_views(self, views: Iterable[int]) -> list[Record]:
+        """The records of some views."""
+        chosen = set(views)
+        return [each for (view, _), each in self.records.items() if view in chosen]
 
     def read(self, positions: Positions, view: int) -> dict[str, Tensor]:
         """Some rows of one view.

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,13 +51,16 @@ class Record:
         self._starts = self._ends - sizes
 
     @classmethod
-    def open(cls, path: Path | str, *, verify: bool = True) -> Record:
+    def open(
+        cls, path: Path | str, *, verify: bool = True, ids: tuple[str, ...] | None = None
+    ) -> Record:
         """Open the record in a folder.
 
         Args:
             path: the folder.
             verify: compare each file with its checksum, not only its size: about a second for
                 each gigabyte.
+            ids: of another record; they are shared where they are the same.
 
         Raises:
             DataError: there is no record, it is of another version, or a file is damaged: which.
@@ -65,7 +69,13 @@ class Record:
         manifest = read_manifest(folder)
         for shard in manifest.shards:
             check_shard(folder, shard, verify=verify)
-        return cls(folder, manifest, read_ids(folder, manifest))
+        own = read_ids(folder, manifest)
+        return cls(folder, manifest, ids if ids == own and ids is not None else own)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: no rows, which it maps for itself, and nothing else it can find."""
+        kept = ("folder", "manifest", "ids", "_ends", "_starts")
+        return {name: self.__dict__[name] for name in kept}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -125,6 +135,23 @@ class Record:
             here = np.flatnonzero(shard == number)
             found[here] = self._shards[number].take(index[here] - self._starts[number], axis=0)
         return found
+
+    @property
+    def bytes(self) -> int:
+        """The size of its rows."""
+        return sum(shard.bytes for shard in self.manifest.shards)
+
+    def load(self) -> None:
+        """Copy all rows into memory, pinned where CUDA is there; from now on they are read there.
+
+        Memory: `bytes`.
+        """
+        pinned = torch.cuda.is_available()
+        for number, rows in enumerate(self._shards):
+            place = torch.empty(rows.nbytes, dtype=torch.uint8, pin_memory=pinned).numpy()
+            place = place.view(rows.dtype).reshape(rows.shape)
+            np.copyto(place, rows)
+            self._shards[number] = place
 
     @cached_property
     def _scales(self) -> Tensor | None:
