@@ -104,6 +104,7 @@ TRIED_ELSEWHERE = {
     "run/scoring.py": ("run/test_resume.py", "parts of one call, tried by whole runs"),
     "run/sets.py": ("run/test_mistakes.py", "parts of one call, tried by whole runs"),
     "run/signals.py": ("run/test_resume.py", "parts of one call, tried by whole runs"),
+    "run/verifying.py": ("run/test_recording.py", "what was recorded there is verified"),
     "run/training.py": ("run/test_resume.py", "parts of one call, tried by whole runs"),
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -291,6 +292,17 @@ def test_components_and_largest_logits_teach(live: Any, tmp_path: Path, mentee: 
         status, said, err = mentee(*command, *wrong)
         assert (status, said) == (2, "")
         assert err.startswith(text), err
+
+
+def test_largest_logits_are_for_one_class_an_example(live: Any, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (96, 8, 8), dtype=np.uint8)
+    arrays = {"image": images, "label": (draw.random((96, 10)) < 0.3).astype(np.float32)}
+    data = {"source": "mine", "limit": None, "validation": None, "test": None}
+    recipe = live("cktf", data=data)
+    with pytest.raises(RecipeError, match=r"--top-k 3 keeps what completes a softmax .*several"):
+        record_network(recipe, tmp_path / "r", top_k=3, data=arrays, say=str)
+    assert not (tmp_path / "r").exists()
 
 
 def test_data_that_grew_are_recorded_on_and_teach_as_the_network_does(

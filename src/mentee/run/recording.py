@@ -42,8 +42,7 @@ def record(
     """Record what a teacher says of each example of some splits; one folder a split.
 
     Says beforehand how many megabytes and minutes it will take. Several processes share the work.
-    A record that is there already gets
-    the rows of the examples that it has not.
+    A record that is there already gets the rows of the examples that it has not.
 
     Args:
         data: anything that `open_examples` takes, or a recipe's file name ending in `.yaml`.

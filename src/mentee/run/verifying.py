@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mentee.data import Examples
 from mentee.errors import DataError
 from mentee.methods import Method
 from mentee.recipe import Network, Recipe, Recorded, read
@@ -148,23 +150,37 @@ def verify_vectors(
                 "data it is of: they were passed from Python, or imported. Name them: "
                 "mentee record verify FOLDER DATA --teacher NAME"
             )
-        named = asked.get("teacher") if teacher is None else teacher
-        given = asked.get("options") if teacher is None else options
+        named, given = (
+            (asked["teacher"], asked["options"]) if teacher is None else (teacher, options)
+        )
         embedder = find_embedder(named, **(given or {})) if isinstance(named, str) else named
+        source, how = (asked["data"], asked["reading"]) if data is None else (data, reading)
         split, seconds = asked.get("split", each.name), record.manifest.data.get("seconds")
-        how = asked.get("reading") if data is None else reading
-        source = asked.get("data") if data is None else data
         examples = open_as(embedder, source, split, how, seconds)
-        was, now = record.manifest.teacher.get("fingerprint"), embedder.fingerprint()
-        if was is not None and was != now:
-            raise DataError(f"{each} is of another teacher: {was} there, {embedder.name} is {now}")
-        record.check(examples)
         rows = np.unique(np.linspace(0, len(examples) - 1, sample).astype(np.int64))
-        live = embed(embedder, examples, rows, frames=record.manifest.frames is not None)
-        kept = record.of(examples.keys[rows])
-        worst[split] = worst_cosine(torch.from_numpy(kept), torch.from_numpy(live))
-        count += len(rows)
+        worst[split], count = compared(record, embedder, examples, rows), count + len(rows)
     return Verified(count, (CLEAN,), worst)
+
+
+def compared(
+    record: Record, embedder: Embedder, examples: Examples, rows: npt.NDArray[np.int64]
+) -> float:
+    """The worst cosine of what is kept of some examples and what their teacher says of them.
+
+    Raises:
+        DataError: the examples are others, or the teacher is.
+    """
+    said = record.manifest
+    was, now = said.teacher.get("fingerprint"), embedder.fingerprint()
+    if was not in (None, now):
+        raise DataError(
+            f"{record.folder} is of another teacher: {was} there, {embedder.name} is {now}"
+        )
+    record.check(examples)
+    live = embed(embedder, examples, rows, frames=said.frames is not None)
+    return worst_cosine(
+        record.tensor(record.positions(examples.keys[rows])), torch.from_numpy(live)
+    )
 
 
 def worst_cosine(kept: Tensor, live: Tensor) -> float:

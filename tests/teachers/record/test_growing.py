@@ -172,6 +172,28 @@ def test_a_teachers_vectors_grow_too(tmp_path):
     assert teacher.calls == 0
 
 
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_growth_of_vectors_that_was_interrupted_is_gone_on_with(tmp_path, stop):
+    class Stops(Fake):
+        def pooled(self, contents):
+            if self.calls == stop:
+                raise Stopped
+            return super().pooled(contents)
+
+    out, how = tmp_path / "r", {"batch": 4, "shard_rows": 4}
+    record(Fake(), images(10), out, **how)
+    before, files = content(out), inodes(out)
+    with pytest.raises(Stopped):
+        record(Stops(), grown(29), out, extend=True, **how)
+    assert content(out) == before
+    teacher = Fake()
+    made = record(teacher, grown(29), out, extend=True, **how)
+    assert teacher.calls == 5 - stop, "19 new examples, 4 at once; whole files are not done again"
+    assert same_files(out, files)
+    np.testing.assert_allclose(made.of(grown(29).keys), expected(grown(29)), rtol=2e-3)
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
