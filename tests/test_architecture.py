@@ -80,6 +80,11 @@ TRIED_ELSEWHERE = {
     ),
     "teachers/teacher.py": ("teachers/test_live.py", "what every teacher is"),
     "teachers/record/folder.py": ("teachers/record/test_recording.py", "how a record is written"),
+    "teachers/record/integrity.py": ("teachers/record/test_reading.py", "files of a record"),
+    "teachers/record/shards.py": ("teachers/record/test_recording.py", "how a record is written"),
+    "teachers/record/sheets.py": ("teachers/record/test_places.py", "what there is to record"),
+    "teachers/record/places_manifest.py": ("teachers/record/test_places.py", "what it says"),
+    "teachers/record/planning.py": ("teachers/record/test_places.py", "what there is to record"),
     "teachers/record/writing_places.py": (
         "teachers/record/test_places.py",
         "how a record of places is written",
@@ -105,6 +110,7 @@ TRIED_ELSEWHERE = {
     "run/scoring.py": ("run/test_resume.py", "parts of one call, tried by whole runs"),
     "run/sets.py": ("run/test_mistakes.py", "parts of one call, tried by whole runs"),
     "run/signals.py": ("run/test_resume.py", "parts of one call, tried by whole runs"),
+    "run/verifying.py": ("run/test_recording.py", "what was recorded there is verified"),
     "run/training.py": ("run/test_resume.py", "parts of one call, tried by whole runs"),
 }
 

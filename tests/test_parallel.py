@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -36,7 +38,11 @@ def launch(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, *LAUNCH, *map(str, arguments)],
         cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": f"{root}{os.pathsep}{root / 'src'}",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -137,6 +143,52 @@ def test_two_processes_record_what_one_does(tmp_path: Path) -> None:
     assert len(files) == 1 + 4 * 3
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_two_processes_record_a_teacher_of_another_task_as_one_does(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", image=rng.integers(0, 256, (50, 8, 8), dtype=np.uint8))
+    script = tmp_path / "script.py"
+    script.write_text(EMBEDDING)
+    for n in (37, 50):  # the second time 13 are new
+        ended(launch(script, tmp_path, "two", str(n), cwd=tmp_path))
+        namespace: dict[str, Any] = {"__name__": "one"}
+        exec(compile(EMBEDDING, "script", "exec"), namespace)
+        namespace["main"](tmp_path, "one", n)
+        files = sorted(p.name for p in (tmp_path / "one" / "train").iterdir())
+        assert "statistics.safetensors" in files
+        for name in files:
+            one, two = ((tmp_path / k / "train" / name).read_bytes() for k in ("one", "two"))
+            if name == "manifest.json":
+                one, two = (
+                    json.dumps({k: v for k, v in json.loads(x).items() if k in ("shards", "data")})
+                    for x in (one, two)
+                )
+            assert one == two, name
+
+
+EMBEDDING = """
+import sys
+from pathlib import Path
+import numpy as np
+import torch
+from mentee import record
+from mentee.parallel import leave, rank
+from mentee.teachers.embedders import embedder
+
+def said(images):
+    pixels = torch.stack([torch.as_tensor(image).float() for image in images])[..., 0]
+    return torch.cat([pixels.mean(1), pixels.std(2)], 1) / 255
+
+def main(folder, name, n):
+    pixels = np.load(Path(folder) / "data.npz")["image"][: int(n)]
+    teacher = embedder(said, name="said", kind="image", width=16)
+    record({"image": pixels}, teacher, Path(folder) / name, batch=4, say=lambda line: None)
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+    leave()
+"""
 
 
 def end_workers(argument: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TypeVar
 
 import torch
@@ -82,6 +83,14 @@ def gather_objects(x: T | None) -> list[T]:
 def agree_on(number: int) -> int:
     """The largest of the processes' numbers, so that all act alike."""
     return max(gather_objects(number)) if world() > 1 else number
+
+
+def join() -> None:
+    """Open the connection to the other processes, where torchrun or accelerate started several."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and world() == 1:
+        from accelerate import PartialState
+
+        PartialState(cpu=not torch.cuda.is_available())
 
 
 def leave() -> None:

@@ -22,10 +22,11 @@ from mentee.run.networks import Given, Makes
 from mentee.run.parts import build
 from mentee.run.reading import Reader
 from mentee.run.recording import import_vectors, record
-from mentee.run.recording_places import Verified, record_network, verify
+from mentee.run.recording_places import record_network
 from mentee.run.sets import Sets, open_one
 from mentee.run.signals import Interrupted
 from mentee.run.training import Training
+from mentee.run.verifying import Verified, verify, verify_vectors
 from mentee.types import Step
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "resume",
     "train",
     "verify",
+    "verify_vectors",
 ]
 
 
