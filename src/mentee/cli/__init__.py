@@ -57,7 +57,7 @@ def train(
     """Train a student by a recipe."""
     from mentee.run import train
 
-    _end(train(recipe, out=out, changes=changes or []))
+    _part(_result(train(recipe, out=out, changes=changes or [])))
 
 
 @app.command()
@@ -65,7 +65,7 @@ def resume(run: Annotated[Path, typer.Argument(help="The run's folder.")]) -> No
     """Go on with a run exactly where its newest checkpoint stands."""
     from mentee.run import resume
 
-    _end(resume(run))
+    _part(_result(resume(run)))
 
 
 @app.command()
@@ -99,10 +99,10 @@ def evaluate(
 
     if on or corruptions:
         refuse_one_set(data, split)
-        print(shown(evaluate_domains(run, as_domains(on or [], corruptions, limit))))
+        _part(shown(evaluate_domains(run, as_domains(on or [], corruptions, limit))))
         return
-    for name, value in evaluate(run, data=data, split=split).items():
-        print(f"{name:<10}{value:.4f}")
+    found = evaluate(run, data=data, split=split)
+    _part("\n".join(f"{name:<10}{value:.4f}" for name, value in found.items()))
 
 
 @app.command()
@@ -132,12 +132,12 @@ def places(
     print(show_places(network, size=size, channels=channels, classes=classes, every=every))
 
 
-def _end(run: Run) -> None:
+def _part(said: str) -> None:
     """The first process prints what came out, then all part."""
     from mentee.parallel import leave, rank
 
     if rank() == 0:
-        print(_result(run))
+        print(said)
     leave()
 
 
