@@ -13,13 +13,17 @@ LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"
 
 
 def launch(
-    *arguments: str | Path, cwd: Path, launcher: list[str] = LAUNCH, **environment: str
+    *arguments: str | Path,
+    cwd: Path,
+    launcher: list[str] = LAUNCH,
+    program: str = sys.executable,
+    **environment: str,
 ) -> subprocess.Popen[str]:
-    """Two processes, in a process group of their own."""
+    """Two processes, or what another launcher starts, in a process group of their own."""
     root = Path(__file__).parents[1]
     more = {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}"}
     return subprocess.Popen(
-        [sys.executable, *launcher, *map(str, arguments)],
+        [program, *launcher, *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, **more, **environment},
         stdout=subprocess.PIPE,

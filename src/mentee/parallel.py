@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -137,3 +140,19 @@ def leave() -> None:
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
+
+
+def end(status: int) -> None:
+    """Leave, and where there are several processes end this one too, with an exit status.
+
+    Threads of a connection that has trained outlive `destroy_process_group` (torch 2.14), and now
+    and then one of them aborts a process that ends as usual: so this one ends at once, after all
+    that was to be done at its exit.
+    """
+    several = world() > 1
+    leave()
+    if several:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)

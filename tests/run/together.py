@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mentee import models, resume, train
-from mentee.parallel import leave, rank, world
+from mentee.parallel import end, rank, world
 from mentee.run import Interrupted
 
 RATE = 0.05
@@ -147,7 +147,7 @@ def main(out: Path) -> None:
     train(out / "recipe.yaml", out=out / "whole", quiet=True)
     last = ["data.validation=null", "train.epochs=1", "train.rate=0.3"]
     train(out / "recipe.yaml", out=out / "last", changes=last, quiet=True)
-    leave()
+    end(0)
 
 
 if __name__ == "__main__":

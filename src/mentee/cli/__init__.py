@@ -134,11 +134,11 @@ def places(
 
 def _part(said: str) -> None:
     """The first process prints what came out, then all part."""
-    from mentee.parallel import leave, rank
+    from mentee.parallel import end, rank
 
     if rank() == 0:
         print(said)
-    leave()
+    end(0)
 
 
 def _result(run: Run) -> str:
@@ -168,7 +168,7 @@ def main() -> None:
         if number is None:
             raise
         print(error, file=sys.stderr)
-        from mentee.parallel import leave
+        from mentee.parallel import end
 
-        leave()  # all processes stop at the same step
+        end(128 + number)  # all processes stop at the same step
         sys.exit(128 + number)

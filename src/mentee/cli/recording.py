@@ -73,7 +73,7 @@ def record(
 ) -> None:
     """Run a teacher once over a data set; says beforehand how many MB and minutes."""
     if teacher is None:
-        from mentee.parallel import leave
+        from mentee.parallel import end
         from mentee.run import record_network
         from mentee.teachers.record.numbers import as_dtype
 
@@ -87,7 +87,7 @@ def record(
             overwrite=overwrite,
             changes=changes or [],
         )
-        leave()
+        end(0)
         return
     from mentee.run.recording import parsed, record
 
