@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from mentee.agree import AGREEMENTS, Agreement
-from mentee.agree.contrast import Negatives, log_normaliser
+from mentee.agree.contrast import log_normaliser
 from mentee.agree.labels import batch_loss, batch_mask
+from mentee.agree.negatives import Negatives
 from mentee.errors import MenteeError, PairError
 from mentee.memory import MEMORIES, Memory
 from mentee.methods import Method, Term, Word

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
-from mentee.agree.contrast import Draw, Negatives
+from mentee.agree.negatives import Draw, Negatives
 from mentee.errors import MenteeError
 from mentee.memory.base import DTYPES, Memory, Pair, check_count, count_others
 
@@ -106,14 +106,14 @@ class Bank(Memory):
         return others[torch.randint(len(others), (self.negatives,), generator=generator)]
 
     def _negatives(self, name: str, keys: Pair) -> Negatives:
-        student, teacher = self.stores[name]
-        own = (student[self._rows], teacher[self._rows])
-        return Negatives(own, (student, teacher), self._draw)
+        store = self.stores[name]
+        own = store[:, self._rows]
+        return Negatives((own[0], own[1]), (store[0], store[1]), self._draw)
 
     def _store(self, name: str, rows: Tensor, keys: Pair) -> None:
-        for bank, new in zip(self.stores[name], keys, strict=True):
-            moved = bank[rows].to(new.dtype).mul_(self.momentum).add_(new, alpha=1 - self.momentum)
-            bank[rows] = F.normalize(moved, dim=1).to(bank.dtype)
+        store, new = self.stores[name], torch.stack(keys)
+        moved = store[:, rows].to(new.dtype).mul_(self.momentum).add_(new, alpha=1 - self.momentum)
+        store[:, rows] = F.normalize(moved, dim=2).to(store.dtype)
 
     def _stored(self, rows: Tensor) -> None:
         """A bank keeps nothing beside its vectors."""

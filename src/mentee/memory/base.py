@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mentee.agree.contrast import Draw, Negatives
+from mentee.agree.negatives import Draw, Negatives
 from mentee.errors import MenteeError, RunError
 from mentee.parallel import gather
 
