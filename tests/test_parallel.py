@@ -17,7 +17,18 @@ from typer.testing import CliRunner
 
 from mentee import checkpoint, record_network, train
 from mentee.cli import app
-from mentee.parallel import agree_on, gather, gather_objects, leave, rank, world
+from mentee.parallel import (
+    add_up,
+    agree_on,
+    collect,
+    end,
+    follow_first,
+    gather,
+    gather_objects,
+    leave,
+    rank,
+    world,
+)
 from mentee.run import evaluate
 from tests.processes import ended, launch
 from tests.run import together
@@ -168,5 +179,9 @@ def test_one_process_talks_to_itself() -> None:
     assert not gather(x).requires_grad
     assert gather_objects("a") == ["a"]
     assert gather_objects(None) == []
+    assert torch.equal(add_up(x.detach().clone()), x)
+    assert torch.equal(collect(x[None], [range(3)], 2), x[None])
+    follow_first(torch.nn.BatchNorm1d(3))
     leave()
+    end(3)  # it does not
     assert (world(), rank()) == (1, 0)
