@@ -34,6 +34,7 @@ HEAVY = (
 
 # Modules without a test file of their own name: where they are tried, and why there.
 TRIED_ELSEWHERE = {
+    "agree/negatives.py": ("agree/test_contrast.py", "what the contrast is given"),
     "cli/__main__.py": ("run/test_resume.py", "how processes of their own are started"),
     "cli/options.py": ("test_cli.py", "options of the commands"),
     "cli/recording.py": ("test_flow_embeddings.py", "commands, as a person runs them"),

@@ -259,7 +259,7 @@ class Transfer(nn.Module):
         if bound.name not in kept:
             numbers: dict[str, Any] = dict(bound.term.agree.numbers)
             own = log_normaliser(student, teacher, negatives=negatives, **numbers)
-            kept[bound.name] = gather(own.exp()[None]).mean(0).log()
+            kept[bound.name] = gather(own.exp()[None]).mean(0).log().cpu()
         return kept[bound.name]
 
     def write(self) -> None:

@@ -30,7 +30,7 @@ from mentee.agree.products import product
 from mentee.agree.shared import EPS, HIGHEST, SharedContrast
 from mentee.errors import MenteeError
 
-CHUNK = 2048
+CHUNK = 4096
 COLDEST = 0.02
 
 

@@ -131,6 +131,9 @@ def sum_of_negatives(
 def sum_of_logs(x: Tensor, group: int) -> Tensor:
     """Sum of each row's logarithms, one for the product of `group` entries; x is written over.
 
+    In float32 (1 + a)(1 + b) loses a b where that is below 6e-8: with eight entries up to 2e-4 of
+    the sum. The gradient is not made from it.
+
     Example:
         >>> sum_of_logs(torch.tensor([[1.0, 2.0, 4.0, 8.0]]), 2) / math.log(2)
         tensor([6.])

@@ -71,7 +71,7 @@ class Memory(ABC):
             if key in own:
                 own[key].copy_(self._part(value))
             else:
-                self.log_z[key.removeprefix("log_z.")] = value.to(self.groups.device)
+                self.log_z[key.removeprefix("log_z.")] = value.cpu()
 
     def _sizes(self) -> dict[str, list[int]]:
         """Of the tensors that all processes hold together."""
