@@ -14,7 +14,8 @@ from mentee.run.parts import build
 from mentee.run.recording_places import record_network
 from mentee.sweeps.jobs import Job
 from mentee.teachers.record.manifest import Dtype
-from mentee.teachers.record.places import is_places, read_places
+from mentee.teachers.record.places import is_places
+from mentee.teachers.record.places_manifest import read_places
 
 
 @dataclass(frozen=True)
