@@ -137,7 +137,7 @@ def main() -> None:
             print(network, json.dumps(rows), flush=True)
     content = {
         "what": f"each of the methods × {said.seeds} seeds, ResNet-8 student, CIFAR-10, "
-        f"{said.limit} images, {said.epochs} epochs, {said.views} view(s) recorded beside the clean one",
+        f"{said.limit} images, {said.epochs} epochs; recorded: clean and {said.views} view(s)",
         "methods": said.methods.split(","),
         "teachers": found,
         "command": sys.argv,

@@ -155,8 +155,9 @@ class Worker:
         """All that it has told since the last time."""
         with contextlib.suppress(EOFError, OSError):
             while self.pipe.poll():
+                told: Told = self.pipe.recv()
                 self.ready = True
-                yield self.pipe.recv()
+                yield told
 
     def give(self, job: Job | None) -> None:
         """Hand it a run; None: there are no more."""
