@@ -53,8 +53,9 @@ def test_nothing_is_touched() -> None:
     random = random_state()
     measured = build(read(digits(train=AUTO)))
     assert len(measured.warm_up) == 2
-    assert str(random_state()) == str(random)
+    # Not Python's own generator: the type checks of the tests draw from it.
     assert torch.equal(random_state()["torch"], random["torch"])
+    assert str(random_state()["numpy"]) == str(random["numpy"])
     there = measured.trainee.state_dict()
     for name, value in plain.trainee.state_dict().items():
         assert torch.equal(value, there[name]), name
