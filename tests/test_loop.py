@@ -209,6 +209,15 @@ def test_the_moving_average_follows_the_student_alone() -> None:
         torch.testing.assert_close(found[name], expected[name])
 
 
+def test_a_student_that_was_judged_between_two_steps_trains_on() -> None:
+    trainee, teacher = pair(find("kd"))
+    rule = torch.optim.SGD(trainee.parameters(), lr=RATE)
+    plan = Plan(1, 4, 1, lambda done, steps: 1.0)
+    for _ in train(trainee, teacher, load(16), rule, plan, Accelerator(cpu=True)):
+        assert all(module.training for module in trainee.modules())
+        trainee.student.eval()
+
+
 def test_label_smoothing_is_for_one_class_an_example() -> None:
     trainee, _ = pair(find("none"), smoothing=0.2)
     step = run(trainee, None, rate=1e-12, epochs=1)[0]

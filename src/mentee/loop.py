@@ -157,7 +157,8 @@ def train(
     for epoch in range(begun, plan.epochs):
         batches = load(epoch, position)
         while parts := list(islice(batches, plan.accumulate)):
-            trainee.train()
+            if not (trainee.training and trainee.student.training):  # it visits every module
+                trainee.train()
             for group, base in zip(optimiser.param_groups, bases, strict=True):
                 group["lr"] = base * plan.rate(number, plan.steps)
             loss, losses = backward(model, trainee, teacher, parts, number, accelerator)

@@ -48,8 +48,42 @@ def distance_correlation(
         True
     """
     x, y = by_frame("distance_correlation", student, teacher.detach())
-    loss: Tensor = _Unlike.apply(_exact(x), _exact(y))
-    return loss.to(x.dtype)
+    loss: Tensor = _Unlike.apply(x, y)
+    return loss
+
+
+class _Unlike(torch.autograd.Function):
+    """1 - r, mean over frames, and its gradient: a few operations on both sides at once."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, student: Tensor, teacher: Tensor) -> Tensor:
+        x = _exact(student)
+        a = _distances(x, _exact(teacher))
+        # A = a - row means - column means + grand mean, of symmetric matrices
+        rows = a.mean(-1, keepdim=True)
+        half = rows - rows.mean(-2, keepdim=True) / 2
+        centred = a - half - half.mT
+        entries = centred.flatten(-2)  # [2, t, b²]
+        means = entries.movedim(0, 1) @ entries.permute(1, 2, 0) / entries.shape[-1]  # [t, 2, 2]
+        aa, ab, bb = means[:, 0, 0], means[:, 0, 1], means[:, 1, 1]
+        root = (aa.clamp(min=SHORTEST**2) * bb + 1e-9).rsqrt()
+        # dr/dA = (B - A · mean AB · mean BB · root²) · root / b², which is centred already
+        own = torch.where(aa >= SHORTEST**2, ab * bb * root**2, 0.0)[:, None, None]
+        slope = torch.addcmul(centred[1], own, centred[0], value=-1).div_(a[0])
+        ctx.save_for_backward(x, slope, root)
+        ctx.dtype = student.dtype  # type: ignore[attr-defined]
+        return (1 - ab * root).mean().to(student.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, outer: Tensor) -> tuple[Tensor, None]:
+        x, slope, root = ctx.saved_tensors  # type: ignore[attr-defined]
+        frames, examples = x.shape[:2]
+        # dL/dx_i = sum_j pulls_ij (x_i - x_j), from both a_ij and a_ji
+        pulls = slope * (root * (outer * (-2 / (frames * examples**2))))[:, None, None]
+        pulls.diagonal(dim1=-2, dim2=-1).zero_()  # 1e6 times 0, but for rounding
+        slopes = torch.baddbmm(pulls.sum(-1, keepdim=True) * x, pulls, x, alpha=-1)
+        return slopes.to(ctx.dtype), None  # type: ignore[attr-defined]
 
 
 def _exact(x: Float[Tensor, "t b d"]) -> Float[Tensor, "t b d"]:
@@ -58,44 +92,12 @@ def _exact(x: Float[Tensor, "t b d"]) -> Float[Tensor, "t b d"]:
     No distance changes by that, and less is lost to rounding.
     """
     x = x if x.device.type == "mps" else x.double()
-    return x - x.detach().mean(-2, keepdim=True)
-
-
-class _Unlike(torch.autograd.Function):
-    """1 - r, mean over frames, and its gradient: a few operations on both sides at once."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, y: Tensor) -> Tensor:
-        a = _distances(x, y)
-        # A = a - row means - column means + grand mean, of symmetric matrices
-        rows = a.mean(-1, keepdim=True)
-        centred = a - rows - rows.mT + rows.mean(-2, keepdim=True)
-        entries = centred.flatten(-2)  # [2, t, b²]
-        means = entries.movedim(0, 1) @ entries.permute(1, 2, 0) / entries.shape[-1]  # [t, 2, 2]
-        aa, ab, bb = means[:, 0, 0], means[:, 0, 1], means[:, 1, 1]
-        squared = aa.clamp(min=SHORTEST**2) * bb + 1e-9
-        r = ab * squared.rsqrt()
-        # dr/dA = (B - A · mean AB · mean BB / squared) / (b² √squared), which is centred already
-        own = torch.where(aa >= SHORTEST**2, ab * bb / squared, 0.0)[:, None, None]
-        slope = (centred[1] - own * centred[0]) * (squared.rsqrt() / entries.shape[-1])[
-            :, None, None
-        ]
-        ctx.save_for_backward(x, a[0], slope)
-        return (1 - r).mean()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, outer: Tensor) -> tuple[Tensor, None]:
-        x, a, slope = ctx.saved_tensors  # type: ignore[attr-defined]
-        pulls = slope * (outer * (-2 / len(x))) / a  # dL/dx_i = sum_j pulls_ij (x_i - x_j)
-        pulls.diagonal(dim1=-2, dim2=-1).zero_()  # 1e6 times 0, but for rounding
-        return pulls.sum(-1, keepdim=True) * x - pulls @ x, None
+    return x - x.mean(-2, keepdim=True)
 
 
 def _distances(*sides: Float[Tensor, "t b _"]) -> Float[Tensor, "s t b b"]:
     """a_ij = sqrt(|x_i - x_j|² + 1e-12) within each frame's batch, of each side."""
     inner = torch.stack([x @ x.mT for x in sides])
     squares = inner.diagonal(dim1=-2, dim2=-1)[..., None]
-    a = (squares + squares.mT).sub_(inner, alpha=2).clamp_(min=0)
-    a.diagonal(dim1=-2, dim2=-1).zero_()
-    return a.add_(1e-12).sqrt_()
+    # On the diagonal exactly 0: s + s - 2 s.
+    return (squares + squares.mT).sub_(inner, alpha=2).clamp_(min=0).add_(1e-12).sqrt_()
