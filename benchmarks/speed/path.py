@@ -39,27 +39,27 @@ RECIPES: dict[str, dict[str, Any]] = {
     "resnet8-cifar": {
         "data": PHOTOS,
         "student": {"network": "resnet8-cifar", "input": "cifar10"},
-        "train": {"epochs": 3},
+        "train": {"epochs": 2},
     },
     "small-fcn, shift": {
         "data": CLIPS | {"views": "shift"},
         "student": "small-fcn",
-        "train": ADAMW | {"epochs": 5},
+        "train": ADAMW | {"epochs": 3},
     },
     "small-fcn, mask": {
         "data": CLIPS | {"views": "mask"},
         "student": "small-fcn",
-        "train": ADAMW | {"epochs": 5},
+        "train": ADAMW | {"epochs": 3},
     },
     "char-cnn-small": {
         "data": TEXTS | {"views": "drop"},
         "student": "char-cnn-small",
-        "train": ADAMW | {"epochs": 4},
+        "train": ADAMW | {"epochs": 2},
     },
     "hashed-bag-small": {
         "data": TEXTS | {"views": "drop"},
         "student": "hashed-bag-small",
-        "train": ADAMW | {"epochs": 10},
+        "train": ADAMW | {"epochs": 6},
     },
 }
 STEP = ("waiting for data", "forward", "backward", "optimiser", "loop")
@@ -184,7 +184,8 @@ def main() -> None:
             found[name][f"{threads} threads"] = here(name, threads, ahead=True)
             if "fcn" in name:
                 alone = here(name, threads, ahead=False)
-                found[name][f"{threads} threads"]["data_share_not_ahead"] = alone["data_share"]
+                for what in ("data_share", "step_ms"):
+                    found[name][f"{threads} threads"][f"{what}_not_ahead"] = alone[what]
             print(name, threads, found[name][f"{threads} threads"], flush=True)
     content = {
         "what": "milliseconds a step of each part of a run, batch 64; shares of the step, which is "

@@ -80,10 +80,13 @@ def batches(
     shares = [_share(order[i * batch : (i + 1) * batch], rank, world) for i in range(start, steps)]
     reader = _Reader(examples, views, view, [share for share in shares if len(share)])
     if workers == 0 or (examples.load() and views.fast):
-        read = map(reader.__getitem__, range(len(reader)))
-        # What NumPy does to clips leaves the interpreter to the step; what is done to texts does
-        # not, and what is done to images is over before another thread has begun.
-        return _raised(ahead(read) if examples.kind == "audio" and views.fast else read)
+        read: Iterator[Batch | DataError] = map(reader.__getitem__, range(len(reader)))
+        if examples.kind == "audio" and views.fast:
+            # What NumPy does to clips leaves the interpreter to the step; what is done to texts
+            # does not, and what is done to images is over before another thread has begun.
+            examples.load()  # here, where it can be interrupted
+            read = ahead(read)
+        return _raised(read)
     # Processes, not threads: torchvision draws from a generator that all threads share.
     # Its own generator keeps DataLoader from drawing on the global one.
     own = torch.Generator().manual_seed(0)
