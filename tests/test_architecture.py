@@ -34,6 +34,7 @@ HEAVY = (
 
 # Modules without a test file of their own name: where they are tried, and why there.
 TRIED_ELSEWHERE = {
+    "agree/negatives.py": ("agree/test_contrast.py", "what the contrast is given"),
     "cli/__main__.py": ("run/test_resume.py", "how processes of their own are started"),
     "cli/options.py": ("test_cli.py", "options of the commands"),
     "cli/recording.py": ("test_flow_embeddings.py", "commands, as a person runs them"),
@@ -79,6 +80,11 @@ TRIED_ELSEWHERE = {
     ),
     "teachers/teacher.py": ("teachers/test_live.py", "what every teacher is"),
     "teachers/record/folder.py": ("teachers/record/test_recording.py", "how a record is written"),
+    "teachers/record/integrity.py": ("teachers/record/test_reading.py", "files of a record"),
+    "teachers/record/shards.py": ("teachers/record/test_recording.py", "how a record is written"),
+    "teachers/record/sheets.py": ("teachers/record/test_places.py", "what there is to record"),
+    "teachers/record/places_manifest.py": ("teachers/record/test_places.py", "what it says"),
+    "teachers/record/planning.py": ("teachers/record/test_places.py", "what there is to record"),
     "teachers/record/writing_places.py": (
         "teachers/record/test_places.py",
         "how a record of places is written",
@@ -90,6 +96,11 @@ TRIED_ELSEWHERE = {
     "words.py": ("test_transfer.py", "what a method is bound by"),
     "recipe/reading.py": ("test_recipe.py", "one recipe, read and checked"),
     "recipe/schema.py": ("test_recipe.py", "one recipe, read and checked"),
+    "sweeps/pace.py": ("sweeps/test_course.py", "what a person is told; and its own example"),
+    "sweeps/pool.py": ("sweeps/test_sweep.py", "real processes, killed and told to stop"),
+    "sweeps/teaching.py": ("sweeps/test_sweep.py", "parts of one call, tried by whole sweeps"),
+    "sweeps/working.py": ("sweeps/test_sweep.py", "parts of one call, tried by whole sweeps"),
+    "cli/sweeping.py": ("sweeps/test_sweep.py", "the command, as a person runs it"),
     "run/teaching.py": ("run/test_recording.py", "parts of one call, tried by whole runs"),
     "run/first.py": ("run/test_recording.py", "parts of one call, tried by whole runs"),
     "run/folder.py": ("run/test_resume.py", "parts of one call, tried by whole runs"),
@@ -99,6 +110,7 @@ TRIED_ELSEWHERE = {
     "run/scoring.py": ("run/test_resume.py", "parts of one call, tried by whole runs"),
     "run/sets.py": ("run/test_mistakes.py", "parts of one call, tried by whole runs"),
     "run/signals.py": ("run/test_resume.py", "parts of one call, tried by whole runs"),
+    "run/verifying.py": ("run/test_recording.py", "what was recorded there is verified"),
     "run/training.py": ("run/test_resume.py", "parts of one call, tried by whole runs"),
 }
 

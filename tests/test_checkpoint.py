@@ -123,7 +123,7 @@ def test_nothing_but_tensors_and_numbers_is_unpickled(tmp_path: Path) -> None:
         def __reduce__(self) -> Any:
             return ran.append, (1,)
 
-    torch.save({"format": 1, "student": Evil()}, tmp_path / "step-00000001.pt")
+    torch.save({"format": 2, "student": Evil()}, tmp_path / "step-00000001.pt")
     with pytest.raises(RunError, match="cannot be read: it is truncated or no checkpoint"):
         checkpoint.load(tmp_path)
     assert not ran
@@ -147,7 +147,7 @@ def test_none_to_load(tmp_path: Path) -> None:
 def test_another_format(tmp_path: Path) -> None:
     torch.save({"format": 7}, tmp_path / "step-00000001.pt")
     with pytest.raises(
-        RunError, match=r"has format 7, this version of mentee reads 1; resume with"
+        RunError, match=r"has format 7, this version of mentee reads 2; resume with"
     ):
         checkpoint.load(tmp_path)
 

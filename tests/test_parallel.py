@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from typer.testing import CliRunner
 
 from mentee import checkpoint, record_network, train
-from mentee.parallel import agree_on, gather, gather_objects, leave, rank, world
+from mentee.cli import app
+from mentee.parallel import (
+    add_up,
+    agree_on,
+    collect,
+    end,
+    follow_first,
+    gather,
+    gather_objects,
+    leave,
+    rank,
+    world,
+)
+from mentee.run import evaluate
+from tests.processes import ended, launch
 from tests.run import together
 
-# `accelerate launch --cpu` starts one process only, unless there is MPI; torchrun starts two.
-LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 CLOSE = 1e-5
 COMMAND: dict[str, Any] = {
     "data": {"source": "embedded:digits", "views": "crop", "pad": 1, "limit": 320},
@@ -28,31 +41,6 @@ COMMAND: dict[str, Any] = {
     "train": {"epochs": 4, "batch": 32},
     "save": {"steps": 7, "minutes": None},
 }
-
-
-def launch(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
-    """Two processes, in a process group of their own."""
-    root = Path(__file__).parents[1]
-    return subprocess.Popen(
-        [sys.executable, *LAUNCH, *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def ended(process: subprocess.Popen[str]) -> str:
-    """What a launch printed, once it has ended well; else all of it is ended, and said."""
-    try:
-        out, err = process.communicate(timeout=240)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 0, err
-    return out
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -93,12 +81,47 @@ def test_two_processes_are_one_with_the_doubled_batch(name: str, two: Path, tmp_
     assert_close(ours["weights"][-1], theirs["weights"][-1])
 
 
-def assert_close(mine: dict[str, Any], other: dict[str, Any]) -> None:
+def assert_close(mine: dict[str, Any], other: dict[str, Any], close: float = CLOSE) -> None:
     assert mine.keys() == other.keys()
     for name in mine:
         torch.testing.assert_close(
-            other[name], mine[name], atol=CLOSE, rtol=CLOSE, msg=lambda m, n=name: f"{n}: {m}"
+            other[name], mine[name], atol=close, rtol=close, msg=lambda m, n=name: f"{n}: {m}"
         )
+
+
+def test_the_same_with_a_sharded_bank_as_with_one_that_each_process_holds(two: Path) -> None:
+    found = torch.load(two / "found.pt", weights_only=True)
+    for whole, sharded in (("shared", "sharded"), ("whole-bank", "sharded-whole")):
+        assert found[sharded]["loss"] == pytest.approx(found[whole]["loss"], abs=1e-6, rel=1e-6)
+        for part in ("heads", "memory"):
+            assert_close(found[whole][part], found[sharded][part], 1e-6)
+
+
+def test_dropout_goes_on_in_every_process_after_a_stop(two: Path) -> None:
+    for name in ("student.safetensors", "metrics.jsonl"):
+        stopped, whole = ((two / run / name).read_bytes() for run in ("stopped", "unstopped"))
+        assert stopped == whole, name
+    state = torch.load(two / "unstopped/checkpoints/step-00000010.pt", weights_only=True)
+    assert len(state["random"]) == 2
+    assert not torch.equal(*(each["torch"] for each in state["random"])), "each has its own masks"
+
+
+def test_scores_are_those_of_the_student_that_is_kept(two: Path) -> None:
+    """Batch norm's statistics differ in each process after a step; the first's are kept."""
+    summary = json.loads((two / "whole" / "summary.json").read_text())
+    assert evaluate(two / "whole") == summary["test"]
+    last = json.loads((two / "last" / "summary.json").read_text())
+    assert evaluate(two / "last") == last["test"]
+    assert last["selected"]["keep"] == "last"
+
+
+@pytest.mark.parametrize("more", [(), ("--on", "seen=train")], ids=["test", "domains"])
+def test_evaluate_in_two_processes_says_what_one_does(more: tuple[str, ...], two: Path) -> None:
+    """250 and 250 of 500 would not be the batches of one process: they are 256 and 244."""
+    command = ("evaluate", str(two / "whole"), *more)
+    said = ended(launch("-m", "mentee.cli", *command, cwd=two))
+    assert said == CliRunner().invoke(app, command).output
+    assert said.count("accuracy") == 1, "only the first process prints"
 
 
 def test_the_command_in_two_processes_is_one_run_that_resumes_after_kill_9(
@@ -139,6 +162,52 @@ def test_two_processes_record_what_one_does(tmp_path: Path) -> None:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+def test_two_processes_record_a_teacher_of_another_task_as_one_does(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", image=rng.integers(0, 256, (50, 8, 8), dtype=np.uint8))
+    script = tmp_path / "script.py"
+    script.write_text(EMBEDDING)
+    for n in (37, 50):  # the second time 13 are new
+        ended(launch(script, tmp_path, "two", str(n), cwd=tmp_path))
+        namespace: dict[str, Any] = {"__name__": "one"}
+        exec(compile(EMBEDDING, "script", "exec"), namespace)
+        namespace["main"](tmp_path, "one", n)
+        files = sorted(p.name for p in (tmp_path / "one" / "train").iterdir())
+        assert "statistics.safetensors" in files
+        for name in files:
+            one, two = ((tmp_path / k / "train" / name).read_bytes() for k in ("one", "two"))
+            if name == "manifest.json":
+                one, two = (
+                    json.dumps({k: v for k, v in json.loads(x).items() if k in ("shards", "data")})
+                    for x in (one, two)
+                )
+            assert one == two, name
+
+
+EMBEDDING = """
+import sys
+from pathlib import Path
+import numpy as np
+import torch
+from mentee import record
+from mentee.parallel import leave, rank
+from mentee.teachers.embedders import embedder
+
+def said(images):
+    pixels = torch.stack([torch.as_tensor(image).float() for image in images])[..., 0]
+    return torch.cat([pixels.mean(1), pixels.std(2)], 1) / 255
+
+def main(folder, name, n):
+    pixels = np.load(Path(folder) / "data.npz")["image"][: int(n)]
+    teacher = embedder(said, name="said", kind="image", width=16)
+    record({"image": pixels}, teacher, Path(folder) / name, batch=4, say=lambda line: None)
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+    leave()
+"""
+
+
 def end_workers(argument: str) -> None:
     """torchrun starts each worker in a session of its own: end those with our own argument."""
     for status in Path("/proc").glob("[0-9]*/cmdline"):
@@ -157,5 +226,9 @@ def test_one_process_talks_to_itself() -> None:
     assert not gather(x).requires_grad
     assert gather_objects("a") == ["a"]
     assert gather_objects(None) == []
+    assert torch.equal(add_up(x.detach().clone()), x)
+    assert torch.equal(collect(x[None], [range(3)], 2), x[None])
+    follow_first(torch.nn.BatchNorm1d(3))
     leave()
+    end(3)  # it does not
     assert (world(), rank()) == (1, 0)

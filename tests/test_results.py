@@ -11,10 +11,14 @@ PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 QUALITY = json.loads((ROOT / "benchmarks/quality/cifar10.json").read_text(encoding="utf-8"))
 CONTRAST = json.loads((ROOT / "benchmarks/speed/contrast.json").read_text(encoding="utf-8"))
 QUALITY_FOLDER = ROOT / "benchmarks" / "quality"
+READINGS = json.loads((QUALITY_FOLDER / "records.json").read_text(encoding="utf-8"))
 RECORD = json.loads((ROOT / "benchmarks/speed/record.json").read_text(encoding="utf-8"))
 RECORDED = json.loads((ROOT / "benchmarks/speed/recorded.json").read_text(encoding="utf-8"))
 MEMORY = json.loads((ROOT / "benchmarks/speed/memory.json").read_text(encoding="utf-8"))
 STEPS = json.loads((ROOT / "benchmarks/speed/step.json").read_text(encoding="utf-8"))
+
+SCALE = json.loads((ROOT / "benchmarks/speed/scale.json").read_text(encoding="utf-8"))
+SCALE_PAGE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("row", QUALITY["rows"], ids=lambda row: row["row"])
@@ -45,6 +49,14 @@ def test_every_line_of_the_tables_of_embeddings(task):
                 assert line in page
     assert all(row["seeds"] == 5 for row in content["rows"])
     assert content["parameters"] < 100_000
+
+
+@pytest.mark.parametrize("row", READINGS["rows"], ids=lambda row: row["row"])
+def test_every_row_of_the_table_of_readings(row):
+    line = next(line for line in PAGE.splitlines() if line.startswith(f"| `{row['row']}` |"))
+    assert f"{row['mean']:.2f} ± {row['spread']:.2f}" in line
+    if row["row"] != "live":
+        assert f"{row['above_live']['mean']:+.2f} ± {row['above_live']['half']:.2f}" in line
 
 
 @pytest.mark.parametrize("student", RECORD["epochs"])
@@ -99,6 +111,25 @@ def test_the_promises_of_one_contrast_term():
 
 def test_the_promise_of_a_whole_step():
     assert STEPS["steps"]["cktf, K 4096"]["times_kd"] <= 1.4
+
+
+@pytest.mark.parametrize("table", ["steps", "sizes", "fits", "records"])
+def test_every_line_of_the_tables_of_scale(table):
+    pages = runpy.run_path(str(ROOT / "benchmarks" / "speed" / "scale_pages.py"))
+    for line in pages[table](SCALE):
+        assert line in SCALE_PAGE.splitlines()
+
+
+def test_what_is_said_of_scale_beside_the_tables():
+    ms, kept = SCALE["two_processes"]["ms"], SCALE["two_processes"]["rows"]
+    assert f"{ms['sharded_bank']:.0f} ms, of a bank {ms['bank']:.0f} ms" in SCALE_PAGE
+    assert kept["sharded_bank"] * 2 == kept["bank"]
+    record, examples = SCALE["record"], SCALE["examples"]
+    on_disk = record["bytes_an_example_and_view"]
+    assert on_disk == pytest.approx(2 * record["numbers"][record["network"]], rel=0.01)
+    assert f"{record['us_to_read_an_example']:.1f} µs an example" in SCALE_PAGE
+    assert f"{examples['bytes_an_example']:.0f} bytes an example" in SCALE_PAGE
+    assert f"{examples['order_seconds']['1280000']:.2f} s for 1.28 million" in SCALE_PAGE
 
 
 def test_the_readme_shows_the_table_of_the_results_page():

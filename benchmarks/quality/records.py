@@ -68,7 +68,6 @@ def table(of: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
                 "mean": round(mean(values), 2),
                 "spread": round(spread(values), 2),
                 "above_live": {"mean": round(gain.mean, 2), "half": round(gain.half, 2)},
-                "seconds_per_epoch": round(mean([r["seconds_per_epoch"] for r in of[name]]), 1),
             }
         )
     return lines

@@ -4,7 +4,7 @@ Batch 64, K 16,384, width 128, a bank of 50,000; forward and backward, both dire
 
 * `literal`: per anchor, gather K + 1 rows of each bank, [64, 16385, 128], and a batched product.
 * `floor`: the four matrix products that no way of computing it avoids: scores and gradient of
-  either side, on rows that lie in memory already.
+  either side, by the quickest of torch's ways, on rows that lie in memory already.
 * `shared`: this package's, with the draw, the gather and negatives of other classes only.
 
     python benchmarks/speed/contrast.py
@@ -21,6 +21,7 @@ import torch
 from measure import environment, in_turn, peak_growth, summary
 
 from mentee.agree import contrast
+from mentee.agree.products import product
 from mentee.memory import Bank
 from mentee.represent import unit
 
@@ -84,8 +85,7 @@ def floor() -> Callable[[], None]:
 
     def call() -> None:
         for anchor, negatives in pairs:
-            scores = anchor @ negatives.T
-            scores @ negatives
+            product(product(anchor, negatives.T), negatives)
 
     return call
 

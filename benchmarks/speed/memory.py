@@ -68,7 +68,7 @@ def warm(b: int, k: int) -> Callable[[], None]:
 
 def large(folder: Path) -> dict[str, float]:
     """Train in a process that may have a quarter of what the record takes."""
-    from mentee.teachers.record.recording import about_data
+    from mentee.teachers.record.growing import about_data
     from mentee.teachers.record.writing import About, write_record
 
     examples = open_examples(texts())

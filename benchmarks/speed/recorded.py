@@ -2,14 +2,19 @@
 
 ResNet-8 student, ResNet-20 teacher, batch 64, a training set (and bank) of 50,000 images of noise,
 a float16 record of one view. Steps of each method, of no teacher and of the live teacher are taken
-in turn, in one process. Then the record alone: random rows of 768 float16 numbers, 256 at a time.
+in turn, in one process. Beside the contrasts stand their matrix products alone: scores and gradient
+of both sides of each module, by the quickest of torch's ways, on rows that lie in memory already.
+Then the record alone: random rows of 768 float16 numbers, 256 at a time. Each of it with one thread
+and with as many as `--threads` says.
 
-    python benchmarks/speed/recorded.py
+    python benchmarks/speed/recorded.py --threads 2
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +25,7 @@ import torch
 from measure import environment, in_turn, summary
 
 from mentee import models, record_network
+from mentee.agree.products import product
 from mentee.data import open_examples
 from mentee.loop import train
 from mentee.recipe import read
@@ -29,12 +35,14 @@ from mentee.teachers.record import import_record
 from mentee.types import Step
 
 N, ROUNDS, WIDTH, ROWS_AT_ONCE = 50_000, 40, 768, 256
-ROWS: dict[str, tuple[str, dict[str, Any]]] = {
-    "kd": ("kd", {}),
-    "crd, K 16384": ("crd", {}),
-    "cktf, K 4096": ("cktf", {"memory.negatives": 4096}),
-    "cktf, K 16384": ("cktf", {}),
+BATCH, SPACE = 64, 128
+CONTRASTS = {
+    f"{method}, K {k}{said}": (method, k, dtype)
+    for method in ("crd", "cktf")
+    for k in (4096, 16384)
+    for dtype, said in (("float32", ""), ("bfloat16", ", bfloat16"))
 }
+MODULES = {"crd": 1, "cktf": 5}
 RECIPE: dict[str, Any] = {
     "data": {"source": "noise", "validation": None, "test": None},
     "student": {"network": "resnet8-cifar", "input": "cifar10"},
@@ -55,15 +63,67 @@ def steps(recipe: dict[str, Any], given: Given) -> Iterator[Step]:
     )
 
 
+def products(method: str, k: int, dtype: str) -> Callable[[], object]:
+    """The contrast's four products a module and step: 5.4 GFLOP for `cktf` and K 16,384."""
+    rows = torch.randn(MODULES[method], 2, k, SPACE).to(getattr(torch, dtype))
+    anchors = torch.randn(BATCH, SPACE).to(rows.dtype)
+
+    def call() -> None:
+        for module in rows:
+            for negatives in module:
+                product(product(anchors, negatives.T), negatives)
+
+    return call
+
+
+def measure_steps(folder: str, data: dict[str, Any], teacher: torch.nn.Module) -> dict[str, Any]:
+    """Milliseconds without a teacher, and each method's in units of that."""
+    said: dict[str, Any] = {"kd": "kd"}
+    for name, (method, k, dtype) in CONTRASTS.items():
+        said[name] = {"name": method, "numbers": {"memory.negatives": k, "memory.dtype": dtype}}
+    found, alone = {}, steps(RECIPE, Given(data=data)).__next__
+    for name, method in said.items():
+        recorded = RECIPE | {"method": method, "teacher": {"record": folder}}
+        live = RECIPE | {"method": method, "teacher": LIVE}
+        calls: dict[str, Callable[[], object]] = {
+            "none": alone,
+            "recorded": steps(recorded, Given(data=data)).__next__,
+            "live": steps(live, Given(data=data, teacher=teacher)).__next__,
+        }
+        if name in CONTRASTS:
+            calls["products"] = products(*CONTRASTS[name])
+        times = in_turn(calls, ROUNDS)
+        ratios = summary(times, "none")
+        found[name] = {
+            "none_ms": ratios["none"]["median_ms"],
+            "recorded_times_none": ratios["recorded"]["times_none"],
+            "live_times_none": ratios["live"]["times_none"],
+        }
+        if name in CONTRASTS:
+            extra = [a - b for a, b in zip(times["recorded"], times["none"], strict=True)]
+            floor = ratios["products"]["median_ms"]
+            found[name] |= {
+                "extra_ms": round(statistics.median(extra), 2),
+                "products_ms": floor,
+                "extra_times_products": round(statistics.median(extra) / floor, 2),
+            }
+        print(torch.get_num_threads(), name, found[name], flush=True)
+    return found
+
+
 def main() -> None:
     """Measure, print and write the numbers."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--threads", type=int, default=1, help="beside one")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    asked = parser.parse_args()
     random = np.random.default_rng(0)
     data = {
         "image": random.integers(0, 256, (N, 32, 32, 3), dtype=np.uint8),
         "label": np.arange(N) % 10,
     }
     teacher = models.build("resnet20-cifar", classes=10, seed=0)
-    found: dict[str, dict[str, float]] = {}
+    found = {}
     with tempfile.TemporaryDirectory() as folder:
         record_network(
             RECIPE | {"teacher": LIVE, "method": "cktf"},
@@ -73,33 +133,20 @@ def main() -> None:
             data=data,
             teacher=teacher,
         )
-        alone = steps(RECIPE, Given(data=data)).__next__
-        for name, (method, numbers) in ROWS.items():
-            said = {"name": method, "numbers": numbers}
-            recorded = RECIPE | {"method": said, "teacher": {"record": folder}}
-            live = RECIPE | {"method": said, "teacher": LIVE}
-            calls: dict[str, Callable[[], object]] = {
-                "none": alone,
-                "recorded": steps(recorded, Given(data=data)).__next__,
-                "live": steps(live, Given(data=data, teacher=teacher)).__next__,
-            }
-            times = summary(in_turn(calls, ROUNDS), "none")
-            found[name] = {
-                "none_ms": times["none"]["median_ms"],
-                "recorded_times_none": times["recorded"]["times_none"],
-                "live_times_none": times["live"]["times_none"],
-            }
-            print(name, found[name], flush=True)
+        for threads in sorted({1, asked.threads}):
+            torch.set_num_threads(threads)
+            key = "steps" if threads == 1 else f"steps_with_{threads}_threads"
+            found[key] = measure_steps(folder, data, teacher)
         rate = rows_a_second(Path(folder))
         print("rows a second", rate)
     content = {
-        "what": "one training step, ResNet-8 student, ResNet-20 teacher, batch 64, "
+        "what": f"one training step, ResNet-8 student, ResNet-20 teacher, batch {BATCH}, "
         f"{N} examples; recorded: float16, one view",
-        "steps": found,
+        **found,
         "reading": {"rows_a_second": rate, "numbers": WIDTH, "dtype": "float16", "threads": 1},
         "environment": environment(),
     }
-    Path(__file__).with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
+    asked.out.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def rows_a_second(folder: Path) -> dict[str, int]:

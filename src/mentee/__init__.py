@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mentee.methods import METHODS, Method, Term, Word
     from mentee.run import Run, record, record_network, resume, train, verify
+    from mentee.sweeps import Sweep, sweep
 
 __version__ = "0.1.0"
 __all__ = [
     "METHODS",
     "Method",
     "Run",
+    "Sweep",
     "Term",
     "Word",
     "record",
     "record_network",
     "resume",
+    "sweep",
     "train",
     "verify",
 ]
@@ -29,9 +32,11 @@ _HOMES = {
     "Term": "mentee.methods",
     "Word": "mentee.methods",
     "Run": "mentee.run",
+    "Sweep": "mentee.sweeps",
     "record": "mentee.run",
     "record_network": "mentee.run",
     "resume": "mentee.run",
+    "sweep": "mentee.sweeps",
     "train": "mentee.run",
     "verify": "mentee.run",
 }

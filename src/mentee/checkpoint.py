@@ -16,10 +16,11 @@ from torch.optim.swa_utils import AveragedModel
 from mentee import files
 from mentee.errors import RunError
 from mentee.loop import Trainee
+from mentee.parallel import gather_objects, rank, world
 from mentee.types import Step
 
 KEPT = 2
-FORMAT = 1
+FORMAT = 2
 
 
 def save(
@@ -32,10 +33,10 @@ def save(
     scaler: torch.amp.GradScaler | None = None,
     progress: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write `step-N.pt` and drop all but the newest two.
+    """Write `step-N.pt` and drop all but the newest two; every process calls it, the first writes.
 
-    It holds the student, the heads, the memories, the optimiser, the random states, where the data
-    stand and what the run remembers; never the teacher.
+    It holds the student, the heads, the memories, the optimiser, the random states of each process,
+    where the data stand and what the run remembers; never the teacher.
 
     Args:
         folder: the run's `checkpoints/`.
@@ -52,19 +53,22 @@ def save(
     Raises:
         RunError: it cannot be written; the older checkpoints are still there.
     """
+    path = folder / f"step-{done.number:08d}.pt"
+    states, memory = gather_objects(random_state()), trainee.transfer.memory_state()
+    if rank() != 0:
+        return path
     state = {
         "format": FORMAT,
         "done": dataclasses.asdict(done) | {"losses": dict(done.losses)},
         "student": trainee.student.state_dict(),
         "heads": trainee.transfer.state_dict(),
-        "memory": trainee.transfer.memory_state(),
+        "memory": memory,
         "optimiser": optimiser.state_dict(),
         "average": None if average is None else average.state_dict(),
         "scaler": None if scaler is None else scaler.state_dict(),
-        "random": random_state(),
+        "random": states,
         "progress": dict(progress or {}),
     }
-    path = folder / f"step-{done.number:08d}.pt"
     files.write(path, lambda beside: write_state(beside, state))
     unfinished = folder.glob(".step-*")  # what a kill in the midst of writing left behind
     for old in [*found(folder)[:-KEPT], *unfinished]:
@@ -99,8 +103,11 @@ def load(folder: Path) -> dict[str, Any]:
             "with mentee train"
         )
     newest = checkpoints[-1]
+    shared = world() > 1  # one copy in memory for all processes of a machine
     try:
-        state: dict[str, Any] = torch.load(newest, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(
+            newest, map_location="cpu", weights_only=True, mmap=shared
+        )
     except Exception as error:  # torch reports a damaged file in a dozen ways
         advice = (
             f"delete it to resume from {checkpoints[-2].name}"
@@ -149,7 +156,9 @@ def restore(
         _load_module(average, state["average"], "average")
     if scaler is not None and state["scaler"] is not None:
         scaler.load_state_dict(state["scaler"])
-    set_random_state(state["random"])
+    states = state["random"]
+    if rank() < len(states):  # of more processes than saved it, those that are new begin anew
+        set_random_state(states[rank()])
     return Step(**state["done"])
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 T = TypeVar("T")
@@ -63,6 +67,39 @@ class _Gather(torch.autograd.Function):
         return slope.chunk(world())[rank()]
 
 
+def add_up(x: Tensor) -> Tensor:
+    """The sum over the processes, entry by entry; in place, no gradient."""
+    if world() > 1:
+        dist.all_reduce(x)
+    return x
+
+
+def collect(part: Tensor, parts: Sequence[range], block: int) -> Tensor:
+    """What the processes keep parts of, put together on the first one's CPU.
+
+    Args:
+        part: `[a, rows, d]`, this process's.
+        parts: which of the rows each process keeps, in the order of their ranks.
+        block: rows that are sent at a time.
+
+    Returns:
+        `[a, all rows, d]` in the first process; in another its own part.
+    """
+    if rank() != 0:
+        for start in range(0, part.shape[1], block):
+            dist.send(part[:, start : start + block].contiguous(), 0)
+    if world() == 1 or rank() != 0:
+        return part
+    whole = part.new_empty(len(part), parts[-1].stop, part.shape[2], device="cpu")
+    whole[:, parts[0].start : parts[0].stop] = part
+    for owner, kept in enumerate(parts[1:], 1):
+        for start in kept[::block]:
+            rows = part.new_empty(len(part), min(block, kept.stop - start), part.shape[2])
+            dist.recv(rows, owner)
+            whole[:, start : start + rows.shape[1]] = rows
+    return whole
+
+
 def gather_objects(x: T | None) -> list[T]:
     """What the processes have, in the order of their ranks; None is left out.
 
@@ -84,6 +121,24 @@ def agree_on(number: int) -> int:
     return max(gather_objects(number)) if world() > 1 else number
 
 
+def join() -> None:
+    """Open the connection to the other processes, where torchrun or accelerate started several."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and world() == 1:
+        from accelerate import PartialState
+
+        PartialState(cpu=not torch.cuda.is_available())
+
+
+def follow_first(module: nn.Module) -> None:
+    """Give the buffers of a module, such as batch norm's running statistics, the first's values.
+
+    Where batches are normalised by each process for its own part, they differ after a step.
+    """
+    if world() > 1:
+        for buffer in module.buffers():
+            dist.broadcast(buffer, 0)
+
+
 def leave() -> None:
     """End the processes' connection once all of them are done.
 
@@ -93,3 +148,19 @@ def leave() -> None:
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
+
+
+def end(status: int) -> None:
+    """Leave, and where there are several processes end this one too, with an exit status.
+
+    Threads of a connection that has trained outlive `destroy_process_group` (torch 2.14), and now
+    and then one of them aborts a process that ends as usual: so this one ends at once, after all
+    that was to be done at its exit.
+    """
+    several = world() > 1
+    leave()
+    if several:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)

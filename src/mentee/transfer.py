@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from mentee.agree import AGREEMENTS, Agreement
-from mentee.agree.contrast import Negatives, log_normaliser
+from mentee.agree.contrast import log_normaliser
 from mentee.agree.labels import batch_loss, batch_mask
+from mentee.agree.negatives import Negatives
 from mentee.errors import MenteeError, PairError
 from mentee.memory import MEMORIES, Memory
 from mentee.methods import Method, Term, Word
@@ -258,7 +259,7 @@ class Transfer(nn.Module):
         if bound.name not in kept:
             numbers: dict[str, Any] = dict(bound.term.agree.numbers)
             own = log_normaliser(student, teacher, negatives=negatives, **numbers)
-            kept[bound.name] = gather(own.exp()[None]).mean(0).log()
+            kept[bound.name] = gather(own.exp()[None]).mean(0).log().cpu()
         return kept[bound.name]
 
     def write(self) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from mentee.agree.contrast import Draw, Negatives, contrast, log_normaliser
+from mentee.agree.contrast import contrast, log_normaliser
+from mentee.agree.negatives import Draw, Negatives
 from mentee.errors import MenteeError
 from mentee.memory import Bank
 from mentee.represent import unit

@@ -140,6 +140,20 @@ def test_shares_of_processes_make_up_the_batches(
     assert drop_last or sorted(_rows(whole)) == list(range(n))
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 4))
+def test_what_is_scored_is_cut_into_the_same_batches_by_any_number_of_processes(
+    n: int, batch: int, world: int
+) -> None:
+    """So that what a network says of an example does not depend on that number."""
+    options = {"shuffle": False, "drop_last": False, "view": CLEAN}
+    examples = _examples(n)
+    alone = [part.rows.tolist() for part in _epoch(examples, batch=batch, **options)]
+    options |= {"batch": batch * world, "world": world}
+    shares = [part for rank in range(world) for part in _epoch(examples, rank=rank, **options)]
+    assert sorted(part.rows.tolist() for part in shares) == alone
+
+
 @pytest.mark.parametrize("name", ["crop-flip", "random-resized-crop"])
 def test_workers_change_nothing(name: str, folder: Callable[..., Path]) -> None:
     root = folder(*(f"cat/{i}.png" for i in range(5)), h=9, w=7)

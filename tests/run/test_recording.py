@@ -15,7 +15,7 @@ from mentee import Run, models, record, resume, train
 from mentee.data import open_examples
 from mentee.errors import DataError, PairError, RecipeError
 from mentee.represent import Known, compress
-from mentee.run import import_vectors
+from mentee.run import import_vectors, verify_vectors
 from mentee.run.first import learn
 from mentee.run.recording import parsed
 from mentee.teachers.embedders import embedder
@@ -245,6 +245,87 @@ def test_a_teacher_of_images_refuses_clips_without_decoding_them(layout, tmp_pat
     text = r"halves reads image, .*notes \[train\] holds audio; choose a teacher of audio$"
     with pytest.raises(DataError, match=text):
         record(tmp_path / "notes", teacher, tmp_path / "r")
+
+
+def test_a_folder_with_more_images_gets_the_rows_that_are_missing(tmp_path):
+    from PIL import Image
+
+    def add(name, seed):
+        path = tmp_path / "pictures" / "train" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+
+    for seed, name in enumerate(("a/1.png", "b/1.png", "b/3.png")):
+        add(name, seed)
+    teacher = embedder(halves, name="halves", kind="image", width=16)
+    lines: list[str] = []
+
+    def again():
+        where = (tmp_path / "pictures", teacher, tmp_path / "r")
+        return record(*where, say=lines.append)["train"]
+
+    first = again().read(range(3))
+    for seed, name in enumerate(("a/0.png", "b/2.png"), 5):
+        add(name, seed)
+    found = again()
+    assert [Path(name).name for name in found.ids] == ["1.png", "1.png", "3.png", "0.png", "2.png"]
+    np.testing.assert_array_equal(found.read(range(3)), first)
+    found.check(open_examples(tmp_path / "pictures", kind="image"))
+    again()
+    assert "3 images" in lines[0]
+    assert "2 images" in lines[2]
+    assert lines[4] == "train: all 5 examples have a row already"
+
+
+def test_records_in_memory_teach_the_same(records, tmp_path):
+    plain = taught(records, "halves", "noise")
+    loaded = plain | {"teacher": plain["teacher"] | {"in_memory": True}}
+    runs = [train(r, out=tmp_path / str(i), quiet=True) for i, r in enumerate((plain, loaded))]
+    assert losses_of(runs[0]) == losses_of(runs[1])
+
+
+def test_verify_knows_the_teacher_and_the_data_again(tmp_path, mentee):
+    """A ResNet by its name and a file of weights, over digits by their name."""
+    weights = models.build("resnet8-cifar", classes=3, channels=1).state_dict()
+    save_file(weights, tmp_path / "w.safetensors")
+    option = ("--option", f"weights={tmp_path / 'w.safetensors'}", "--option", "channels=1")
+    named = ("embedded:digits", "--teacher", "network:resnet8-cifar", *option)
+    out = tmp_path / "r"
+    status, said, err = mentee("record", *named, "--splits", "train,test", "--out", out)
+    assert status == 0, err
+    status, said, err = mentee("record", "verify", out, "--sample", "20")
+    assert status == 0, err
+    first, *lines = said.splitlines()
+    assert first == "worst cosine of 40 examples (clean)"
+    assert [line.split()[0] for line in lines] == ["test", "train"]
+    assert all(0.9999 < float(line.split()[1]) <= 1.000001 for line in lines)
+    assert (
+        mentee("record", "verify", out / "train", *named, "--sample", "20")[1].split()[-1] > "0.99"
+    )
+    weights["fc.bias"] += 1
+    weights["conv1.weight"] *= -1
+    save_file(weights, tmp_path / "w.safetensors")
+    status, said, err = mentee("record", "verify", out)
+    assert (status, said) == (2, "")
+    assert "is of another teacher: " in err
+    shard = out / "test" / "shard-00000.npy"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    assert "shard-00000.npy is damaged" in mentee("record", "verify", out)[2]
+
+
+def test_what_was_passed_or_imported_has_to_be_named_to_be_verified(records):
+    teacher = embedder(halves, name="halves", kind="image", width=16)
+    with pytest.raises(DataError, match=r"every file of .* is as it was written, but .* Name them"):
+        verify_vectors(records / "noise")
+    found = verify_vectors(records / "halves", "embedded:digits", teacher, sample=30)
+    assert (found.examples, set(found.cosine)) == (60, {"train", "test"})
+    assert min(found.cosine.values()) > 0.99999
+    other = {"image": np.zeros((20, 8, 8), np.uint8)}
+    with pytest.raises(DataError, match=r"does not fit"):
+        verify_vectors(records / "halves" / "train", other, teacher)
 
 
 def test_options_are_pairs():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from mentee import record_network, train, verify
 from mentee.errors import DataError, PairError, RecipeError, RunError
 from mentee.methods import METHODS
+from mentee.teachers.record import memory
 from mentee.teachers.record.places import open_places
 from mentee.types import Step
 from tests.run.conftest import digits
@@ -85,6 +87,20 @@ def test_narrow_numbers_are_off_by_their_precision(
     for name, value in theirs[0].losses.items():
         assert ours[0].losses[name] == pytest.approx(value, rel=off), name
     assert ours[0].losses["kl/logits"] != theirs[0].losses["kl/logits"]
+
+
+def test_a_record_in_memory_teaches_the_same(
+    record: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    said = {"record": str(record)}
+    mapped = steps_of(recipe_of("cktf", teacher=said), tmp_path / "a")
+    loaded = steps_of(recipe_of("cktf", teacher=said | {"in_memory": True}), tmp_path / "b")
+    assert [step.loss for step in mapped] == [step.loss for step in loaded]
+    monkeypatch.setattr(memory, "available", lambda: 100)
+    with pytest.raises(
+        RunError, match=r"teacher.in_memory: .* needs .* MB and 0.0 MB are available"
+    ):
+        train(recipe_of("cktf", teacher=said | {"in_memory": True}), out=tmp_path / "c", quiet=True)
 
 
 def test_what_was_read_how_is_in_the_resolved_recipe_and_the_report(
@@ -217,6 +233,137 @@ def test_kill_9_of_the_command_and_again_gives_the_same_bytes(
         assert done.returncode == 0, err
     assert "recorded in" in said
     assert bytes_of(out) == bytes_of(tmp_path / "whole")
+
+
+def test_kill_9_of_overwriting_leaves_the_record_that_was_there(
+    live: Any, tmp_path: Path, begin: Any
+) -> None:
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "r"
+    recipe.write_text(json.dumps(live("cktf", data={"limit": None, "validation": 0.15})))
+    record_network(live("kd"), out, views=0, say=str)
+    before = bytes_of(out)
+    command = ("-m", "mentee.cli", "record", recipe, "--views", "2", "--batch", "8", "--overwrite")
+    killed = begin(*command, "--out", out)
+    until = time.monotonic() + 120
+    while not (out / ".train.anew" / "clean").is_dir():
+        assert time.monotonic() < until
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.001)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    now = {name: held for name, held in bytes_of(out).items() if not name.startswith(".")}
+    assert now == before
+    for folder in (out, tmp_path / "whole"):
+        done = begin(*command, "--out", folder)
+        _, err = done.communicate(timeout=300)
+        assert done.returncode == 0, err
+    assert bytes_of(out) == bytes_of(tmp_path / "whole")
+
+
+def test_components_and_largest_logits_teach(live: Any, tmp_path: Path, mentee: Any) -> None:
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "r"
+    recipe.write_text(json.dumps(live("cktf+kd")))
+    command = ["record", recipe, "--out", out, "--views", "1"]
+    few = ("--pca", "stages.1=8", "--pca", "stages.2=16", "--top-k", "8")
+    status, said, err = mentee(*command, *few)
+    assert status == 0, err
+    assert "stages.2 | mean: 16 principal components have " in said
+    held = {c.place: (c.kept, c.stored) for c in open_places(out).columns}
+    assert held["stages.2"] == ("pca", 16)
+    assert held["logits"] == ("top", 17)
+    assert held["embedding"][0] == "whole"
+    ours = steps_of(recipe_of("cktf+kd", teacher={"record": str(out)}), tmp_path / "a")
+    cycle = digits()["data"] | SMALL["data"] | {"cycle": 1}
+    theirs = steps_of(live("cktf+kd", data=cycle), tmp_path / "b")
+    for name, value in theirs[0].losses.items():
+        assert ours[0].losses[name] == pytest.approx(value, rel=0.15), name
+    found = verify(out, recipe, sample=40).cosine
+    assert 0.5 < found["stages.2 | mean"] < 1
+    for wrong, text in [
+        (("--pca", "x"), "error: --pca x: expected one number, or PLACE=NUMBER"),
+        (("--pca", "2", "--pca", "stem=3"), "error: --pca 2 --pca stem=3: expected one number"),
+        (("--pca", "1000"), "error: --pca 1000: nothing has more numbers"),
+        (("--top-k", "11"), "error: --top-k 11: there are 10 logits"),
+        (
+            ("--teacher", "minilm", "--top-k", "3"),
+            "error: --views, --top-k: only for the network of a",
+        ),
+    ]:
+        status, said, err = mentee(*command, *wrong)
+        assert (status, said) == (2, "")
+        assert err.startswith(text), err
+
+
+def test_largest_logits_are_for_one_class_an_example(live: Any, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (96, 8, 8), dtype=np.uint8)
+    arrays = {"image": images, "label": (draw.random((96, 10)) < 0.3).astype(np.float32)}
+    data = {"source": "mine", "limit": None, "validation": None, "test": None}
+    recipe = live("cktf", data=data)
+    with pytest.raises(RecipeError, match=r"--top-k 3 keeps what completes a softmax .*several"):
+        record_network(recipe, tmp_path / "r", top_k=3, data=arrays, say=str)
+    assert not (tmp_path / "r").exists()
+
+
+def test_data_that_grew_are_recorded_on_and_teach_as_the_network_does(
+    live: Any, tmp_path: Path
+) -> None:
+    """A share for validation takes some of the old examples away and gives others back."""
+    lines: list[str] = []
+    out = tmp_path / "r"
+    for limit in (96, 160):
+        data = {"limit": limit, "validation": 0.15}
+        recipe = live("kd", data=data)
+        record_network(recipe, out, views=2, dtype="float32", say=lines.append)
+        assert min(verify(out, recipe, sample=200).cosine.values()) == pytest.approx(1, abs=1e-5)
+    assert "96 images × 3 views" in lines[0]
+    assert "64 images × 3 views" in lines[2]
+    ours = recipe_of("kd", data=data, teacher={"record": str(out)})
+    theirs = live("kd", data={**data, "cycle": 2})
+    said = open_places(out).manifest.teacher["network"]["input"]  # as measured on the first 96
+    theirs["teacher"] = theirs["teacher"] | {"input": said}
+    losses = [
+        [step.loss for step in steps_of(each, tmp_path / name)]
+        for name, each in (("recorded", ours), ("live", theirs))
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_kill_9_while_data_that_grew_are_recorded(live: Any, tmp_path: Path, begin: Any) -> None:
+    data = {"limit": 96, "validation": None}
+    for name in ("cut", "whole"):
+        record_network(live("cktf", data=data), tmp_path / name, views=2, batch=8, say=str)
+    before = bytes_of(tmp_path / "cut")
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "cut"
+    recipe.write_text(json.dumps(live("cktf", data={**data, "limit": 1200})))
+    command = ("-m", "mentee.cli", "record", recipe, "--views", "2", "--batch", "8", "--out")
+    killed = begin(*command, out)
+    until = time.monotonic() + 120
+    while not (out / ".train.anew" / "clean").is_dir():
+        assert time.monotonic() < until
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.001)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    now = {name: held for name, held in bytes_of(out).items() if not name.startswith(".")}
+    assert now == before, "the record is what it was"
+    for folder in (out, tmp_path / "whole"):
+        done = begin(*command, folder)
+        said, err = done.communicate(timeout=300)
+        assert done.returncode == 0, err
+        assert "1,104 images × 3 views" in said or folder == out
+    assert bytes_of(out) == bytes_of(tmp_path / "whole")
+    grown = bytes_of(out)
+    assert all(grown[name] == held for name, held in before.items() if name.endswith(".npy"))
+
+
+def test_an_interrupted_recording_can_be_overwritten(live: Any, tmp_path: Path) -> None:
+    record_network(live("kd"), tmp_path / "r", views=1, say=str)
+    (tmp_path / "r" / "train" / "places.json").unlink()
+    with pytest.raises(DataError, match=r"dtype: float16 there, int8 here.*--overwrite"):
+        record_network(live("kd"), tmp_path / "r", views=1, dtype="int8", say=str)
+    record_network(live("kd"), tmp_path / "r", views=1, dtype="int8", overwrite=True, say=str)
+    assert open_places(tmp_path / "r").manifest.dtype == "int8"
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from mentee import models, train
-from mentee.parallel import leave, rank, world
+from mentee import models, resume, train
+from mentee.parallel import end, rank, world
+from mentee.run import Interrupted
 
 RATE = 0.05
 
@@ -21,15 +23,32 @@ def cktf(**numbers: Any) -> dict[str, Any]:
     return {"name": "cktf+kd", "numbers": {f"memory.{k}": v for k, v in numbers.items()}}
 
 
+def one_term(agree: str) -> dict[str, Any]:
+    """An agreement at the embedding, without a memory."""
+    return {"name": agree, "terms": [{"places": "embedding", "agree": agree, "weight": 1.0}]}
+
+
+def similarity(**numbers: Any) -> dict[str, Any]:
+    """The row of that name with another memory."""
+    return {"name": "similarity", "numbers": {f"memory.{k}": v for k, v in numbers.items()}}
+
+
 METHODS: dict[str, dict[str, Any]] = {
     "shared": cktf(negatives=48),
+    "whole-bank": cktf(negatives=200),
+    "sharded": cktf(kind="sharded_bank", negatives=48),
+    "sharded-whole": cktf(kind="sharded_bank", negatives=200),
     "exact": cktf(negatives=48, draw="exact"),
     "queue": cktf(kind="queue", negatives=70),
     "batch": cktf(kind="batch"),
     "east": {"name": "east"},
     "east-cosine": {"name": "east-cosine"},
     "ec": {"name": "ec", "numbers": {"compress.width": 8}},
-    "similarity": {"name": "similarity", "numbers": {"memory.negatives": 70}},
+    "similarity": similarity(negatives=70),
+    "similarity-bank": similarity(kind="bank", negatives=48),
+    "similarity-sharded": similarity(kind="sharded_bank", negatives=48),
+    "similarity-batch": one_term("similarity_kl"),
+    "cka": one_term("cka"),
 }
 
 
@@ -95,6 +114,28 @@ def gradients(found: dict[str, Any]) -> list[dict[str, Tensor]]:
     return [{name: (a[name] - b[name]) / RATE for name in a} for a, b in pairs]
 
 
+def stopped_and_resumed(out: Path) -> None:
+    """A training with dropout, once without a stop, once stopped by a signal to the second."""
+
+    def stop(step: Any) -> None:
+        if rank() == 1 and step.number == 7:
+            signal.raise_signal(signal.SIGTERM)
+
+    whole = recipe("none", epochs=2)
+    train(whole, out=out / "unstopped", student=dropping(), quiet=True)
+    try:
+        train(whole, out=out / "stopped", student=dropping(), quiet=True, on_step=stop)
+    except Interrupted:
+        torch.manual_seed(99)
+    resume(out / "stopped", student=dropping(), quiet=True)
+
+
+def dropping() -> nn.Module:
+    torch.manual_seed(0)
+    hidden = [nn.Linear(64, 32), nn.ReLU(), nn.Dropout(0.5)]
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(32, 10))
+
+
 def main(out: Path) -> None:
     """Train with each memory; the first process writes down what came of it."""
     Accelerator(cpu=True)  # for `rank`, before the first training
@@ -102,8 +143,11 @@ def main(out: Path) -> None:
     found = {name: trained(out / name, method) for name, method in METHODS.items()}
     if rank() == 0:
         torch.save(found, out / "found.pt")
+    stopped_and_resumed(out)
     train(out / "recipe.yaml", out=out / "whole", quiet=True)
-    leave()
+    last = ["data.validation=null", "train.epochs=1", "train.rate=0.3"]
+    train(out / "recipe.yaml", out=out / "last", changes=last, quiet=True)
+    end(0)
 
 
 if __name__ == "__main__":

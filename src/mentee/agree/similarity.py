@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mentee.agree.batch import check_alike, check_positive, full, unit
-from mentee.agree.contrast import Negatives
+from mentee.agree.negatives import Negatives
 from mentee.errors import MenteeError
 
 

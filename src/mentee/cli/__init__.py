@@ -11,6 +11,7 @@ import typer
 
 from mentee.cli.options import Changes, Out
 from mentee.cli.recording import records
+from mentee.cli.sweeping import sweep
 
 if TYPE_CHECKING:
     from mentee.run import Run
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 
 app.add_typer(records, name="record")
+app.command()(sweep)
 
 
 @app.command()
@@ -57,7 +59,7 @@ def train(
     """Train a student by a recipe."""
     from mentee.run import train
 
-    _end(train(recipe, out=out, changes=changes or []))
+    _part(_result(train(recipe, out=out, changes=changes or [])))
 
 
 @app.command()
@@ -65,7 +67,7 @@ def resume(run: Annotated[Path, typer.Argument(help="The run's folder.")]) -> No
     """Go on with a run exactly where its newest checkpoint stands."""
     from mentee.run import resume
 
-    _end(resume(run))
+    _part(_result(resume(run)))
 
 
 @app.command()
@@ -99,10 +101,10 @@ def evaluate(
 
     if on or corruptions:
         refuse_one_set(data, split)
-        print(shown(evaluate_domains(run, as_domains(on or [], corruptions, limit))))
+        _part(shown(evaluate_domains(run, as_domains(on or [], corruptions, limit))))
         return
-    for name, value in evaluate(run, data=data, split=split).items():
-        print(f"{name:<10}{value:.4f}")
+    found = evaluate(run, data=data, split=split)
+    _part("\n".join(f"{name:<10}{value:.4f}" for name, value in found.items()))
 
 
 @app.command()
@@ -132,13 +134,13 @@ def places(
     print(show_places(network, size=size, channels=channels, classes=classes, every=every))
 
 
-def _end(run: Run) -> None:
+def _part(said: str) -> None:
     """The first process prints what came out, then all part."""
-    from mentee.parallel import leave, rank
+    from mentee.parallel import end, rank
 
     if rank() == 0:
-        print(_result(run))
-    leave()
+        print(said)
+    end(0)
 
 
 def _result(run: Run) -> str:
@@ -168,7 +170,7 @@ def main() -> None:
         if number is None:
             raise
         print(error, file=sys.stderr)
-        from mentee.parallel import leave
+        from mentee.parallel import end
 
-        leave()  # all processes stop at the same step
+        end(128 + number)  # all processes stop at the same step
         sys.exit(128 + number)

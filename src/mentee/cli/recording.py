@@ -68,12 +68,23 @@ def record(
     methods: Annotated[
         str, typer.Option(help="Of a network: whose places, with commas; by default the recipe's.")
     ] = "",
+    pca: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="D|PLACE=D", help="Of a network: keep so many principal components of a place."
+        ),
+    ] = None,
+    top_k: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Of a network: keep the k largest logits, and the sum of the others."),
+    ] = None,
     changes: Changes = None,
     overwrite: Annotated[bool, typer.Option(help="Replace records that are there.")] = False,
 ) -> None:
     """Run a teacher once over a data set; says beforehand how many MB and minutes."""
+    from mentee.parallel import end
+
     if teacher is None:
-        from mentee.parallel import leave
         from mentee.run import record_network
         from mentee.teachers.record.numbers import as_dtype
 
@@ -85,12 +96,22 @@ def record(
             dtype=as_dtype(dtype, scaled=True),
             batch=batch,
             overwrite=overwrite,
+            pca=_components(pca),
+            top_k=top_k,
             changes=changes or [],
         )
-        leave()
+        end(0)
         return
+    from mentee.errors import RecipeError
     from mentee.run.recording import parsed, record
 
+    own = {"--views": views, "--methods": methods or None, "--pca": pca, "--top-k": top_k}
+    given = [name for name, value in own.items() if value is not None]
+    if given:
+        raise RecipeError(
+            f"{', '.join(given)}: only for the network of a recipe; of --teacher {teacher} the "
+            "clean examples are recorded, whole"
+        )
     record(
         data,
         teacher,
@@ -104,6 +125,25 @@ def record(
         batch=batch,
         overwrite=overwrite,
     )
+    end(0)
+
+
+def _components(said: list[str] | None) -> int | dict[str, int] | None:
+    """`["64"]` to 64, `["stem=64", "embedding=32"]` to a mapping."""
+    from mentee.errors import RecipeError
+
+    if not said:
+        return None
+    pairs = [text.rpartition("=")[::2] for text in said]
+    if not all(count.isdecimal() for _, count in pairs) or (
+        len(said) > 1 and not all(place for place, _ in pairs)
+    ):
+        raise RecipeError(
+            f"--pca {' --pca '.join(said)}: expected one number, or PLACE=NUMBER for each place"
+        )
+    if not pairs[0][0]:
+        return int(pairs[0][1])
+    return {place: int(count) for place, count in pairs}
 
 
 @records.command("import")
@@ -161,12 +201,43 @@ def record_import(
 
 @records.command("verify")
 def record_verify(
-    folder: Annotated[Path, typer.Argument(help="The record of a recipe's network.")],
-    recipe: Annotated[str, typer.Argument(help="The recipe that it was made for.")],
+    folder: Annotated[Path, typer.Argument(help="The record.")],
+    data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(
+            metavar="[RECIPE|DATA]",
+            help="The recipe that it was made for; of a teacher of another task the data, by "
+            "default those that were named then.",
+        ),
+    ] = None,
+    teacher: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Of another task; by default the one that was named then."),
+    ] = None,
+    option: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="KEY=VALUE", help="Of the teacher: --option size=128."),
+    ] = None,
+    column: Columns = None,
     sample: Annotated[int, typer.Option(min=1, help="Examples read live.")] = 64,
     changes: Changes = None,
 ) -> None:
     """Compare a record with its teacher: every checksum, and the worst cosine of a sample."""
-    from mentee.run import verify
+    from mentee.errors import RecipeError
+    from mentee.run import verify, verify_vectors
+    from mentee.run.recording import parsed
+    from mentee.teachers.record.places import holds_places
 
-    print(verify(folder, recipe, sample=sample, changes=changes or []))
+    if not holds_places(folder):
+        options, reading = parsed(option or [], "--option"), parsed(column or [], "--column")
+        found = verify_vectors(
+            folder, data, teacher, sample=sample, options=options, reading=reading
+        )
+        print(found)
+    elif data is None:
+        raise RecipeError(
+            f"{folder} is a record of a recipe's network; name the recipe that it was made for: "
+            "mentee record verify FOLDER RECIPE"
+        )
+    else:
+        print(verify(folder, data, sample=sample, changes=changes or []))

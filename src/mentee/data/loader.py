@@ -64,7 +64,8 @@ def batches(
         shuffle: false: the order of `examples`.
         drop_last: leave out the last, smaller batch; then all processes get equal shares.
         rank: which process this is, in [0, world).
-        world: how many processes share each batch; process `rank` gets a contiguous piece of it.
+        world: how many processes share each batch; process `rank` gets a contiguous piece of it,
+            as long as every other, apart from a last, smaller batch.
         workers: worker processes; 0: read in this one. The batches are the same either way, and
             what is in memory and has fast views is read in this one whatever the number.
 
@@ -77,7 +78,9 @@ def batches(
     """
     steps = _steps(len(examples), batch, drop_last, rank, world, start)
     order = _order(examples, seed, epoch) if shuffle else np.arange(len(examples))
-    shares = [_share(order[i * batch : (i + 1) * batch], rank, world) for i in range(start, steps)]
+    piece = -(-batch // world)
+    mine = slice(rank * piece, (rank + 1) * piece)
+    shares = [order[i * batch : (i + 1) * batch][mine] for i in range(start, steps)]
     reader = _Reader(examples, views, view, [share for share in shares if len(share)])
     if workers == 0 or (examples.load() and views.fast):
         read: Iterator[Batch | DataError] = map(reader.__getitem__, range(len(reader)))
@@ -95,10 +98,6 @@ def batches(
 
 def _order(examples: Examples, seed: int, epoch: int) -> Int64Array:
     return np.argsort(mix(seed, examples.keys, "order", epoch))
-
-
-def _share(rows: Int64Array, rank: int, world: int) -> Int64Array:
-    return rows[len(rows) * rank // world : len(rows) * (rank + 1) // world]
 
 
 def _steps(n: int, batch: int, drop_last: bool, rank: int, world: int, start: int) -> int:

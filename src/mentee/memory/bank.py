@@ -11,12 +11,14 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
-from mentee.agree.contrast import Draw, Negatives
+from mentee.agree.negatives import Draw, Negatives
 from mentee.errors import MenteeError
 from mentee.memory.base import DTYPES, Memory, Pair, check_count, count_others
 
 FULL_PERMUTATION = 1 << 18
 """Up to so many examples a draw is without replacement."""
+BLOCK = 1 << 14
+"""So many rows are drawn or sent at a time."""
 
 
 class Bank(Memory):
@@ -59,12 +61,16 @@ class Bank(Memory):
             raise MenteeError(f"memory: momentum is {momentum}, expected at least 0 and below 1")
         self.negatives, self.exact, self.momentum = negatives, draw == "exact", momentum
         self.seed = seed
+        self.held = self._share(len(groups))
         self.stores: dict[str, Tensor] = {}
-        reach = (width / 3) ** -0.5
         for number, name in enumerate(names):
-            rows = torch.rand(2, len(groups), width, generator=_generator(seed, -1, number))
-            rows = rows.mul_(2 * reach).sub_(reach)
-            self.stores[name] = rows.to(groups.device, DTYPES[dtype])
+            store = torch.empty(2, len(self.held), width, device=groups.device, dtype=DTYPES[dtype])
+            _fill(store, self.held, len(groups), _generator(seed, -1, number))
+            self.stores[name] = store
+
+    def _share(self, examples: int) -> range:
+        """The rows that this process keeps."""
+        return range(examples)
 
     def _choose(self, rows: Tensor, step: int) -> Draw:
         examples, device = len(self.groups), self.groups.device
@@ -100,20 +106,34 @@ class Bank(Memory):
         return others[torch.randint(len(others), (self.negatives,), generator=generator)]
 
     def _negatives(self, name: str, keys: Pair) -> Negatives:
-        student, teacher = self.stores[name]
-        own = (student[self._rows], teacher[self._rows])
-        return Negatives(own, (student, teacher), self._draw)
+        store = self.stores[name]
+        own = store[:, self._rows]
+        return Negatives((own[0], own[1]), (store[0], store[1]), self._draw)
 
     def _store(self, name: str, rows: Tensor, keys: Pair) -> None:
-        for bank, new in zip(self.stores[name], keys, strict=True):
-            moved = bank[rows].to(new.dtype).mul_(self.momentum).add_(new, alpha=1 - self.momentum)
-            bank[rows] = F.normalize(moved, dim=1).to(bank.dtype)
+        store, new = self.stores[name], torch.stack(keys)
+        moved = store[:, rows].to(new.dtype).mul_(self.momentum).add_(new, alpha=1 - self.momentum)
+        store[:, rows] = F.normalize(moved, dim=2).to(store.dtype)
 
     def _stored(self, rows: Tensor) -> None:
         """A bank keeps nothing beside its vectors."""
 
     def _tensors(self) -> dict[str, Tensor]:
         return {f"bank.{name}": store for name, store in self.stores.items()}
+
+
+def _fill(store: Tensor, held: range, examples: int, generator: torch.Generator) -> None:
+    """Draw the first rows of all examples, block by block, and keep those that are held here."""
+    width = store.shape[-1]
+    reach = (width / 3) ** -0.5
+    for side in store:
+        for start in range(0, examples, BLOCK):
+            block = range(start, min(start + BLOCK, examples))
+            rows = torch.rand(len(block), width, generator=generator).mul_(2 * reach).sub_(reach)
+            first, last = max(block.start, held.start), min(block.stop, held.stop)
+            if first < last:
+                kept = rows[first - start : last - start]
+                side[first - held.start : last - held.start] = kept.to(side.device, side.dtype)
 
 
 def _generator(*numbers: int) -> torch.Generator:

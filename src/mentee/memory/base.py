@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mentee.agree.contrast import Draw, Negatives
+from mentee.agree.negatives import Draw, Negatives
 from mentee.errors import MenteeError, RunError
 from mentee.parallel import gather
 
@@ -59,9 +59,9 @@ class Memory(ABC):
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Go on from a state that `state` gave."""
-        own = self._tensors()
+        own, sizes = self._tensors(), {key: list(value.shape) for key, value in state.items()}
         for key in [key for key in own | state if not key.startswith("log_z.")]:
-            had, has = (list(x[key].shape) if key in x else "no such entry" for x in (state, own))
+            had, has = (x.get(key, "no such entry") for x in (sizes, self._sizes()))
             if had != has:
                 raise RunError(
                     f"the checkpoint's memory has {key} {had}, this run expects {has}; "
@@ -69,9 +69,17 @@ class Memory(ABC):
                 )
         for key, value in state.items():
             if key in own:
-                own[key].copy_(value)
+                own[key].copy_(self._part(value))
             else:
-                self.log_z[key.removeprefix("log_z.")] = value.to(self.groups.device)
+                self.log_z[key.removeprefix("log_z.")] = value.cpu()
+
+    def _sizes(self) -> dict[str, list[int]]:
+        """Of the tensors that all processes hold together."""
+        return {key: list(value.shape) for key, value in self._tensors().items()}
+
+    def _part(self, value: Tensor) -> Tensor:
+        """What this process holds of one of them."""
+        return value
 
     @abstractmethod
     def _choose(self, rows: Tensor, step: int) -> Draw: ...

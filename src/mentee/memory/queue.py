@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from mentee.agree.contrast import Draw, Negatives
+from mentee.agree.negatives import Draw, Negatives
 from mentee.memory.base import DTYPES, Memory, Pair, check_count, count_others
 from mentee.parallel import gather, world
 
@@ -87,22 +87,15 @@ class Queue(Memory):
         return {**queues, "queued": self.queued, "pushed": self.pushed}
 
 
-def batch_only(
-    names: Sequence[str],
-    groups: Int[Tensor, " n"],
-    width: int,
-    *,
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32",
-) -> Queue:
+def batch_only(names: Sequence[str], groups: Int[Tensor, " n"], width: int) -> Queue:
     """No memory at all: the other examples of the batch (of all processes) are the negatives.
 
     Args:
         names: the modules.
         groups: `[n]`, group (class) of each training example.
         width: entries of a vector.
-        dtype: unused length-0 storage; float32.
 
     Returns:
         A queue of length 0.
     """
-    return Queue(names, groups, width, negatives=0, dtype=dtype)
+    return Queue(names, groups, width, negatives=0)

@@ -20,7 +20,8 @@ def adjust(
         method: a row.
         numbers: `{"contrast.temperature": 0.07}` for every term that uses the word, or
             `{"stages.project.grid": 1}` for the term at one place; `memory.` stands for
-            whichever memory a term has, and `memory.kind` exchanges it (`bank`, `queue`, `batch`).
+            whichever memory a term has, and `memory.kind` exchanges it (`bank`, `sharded_bank`,
+            `queue`, `batch`).
         weights: `{"task": 0.5, "stages": 0.2, "contrast": 0.4}`: by place or by agreement;
             a place wins.
 

@@ -133,11 +133,13 @@ class Network(_Part):
 class Recorded(_Part):
     """A teacher that was run once: the folder of its record, or several by name.
 
-    `clean: true` says that what it said of the clean example teaches every view of it.
+    `clean: true` says that what it said of the clean example teaches every view of it;
+    `in_memory: true` copies the rows into memory at the start.
     """
 
     record: str | dict[str, str]
     clean: bool = False
+    in_memory: bool = False
 
     @property
     def records(self) -> dict[str, str]:

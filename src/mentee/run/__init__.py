@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 
 from mentee import models
 from mentee.errors import RunError
@@ -22,10 +23,11 @@ from mentee.run.networks import Given, Makes
 from mentee.run.parts import build
 from mentee.run.reading import Reader
 from mentee.run.recording import import_vectors, record
-from mentee.run.recording_places import Verified, record_network, verify
+from mentee.run.recording_places import record_network
 from mentee.run.sets import Sets, open_one
 from mentee.run.signals import Interrupted
 from mentee.run.training import Training
+from mentee.run.verifying import Verified, verify, verify_vectors
 from mentee.types import Step
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "resume",
     "train",
     "verify",
+    "verify_vectors",
 ]
 
 
@@ -217,11 +220,11 @@ def finished(path: str | Path) -> Recipe:
 
 
 def reader(path: str | Path, recipe: Recipe, sets: Sets, student: Makes | None) -> Reader:
-    """A run's student, ready to be scored."""
+    """A run's student, ready to be scored by all processes that a launcher started."""
     said = recipe.student.model_copy(update={"weights": None})
     network = networks.build(said, student, sets, seed=0)
     models.load_weights(network, Folder(Path(path)).student)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = PartialState(cpu=not torch.cuda.is_available()).device
     return Reader(network.to(device), networks.contract(recipe.student), sets, recipe, device)
 
 

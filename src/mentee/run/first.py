@@ -47,8 +47,8 @@ def vectors(parts: Parts, teacher: Teacher, names: list[str]) -> dict[str, Tenso
         rows.append(batch.rows)
         for name in names:
             said[name].append(fixed[name].float().cpu())
-    mine = {name: torch.cat(each) for name, each in said.items()}
-    shares = gather_objects((torch.cat(rows), mine))
+    mine = {name: torch.cat(each) for name, each in said.items() if rows}
+    shares = gather_objects((torch.cat(rows), mine) if rows else None)
     order = torch.cat([rows for rows, _ in shares]).argsort()
     return {name: torch.cat([each[name] for _, each in shares])[order] for name in names}
 

@@ -20,7 +20,7 @@ from mentee.evaluate import main_score
 from mentee.loop import Plan, Trainee
 from mentee.methods import METHODS, Method
 from mentee.pairing import taught_by
-from mentee.parallel import world
+from mentee.parallel import rank, world
 from mentee.recipe import Network, Recipe, Recorded
 from mentee.run import networks
 from mentee.run.domains import Opened, open_domains
@@ -146,10 +146,24 @@ def start(recipe: Recipe, method: Method) -> Accelerator:
             f"train.batch is {said.batch}; expected a multiple of train.accumulate "
             f"({said.accumulate}) times the number of processes ({world()})"
         )
-    random.seed(said.seed)
-    np.random.seed(said.seed % 2**32)
-    torch.manual_seed(said.seed)
+    seed(said.seed)
     return accelerator
+
+
+def seed(number: int) -> None:
+    """Seed the global generators."""
+    random.seed(number)
+    np.random.seed(number % 2**32)
+    torch.manual_seed(number)
+
+
+def draw_apart(number: int) -> None:
+    """Let each process draw numbers of its own, for dropout; the first goes on as one alone does.
+
+    Until then all draw the same, so that what each of them builds is the same.
+    """
+    if rank() > 0:
+        seed(int(np.random.SeedSequence([number, rank()]).generate_state(1)[0]))
 
 
 def resolve(recipe: Recipe, sets: Sets) -> Recipe:

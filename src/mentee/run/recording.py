@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mentee.data import Examples, open_examples
 from mentee.data.window import window
 from mentee.errors import DataError, MenteeError, RecipeError
+from mentee.parallel import join, rank, world
 from mentee.recipe import read
 from mentee.report import duration
 from mentee.teachers import Record
@@ -18,6 +21,7 @@ from mentee.teachers.embedders.options import checked_options
 from mentee.teachers.record import estimate, import_record
 from mentee.teachers.record import record as write
 from mentee.teachers.record.numbers import as_dtype
+from mentee.teachers.record.recording import outstanding
 
 
 def record(
@@ -37,7 +41,8 @@ def record(
 ) -> dict[str, Record]:
     """Record what a teacher says of each example of some splits; one folder a split.
 
-    Says beforehand how many megabytes and minutes it will take.
+    Says beforehand how many megabytes and minutes it will take. Several processes share the work.
+    A record that is there already gets the rows of the examples that it has not.
 
     Args:
         data: anything that `open_examples` takes, or a recipe's file name ending in `.yaml`.
@@ -62,16 +67,27 @@ def record(
             of other splits before stays.
     """
     stored = as_dtype(dtype)
-    source, given = source_of(data, reading or {}, own=("kind",))
+    join()
+    say = say if rank() == 0 else lambda line: None
+    asked = as_asked(data, teacher, options, reading, seconds)
     embedder = find_embedder(teacher, **(options or {})) if isinstance(teacher, str) else teacher
-    rate = {} if embedder.rate is None else {"rate": embedder.rate}
-    opened: dict[str, Examples] = {}
-    for split in splits:
-        examples = open_for(embedder, source, split, given | rate)
-        opened[split] = examples if seconds is None else window(examples, seconds)
+    opened = {split: open_as(embedder, data, split, reading, seconds) for split in splits}
     for split, examples in opened.items():
-        expected = estimate(embedder, examples, frames=frames, dtype=stored, batch=batch)
-        say(f"{split}: {expected}")
+        rows = outstanding(
+            embedder,
+            examples,
+            Path(out) / split,
+            frames=frames,
+            dtype=stored,
+            overwrite=overwrite,
+            extend=True,
+        )
+        if rows.new:
+            new = rows.examples.take(range(rows.held, len(rows.examples)))
+            expected = estimate(embedder, new, frames=frames, dtype=stored, batch=batch)
+            say(f"{split}: {replace(expected, minutes=expected.minutes / world())}")
+        else:
+            say(f"{split}: all {len(examples):,} examples have a row already")
     found, began = {}, time.monotonic()
     for split, examples in opened.items():
         found[split] = write(
@@ -82,9 +98,43 @@ def record(
             dtype=stored,
             batch=batch,
             overwrite=overwrite,
+            extend=True,
+            asked=asked and {**asked, "split": split},
         )
     say(f"recorded in {duration(time.monotonic() - began)}: {out}")
     return found
+
+
+def as_asked(
+    data: Any,
+    teacher: Any,
+    options: Mapping[str, Any] | None,
+    reading: Mapping[str, Any] | None,
+    seconds: float | None,
+) -> dict[str, Any] | None:
+    """How the teacher and the data were named; None where they were not, but passed."""
+    if not isinstance(teacher, str) or not isinstance(data, (str, Path)):
+        return None
+    said: dict[str, Any] = {"teacher": teacher, "options": dict(options or {})}
+    said |= {"data": str(data), "reading": dict(reading or {}), "seconds": seconds}
+    try:
+        return dict(json.loads(json.dumps(said)))
+    except TypeError:
+        return None
+
+
+def open_as(
+    embedder: Embedder,
+    data: Any,
+    split: str,
+    reading: Mapping[str, Any] | None,
+    seconds: float | None,
+) -> Examples:
+    """A split as a teacher reads it; the arguments are those of `record`."""
+    source, given = source_of(data, reading or {}, own=("kind",))
+    rate = {} if embedder.rate is None else {"rate": embedder.rate}
+    examples = open_for(embedder, source, split, given | rate)
+    return examples if seconds is None else window(examples, seconds)
 
 
 def open_for(embedder: Embedder, source: Any, split: str, given: Mapping[str, Any]) -> Examples:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from mentee.errors import PairError, RecipeError
 from mentee.methods import Method
 from mentee.parallel import rank, world
-from mentee.recipe import MethodRecipe, Network, Recipe, Recorded, read
+from mentee.recipe import MethodRecipe, Network, Recipe, read
 from mentee.report import duration
 from mentee.run import networks
 from mentee.run.networks import Given, Makes
@@ -26,15 +24,13 @@ from mentee.run.parts import Parts, build
 from mentee.run.teaching import how
 from mentee.teachers import LiveTeacher
 from mentee.teachers.record import Estimate
+from mentee.teachers.record.columns import Column, in_components, with_largest
 from mentee.teachers.record.manifest import Dtype
-from mentee.teachers.record.places import (
-    Column,
-    PlacesRecord,
-    is_places,
-    open_places,
-    read_places,
-)
-from mentee.teachers.record.writing_places import Recording, missing, plan, record_places
+from mentee.teachers.record.places import PlacesRecord, is_places
+from mentee.teachers.record.places_manifest import PlacesManifest, read_places
+from mentee.teachers.record.planning import Planned, beside, plan
+from mentee.teachers.record.sheets import Recording
+from mentee.teachers.record.writing_places import carry_out, settle
 from mentee.transfer import Transfer
 from mentee.types import CLEAN, Batch, column
 
@@ -51,6 +47,8 @@ def record_network(
     dtype: Dtype = "float16",
     batch: int = 64,
     overwrite: bool = False,
+    pca: int | Mapping[str, int] | None = None,
+    top_k: int | None = None,
     changes: Sequence[str] = (),
     data: Any = None,
     student: Makes | None = None,
@@ -74,6 +72,9 @@ def record_network(
             entry.
         batch: examples that are given to the teacher at once.
         overwrite: put it in the place of a record that is there.
+        pca: keep so many principal components, fitted on clean examples, of everything but the
+            logits that has more numbers; or by place or column. What is read is their sum.
+        top_k: keep of the logits the k largest and the log-sum-exp of the others.
         changes: of the recipe, as for `train`.
         data: as for `train`.
         student: the same.
@@ -90,26 +91,43 @@ def record_network(
     """
     content = read(recipe, changes)
     target = Path(out) / content.data.train
-    if is_places(target) and not overwrite:  # new views need what is kept of the old ones
-        names = [*read_places(target).methods, *(names or [content.method.name])]
+    held = next((each for each in (target, beside(target)) if is_places(each)), None)
+    if held and not overwrite:  # new views need what is kept of the old ones
+        names = [*read_places(held).methods, *(names or [content.method.name])]
+        content = with_its_input(content, read_places(held))
     given = Given(data, student, teacher, methods)
     recording, parts = prepare(content, given, names, views, dtype, batch)
+    if top_k is not None and recording.examples.task == "multi":
+        raise RecipeError(
+            f"--top-k {top_k} keeps what completes a softmax over the classes, and an example of "
+            f"{recording.examples.name} may have several; leave it out"
+        )
+    columns = recording.columns if pca is None else in_components(recording.columns, pca)
+    columns = columns if top_k is None else with_largest(columns, top_k, dtype)
+    recording = replace(recording, columns=columns)
     say = say if rank() == 0 else lambda line: None
     wait = parts.accelerator.wait_for_everyone
-    if overwrite and target.exists():
-        wait()
-        if rank() == 0:
-            open_places(target, verify=False)  # nothing but a record is ever removed
-            shutil.rmtree(target)
-        wait()
-    planned = plan(target, recording)
+    if rank() == 0:
+        settle(target)
     wait()
-    expected = estimate(recording, len(missing(target, planned)), planned.numbers)
-    say(f"{content.data.train}: {expected}")
+    planned = plan(target, recording, overwrite=overwrite)
+    say(f"{content.data.train}: {estimate(planned)}")
     began = time.monotonic()
-    found = record_places(target, recording, rank=rank(), world=world(), wait=wait)
+    found = carry_out(planned, rank=rank(), world=world(), wait=wait, say=say)
     say(f"recorded in {duration(time.monotonic() - began)}: {out}")
     return found
+
+
+def with_its_input(recipe: Recipe, there: PlacesManifest) -> Recipe:
+    """The recipe with the input that the recorded teacher had, where it says none.
+
+    What is not said is measured on the training examples, and those may be others by now.
+    """
+    if not isinstance(recipe.teacher, Network) or recipe.teacher.input is not None:
+        return recipe
+    input = Network.model_validate(there.teacher["network"]).input
+    teacher = recipe.teacher.model_copy(update={"input": input})
+    return recipe.model_copy(update={"teacher": teacher})
 
 
 def prepare(
@@ -162,6 +180,7 @@ def prepare(
     }
     recording = Recording(
         examples=parts.sets.train,
+        whole=parts.sets.whole,
         views=parts.sets.views,
         how=how(said, recipe.train.seed),
         says=says,
@@ -204,8 +223,10 @@ def columns_of(
     return sides, tuple(columns.values())
 
 
-def estimate(recording: Recording, sheets: int, numbers: int) -> Estimate:
+def estimate(planned: Planned) -> Estimate:
     """What recording will cost, measured on a few batches after a warm-up."""
+    recording, sheets = planned.recording, len(planned.sheets)
+    every = [planned.rows(each) for each in planned.sheets]
     n, batch = len(recording.examples), recording.batch
     rows = np.linspace(0, n - 1, min(n, 8 * batch)).astype(np.int64)
     view = 0 if recording.count else CLEAN
@@ -217,85 +238,9 @@ def estimate(recording: Recording, sheets: int, numbers: int) -> Estimate:
         elapsed, sampled = elapsed + time.perf_counter() - begin, sampled + len(part)
         if elapsed >= MEASURED_SECONDS:
             break
-    size = sheets * recording.bytes(numbers)
-    minutes = elapsed / sampled * n * sheets / 60 / min(world(), max(sheets, 1))
-    kind = recording.examples.kind
-    return Estimate(n, kind, size / 1e6, minutes, sampled, views=sheets)
-
-
-@dataclass(frozen=True)
-class Verified:
-    """How a record compares with its teacher, read live on a sample.
-
-    Attributes:
-        examples: how many.
-        views: which.
-        cosine: by column, the worst of any example in any of these views.
-    """
-
-    examples: int
-    views: tuple[int, ...]
-    cosine: dict[str, float]
-
-    def __str__(self) -> str:
-        worst = "\n".join(f"{name:<32}{value:.6f}" for name, value in self.cosine.items())
-        names = ", ".join("clean" if view == CLEAN else f"view {view}" for view in self.views)
-        return f"worst cosine of {self.examples:,} examples ({names})\n{worst}"
-
-
-def verify(
-    path: str | Path,
-    recipe: str | Path | Mapping[str, Any] | Recipe,
-    *,
-    sample: int = 64,
-    changes: Sequence[str] = (),
-    data: Any = None,
-    student: Makes | None = None,
-    teacher: Makes | None = None,
-    methods: Mapping[str, Method] | None = None,
-) -> Verified:
-    """Compare a record of places with its teacher: every file's checksum, and a sample read live.
-
-    Args:
-        path: the record.
-        recipe: that it was made for; its teacher may be the record itself.
-        sample: how many examples, evenly spaced; of each the clean one and the first and last view.
-        changes: of the recipe.
-        data: as for `train`.
-        student: the same.
-        teacher: the same.
-        methods: the same.
-
-    Returns:
-        The worst cosine by column.
-
-    Raises:
-        DataError: a file is damaged, the examples are others, or the teacher has other weights.
-    """
-    content = read(recipe, changes)
-    record = open_places(path, content.data.train)
-    if teacher is None and isinstance(content.teacher, Recorded):
-        network = Network.model_validate(record.manifest.teacher["network"])
-        content = content.model_copy(update={"teacher": network})
-    seed = record.manifest.views["view_seed"]
-    content = content.model_copy(
-        update={"data": content.data.model_copy(update={"view_seed": seed})}
-    )
-    given = Given(data, student, teacher, methods)
-    said = record.manifest
-    recording, _ = prepare(content, given, said.methods, said.count, said.dtype, 64)
-    record.check(recording.examples)
-    recording.merged(said)  # refuses other weights and views
-    n = len(record)
-    rows = np.unique(np.linspace(0, n - 1, min(n, sample)).astype(np.int64))
-    views = tuple(dict.fromkeys([CLEAN, *([0, said.count - 1] if said.count else [])]))
-    worst = {each.name: 1.0 for each in recording.columns}
-    for view in views:
-        kept = record.read(rows, view)
-        parts = torch.from_numpy(recording.say(rows, view, recording.columns))
-        fresh = parts.split([each.size for each in recording.columns], dim=1)  # type: ignore[no-untyped-call]
-        for each, live in zip(recording.columns, fresh, strict=True):
-            alike = F.cosine_similarity(kept[each.name].flatten(1), live, eps=1e-12)
-            same = (kept[each.name].flatten(1) == live).all(1)  # zeros have no direction
-            worst[each.name] = min(worst[each.name], float(alike.where(~same, 1.0).min()))
-    return Verified(len(rows), views, worst)
+    minutes = elapsed / sampled * sum(every) / 60 / min(world(), max(sheets, 1))
+    # Where new views come with new examples, the views are of several numbers of examples.
+    alike = len(set(every)) == 1
+    rows_of, views = (every[0], sheets) if alike else (sum(every), 1)
+    size, kind = planned.bytes / 1e6, recording.examples.kind
+    return Estimate(rows_of, kind, size, minutes, sampled, views=views)

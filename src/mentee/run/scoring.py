@@ -10,7 +10,7 @@ from mentee import files
 from mentee.data import Examples
 from mentee.evaluate import predict
 from mentee.models import Contract, count_parameters
-from mentee.parallel import rank
+from mentee.parallel import follow_first, rank
 from mentee.recipe import Recipe, dump
 from mentee.report import page
 from mentee.run.domains import judge
@@ -30,8 +30,10 @@ def score(
     contract: Contract | None = None,
 ) -> dict[str, float]:
     """The scores of a network (None: the student) on some examples, not augmented."""
+    network = parts.student if network is None else network
+    follow_first(network)
     logits = predict(
-        parts.student if network is None else network,
+        network,
         contract or parts.trainee.contract,
         parts.sets.clean(examples, parts.recipe.train.workers),
         parts.accelerator.device,
@@ -65,6 +67,7 @@ def finish(
     parts.accelerator.wait_for_everyone()  # the best weights are on disk
     if chosen:
         student.load_state_dict(folder.load_weights(folder.best))
+    follow_first(student)
     if rank() == 0:  # before anything that may fail
         folder.save_weights(folder.student, student.state_dict())
     steps_per_epoch = -(-parts.plan.batches // parts.plan.accumulate)

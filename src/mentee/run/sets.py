@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,21 @@ from mentee.types import CLEAN, Batch
 
 MEASURED = 2048
 DEFAULT_VIEWS = {"image": "crop-flip", "audio": "none", "text": "none"}
+READING = (
+    "source",
+    "kind",
+    "image",
+    "audio",
+    "text",
+    "label",
+    "id",
+    "classes",
+    "channels",
+    "rate",
+)
+"""The keys of `data` that say how a source is opened."""
+
+_kept: list[dict[str, Examples]] = []
 
 
 @dataclass(frozen=True)
@@ -170,21 +186,32 @@ def open_one(recipe: Recipe, split: str, data: Any = None) -> Sets:
     return Sets(examples, examples, None, None, views_of(recipe, examples))
 
 
+@contextmanager
+def kept_open() -> Iterator[None]:
+    """While this lasts, what runs of this process read is opened and decoded once.
+
+    Only where the sources do not change between the runs.
+    """
+    _kept.append({})
+    try:
+        yield
+    finally:
+        _kept.pop()
+
+
 def open_part(said: Data, split: str, data: Any) -> Examples:
     """One part of what a recipe names, or of what is passed instead."""
-    return open_examples(
-        said.source if data is None else data,
-        split=split,
-        kind=said.kind,
-        image=said.image,
-        audio=said.audio,
-        text=said.text,
-        label=said.label,
-        id=said.id,
-        classes=said.classes,
-        channels=said.channels,
-        rate=said.rate,
-    )
+    if not _kept or data is not None:
+        return _open_part(said, split, data)
+    key = repr((split, [getattr(said, name) for name in READING]))
+    if key not in _kept[-1]:
+        _kept[-1][key] = _open_part(said, split, data)
+    return _kept[-1][key]
+
+
+def _open_part(said: Data, split: str, data: Any) -> Examples:
+    source = said.source if data is None else data
+    return open_examples(source, split=split, **{name: getattr(said, name) for name in READING[1:]})
 
 
 def refuse_same(data: Any, split: str) -> None:

@@ -13,10 +13,13 @@ from mentee.run import networks
 from mentee.run.networks import Given
 from mentee.run.sets import DEFAULT_VIEWS, MEASURED, Sets
 from mentee.teachers import LiveTeacher, RecordedTeacher, ReplayedTeacher, open_records
-from mentee.teachers.record.places import find_split, is_places, open_places, read_places
+from mentee.teachers.record.memory import load
+from mentee.teachers.record.places import find_split, is_places, open_places
+from mentee.teachers.record.places_manifest import read_places
+from mentee.teachers.recorded import IN_MEMORY
 from mentee.teachers.teacher import Teacher
 from mentee.transfer import Transfer
-from mentee.types import Batch, column
+from mentee.types import CLEAN, Batch, column
 
 LEARNED = ("pretrained", "weights", "checkpoint_path")
 """The options of timm's and torchvision's networks that give them weights."""
@@ -68,6 +71,7 @@ def recorded(said: Recorded, data: Data, sets: Sets, wanted: list[str]) -> Recor
     Raises:
         RecipeError: what was recorded is not what the student will read.
         DataError: a record does not fit the examples, or is damaged.
+        RunError: it does not fit into memory.
     """
     moved = data.views in ("shift", "mask") and any(p.startswith("frames") for p in wanted)
     if moved or (data.views != "none" and not said.clean):
@@ -92,7 +96,10 @@ def recorded(said: Recorded, data: Data, sets: Sets, wanted: list[str]) -> Recor
                 f"{record.folder} has the time frames of {seconds} seconds, and data.seconds is "
                 f"{data.seconds}; make them equal"
             )
-    return RecordedTeacher(records.get("", records), sets.train)
+    if said.in_memory:
+        load(records.values(), name="what was recorded")
+    memory = 0 if said.in_memory else IN_MEMORY  # nothing is in memory twice
+    return RecordedTeacher(records.get("", records), sets.train, memory=memory)
 
 
 def replays(said: Recorded, data: Data) -> bool:
@@ -116,6 +123,7 @@ def replayed(said: Recorded, recipe: Recipe, sets: Sets, wanted: Sequence[str]) 
     Raises:
         RecipeError: it has not what the method reads.
         DataError: it does not fit the examples, or is damaged.
+        RunError: it does not fit into memory.
     """
     (path,) = said.records.values()
     record = open_places(path, recipe.data.train)
@@ -125,6 +133,9 @@ def replayed(said: Recorded, recipe: Recipe, sets: Sets, wanted: Sequence[str]) 
     if missing:
         raise RecipeError(lacks(path, recipe.method.name, missing, sorted(held)))
     clean = said.clean or recipe.data.views == "none"
+    if said.in_memory:
+        views = [CLEAN] if clean else range(recipe.data.cycle or record.views)
+        load(record.of_views(views), name=str(path))
     sample = sets.some(MEASURED)
     return ReplayedTeacher(record, sets.train, clean=clean, sample=lambda: sets.clean(sample))
 

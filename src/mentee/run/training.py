@@ -16,7 +16,7 @@ from mentee.recipe import Network, dump
 from mentee.report import Reporter
 from mentee.run.first import learn_first
 from mentee.run.folder import Folder, environment
-from mentee.run.parts import Parts
+from mentee.run.parts import Parts, draw_apart
 from mentee.run.progress import Progress
 from mentee.run.scoring import finish, score
 from mentee.run.signals import Asked, Interrupted
@@ -110,6 +110,7 @@ class Training:
             if done is None:
                 self._look_at_teacher(reporter)
                 learn_first(self.parts)
+                draw_apart(self.recipe.train.seed)
             last = self._train(done, asked, reporter)
             return finish(self.parts, self.folder, self.progress, last, self._wall())
 
@@ -207,16 +208,15 @@ class Training:
         self._saved_at, self._saved_step = time.monotonic(), step.number
         self.progress.wall = self._wall()
         parts = self.parts
-        if rank() == 0:
-            checkpoint.save(
-                self.folder.checkpoints,
-                step,
-                parts.trainee,
-                parts.optimiser,
-                average=parts.average,
-                scaler=parts.accelerator.scaler,
-                progress=dataclasses.asdict(self.progress),
-            )
+        checkpoint.save(
+            self.folder.checkpoints,
+            step,
+            parts.trainee,
+            parts.optimiser,
+            average=parts.average,
+            scaler=parts.accelerator.scaler,
+            progress=dataclasses.asdict(self.progress),
+        )
 
     def _log(self, step: Step, content: Mapping[str, Any]) -> None:
         if rank() == 0:

@@ -77,6 +77,8 @@ class ReplayedTeacher:
         rows = self._positions[self._rows.of(batch).cpu().numpy()]
         said = self.record.read(rows, CLEAN if self.clean else batch.view)
         device = batch.inputs.device
+        if device.type == "cuda":  # from pinned memory the copy runs beside the student
+            said = {name: each.pin_memory() for name, each in said.items()}
         return {name: each.to(device, non_blocking=True) for name, each in said.items()}
 
     def statistics(self, place: str) -> Statistics:

@@ -39,8 +39,9 @@ def measure(
             axes = {2: (), 3: (1,), 4: (2, 3)}[features.ndim]
             vectors = (features.mean(axes) if axes else features).float().cpu()
             said.setdefault(name, []).append(vectors)
-    shares = gather_objects({name: torch.cat(parts) for name, parts in said.items()})
+    mine = {name: torch.cat(parts) for name, parts in said.items()}
+    shares = gather_objects(mine or None)  # of a small sample a process may have none
     return {
-        name: fit([share[name].numpy() for share in shares], shares[0][name].shape[1])
-        for name in said
+        name: fit([share[name].numpy() for share in shares], vectors.shape[1])
+        for name, vectors in shares[0].items()
     }

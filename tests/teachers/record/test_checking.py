@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from tests.teachers.record.together import Fake, images
+from tests.teachers.record.together import Fake, expected, images
 
 from mentee.data import open_arrays
 from mentee.errors import DataError
@@ -42,10 +42,17 @@ def test_both_at_once(made):
     refused(made, images(6, name="x"), r"6 of 6 examples have no row.*6 of its 6 rows are of no")
 
 
-def test_another_order(made):
-    order = [0, 1, 3, 2, 4, 5]
-    text = r"another order: row 2 is 'pictures/2.png', the example there 'pictures/3.png'"
-    refused(made, images(6).take(order), text)
+def test_another_order_fits_since_ids_decide(made):
+    turned = images(6).take([5, 1, 3, 2, 4, 0])
+    made.check(turned)
+    np.testing.assert_allclose(made.of(turned.keys), expected(turned), rtol=2e-3)
+
+
+def test_contents_that_changed_places_under_the_same_ids(made):
+    turned = images(6).take([0, 1, 3, 2, 4, 5])
+    pixels = turned.read(np.arange(6)).numpy()
+    swapped = open_arrays({"image": pixels, "id": list(images(6).ids)}, name="pictures")
+    refused(made, swapped, r"the ids are the same and the contents differ")
 
 
 def test_other_contents(made):

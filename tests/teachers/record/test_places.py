@@ -13,9 +13,12 @@ from tests.teachers.record.together import images
 
 from mentee.data.views import build_views
 from mentee.errors import DataError, RunError
-from mentee.teachers.record import writing
-from mentee.teachers.record.places import Column, PlacesRecord, is_places, open_places
-from mentee.teachers.record.writing_places import Recording, record_places
+from mentee.teachers.record import shards, writing_places
+from mentee.teachers.record.columns import Column, in_components, with_largest
+from mentee.teachers.record.places import PlacesRecord, is_places, open_places
+from mentee.teachers.record.sheets import Recording
+from mentee.teachers.record.signed import write_signed
+from mentee.teachers.record.writing_places import record_places
 from mentee.types import CLEAN
 
 MEAN = Column(place="stages.0", reduction="mean", shape=(3,), read=(3, 4, 4))
@@ -144,7 +147,7 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
 
 
 def test_a_disk_too_small_is_said_before_the_teacher_is_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(writing.shutil, "disk_usage", lambda folder: type("U", (), {"free": 599}))
+    monkeypatch.setattr(shards.shutil, "disk_usage", lambda folder: type("U", (), {"free": 599}))
     said = recording()  # 3 views of 10 rows of 5 numbers of 4 bytes
     with pytest.raises(RunError, match=r"needs 0.0 MB and 0.0 MB are free"):
         record_places(tmp_path / "r", said)
@@ -172,6 +175,93 @@ def test_what_was_interrupted_is_gone_on_with_to_the_same_bytes(tmp_path):
         record_places(out, said, shard_rows=4)
         assert said.says.calls == 9, "3 batches of each of 3 views, none of them twice"
         assert content(out) == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"dtype": "float16"}, "dtype: float32 there, float16 here"),
+        ({"how": {"views": "crop", "pad": 2, "view_seed": 3}}, "teacher's views: .*'pad': 2"),
+        ({"examples": images(10, seed=1)}, "examples: "),
+        ({"columns": (MEAN,)}, "teacher's columns: "),
+        (
+            {"teacher": {"name": "fake", "fingerprint": "0" * 32, "network": {}}},
+            "teacher's fingerprint: ffff.* there, 0000.* here",
+        ),
+    ],
+)
+def test_what_was_interrupted_is_not_mixed_with_something_else(tmp_path, change, text):
+    out = tmp_path / "r"
+    interrupt(out, recording(), 5)
+    before = content(out)
+    other = recording(**change)
+    with pytest.raises(DataError, match=rf"left by an interrupted.*{text}.*--overwrite"):
+        record_places(out, other)
+    assert other.says.calls == 0
+    assert content(out) == before
+    record_places(out, other, overwrite=True)
+    record_places(tmp_path / "s", other)
+    assert content(out) == content(tmp_path / "s")
+
+
+def interrupt(out, said, stop, **how):
+    """Record until so many batches are done."""
+
+    def stopping(batch, calls=said.says.calls):
+        if said.says.calls == calls + stop:
+            raise Stopped
+        return said.says(batch)
+
+    with pytest.raises(Stopped):
+        record_places(out, replace(said, says=stopping), **how)
+
+
+@pytest.mark.parametrize("stop", [1, 5, 8])
+def test_a_record_that_is_overwritten_stays_until_the_new_one_is_whole(tmp_path, stop):
+    out = tmp_path / "r"
+    record_places(out, recording())
+    before = content(out)
+    narrow = recording(dtype="float16")
+    interrupt(out, narrow, stop, overwrite=True)
+    assert content(out) == before
+    PlacesRecord.open(out)
+    record_places(out, narrow, overwrite=True)
+    assert narrow.says.calls == 9 + stop % 3, "whole views are not done again"
+    record_places(tmp_path / "s", recording(dtype="float16"))
+    assert content(out) == content(tmp_path / "s")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r", "s"]
+
+
+def test_what_is_left_of_another_overwriting_is_not_gone_on_with(tmp_path):
+    out = tmp_path / "r"
+    record_places(out, recording())
+    interrupt(out, recording(dtype="float16"), 5, overwrite=True)
+    record_places(out, recording(dtype="bfloat16"), overwrite=True)
+    record_places(tmp_path / "s", recording(dtype="bfloat16"))
+    assert content(out) == content(tmp_path / "s")
+
+
+def test_a_kill_between_the_two_moves_loses_nothing(tmp_path, monkeypatch):
+    out = tmp_path / "r"
+    record_places(out, recording())
+    with monkeypatch.context() as patch:
+        patch.setattr(writing_places, "put_in_place", lambda out: out.rename(tmp_path / ".r.old"))
+        with pytest.raises(DataError):
+            record_places(out, recording(dtype="float16"), overwrite=True)
+    assert not out.exists()
+    idle = recording(dtype="float16")
+    record_places(out, idle)
+    assert idle.says.calls == 0
+    assert PlacesRecord.open(out).manifest.dtype == "float16"
+
+
+@pytest.mark.parametrize("damage", ["places.json", "clean/manifest.json"])
+def test_a_damaged_record_can_be_overwritten(tmp_path, damage):
+    out = tmp_path / "r"
+    record_places(out, recording())
+    (out / damage).write_text("{")
+    record_places(out, recording(), overwrite=True)
+    PlacesRecord.open(out)
 
 
 def test_several_processes_share_the_views(tmp_path):
@@ -217,8 +307,102 @@ def test_another_format_is_said(tmp_path):
     record_places(tmp_path / "r", recording())
     path = tmp_path / "r" / "places.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 9}))
-    with pytest.raises(DataError, match=r"has format 9, this version of mentee reads format 1"):
+    with pytest.raises(
+        DataError, match=r"has format 9, this version of mentee reads formats 1 and 2"
+    ):
         PlacesRecord.open(tmp_path / "r")
+
+
+def narrow(n=40, **changes):
+    """A recording with the cells in 3 principal components and the larger of two logits."""
+    dtype = changes.get("dtype", "float32")
+    columns = with_largest(in_components((MEAN, CELLS, LOGITS), {CELLS.name: 3}), 1, dtype)
+    return recording(n=n, columns=columns, **changes)
+
+
+@pytest.mark.parametrize(("dtype", "near"), [("float32", 1e-6), ("float16", 2e-3), ("int8", 2e-2)])
+def test_components_and_largest_logits_are_read_as_what_they_stand_for(tmp_path, dtype, near):
+    said, lines = narrow(dtype=dtype), []
+    found = record_places(tmp_path / "r", said, say=lines.append)
+    (basis,) = found.manifest.bases
+    share = basis.explained[CELLS.name]
+    assert lines == [
+        f"stages.0 | 2x2 cells: 3 principal components have {share:.1%} of the variance"
+    ]
+    assert 0.7 < share < 1
+    assert found.manifest.numbers == 3 + 3 + 3
+    exact = {v: torch.from_numpy(said.say(np.arange(40), v, said.columns)) for v in (CLEAN, 1)}
+    for view, whole in exact.items():
+        mean, cells, logits = whole.split([3, 12, 2], dim=1)
+        got = found.read(range(40), view)
+        torch.testing.assert_close(got[MEAN.name], mean, atol=near, rtol=0)
+        torch.testing.assert_close(got[LOGITS.name], logits, atol=3 * near, rtol=0)
+        centre = exact[CLEAN].split([3, 12, 2], dim=1)[1].mean(0)
+        lost = (got[CELLS.name] - cells).square().sum() / (cells - centre).square().sum()
+        # The directions are those of the clean examples; views have others beside them.
+        assert lost < (1 - share + near if view == CLEAN else 0.6)
+    assert found.manifest.bases == record_places(tmp_path / "s", said).manifest.bases
+
+
+def test_components_survive_interruption_growth_and_new_views(tmp_path):
+    record_places(tmp_path / "whole", narrow(), shard_rows=16)
+    for stop in (3, 12, 15, 25):  # 10 batches for the directions, then 10 a view
+        said, out = narrow(), tmp_path / f"cut{stop}"
+        interrupt(out, said, stop, shard_rows=16)
+        record_places(out, said, shard_rows=16)
+        assert content(out) == content(tmp_path / "whole")
+    out = tmp_path / "whole"
+    file = (out / "basis.safetensors").read_bytes()
+    more = narrow(examples=images(50), count=3)
+    found = record_places(out, more, shard_rows=16)
+    assert (out / "basis.safetensors").read_bytes() == file, "the old rows are along the old ones"
+    assert more.says.calls == 3 * 3 + 13
+    got = found.read([45], 2)
+    row = torch.from_numpy(more.say(np.array([45]), 2, (CELLS,))) - found.bases[0][CELLS.name].mean
+    along = found.bases[0][CELLS.name].components
+    wanted = found.bases[0][CELLS.name].mean + row @ along.T @ along
+    torch.testing.assert_close(got[CELLS.name], wanted)
+    record_places(out, recording(examples=images(50), columns=(MEAN, CELLS, LOGITS), count=4))
+    other = in_components((MEAN, CELLS), {CELLS.name: 2})
+    with pytest.raises(DataError, match=r"2x2 cells: 3 principal components there, 2 principal"):
+        record_places(out, recording(examples=images(50), columns=other))
+    assert PlacesRecord.open(out).views == 4
+
+
+def test_components_of_another_recording_are_not_taken(tmp_path):
+    out = tmp_path / "r"
+    interrupt(out, narrow(), 25)
+    (out / "basis.safetensors").unlink()
+    with pytest.raises(DataError, match=r"teacher's basis: \w+ there, None here"):
+        record_places(out, narrow())
+
+
+def test_a_damaged_or_missing_file_of_directions_is_named(tmp_path):
+    out = tmp_path / "r"
+    record_places(out, narrow(n=20))
+    path = out / "basis.safetensors"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 50):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(DataError, match=r"basis.safetensors is damaged"):
+            PlacesRecord.open(out)
+    path.unlink()
+    with pytest.raises(DataError, match=r"basis.safetensors is missing"):
+        PlacesRecord.open(out)
+
+
+def test_a_record_of_the_first_format_is_read_and_extended(tmp_path):
+    out = tmp_path / "r"
+    record_places(out, recording(count=1))
+    path = out / "places.json"
+    said = json.loads(path.read_text())
+    old = {k: v for k, v in said.items() if k not in ("bases", "checksum")} | {"format": 1}
+    old["groups"] = [[c.said() for c in (MEAN, LOGITS)]]
+    write_signed(path, old)
+    assert PlacesRecord.open(out).columns == (MEAN, LOGITS)
+    more = recording(count=2)
+    record_places(out, more)
+    assert (more.says.calls, PlacesRecord.open(out).manifest.format) == (3, 2)
 
 
 def test_int8_has_one_scale_an_entry_for_all_views(tmp_path):

@@ -249,10 +249,10 @@ def test_a_disk_that_fills_up_is_one_clear_error(tmp_path):
 
 
 def test_a_disk_too_small_is_said_before_the_work(tmp_path, monkeypatch):
-    from mentee.teachers.record import writing
+    from mentee.teachers.record import shards
 
     free = type("Usage", (), {"free": 90})
-    monkeypatch.setattr(writing.shutil, "disk_usage", lambda folder: free)
+    monkeypatch.setattr(shards.shutil, "disk_usage", lambda folder: free)
     teacher = Fake()
     with pytest.raises(RunError, match=r"the record needs 0.0 MB and 0.0 MB are free at"):
         record(teacher, images(10), tmp_path / "r", batch=1)

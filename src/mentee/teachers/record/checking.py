@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mentee.data import Examples
+from mentee.data.contents import Kind
 from mentee.errors import DataError
-from mentee.teachers.record.manifest import Manifest
 
 
-def check_fits(manifest: Manifest, ids: Sequence[str], examples: Examples, *, name: str) -> None:
+def check_fits(
+    kind: Kind, data: Mapping[str, Any], ids: Sequence[str], examples: Examples, *, name: str
+) -> None:
     """Refuse a record that was made of other examples than these.
 
     Args:
-        manifest: of the record.
+        kind: what the record is of.
+        data: what its manifest says of its examples.
         ids: of its rows.
         examples: a whole split, before anything is cut from it or limited.
         name: what to call the record.
@@ -23,7 +27,7 @@ def check_fits(manifest: Manifest, ids: Sequence[str], examples: Examples, *, na
 
     Memory: O(n).
     """
-    problems = differences(manifest, ids, examples)
+    problems = differences(kind, data, ids, examples)
     if problems:
         raise DataError(
             f"the record {name} does not fit {examples.name}: {'. '.join(problems)}. Give the "
@@ -31,35 +35,34 @@ def check_fits(manifest: Manifest, ids: Sequence[str], examples: Examples, *, na
         )
 
 
-def differences(manifest: Manifest, ids: Sequence[str], examples: Examples) -> list[str]:
-    """What differs between a record and examples, a sentence each, without full stops."""
-    if manifest.kind != examples.kind:
-        return [f"it is of {manifest.kind}, the examples are {examples.kind}"]
-    held, wanted = set(ids), set(examples.ids)
+def differences(
+    kind: Kind, data: Mapping[str, Any], ids: Sequence[str], examples: Examples
+) -> list[str]:
+    """What differs between a record and examples, a sentence each, without full stops.
+
+    Ids decide, the order of the examples does not matter. A record that has grown may have rows of
+    examples that it is not for any more; its fingerprint says which it is for.
+    """
+    if kind != examples.kind:
+        return [f"it is of {kind}, the examples are {examples.kind}"]
+    held, place = set(ids), {text: row for row, text in enumerate(examples.ids)}
     missing = [text for text in examples.ids if text not in held]
-    extra = [text for text in ids if text not in wanted]
+    extra = [text for text in ids if text not in place]
     problems = []
     if missing:
         problems.append(
             f"{len(missing):,} of {len(examples):,} examples have no row: {_few(missing)}"
         )
+    else:
+        same = examples.take([place[text] for text in ids if text in place])
+        if data["fingerprint"] == same.fingerprint(labels=False):
+            return []
     if extra:
         problems.append(f"{len(extra):,} of its {len(ids):,} rows are of no example: {_few(extra)}")
-    if problems:
-        return problems
-    if tuple(ids) != examples.ids:
-        pairs = zip(ids, examples.ids, strict=True)
-        row = next(i for i, (mine, theirs) in enumerate(pairs) if mine != theirs)
-        return [
-            f"its ids are in another order: row {row} is {ids[row]!r}, the example there "
-            f"{examples.ids[row]!r}"
-        ]
-    if manifest.data["fingerprint"] != examples.fingerprint(labels=False):
-        return [
-            "the ids are the same and the contents differ: the files were changed after it was "
-            "recorded (other labels would not matter)"
-        ]
-    return []
+    return problems or [
+        "the ids are the same and the contents differ: the files were changed after it was "
+        "recorded (other labels would not matter)"
+    ]
 
 
 def _few(ids: Sequence[str]) -> str:

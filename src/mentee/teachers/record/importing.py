@@ -13,10 +13,10 @@ import numpy.typing as npt
 from mentee.data import Examples
 from mentee.errors import DataError
 from mentee.teachers.record.folder import refuse_taken
+from mentee.teachers.record.growing import about_data
 from mentee.teachers.record.manifest import Dtype, checksum
 from mentee.teachers.record.numbers import as_dtype
 from mentee.teachers.record.reading import Record
-from mentee.teachers.record.recording import about_data
 from mentee.teachers.record.vectors import Naming, read_vectors
 from mentee.teachers.record.writing import About, write_record
 

@@ -20,6 +20,9 @@ STORED: dict[Dtype, np.dtype[np.generic]] = {
 }
 """What NumPy reads and writes for each type."""
 
+COUNTS: dict[Dtype, int] = {"float32": 1 << 24, "float16": 1 << 11, "bfloat16": 1 << 8, "int8": 128}
+"""The whole numbers from 0 to below these are kept exactly (of int8 at the scale 1)."""
+
 LARGEST = {"float32": 3.4e38, "float16": 65504.0, "bfloat16": 3.38e38}
 
 

@@ -8,136 +8,30 @@ behind the other, and a manifest over them. Places that were added later have re
 from __future__ import annotations
 
 import hashlib
-import itertools
-import math
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from mentee.data import Examples
-from mentee.data.contents import Kind
 from mentee.errors import DataError, suggest
 from mentee.teachers.record.checking import check_fits
-from mentee.teachers.record.manifest import Dtype
+from mentee.teachers.record.columns import Column
+from mentee.teachers.record.integrity import MEND
+from mentee.teachers.record.keeping import Bases, load, unpack
+from mentee.teachers.record.manifest import checksum
+from mentee.teachers.record.places_manifest import (
+    PLACES,
+    PlacesManifest,
+    basis_of,
+    folder_of,
+    read_places,
+)
 from mentee.teachers.record.reading import Positions, Record
-from mentee.teachers.record.signed import check, read_signed
-from mentee.types import CLEAN, column
-
-PLACES = "places.json"
-FORMAT = 1
-SHEET = re.compile(r"(clean|view-\d{3,})(\+\d+)?")
-"""The names of the subfolders."""
-
-
-class Column(BaseModel):
-    """What is kept of a place: the fixed part of the representations that share a reduction.
-
-    Attributes:
-        place: where the network was read.
-        reduction: what was made of it; empty: nothing.
-        shape: of what is kept, of one example.
-        read: of what was read at the place, of one example.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    place: str
-    reduction: str
-    shape: tuple[int, ...]
-    read: tuple[int, ...]
-
-    @property
-    def name(self) -> str:
-        """What it is called in `Features`."""
-        return column(self.place, self.reduction)
-
-    @property
-    def size(self) -> int:
-        """How many numbers of one example."""
-        return math.prod(self.shape)
-
-
-class PlacesManifest(BaseModel):
-    """All that is known of the whole folder.
-
-    Attributes:
-        format: version of its layout.
-        name: of the teacher.
-        kind: what the examples are.
-        rows: how many examples.
-        dtype: of the stored numbers.
-        teacher: `network`, as a recipe names it, and `fingerprint` of its weights and input.
-        data: name of the examples, their fingerprint without labels, and how many there are.
-        views: how views are made of an example, as a recipe says it.
-        methods: whose columns they are.
-        count: how many views there are beside the clean one.
-        groups: the columns of the records `clean`, of `clean+1`, ...
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    format: int = FORMAT
-    name: str
-    kind: Kind
-    rows: int = Field(gt=0)
-    dtype: Dtype
-    teacher: dict[str, Any]
-    data: dict[str, Any]
-    views: dict[str, Any]
-    methods: tuple[str, ...]
-    count: int = Field(ge=0)
-    groups: tuple[tuple[Column, ...], ...]
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """All columns, of the first group first."""
-        return tuple(itertools.chain(*self.groups))
-
-    @property
-    def numbers(self) -> int:
-        """How many numbers are kept of one view of one example."""
-        return sum(each.size for each in self.columns)
-
-
-def folder_of(view: int, group: int) -> str:
-    """The subfolder of a view's record.
-
-    Example:
-        >>> folder_of(CLEAN, 0), folder_of(3, 1)
-        ('clean', 'view-003+1')
-    """
-    return ("clean" if view == CLEAN else f"view-{view:03d}") + (f"+{group}" if group else "")
-
-
-def read_places(folder: Path) -> PlacesManifest:
-    """Read and check `places.json`.
-
-    Raises:
-        DataError: there is none, it is damaged, or another version of mentee wrote it.
-    """
-    path = folder / PLACES
-    if not path.is_file():
-        raise DataError(
-            f"{folder} is no whole record of places: it has no {PLACES}; write one, or go on with "
-            "one that was interrupted, with `mentee record RECIPE --out ...`"
-        )
-    try:
-        said = read_signed(path)
-        if said.get("format") == FORMAT:
-            return PlacesManifest.model_validate(check(path, said))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is damaged ({error}); record anew, or copy it again") from error
-    raise DataError(
-        f"{path} has format {said.get('format')}, this version of mentee reads format {FORMAT}; "
-        "use the version that wrote it, or record anew"
-    )
+from mentee.types import CLEAN
 
 
 class PlacesRecord:
@@ -149,12 +43,17 @@ class PlacesRecord:
         folder: where it lies.
         manifest: what it says of itself.
         records: by (view, group).
+        bases: the principal directions by group, and by column.
     """
 
     def __init__(
-        self, folder: Path, manifest: PlacesManifest, records: dict[tuple[int, int], Record]
+        self,
+        folder: Path,
+        manifest: PlacesManifest,
+        records: dict[tuple[int, int], Record],
+        bases: Mapping[int, Bases],
     ) -> None:
-        self.folder, self.manifest, self.records = folder, manifest, records
+        self.folder, self.manifest, self.records, self.bases = folder, manifest, records, bases
 
     @classmethod
     def open(cls, path: Path | str, *, verify: bool = True) -> PlacesRecord:
@@ -169,19 +68,21 @@ class PlacesRecord:
         """
         folder = Path(path)
         manifest = read_places(folder)
-        records = {
-            (view, group): Record.open(folder / folder_of(view, group), verify=verify)
-            for view in range(CLEAN, manifest.count)
-            for group in range(len(manifest.groups))
-        }
+        records: dict[tuple[int, int], Record] = {}
+        ids: tuple[str, ...] | None = None  # the same of all, so they are kept once
+        for view in range(CLEAN, manifest.count):
+            for group in range(len(manifest.groups)):
+                sheet = folder / folder_of(view, group)
+                records[view, group] = Record.open(sheet, verify=verify, ids=ids)
+                ids = records[view, group].ids
         for (view, group), record in records.items():
-            expected = sum(each.size for each in manifest.groups[group])
+            expected = sum(each.stored for each in manifest.groups[group])
             if (len(record), record.width) != (manifest.rows, expected):
                 raise DataError(
                     f"{record.folder} holds {len(record)} rows of {record.width} numbers, "
                     f"{PLACES} says {manifest.rows} of {expected} (view {view}); record anew"
                 )
-        return cls(folder, manifest, records)
+        return cls(folder, manifest, records, _bases(folder, manifest))
 
     def __len__(self) -> int:
         return self.manifest.rows
@@ -201,6 +102,11 @@ class PlacesRecord:
     def columns(self) -> tuple[Column, ...]:
         """What is kept."""
         return self.manifest.columns
+
+    def of_views(self, views: Iterable[int]) -> list[Record]:
+        """The records of some views."""
+        chosen = set(views)
+        return [each for (view, _), each in self.records.items() if view in chosen]
 
     def read(self, positions: Positions, view: int) -> dict[str, Tensor]:
         """Some rows of one view.
@@ -225,10 +131,7 @@ class PlacesRecord:
         found: dict[str, Tensor] = {}
         for group, columns in enumerate(self.manifest.groups):
             rows = self.records[view, group].tensor(positions)
-            sizes = [each.size for each in columns]
-            parts = rows.split(sizes, dim=1)  # type: ignore[no-untyped-call]
-            for each, part in zip(columns, parts, strict=True):
-                found[each.name] = part.unflatten(1, each.shape)
+            found |= unpack(columns, rows, self.bases.get(group, {}))
         return found
 
     def positions(
@@ -246,22 +149,40 @@ class PlacesRecord:
         *others, last = candidates
         for examples in others:
             try:
-                check_fits(self._first.manifest, self._first.ids, examples, name=str(self.folder))
+                self._check(examples)
             except DataError:
                 continue
             return
-        check_fits(self._first.manifest, self._first.ids, last, name=str(self.folder))
+        self._check(last)
+
+    def _check(self, examples: Examples) -> None:
+        said = self.manifest
+        check_fits(said.kind, said.data, self._first.ids, examples, name=str(self.folder))
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits of all ids, columns and rows."""
-        digest = hashlib.blake2b(repr(self.columns).encode(), digest_size=16)
+        digest = hashlib.blake2b(repr([c.said() for c in self.columns]).encode(), digest_size=16)
         for key, record in self.records.items():
             digest.update(f"{key} {record.fingerprint()} ".encode())
+        for each in self.manifest.bases:
+            digest.update(each.checksum.encode())
         return digest.hexdigest()
 
     @cached_property
     def _first(self) -> Record:
         return self.records[CLEAN, 0]
+
+
+def _bases(folder: Path, manifest: PlacesManifest) -> dict[int, Bases]:
+    found: dict[int, Bases] = {}
+    for each in manifest.bases:
+        path = folder / basis_of(each.group)
+        if not path.is_file():
+            raise DataError(f"{path} is missing; {MEND}")
+        if checksum(path) != each.checksum:
+            raise DataError(f"{path} is damaged: its checksum is another one; {MEND}")
+        found[each.group] = load(path, manifest.groups[each.group])
+    return found
 
 
 def open_places(path: Path | str, split: str = "train", *, verify: bool = True) -> PlacesRecord:
@@ -277,6 +198,11 @@ def open_places(path: Path | str, split: str = "train", *, verify: bool = True) 
 def is_places(path: Path | str, split: str = "train") -> bool:
     """Whether a folder holds a record of places."""
     return any((folder / PLACES).is_file() for folder in (Path(path), Path(path) / split))
+
+
+def holds_places(folder: Path) -> bool:
+    """Whether a folder, or one of its splits, is a record of places."""
+    return (folder / PLACES).is_file() or any(folder.glob(f"[!.]*/{PLACES}"))
 
 
 def find_split(path: Path, split: str) -> Path:

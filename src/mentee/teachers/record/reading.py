@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,11 @@ from mentee.data import Examples, hash_ids
 from mentee.errors import DataError, RunError, suggest
 from mentee.teachers.record import statistics
 from mentee.teachers.record.checking import check_fits
+from mentee.teachers.record.integrity import MEND, check_shard, read_ids
 from mentee.teachers.record.manifest import (
-    IDS,
     MANIFEST,
     STATISTICS,
     Manifest,
-    Shard,
     checksum,
     read_manifest,
 )
@@ -52,13 +51,16 @@ class Record:
         self._starts = self._ends - sizes
 
     @classmethod
-    def open(cls, path: Path | str, *, verify: bool = True) -> Record:
+    def open(
+        cls, path: Path | str, *, verify: bool = True, ids: tuple[str, ...] | None = None
+    ) -> Record:
         """Open the record in a folder.
 
         Args:
             path: the folder.
             verify: compare each file with its checksum, not only its size: about a second for
                 each gigabyte.
+            ids: of another record; they are shared where they are the same.
 
         Raises:
             DataError: there is no record, it is of another version, or a file is damaged: which.
@@ -66,8 +68,14 @@ class Record:
         folder = Path(path)
         manifest = read_manifest(folder)
         for shard in manifest.shards:
-            _check_shard(folder, shard, verify=verify)
-        return cls(folder, manifest, _read_ids(folder, manifest))
+            check_shard(folder, shard, verify=verify)
+        own = read_ids(folder, manifest)
+        return cls(folder, manifest, ids if ids == own and ids is not None else own)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: no rows, which it maps for itself, and nothing else it can find."""
+        kept = ("folder", "manifest", "ids", "_ends", "_starts")
+        return {name: self.__dict__[name] for name in kept}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -128,6 +136,23 @@ class Record:
             found[here] = self._shards[number].take(index[here] - self._starts[number], axis=0)
         return found
 
+    @property
+    def bytes(self) -> int:
+        """The size of its rows."""
+        return sum(shard.bytes for shard in self.manifest.shards)
+
+    def load(self) -> None:
+        """Copy all rows into memory, pinned where CUDA is there; from now on they are read there.
+
+        Memory: `bytes`.
+        """
+        pinned = torch.cuda.is_available()
+        for number, rows in enumerate(self._shards):
+            place = torch.empty(rows.nbytes, dtype=torch.uint8, pin_memory=pinned).numpy()
+            place = place.view(rows.dtype).reshape(rows.shape)
+            np.copyto(place, rows)
+            self._shards[number] = place
+
     @cached_property
     def _scales(self) -> Tensor | None:
         scales = self.manifest.scales
@@ -187,12 +212,12 @@ class Record:
             try:
                 rows = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
             except (OSError, ValueError) as error:
-                raise DataError(f"{path} cannot be read ({error}); {_MEND}") from error
+                raise DataError(f"{path} cannot be read ({error}); {MEND}") from error
             type_is_right = rows.dtype == STORED[self.manifest.dtype]
             if rows.shape != (shard.rows, *self.shape) or not type_is_right:
                 raise DataError(
                     f"{path} holds {rows.dtype} {list(rows.shape)}, the manifest says "
-                    f"{self.manifest.dtype} {[shard.rows, *self.shape]}; {_MEND}"
+                    f"{self.manifest.dtype} {[shard.rows, *self.shape]}; {MEND}"
                 )
             shards.append(rows)
         return shards
@@ -242,10 +267,12 @@ class Record:
             examples: the whole split, before a part is cut off or a limit is set.
 
         Raises:
-            DataError: examples without a row, rows without an example, another order, other
-                contents, another kind: says which.
+            DataError: examples without a row, rows without an example, other contents, another
+                kind: says which.
         """
-        check_fits(self.manifest, self.ids, examples, name=str(self.folder))
+        check_fits(
+            self.manifest.kind, self.manifest.data, self.ids, examples, name=str(self.folder)
+        )
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits of all ids and rows."""
@@ -254,32 +281,6 @@ class Record:
         for shard in self.manifest.shards:
             digest.update(shard.checksum.encode())
         return digest.hexdigest()
-
-
-_MEND = "record anew, or copy the folder again from where it was whole"
-
-
-def _check_shard(folder: Path, shard: Shard, *, verify: bool) -> None:
-    path = folder / shard.file
-    if not path.is_file():
-        raise DataError(f"{path} is missing; {_MEND}")
-    size = path.stat().st_size
-    if size != shard.bytes:
-        raise DataError(f"{path} is damaged: it has {size:,} bytes of {shard.bytes:,}; {_MEND}")
-    if verify and checksum(path) != shard.checksum:
-        raise DataError(f"{path} is damaged: its checksum is another one; {_MEND}")
-
-
-def _read_ids(folder: Path, manifest: Manifest) -> tuple[str, ...]:
-    path = folder / IDS
-    if not path.is_file():
-        raise DataError(f"{path} is missing; {_MEND}")
-    if checksum(path) != manifest.ids:
-        raise DataError(f"{path} is damaged: its checksum is another one; {_MEND}")
-    ids = tuple(json.loads(path.read_text(encoding="utf-8")))
-    if len(ids) != manifest.rows:
-        raise DataError(f"{path} has {len(ids)} ids for {manifest.rows} rows; {_MEND}")
-    return ids
 
 
 def open_records(path: Path | str, split: str = "train", *, verify: bool = True) -> Record:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mentee.data import Examples
-from mentee.data.window import Windows
 from mentee.errors import DataError, MenteeError
+from mentee.parallel import agree_on, gather_objects, rank, world
 from mentee.teachers.embedders.ready import Embedder
 from mentee.teachers.record.folder import refuse_taken
-from mentee.teachers.record.manifest import Dtype
+from mentee.teachers.record.growing import ANEW, Ordered, about_data, differing, ordered
+from mentee.teachers.record.manifest import MANIFEST, Dtype
 from mentee.teachers.record.numbers import as_dtype
 from mentee.teachers.record.reading import Record
 from mentee.teachers.record.writing import About, write_record
 
 Float32Array = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
 
 
 def record(
@@ -31,11 +36,14 @@ def record(
     batch: int = 64,
     shard_rows: int | None = None,
     overwrite: bool = False,
+    extend: bool = False,
+    asked: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Record:
     """Write a teacher's vector of every example, in the order of the examples.
 
-    Each example is read as it is, not augmented. The folder gets the rows in `.npy` files that
+    Each example is read as it is, not augmented. Several processes share the batches; the first
+    one writes. The folder gets the rows in `.npy` files that
     `numpy.load(..., mmap_mode="r")` reads, the ids, the statistics of the vectors, and a manifest.
     It is there when it is whole, and not before.
 
@@ -49,6 +57,8 @@ def record(
         batch: examples that are given to the teacher at once.
         shard_rows: rows of a file; None: as many as 256 MiB hold.
         overwrite: put it in the place of a record that is there.
+        extend: a record that is there gets the rows of the examples that it has not.
+        asked: how the teacher and the data were named, so that the record can be verified.
         progress: called after each batch with the examples done and those there are.
 
     Returns:
@@ -64,48 +74,121 @@ def record(
     """
     refuse_other_data(embedder, examples)
     dtype = as_dtype(dtype)
-    refuse_taken(Path(out), overwrite=overwrite)
+    out = Path(out)
+    rows = outstanding(
+        embedder, examples, out, frames=frames, dtype=dtype, overwrite=overwrite, extend=extend
+    )
+    if not rows.new:
+        return Record.open(out, verify=False)
+    examples = rows.examples
     about = About(
         name=embedder.name,
         kind=examples.kind,
-        teacher={
-            "name": embedder.name,
-            "fingerprint": embedder.fingerprint(),
-            "contract": dict(embedder.contract),
-        },
-        data=about_data(examples),
+        teacher=about_teacher(embedder) | ({"asked": dict(asked)} if asked else {}),
+        data=rows.data or about_data(examples),
     )
 
     def said(first: int) -> Iterator[Float32Array]:
-        for rows in batches_from(first, len(examples), batch):
-            vectors = embed(embedder, examples, rows, frames=frames)
-            yield vectors[rows >= first]
+        first = agree_on(first)  # only the process that writes knows it
+        for some in rounds(batches_from(first, len(examples), batch, rows.held)):
+            mine = some[rank()] if rank() < len(some) else None
+            own = None if mine is None else embed(embedder, examples, mine, frames=frames)
+            for numbers, vectors in zip(some, gather_objects(own), strict=True):
+                yield vectors[numbers >= first]
             if progress is not None:
-                progress(int(rows[-1]) + 1, len(examples))
+                progress(int(some[-1][-1]) + 1, len(examples))
 
-    write_record(
-        Path(out),
-        said,
-        examples.ids,
-        about,
-        dtype=dtype,
-        shard_rows=shard_rows,
-        overwrite=overwrite,
-    )
+    if rank() == 0:
+        write_record(
+            out,
+            said,
+            examples.ids,
+            about,
+            dtype=dtype,
+            shard_rows=shard_rows,
+            overwrite=overwrite or rows.held > 0,
+            before=out if rows.held else None,
+        )
+    else:
+        for _ in said(0):
+            pass
+    agree_on(0)  # it is there for all
     return Record.open(out, verify=False)
 
 
-def batches_from(first: int, n: int, batch: int) -> Iterator[npt.NDArray[np.int64]]:
+def rounds(batches: Iterator[Rows]) -> Iterator[list[Rows]]:
+    """As many batches at a time as there are processes, each of which computes one."""
+    while some := list(itertools.islice(batches, world())):
+        yield some
+
+
+def outstanding(
+    embedder: Embedder,
+    examples: Examples,
+    out: Path,
+    *,
+    frames: bool,
+    dtype: Dtype,
+    overwrite: bool,
+    extend: bool,
+) -> Ordered:
+    """The examples in the order of the rows, those of a record that is there first.
+
+    Args:
+        embedder: as for `record`, and so are all the others.
+        examples: the same.
+        out: the same.
+        frames: the same.
+        dtype: the same.
+        overwrite: the same.
+        extend: the same.
+
+    Raises:
+        DataError: something is there: of another teacher, another type or other examples.
+    """
+    if overwrite or not extend or not (out / MANIFEST).is_file():
+        refuse_taken(out, overwrite=overwrite)
+        return Ordered(examples, 0, {})
+    there = Record.open(out, verify=False)
+    said, mine = there.manifest, json.loads(json.dumps(about_teacher(embedder)))
+    rows = ordered(there.ids, said.data, examples, examples)
+    pairs = {f"teacher's {key}": (said.teacher.get(key), mine[key]) for key in mine} | {
+        "seconds": (said.data.get("seconds"), rows.data.get("seconds")),
+        "frames": (said.frames is not None, frames),
+        "dtype": (said.dtype, dtype),
+    }
+    if not rows.new:
+        pairs["examples"] = (said.data["fingerprint"], rows.data["fingerprint"])
+    other = differing(pairs)
+    if other:
+        raise DataError(
+            f"the record there cannot be extended, it is of something else: {other}. {ANEW}"
+        )
+    return rows
+
+
+def about_teacher(embedder: Embedder) -> dict[str, Any]:
+    """What a manifest says of a teacher."""
+    return {
+        "name": embedder.name,
+        "fingerprint": embedder.fingerprint(),
+        "contract": dict(embedder.contract),
+    }
+
+
+def batches_from(first: int, n: int, batch: int, held: int = 0) -> Iterator[npt.NDArray[np.int64]]:
     """The rows of whole batches, from the one that holds row `first` on.
 
     A row's last bits depend on the batch that it was computed in, so a resumed recording cuts the
-    same batches.
+    same batches; they begin behind the `held` rows that were there before.
 
     Example:
         >>> [rows.tolist() for rows in batches_from(4, 7, 3)]
         [[3, 4, 5], [6]]
+        >>> [rows.tolist() for rows in batches_from(4, 7, 3, held=2)]
+        [[2, 3, 4], [5, 6]]
     """
-    for start in range(first // batch * batch, n, batch):
+    for start in range(held + (first - held) // batch * batch, n, batch):
         yield np.arange(start, min(start + batch, n))
 
 
@@ -153,20 +236,3 @@ def refuse_other_data(embedder: Embedder, examples: Examples) -> None:
             f"{embedder.name} wants audio at {embedder.rate} samples a second, {examples.name} "
             f"was opened at {rate}; open it with rate={embedder.rate}"
         )
-
-
-def about_data(examples: Examples) -> dict[str, str | int | float]:
-    """What a manifest says of the examples: labels play no part.
-
-    Clips that were cut or padded to one length have the same fingerprint as the whole ones, so
-    their `seconds` are said beside it.
-    """
-    said: dict[str, str | int | float] = {
-        "name": examples.name,
-        "fingerprint": examples.fingerprint(labels=False),
-        "rows": len(examples),
-    }
-    contents = examples.contents
-    if isinstance(contents, Windows) and contents.rate is not None:
-        said["seconds"] = contents.samples / contents.rate
-    return said

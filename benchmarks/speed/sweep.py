@@ -1,0 +1,142 @@
+"""A sweep of 5 methods × 3 seeds with one record, against the same 15 runs with a live teacher.
+
+The recipe `cifar10-laptop` (ResNet-8 student, 5,000 images), in three ways, each in a process of
+its own with the machine's default threads:
+
+* `one by one`: `mentee.train` 15 times, the teacher live;
+* `side by side`: `mentee sweep --live`: the same runs, the cores divided;
+* `sweep`: `mentee sweep`: the same with a record; recording counts.
+
+It is scaled down from 20 epochs and 8 views to 2 epochs and 1 view. So recording costs more of it
+than of a whole sweep (2 passes of the teacher for 2 epochs, not 9 for 20), and so does what a sweep
+saves by decoding images once a process and not once a run. The test part is left out: read once a
+run, it would weigh ten times as much as in 20 epochs. The heavier teacher has random weights, since
+its cost is all that counts here.
+
+    MENTEE_MODELS=... MENTEE_DATA=... python benchmarks/speed/sweep.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from measure import environment
+from safetensors.torch import save_file
+
+from mentee import models, sweep, train
+from mentee.recipe import read
+
+METHODS = ("kd", "crd", "cktf", "cktf+kd", "similarity")
+SEEDS, BASE = 3, "one by one"
+WAYS = {"resnet20-cifar": (BASE, "side by side", "sweep"), "resnet56-cifar": (BASE, "sweep")}
+
+
+def weights_of(network: str, folder: Path) -> Path:
+    """The trained ResNet-20 of `MENTEE_MODELS`; random weights of any other network."""
+    if network == "resnet20-cifar":
+        return Path(os.environ["MENTEE_MODELS"]) / "resnet20-cifar10.safetensors"
+    path = folder / f"{network}.safetensors"
+    save_file(models.build(network, classes=10, seed=0).state_dict(), path)
+    return path
+
+
+def changes(network: str, weights: Path, said: argparse.Namespace) -> list[str]:
+    """What is changed of the recipe."""
+    return [
+        f"teacher.network={network}",
+        f"teacher.weights={weights}",
+        f"train.epochs={said.epochs}",
+        f"data.limit={said.limit}",
+        "data.test=null",
+    ]
+
+
+def one_by_one(changed: list[str], out: Path) -> None:
+    """All runs in one process, each from the beginning."""
+    for method in METHODS:
+        for seed in range(SEEDS):
+            own = [*changed, f"method={method}", f"train.seed={seed}"]
+            train("cifar10-laptop", changes=own, out=out / f"{method}-{seed}", quiet=True)
+
+
+def do(way: str, changed: list[str], out: Path, views: int) -> dict[str, float]:
+    """One way, in this process; says when the record was there."""
+    began, recorded = time.perf_counter(), {}
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+        if line.startswith("recorded"):
+            recorded["recording_s"] = round(time.perf_counter() - began, 1)
+
+    if way == BASE:
+        one_by_one(changed, out)
+    else:
+        live = way == "side by side"
+        kwargs: dict[str, Any] = {"live": True} if live else {"views": views}
+        found = sweep(
+            "cifar10-laptop", METHODS, seeds=SEEDS, changes=changed, out=out, say=say, **kwargs
+        )
+        if found.failed:
+            raise SystemExit(f"failed: {found.failed}")
+    return recorded
+
+
+def measured(way: str, changed: list[str], said: argparse.Namespace) -> dict[str, float]:
+    """Wall and CPU seconds of one way, all its processes and their start included."""
+    with tempfile.TemporaryDirectory() as folder:
+        asked = json.dumps([way, changed, f"{folder}/runs", said.views])
+        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, __file__, "--do", asked], stdout=subprocess.PIPE, text=True, check=True
+        )
+        wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"wall_s": round(wall, 1), "cpu_s": round(cpu, 1), **json.loads(done.stdout)}
+
+
+def main() -> None:
+    """Measure, print and write the numbers."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--views", type=int, default=1)
+    parser.add_argument("--limit", type=int, default=5000)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--do", help="one way, for the processes that this starts")
+    said = parser.parse_args()
+    if said.do:
+        way, changed, out, views = json.loads(said.do)
+        print(json.dumps(do(way, changed, Path(out), views)))
+        return
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for network, ways in WAYS.items():
+            changed = changes(network, weights_of(network, Path(folder)), said)
+            read("cifar10-laptop", changed)
+            rows = {way: measured(way, changed, said) for way in ways}
+            for each in rows.values():
+                each["times_wall"] = round(rows[BASE]["wall_s"] / each["wall_s"], 2)
+                each["times_cpu"] = round(rows[BASE]["cpu_s"] / each["cpu_s"], 2)
+            found[network] = rows
+            print(network, json.dumps(rows), flush=True)
+    content = {
+        "what": f"{len(METHODS)} methods × {SEEDS} seeds, ResNet-8 student, CIFAR-10, {said.limit} "
+        f"images, {said.epochs} epochs, {said.views} view(s) recorded beside the clean one",
+        "methods": METHODS,
+        "teachers": found,
+        "command": sys.argv,
+        "environment": environment(),
+    }
+    said.out.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

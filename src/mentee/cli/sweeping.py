@@ -1,0 +1,54 @@
+"""`mentee sweep`: several students, methods and seeds by one recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from mentee.cli.options import Changes
+
+
+def sweep(
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped recipe.")],
+    methods: Annotated[str, typer.Option(help="Rows or sums of rows: none,kd,crd,cktf+kd.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each, from train.seed on.")] = 3,
+    students: Annotated[str, typer.Option(help="Networks; by default the recipe's own.")] = "",
+    views: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, help="Views to record; by default as mentee record."),
+    ] = None,
+    record: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The record's folder; by default OUT/record."),
+    ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Record nothing.")] = False,
+    processes: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Runs at once; by default one a core, or one on a GPU."),
+    ] = None,
+    changes: Changes = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The folder of the runs; by default runs/sweep-N."),
+    ] = None,
+) -> None:
+    """Train students × methods × seeds with one record; the same command goes on after a stop."""
+    from mentee.sweeps import sweep
+
+    found = sweep(
+        recipe,
+        [name for name in methods.split(",") if name],
+        seeds=seeds,
+        students=[name for name in students.split(",") if name],
+        views=views,
+        record=record,
+        live=live,
+        processes=processes,
+        changes=changes or [],
+        out=out,
+    )
+    print(found)
+    if found.failed:
+        raise typer.Exit(1)
