@@ -23,6 +23,31 @@ from mentee.transfer import Transfer
 from mentee.types import Batch, Step
 
 
+class Computed:
+    """How a network is computed in training: the layout of its maps, and whether compiled.
+
+    It is what a `Capture` of the network, built before the first call, runs.
+
+    Args:
+        network: changed in place, to the layout; the compiled form is kept beside it.
+        channels_last: the layout of maps, in memory.
+        compiled: by `torch.compile`, for batches of one size, at the first call.
+    """
+
+    def __init__(self, network: nn.Module, *, channels_last: bool, compiled: bool) -> None:
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        network.to(memory_format=self._layout)
+        self._call: Callable[[Tensor], object] = network
+        if compiled:
+            self._call = torch.compile(network, dynamic=False)
+
+    def __call__(self, inputs: Tensor) -> object:
+        """What the network returns for a batch, `[b, ...]`."""
+        if inputs.ndim == 4:
+            inputs = inputs.contiguous(memory_format=self._layout)
+        return self._call(inputs)
+
+
 class Trainee(nn.Module):
     """The student with all that is trained beside it, so that one wrapper can serve both.
 
@@ -32,6 +57,8 @@ class Trainee(nn.Module):
         contract: what the student reads.
         transfer: the method bound to this pair.
         smoothing: label smoothing of the task's loss, in [0, 1).
+        channels_last: the layout of the student's maps.
+        compiled: whether the student is compiled.
     """
 
     def __init__(
@@ -42,15 +69,19 @@ class Trainee(nn.Module):
         transfer: Transfer,
         *,
         smoothing: float = 0.0,
+        channels_last: bool = True,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.student, self.transfer = student, transfer
         self.contract, self.smoothing = contract, smoothing
         self._capture = Capture(student, tuple(places))
+        self._computed = Computed(student, channels_last=channels_last, compiled=compiled)
 
     def forward(self, batch: Batch, fixed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The unweighted value of each term, and `task` where the examples have labels."""
-        features = self._capture.capture(normalise(batch.inputs, self.contract))
+        inputs = normalise(batch.inputs, self.contract)
+        features = self._capture.run(self._computed, inputs)
         losses: dict[str, Tensor] = self.transfer(features, fixed, batch)
         if batch.labels is not None and self.transfer.weights["task"] != 0:
             logits = features["logits"].float()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import pickle
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mentee.data import VIEWS, Examples, batches, build_views, open_examples, steps_per_epoch
+from mentee.data import (
+    VIEWS,
+    Examples,
+    batches,
+    build_views,
+    open_examples,
+    read_batch,
+    steps_per_epoch,
+)
+from mentee.data.loader import ahead
 from mentee.errors import DataError
 from mentee.types import CLEAN, Batch
 
@@ -196,3 +207,57 @@ def test_numbers_that_are_refused(options: dict[str, int], message: str) -> None
     given = {"batch": 5, "views": views, "view": 0, "seed": 0, "epoch": 0, **options}
     with pytest.raises(DataError, match=message):
         batches(_examples(), **given)
+
+
+def _threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if "ahead" in thread.name]
+
+
+@pytest.mark.parametrize("name", VIEWS["audio"])
+def test_reading_ahead_changes_nothing(name: str) -> None:
+    rng = np.random.default_rng(0)
+    clips = [rng.uniform(-1, 1, n).astype(np.float32) for n in (40, 60, 50, 90, 70, 80, 30)]
+    examples = open_examples({"audio": clips, "rate": 1000})
+    views = build_views(name, kind="audio", seed=0, seconds=0.05, rate=1000)
+    given = {"batch": 2, "views": views, "start": 1}
+    here = [
+        read_batch(examples, b.rows.numpy(), views=views, view=2) for b in _epoch(examples, **given)
+    ]
+    assert _same(_epoch(examples, **given), here)
+    assert len(here) == 2
+    assert not _threads()
+
+
+def test_at_most_one_more_is_read_ahead_and_closing_ends_the_thread() -> None:
+    read: list[int] = []
+    items = ahead(read.append(i) or i for i in range(9))
+    assert not read
+    assert [next(items), next(items)] == [0, 1]
+    assert _threads()
+    items.close()
+    assert read == [0, 1, 2]
+    assert not _threads()
+
+
+def test_an_error_ahead_is_raised_in_its_turn() -> None:
+    def numbers() -> Iterator[int]:
+        yield 0
+        yield 1
+        raise DataError("a damaged clip")
+
+    items = ahead(numbers())
+    assert [next(items), next(items)] == [0, 1]
+    with pytest.raises(DataError, match="a damaged clip"):
+        next(items)
+    assert not _threads()
+
+
+def test_an_interrupted_reader_ahead_leaves_no_thread() -> None:
+    def take() -> None:
+        for _ in ahead(iter(range(9))):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        take()
+    gc.collect()
+    assert not _threads()

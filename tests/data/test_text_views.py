@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mentee.data import VIEWS, batches, build_views, encode, hash_ids, open_examples
 from mentee.data.hashing import mix
+from mentee.data.text_views import _SPACE
 from mentee.errors import DataError
 from mentee.types import CLEAN
 
@@ -86,3 +91,32 @@ def test_views_that_are_refused() -> None:
         _views("mask")
     with pytest.raises(DataError, match="length 3: expected at least 4"):
         _views("none", length=3)
+
+
+def _dropped(text: str, key: int) -> str:
+    """The same by a loop: a word takes the white space behind it along."""
+    own, words = int(mix(11, np.array([key]), "drop", 7)[0]), re.findall(r"\S+\s*", text)
+    places = [np.array([(own + i) % 2**64], np.uint64).view(np.int64) for i in range(len(words))]
+    numbers = [(int(mix(11, place, "word")[0]) >> 11) / 2**53 for place in places]
+    kept = [word for word, number in zip(words, numbers, strict=True) if number >= 0.1]
+    if words and not kept:
+        kept = [words[numbers.index(max(numbers))]]
+    return "".join(kept)
+
+
+SPACED = st.text(st.sampled_from("ab é😀 \t\n\x1c\x85\u00a0\u2028\u3000\u200b"), max_size=12)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(SPACED, min_size=1, max_size=5))
+def test_white_space_of_every_kind(texts: list[str]) -> None:
+    got = _views("drop", length=None)(texts, KEYS[: len(texts)], 7)
+    for row, text, key in zip(got, texts, KEYS.tolist(), strict=False):
+        assert _read(row) == _dropped(text, key)
+
+
+def test_what_is_white_space_follows_python() -> None:
+    every = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code < 0xE000]
+    assert {c for c in every if re.match(r"\s", c)} == {
+        chr(code) for code in np.flatnonzero(_SPACE).tolist()
+    }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import lru_cache
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -131,7 +132,7 @@ class Mask:
         pieces = Shift(self.seed, self.samples)(contents, keys, view)
         if view == CLEAN:
             return pieces
-        draw = [uniform(self.seed, keys.numpy(), "mask", view, i)[:, None] for i in range(4)]
+        draw = [uniform(self.seed, keys.numpy(), "mask", view, i) for i in range(4)]
         return torch.from_numpy(
             self._silenced(self._filtered(pieces.numpy(), *draw[:2]), *draw[2:])
         )
@@ -140,18 +141,30 @@ class Mask:
         from scipy import fft
 
         n = x.shape[1]
-        mel = 2595 * np.log10(1 + np.arange(n // 2 + 1) * self.rate / n / 700)
-        top = 2595 * np.log10(1 + self.rate / 2 / 700)
+        mel, top = _mels(n, self.rate)
         width = u * self.band * top
         low = v * (top - width)
         spectrum = fft.rfft(x, axis=1)
-        spectrum[(mel >= low) & (mel < low + width)] = 0
+        # mel(f) rises with f, so that the bins of a band are neighbours
+        silence(spectrum, np.searchsorted(mel, low), np.searchsorted(mel, low + width))
         waves: Waves = fft.irfft(spectrum, n, axis=1)
         return np.clip(waves, -1, 1, out=waves)
 
     def _silenced(self, x: Waves, u: FloatArray, v: FloatArray) -> Waves:
-        n = np.floor(u * (self.stretch * self.samples + 1))
-        start = np.floor(v * (self.samples - n + 1))
-        time = np.arange(self.samples)
-        x[(time >= start) & (time < start + n)] = 0
+        n = np.floor(u * (self.stretch * self.samples + 1)).astype(np.int64)
+        start = np.floor(v * (self.samples - n + 1)).astype(np.int64)
+        silence(x, start, start + n)
         return x
+
+
+@lru_cache(maxsize=8)
+def _mels(n: int, rate: int) -> tuple[FloatArray, float]:
+    """mel(f) of the bins of a Fourier transform of n samples, and of half the rate."""
+    mel = 2595 * np.log10(1 + np.arange(n // 2 + 1) * rate / n / 700)
+    return mel, float(2595 * np.log10(1 + rate / 2 / 700))
+
+
+def silence(rows: npt.NDArray[Any], begins: Int64Array, ends: Int64Array) -> None:
+    """Set the stretch [begin, end) of each row to zero, in place."""
+    for row, begin, end in zip(rows, begins.tolist(), ends.tolist(), strict=True):
+        row[begin:end] = 0

@@ -6,6 +6,7 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -84,9 +85,14 @@ def mix(seed: int, keys: Int64Array, *words: int | str) -> UInt64Array:
     """
     bits = keys.astype(np.uint64)
     for word in (seed, *words):
-        number = hash_id(word) if isinstance(word, str) else word & _LOW_64
-        bits = _scramble(bits ^ _scramble(np.array([number], np.uint64)))
+        bits = _scramble(bits ^ _scrambled(word))
     return bits
+
+
+@lru_cache(maxsize=1024)
+def _scrambled(word: int | str) -> UInt64Array:
+    number = hash_id(word) if isinstance(word, str) else word & _LOW_64
+    return _scramble(np.array([number], np.uint64))
 
 
 def _scramble(bits: UInt64Array) -> UInt64Array:

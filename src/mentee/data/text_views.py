@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
@@ -14,8 +14,9 @@ from mentee.data.hashing import Int64Array, mix, uniform
 from mentee.data.texts import encode
 from mentee.types import CLEAN
 
-_WORD = re.compile(r"\S+\s*")
 _SHARE = 0.1
+# By code point; no character behind U+3000 is white space.
+_SPACE = np.array([chr(code).isspace() for code in range(0x3001)] + [False])
 
 
 @dataclass(frozen=True)
@@ -58,22 +59,30 @@ class Drop:
         """The text of each example without the words that this view leaves out."""
         if view == CLEAN:
             return encode(contents, self.length)
-        words = [_WORD.findall(text) for text in contents]
-        hashes = self._hashes(keys.numpy(), [len(some) for some in words], view)
-        return encode(
-            ["".join(_kept(some, own)) for some, own in zip(words, hashes, strict=True)],
-            self.length,
-        )
+        # All texts as one array of characters, with NUL, which no text holds, between them.
+        characters = np.frombuffer("\0".join(contents).encode("utf-32-le"), "<u4")
+        ends = characters == 0
+        space = _SPACE[np.minimum(characters, len(_SPACE) - 1)] | ends
+        begins = ~space
+        begins[1:] &= space[:-1]
+        text = np.searchsorted(np.flatnonzero(ends), np.flatnonzero(begins))
+        # Stretches that begin with a word, or end a text. The first begins before any word.
+        stretch = np.cumsum(begins | ends)
+        stays = np.zeros(len(characters) + 1, np.bool_)
+        stays[stretch[begins]] = self._kept(keys.numpy(), text, view)
+        kept = characters[stays[stretch] | ends].tobytes().decode("utf-32-le")
+        return encode(kept.split("\0"), self.length)
 
-    def _hashes(self, keys: Int64Array, counts: list[int], view: int) -> list[list[float]]:
+    def _kept(self, keys: Int64Array, text: Int64Array, view: int) -> npt.NDArray[np.bool_]:
+        """Which words stay, of those that stand in these texts, in order."""
+        counts = np.bincount(text, minlength=len(keys))
+        first = np.cumsum(counts) - counts
         # u(seed, key, view, position) in [0, 1), for each word
-        ends = np.cumsum(counts)
-        position = np.arange(ends[-1]) - np.repeat(ends - counts, counts)
-        own = np.repeat(mix(self.seed, keys, "drop", view).view(np.int64), counts)
-        numbers = uniform(self.seed, own + position, "word").tolist()
-        return [numbers[end - n : end] for end, n in zip(ends.tolist(), counts, strict=True)]
-
-
-def _kept(words: list[str], hashes: list[float]) -> list[str]:
-    kept = [word for word, number in zip(words, hashes, strict=True) if number >= _SHARE]
-    return kept or words[(best := hashes.index(max(hashes))) : best + 1] if words else []
+        position = np.arange(len(text)) - first[text]
+        own = mix(self.seed, keys, "drop", view).view(np.int64)[text]
+        numbers = uniform(self.seed, own + position, "word")
+        kept: npt.NDArray[np.bool_] = numbers >= _SHARE
+        left = np.bincount(text, kept, minlength=len(keys))
+        for i in np.flatnonzero((left == 0) & (counts > 0)).tolist():
+            kept[first[i] + numbers[first[i] : first[i] + counts[i]].argmax()] = True
+        return kept

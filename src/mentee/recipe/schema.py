@@ -208,7 +208,10 @@ class MethodRecipe(_Part):
 
 
 class Train(_Part):
-    """How the student is trained. `batch` counts over all processes and accumulated parts."""
+    """How the student is trained. `batch` counts over all processes and accumulated parts.
+
+    `auto` of `channels_last` and `compile` is settled by a measurement before the first step.
+    """
 
     epochs: Count = 30
     batch: Count = 64
@@ -228,7 +231,8 @@ class Train(_Part):
     smoothing: Share = 0.0
     mixup: Positive | None = None
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    channels_last: bool = True
+    channels_last: bool | Literal["auto"] = True
+    compile: bool | Literal["auto"] = False
     workers: int = Field(0, ge=0)
     seed: int = 0
 

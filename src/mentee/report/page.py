@@ -84,12 +84,14 @@ def _cost(summary: Mapping[str, Any]) -> str:
         lines.append(["teacher's parameters", f"{sizes['teacher']:,} ({ratio:.2f}×)"])
     if summary.get("reading"):
         lines.append(["teacher read", summary["reading"]])
+    if summary.get("computed"):
+        lines.append(["student computed", summary["computed"]])
     lines.append(["heads trained and dropped", f"{sizes['heads']:,}"])
     lines.append(["training examples", f"{summary['examples']['train']:,}"])
     lines.append(["epochs, steps", f"{summary['epochs']}, {summary['steps']:,}"])
     lines.append(["seconds per epoch", f"{summary['seconds_per_epoch']:.1f}"])
     lines.append(["whole run", duration(summary["seconds"])])
-    return table(lines)
+    return "\n\n".join([table(lines), *(f"Measured: {x}." for x in summary.get("warm_up", []))])
 
 
 def _course(

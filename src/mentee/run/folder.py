@@ -94,6 +94,11 @@ class Folder:
         files.write_json(self.environment, environment)
         files.write_text(self.recipe, recipe)
 
+    def read_environment(self) -> dict[str, Any]:
+        """With what the run began."""
+        content: dict[str, Any] = json.loads(self.environment.read_text(encoding="utf-8"))
+        return content
+
     def must_exist(self) -> None:
         """Refuse a folder that is no run."""
         if not self.recipe.is_file():

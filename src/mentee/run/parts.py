@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ from mentee.run.domains import Opened, open_domains
 from mentee.run.networks import Given
 from mentee.run.sets import DEFAULT_VIEWS, Sets, open_sets
 from mentee.run.teaching import check_columns, read_teacher, with_views_of_record
+from mentee.run.warm_up import choose
 from mentee.schedule import rate_at
 from mentee.teachers import LiveTeacher
 from mentee.teachers.teacher import Teacher
@@ -48,6 +49,7 @@ class Parts:
     plan: Plan
     average: AveragedModel | None
     accelerator: Accelerator
+    warm_up: Sequence[str] = ()
 
     @property
     def student(self) -> nn.Module:
@@ -88,6 +90,8 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     student = networks.build(recipe.student, given.student, sets, seed=recipe.train.seed)
     places = networks.places(student, [*dict.fromkeys([*ours, "logits"])], batch, input)
     teacher = read_teacher(recipe, given, sets, theirs, batch) if theirs else None
+    steps = plan(recipe, len(sets.train))
+    recipe, warm_up = choose(recipe, student, places, sets, steps, input, accelerator)
     if isinstance(teacher, LiveTeacher):
         place(teacher.network, recipe, accelerator)
     transfer = Transfer(
@@ -103,11 +107,20 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     )
     check_columns(transfer, teacher, getattr(recipe.teacher, "record", ""))
     student = place(student, recipe, accelerator)
-    smoothing = recipe.train.smoothing
-    trainee = Trainee(student, places, input, transfer, smoothing=smoothing)
+    trainee = Trainee(
+        student,
+        places,
+        input,
+        transfer,
+        smoothing=recipe.train.smoothing,
+        channels_last=recipe.train.channels_last is True,
+        compiled=recipe.train.compile is True,
+    )
     average = None if recipe.train.average is None else trainee.average(recipe.train.average)
-    rule, steps = optimiser(recipe, trainee), plan(recipe, len(sets.train))
-    return Parts(recipe, sets, domains, trainee, teacher, rule, steps, average, accelerator)
+    rule = optimiser(recipe, trainee)
+    return Parts(
+        recipe, sets, domains, trainee, teacher, rule, steps, average, accelerator, warm_up
+    )
 
 
 def start(recipe: Recipe, method: Method) -> Accelerator:
@@ -216,7 +229,7 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
 def place(network: nn.Module, recipe: Recipe, accelerator: Accelerator) -> nn.Module:
     """Onto the device, in the memory format that convolutions are fastest in."""
     network.to(accelerator.device)
-    if recipe.train.channels_last:
+    if recipe.train.channels_last is True:
         network.to(memory_format=torch.channels_last)
     return network
 

@@ -11,7 +11,7 @@ from mentee.data import Examples
 from mentee.evaluate import predict
 from mentee.models import Contract, count_parameters
 from mentee.parallel import follow_first, rank
-from mentee.recipe import dump
+from mentee.recipe import Recipe, dump
 from mentee.report import page
 from mentee.run.domains import judge
 from mentee.run.folder import Folder
@@ -39,6 +39,12 @@ def score(
         parts.accelerator.device,
     )
     return score_of(logits, examples, parts.recipe.select.threshold)
+
+
+def computed(recipe: Recipe) -> str:
+    """How the student was computed, in words."""
+    layout = "channels-last" if recipe.train.channels_last else "contiguous"
+    return f"{layout}, compiled" if recipe.train.compile else layout
 
 
 def finish(
@@ -81,6 +87,8 @@ def finish(
         "notes": tested.notes,
         "teacher": progress.teacher,
         "reading": None if parts.teacher is None else reading(recipe),
+        "computed": computed(recipe),
+        "warm_up": folder.read_environment().get("warm_up", []),
         "selected": {
             "keep": recipe.select.keep,
             "by": recipe.select.by if chosen else None,

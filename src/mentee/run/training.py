@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -58,6 +57,7 @@ class Training:
             data=self._fingerprints(),
             teacher=self._teacher(),
             processes=self.parts.accelerator.num_processes,
+            warm_up=list(self.parts.warm_up),
         )
         if rank() == 0:
             self.folder.begin(dump(self.recipe), facts)
@@ -69,7 +69,7 @@ class Training:
             RunError: there is none to read, or the data or the teacher are no longer those it
                 began with.
         """
-        facts = json.loads(self.folder.environment.read_text(encoding="utf-8"))
+        facts = self.folder.read_environment()
         began = {f"{name} examples": was for name, was in facts["data"].items()}
         began["teacher's weights"] = facts["teacher"]
         now = {f"{name} examples": is_now for name, is_now in self._fingerprints().items()}
@@ -105,6 +105,8 @@ class Training:
         """
         first = done.number if done else 0
         with Asked() as asked, Reporter(self.parts.plan.steps, first, quiet=self.quiet) as reporter:
+            for line in self.parts.warm_up:
+                reporter.say(line)
             if done is None:
                 self._look_at_teacher(reporter)
                 learn_first(self.parts)
