@@ -229,7 +229,7 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
 def place(network: nn.Module, recipe: Recipe, accelerator: Accelerator) -> nn.Module:
     """Onto the device, in the memory format that convolutions are fastest in."""
     network.to(accelerator.device)
-    if recipe.train.channels_last is True:
+    if recipe.train.channels_last:
         network.to(memory_format=torch.channels_last)
     return network
 
