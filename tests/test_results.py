@@ -15,6 +15,7 @@ READINGS = json.loads((QUALITY_FOLDER / "records.json").read_text(encoding="utf-
 RECORD = json.loads((ROOT / "benchmarks/speed/record.json").read_text(encoding="utf-8"))
 RECORDED = json.loads((ROOT / "benchmarks/speed/recorded.json").read_text(encoding="utf-8"))
 MEMORY = json.loads((ROOT / "benchmarks/speed/memory.json").read_text(encoding="utf-8"))
+COMPILED = json.loads((ROOT / "benchmarks/speed/compiled.json").read_text(encoding="utf-8"))
 STEPS = json.loads((ROOT / "benchmarks/speed/step.json").read_text(encoding="utf-8"))
 
 SCALE = json.loads((ROOT / "benchmarks/speed/scale.json").read_text(encoding="utf-8"))
@@ -107,6 +108,17 @@ def test_the_promises_of_one_contrast_term():
     assert memory["literal"] > 1000
     for said in (f"{floor:.1f}×", f"{literal:.0f}×", f"{memory['shared']:.0f} MB"):
         assert said in PAGE
+
+
+def test_every_line_of_the_table_of_compiling():
+    pages = runpy.run_path(str(ROOT / "benchmarks" / "speed" / "pages.py"))
+    assert len(COMPILED["students"]) == 4
+    assert all(line in PAGE for line in pages["compiled"](COMPILED))
+
+
+@pytest.mark.parametrize("student", ["resnet8-cifar", "mobilenetv2-cifar", "small-fcn"])
+def test_the_default_layout_is_the_faster_one(student):
+    assert COMPILED["students"][student]["contiguous"]["times_channels-last"] > 1
 
 
 def test_the_promise_of_a_whole_step():

@@ -41,10 +41,16 @@ def compiled(content: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    """Print the lines of the files that lie beside this one."""
+    """Put the lines in the place of those of the same name on the page."""
+    here = Path(__file__).parent
+    page = here.parents[1] / "docs" / "results.md"
+    text = page.read_text(encoding="utf-8").splitlines()
     for name, of in (("path", path), ("compiled", compiled)):
-        content = json.loads(Path(__file__).with_name(f"{name}.json").read_text(encoding="utf-8"))
-        print(*of(content), "", sep="\n")
+        file = here / f"{name}.json"
+        for line in of(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else []:
+            head = line[: line.index("|", 1) + 1]
+            text = [line if old.startswith(head) else old for old in text]
+    page.write_text("\n".join(text) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
