@@ -33,7 +33,13 @@ HEAVY = (
 )
 
 # Modules without a test file of their own name: where they are tried, and why there.
+LOOPS = "loops, corners and slopes: one contract; test_published.py has other people's numbers"
 TRIED_ELSEWHERE = {
+    **{
+        f"agree/{name}.py": ("test_contract.py", LOOPS)
+        for name in ("cc", "decoupled", "dist", "gram", "hard_label", "levels", "pkt", "rkd", "ttm")
+    },
+    "represent/standardise.py": ("test_contract.py", LOOPS),
     "cli/__main__.py": ("run/test_resume.py", "how processes of their own are started"),
     "cli/options.py": ("test_cli.py", "options of the commands"),
     "cli/recording.py": ("test_flow_embeddings.py", "commands, as a person runs them"),
@@ -60,6 +66,8 @@ TRIED_ELSEWHERE = {
     "data/examples.py": ("data/test_splits.py", "examples are what is split"),
     "data/pixels.py": ("data/test_views.py", "what views do to pixels"),
     "methods/change.py": ("test_methods.py", "one table"),
+    "methods/features.py": ("test_methods.py", "one table"),
+    "methods/logits.py": ("test_methods.py", "one table"),
     "methods/row.py": ("test_methods.py", "one table"),
     "methods/table.py": ("test_methods.py", "one table"),
     "models/cp_resnet.py": ("models/test_audio.py", "one suite over the networks of audio"),
@@ -206,7 +214,7 @@ def test_the_page_of_methods_has_every_word(name):
     assert described(name), f"docs/methods.md does not say what `{name}` is"
 
 
-GIVEN_BY_THE_ENGINE = {"negatives", "log_z", "chunk", "mask", "known", "beside"}
+GIVEN_BY_THE_ENGINE = {"negatives", "log_z", "chunk", "mask", "labels", "known", "beside"}
 
 
 def numbers():

@@ -1,5 +1,6 @@
 """A method bound to a pair: its terms, what they are worth, and who learns from them."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -17,7 +18,7 @@ from mentee.models import InputContract
 from mentee.pairing import evenly, expand, pair_places
 from mentee.teachers import LiveTeacher
 from mentee.transfer import Transfer, wanted
-from mentee.types import Batch, Statistics
+from mentee.types import Batch, Mixed, Statistics
 from tests.agree import formulas as agreements
 from tests.represent import formulas as representations
 
@@ -590,3 +591,45 @@ def test_representations_of_unequal_shape_are_refused():
     text = r"kl/embedding: .* has shape \(6,\), the teacher's \(20,\); .* such as project"
     with pytest.raises(PairError, match=text):
         bind(row, numbers={})
+
+
+LOGITS = {"logits": (5,)}
+
+
+def test_an_agreement_that_asks_for_labels_is_given_them():
+    transfer = bind("dkd", LOGITS, LOGITS, numbers={}, classes=5)
+    s, t = features(LOGITS, seed=1), features(LOGITS, seed=2)
+    expected = agreements.dkd(
+        s["logits"].tolist(), t["logits"].tolist(), labels()[:5].tolist(), 4.0, 1.0, 8.0
+    )
+    got = step(transfer, s, t)["dkd/logits"].item()
+    assert got == pytest.approx(expected.mean(), rel=1e-5)
+
+
+def test_of_mixed_examples_both_classes_count_by_their_shares():
+    transfer = bind("nkd", LOGITS, LOGITS, numbers={}, classes=5)
+    s, t = features(LOGITS, seed=1), features(LOGITS, seed=2)
+    some, partner = batch(range(5), size=1), torch.tensor([1, 2, 3, 4, 0])
+    mixed = dataclasses.replace(some, mixed=Mixed(partner, 0.75))
+    expected = sum(
+        share * agreements.nkd(s["logits"].tolist(), t["logits"].tolist(), y.tolist(), 1.0, 1.5)
+        for share, y in ((0.75, some.labels), (0.25, some.labels[partner]))
+    )
+    got = transfer(s, transfer.fixed(t), mixed)["nkd/logits"].item()
+    assert got == pytest.approx(expected.mean(), rel=1e-5)
+
+
+def test_without_labels_an_agreement_that_asks_for_them_is_refused():
+    with pytest.raises(PairError, match="dkd learns from labels and the examples have none"):
+        bind("dkd", LOGITS, LOGITS, numbers={})
+
+
+def test_terms_that_differ_in_a_number_only_are_told_apart_by_it():
+    transfer = bind("mlkd", LOGITS, LOGITS, numbers={})
+    names = [bound.name for bound in transfer.bound]
+    assert names[:2] == ["kl/logits", "batch_level/logits"]
+    assert names[3] == "kl/logits (temperature=3.0)"
+    losses = step(transfer, features(LOGITS, seed=1), features(LOGITS, seed=2))
+    assert list(losses) == names
+    both = bind("kd+lskd", LOGITS, LOGITS, numbers={})
+    assert [b.name for b in both.bound] == ["kl/logits", "kl/logits (standardised)"]

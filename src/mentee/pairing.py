@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -92,9 +93,9 @@ def check_recorded(place: str, shapes: Mapping[str, Shape]) -> None:
 
 def expand(place: str, shapes: Mapping[str, Shape]) -> list[str]:
     """`stages` to `stages.0`, `stages.1`, …; any other place to itself."""
-    found = [name for name in shapes if name == place or name.startswith(f"{place}.")]
     if place in shapes:
         return [place]
+    found = [name for name in shapes if re.fullmatch(rf"{re.escape(place)}\.\d+", name)]
     if not found:
         raise PairError(f"nothing is read at {place!r}; {suggest(place, shapes)}")
     return sorted(found, key=lambda name: int(name.rpartition(".")[2]))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mentee.agree import AGREEMENTS, Agreement
 from mentee.agree.contrast import Negatives, log_normaliser
-from mentee.agree.labels import batch_loss, batch_mask
+from mentee.agree.labels import batch_loss, batch_mask, by_class
 from mentee.errors import MenteeError, PairError
 from mentee.memory import MEMORIES, Memory
 from mentee.methods import Method, Term, Word
@@ -116,6 +116,8 @@ class Transfer(nn.Module):
         agreement = look_up("agreement", term.agree, AGREEMENTS)
         build = look_up("representation", term.represent, REPRESENTATIONS)
         agree = checked(term.agree, agreement.function, given=GIVEN)
+        if takes(agreement.function, "labels"):
+            known.labels(term.agree.name)
         represent = checked(term.represent, build, given=("known", "beside"))
         term = replace(term, agree=agree, represent=represent)
         name = self._name(term, s, t)
@@ -137,17 +139,19 @@ class Transfer(nn.Module):
         self.bound.append(Bound(name, s, t, term, agreement, None))
 
     def _name(self, term: Term, s: str, t: str) -> str:
-        """What a term is called; the representation is named where another one has the name."""
+        """What a term is called; what sets it apart is named where another one has the name."""
         name = f"{term.agree.name}/{s if s == t else f'{s}~{t}'}"
-        alike = [b.term.represent for b in self.bound if b.name.partition(" ")[0] == name]
-        if term.represent in alike:
+        alike = [b.term for b in self.bound if b.name.partition(" ")[0] == name]
+        if any((a.represent, a.agree) == (term.represent, term.agree) for a in alike):
             raise MenteeError(f"method {self.method.name!r} has {name} twice; add up their weights")
         if not alike:
             return name
-        said = [term.represent.name]
-        if said[0] in [word.name for word in alike]:
-            said += [f"{key}={value}" for key, value in term.represent.numbers.items()]
-        return f"{name} ({', '.join(said)})"
+        said, numbers = [term.represent.name], term.represent.numbers
+        if term.represent in [other.represent for other in alike]:
+            said, numbers = [], term.agree.numbers
+        elif said[0] not in [other.represent.name for other in alike]:
+            numbers = {}
+        return f"{name} ({', '.join([*said, *(f'{k}={v}' for k, v in numbers.items())])})"
 
     def _remember(self, classes: Tensor, rows: Tensor, seed: int) -> None:
         """Give the terms that ask for negatives a memory; those with equal ones share it.
@@ -243,6 +247,8 @@ class Transfer(nn.Module):
             student, teacher = gather_slopes(student), gather(teacher.detach())
         if takes(function, "mask"):
             given["mask"] = batch_mask(batch)
+        if takes(function, "labels"):
+            return by_class(batch, lambda y: function(student, teacher, labels=y, **given))
         if bound.memory is None:
             return function(student, teacher, **given)
         negatives = bound.memory.read(bound.name, student, teacher)
@@ -283,7 +289,7 @@ class Transfer(nn.Module):
             )
 
 
-GIVEN = ("negatives", "log_z", "chunk", "mask")
+GIVEN = ("negatives", "log_z", "chunk", "mask", "labels")
 """What the engine passes to an agreement and a recipe may not."""
 
 

@@ -59,3 +59,9 @@ def mlp(x, layers):
     for number, (weight, bias) in enumerate(layers):
         x = linear(np.maximum(x, 0) if number else x, weight, bias)
     return x
+
+
+def standardised(row):
+    mean = sum(row) / len(row)
+    deviation = math.sqrt(sum((v - mean) ** 2 for v in row) / (len(row) - 1))
+    return np.array([(v - mean) / (deviation + 1e-7) for v in row])

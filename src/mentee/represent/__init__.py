@@ -10,6 +10,7 @@ from mentee.represent.heads import to_teacher
 from mentee.represent.project import project
 from mentee.represent.reduce import pca, random_projection
 from mentee.represent.side import Known, Shape, Side, TaskLoss, as_is
+from mentee.represent.standardise import standardised
 from mentee.represent.unit import unit
 from mentee.represent.vectors import frames, vectors
 
@@ -29,6 +30,7 @@ __all__ = [
     "probe",
     "project",
     "random_projection",
+    "standardised",
     "to_teacher",
     "unit",
     "vectors",
@@ -36,6 +38,7 @@ __all__ = [
 
 REPRESENTATIONS: dict[str, Callable[..., tuple[Side, Side]]] = {
     "as_is": as_is,
+    "standardised": standardised,
     "project": project,
     "vectors": vectors,
     "frames": frames,

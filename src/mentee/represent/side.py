@@ -37,8 +37,8 @@ class Known:
         """The number of classes, or an error for a word that learns from labels."""
         if self.classes is None:
             raise PairError(
-                f"{name} learns from labels and the examples have none; use pca, random or vectors "
-                "instead, or name the labels' column with data.label"
+                f"{name} learns from labels and the examples have none; name their column with "
+                "data.label, or use a word that needs none, such as kl, pca or vectors"
             )
         return self.classes
 
