@@ -37,9 +37,26 @@ LOOPS = "loops, corners and slopes: one contract; test_published.py has other pe
 TRIED_ELSEWHERE = {
     **{
         f"agree/{name}.py": ("test_contract.py", LOOPS)
-        for name in ("cc", "decoupled", "dist", "gram", "hard_label", "levels", "pkt", "rkd", "ttm")
+        for name in (
+            "boundary",
+            "cc",
+            "decoupled",
+            "dist",
+            "gram",
+            "hard_label",
+            "hcl",
+            "levels",
+            "nst",
+            "pkt",
+            "rkd",
+            "ttm",
+            "vid",
+        )
     },
     "represent/standardise.py": ("test_contract.py", LOOPS),
+    "represent/regress.py": ("test_contract.py", LOOPS),
+    "represent/factors.py": ("represent/test_maps.py", "what is made of maps"),
+    "bound.py": ("test_transfer.py", "what a method is bound by"),
     "cli/__main__.py": ("run/test_resume.py", "how processes of their own are started"),
     "cli/options.py": ("test_cli.py", "options of the commands"),
     "cli/recording.py": ("test_flow_embeddings.py", "commands, as a person runs them"),

@@ -9,13 +9,18 @@ from dataclasses import replace
 from mentee.errors import PairError, suggest
 from mentee.methods import Method, Term
 from mentee.represent import Shape
+from mentee.types import TOGETHER, together
 
 
 def wanted(method: Method) -> tuple[list[str], list[str]]:
     """The places a method reads: (the student's, the teacher's), each once."""
     places = [term.place for term in method.terms if term.weight != 0]
     students, teachers = zip(*places, strict=True) if places else ((), ())
-    return list(dict.fromkeys(students)), list(dict.fromkeys(teachers))
+    return _each(students), _each(teachers)
+
+
+def _each(places: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(name for place in places for name in together(place)))
 
 
 def pair_places(
@@ -24,6 +29,7 @@ def pair_places(
     """Which place of the student meets which of the teacher.
 
     Where one network has more stages, the other's meet evenly spaced ones, the last the last.
+    Places that are read together, `stem&stages`, make one pair.
 
     Example:
         >>> from mentee.methods import Word
@@ -31,11 +37,29 @@ def pair_places(
         >>> pair_places(Term("stages", Word("contrast"), 0.1), three, four)
         [('stages.0', 'stages.0'), ('stages.1', 'stages.2'), ('stages.2', 'stages.3')]
     """
-    wanted_s, wanted_t = term.place
-    check_recorded(wanted_t, teacher)
-    ours, theirs = expand(wanted_s, student), expand(wanted_t, teacher)
-    count = min(len(ours), len(theirs))
-    return [(evenly(ours, i, count), evenly(theirs, i, count)) for i in range(count)]
+    ours, theirs = (together(place) for place in term.place)
+    if len(ours) != len(theirs):
+        raise PairError(
+            f"the student is read at {' & '.join(ours)}, the teacher at {' & '.join(theirs)}; "
+            "expected as many places"
+        )
+    pairs = [
+        pair for each in zip(ours, theirs, strict=True) for pair in meet(*each, student, teacher)
+    ]
+    if len(ours) == 1:
+        return pairs
+    students, teachers = zip(*pairs, strict=True)
+    return [(TOGETHER.join(students), TOGETHER.join(teachers))]
+
+
+def meet(
+    ours: str, theirs: str, student: Mapping[str, Shape], teacher: Mapping[str, Shape]
+) -> list[tuple[str, str]]:
+    """The pairs of places that two names stand for."""
+    check_recorded(theirs, teacher)
+    mine, others = expand(ours, student), expand(theirs, teacher)
+    count = min(len(mine), len(others))
+    return [(evenly(mine, i, count), evenly(others, i, count)) for i in range(count)]
 
 
 def taught_by(method: Method, names: Sequence[str]) -> Method:

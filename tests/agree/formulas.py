@@ -332,3 +332,66 @@ def cc(student, teacher):
     ]
     total = sum(np.dot(gaps[i], gaps[i + 1]) for i in range(len(gaps) - 1))
     return total / max(len(gaps) - 1, 1)
+
+
+def channels(x):
+    return [unit(channel.ravel()) for channel in x]
+
+
+def nst(student, teacher):
+    def kernel(a, b):
+        return np.mean([[np.dot(u, v) ** 2 for v in b] for u in a])
+
+    losses = []
+    for s, t in zip(student, teacher, strict=True):
+        x, y = channels(s), channels(t)
+        losses.append(kernel(y, y) + kernel(x, x) - 2 * kernel(x, y))
+    return np.array(losses)
+
+
+def cells(channel, n):
+    """A map averaged over n by n cells, which overlap where they do not fit."""
+    h, w = channel.shape
+    edges = [[(i * side // n, -(-(i + 1) * side // n)) for i in range(n)] for side in (h, w)]
+    return np.array([[channel[a:b, c:d].mean() for c, d in edges[1]] for a, b in edges[0]])
+
+
+def hcl(student, teacher):
+    losses = []
+    for x, y in zip(student, teacher, strict=True):
+        loss, weight, total = np.mean((x - y) ** 2), 1.0, 1.0
+        for n in (4, 2, 1):
+            if n < x.shape[1]:
+                weight, total = weight / 2, total + weight / 2
+                gaps = [cells(p, n) - cells(q, n) for p, q in zip(x, y, strict=True)]
+                loss += weight * np.mean(np.square(gaps))
+        losses.append(loss / total)
+    return np.array(losses)
+
+
+def by_unit(student, teacher, loss):
+    pairs = zip(student, teacher, strict=True)
+    return np.array(
+        [sum(loss(a, b) for a, b in zip(x.ravel(), y.ravel(), strict=True)) for x, y in pairs]
+    )
+
+
+def ab(student, teacher, margin):
+    def one(s, t):
+        if t > 0:
+            return (s - margin) ** 2 if s <= margin else 0.0
+        return (s + margin) ** 2 if s > -margin else 0.0
+
+    return 3e-3 * by_unit(student, teacher, one)
+
+
+def partial_l2(student, teacher):
+    return 1e-3 * by_unit(student, teacher, lambda s, t: 0.0 if s <= t <= 0 else (s - t) ** 2)
+
+
+def vid(means, variances, teacher):
+    losses = []
+    for m, v, t in zip(means, variances, teacher, strict=True):
+        each = zip(m.ravel(), v.ravel(), t.ravel(), strict=True)
+        losses.append(np.mean([((a - c) ** 2 / b + math.log(b)) / 2 for a, b, c in each]))
+    return np.array(losses)

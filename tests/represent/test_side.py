@@ -10,7 +10,9 @@ from mentee.represent import REPRESENTATIONS, Known, Side, as_is
 from mentee.transfer import takes
 from mentee.types import Statistics
 
-READS = {"frames": (2, 3), "standardised": (1,)}
+MAPS = ("maps", "attention", "regress", "gaussian", "margin", "factors")
+READS = {"frames": (2, 3), "standardised": (1,), "flow": (), "review": ()}
+READS |= dict.fromkeys(MAPS, (2, 3))
 SHAPES = {"map": (6, 8, 8), "tokens": (5, 6), "vector": (6,)}
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 from torch import Tensor
 
 from mentee.agree.binary_kd import binary_kd
+from mentee.agree.boundary import ab, partial_l2
 from mentee.agree.cc import cc
 from mentee.agree.cka import cka
 from mentee.agree.contrast import contrast
@@ -20,20 +21,24 @@ from mentee.agree.cosine_distance_difference import cosine_distance_difference
 from mentee.agree.decoupled import dkd, nkd
 from mentee.agree.dist import dist
 from mentee.agree.distance_correlation import distance_correlation
-from mentee.agree.entrywise import cosine, mse, smooth_l1
+from mentee.agree.entrywise import cosine, l1, mse, smooth_l1, squared
 from mentee.agree.gram import ickd, sp
 from mentee.agree.hard_label import hard_label
+from mentee.agree.hcl import hcl
 from mentee.agree.kl import kl
 from mentee.agree.levels import batch_level, class_level
+from mentee.agree.nst import nst
 from mentee.agree.pkt import pkt
 from mentee.agree.rkd import rkd
 from mentee.agree.similarity import similarity_kl
 from mentee.agree.task import task_loss
 from mentee.agree.ttm import ttm, wttm
+from mentee.agree.vid import vid
 
 __all__ = [
     "AGREEMENTS",
     "Agreement",
+    "ab",
     "batch_level",
     "binary_kd",
     "cc",
@@ -46,17 +51,23 @@ __all__ = [
     "distance_correlation",
     "dkd",
     "hard_label",
+    "hcl",
     "ickd",
     "kl",
+    "l1",
     "mse",
     "nkd",
+    "nst",
+    "partial_l2",
     "pkt",
     "rkd",
     "similarity_kl",
     "smooth_l1",
     "sp",
+    "squared",
     "task_loss",
     "ttm",
+    "vid",
     "wttm",
 ]
 
@@ -110,6 +121,13 @@ AGREEMENTS: dict[str, Agreement] = {
     "cka": Agreement(cka, whole_batch=True),
     "cosine": Agreement(cosine, same_width=True),
     "mse": Agreement(mse, same_width=True),
+    "squared": Agreement(squared, same_width=True),
+    "l1": Agreement(l1, same_width=True),
     "smooth_l1": Agreement(smooth_l1, same_width=True),
+    "nst": Agreement(nst),
+    "hcl": Agreement(hcl, same_width=True),
+    "ab": Agreement(ab, same_width=True),
+    "partial_l2": Agreement(partial_l2, same_width=True),
+    "vid": Agreement(vid),
 }
 """Every agreement by name."""

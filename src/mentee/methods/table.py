@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mentee.methods.features import RELATION_ROWS
+from mentee.methods.features import MAP_ROWS, RELATION_ROWS
 from mentee.methods.logits import LOGIT_ROWS, soft_targets
 from mentee.methods.row import Method, Term, Word
 
@@ -82,6 +82,7 @@ _ROWS = (
         source="Zhao et al. 2023, arXiv:2303.07599",
     ),
     *RELATION_ROWS,
+    *MAP_ROWS,
     _east(
         "east",
         Word("vectors"),

@@ -82,7 +82,8 @@ class Headed(Side):
 
     def fixed(self, features: Tensor) -> Tensor:
         """The reader's vectors."""
-        return self.reader.fixed(features)
+        said: Tensor = self.reader.fixed(features)
+        return said
 
     def forward(self, fixed: Tensor) -> Tensor:
         """What the head makes of them."""
@@ -112,7 +113,8 @@ class Mapped(Side):
 
     def fixed(self, features: Tensor) -> Tensor:
         """The reader's vectors."""
-        return self.reader.fixed(features)
+        said: Tensor = self.reader.fixed(features)
+        return said
 
     def forward(self, fixed: Tensor) -> Tensor:
         """The mapped vectors, aligned where the reader aligns."""

@@ -107,6 +107,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     trainee = Trainee(student, places, input, transfer, smoothing=smoothing)
     average = None if recipe.train.average is None else trainee.average(recipe.train.average)
     rule, steps = optimiser(recipe, trainee), plan(recipe, len(sets.train))
+    transfer.steps = steps.steps
     return Parts(recipe, sets, domains, trainee, teacher, rule, steps, average, accelerator)
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mentee.bound import blank
 from mentee.errors import PairError, RecipeError
 from mentee.methods import Method
 from mentee.parallel import rank, world
@@ -36,7 +37,8 @@ from mentee.teachers.record.places import (
 )
 from mentee.teachers.record.writing_places import Recording, missing, plan, record_places
 from mentee.transfer import Transfer
-from mentee.types import CLEAN, Batch, column
+from mentee.types import CLEAN, Batch, column, together
+from mentee.types import read as read_at
 
 USUAL_VIEWS = 8
 MEASURED_SECONDS = 2.0
@@ -140,7 +142,9 @@ def prepare(
     parts = every[0]
     if not isinstance(parts.teacher, LiveTeacher):
         raise RecipeError(f"method {own!r} reads no teacher; name others with --methods")
-    places = dict.fromkeys(b.teacher for transfer in transfers for b in transfer.bound)
+    places = dict.fromkeys(
+        name for transfer in transfers for b in transfer.bound for name in together(b.teacher)
+    )
     network, contract = parts.teacher.network, parts.teacher.contract
     read = networks.places(network, list(places), parts.sets.first(1), contract)
     live = LiveTeacher(network, read, contract)
@@ -150,7 +154,7 @@ def prepare(
     def says(some: Batch) -> dict[str, Tensor]:
         features = live(some.to(device))
         with torch.no_grad():
-            return {c.name: sides[c.name].fixed(features[c.place]) for c in columns}
+            return {c.name: sides[c.name].fixed(read_at(features, c.place)) for c in columns}
 
     said = parts.recipe.data
     usual = 0 if said.views == "none" else min(USUAL_VIEWS, recipe.train.epochs)
@@ -194,9 +198,9 @@ def columns_of(
                     "batch, so it cannot be computed once and kept; read the teacher live (a "
                     "representation of your own that can be kept says so by Side.reduction)"
                 )
-            name, read = column(bound.teacher, side.reduction), shapes[bound.teacher]
+            name, read = column(bound.teacher, side.reduction), read_at(shapes, bound.teacher)
             with torch.no_grad():
-                shape = tuple(side.fixed(torch.zeros(1, *read)).shape[1:])
+                shape = tuple(side.fixed(blank(read)).shape[1:])
             sides[name] = side
             columns[name] = Column(
                 place=bound.teacher, reduction=side.reduction, shape=shape, read=read

@@ -28,7 +28,7 @@ from mentee.teachers.record.checking import check_fits
 from mentee.teachers.record.manifest import Dtype
 from mentee.teachers.record.reading import Positions, Record
 from mentee.teachers.record.signed import check, read_signed
-from mentee.types import CLEAN, column
+from mentee.types import CLEAN, column, together
 
 PLACES = "places.json"
 FORMAT = 1
@@ -43,7 +43,7 @@ class Column(BaseModel):
         place: where the network was read.
         reduction: what was made of it; empty: nothing.
         shape: of what is kept, of one example.
-        read: of what was read at the place, of one example.
+        read: of what was read at the place, of one example; of each of several together.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,12 +51,19 @@ class Column(BaseModel):
     place: str
     reduction: str
     shape: tuple[int, ...]
-    read: tuple[int, ...]
+    read: tuple[int, ...] | tuple[tuple[int, ...], ...]
 
     @property
     def name(self) -> str:
         """What it is called in `Features`."""
         return column(self.place, self.reduction)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """What was read at each of its places."""
+        names = together(self.place)
+        read = self.read if len(names) > 1 else (self.read,)
+        return dict(zip(names, read, strict=True))  # type: ignore[arg-type]
 
     @property
     def size(self) -> int:
