@@ -415,6 +415,9 @@ REPRESENTED = {
     ),
     "to_teacher": RepresentationCase(headed),
     "to_teacher mlp": RepresentationCase(headed, {"head": "mlp", "hidden": 5, "scale": "none"}),
+    # A matrix of the teacher's side, whose vectors vary by more than 1e-4 of the most.
+    "to_teacher whitened": RepresentationCase(headed, {"scale": "whiten"}, steepest=1e4),
+    "to_teacher turned": RepresentationCase(headed, {"scale": "phi-s"}, steepest=1e4),
     "compress": RepresentationCase(headed, {"width": 2}),
     "compress deep": RepresentationCase(
         headed, {"width": 2, "depth": 2, "hidden": 5, "student_head": "mlp"}

@@ -146,6 +146,14 @@ _ROWS = (
         about="A head of the student's own maps it into the embedding's space.",
         source="Adlouni et al. 2026, arXiv:2604.24933",
     ),
+    _east(
+        "phi-s",
+        Word("to_teacher", {"scale": "phi-s"}),
+        "mse",
+        about="The same entry by entry, after the teacher's embeddings were turned until every "
+        "entry varies alike: for several teachers at once.",
+        source="Ranzinger et al. 2024, arXiv:2410.01680; the weight is Mentee's",
+    ),
     Method(
         "similarity",
         (
