@@ -644,6 +644,9 @@ def test_terms_that_differ_in_a_number_only_are_told_apart_by_it():
     assert names[3] == "kl/logits (temperature=3.0)"
     losses = step(transfer, features(LOGITS, seed=1), features(LOGITS, seed=2))
     assert list(losses) == names
+    twice = adjust(find("mlkd"), {"represent.kind": "standardised"}, {})
+    sum_of_both = Method("own", find("mlkd").terms + twice.terms)
+    assert len({bound.name for bound in bind(sum_of_both, LOGITS, LOGITS, numbers={}).bound}) == 30
     both = bind("kd+lskd", LOGITS, LOGITS, numbers={})
     assert [b.name for b in both.bound] == ["kl/logits", "kl/logits (standardised)"]
 

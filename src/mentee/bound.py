@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mentee.agree import Agreement
+from mentee.errors import MenteeError
 from mentee.memory import Memory
 from mentee.methods import Term
 from mentee.represent import REPRESENTATIONS, Places, Shape, Side
@@ -58,6 +59,30 @@ def takes(function: Callable[..., object], name: str) -> bool:
 def reads_others(site: tuple[Term, str, str]) -> bool:
     """Whether a term's representation reads the sides of others: it is bound after them."""
     return takes(look_up("representation", site[0].represent, REPRESENTATIONS), "beside")
+
+
+def name_of(term: Term, s: str, t: str, others: Sequence[Bound], method: str) -> str:
+    """What a term is called; what sets it apart is named where another one has the name."""
+    name = f"{term.agree.name}/{s if s == t else f'{s}~{t}'}"
+    alike = [b.term for b in others if b.name.partition(" ")[0] == name]
+    if any((a.represent, a.agree) == (term.represent, term.agree) for a in alike):
+        raise MenteeError(f"method {method!r} has {name} twice; add up their weights")
+    if not alike:
+        return name
+    of_word, of_agreement = (
+        [f"{key}={value}" for key, value in word.numbers.items()]
+        for word in (term.represent, term.agree)
+    )
+    word, taken = [term.represent.name], {b.name for b in others}
+    whole = word + of_word + of_agreement
+    if term.represent in [other.represent for other in alike]:
+        ways = [of_agreement, word + of_agreement, whole]
+    elif term.represent.name in [other.represent.name for other in alike]:
+        ways = [word + of_word, whole]
+    else:
+        ways = [word, whole]
+    names = (f"{name} ({', '.join(way)})" for way in ways)
+    return next(each for each in names if each not in taken)
 
 
 def own_name(bound: Bound) -> str:

@@ -23,6 +23,7 @@ from mentee.bound import (
     OWN,
     Bound,
     at_least_float,
+    name_of,
     nothing,
     own_name,
     reads_others,
@@ -116,7 +117,7 @@ class Transfer(nn.Module):
             known.labels(term.agree.name)
         represent = checked(term.represent, build, given=("known", "beside"))
         term = replace(term, agree=agree, represent=represent)
-        name = self._name(term, s, t)
+        name = name_of(term, s, t, self.bound, self.method.name)
         if "&" in s and term.represent.name not in SEVERAL:
             raise PairError(
                 f"{name}: {term.represent.name} reads one place; expected {' or '.join(SEVERAL)} "
@@ -138,21 +139,6 @@ class Transfer(nn.Module):
         self._widths[name] = said[0][-1]
         self.sides[name.replace(".", "_")] = nn.ModuleList(sides)
         self.bound.append(Bound(name, s, t, term, agreement, None))
-
-    def _name(self, term: Term, s: str, t: str) -> str:
-        """What a term is called; what sets it apart is named where another one has the name."""
-        name = f"{term.agree.name}/{s if s == t else f'{s}~{t}'}"
-        alike = [b.term for b in self.bound if b.name.partition(" ")[0] == name]
-        if any((a.represent, a.agree) == (term.represent, term.agree) for a in alike):
-            raise MenteeError(f"method {self.method.name!r} has {name} twice; add up their weights")
-        if not alike:
-            return name
-        said, numbers = [term.represent.name], term.represent.numbers
-        if term.represent in [other.represent for other in alike]:
-            said, numbers = [], term.agree.numbers
-        elif said[0] not in [other.represent.name for other in alike]:
-            numbers = {}
-        return f"{name} ({', '.join([*said, *(f'{k}={v}' for k, v in numbers.items())])})"
 
     def _remember(self, classes: Tensor, rows: Tensor, seed: int) -> None:
         """Give the terms that ask for negatives a memory; those with equal ones share it.

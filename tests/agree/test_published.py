@@ -28,7 +28,7 @@ def over(represent, function):
 
 def in_pyramids(student, teacher):
     """The hierarchical context loss as the row has it: without the fusion before it."""
-    _, side = review([tuple(student.shape[1:])], [tuple(teacher.shape[1:])])
+    _, side = review((tuple(student.shape[1:]),), (tuple(teacher.shape[1:]),))
     return agree.squared(side.fixed([student]), side.fixed([teacher]))
 
 
@@ -107,7 +107,7 @@ def test_of_flow(reference, seed):
     places = ("bottom", "top")
     student = [torch.from_numpy(z[f"in_student_{place}"]).requires_grad_() for place in places]
     teacher = [torch.from_numpy(z[f"in_teacher_{place}"]) for place in places]
-    ours, theirs = flow(*([tuple(x.shape[1:]) for x in said] for said in (student, teacher)))
+    ours, theirs = flow(*(tuple(tuple(x.shape[1:]) for x in said) for said in (student, teacher)))
     loss = agree.squared(ours(ours.fixed(student)), theirs(theirs.fixed(teacher))).mean()
     loss.backward()
     np.testing.assert_allclose(loss.item(), z["loss"], rtol=1e-9)

@@ -29,6 +29,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "east": {"name": "east"},
     "east-cosine": {"name": "east-cosine"},
     "ec": {"name": "ec", "numbers": {"compress.width": 8}},
+    "rkd": {"name": "rkd"},
+    "dist": {"name": "dist", "numbers": {"dist.temperature": 1.0}},
+    "ab": {"name": "ab"},
+    "fsp": {"name": "fsp"},
+    "ft": {"name": "ft", "numbers": {"factors.learn": "joint"}},
+    "ofd": {"name": "ofd"},
     "similarity": {"name": "similarity", "numbers": {"memory.negatives": 70}},
 }
 

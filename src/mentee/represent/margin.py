@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mentee.parallel import gather
 from mentee.represent.maps import Grid, Maps, coarser, grids
 from mentee.represent.regress import Convolved
 from mentee.represent.side import Shape, Side
@@ -62,8 +63,8 @@ class Cut(Maps):
     def _measure(self, x: Tensor) -> None:
         """Take the batch's negatives into the mean."""
         wide = x.to(self.mean.dtype)
-        found = (wide < 0).sum((0, 2, 3)).to(self.count.dtype)
+        mine = torch.stack([(wide < 0).to(wide).sum((0, 2, 3)), wide.clamp(max=0).sum((0, 2, 3))])
+        found, total = gather(mine[None]).sum(0)  # of all processes' examples
         share = found / (self.count + found).clamp(min=1)
-        of_batch = wide.clamp(max=0).sum((0, 2, 3)) / found.clamp(min=1)
-        self.mean.lerp_(of_batch, share)
+        self.mean.lerp_(total / found.clamp(min=1), share)
         self.count.add_(found)

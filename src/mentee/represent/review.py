@@ -28,7 +28,8 @@ def review(student: Places, teacher: Places) -> tuple[Side, Side]:
     comes out are the pyramids of all s, one behind the other, scaled so that the sum of squared
     differences to the teacher's is the sum over the maps of the hierarchical context loss (`hcl`).
 
-    A group norm stands where the authors have batch norms, so that a batch of one will do.
+    Behind each convolution a group norm stands where the authors have a batch norm, so that a batch
+    of one will do.
 
     Args:
         student: what is read at its places, without the batch, from fine to coarse; a vector is a
@@ -80,7 +81,13 @@ class Fused(Side):
             nn.Sequential(nn.Conv2d(g.channels, width, 1, bias=False), nn.GroupNorm(1, width))
             for g in ours
         )
-        self.outward = nn.ModuleList(nn.Conv2d(width, g.channels, 3, padding=1) for g in theirs)
+        self.outward = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(width, g.channels, 3, padding=1, bias=False),
+                nn.GroupNorm(1, g.channels),
+            )
+            for g in theirs
+        )
         self.attention = nn.ModuleList(nn.Conv2d(2 * width, 2, 1) for _ in ours[:-1])
 
     @property
