@@ -301,7 +301,12 @@ def test_kill_9_of_all_or_of_the_parent_and_the_same_command_goes_on(
 
 @needs_proc
 @pytest.mark.parametrize(
-    ("number", "processes"), [(signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGINT, 1)]
+    ("number", "processes"),
+    [
+        (signal.SIGINT, 2),
+        pytest.param(signal.SIGTERM, 2, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 1, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_ends_all_in_order(
     number: signal.Signals, processes: int, begin: Begin, long: str, whole: Path, tmp_path: Path
@@ -330,7 +335,11 @@ def test_a_signal_ends_all_in_order(
     ("number", "text"),
     [
         (signal.SIGKILL, "exit status -9, perhaps for lack of memory; the same command goes on"),
-        (signal.SIGTERM, "exit status 0; the same command goes on"),
+        pytest.param(
+            signal.SIGTERM,
+            "exit status 0; the same command goes on",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_worker_that_is_killed_costs_its_run_alone(
