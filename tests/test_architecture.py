@@ -33,8 +33,31 @@ HEAVY = (
 )
 
 # Modules without a test file of their own name: where they are tried, and why there.
+LOOPS = "loops, corners and slopes: one contract; test_published.py has other people's numbers"
 TRIED_ELSEWHERE = {
     "agree/negatives.py": ("agree/test_contrast.py", "what the contrast is given"),
+    **{
+        f"agree/{name}.py": ("test_contract.py", LOOPS)
+        for name in (
+            "boundary",
+            "cc",
+            "decoupled",
+            "dist",
+            "gram",
+            "hard_label",
+            "hcl",
+            "levels",
+            "nst",
+            "pkt",
+            "rkd",
+            "ttm",
+            "vid",
+        )
+    },
+    "represent/standardise.py": ("test_contract.py", LOOPS),
+    "represent/regress.py": ("test_contract.py", LOOPS),
+    "represent/factors.py": ("represent/test_maps.py", "what is made of maps"),
+    "bound.py": ("test_transfer.py", "what a method is bound by"),
     "cli/__main__.py": ("run/test_resume.py", "how processes of their own are started"),
     "cli/options.py": ("test_cli.py", "options of the commands"),
     "cli/recording.py": ("test_flow_embeddings.py", "commands, as a person runs them"),
@@ -61,6 +84,8 @@ TRIED_ELSEWHERE = {
     "data/examples.py": ("data/test_splits.py", "examples are what is split"),
     "data/pixels.py": ("data/test_views.py", "what views do to pixels"),
     "methods/change.py": ("test_methods.py", "one table"),
+    "methods/features.py": ("test_methods.py", "one table"),
+    "methods/logits.py": ("test_methods.py", "one table"),
     "methods/row.py": ("test_methods.py", "one table"),
     "methods/table.py": ("test_methods.py", "one table"),
     "models/cp_resnet.py": ("models/test_audio.py", "one suite over the networks of audio"),
@@ -218,7 +243,7 @@ def test_the_page_of_methods_has_every_word(name):
     assert described(name), f"docs/methods.md does not say what `{name}` is"
 
 
-GIVEN_BY_THE_ENGINE = {"negatives", "log_z", "chunk", "mask", "known", "beside"}
+GIVEN_BY_THE_ENGINE = {"negatives", "log_z", "chunk", "mask", "labels", "known", "beside"}
 
 
 def numbers():

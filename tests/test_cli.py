@@ -61,7 +61,9 @@ def test_help_loads_nothing_heavy() -> None:
     assert "Train a student by a recipe." in said
 
 
-@pytest.mark.parametrize("command", ["train", "resume", "evaluate", "methods", "places", "demo"])
+@pytest.mark.parametrize(
+    "command", ["train", "resume", "evaluate", "methods", "places", "demo", "sweep"]
+)
 def test_help_of_a_command_loads_no_torch(command: str, mentee: Any) -> None:
     status, out, _ = mentee(command, "--help")
     assert status == 0

@@ -22,7 +22,7 @@ from torch.autograd import gradcheck
 
 from mentee.agree import AGREEMENTS
 from mentee.memory import Bank
-from mentee.represent import REPRESENTATIONS, Known, Side, unit
+from mentee.represent import REPRESENTATIONS, SEVERAL, Known, Side, unit
 from mentee.transfer import takes
 from mentee.types import Statistics
 from tests.agree import formulas as agreements
@@ -57,6 +57,9 @@ class AgreementCase:
         given: what the engine passes beside the numbers, for these rows.
         trains_teacher_side: a gradient goes to the head over the teacher's features.
         whole: one number for the batch, not one for each example.
+        shape: of one example, the student's and the teacher's.
+        student_before: what the student's input alone has to have gone through.
+        ordered: it depends on the order of the examples; needs a reason where it is set.
     """
 
     loops: Callable[[np.ndarray, np.ndarray, list[int]], np.ndarray | float]
@@ -65,6 +68,9 @@ class AgreementCase:
     given: Callable[[Tensor, Tensor, Tensor], dict[str, Any]] = lambda s, t, rows: {}
     trains_teacher_side: bool = False
     whole: bool = False
+    shape: tuple[int, ...] = (WIDTH,)
+    student_before: Callable[[Tensor], Tensor] = lambda x: x
+    ordered: bool = False
 
     def bound(self, student: Tensor, teacher: Tensor) -> float:
         return self.steepest(student, teacher) if callable(self.steepest) else self.steepest
@@ -116,10 +122,81 @@ def known_labels(student: Tensor, teacher: Tensor, rows: Tensor) -> dict[str, An
     return {"mask": KNOWN[rows]}
 
 
+def classes(student: Tensor, teacher: Tensor, rows: Tensor) -> dict[str, Any]:
+    return {"labels": GROUPS[rows]}
+
+
+def with_variances(means: Tensor) -> Tensor:
+    return torch.cat([means, nn.functional.softplus(means) + 1e-5], 1)
+
+
+def variances(means: np.ndarray) -> np.ndarray:
+    return np.log1p(np.exp(means)) + 1e-5
+
+
 AGREED = {
     "kl": AgreementCase(
         loops=lambda s, t, rows: agreements.kl(s.tolist(), t.tolist(), 4.0),
         steepest=4.0,  # T (q - p)
+    ),
+    "dkd": AgreementCase(
+        loops=lambda s, t, rows: agreements.dkd(s, t, GROUPS[rows].tolist(), 4.0, 1.0, 8.0),
+        steepest=4.0 * (1 + 8),  # T (q - p) of either part
+        given=classes,
+    ),
+    "nkd": AgreementCase(
+        loops=lambda s, t, rows: agreements.nkd(s, t, GROUPS[rows].tolist(), 1.0, 1.5),
+        steepest=1 + 1.5,
+        given=classes,
+    ),
+    "dist": AgreementCase(
+        loops=lambda s, t, rows: agreements.dist(s, t, 4.0, 1.0, 1.0),
+        # T² / T times the correlation's slope of at most 1e3 k, of b rows' and k columns' means,
+        # times a probability's slope of at most 1 / 4
+        steepest=4.0 * 1e3 * (WIDTH + 1) / 4,
+        whole=True,
+    ),
+    "ttm": AgreementCase(
+        loops=lambda s, t, rows: agreements.ttm(s, t, 0.1),
+        steepest=1.0,  # q - p
+    ),
+    "wttm": AgreementCase(
+        loops=lambda s, t, rows: agreements.ttm(s, t, 0.2, weighted=True),
+        steepest=WIDTH**0.8,  # the largest U, of equal logits
+    ),
+    "hard_label": AgreementCase(loops=lambda s, t, rows: agreements.hard_label(s, t), steepest=1.0),
+    "batch_level": AgreementCase(
+        loops=lambda s, t, rows: agreements.level(s, t, 4.0, of_classes=False),
+        steepest=1.0,  # 4 / T
+        whole=True,
+    ),
+    "class_level": AgreementCase(
+        loops=lambda s, t, rows: agreements.level(s, t, 4.0, of_classes=True),
+        steepest=4 * len(ROWS) / WIDTH / 4.0,  # 4 b / k T
+        whole=True,
+    ),
+    # Examples 1e-3 long: 1e3, of a row of G 1e-3 short: 1e3, with √b; 4 / b² of b rows.
+    "sp": AgreementCase(
+        loops=lambda s, t, rows: agreements.sp(s, t), steepest=1e6 * 4 * 2 / 4, whole=True
+    ),
+    "ickd": AgreementCase(
+        loops=lambda s, t, rows: agreements.ickd(s, t), steepest=1e6 * 4, shape=(3, 2, 4)
+    ),
+    "rkd": AgreementCase(
+        loops=lambda s, t, rows: agreements.rkd(s, t, 25.0, 50.0),
+        # 1e3 of a distance or an angle, in which an example has up to three parts
+        steepest=1e3 * (2 * 25.0 + 6 * 50.0),
+        whole=True,
+    ),
+    # unit's slope, and 1 / (2 √1e-7) of the logarithm next to a cosine of -1
+    "pkt": AgreementCase(
+        loops=lambda s, t, rows: agreements.pkt(s, t), steepest=1e3 * 1.6e3, whole=True
+    ),
+    "cc": AgreementCase(
+        loops=lambda s, t, rows: agreements.cc(s, t),
+        steepest=lambda s, t: 2 * (s - t).abs().max().item(),
+        whole=True,
+        ordered=True,  # as published: neighbours in the batch
     ),
     "contrast": AgreementCase(
         loops=contrast_in_loops,
@@ -164,10 +241,46 @@ AGREED = {
         loops=lambda s, t, rows: agreements.mse(s, t),
         steepest=lambda s, t: 2 * (s - t).abs().max().item() / WIDTH,
     ),
+    "squared": AgreementCase(
+        loops=lambda s, t, rows: WIDTH * agreements.mse(s, t),
+        steepest=lambda s, t: 2 * gap(s, t),
+    ),
+    "l1": AgreementCase(loops=lambda s, t, rows: np.abs(s - t).sum(1) / WIDTH, steepest=1 / WIDTH),
+    # unit's slope of 2 (k' of s, s) + 2 (of s, t), each a square of cosines over the channels
+    "nst": AgreementCase(
+        loops=lambda s, t, rows: agreements.nst(s, t), steepest=1e3 * 8, shape=(3, 2, 4)
+    ),
+    "nst of few places": AgreementCase(
+        loops=lambda s, t, rows: agreements.nst(s, t), steepest=1e3 * 8, shape=(5, 2, 1)
+    ),
+    "hcl": AgreementCase(
+        loops=lambda s, t, rows: agreements.hcl(s, t),
+        steepest=lambda s, t: 2 * gap(s, t) / s[0].numel(),
+        shape=(2, 6, 5),
+    ),
+    "ab": AgreementCase(
+        loops=lambda s, t, rows: agreements.ab(s, t, 1.0),
+        steepest=lambda s, t: 6e-3 * (s.abs().max().item() + 1),
+    ),
+    "partial_l2": AgreementCase(
+        loops=lambda s, t, rows: agreements.partial_l2(s, t),
+        steepest=lambda s, t: 2e-3 * gap(s, t),
+    ),
+    # Of the means gap / variance, of the variances gap² / variance² times their own slope, which is
+    # at most themselves
+    "vid": AgreementCase(
+        loops=lambda s, t, rows: agreements.vid(s, variances(s), t),
+        steepest=lambda s, t: (gap(s, t) + gap(s, t) ** 2 + 1) / 1e-5 / WIDTH,
+        student_before=with_variances,
+    ),
     "smooth_l1": AgreementCase(
         loops=lambda s, t, rows: agreements.smooth_l1(s, t, 1.0), steepest=1 / WIDTH
     ),
 }
+
+
+def gap(student: Tensor, teacher: Tensor) -> float:
+    return (student - teacher).abs().max().item()
 
 
 def function_of(name: str) -> Callable[..., Tensor]:
@@ -176,7 +289,7 @@ def function_of(name: str) -> Callable[..., Tensor]:
 
 def agree(name: str, student: Tensor, teacher: Tensor, rows: Tensor) -> Tensor:
     case = AGREED[name]
-    s, t = case.before(student), case.before(teacher)
+    s, t = case.student_before(case.before(student)), case.before(teacher)
     return function_of(name)(s, t, **case.given(s, t, rows))
 
 
@@ -191,12 +304,14 @@ class RepresentationCase:
         loops: `(one example, side) -> [d]` in NumPy.
         numbers: of the word.
         bounded: its slope is bounded everywhere; False needs a reason where it is set.
+        steepest: its largest slope, where that is not unit's times its layers'.
         kinds: what it can read.
     """
 
     loops: Callable[[np.ndarray, Side], np.ndarray] | None
     numbers: Mapping[str, Any] = field(default_factory=dict)
     bounded: bool = True
+    steepest: float | None = None
     kinds: tuple[str, ...] = ("vector", "tokens", "map")
 
 
@@ -227,8 +342,62 @@ def probed(x: np.ndarray, side: Side) -> np.ndarray:
     return representations.mlp(headed(x, side), layers(side)[-1:]) if layers(side) else x
 
 
+def convolutions(side: Side) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of the side's encoder or head; none on the teacher's side of a regression."""
+    inside = getattr(side, "encoder", getattr(side, "head", nn.Identity()))
+    found = [m for m in inside.modules() if isinstance(m, nn.Conv2d)]
+    zeros = [np.zeros(m.out_channels) for m in found]
+    return [
+        (m.weight.detach().numpy(), zero if m.bias is None else m.bias.detach().numpy())
+        for m, zero in zip(found, zeros, strict=True)
+    ]
+
+
+def regressed(x: np.ndarray, side: Side) -> np.ndarray:
+    x = representations.as_map(x)
+    for number, each in enumerate(convolutions(side)):
+        x = representations.convolved(np.maximum(x, 0) if number else x, *each)
+    return x
+
+
+def distributed(x: np.ndarray, side: Side) -> np.ndarray:
+    means = regressed(x, side)
+    if not hasattr(side, "log_scale"):
+        return means
+    each = np.log1p(np.exp(side.log_scale.detach().numpy())) + 1e-5
+    return np.concatenate([means, np.ones_like(means) * each[:, None, None]])
+
+
+def factored(x: np.ndarray, side: Side) -> np.ndarray:
+    x = representations.as_map(x)
+    for each in convolutions(side):
+        x = representations.convolved(x, *each)
+        x = np.where(x > 0, x, 0.1 * x)
+    return representations.attention(x)
+
+
+MAPS = ("tokens", "map")
 REPRESENTED = {
+    "maps": RepresentationCase(lambda x, side: representations.as_map(x), kinds=MAPS),
+    # 2 |f| / c over a norm of at least 1e-3, at |f|² / c of that size
+    "attention": RepresentationCase(
+        lambda x, side: representations.attention(representations.as_map(x)),
+        steepest=2e3 * 1e-3**0.5,
+        kinds=MAPS,
+    ),
+    # The convolutions' norms are below 2.
+    "regress": RepresentationCase(regressed, steepest=2, kinds=MAPS),
+    "regress as it is": RepresentationCase(regressed, {"resize": False}, steepest=2, kinds=MAPS),
+    "gaussian": RepresentationCase(distributed, steepest=8, kinds=MAPS),
+    # Its margin is that of the batch: tests/represent/test_margin.py.
+    "margin": RepresentationCase(None, steepest=2, kinds=MAPS),
+    "factors": RepresentationCase(
+        factored, {"learn": "joint"}, steepest=2e3 * 1e-3**0.5 * 8, kinds=MAPS
+    ),
     "as_is": RepresentationCase(lambda x, side: x),
+    "standardised": RepresentationCase(
+        lambda x, side: representations.standardised(x), steepest=1e3, kinds=("vector",)
+    ),
     "project": RepresentationCase(
         lambda x, side: representations.project(x, layers(side)), {"width": 5}
     ),
@@ -246,6 +415,9 @@ REPRESENTED = {
     ),
     "to_teacher": RepresentationCase(headed),
     "to_teacher mlp": RepresentationCase(headed, {"head": "mlp", "hidden": 5, "scale": "none"}),
+    # A matrix of the teacher's side, whose vectors vary by more than 1e-4 of the most.
+    "to_teacher whitened": RepresentationCase(headed, {"scale": "whiten"}, steepest=1e4),
+    "to_teacher turned": RepresentationCase(headed, {"scale": "phi-s"}, steepest=1e4),
     "compress": RepresentationCase(headed, {"width": 2}),
     "compress deep": RepresentationCase(
         headed, {"width": 2, "depth": 2, "hidden": 5, "student_head": "mlp"}
@@ -297,7 +469,8 @@ def slope_bound(side: Side) -> float:
 
 def test_every_word_has_a_case():
     assert {name.partition(" ")[0] for name in AGREED} == AGREEMENTS.keys()
-    assert {name.partition(" ")[0] for name in REPRESENTED} == REPRESENTATIONS.keys()
+    alone = {name.partition(" ")[0] for name in REPRESENTED}
+    assert alone == REPRESENTATIONS.keys() - {*SEVERAL}  # in files of their own
 
 
 every_agreement = pytest.mark.parametrize("name", AGREED)
@@ -327,7 +500,7 @@ CORNERS = ["batch of one", "equal rows", "both alike", "zero rows", "all zero", 
 @every_agreement
 @pytest.mark.parametrize("b", [1, 3])
 def test_an_agreement_equals_its_formula_in_loops(name, b):
-    student, teacher = (normal(b, WIDTH, seed=seed) for seed in (1, 2))
+    student, teacher = (normal(b, *AGREED[name].shape, seed=seed) for seed in (1, 2))
     got = agree(name, student, teacher, rows(b))
     assert got.shape == (() if AGREED[name].whole else (b,))
     expected = AGREED[name].loops(student.numpy(), teacher.numpy(), rows(b).tolist())
@@ -337,10 +510,10 @@ def test_an_agreement_equals_its_formula_in_loops(name, b):
 @every_agreement
 def test_an_agreement_says_whether_it_compares_the_batch_as_a_whole(name):
     """Another third example changes the first one's loss, or it does not."""
-    student, teacher = (normal(4, WIDTH, seed=seed) for seed in (1, 2))
+    student, teacher = (normal(4, *AGREED[name].shape, seed=seed) for seed in (1, 2))
     others = student.clone(), teacher.clone()
-    others[0][2] += 1
-    others[1][2] -= 1
+    others[0][2] = 2 * student[2].flip(-1)
+    others[1][2] = -teacher[2]
     first, again = agree(name, student, teacher, ROWS), agree(name, *others, ROWS)
     if not AGREED[name].whole:
         first, again = first[0], again[0]
@@ -350,7 +523,8 @@ def test_an_agreement_says_whether_it_compares_the_batch_as_a_whole(name):
 
 @every_agreement
 def test_an_agreement_has_the_gradient_it_says(name):
-    student, teacher = (normal(3, WIDTH, seed=seed).requires_grad_() for seed in (1, 2))
+    shape = AGREED[name].shape
+    student, teacher = (normal(3, *shape, seed=seed).requires_grad_() for seed in (1, 2))
     assert gradcheck(lambda s: agree(name, s, teacher.detach(), rows(3)), (student,))
     if AGREED[name].trains_teacher_side:
         assert gradcheck(lambda t: agree(name, student.detach(), t, rows(3)), (teacher,))
@@ -359,23 +533,27 @@ def test_an_agreement_has_the_gradient_it_says(name):
 @every_agreement
 def test_an_agreement_sends_the_teachers_network_nothing(name):
     """It detaches the teacher's side itself, or the engine does and only a head learns."""
-    network, head = nn.Linear(3, WIDTH).double(), nn.Linear(WIDTH, WIDTH).double()
-    student, features = normal(4, WIDTH, seed=1).requires_grad_(), network(normal(4, 3))
+    shape, width = AGREED[name].shape, math.prod(AGREED[name].shape)
+    network, head = nn.Linear(3, width).double(), nn.Linear(width, width).double()
+    student, features = normal(4, *shape, seed=1).requires_grad_(), network(normal(4, 3))
     if AGREED[name].trains_teacher_side:
         features = features.detach()
-    agree(name, student, head(features), rows(4)).sum().backward()
+    agree(name, student, head(features).view(4, *shape), rows(4)).sum().backward()
     assert all(p.grad is None for p in network.parameters())
-    assert student.grad.abs().amax(1).min() > 0
+    assert student.grad.flatten(1).abs().amax(1).min() > 0
     reached = all(p.grad is not None for p in head.parameters())
     assert reached is AGREED[name].trains_teacher_side
 
 
 @every_agreement
 def test_an_agreement_does_not_depend_on_the_order_of_examples(name):
-    student, teacher = (normal(4, WIDTH, seed=seed) for seed in (1, 2))
+    student, teacher = (normal(4, *AGREED[name].shape, seed=seed) for seed in (1, 2))
     order = torch.tensor([2, 0, 3, 1])
     plain = agree(name, student, teacher, ROWS)
     turned = agree(name, student[order], teacher[order], ROWS[order])
+    if AGREED[name].ordered:
+        assert turned.item() != plain.item()
+        return
     torch.testing.assert_close(turned, plain if AGREED[name].whole else plain[order])
 
 
@@ -383,7 +561,7 @@ def test_an_agreement_does_not_depend_on_the_order_of_examples(name):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("corner", CORNERS)
 def test_an_agreement_is_finite_at_the_corners(name, dtype, corner):
-    student, teacher = corners((WIDTH,), dtype)[corner]
+    student, teacher = corners(AGREED[name].shape, dtype)[corner]
     student, teacher = (x.clone().requires_grad_() for x in (student, teacher))
     loss = agree(name, student, teacher, rows(len(student)))
     loss.sum().backward()
@@ -395,7 +573,7 @@ def test_an_agreement_is_finite_at_the_corners(name, dtype, corner):
 
 @every_agreement
 def test_an_agreement_leaves_its_inputs_alone(name):
-    student, teacher = (normal(3, WIDTH, seed=seed) for seed in (1, 2))
+    student, teacher = (normal(3, *AGREED[name].shape, seed=seed) for seed in (1, 2))
     before = student.clone(), teacher.clone()
     agree(name, student, teacher, rows(3))
     assert torch.equal(student, before[0])
@@ -406,7 +584,7 @@ def test_an_agreement_leaves_its_inputs_alone(name):
 def test_a_representation_equals_its_formula_in_loops(name, kind):
     loops = REPRESENTED[name].loops
     if loops is None:
-        pytest.skip("the numbers of other people's code stand in for loops")
+        pytest.skip("it depends on the batch; it has a test of its own")
     x = normal(3, *SHAPES[kind])
     for side in sides(name, kind):
         expected = np.stack([loops(example, side) for example in x.numpy()])
@@ -432,7 +610,9 @@ def test_a_representation_trains_its_heads_and_not_the_teachers_network(name, ki
     if trained:
         slopes = torch.autograd.grad(fixed.sum(), trained, allow_unused=True, retain_graph=True)
         assert not any(slope is not None for slope in slopes)
-        own = side.own_loss(said, lambda logits: logits.square().sum(1), 0)
+        own = side.own_loss(
+            side.learning(fixed.detach(), said), lambda logits: logits.square().sum(1), 0
+        )
         (said.square().sum() + (0 if own is None else own)).backward()
         assert all(p.grad is not None for p in trained)
     assert all(p.grad is None for p in network.parameters())
@@ -461,7 +641,8 @@ def test_a_representation_is_finite_at_the_corners(name, kind, dtype, corner):
         assert torch.isfinite(x.grad).all()
         if REPRESENTED[name].bounded:
             outer = said[0].numel() ** 0.5
-            bound = slope_bound(side.double()) * outer * 1.05
+            steepest = REPRESENTED[name].steepest or slope_bound(side.double())
+            bound = steepest * outer * 1.05
             assert x.grad.flatten(1).double().norm(dim=1).max() <= bound
 
 
@@ -489,7 +670,8 @@ def compare_compiled() -> None:
     """Every word, plain and compiled: the same values and gradients."""
     backend = "aot_eager"
     for name, case in AGREED.items():
-        student, teacher = (case.before(normal(3, WIDTH, seed=seed)) for seed in (1, 2))
+        student, teacher = (case.before(normal(3, *case.shape, seed=seed)) for seed in (1, 2))
+        student = case.student_before(student)
         given, function = case.given(student, teacher, rows(3)), function_of(name)
         plain, compiled = (
             loss_and_gradient(each, student, teacher, **given)

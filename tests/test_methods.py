@@ -163,6 +163,36 @@ def test_another_memory_keeps_only_the_numbers_that_every_kind_has(kind):
     assert same == find("crd")
 
 
+def test_a_representation_is_exchanged_and_takes_no_numbers_along():
+    row = adjust(find("dkd"), {"represent.kind": "standardised", "dkd.temperature": 2.0}, {})
+    assert row.terms[0].represent == Word("standardised")
+    assert row.terms[0].agree.numbers["temperature"] == 2.0
+    one = adjust(find("cktf"), {"stem.represent.kind": "vectors"}, {})
+    assert [term.represent.name for term in one.terms] == ["vectors", "project", "project"]
+
+
+WEIGHTS = {
+    "fitnet": 100, "at": 1000, "sp": 3000, "cc": 0.02, "vid": 1, "rkd": 1, "pkt": 30000,
+    "ab": 1, "ft": 200, "fsp": 50, "nst": 50, "crd": 0.8, "ickd": 2.5,
+    "lskd": 9, "dkd": 1, "nkd": 1, "dist": 2, "ttm": 45, "wttm": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in WEIGHTS if name in METHODS])
+def test_a_row_weighs_as_published(name):
+    row = find(name)
+    assert {term.weight for term in row.terms} == {WEIGHTS[name]}
+    assert row.task == (0.1 if name == "lskd" else 1)
+
+
+def test_mlkd_has_three_levels_at_five_temperatures():
+    terms = find("mlkd").terms
+    found = {(term.agree.name, term.agree.numbers["temperature"]) for term in terms}
+    levels = ("kl", "batch_level", "class_level")
+    assert found == {(level, float(t)) for level in levels for t in range(2, 7)}
+    assert len(terms) == len(found)
+
+
 def test_the_table_itself_is_never_changed():
     before = dataclasses.replace(find("cktf"))
     copies = [dict(term.represent.numbers) for term in before.terms]

@@ -31,6 +31,7 @@ GIVEN = {
     "log_z",
     "chunk",
     "mask",
+    "labels",
     "known",
     "beside",
 }  # what the engine passes an agreement, no number

@@ -33,10 +33,9 @@ from measure import environment
 from safetensors.torch import save_file
 
 from mentee import models, sweep, train
-from mentee.recipe import read
 
-METHODS = ("kd", "crd", "cktf", "cktf+kd", "similarity")
-SEEDS, BASE = 3, "one by one"
+METHODS = "kd,crd,cktf,cktf+kd,similarity"
+BASE = "one by one"
 WAYS = {"resnet20-cifar": (BASE, "side by side", "sweep"), "resnet56-cifar": (BASE, "sweep")}
 
 
@@ -60,43 +59,50 @@ def changes(network: str, weights: Path, said: argparse.Namespace) -> list[str]:
     ]
 
 
-def one_by_one(changed: list[str], out: Path) -> None:
+def one_by_one(said: argparse.Namespace, changed: list[str], out: Path) -> None:
     """All runs in one process, each from the beginning."""
-    for method in METHODS:
-        for seed in range(SEEDS):
+    for method in said.methods.split(","):
+        for seed in range(said.seeds):
             own = [*changed, f"method={method}", f"train.seed={seed}"]
             train("cifar10-laptop", changes=own, out=out / f"{method}-{seed}", quiet=True)
 
 
-def do(way: str, changed: list[str], out: Path, views: int) -> dict[str, float]:
+def do(said: argparse.Namespace, way: str, changed: list[str], out: Path) -> dict[str, float]:
     """One way, in this process; says when the record was there."""
     began, recorded = time.perf_counter(), {}
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
         if line.startswith("recorded"):
-            recorded["recording_s"] = round(time.perf_counter() - began, 1)
+            recorded["recorded_after_s"] = round(time.perf_counter() - began, 1)
 
     if way == BASE:
-        one_by_one(changed, out)
-    else:
-        live = way == "side by side"
-        kwargs: dict[str, Any] = {"live": True} if live else {"views": views}
-        found = sweep(
-            "cifar10-laptop", METHODS, seeds=SEEDS, changes=changed, out=out, say=say, **kwargs
-        )
-        if found.failed:
-            raise SystemExit(f"failed: {found.failed}")
+        one_by_one(said, changed, out)
+        return recorded
+    found = sweep(
+        "cifar10-laptop",
+        said.methods.split(","),
+        seeds=said.seeds,
+        changes=changed,
+        out=out,
+        say=say,
+        **({"live": True} if way == "side by side" else {"views": said.views}),
+    )
+    if found.failed:
+        raise SystemExit(f"failed: {found.failed}")
     return recorded
 
 
-def measured(way: str, changed: list[str], said: argparse.Namespace) -> dict[str, float]:
+def measured(said: argparse.Namespace, way: str, changed: list[str]) -> dict[str, float]:
     """Wall and CPU seconds of one way, all its processes and their start included."""
     with tempfile.TemporaryDirectory() as folder:
-        asked = json.dumps([way, changed, f"{folder}/runs", said.views])
+        asked = json.dumps([way, changed, f"{folder}/runs"])
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         done = subprocess.run(
-            [sys.executable, __file__, "--do", asked], stdout=subprocess.PIPE, text=True, check=True
+            [sys.executable, *sys.argv, "--do", asked],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
         )
         wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -109,28 +115,30 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--views", type=int, default=1)
     parser.add_argument("--limit", type=int, default=5000)
+    parser.add_argument("--methods", default=METHODS)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--teachers", default=",".join(WAYS))
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     parser.add_argument("--do", help="one way, for the processes that this starts")
     said = parser.parse_args()
     if said.do:
-        way, changed, out, views = json.loads(said.do)
-        print(json.dumps(do(way, changed, Path(out), views)))
+        way, changed, out = json.loads(said.do)
+        print(json.dumps(do(said, way, changed, Path(out))))
         return
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for network, ways in WAYS.items():
+        for network in said.teachers.split(","):
             changed = changes(network, weights_of(network, Path(folder)), said)
-            read("cifar10-laptop", changed)
-            rows = {way: measured(way, changed, said) for way in ways}
+            rows = {way: measured(said, way, changed) for way in WAYS[network]}
             for each in rows.values():
                 each["times_wall"] = round(rows[BASE]["wall_s"] / each["wall_s"], 2)
                 each["times_cpu"] = round(rows[BASE]["cpu_s"] / each["cpu_s"], 2)
             found[network] = rows
             print(network, json.dumps(rows), flush=True)
     content = {
-        "what": f"{len(METHODS)} methods × {SEEDS} seeds, ResNet-8 student, CIFAR-10, {said.limit} "
-        f"images, {said.epochs} epochs, {said.views} view(s) recorded beside the clean one",
-        "methods": METHODS,
+        "what": f"each of the methods × {said.seeds} seeds, ResNet-8 student, CIFAR-10, "
+        f"{said.limit} images, {said.epochs} epochs; recorded: clean and {said.views} view(s)",
+        "methods": said.methods.split(","),
         "teachers": found,
         "command": sys.argv,
         "environment": environment(),

@@ -39,8 +39,10 @@ def sentence(term: Term) -> str:
     """One summand in words."""
     student, teacher = term.place
     place = student if student == teacher else f"{student} (teacher: {teacher})"
-    memory = f", negatives from {words(term.memory)}" if term.memory else ""
-    return f"{term.weight:g} · {words(term.agree)} of {words(term.represent)} at {place}{memory}"
+    more = f", negatives from {words(term.memory)}" if term.memory else ""
+    more += f", each stage {term.fade:g} of the next" if term.fade != 1 else ""
+    more += f", alone for the first {term.first:.0%} of the steps" if term.first else ""
+    return f"{term.weight:g} · {words(term.agree)} of {words(term.represent)} at {place}{more}"
 
 
 def words(word: Word) -> str:

@@ -197,12 +197,13 @@ def backward(
     transfer, values, losses = trainee.transfer, [], {}
     for part in parts:
         batch = part.to(accelerator.device)
-        fixed = transfer.fixed(teacher(batch)) if teacher else {}
+        fixed = transfer.fixed(teacher(batch)) if teacher and transfer.listens(number) else {}
         transfer.begin(batch, number)
         last = part is parts[-1]
         with contextlib.nullcontext() if last else accelerator.no_sync(model):
             losses = model(batch, fixed)
-            loss = torch.stack([transfer.weights[k] * v for k, v in losses.items()]).sum()
+            weights = transfer.weights_at(number)
+            loss = torch.stack([weights[k] * v for k, v in losses.items()]).sum()
             accelerator.backward(loss / len(parts))
         values.append(torch.stack([loss, *losses.values()]).detach())
     # The one place of a step where the CPU waits for the device.

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mentee.errors import PairError, suggest
 from mentee.methods import Method, Term
 from mentee.represent import Shape
+from mentee.types import TOGETHER, together
 
 
 def wanted(method: Method) -> tuple[list[str], list[str]]:
     """The places a method reads: (the student's, the teacher's), each once."""
     places = [term.place for term in method.terms if term.weight != 0]
     students, teachers = zip(*places, strict=True) if places else ((), ())
-    return list(dict.fromkeys(students)), list(dict.fromkeys(teachers))
+    return _each(students), _each(teachers)
+
+
+def _each(places: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(name for place in places for name in together(place)))
 
 
 def pair_places(
@@ -23,6 +29,7 @@ def pair_places(
     """Which place of the student meets which of the teacher.
 
     Where one network has more stages, the other's meet evenly spaced ones, the last the last.
+    Places that are read together, `stem&stages`, make one pair.
 
     Example:
         >>> from mentee.methods import Word
@@ -30,11 +37,29 @@ def pair_places(
         >>> pair_places(Term("stages", Word("contrast"), 0.1), three, four)
         [('stages.0', 'stages.0'), ('stages.1', 'stages.2'), ('stages.2', 'stages.3')]
     """
-    wanted_s, wanted_t = term.place
-    check_recorded(wanted_t, teacher)
-    ours, theirs = expand(wanted_s, student), expand(wanted_t, teacher)
-    count = min(len(ours), len(theirs))
-    return [(evenly(ours, i, count), evenly(theirs, i, count)) for i in range(count)]
+    ours, theirs = (together(place) for place in term.place)
+    if len(ours) != len(theirs):
+        raise PairError(
+            f"the student is read at {' & '.join(ours)}, the teacher at {' & '.join(theirs)}; "
+            "expected as many places"
+        )
+    pairs = [
+        pair for each in zip(ours, theirs, strict=True) for pair in meet(*each, student, teacher)
+    ]
+    if len(ours) == 1:
+        return pairs
+    students, teachers = zip(*pairs, strict=True)
+    return [(TOGETHER.join(students), TOGETHER.join(teachers))]
+
+
+def meet(
+    ours: str, theirs: str, student: Mapping[str, Shape], teacher: Mapping[str, Shape]
+) -> list[tuple[str, str]]:
+    """The pairs of places that two names stand for."""
+    check_recorded(theirs, teacher)
+    mine, others = expand(ours, student), expand(theirs, teacher)
+    count = min(len(mine), len(others))
+    return [(evenly(mine, i, count), evenly(others, i, count)) for i in range(count)]
 
 
 def taught_by(method: Method, names: Sequence[str]) -> Method:
@@ -92,9 +117,9 @@ def check_recorded(place: str, shapes: Mapping[str, Shape]) -> None:
 
 def expand(place: str, shapes: Mapping[str, Shape]) -> list[str]:
     """`stages` to `stages.0`, `stages.1`, …; any other place to itself."""
-    found = [name for name in shapes if name == place or name.startswith(f"{place}.")]
     if place in shapes:
         return [place]
+    found = [name for name in shapes if re.fullmatch(rf"{re.escape(place)}\.\d+", name)]
     if not found:
         raise PairError(f"nothing is read at {place!r}; {suggest(place, shapes)}")
     return sorted(found, key=lambda name: int(name.rpartition(".")[2]))
@@ -119,7 +144,7 @@ def check_widths(name: str, represent: str, *widths: Shape) -> None:
     """Refuse a pair whose representations an agreement cannot compare entry by entry."""
     if widths[0] == widths[1]:
         return
-    if name == "kl/logits":
+    if name.partition(" ")[0].endswith("/logits"):
         raise PairError(
             f"{name}: the student has {widths[0][0]} classes, the teacher {widths[1][0]}; soft "
             "targets need the same classes in the same order. Use a method without kd (crd, cktf), "

@@ -5,53 +5,42 @@ The networks themselves are never held here: features come in, losses go out.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mentee.agree import AGREEMENTS, Agreement
+from mentee.agree import AGREEMENTS
 from mentee.agree.contrast import log_normaliser
-from mentee.agree.labels import batch_loss, batch_mask
+from mentee.agree.labels import batch_loss, batch_mask, by_class
 from mentee.agree.negatives import Negatives
+from mentee.bound import (
+    GIVEN,
+    OWN,
+    Bound,
+    at_least_float,
+    name_of,
+    nothing,
+    own_name,
+    reads_others,
+    shape_said,
+    takes,
+)
 from mentee.errors import MenteeError, PairError
 from mentee.memory import MEMORIES, Memory
 from mentee.methods import Method, Term, Word
 from mentee.pairing import check_widths, pair_places, wanted
 from mentee.parallel import gather, gather_slopes
-from mentee.represent import REPRESENTATIONS, Known, Shape, Side
-from mentee.types import Batch, Features, Statistics, column
+from mentee.represent import REPRESENTATIONS, SEVERAL, Known, Places, Shape, Side
+from mentee.types import Batch, Features, Statistics, column, read
 from mentee.words import checked, look_up
 
-__all__ = ["Bound", "Transfer", "wanted"]
-
-
-@dataclass(frozen=True)
-class Bound:
-    """A term at one place of one pair.
-
-    Attributes:
-        name: `contrast/stages.1`; unique in the method, with the representation behind it where
-            another has the same agreement and place.
-        student: where the student is read.
-        teacher: where the teacher is read.
-        term: the row's summand that it came from.
-        agreement: how the two are compared.
-        memory: where its negatives come from.
-    """
-
-    name: str
-    student: str
-    teacher: str
-    term: Term
-    agreement: Agreement
-    memory: Memory | None
+__all__ = ["Bound", "Transfer", "takes", "wanted"]
 
 
 class Transfer(nn.Module):
@@ -89,21 +78,24 @@ class Transfer(nn.Module):
         super().__init__()
         self.method = method
         self.step = 0
+        self.steps: int | None = None
         self.sides = nn.ModuleDict()
         self.memories: list[Memory] = []
         self.bound: list[Bound] = []
         self._widths: dict[str, int] = {}
         sites = [
-            (term, *site)
+            (replace(term, weight=term.weight * term.fade ** (len(pairs) - 1 - number)), *pair)
             for term in method.terms
             if term.weight != 0
-            for site in pair_places(term, student, teacher)
+            for pairs in [pair_places(term, student, teacher)]
+            for number, pair in enumerate(pairs)
         ]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for term, s, t in sorted(sites, key=reads_others):
                 known = Known(classes, statistics and partial(statistics, t), seed)
-                self._bind(term, s, t, student[s], teacher[t], known)
+                shapes = read(student, s), read(teacher, t)
+                self._bind(term, s, t, shapes, known)
         self.to(device)
         own = torch.arange(examples, device=device)
         self._remember(own if groups is None else groups.to(device), own, seed)
@@ -112,19 +104,31 @@ class Transfer(nn.Module):
         self.weights = {"task": method.task} | terms | alone
 
     def _bind(
-        self, term: Term, s: str, t: str, student: Shape, teacher: Shape, known: Known
+        self,
+        term: Term,
+        s: str,
+        t: str,
+        shapes: tuple[Places, Places],
+        known: Known,
     ) -> None:
         agreement = look_up("agreement", term.agree, AGREEMENTS)
         build = look_up("representation", term.represent, REPRESENTATIONS)
         agree = checked(term.agree, agreement.function, given=GIVEN)
+        if takes(agreement.function, "labels"):
+            known.labels(term.agree.name)
         represent = checked(term.represent, build, given=("known", "beside"))
         term = replace(term, agree=agree, represent=represent)
-        name = self._name(term, s, t)
+        name = name_of(term, s, t, self.bound, self.method.name)
+        if "&" in s and term.represent.name not in SEVERAL:
+            raise PairError(
+                f"{name}: {term.represent.name} reads one place; expected {' or '.join(SEVERAL)} "
+                "where several are read together"
+            )
         beside = [self.side(other)[1] for other in self.bound if other.teacher == t]
         offered = {"known": known, "beside": beside}
         asked = {key: value for key, value in offered.items() if takes(build, key)}
-        sides = build(student, teacher, **term.represent.numbers, **asked)
-        said = [shape_said(*each) for each in zip(sides, (student, teacher), strict=True)]
+        sides = build(*shapes, **term.represent.numbers, **asked)
+        said = [shape_said(*each) for each in zip(sides, shapes, strict=True)]
         remembers = term.memory is not None and agreement.memory != "no"
         if agreement.same_width is True or (agreement.same_width and remembers):
             check_widths(name, term.represent.name, *said)
@@ -136,19 +140,6 @@ class Transfer(nn.Module):
         self._widths[name] = said[0][-1]
         self.sides[name.replace(".", "_")] = nn.ModuleList(sides)
         self.bound.append(Bound(name, s, t, term, agreement, None))
-
-    def _name(self, term: Term, s: str, t: str) -> str:
-        """What a term is called; the representation is named where another one has the name."""
-        name = f"{term.agree.name}/{s if s == t else f'{s}~{t}'}"
-        alike = [b.term.represent for b in self.bound if b.name.partition(" ")[0] == name]
-        if term.represent in alike:
-            raise MenteeError(f"method {self.method.name!r} has {name} twice; add up their weights")
-        if not alike:
-            return name
-        said = [term.represent.name]
-        if said[0] in [word.name for word in alike]:
-            said += [f"{key}={value}" for key, value in term.represent.numbers.items()]
-        return f"{name} ({', '.join(said)})"
 
     def _remember(self, classes: Tensor, rows: Tensor, seed: int) -> None:
         """Give the terms that ask for negatives a memory; those with equal ones share it.
@@ -202,8 +193,28 @@ class Transfer(nn.Module):
             if name in teacher:
                 said[bound.name] = teacher[name]
             else:
-                said[bound.name] = side.fixed(teacher[bound.teacher])
+                said[bound.name] = side.fixed(read(teacher, bound.teacher))
         return said
+
+    def weights_at(self, step: int) -> dict[str, float]:
+        """What each loss weighs in a step: the terms that come first have their time alone.
+
+        Args:
+            step: steps done; of `steps` in all. Where those are not known, all count all the time.
+        """
+        firsts = {b.name: round(b.term.first * (self.steps or 0)) for b in self.bound}
+        end = max(firsts.values(), default=0)
+
+        def counts(name: str) -> bool:
+            alone = firsts.get(name, 0)
+            return step < alone if alone else step >= end or name.startswith(OWN)
+
+        return {name: weight * counts(name) for name, weight in self.weights.items()}
+
+    def listens(self, step: int) -> bool:
+        """Whether the teacher is needed in a step."""
+        weights = self.weights_at(step)
+        return any(weights[b.name] for b in self.bound)
 
     def begin(self, batch: Batch, step: int) -> None:
         """Choose the batch's negatives; call it before the batch's `forward`."""
@@ -218,13 +229,19 @@ class Transfer(nn.Module):
 
         Args:
             student: what the student says at its places.
-            fixed: what `fixed` gave for the same batch.
+            fixed: what `fixed` gave for the same batch; of a term that is not there nothing is
+                computed.
             batch: labels, masks and mixture of the same examples.
         """
         losses = {}
         for bound in self.bound:
             mine, theirs = self.side(bound)
-            s = mine(mine.fixed(student[bound.student]))
+            if bound.name not in fixed:  # a zero that keeps every process in step
+                losses[bound.name] = nothing(mine, theirs, device=batch.inputs.device)
+                if theirs.learns_alone:
+                    losses[own_name(bound)] = losses[bound.name]
+                continue
+            s = mine(mine.fixed(read(student, bound.student)))
             t = theirs(fixed[bound.name].detach())
             with torch.autocast(s.device.type, enabled=False):  # sums need float32 at least
                 if theirs.learns_alone:
@@ -244,6 +261,8 @@ class Transfer(nn.Module):
             student, teacher = gather_slopes(student), gather(teacher.detach())
         if takes(function, "mask"):
             given["mask"] = batch_mask(batch)
+        if takes(function, "labels"):
+            return by_class(batch, lambda y: function(student, teacher, labels=y, **given))
         if bound.memory is None:
             return function(student, teacher, **given)
         negatives = bound.memory.read(bound.name, student, teacher)
@@ -282,34 +301,3 @@ class Transfer(nn.Module):
             memory.load(
                 {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             )
-
-
-GIVEN = ("negatives", "log_z", "chunk", "mask")
-"""What the engine passes to an agreement and a recipe may not."""
-
-
-@functools.cache
-def takes(function: Callable[..., object], name: str) -> bool:
-    """Whether a function has a parameter of that name."""
-    return name in inspect.signature(function).parameters
-
-
-def reads_others(site: tuple[Term, str, str]) -> bool:
-    """Whether a term's representation reads the sides of others: it is bound after them."""
-    return takes(look_up("representation", site[0].represent, REPRESENTATIONS), "beside")
-
-
-def own_name(bound: Bound) -> str:
-    """What the own loss of a term's teacher side is called."""
-    return f"own/{bound.name}"
-
-
-@torch.no_grad()
-def shape_said(side: Side, shape: Shape) -> Shape:
-    """What a side makes of one example that is read with this shape."""
-    return tuple(side(side.fixed(torch.zeros(1, *shape))).shape[1:])
-
-
-def at_least_float(x: Tensor) -> Tensor:
-    """Half precision to float32, anything else as it is."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

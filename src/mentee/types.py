@@ -12,11 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+
+T = TypeVar("T")
+
+TOGETHER = "&"
+"""Between the names of places that are read together."""
 
 Features: TypeAlias = dict[str, Tensor]
 """Place name to what was read there: `{"stages.0": [b, c, h, w], "embedding": [b, d], ...}`."""
@@ -30,6 +35,27 @@ def column(place: str, reduction: str) -> str:
         ('stages.0 | 4x4 cells', 'logits')
     """
     return f"{place} | {reduction}" if reduction else place
+
+
+def together(places: str) -> list[str]:
+    """The places that are read together: `stem&stages.0` names two.
+
+    Example:
+        >>> together("stem & stages.0"), together("logits")
+        (['stem', 'stages.0'], ['logits'])
+    """
+    return [place.strip() for place in places.split(TOGETHER)]
+
+
+def read(said: Mapping[str, T], places: str) -> T | tuple[T, ...]:
+    """What is said at a place, or at each of several that are read together.
+
+    Example:
+        >>> read({"stem": 1, "stages.0": 2}, "stem&stages.0"), read({"stem": 1}, "stem")
+        ((1, 2), 1)
+    """
+    names = together(places)
+    return said[names[0]] if len(names) == 1 else tuple(said[name] for name in names)
 
 
 CLEAN = -1

@@ -199,3 +199,199 @@ def binary_kd(student, teacher, mask, temperature):
             loss += kl * bool(m)
         losses.append(temperature**2 * loss * len(mask) / max(labelled, 1))
     return np.array(losses)
+
+
+def dkd(student, teacher, labels, temperature, alpha, beta):
+    losses = []
+    for zs, zt, y in zip(student, teacher, labels, strict=True):
+        p, q = (softmax([v / temperature for v in z]) for z in (zt, zs))
+        target = p[y] * math.log(p[y] / q[y]) + (1 - p[y]) * math.log((1 - p[y]) / (1 - q[y]))
+        others = [c for c in range(len(p)) if c != y]
+        ratios = [(p[c] / (1 - p[y]), q[c] / (1 - q[y])) for c in others]
+        rest = sum(a * math.log(a / b) for a, b in ratios)
+        losses.append(temperature**2 * (alpha * target + beta * rest))
+    return np.array(losses)
+
+
+def nkd(student, teacher, labels, temperature, gamma):
+    losses = []
+    for zs, zt, y in zip(student, teacher, labels, strict=True):
+        p, q = softmax(zt), softmax(zs)
+        others = [c for c in range(len(p)) if c != y]
+        rest_p, rest_q = (softmax([z[c] / temperature for c in others]) for z in (zt, zs))
+        rest = sum(a * math.log(b) for a, b in zip(rest_p, rest_q, strict=True))
+        losses.append(-p[y] * math.log(q[y]) - gamma * temperature**2 * rest)
+    return np.array(losses)
+
+
+def pearson(u, v):
+    u, v = (np.array([a - sum(x) / len(x) for a in x]) for x in (u, v))
+    return float(np.dot(u, v)) / (length(u) * length(v) + 1e-8)
+
+
+def dist(student, teacher, temperature, beta, gamma):
+    q, p = (np.array([softmax(row / temperature) for row in z]) for z in (student, teacher))
+    rows = 1 - np.mean([pearson(a, b) for a, b in zip(q, p, strict=True)])
+    columns = 1 - np.mean([pearson(a, b) for a, b in zip(q.T, p.T, strict=True)])
+    return temperature**2 * (beta * rows + gamma * columns)
+
+
+def ttm(student, teacher, power, weighted=False):
+    losses = []
+    for zs, zt in zip(student, teacher, strict=True):
+        raised = [v**power for v in softmax(zt)]
+        whole, q = sum(raised), softmax(zs)
+        p = [v / whole for v in raised]
+        loss = sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+        losses.append(loss * (whole if weighted else 1))
+    return np.array(losses)
+
+
+def hard_label(student, teacher):
+    return np.array(
+        [cross_entropy(s, int(np.argmax(t))) for s, t in zip(student, teacher, strict=True)]
+    )
+
+
+def level(student, teacher, temperature, of_classes):
+    """Batch level, or class level: who is predicted like whom."""
+    q, p = (np.array([softmax(row / temperature) for row in z]) for z in (student, teacher))
+    if of_classes:
+        q, p = q.T, p.T
+    total = 0.0
+    for i in range(len(q)):
+        for j in range(len(q)):
+            total += (np.dot(q[i], q[j]) - np.dot(p[i], p[j])) ** 2
+    return total / len(q)
+
+
+def unit_rows_of_gram(x):
+    gram = np.array([[float(np.dot(a, b)) for b in x] for a in x])
+    return np.array([row / length(row) for row in gram])
+
+
+def sp(student, teacher):
+    x, y = (unit_rows_of_gram([each.ravel() for each in z]) for z in (student, teacher))
+    return ((x - y) ** 2).sum() / len(x) ** 2
+
+
+def ickd(student, teacher):
+    losses = []
+    for s, t in zip(student, teacher, strict=True):
+        x, y = (unit_rows_of_gram([channel.ravel() for channel in z]) for z in (s, t))
+        losses.append(((x - y) ** 2).sum() / len(x))
+    return np.array(losses)
+
+
+def huber(z):
+    return z**2 / 2 if abs(z) < 1 else abs(z) - 0.5
+
+
+def relative_distances(x):
+    b = len(x)
+    a = [[length(p - q) for q in x] for p in x]
+    mean = sum(sum(row) for row in a) / max(b * (b - 1), 1)
+    return [[v / mean if mean else 0.0 for v in row] for row in a]
+
+
+def angle(x, i, j, k):
+    to_j, to_k = x[j] - x[i], x[k] - x[i]
+    return 0.0 if j == i or k == i else float(np.dot(to_j, to_k)) / (length(to_j) * length(to_k))
+
+
+def rkd(student, teacher, distance, angles):
+    x, y = ([each.ravel() for each in z] for z in (student, teacher))
+    b, every = len(x), range(len(x))
+    a, c = relative_distances(x), relative_distances(y)
+    pairs = sum(huber(a[i][j] - c[i][j]) for i in every for j in every)
+    triples = sum(
+        huber(angle(x, i, j, k) - angle(y, i, j, k)) for i in every for j in every for k in every
+    )
+    return distance * pairs / b**2 + angles * triples / b**3
+
+
+def neighbours(x):
+    x = [row / (length(row) + 1e-7) for row in x]
+    near = np.array([[(1 + np.dot(a, b)) / 2 for b in x] for a in x])
+    return np.array([row / sum(row) for row in near])
+
+
+def pkt(student, teacher):
+    q, p = (neighbours([each.ravel() for each in z]) for z in (student, teacher))
+    total = 0.0
+    for i in range(len(q)):
+        for j in range(len(q)):
+            total += p[i, j] * math.log((p[i, j] + 1e-7) / (q[i, j] + 1e-7))
+    return total / len(q) ** 2
+
+
+def cc(student, teacher):
+    gaps = [
+        [abs(a - b) for a, b in zip(x, y, strict=True)]
+        for x, y in zip(student, teacher, strict=True)
+    ]
+    total = sum(np.dot(gaps[i], gaps[i + 1]) for i in range(len(gaps) - 1))
+    return total / max(len(gaps) - 1, 1)
+
+
+def channels(x):
+    return [unit(channel.ravel()) for channel in x]
+
+
+def nst(student, teacher):
+    def kernel(a, b):
+        return np.mean([[np.dot(u, v) ** 2 for v in b] for u in a])
+
+    losses = []
+    for s, t in zip(student, teacher, strict=True):
+        x, y = channels(s), channels(t)
+        losses.append(kernel(y, y) + kernel(x, x) - 2 * kernel(x, y))
+    return np.array(losses)
+
+
+def cells(channel, n):
+    """A map averaged over n by n cells, which overlap where they do not fit."""
+    h, w = channel.shape
+    edges = [[(i * side // n, -(-(i + 1) * side // n)) for i in range(n)] for side in (h, w)]
+    return np.array([[channel[a:b, c:d].mean() for c, d in edges[1]] for a, b in edges[0]])
+
+
+def hcl(student, teacher):
+    losses = []
+    for x, y in zip(student, teacher, strict=True):
+        loss, weight, total = np.mean((x - y) ** 2), 1.0, 1.0
+        for n in (4, 2, 1):
+            if n < x.shape[1]:
+                weight, total = weight / 2, total + weight / 2
+                gaps = [cells(p, n) - cells(q, n) for p, q in zip(x, y, strict=True)]
+                loss += weight * np.mean(np.square(gaps))
+        losses.append(loss / total)
+    return np.array(losses)
+
+
+def by_unit(student, teacher, loss):
+    pairs = zip(student, teacher, strict=True)
+    return np.array(
+        [sum(loss(a, b) for a, b in zip(x.ravel(), y.ravel(), strict=True)) for x, y in pairs]
+    )
+
+
+def ab(student, teacher, margin):
+    def one(s, t):
+        if t > 0:
+            return (s - margin) ** 2 if s <= margin else 0.0
+        return (s + margin) ** 2 if s > -margin else 0.0
+
+    return 3e-3 * by_unit(student, teacher, one)
+
+
+def partial_l2(student, teacher):
+    return 1e-3 * by_unit(student, teacher, lambda s, t: 0.0 if s <= t <= 0 else (s - t) ** 2)
+
+
+def vid(means, variances, teacher):
+    losses = []
+    for m, v, t in zip(means, variances, teacher, strict=True):
+        each = zip(m.ravel(), v.ravel(), t.ravel(), strict=True)
+        losses.append(np.mean([((a - c) ** 2 / b + math.log(b)) / 2 for a, b, c in each]))
+    return np.array(losses)

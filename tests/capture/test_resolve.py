@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import ClassVar
 
 import pytest
@@ -40,6 +41,12 @@ def test_explicit_paths_and_sides() -> None:
     assert [place.name for place in places] == wanted
     assert [place.side for place in places] == ["output", "input", "output", "output"]
     assert [place.shape for place in places] == [(12, 8, 8), (8, 16, 16), (12, 8, 8), (12, 8, 8)]
+
+
+def test_the_last_stage_has_a_name_of_its_own() -> None:
+    last, numbered = resolve(Undeclared(), ["stages.last", "stages.2"], images())
+    assert last.name == "stages.last"
+    assert dataclasses.replace(last, name="stages.2") == numbered
 
 
 def test_a_name_given_twice_counts_once() -> None:

@@ -1,5 +1,6 @@
 """The representations as loops in float64 NumPy: no torch, nothing shared with the package."""
 
+import itertools
 import math
 
 import numpy as np
@@ -59,3 +60,45 @@ def mlp(x, layers):
     for number, (weight, bias) in enumerate(layers):
         x = linear(np.maximum(x, 0) if number else x, weight, bias)
     return x
+
+
+def standardised(row):
+    mean = sum(row) / len(row)
+    deviation = math.sqrt(sum((v - mean) ** 2 for v in row) / (len(row) - 1))
+    return np.array([(v - mean) / (deviation + 1e-7) for v in row])
+
+
+def as_map(x):
+    """Tokens that meet tokens are a line of cells."""
+    return x.T[:, :, None] if x.ndim == 2 else x
+
+
+def attention(x, power=2):
+    _, h, w = x.shape
+    return unit([np.mean(np.abs(x[:, i, j]) ** power) for i in range(h) for j in range(w)])
+
+
+def convolved(x, weight, bias):
+    """A square kernel of odd size, zeros around the map."""
+    (_, h, w), reach = x.shape, weight.shape[2] // 2
+    padded = np.pad(x, ((0, 0), (reach, reach), (reach, reach)))
+    size = weight.shape[2]
+    return np.array(
+        [
+            [
+                [(kernel * padded[:, i : i + size, j : j + size]).sum() + b for j in range(w)]
+                for i in range(h)
+            ]
+            for kernel, b in zip(weight, bias, strict=True)
+        ]
+    )
+
+
+def flow(maps):
+    """The matrices of each two maps of one resolution in turn, each over the root of its size."""
+    parts = []
+    for x, y in itertools.pairwise(maps):
+        places = x.shape[1] * x.shape[2]
+        matrix = np.array([[(u * v).sum() / places for v in y] for u in x])
+        parts.append(matrix.ravel() / math.sqrt(matrix.size))
+    return np.concatenate(parts)

@@ -10,6 +10,9 @@ from mentee.represent import REPRESENTATIONS, Known, Side, as_is
 from mentee.transfer import takes
 from mentee.types import Statistics
 
+MAPS = ("maps", "attention", "regress", "gaussian", "margin", "factors")
+READS = {"frames": (2, 3), "standardised": (1,), "flow": (), "review": ()}
+READS |= dict.fromkeys(MAPS, (2, 3))
 SHAPES = {"map": (6, 8, 8), "tokens": (5, 6), "vector": (6,)}
 
 
@@ -30,7 +33,7 @@ def sides_of(shape):
     """The teacher's side of every representation that reads this shape."""
     numbers = {"pca": {"width": 2}, "random": {"width": 2}}
     for name, build in REPRESENTATIONS.items():
-        if name == "compressed_logits" or (name == "frames" and len(shape) == 1):
+        if name == "compressed_logits" or len(shape) not in READS.get(name, (1, 2, 3)):
             continue
         asked = {"known": known()} if takes(build, "known") else {}
         yield name, build(shape, shape, **numbers.get(name, {}), **asked)[1]

@@ -49,6 +49,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "similarity-sharded": similarity(kind="sharded_bank", negatives=48),
     "similarity-batch": one_term("similarity_kl"),
     "cka": one_term("cka"),
+    "rkd": {"name": "rkd"},
+    "dist": {"name": "dist", "numbers": {"dist.temperature": 1.0}},
+    "ab": {"name": "ab"},
+    "fsp": {"name": "fsp"},
+    "ft": {"name": "ft", "numbers": {"factors.learn": "joint"}},
+    "ofd": {"name": "ofd"},
 }
 
 

@@ -223,9 +223,9 @@ def long(teacher: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> s
     return str(path)
 
 
-def arguments(path: str, out: Path) -> tuple[str, ...]:
+def arguments(path: str, out: Path, processes: int = 2) -> tuple[str, ...]:
     said = ("sweep", path, "--methods", "kd,cktf+kd", "--seeds", "2", "--views", "2")
-    return ("-m", "mentee.cli", *said, "--processes", "2", "--out", str(out))
+    return ("-m", "mentee.cli", *said, "--processes", str(processes), "--out", str(out))
 
 
 @pytest.fixture(scope="module")
@@ -300,12 +300,14 @@ def test_kill_9_of_all_or_of_the_parent_and_the_same_command_goes_on(
 
 
 @needs_proc
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "processes"), [(signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGINT, 1)]
+)
 def test_a_signal_ends_all_in_order(
-    number: signal.Signals, begin: Begin, long: str, whole: Path, tmp_path: Path
+    number: signal.Signals, processes: int, begin: Begin, long: str, whole: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "s"
-    process = begin(*arguments(long, out))
+    process = begin(*arguments(long, out, processes))
     wait_for(lambda: checkpoint.found(out / "resnet8-cifar-kd-seed0" / "checkpoints"), process)
     workers = workers_of(process)
     os.killpg(process.pid, number)  # as a terminal does: to the whole group
@@ -314,7 +316,8 @@ def test_a_signal_ends_all_in_order(
     assert "everything is saved; the same command" in err
     assert "Traceback" not in err
     assert not any(map(is_there, workers))
-    if number == signal.SIGINT:
+    assert len(list(out.glob("*-seed0"))) == processes, "no other run was begun"
+    if (number, processes) == (signal.SIGINT, 2):
         again = begin(*arguments(long, out))
         said, err = again.communicate(timeout=300)
         assert again.returncode == 0, err
@@ -323,16 +326,25 @@ def test_a_signal_ends_all_in_order(
 
 
 @needs_proc
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (signal.SIGKILL, "exit status -9, perhaps for lack of memory; the same command goes on"),
+        (signal.SIGTERM, "exit status 0; the same command goes on"),
+    ],
+)
 def test_a_worker_that_is_killed_costs_its_run_alone(
-    begin: Begin, long: str, whole: Path, tmp_path: Path
+    number: signal.Signals, text: str, begin: Begin, long: str, whole: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "s"
     process = begin(*arguments(long, out))
-    wait_for(lambda: checkpoint.found(out / "resnet8-cifar-kd-seed0" / "checkpoints"), process)
-    os.kill(workers_of(process)[0], signal.SIGKILL)
+    for method in ("kd", "cktf+kd"):
+        folder = out / f"resnet8-cifar-{method}-seed0" / "checkpoints"
+        wait_for(lambda folder=folder: checkpoint.found(folder), process)
+    os.kill(workers_of(process)[0], number)
     said, err = process.communicate(timeout=300)
     assert process.returncode == 1, err
-    assert "its process ended with exit status -9, perhaps for lack of memory" in said
+    assert f"its process ended with {text}" in said
     assert len(names(out)) == 3
     left = ({each.name for each in out.glob("*-seed*")} - names(out)).pop()
     resume(out / left, quiet=True)  # an ordinary run folder

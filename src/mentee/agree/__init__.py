@@ -13,29 +13,62 @@ from typing import Literal
 from torch import Tensor
 
 from mentee.agree.binary_kd import binary_kd
+from mentee.agree.boundary import ab, partial_l2
+from mentee.agree.cc import cc
 from mentee.agree.cka import cka
 from mentee.agree.contrast import contrast
 from mentee.agree.cosine_distance_difference import cosine_distance_difference
+from mentee.agree.decoupled import dkd, nkd
+from mentee.agree.dist import dist
 from mentee.agree.distance_correlation import distance_correlation
-from mentee.agree.entrywise import cosine, mse, smooth_l1
+from mentee.agree.entrywise import cosine, l1, mse, smooth_l1, squared
+from mentee.agree.gram import ickd, sp
+from mentee.agree.hard_label import hard_label
+from mentee.agree.hcl import hcl
 from mentee.agree.kl import kl
+from mentee.agree.levels import batch_level, class_level
+from mentee.agree.nst import nst
+from mentee.agree.pkt import pkt
+from mentee.agree.rkd import rkd
 from mentee.agree.similarity import similarity_kl
 from mentee.agree.task import task_loss
+from mentee.agree.ttm import ttm, wttm
+from mentee.agree.vid import vid
 
 __all__ = [
     "AGREEMENTS",
     "Agreement",
+    "ab",
+    "batch_level",
     "binary_kd",
+    "cc",
     "cka",
+    "class_level",
     "contrast",
     "cosine",
     "cosine_distance_difference",
+    "dist",
     "distance_correlation",
+    "dkd",
+    "hard_label",
+    "hcl",
+    "ickd",
     "kl",
+    "l1",
     "mse",
+    "nkd",
+    "nst",
+    "partial_l2",
+    "pkt",
+    "rkd",
     "similarity_kl",
     "smooth_l1",
+    "sp",
+    "squared",
     "task_loss",
+    "ttm",
+    "vid",
+    "wttm",
 ]
 
 
@@ -45,8 +78,8 @@ class Agreement:
 
     Attributes:
         function: `(student, teacher, **numbers) -> [b]`, or a scalar for the whole batch. Where it
-            has such parameters it is given `negatives` and `log_z` (of the memory) and `mask` (of
-            the labels that are known).
+            has such parameters it is given `negatives` and `log_z` (of the memory), `mask` (of
+            the labels that are known) and `labels` (the class of each example).
         memory: whether it reads negatives: never, always, or where the term has a memory.
         same_width: both sides must have as many entries; `with memory`: only then.
         one_class: it makes sense only where an example has exactly one class.
@@ -65,16 +98,36 @@ class Agreement:
 
 AGREEMENTS: dict[str, Agreement] = {
     "kl": Agreement(kl, same_width=True, one_class=True),
+    "dkd": Agreement(dkd, same_width=True, one_class=True),
+    "nkd": Agreement(nkd, same_width=True, one_class=True),
+    "dist": Agreement(dist, same_width=True, one_class=True, whole_batch=True),
+    "ttm": Agreement(ttm, same_width=True, one_class=True),
+    "wttm": Agreement(wttm, same_width=True, one_class=True),
+    "hard_label": Agreement(hard_label, same_width=True, one_class=True),
+    "batch_level": Agreement(batch_level, same_width=True, one_class=True, whole_batch=True),
+    "class_level": Agreement(class_level, same_width=True, one_class=True, whole_batch=True),
     "binary_kd": Agreement(binary_kd, same_width=True, several=True),
     "contrast": Agreement(contrast, memory="must", same_width=True),
     "similarity_kl": Agreement(
         similarity_kl, memory="may", same_width="with memory", whole_batch=True
     ),
+    "sp": Agreement(sp, whole_batch=True),
+    "rkd": Agreement(rkd, whole_batch=True),
+    "pkt": Agreement(pkt, whole_batch=True),
+    "cc": Agreement(cc, same_width=True, whole_batch=True),
+    "ickd": Agreement(ickd),
     "distance_correlation": Agreement(distance_correlation, whole_batch=True),
     "cosine_distance_difference": Agreement(cosine_distance_difference, whole_batch=True),
     "cka": Agreement(cka, whole_batch=True),
     "cosine": Agreement(cosine, same_width=True),
     "mse": Agreement(mse, same_width=True),
+    "squared": Agreement(squared, same_width=True),
+    "l1": Agreement(l1, same_width=True),
     "smooth_l1": Agreement(smooth_l1, same_width=True),
+    "nst": Agreement(nst),
+    "hcl": Agreement(hcl, same_width=True),
+    "ab": Agreement(ab, same_width=True),
+    "partial_l2": Agreement(partial_l2, same_width=True),
+    "vid": Agreement(vid),
 }
 """Every agreement by name."""

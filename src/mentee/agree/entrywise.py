@@ -1,4 +1,4 @@
-"""Vectors of equal width, compared entry by entry: cosine, squared and smooth absolute error."""
+"""Vectors of equal width, compared entry by entry: cosine, squared and absolute errors."""
 
 from __future__ import annotations
 
@@ -66,6 +66,60 @@ def mse(student: Float[Tensor, "b ..."], teacher: Float[Tensor, "b ..."]) -> Flo
     """
     check_alike("mse", student, teacher)
     return (full(student) - full(teacher.detach())).square().flatten(1).mean(1)
+
+
+def squared(
+    student: Float[Tensor, "b ..."], teacher: Float[Tensor, "b ..."]
+) -> Float[Tensor, " b"]:
+    r"""Sum of squared errors over an example's entries, for vectors that are scaled for it.
+
+    .. math:: \ell_i = \sum_c (x_{ic} - y_{ic})^2
+
+    Args:
+        student: `[b, ...]`.
+        teacher: as the student's; no gradient reaches it.
+
+    Returns:
+        One loss per example, `[b]`; its slope is 2 (x - y).
+
+    Raises:
+        MenteeError: the shapes differ.
+
+    Memory: O(b d).
+
+    Example:
+        >>> import torch
+        >>> squared(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 4.0]])).item()
+        5.0
+    """
+    check_alike("squared", student, teacher)
+    return (full(student) - full(teacher.detach())).square().flatten(1).sum(1)
+
+
+def l1(student: Float[Tensor, "b ..."], teacher: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
+    r"""Mean absolute error over an example's entries.
+
+    .. math:: \ell_i = \frac{1}{d} \sum_c |x_{ic} - y_{ic}|
+
+    Args:
+        student: `[b, ...]`.
+        teacher: as the student's; no gradient reaches it.
+
+    Returns:
+        One loss per example, `[b]`.
+
+    Raises:
+        MenteeError: the shapes differ.
+
+    Memory: O(b d). Source: of factors, Kim et al. 2018 (arXiv:1802.04977).
+
+    Example:
+        >>> import torch
+        >>> l1(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 4.0]])).item()
+        1.5
+    """
+    check_alike("l1", student, teacher)
+    return (full(student) - full(teacher.detach())).abs().flatten(1).mean(1)
 
 
 def smooth_l1(

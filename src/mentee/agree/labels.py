@@ -14,6 +14,9 @@ Of several classes at once, each label is mixed from those of the two that are k
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -42,11 +45,28 @@ def batch_loss(batch: Batch, logits: Tensor, *, smoothing: float = 0.0) -> Tenso
         raise MenteeError("the task's loss needs labels, and the batch has none")
     if batch.labels.ndim == 2:
         return task_loss(logits, batch_labels(batch), batch_mask(batch))
-    own = task_loss(logits, batch.labels, smoothing=smoothing)
+    return by_class(batch, partial(task_loss, logits, smoothing=smoothing))
+
+
+def by_class(batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
+    """A loss of each example by its class; of mixed examples, that of both by their shares.
+
+    Args:
+        batch: one class an example.
+        loss: class numbers `[b]` to losses `[b]`.
+
+    Returns:
+        One loss per example, `[b]`.
+
+    Raises:
+        MenteeError: the batch has no labels.
+    """
+    if batch.labels is None:
+        raise MenteeError("the method needs the class of each example, and the batch has no labels")
     if batch.mixed is None:
-        return own
-    partners = task_loss(logits, batch.labels[batch.mixed.partner], smoothing=smoothing)
-    return batch.mixed.share * own + (1 - batch.mixed.share) * partners
+        return loss(batch.labels)
+    partners = loss(batch.labels[batch.mixed.partner])
+    return batch.mixed.share * loss(batch.labels) + (1 - batch.mixed.share) * partners
 
 
 def batch_labels(batch: Batch) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor, nn
 
@@ -13,6 +14,7 @@ from mentee.capture.rules import Stage, find_classifier, find_stages, find_stem
 from mentee.capture.trace import Reading, Trace, dry_run
 from mentee.errors import PlaceError, suggest
 
+LAST = "stages.last"
 SHORT_NAMES = ("logits", "embedding", "stages", "stem")
 _SIDES: dict[str, Side] = {"in": "input", "out": "output"}
 
@@ -21,12 +23,12 @@ def resolve(network: nn.Module, wanted: Sequence[str], example: Tensor) -> tuple
     """Find the places of a network by their names, with one dry forward.
 
     `logits` is what the network returns; `embedding` the input of its classifier; `stages` the
-    outputs of its resolution stages, as `stages.0`, `stages.1`, ... from fine to coarse (a
-    network of one resolution, such as a ViT, gives the blocks that end each quarter of its
-    depth); `stem` the output of the stem, after its activation. Any other name is a module's
-    path: `layer2.0.conv1` or `layer2:out` for its output, `layer2:in` for its input. A network
-    that states `places = {"stem": ..., "stages": (...), "classifier": ...}` (module paths) is
-    taken at its word.
+    outputs of its resolution stages, as `stages.0`, `stages.1`, ... from fine to coarse (a network
+    of one resolution, such as a ViT, gives the blocks that end each quarter of its depth);
+    `stages.last` the coarsest of them, however many there are; `stem` the output of the stem, after
+    its activation. Any other name is a module's path: `layer2.0.conv1` or `layer2:out` for its
+    output, `layer2:in` for its input. A network that states `places = {"stem": ..., "stages":
+    (...), "classifier": ...}` (module paths) is taken at its word.
 
     Args:
         network: any module, not wrapped and not compiled; it is left as it was.
@@ -91,6 +93,9 @@ def _places(trace: Trace, name: str) -> list[Place]:
         return [_stem(trace)]
     if name == "stages":
         return [_stage(trace, number, stage) for number, stage in enumerate(_stages(trace))]
+    if name == LAST:
+        stages = _stages(trace)
+        return [replace(_stage(trace, len(stages) - 1, stages[-1]), name=LAST)]
     if re.fullmatch(r"stages\.\d+", name):
         return [_numbered_stage(trace, name)]
     return [_module(trace, name)]

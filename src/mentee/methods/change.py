@@ -21,7 +21,8 @@ def adjust(
         numbers: `{"contrast.temperature": 0.07}` for every term that uses the word, or
             `{"stages.project.grid": 1}` for the term at one place; `memory.` stands for
             whichever memory a term has, and `memory.kind` exchanges it (`bank`, `sharded_bank`,
-            `queue`, `batch`).
+            `queue`, `batch`); so does `represent.kind` with a representation (`standardised` for
+            any row of logits).
         weights: `{"task": 0.5, "stages": 0.2, "contrast": 0.4}`: by place or by agreement;
             a place wins.
 
@@ -68,6 +69,7 @@ def _adjust(
     place, kind = term.place[0], term.memory.name if term.memory else None
     changes: dict[str, dict[str, Number]] = {"represent": {}, "agree": {}, "memory": {}}
     slots = {term.represent.name: "represent", term.agree.name: "agree"}
+    slots["represent"] = "represent"
     if term.memory:
         slots["memory"] = "memory"
     # The shorter keys first, so that one that names a place has the last word.
@@ -79,6 +81,9 @@ def _adjust(
             met.add(key)
     if term.memory and "kind" in changes["memory"]:
         kind = str(changes["memory"].pop("kind"))
+    represent = term.represent
+    if (other := changes["represent"].pop("kind", represent.name)) != represent.name:
+        represent = Word(str(other))
     for key in (term.agree.name, place):
         met.update({key} & weights.keys())
     weight = weights.get(place, weights.get(term.agree.name, term.weight))
@@ -86,7 +91,7 @@ def _adjust(
     return replace(
         term,
         weight=weight,
-        represent=_with(term.represent, changes["represent"]),
+        represent=_with(represent, changes["represent"]),
         agree=_with(term.agree, changes["agree"]),
         memory=memory and _with(memory, changes["memory"]),
     )

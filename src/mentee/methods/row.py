@@ -27,12 +27,15 @@ class Term:
     """One summand of a method.
 
     Attributes:
-        places: where both networks are read (`stages` stands for one term a stage), or a pair
-            (the student's place, the teacher's).
+        places: where both networks are read (`stages` stands for one term a stage, `stem&stages`
+            for all of them together), or a pair (the student's place, the teacher's).
         agree: how the two are compared.
         weight: what the comparison is multiplied by.
         represent: what is compared.
         memory: where negatives come from, for an agreement that asks for them.
+        fade: of several stages, what each weighs in proportion to the next coarser one.
+        first: share of the steps that the term has for itself: it prepares the student, without the
+            task and other terms, and counts no more afterwards. 0: it counts all the time.
     """
 
     places: str | tuple[str, str]
@@ -40,6 +43,8 @@ class Term:
     weight: float
     represent: Word = Word("as_is")
     memory: Word | None = None
+    fade: float = 1.0
+    first: float = 0.0
 
     @property
     def place(self) -> tuple[str, str]:

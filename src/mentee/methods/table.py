@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from mentee.methods.features import MAP_ROWS, RELATION_ROWS
+from mentee.methods.logits import LOGIT_ROWS, soft_targets
 from mentee.methods.row import Method, Term, Word
-
-
-def _soft_targets(weight: float) -> Term:
-    return Term("logits", Word("kl", {"temperature": 4.0}), weight)
 
 
 def _contrast(place: str, weight: float, *, draw: str = "shared", batch_axis: bool = False) -> Term:
@@ -53,14 +51,7 @@ _CKTF = (_contrast("stem", 0.1), _contrast("stages", 0.1), _contrast("embedding"
 
 _ROWS = (
     Method("none", about="No teacher: the student from scratch, the yardstick of every other row."),
-    Method(
-        "kd",
-        (_soft_targets(0.9),),
-        task=0.1,
-        added=(_soft_targets(1.0),),
-        about="Softened logits: cheap, needs a teacher of the same classes.",
-        source="Hinton et al. 2015, arXiv:1503.02531",
-    ),
+    *LOGIT_ROWS,
     Method(
         "crd",
         (_contrast("embedding", 0.8),),
@@ -75,7 +66,7 @@ _ROWS = (
     ),
     Method(
         "cktf+kd",
-        (*_CKTF, _soft_targets(1.0)),
+        (*_CKTF, soft_targets(1.0)),
         about="CKTF and softened logits together: the paper's strongest row.",
         source="Zhao et al. 2023, arXiv:2303.07599",
     ),
@@ -90,6 +81,8 @@ _ROWS = (
         "for reproduction; slow, and an example's representation depends on its batch.",
         source="Zhao et al. 2023, arXiv:2303.07599",
     ),
+    *RELATION_ROWS,
+    *MAP_ROWS,
     _east(
         "east",
         Word("vectors"),
@@ -152,6 +145,14 @@ _ROWS = (
         "cosine",
         about="A head of the student's own maps it into the embedding's space.",
         source="Adlouni et al. 2026, arXiv:2604.24933",
+    ),
+    _east(
+        "phi-s",
+        Word("to_teacher", {"scale": "phi-s"}),
+        "mse",
+        about="The same entry by entry, after the teacher's embeddings were turned until every "
+        "entry varies alike: for several teachers at once.",
+        source="Ranzinger et al. 2024, arXiv:2410.01680; the weight is Mentee's",
     ),
     Method(
         "similarity",

@@ -173,6 +173,8 @@ class TermRecipe(_Part):
     weight: float
     represent: AWord = WordRecipe(name="as_is")
     memory: AWord | None = None
+    fade: float = Field(1.0, gt=0)
+    first: float = Field(0.0, ge=0, lt=1)
 
     def term(self) -> Term:
         """The same as a summand of the table."""
@@ -187,6 +189,8 @@ class TermRecipe(_Part):
             self.weight,
             self.represent.word(),
             None if self.memory is None else self.memory.word(),
+            self.fade,
+            self.first,
         )
 
 

@@ -6,29 +6,47 @@ from collections.abc import Callable
 
 from mentee.represent.compress import Compressed, compress, probe
 from mentee.represent.compressed_logits import CompressedLogits, compressed_logits
+from mentee.represent.factors import factors
+from mentee.represent.flow import flow
 from mentee.represent.heads import to_teacher
+from mentee.represent.maps import attention, maps
+from mentee.represent.margin import margin
 from mentee.represent.project import project
 from mentee.represent.reduce import pca, random_projection
-from mentee.represent.side import Known, Shape, Side, TaskLoss, as_is
+from mentee.represent.regress import gaussian, regress
+from mentee.represent.review import review
+from mentee.represent.side import Known, Places, Shape, Side, TaskLoss, as_is
+from mentee.represent.standardise import standardised
 from mentee.represent.unit import unit
 from mentee.represent.vectors import frames, vectors
 
 __all__ = [
     "REPRESENTATIONS",
+    "SEVERAL",
     "Compressed",
     "CompressedLogits",
     "Known",
+    "Places",
     "Shape",
     "Side",
     "TaskLoss",
     "as_is",
+    "attention",
     "compress",
     "compressed_logits",
+    "factors",
+    "flow",
     "frames",
+    "gaussian",
+    "maps",
+    "margin",
     "pca",
     "probe",
     "project",
     "random_projection",
+    "regress",
+    "review",
+    "standardised",
     "to_teacher",
     "unit",
     "vectors",
@@ -36,10 +54,19 @@ __all__ = [
 
 REPRESENTATIONS: dict[str, Callable[..., tuple[Side, Side]]] = {
     "as_is": as_is,
+    "standardised": standardised,
     "project": project,
     "vectors": vectors,
     "frames": frames,
     "to_teacher": to_teacher,
+    "maps": maps,
+    "attention": attention,
+    "regress": regress,
+    "gaussian": gaussian,
+    "margin": margin,
+    "factors": factors,
+    "flow": flow,
+    "review": review,
     "compress": compress,
     "compressed_logits": compressed_logits,
     "probe": probe,
@@ -52,3 +79,6 @@ One that needs to know more of a pair than its shapes takes `known`, which the e
 that reads what another term's side makes takes `beside`, the teacher's sides of the method's other
 terms at the same place of the teacher, and is built after them.
 """
+
+SEVERAL = ("flow", "review")
+"""Those that read several places together: their shapes are tuples of shapes."""

@@ -18,11 +18,8 @@ from torch import Tensor, nn
 
 from mentee.errors import MenteeError
 from mentee.represent.heads import StudentHead, channels, layers, student_side
-from mentee.represent.side import Known, Shape, Side, TaskLoss
+from mentee.represent.side import STEPS, Known, Shape, Side, TaskLoss
 from mentee.represent.vectors import Vectors, averaged, readers
-
-STEPS = 500
-"""That it learns alone and first, where none are said."""
 
 
 def compress(
@@ -164,7 +161,8 @@ class Compressed(Side):
 
     def fixed(self, features: Tensor) -> Tensor:
         """The teacher's vectors, `[b, d]`, or `[b, t, d]` for frames."""
-        return self.h.reader.fixed(features)
+        said: Tensor = self.h.reader.fixed(features)
+        return said
 
     def forward(self, fixed: Tensor) -> Tensor:
         """The compact vectors."""

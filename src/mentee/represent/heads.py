@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mentee.errors import MenteeError
 from mentee.represent.side import Known, Shape, Side
 from mentee.represent.vectors import Vectors, readers
+from mentee.represent.whiten import balancing, whitening
 
 StudentHead: TypeAlias = Literal["none", "linear", "mlp"]
 
@@ -21,7 +22,7 @@ def to_teacher(
     known: Known,
     head: Literal["linear", "mlp"] = "linear",
     hidden: int | None = None,
-    scale: Literal["none", "centre", "standard"] = "standard",
+    scale: Literal["none", "centre", "standard", "whiten", "phi-s"] = "standard",
     per_frame: bool = False,
 ) -> tuple[Side, Side]:
     r"""The student's vector mapped into the teacher's space by a head that is dropped at export.
@@ -34,26 +35,35 @@ def to_teacher(
         known: the statistics, where `scale` asks for them.
         head: `linear`, or `mlp` (linear, ReLU, linear).
         hidden: width of the hidden layer; None: the larger of both widths.
-        scale: of the teacher's vectors, as for `vectors`.
+        scale: of the teacher's vectors, as for `vectors`; or `whiten`: their principal directions,
+            each of deviation 1; or `phi-s`: turned until every entry varies alike, and divided by
+            one deviation, which keeps the proportions of distances.
         per_frame: a vector for each time frame, aligned as `frames` does, instead of one.
 
     Returns:
-        The student's side and the teacher's, both of the teacher's width.
+        The student's side and the teacher's, both of the teacher's width (turned: of as many
+        entries as there are directions).
 
     Raises:
         MenteeError: `hidden` is below 1.
         PairError: statistics are asked for and there are none.
 
     Memory: O(b d). Source: with cosine S-SONDO (arXiv:2604.24933), with MSE Proteus, with both
-    UNIC; teachers standardised as in Theia.
+    UNIC; teachers standardised as in Theia, or as in PHI-S (arXiv:2410.01680).
     """
     if hidden is not None and hidden < 1:
         raise MenteeError(f"to_teacher: hidden is {hidden}, expected at least 1")
     statistics = None if scale == "none" else known.measured(f"to_teacher with scale {scale}")
     mine, theirs = readers(student, teacher, per_frame)
-    depth, width = 1 if head == "linear" else 2, channels(teacher)
+    turn = {"whiten": whitening, "phi-s": balancing}.get(scale)
+    matrix = None if turn is None or statistics is None else turn(statistics)
+    depth, width = (
+        1 if head == "linear" else 2,
+        channels(teacher) if matrix is None else len(matrix),
+    )
     ours = Headed(mine, layers(channels(student), width, depth, hidden))
-    return ours, Mapped(theirs, Vectors(teacher, statistics, spread=scale == "standard"))
+    scaling = Vectors(teacher, statistics, spread=scale == "standard")
+    return ours, Mapped(theirs, scaling, matrix)
 
 
 def student_side(reader: Side, student: Shape, width: int, head: StudentHead) -> Side:
@@ -82,7 +92,8 @@ class Headed(Side):
 
     def fixed(self, features: Tensor) -> Tensor:
         """The reader's vectors."""
-        return self.reader.fixed(features)
+        said: Tensor = self.reader.fixed(features)
+        return said
 
     def forward(self, fixed: Tensor) -> Tensor:
         """What the head makes of them."""
@@ -112,7 +123,8 @@ class Mapped(Side):
 
     def fixed(self, features: Tensor) -> Tensor:
         """The reader's vectors."""
-        return self.reader.fixed(features)
+        said: Tensor = self.reader.fixed(features)
+        return said
 
     def forward(self, fixed: Tensor) -> Tensor:
         """The mapped vectors, aligned where the reader aligns."""

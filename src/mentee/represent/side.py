@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
@@ -14,8 +14,15 @@ from mentee.types import Statistics
 Shape: TypeAlias = tuple[int, ...]
 """What is read at a place, without the batch: `(c, h, w)`, `(t, d)` or `(d,)`."""
 
+Places: TypeAlias = Shape | tuple[Shape, ...]
+"""What is read at a place, or at each of several that are read together."""
+
 TaskLoss: TypeAlias = Callable[[Tensor], Tensor]
 """Logits of a batch to its examples' losses `[b]`: the labels are inside."""
+
+
+STEPS = 500
+"""That a side learns alone and first, where none are said."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,8 @@ class Known:
         """The number of classes, or an error for a word that learns from labels."""
         if self.classes is None:
             raise PairError(
-                f"{name} learns from labels and the examples have none; use pca, random or vectors "
-                "instead, or name the labels' column with data.label"
+                f"{name} learns from labels and the examples have none; name their column with "
+                "data.label, or use a word that needs none, such as kl, pca or vectors"
             )
         return self.classes
 
@@ -61,9 +68,12 @@ class Side(nn.Module):
     Attributes:
         learns_alone: what is trained here learns only from `own_loss`; no gradient of the
             agreement reaches it.
+        steps: how many it learns from `own_loss` before the student's first step, to be frozen
+            then; 0: none.
     """
 
     learns_alone = False
+    steps = 0
 
     @property
     def reduction(self) -> str | None:
@@ -74,13 +84,21 @@ class Side(nn.Module):
         """
         return "" if type(self).fixed is Side.fixed else None
 
-    def fixed(self, features: Tensor) -> Tensor:
-        """The part without parameters, from what was read at the place."""
+    def fixed(self, features: Any) -> Any:
+        """The part without parameters, from what was read at the place.
+
+        Args:
+            features: a tensor; a tuple of them, where several places are read together.
+
+        Returns:
+            A tensor; on the student's side whatever `forward` takes.
+        """
         return features
 
-    def forward(self, fixed: Tensor) -> Tensor:
+    def forward(self, fixed: Any) -> Tensor:
         """The part that may be trained, from what `fixed` gave."""
-        return fixed
+        said: Tensor = fixed
+        return said
 
     def learning(self, fixed: Tensor, said: Tensor) -> Tensor:
         """What `own_loss` is computed of: what `forward` gave, unless learning takes another form.

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from mentee.agree import task_loss
-from mentee.parallel import gather_objects
-from mentee.represent import Compressed
+from mentee.data import Examples
+from mentee.errors import PairError
+from mentee.parallel import gather_objects, world
+from mentee.represent import Side
 from mentee.run.parts import Parts
 from mentee.teachers.teacher import Teacher
 
 RATE, DECAY, BATCH = 1e-3, 1e-2, 256
+MOST_BYTES = 1 << 28
 
 
 def learn_first(parts: Parts) -> None:
-    """Train the compressors and probes that are to learn alone and first, then freeze them.
+    """Train the teacher's sides that are to learn alone and first, then freeze them.
 
-    Each takes `steps` steps of AdamW over the teacher's vectors of the training examples, in
-    batches of 256, at a rate of 1e-3 that falls to zero along a cosine.
+    Each takes `steps` steps of AdamW over the fixed part of what the teacher says of the training
+    examples, in batches of 256, at a rate of 1e-3 that falls to zero along a cosine. Of maps that
+    would take more than 256 MB, evenly spaced examples are taken.
     """
     transfer = parts.trainee.transfer
-    sides = {
-        b.name: side for b in transfer.bound if isinstance(side := transfer.side(b)[1], Compressed)
-    }
-    first = {name: side for name, side in sides.items() if side.steps}
+    first = {b.name: side for b in transfer.bound if (side := transfer.side(b)[1]).steps}
     if not first or parts.teacher is None:
         return
-    said = vectors(parts, parts.teacher, list(first))
     examples, device = parts.sets.train, parts.accelerator.device
-    labels = torch.as_tensor(examples.labels).to(device)
+    one = said_of(parts, parts.teacher, parts.sets.some(world()), list(first))
+    most = max(MOST_BYTES // (4 * sum(each[0].numel() for each in one.values())), 1)
+    if len(examples) > most:
+        examples = parts.sets.some(most)
+    said = said_of(parts, parts.teacher, examples, list(first))
+    labels = None if examples.labels is None else torch.as_tensor(examples.labels).to(device)
     mask = None if examples.mask is None else torch.as_tensor(examples.mask).to(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(parts.recipe.train.seed)
@@ -37,12 +44,14 @@ def learn_first(parts: Parts) -> None:
             learn(side, said[name].to(device), labels, mask)
 
 
-def vectors(parts: Parts, teacher: Teacher, names: list[str]) -> dict[str, Tensor]:
-    """The fixed part of the teacher's side of some terms, for all training examples in order."""
+def said_of(
+    parts: Parts, teacher: Teacher, examples: Examples, names: list[str]
+) -> dict[str, Tensor]:
+    """The fixed part of the teacher's side of some terms, for clean examples in order."""
     transfer, device = parts.trainee.transfer, parts.accelerator.device
     rows: list[Tensor] = []
     said: dict[str, list[Tensor]] = {name: [] for name in names}
-    for batch in parts.sets.clean(parts.sets.train):
+    for batch in parts.sets.clean(examples):
         fixed = transfer.fixed(teacher(batch.to(device)))
         rows.append(batch.rows)
         for name in names:
@@ -53,19 +62,27 @@ def vectors(parts: Parts, teacher: Teacher, names: list[str]) -> dict[str, Tenso
     return {name: torch.cat([each[name] for _, each in shares])[order] for name in names}
 
 
-def learn(side: Compressed, said: Tensor, labels: Tensor, mask: Tensor | None) -> None:
-    """Train one side on its own loss, from the fixed part of the teacher's vectors."""
+def learn(side: Side, said: Tensor, labels: Tensor | None, mask: Tensor | None) -> None:
+    """Train one side on its own loss, from the fixed part of what the teacher said."""
     side.requires_grad_(True).train()
     optimiser = torch.optim.AdamW(side.parameters(), lr=RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, side.steps)
     for _ in range(side.steps):
         rows = torch.randint(len(said), (min(BATCH, len(said)),)).to(said.device)
-        known = None if mask is None else mask[rows]
+        y, known = (None if each is None else each[rows] for each in (labels, mask))
         fixed = said[rows]
-        logits = side.logits(side.learning(fixed, side(fixed)))
-        loss = task_loss(logits, labels[rows], known).mean()
+        task = partial(_task, y, known)
+        loss = side.own_loss(side.learning(fixed, side(fixed)), task, 0)
+        if loss is None:
+            break
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     side.requires_grad_(False)
+
+
+def _task(labels: Tensor | None, known: Tensor | None, logits: Tensor) -> Tensor:
+    if labels is None:
+        raise PairError("what learns first learns from labels, and the examples have none")
+    return task_loss(logits, labels, known)

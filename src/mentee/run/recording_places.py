@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mentee.bound import blank
 from mentee.errors import PairError, RecipeError
 from mentee.methods import Method
 from mentee.parallel import rank, world
@@ -32,7 +33,8 @@ from mentee.teachers.record.planning import Planned, beside, plan
 from mentee.teachers.record.sheets import Recording
 from mentee.teachers.record.writing_places import carry_out, settle
 from mentee.transfer import Transfer
-from mentee.types import CLEAN, Batch, column
+from mentee.types import CLEAN, Batch, column, together
+from mentee.types import read as read_at
 
 USUAL_VIEWS = 8
 MEASURED_SECONDS = 2.0
@@ -158,7 +160,9 @@ def prepare(
     parts = every[0]
     if not isinstance(parts.teacher, LiveTeacher):
         raise RecipeError(f"method {own!r} reads no teacher; name others with --methods")
-    places = dict.fromkeys(b.teacher for transfer in transfers for b in transfer.bound)
+    places = dict.fromkeys(
+        name for transfer in transfers for b in transfer.bound for name in together(b.teacher)
+    )
     network, contract = parts.teacher.network, parts.teacher.contract
     read = networks.places(network, list(places), parts.sets.first(1), contract)
     live = LiveTeacher(network, read, contract)
@@ -168,7 +172,7 @@ def prepare(
     def says(some: Batch) -> dict[str, Tensor]:
         features = live(some.to(device))
         with torch.no_grad():
-            return {c.name: sides[c.name].fixed(features[c.place]) for c in columns}
+            return {c.name: sides[c.name].fixed(read_at(features, c.place)) for c in columns}
 
     said = parts.recipe.data
     usual = 0 if said.views == "none" else min(USUAL_VIEWS, recipe.train.epochs)
@@ -213,9 +217,9 @@ def columns_of(
                     "batch, so it cannot be computed once and kept; read the teacher live (a "
                     "representation of your own that can be kept says so by Side.reduction)"
                 )
-            name, read = column(bound.teacher, side.reduction), shapes[bound.teacher]
+            name, read = column(bound.teacher, side.reduction), read_at(shapes, bound.teacher)
             with torch.no_grad():
-                shape = tuple(side.fixed(torch.zeros(1, *read)).shape[1:])
+                shape = tuple(side.fixed(blank(read)).shape[1:])
             sides[name] = side
             columns[name] = Column(
                 place=bound.teacher, reduction=side.reduction, shape=shape, read=read

@@ -128,7 +128,7 @@ def replayed(said: Recorded, recipe: Recipe, sets: Sets, wanted: Sequence[str]) 
     (path,) = said.records.values()
     record = open_places(path, recipe.data.train)
     record.check(sets.train, sets.whole)
-    held = {each.place for each in record.columns}
+    held = {name for each in record.columns for name in each.shapes}
     missing = [p for p in wanted if p not in held and f"{p}.0" not in held]
     if missing:
         raise RecipeError(lacks(path, recipe.method.name, missing, sorted(held)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,12 +147,18 @@ def train(todo: Sequence[Job], given: Given, processes: int | None, course: Cour
         Interrupted: a signal asked to stop; everything is saved.
     """
     count, threads = divided(len(course.jobs), processes)  # however many are left
-    with Asked() as asked:
-        if count == 1:
-            one_by_one(todo, given, course.hear, asked)
-        else:
-            course.say(f"{count} processes of {threads} thread{'s' if threads > 1 else ''} each")
-            side_by_side(todo, given, count, threads, course.hear, asked)
+    try:
+        with Asked() as asked:
+            if count == 1:
+                one_by_one(todo, given, course.hear, asked)
+            else:
+                many = "s" if threads > 1 else ""
+                course.say(f"{count} processes of {threads} thread{many} each")
+                side_by_side(todo, given, count, threads, course.hear, asked)
+    except KeyboardInterrupt:  # the second Ctrl-C
+        raise Interrupted(
+            "stopped at once; the same command goes on from the newest checkpoints", signal.SIGINT
+        ) from None
     if asked.number is not None:
         done, out = sum(job.finished for job in course.jobs), course.jobs[0].path.parent
         raise Interrupted(

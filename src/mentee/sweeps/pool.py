@@ -21,7 +21,7 @@ import torch
 from mentee.errors import RunError
 from mentee.run.networks import Given
 from mentee.run.sets import kept_open
-from mentee.run.signals import Asked
+from mentee.run.signals import Asked, Interrupted
 from mentee.sweeps.jobs import Job
 from mentee.sweeps.working import Told, perform
 
@@ -59,7 +59,10 @@ def one_by_one(
         for job in jobs:
             if asked.number is not None:
                 return
-            heard(perform(job, given, heard))
+            try:
+                heard(perform(job, given, heard))
+            except Interrupted as stopped:  # the run has seen the signal first
+                asked.number = stopped.asked_by_signal
 
 
 def side_by_side(
@@ -155,8 +158,9 @@ class Worker:
         """All that it has told since the last time."""
         with contextlib.suppress(EOFError, OSError):
             while self.pipe.poll():
+                told: Told = self.pipe.recv()
                 self.ready = True
-                yield self.pipe.recv()
+                yield told
 
     def give(self, job: Job | None) -> None:
         """Hand it a run; None: there are no more."""
@@ -179,7 +183,9 @@ class Worker:
             )
         if self.job is not None:
             why = ", perhaps for lack of memory" if code == -signal.SIGKILL else ""
-            text = f"its process ended with exit status {code}{why}"
+            text = (
+                f"its process ended with exit status {code}{why}; the same command goes on with it"
+            )
             heard(Told(self.job.name, "failed", text=text))
 
 
@@ -211,12 +217,9 @@ def work(pipe: Connection, given: Given, threads: int) -> None:
             pipe.send(told)
 
     tell(Told("", "ready"))
-    with kept_open(), contextlib.suppress(EOFError, OSError):
+    with kept_open(), contextlib.suppress(EOFError, OSError, Interrupted):
         while (job := pipe.recv()) is not None:
-            told = perform(job, given, tell)
-            tell(told)
-            if told.what == "stopped":
-                return
+            tell(perform(job, given, tell))
 
 
 def end_with_parent() -> None:

@@ -17,7 +17,7 @@ import torch
 
 from mentee import checkpoint, files
 from mentee.errors import MenteeError, RunError
-from mentee.run import Interrupted, Run, resume, train
+from mentee.run import Run, resume, train
 from mentee.run.networks import Given
 from mentee.sweeps.jobs import FAILURE, Job
 from mentee.types import Step
@@ -32,13 +32,13 @@ class Told:
 
     Attributes:
         name: of the run.
-        what: `ready`: a process waits for its first run; `stopped`: it was asked to, and has saved.
+        what: a step is done, or it is finished or failed; `ready`: a process wants its first run.
         step: the number of its last step.
         text: why it failed.
     """
 
     name: str
-    what: Literal["ready", "step", "finished", "failed", "stopped"]
+    what: Literal["ready", "step", "finished", "failed"]
     step: int = 0
     text: str = ""
 
@@ -53,6 +53,9 @@ def perform(job: Job, given: Given, tell: Callable[[Told], object]) -> Told:
 
     Returns:
         What became of it.
+
+    Raises:
+        Interrupted: a signal asked to stop; its state is saved.
     """
     last = 0.0
 
@@ -67,8 +70,6 @@ def perform(job: Job, given: Given, tell: Callable[[Told], object]) -> Told:
             (job.path / FAILURE).unlink(missing_ok=True)
             run = go_on(job, given, on_step)
         return Told(job.name, "finished", run.summary["steps"])
-    except Interrupted:
-        return Told(job.name, "stopped")
     except MenteeError as error:
         return failed(job, str(error), str(error))
     except Exception as error:

@@ -55,7 +55,7 @@ class ReplayedTeacher:
         sample: Callable[[], Iterable[Batch]] | None = None,
     ) -> None:
         self.record, self.clean = record, clean
-        shapes = {each.place: each.read for each in record.columns}
+        shapes = {name: shape for each in record.columns for name, shape in each.shapes.items()}
         self.places = tuple(ReplayedPlace(name, shape) for name, shape in shapes.items())
         self._positions = record.positions(examples.keys, examples.ids)
         self._rows = Rows(examples)

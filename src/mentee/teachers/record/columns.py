@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mentee.errors import DataError, suggest
 from mentee.teachers.record.manifest import Dtype
 from mentee.teachers.record.numbers import COUNTS
-from mentee.types import column
+from mentee.types import column, together
 
 
 class Column(BaseModel):
@@ -21,7 +21,7 @@ class Column(BaseModel):
         place: where the network was read.
         reduction: what was made of it; empty: nothing.
         shape: of what is read again, of one example.
-        read: of what was read at the place, of one example.
+        read: of what was read at the place, of one example; of each of several together.
         kept: `whole`; `pca`: its first principal components; `top`: the largest logits.
         count: how many of them.
         digits: of `top`, how many numbers say which class it is,
@@ -33,7 +33,7 @@ class Column(BaseModel):
     place: str
     reduction: str
     shape: tuple[int, ...]
-    read: tuple[int, ...]
+    read: tuple[int, ...] | tuple[tuple[int, ...], ...]
     kept: Literal["whole", "pca", "top"] = "whole"
     count: int = Field(default=0, ge=0)
     digits: int = Field(default=0, ge=0)
@@ -43,6 +43,13 @@ class Column(BaseModel):
     def name(self) -> str:
         """What it is called in `Features`."""
         return column(self.place, self.reduction)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """What was read at each of its places."""
+        names = together(self.place)
+        read = self.read if len(names) > 1 else (self.read,)
+        return dict(zip(names, read, strict=True))  # type: ignore[arg-type]
 
     @property
     def size(self) -> int:

@@ -1,0 +1,121 @@
+"""Rows that read features: relations of examples, maps and tokens at the stages."""
+
+from __future__ import annotations
+
+from mentee.methods.row import Method, Term, Word
+
+
+def _rkd(name: str, about: str, *, distance: float = 25.0, angle: float = 50.0) -> Method:
+    word = Word("rkd", {"distance": distance, "angle": angle})
+    return Method(
+        name,
+        (Term("embedding", word, 1.0),),
+        about=about,
+        source="Park et al. 2019, arXiv:1904.05068",
+    )
+
+
+# Published with a trained head on the teacher's side too, which learns to say nothing: here random.
+_CC = Word("random", {"width": 128, "student_head": "linear"})
+
+FIRST = 30 / 270
+"""Share of the published steps: 30 epochs of the terms alone before 240 of the task."""
+
+RELATION_ROWS = (
+    Method(
+        "sp",
+        (Term("stages.last", Word("sp"), 3000.0),),
+        about="Which examples of the batch are alike, at the last stage: any two networks.",
+        source="Tung and Mori 2019, arXiv:1907.09682",
+    ),
+    _rkd("rkd", "Distances and angles among the embeddings of the batch: any two networks."),
+    _rkd("rkd-distance", "The distances of rkd alone.", angle=0.0),
+    _rkd("rkd-angle", "The angles of rkd alone.", distance=0.0),
+    Method(
+        "pkt",
+        (Term("embedding", Word("pkt"), 30000.0),),
+        about="Neighbours in the batch as probabilities: any two networks; strong for its cost.",
+        source="Passalis and Tefas 2018, arXiv:1803.10837",
+    ),
+    Method(
+        "cc",
+        (Term("embedding", Word("cc"), 0.02, _CC),),
+        about="Gaps of neighbours in the batch, as RepDistiller has it: for its tables; weak.",
+        source="Peng et al. 2019, arXiv:1904.01802",
+    ),
+    Method(
+        "cka",
+        (Term("embedding", Word("cka"), 1.0),),
+        about="Centred kernel alignment of the embeddings: any two networks; the weight is not "
+        "published.",
+        source="Kornblith et al. 2019, arXiv:1905.00414",
+    ),
+)
+
+
+MAP_ROWS = (
+    Method(
+        "fitnet",
+        (Term("stages.1", Word("mse"), 100.0, Word("regress")),),
+        about="The second stage's map, entry by entry, through a convolution: a hint.",
+        source="Romero et al. 2015, arXiv:1412.6550",
+    ),
+    Method(
+        "at",
+        (Term("stages", Word("mse"), 1000.0, Word("attention")),),
+        about="Where the networks look, at every stage: no heads, and a record is small.",
+        source="Zagoruyko and Komodakis 2017, arXiv:1612.03928",
+    ),
+    Method(
+        "nst",
+        (Term("stages", Word("nst"), 50.0, Word("maps")),),
+        about="The channels of each stage as samples of one distribution: no heads; costly.",
+        source="Huang and Wang 2017, arXiv:1707.01219",
+    ),
+    Method(
+        "vid",
+        (Term("stages", Word("vid"), 1.0, Word("gaussian")),),
+        about="How surprising the teacher's stages are, given the student's: with a variance for "
+        "each channel, what cannot be followed weighs less.",
+        source="Ahn et al. 2019, arXiv:1904.05835",
+    ),
+    Method(
+        "ickd",
+        (Term("stages.last", Word("ickd"), 2.5, Word("regress", {"resize": False})),),
+        about="Which channels of the last stage go together, in each example.",
+        source="Liu et al. 2021, arXiv:2202.03680",
+    ),
+    Method(
+        "ofd",
+        (Term("stages", Word("partial_l2"), 1.0, Word("margin"), fade=0.5),),
+        about="The stages' maps, but not how far a unit that does not fire is below: best where "
+        "the teacher is read before its ReLU, by places of your own.",
+        source="Heo et al. 2019, arXiv:1904.01866",
+    ),
+    Method(
+        "ft",
+        (Term("stages.last", Word("l1"), 200.0, Word("factors")),),
+        about="What an autoencoder, which learns first, keeps of the last stage.",
+        source="Kim et al. 2018, arXiv:1802.04977",
+    ),
+    Method(
+        "ab",
+        (Term("stages", Word("ab"), 1.0, Word("regress"), fade=0.5, first=FIRST),),
+        about="Which units are active: the student's beginning; afterwards the task alone.",
+        source="Heo et al. 2019, arXiv:1811.03233",
+    ),
+    Method(
+        "fsp",
+        (Term("stem&stages", Word("squared"), 50.0, Word("flow"), first=FIRST),),
+        about="How the channels of one place go with those of the next: the student's beginning; "
+        "afterwards the task alone.",
+        source="Yim et al. 2017, CVPR; weight as in arXiv:1910.10699",
+    ),
+    Method(
+        "reviewkd",
+        (Term("stages&embedding", Word("squared"), 5.0, Word("review")),),
+        about="Every stage of the teacher from all later ones of the student: strong between "
+        "unlike networks. The authors raise its weight from 0 over 20 epochs; here it is whole.",
+        source="Chen et al. 2021, arXiv:2104.09044",
+    ),
+)

@@ -1,0 +1,85 @@
+"""Rows that read the logits: the teacher has the student's classes, in the same order."""
+
+from __future__ import annotations
+
+from mentee.methods.row import Method, Term, Word
+
+
+def soft_targets(weight: float) -> Term:
+    """Hinton's soft targets."""
+    return Term("logits", Word("kl", {"temperature": 4.0}), weight)
+
+
+def _levels(temperature: float) -> tuple[Term, ...]:
+    """Instance, batch and class at one temperature."""
+    words = ("kl", "batch_level", "class_level")
+    return tuple(Term("logits", Word(name, {"temperature": temperature}), 0.9) for name in words)
+
+
+LOGIT_ROWS = (
+    Method(
+        "kd",
+        (soft_targets(0.9),),
+        task=0.1,
+        added=(soft_targets(1.0),),
+        about="Softened logits: cheap, needs a teacher of the same classes.",
+        source="Hinton et al. 2015, arXiv:1503.02531",
+    ),
+    Method(
+        "hard-label",
+        (Term("logits", Word("hard_label"), 0.5),),
+        task=0.5,
+        added=(Term("logits", Word("hard_label"), 1.0),),
+        about="The teacher's decision as a second label: where augmentation makes labels wrong.",
+        source="Touvron et al. 2021, arXiv:2012.12877",
+    ),
+    Method(
+        "lskd",
+        (Term("logits", Word("kl", {"temperature": 2.0}), 9.0, Word("standardised")),),
+        task=0.1,
+        about="Soft targets of standardised logits: a small student need not be as sure as its "
+        "teacher; cheap and strong.",
+        source="Sun et al. 2024, arXiv:2403.01427",
+    ),
+    Method(
+        "dkd",
+        (Term("logits", Word("dkd", {"temperature": 4.0, "alpha": 1.0, "beta": 8.0}), 1.0),),
+        about="Soft targets in two parts, the other classes weighing more: for a teacher that is "
+        "sure. The authors raise its weight from 0 over 20 epochs; here it is whole at once.",
+        source="Zhao et al. 2022, arXiv:2203.08679",
+    ),
+    Method(
+        "nkd",
+        (Term("logits", Word("nkd", {"temperature": 1.0, "gamma": 1.5}), 1.0),),
+        about="The label's class and the others among themselves, each as a cross-entropy: "
+        "published on ImageNet.",
+        source="Yang et al. 2023, arXiv:2303.13005",
+    ),
+    Method(
+        "dist",
+        (Term("logits", Word("dist", {"temperature": 4.0, "beta": 1.0, "gamma": 1.0}), 2.0),),
+        about="Correlations of an example's classes and of a class's examples: for a teacher much "
+        "stronger than the student.",
+        source="Huang et al. 2022, arXiv:2205.10536",
+    ),
+    Method(
+        "ttm",
+        (Term("logits", Word("ttm", {"power": 0.1}), 45.0),),
+        about="Soft targets with the teacher alone softened, by a power.",
+        source="Zheng and Yang 2024, arXiv:2402.11148",
+    ),
+    Method(
+        "wttm",
+        (Term("logits", Word("wttm", {"power": 0.2}), 4.0),),
+        about="The same, unsure answers of the teacher weighing more: strong beside crd too.",
+        source="Zheng and Yang 2024, arXiv:2402.11148",
+    ),
+    Method(
+        "mlkd",
+        tuple(term for t in (2.0, 3.0, 4.0, 5.0, 6.0) for term in _levels(t)),
+        task=0.1,
+        about="Soft targets, and who is predicted like whom, examples and classes, at five "
+        "temperatures; the authors' second, strong view and their masks are left out.",
+        source="Jin, Wang and Lin 2023, CVPR; as in the code of arXiv:2403.01427",
+    ),
+)
