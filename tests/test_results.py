@@ -16,6 +16,7 @@ RECORD = json.loads((ROOT / "benchmarks/speed/record.json").read_text(encoding="
 RECORDED = json.loads((ROOT / "benchmarks/speed/recorded.json").read_text(encoding="utf-8"))
 MEMORY = json.loads((ROOT / "benchmarks/speed/memory.json").read_text(encoding="utf-8"))
 COMPILED = json.loads((ROOT / "benchmarks/speed/compiled.json").read_text(encoding="utf-8"))
+PATH = json.loads((ROOT / "benchmarks/speed/path.json").read_text(encoding="utf-8"))
 STEPS = json.loads((ROOT / "benchmarks/speed/step.json").read_text(encoding="utf-8"))
 
 SCALE = json.loads((ROOT / "benchmarks/speed/scale.json").read_text(encoding="utf-8"))
@@ -108,6 +109,19 @@ def test_the_promises_of_one_contrast_term():
     assert memory["literal"] > 1000
     for said in (f"{floor:.1f}×", f"{literal:.0f}×", f"{memory['shared']:.0f} MB"):
         assert said in PAGE
+
+
+def test_every_line_of_the_table_of_the_path():
+    pages = runpy.run_path(str(ROOT / "benchmarks" / "speed" / "pages.py"))
+    assert all(line in PAGE for line in pages["path"](PATH))
+
+
+@pytest.mark.parametrize("run", [run for run in PATH["runs"] if "bag" not in run])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_data_and_books_cost_less_than_a_twentieth_of_a_step(run, threads):
+    """All but the smallest student of texts, whose step takes three milliseconds."""
+    found = PATH["runs"][run][f"{threads} threads"]
+    assert found["data_share"] + found["books_share"] < 0.05
 
 
 def test_every_line_of_the_table_of_compiling():
