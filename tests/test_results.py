@@ -17,6 +17,7 @@ RECORDED = json.loads((ROOT / "benchmarks/speed/recorded.json").read_text(encodi
 MEMORY = json.loads((ROOT / "benchmarks/speed/memory.json").read_text(encoding="utf-8"))
 COMPILED = json.loads((ROOT / "benchmarks/speed/compiled.json").read_text(encoding="utf-8"))
 PATH = json.loads((ROOT / "benchmarks/speed/path.json").read_text(encoding="utf-8"))
+SWEEP = json.loads((ROOT / "benchmarks/speed/sweep.json").read_text(encoding="utf-8"))
 STEPS = json.loads((ROOT / "benchmarks/speed/step.json").read_text(encoding="utf-8"))
 
 SCALE = json.loads((ROOT / "benchmarks/speed/scale.json").read_text(encoding="utf-8"))
@@ -78,6 +79,26 @@ def test_every_row_of_the_table_of_recorded_networks(row):
     said = f"| {row} | {found['recorded_times_none']:.2f} | {found['live_times_none']:.2f} |"
     assert said in PAGE
     assert found["recorded_times_none"] < found["live_times_none"]
+
+
+@pytest.mark.parametrize("row", RECORDED["steps_with_2_threads"])
+def test_every_row_of_the_table_of_recorded_networks_with_two_threads(row):
+    found = RECORDED["steps_with_2_threads"][row]
+    assert f" | {found['recorded_times_none']:.2f} | {found['live_times_none']:.2f} | " in next(
+        line for line in PAGE.splitlines() if line.startswith(f"| {row} |") and line.count("|") == 8
+    )
+
+
+@pytest.mark.parametrize("teacher", SWEEP["teachers"])
+def test_every_row_of_the_table_of_sweeps(teacher):
+    for way, found in SWEEP["teachers"][teacher].items():
+        seconds = f"{found['wall_s']:.0f} | {found['cpu_s']:.0f}"
+        times = f"{found['times_wall']:.2f} | {found['times_cpu']:.2f}"
+        assert f"| {teacher} | {way} | {seconds} | {times} |" in PAGE
+
+
+def test_a_sweep_with_a_heavier_teacher_takes_half_the_time():
+    assert SWEEP["teachers"]["resnet56-cifar"]["sweep"]["times_wall"] >= 2
 
 
 def test_the_promises_of_a_record():
