@@ -102,7 +102,8 @@ def mapped(folder):
 
 @linux
 @pytest.mark.parametrize("start", ["fork", "spawn"])
-def test_workers_map_the_same_files_and_copy_no_more_than_their_batch(tmp_path, start):
+def test_workers_map_the_same_files_and_copy_no_more_than_their_batch(tmp_path, start, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[3])  # where a new process finds `Reads`
     said = recording(n=4000, count=1, batch=500)
     made = record_places(tmp_path / "r", said, shard_rows=1500)
     made.read([0], 0)  # here the files are mapped already
