@@ -195,14 +195,15 @@ def backward(
         accelerator: precision and processes.
     """
     transfer, values, losses = trainee.transfer, [], {}
+    weights = transfer.weights_at(number)
+    heard = teacher if teacher and transfer.listens(number) else None
     for part in parts:
         batch = part.to(accelerator.device)
-        fixed = transfer.fixed(teacher(batch)) if teacher and transfer.listens(number) else {}
+        fixed = transfer.fixed(heard(batch)) if heard else {}
         transfer.begin(batch, number)
         last = part is parts[-1]
         with contextlib.nullcontext() if last else accelerator.no_sync(model):
             losses = model(batch, fixed)
-            weights = transfer.weights_at(number)
             loss = torch.stack([weights[k] * v for k, v in losses.items()]).sum()
             accelerator.backward(loss / len(parts))
         values.append(torch.stack([loss, *losses.values()]).detach())

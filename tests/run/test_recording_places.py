@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -220,6 +221,16 @@ def test_a_recipe_without_a_network_has_nothing_to_record(live: Any, tmp_path: P
         record_network(live("none"), tmp_path / "r")
 
 
+def kill_9_once_there(folder: Path, command: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 120
+    while not folder.is_dir():
+        assert time.monotonic() < until
+        assert command.poll() is None, command.communicate()
+        time.sleep(0.001)
+    os.kill(command.pid, signal.SIGKILL)
+    command.wait()
+
+
 def test_kill_9_of_the_command_and_again_gives_the_same_bytes(
     live: Any, tmp_path: Path, begin: Any
 ) -> None:
@@ -228,13 +239,7 @@ def test_kill_9_of_the_command_and_again_gives_the_same_bytes(
     out = tmp_path / "cut"
     command = ("-m", "mentee.cli", "record", recipe, "--views", "3", "--batch", "8", "--out")
     killed = begin(*command, out)
-    until = time.monotonic() + 120
-    while not (out / "train" / "view-000").is_dir():
-        assert time.monotonic() < until
-        assert killed.poll() is None, killed.communicate()
-        time.sleep(0.001)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
+    kill_9_once_there(out / "train" / "view-000", killed)
     assert not (out / "train" / "places.json").exists()
     for folder in (out, tmp_path / "whole"):
         done = begin(*command, folder)
@@ -253,13 +258,7 @@ def test_kill_9_of_overwriting_leaves_the_record_that_was_there(
     before = bytes_of(out)
     command = ("-m", "mentee.cli", "record", recipe, "--views", "2", "--batch", "8", "--overwrite")
     killed = begin(*command, "--out", out)
-    until = time.monotonic() + 120
-    while not (out / ".train.anew" / "clean").is_dir():
-        assert time.monotonic() < until
-        assert killed.poll() is None, killed.communicate()
-        time.sleep(0.001)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
+    kill_9_once_there(out / ".train.anew" / "clean", killed)
     now = {name: held for name, held in bytes_of(out).items() if not name.startswith(".")}
     assert now == before
     for folder in (out, tmp_path / "whole"):
@@ -347,13 +346,7 @@ def test_kill_9_while_data_that_grew_are_recorded(live: Any, tmp_path: Path, beg
     recipe.write_text(json.dumps(live("cktf", data={**data, "limit": 1200})))
     command = ("-m", "mentee.cli", "record", recipe, "--views", "2", "--batch", "8", "--out")
     killed = begin(*command, out)
-    until = time.monotonic() + 120
-    while not (out / ".train.anew" / "clean").is_dir():
-        assert time.monotonic() < until
-        assert killed.poll() is None, killed.communicate()
-        time.sleep(0.001)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
+    kill_9_once_there(out / ".train.anew" / "clean", killed)
     now = {name: held for name, held in bytes_of(out).items() if not name.startswith(".")}
     assert now == before, "the record is what it was"
     for folder in (out, tmp_path / "whole"):

@@ -95,11 +95,10 @@ def nkd(
     """
     check_positive("nkd", "temperature", temperature)
     s, t = full(student), full(teacher.detach())
-    yes_s, _, _ = _split("nkd", s, labels)
-    yes_t, _, _ = _split("nkd", t, labels)
     *_, others_s = _split("nkd", s / temperature, labels)
     *_, others_t = _split("nkd", t / temperature, labels)
     others = (_share(others_t, labels) * others_s).sum(1)
+    yes_s, yes_t = (z.log_softmax(1).gather(1, labels.long()[:, None])[:, 0] for z in (s, t))
     return -yes_t.exp() * yes_s - gamma * temperature**2 * others
 
 

@@ -74,10 +74,10 @@ def student_side(reader: Side, student: Shape, width: int, head: StudentHead) ->
 
 
 class Headed(Side):
-    """A trained head over the vectors of a reader.
+    """A trained head over what a reader gives: vectors, frames or maps.
 
     Args:
-        reader: gives one vector an example, or one a frame.
+        reader: has nothing to train.
         head: what is trained.
     """
 
@@ -91,12 +91,12 @@ class Headed(Side):
         return self.reader.reduction
 
     def fixed(self, features: Tensor) -> Tensor:
-        """The reader's vectors."""
+        """The reader's."""
         said: Tensor = self.reader.fixed(features)
         return said
 
     def forward(self, fixed: Tensor) -> Tensor:
-        """What the head makes of them."""
+        """What the head makes of it."""
         said: Tensor = self.head(self.reader(fixed))
         return said
 

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.parallel import gather
+from mentee.represent.heads import Headed
 from mentee.represent.maps import Grid, Maps, coarser, grids
-from mentee.represent.regress import Convolved
 from mentee.represent.side import Shape, Side
 
 
@@ -39,7 +39,7 @@ def margin(student: Shape, teacher: Shape) -> tuple[Side, Side]:
     ours, theirs = grids("margin", student, teacher)
     size = coarser(ours, theirs)
     head = nn.Conv2d(ours.channels, theirs.channels, 1)
-    return Convolved(Maps(ours, size), head), Cut(theirs, size)
+    return Headed(Maps(ours, size), head), Cut(theirs, size)
 
 
 class Cut(Maps):

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
+from mentee.represent.heads import Headed
 from mentee.represent.maps import Maps, coarser, grids
 from mentee.represent.side import Shape, Side
 
@@ -41,34 +42,7 @@ def regress(student: Shape, teacher: Shape, *, resize: bool = True) -> tuple[Sid
     ours, theirs = grids("regress", student, teacher)
     sizes = [coarser(ours, theirs)] * 2 if resize else [ours.size, theirs.size]
     head = nn.Conv2d(ours.channels, theirs.channels, 1)
-    return Convolved(Maps(ours, sizes[0]), head), Maps(theirs, sizes[1])
-
-
-class Convolved(Side):
-    """A trained head over maps.
-
-    Args:
-        reader: gives the maps.
-        head: what is trained.
-    """
-
-    def __init__(self, reader: Maps, head: nn.Module) -> None:
-        super().__init__()
-        self.reader, self.head = reader, head
-
-    @property
-    def reduction(self) -> str | None:
-        """The reader's."""
-        return self.reader.reduction
-
-    def fixed(self, features: Tensor) -> Tensor:
-        """The reader's maps."""
-        return self.reader.fixed(features)
-
-    def forward(self, fixed: Tensor) -> Tensor:
-        """What the head makes of them."""
-        said: Tensor = self.head(fixed)
-        return said
+    return Headed(Maps(ours, sizes[0]), head), Maps(theirs, sizes[1])
 
 
 def gaussian(
@@ -113,7 +87,7 @@ def gaussian(
     return Gaussian(Maps(ours, size), head, width, variance, eps), Maps(theirs, size)
 
 
-class Gaussian(Convolved):
+class Gaussian(Headed):
     """The student's side of `gaussian`.
 
     Args:

@@ -105,6 +105,22 @@ def about_data(examples: Examples) -> dict[str, str | int | float]:
     return said
 
 
+def refuse_other(pairs: Mapping[str, tuple[Any, Any]]) -> None:
+    """Refuse to extend a record of something else.
+
+    Args:
+        pairs: by what it is: (what is there, what is to be).
+
+    Raises:
+        DataError: some of them differ.
+    """
+    other = differing(pairs)
+    if other:
+        raise DataError(
+            f"the record there cannot be extended, it is of something else: {other}. {ANEW}"
+        )
+
+
 def differing(pairs: Mapping[str, tuple[Any, Any]]) -> str:
     """What differs between what is there and what is to be, in words; empty: nothing."""
     return "; ".join(

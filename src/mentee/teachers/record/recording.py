@@ -16,7 +16,7 @@ from mentee.errors import DataError, MenteeError
 from mentee.parallel import agree_on, gather_objects, rank, world
 from mentee.teachers.embedders.ready import Embedder
 from mentee.teachers.record.folder import refuse_taken
-from mentee.teachers.record.growing import ANEW, Ordered, about_data, differing, ordered
+from mentee.teachers.record.growing import Ordered, about_data, ordered, refuse_other
 from mentee.teachers.record.manifest import MANIFEST, Dtype
 from mentee.teachers.record.numbers import as_dtype
 from mentee.teachers.record.reading import Record
@@ -159,11 +159,7 @@ def outstanding(
     }
     if not rows.new:
         pairs["examples"] = (said.data["fingerprint"], rows.data["fingerprint"])
-    other = differing(pairs)
-    if other:
-        raise DataError(
-            f"the record there cannot be extended, it is of something else: {other}. {ANEW}"
-        )
+    refuse_other(pairs)
     return rows
 
 

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from mentee.data import Examples, Views, read_batch
-from mentee.errors import DataError
 from mentee.teachers.record.columns import Column
-from mentee.teachers.record.growing import ANEW, Ordered, about_data, differing, ordered
+from mentee.teachers.record.growing import Ordered, about_data, ordered, refuse_other
 from mentee.teachers.record.integrity import read_ids
 from mentee.teachers.record.manifest import Dtype, checksum, read_manifest
 from mentee.teachers.record.places_manifest import PlacesManifest, basis_of, folder_of, read_places
@@ -132,11 +131,7 @@ class Recording:
                 pairs[each.name] = (was.form, each.form)
         if not self.held:
             pairs["examples"] = (there.data["fingerprint"], self.data["fingerprint"])
-        other = differing(pairs)
-        if other:
-            raise DataError(
-                f"the record there cannot be extended, it is of something else: {other}. {ANEW}"
-            )
+        refuse_other(pairs)
 
 
 @dataclass(frozen=True)
