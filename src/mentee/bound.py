@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,9 +15,9 @@ from torch import Tensor
 from mentee.agree import Agreement
 from mentee.errors import MenteeError
 from mentee.memory import Memory
-from mentee.methods import Term
-from mentee.represent import REPRESENTATIONS, Places, Shape, Side
-from mentee.words import look_up
+from mentee.methods import Term, Word
+from mentee.represent import REPRESENTATIONS, Chained, Places, Shape, Side
+from mentee.words import checked, look_up
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,41 @@ def takes(function: Callable[..., object], name: str) -> bool:
 
 def reads_others(site: tuple[Term, str, str]) -> bool:
     """Whether a term's representation reads the sides of others: it is bound after them."""
-    return takes(look_up("representation", site[0].represent, REPRESENTATIONS), "beside")
+    return any(takes(builder(word), "beside") for word in site[0].represent.chain)
+
+
+def builder(word: Word) -> Callable[..., tuple[Side, Side]]:
+    """What builds the two sides of a representation."""
+    return look_up("representation", word, REPRESENTATIONS)
+
+
+def sides_of(
+    word: Word, shapes: tuple[Places, Places], offered: Mapping[str, object]
+) -> tuple[Side, Side]:
+    """Build the two sides of a representation, from the place outwards where it is a chain.
+
+    Args:
+        word: with checked numbers.
+        shapes: what is read in the student and in the teacher, without the batch.
+        offered: what a builder may ask for beyond its numbers.
+
+    Raises:
+        PairError: the representation does not fit the pair.
+    """
+    inner = None if word.of is None else sides_of(word.of, shapes, offered)
+    if inner is not None:
+        student, teacher = map(shape_said, inner, shapes)
+        shapes = student, teacher
+    build = builder(word)
+    asked = {key: value for key, value in offered.items() if takes(build, key)}
+    outer = build(*shapes, **word.numbers, **asked)
+    return outer if inner is None else (Chained(inner[0], outer[0]), Chained(inner[1], outer[1]))
+
+
+def checked_chain(word: Word) -> Word:
+    """The same representation, its numbers and those of all it is of checked."""
+    of = None if word.of is None else checked_chain(word.of)
+    return replace(checked(word, builder(word), given=("known", "beside")), of=of)
 
 
 def name_of(term: Term, s: str, t: str, others: Sequence[Bound], method: str) -> str:
@@ -70,19 +104,24 @@ def name_of(term: Term, s: str, t: str, others: Sequence[Bound], method: str) ->
     if not alike:
         return name
     of_word, of_agreement = (
-        [f"{key}={value}" for key, value in word.numbers.items()]
-        for word in (term.represent, term.agree)
+        [f"{key}={value}" for word in words for key, value in word.numbers.items()]
+        for words in (term.represent.chain, [term.agree])
     )
-    word, taken = [term.represent.name], {b.name for b in others}
+    word, taken = [" of ".join(names(term))], {b.name for b in others}
     whole = word + of_word + of_agreement
     if term.represent in [other.represent for other in alike]:
         ways = [of_agreement, word + of_agreement, whole]
-    elif term.represent.name in [other.represent.name for other in alike]:
+    elif names(term) in [names(other) for other in alike]:
         ways = [word + of_word, whole]
     else:
         ways = [word, whole]
-    names = (f"{name} ({', '.join(way)})" for way in ways)
-    return next(each for each in names if each not in taken)
+    longer = (f"{name} ({', '.join(way)})" for way in ways)
+    return next(each for each in longer if each not in taken)
+
+
+def names(term: Term) -> list[str]:
+    """Of the words of its representation."""
+    return [word.name for word in term.represent.chain]
 
 
 def own_name(bound: Bound) -> str:

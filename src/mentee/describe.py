@@ -8,7 +8,7 @@ import torch
 
 from mentee import models
 from mentee.capture import Place, list_places
-from mentee.methods import METHODS, Method, Term, Word, find
+from mentee.methods import METHODS, Method, Term, find
 
 
 def list_methods(rows: Mapping[str, Method] = METHODS) -> str:
@@ -39,16 +39,10 @@ def sentence(term: Term) -> str:
     """One summand in words."""
     student, teacher = term.place
     place = student if student == teacher else f"{student} (teacher: {teacher})"
-    more = f", negatives from {words(term.memory)}" if term.memory else ""
+    more = f", negatives from {term.memory}" if term.memory else ""
     more += f", each stage {term.fade:g} of the next" if term.fade != 1 else ""
     more += f", alone for the first {term.first:.0%} of the steps" if term.first else ""
-    return f"{term.weight:g} · {words(term.agree)} of {words(term.represent)} at {place}{more}"
-
-
-def words(word: Word) -> str:
-    """A word with its numbers, as a call."""
-    numbers = ", ".join(f"{key}={value}" for key, value in word.numbers.items())
-    return f"{word.name}({numbers})" if numbers else word.name
+    return f"{term.weight:g} · {term.agree} of {term.represent} at {place}{more}"
 
 
 def show_places(

@@ -24,11 +24,13 @@ from mentee.bound import (
     OWN,
     Bound,
     at_least_float,
+    checked_chain,
     name_of,
     nothing,
     own_name,
     reads_others,
     shape_said,
+    sides_of,
     takes,
 )
 from mentee.errors import MenteeError, PairError
@@ -36,7 +38,7 @@ from mentee.memory import MEMORIES, Memory
 from mentee.methods import Method, Term, Word
 from mentee.pairing import check_widths, pair_places, wanted
 from mentee.parallel import gather, gather_slopes
-from mentee.represent import REPRESENTATIONS, SEVERAL, Known, Places, Shape, Side
+from mentee.represent import SEVERAL, Known, Places, Shape, Side
 from mentee.types import Batch, Features, Statistics, column, read
 from mentee.words import checked, look_up
 
@@ -112,22 +114,19 @@ class Transfer(nn.Module):
         known: Known,
     ) -> None:
         agreement = look_up("agreement", term.agree, AGREEMENTS)
-        build = look_up("representation", term.represent, REPRESENTATIONS)
         agree = checked(term.agree, agreement.function, given=GIVEN)
         if takes(agreement.function, "labels"):
             known.labels(term.agree.name)
-        represent = checked(term.represent, build, given=("known", "beside"))
-        term = replace(term, agree=agree, represent=represent)
+        term = replace(term, agree=agree, represent=checked_chain(term.represent))
         name = name_of(term, s, t, self.bound, self.method.name)
-        if "&" in s and term.represent.name not in SEVERAL:
+        reader = term.represent.chain[-1].name
+        if "&" in s and reader not in SEVERAL:
             raise PairError(
-                f"{name}: {term.represent.name} reads one place; expected {' or '.join(SEVERAL)} "
+                f"{name}: {reader} reads one place; expected {' or '.join(SEVERAL)} "
                 "where several are read together"
             )
-        beside = [self.side(other)[1] for other in self.bound if other.teacher == t]
-        offered = {"known": known, "beside": beside}
-        asked = {key: value for key, value in offered.items() if takes(build, key)}
-        sides = build(*shapes, **term.represent.numbers, **asked)
+        beside = [self.side(other)[1].learner for other in self.bound if other.teacher == t]
+        sides = sides_of(term.represent, shapes, {"known": known, "beside": beside})
         said = [shape_said(*each) for each in zip(sides, shapes, strict=True)]
         remembers = term.memory is not None and agreement.memory != "no"
         if agreement.same_width is True or (agreement.same_width and remembers):
@@ -245,11 +244,12 @@ class Transfer(nn.Module):
             t = theirs(fixed[bound.name].detach())
             with torch.autocast(s.device.type, enabled=False):  # sums need float32 at least
                 if theirs.learns_alone:
-                    learning = theirs.learning(fixed[bound.name].detach(), t)
-                    own = theirs.own_loss(learning, partial(batch_loss, batch), self.step)
+                    learner, seen = theirs.learner, fixed[bound.name].detach()
+                    learning = learner.learning(seen, t if learner is theirs else learner(seen))
+                    own = learner.own_loss(learning, partial(batch_loss, batch), self.step)
                     # Where nothing is learnt any more: a zero that keeps every process in step.
                     losses[own_name(bound)] = t.detach().sum() * 0 if own is None else own
-                    t = t.detach()
+                    t = t.detach() if theirs.learner is theirs else t
                 s, t = at_least_float(s), at_least_float(t)
                 losses[bound.name] = self._agree(bound, s, t, batch).mean()
         return losses

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -52,4 +53,4 @@ def checked(word: Word, function: Callable[..., object], given: Sequence[str] = 
         except ValidationError as error:
             message = error.errors()[0]["msg"]
             raise MenteeError(f"{word.name}.{name} is {value!r}: {message}") from None
-    return Word(word.name, numbers)
+    return replace(word, numbers=numbers)

@@ -7,45 +7,96 @@ Names, numbers and papers only; what the words do is looked up where a row is bo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from mentee.errors import MenteeError, suggest
 from mentee.methods.change import adjust
+from mentee.methods.derived import FORMS
 from mentee.methods.row import Method, Number, Term, Word
 from mentee.methods.table import METHODS
 
-__all__ = ["METHODS", "Method", "Number", "Term", "Word", "adjust", "find"]
+__all__ = ["FORMS", "METHODS", "Method", "Number", "Term", "Word", "adjust", "find", "summands"]
 
 
 def find(name: str, rows: Mapping[str, Method] = METHODS) -> Method:
-    """A row of the table, or a sum of rows written `a+b`.
+    """A row of the table, a form of one, or a sum of these.
 
     Args:
-        name: `cktf`, or `cktf+kd`, or any other sum of rows.
+        name: `cktf`; `crd+kd`; `cktf(fitnet)`, what a row compares under CKTF's contrast;
+            `standardised(kd)`, a row of z-scores; or a sum of any of them.
         rows: the table to look in; add rows of your own by `METHODS | {row.name: row}`.
 
     Returns:
-        The row; of a sum, all summands with the task's loss at weight 1.
+        The row; of a sum, all summands with the task's loss at weight 1, each term once.
 
     Raises:
-        MenteeError: there is no such row; the close ones are named.
+        MenteeError: there is no such row, or the form makes no sense of it; close names are said.
 
     Example:
         >>> [term.weight for term in find("crd+kd").terms]
         [0.8, 1.0]
+        >>> str(find("cktf(at)").terms[0].represent)
+        'project(width=128, batch_axis=False) of attention'
     """
-    if name in rows:
-        return rows[name]
-    parts = [part.strip() for part in name.split("+")]
-    for part in parts:
-        if part not in rows:
-            raise MenteeError(f"there is no method {part!r}; {suggest(part, rows)}")
+    parts = summands(name)
+    if known := rows.get(name) or _same_sum(parts, rows):
+        return known
+    if len(parts) == 1:
+        return _formed(name, rows)
     if len(set(parts)) < len(parts):
         raise MenteeError(f"method {name!r} names a row twice; give the row another weight instead")
-    summands = [rows[part] for part in parts]
+    found = [find(part, rows) for part in parts]
+    terms = [t for row in found for t in (row.terms if row.added is None else row.added)]
     return Method(
         name,
-        tuple(term for row in summands for term in (row.terms if row.added is None else row.added)),
-        about=" + ".join(row.name for row in summands),
-        source="; ".join(row.source for row in summands if row.source),
+        added_up(terms),
+        about=" + ".join(row.name for row in found),
+        source="; ".join(dict.fromkeys(row.source for row in found if row.source)),
     )
+
+
+def summands(name: str) -> list[str]:
+    """The parts of a sum; a plus within brackets is of the form.
+
+    Example:
+        >>> summands("cktf(kd+at) + crd")
+        ['cktf(kd+at)', 'crd']
+    """
+    parts, depth = [""], 0
+    for letter in name:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "+" and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+def added_up(terms: Sequence[Term]) -> tuple[Term, ...]:
+    """The same terms, those that differ in their weight alone as one of both weights."""
+    weights: dict[int, float] = {}
+    alike = [replace(term, weight=0.0) for term in terms]
+    for term, bare in zip(terms, alike, strict=True):
+        first = alike.index(bare)
+        weights[first] = weights.get(first, 0.0) + term.weight
+    return tuple(replace(terms[first], weight=weight) for first, weight in weights.items())
+
+
+def _same_sum(parts: Sequence[str], rows: Mapping[str, Method]) -> Method | None:
+    """A row of the table that is the sum of these, in whatever order."""
+    same = (row for name, row in rows.items() if sorted(summands(name)) == sorted(parts))
+    return next(same, None) if len(parts) > 1 else None
+
+
+def _formed(name: str, rows: Mapping[str, Method]) -> Method:
+    """A form of a row, or of a sum: `cktf(at)`, `standardised(kd+dist)`."""
+    form, bracket, rest = name.partition("(")
+    if bracket and form in FORMS and rest.endswith(")"):
+        return FORMS[form](find(rest[:-1].strip(), rows))
+    if bracket:
+        raise MenteeError(
+            f"there is no method {name!r}; expected a form of a row, {' or '.join(FORMS)}, such as "
+            "cktf(fitnet)"
+        )
+    raise MenteeError(f"there is no method {name!r}; {suggest(name, rows)}")

@@ -59,7 +59,7 @@ def adjust(
 
 
 def _names(term: Term) -> set[str]:
-    words = {term.place[0], term.represent.name, term.agree.name}
+    words = {term.place[0], term.agree.name, *(word.name for word in term.represent.chain)}
     return words | {"memory"} if term.memory else words
 
 
@@ -67,11 +67,12 @@ def _adjust(
     term: Term, numbers: Mapping[str, Number], weights: Mapping[str, float], met: set[str]
 ) -> Term:
     place, kind = term.place[0], term.memory.name if term.memory else None
-    changes: dict[str, dict[str, Number]] = {"represent": {}, "agree": {}, "memory": {}}
-    slots = {term.represent.name: "represent", term.agree.name: "agree"}
-    slots["represent"] = "represent"
+    represents = [word.name for word in term.represent.chain]
+    slots = {"represent": represents[0]} | {name: name for name in represents}
+    slots[term.agree.name] = "agree"
     if term.memory:
         slots["memory"] = "memory"
+    changes: dict[str, dict[str, Number]] = {slot: {} for slot in slots.values()}
     # The shorter keys first, so that one that names a place has the last word.
     for key, value in sorted(numbers.items(), key=lambda item: item[0].count(".")):
         head, _, number = key.rpartition(".")
@@ -81,9 +82,6 @@ def _adjust(
             met.add(key)
     if term.memory and "kind" in changes["memory"]:
         kind = str(changes["memory"].pop("kind"))
-    represent = term.represent
-    if (other := changes["represent"].pop("kind", represent.name)) != represent.name:
-        represent = Word(str(other))
     for key in (term.agree.name, place):
         met.update({key} & weights.keys())
     weight = weights.get(place, weights.get(term.agree.name, term.weight))
@@ -91,10 +89,18 @@ def _adjust(
     return replace(
         term,
         weight=weight,
-        represent=_with(represent, changes["represent"]),
+        represent=_chain_with(term.represent, changes),
         agree=_with(term.agree, changes["agree"]),
         memory=memory and _with(memory, changes["memory"]),
     )
+
+
+def _chain_with(word: Word, changes: Mapping[str, dict[str, Number]]) -> Word:
+    """A representation with other numbers, or of another kind with those that are given."""
+    own = dict(changes[word.name])
+    kind = str(own.pop("kind", word.name))
+    numbers = own if kind != word.name else {**word.numbers, **own}
+    return Word(kind, numbers, None if word.of is None else _chain_with(word.of, changes))
 
 
 def _with(word: Word, changes: Mapping[str, Number]) -> Word:

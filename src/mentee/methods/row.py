@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 Number: TypeAlias = int | float | bool | str | None
@@ -13,13 +13,39 @@ Number: TypeAlias = int | float | bool | str | None
 class Word:
     """A representation, an agreement or a memory by name, with its numbers.
 
+    Attributes:
+        name: of the word.
+        numbers: those that are not its defaults.
+        of: a representation may be one of another: `project` of `attention`. None: it is of what is
+            read at the place.
+
     Example:
-        >>> Word("kl", {"temperature": 4.0})
-        Word(name='kl', numbers={'temperature': 4.0})
+        >>> str(Word("project", {"width": 64}, Word("attention")))
+        'project(width=64) of attention'
     """
 
     name: str
     numbers: Mapping[str, Number] = field(default_factory=dict)
+    of: Word | None = None
+
+    @property
+    def chain(self) -> tuple[Word, ...]:
+        """The word and those it is of, the one next to the place last."""
+        return (self,) if self.of is None else (self, *self.of.chain)
+
+    def over(self, inner: Word) -> Word:
+        """The same word of another, below all that it is of.
+
+        Example:
+            >>> str(Word("project").over(Word("attention")))
+            'project of attention'
+        """
+        return replace(self, of=inner if self.of is None else self.of.over(inner))
+
+    def __str__(self) -> str:
+        numbers = ", ".join(f"{key}={value}" for key, value in self.numbers.items())
+        said = f"{self.name}({numbers})" if numbers else self.name
+        return said if self.of is None else f"{said} of {self.of}"
 
 
 @dataclass(frozen=True)

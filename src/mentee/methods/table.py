@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
+from mentee.methods.derived import WEIGHT, contrast
 from mentee.methods.features import MAP_ROWS, RELATION_ROWS
 from mentee.methods.logits import LOGIT_ROWS, soft_targets
 from mentee.methods.row import Method, Term, Word
-
-
-def _contrast(place: str, weight: float, *, draw: str = "shared", batch_axis: bool = False) -> Term:
-    """CRD's sentence at one place: own heads, own bank, negatives of other classes."""
-    return Term(
-        place,
-        Word("contrast", {"temperature": 0.1}),
-        weight,
-        Word("project", {"width": 128, "batch_axis": batch_axis}),
-        Word("bank", {"negatives": 16384, "draw": draw, "momentum": 0.5, "class_aware": True}),
-    )
 
 
 def _east(
@@ -47,20 +37,23 @@ def _ec_kd(agree: str, weight: float) -> tuple[Term, ...]:
 
 
 _COMPRESS = Word("compress", {"width": 64})
-_CKTF = (_contrast("stem", 0.1), _contrast("stages", 0.1), _contrast("embedding", 0.8))
+_CKTF = (contrast("stem", 0.1), contrast("stages", 0.1), contrast("embedding", 0.8))
+# The second table of the paper, where a row is added: every contrast weighs the same.
+_CKTF_ADDED = tuple(contrast(place, WEIGHT) for place in ("stem", "stages", "embedding"))
 
 _ROWS = (
     Method("none", about="No teacher: the student from scratch, the yardstick of every other row."),
     *LOGIT_ROWS,
     Method(
         "crd",
-        (_contrast("embedding", 0.8),),
+        (contrast("embedding", 0.8),),
         about="Contrast of the embedding: any two networks, also of other classes.",
         source="Tian et al. 2020, arXiv:1910.10699",
     ),
     Method(
         "cktf",
         _CKTF,
+        added=_CKTF_ADDED,
         about="Contrast at the stem, every stage and the embedding: structure at every depth.",
         source="Zhao et al. 2023, arXiv:2303.07599",
     ),
@@ -73,9 +66,9 @@ _ROWS = (
     Method(
         "cktf-exact",
         (
-            _contrast("stem", 0.1, draw="exact"),
-            _contrast("stages", 0.1, draw="exact", batch_axis=True),
-            _contrast("embedding", 0.8, draw="exact"),
+            contrast("stem", 0.1, draw="exact"),
+            contrast("stages", 0.1, draw="exact", batch_axis=True),
+            contrast("embedding", 0.8, draw="exact"),
         ),
         about="CKTF as its authors' code has it (batch-axis norm, padding, K draws per anchor): "
         "for reproduction; slow, and an example's representation depends on its batch.",

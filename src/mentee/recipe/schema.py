@@ -147,19 +147,20 @@ class Recorded(_Part):
         return by_name(self.record)
 
 
+def _named(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
 class WordRecipe(_Part):
-    """A word of the table with its numbers."""
+    """A word of the table with its numbers; a representation may be `of` another."""
 
     name: str
     numbers: dict[str, Number] = {}
+    of: Annotated[WordRecipe | None, BeforeValidator(_named)] = None
 
     def word(self) -> Word:
         """The same as a word of the table."""
-        return Word(self.name, self.numbers)
-
-
-def _named(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
+        return Word(self.name, self.numbers, None if self.of is None else self.of.word())
 
 
 AWord = Annotated[WordRecipe, BeforeValidator(_named)]

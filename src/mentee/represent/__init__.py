@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mentee.represent.chain import Chained
 from mentee.represent.compress import Compressed, compress, probe
 from mentee.represent.compressed_logits import CompressedLogits, compressed_logits
 from mentee.represent.factors import factors
@@ -23,6 +24,7 @@ from mentee.represent.vectors import frames, vectors
 __all__ = [
     "REPRESENTATIONS",
     "SEVERAL",
+    "Chained",
     "Compressed",
     "CompressedLogits",
     "Known",

@@ -76,6 +76,11 @@ class Side(nn.Module):
     steps = 0
 
     @property
+    def learner(self) -> Side:
+        """The part that learns from `own_loss`: the side itself, or what it is of."""
+        return self
+
+    @property
     def reduction(self) -> str | None:
         """What `fixed` does: at one place, sides of equal reductions have equal fixed parts.
 

@@ -27,7 +27,8 @@ def learn_first(parts: Parts) -> None:
     would take more than 256 MB, evenly spaced examples are taken.
     """
     transfer = parts.trainee.transfer
-    first = {b.name: side for b in transfer.bound if (side := transfer.side(b)[1]).steps}
+    sides = {b.name: transfer.side(b)[1] for b in transfer.bound}
+    first = {name: side.learner for name, side in sides.items() if side.steps}
     if not first or parts.teacher is None:
         return
     examples, device = parts.sets.train, parts.accelerator.device

@@ -135,7 +135,8 @@ def start(recipe: Recipe, method: Method) -> Accelerator:
     AcceleratorState._reset_state()
     # Without a task's loss the student's classifier may get no gradient, and DDP wants to know.
     # An own loss may end before the run does.
-    alone = any(term.represent.name in ("compress", "probe") for term in method.terms)
+    words = {word.name for term in method.terms for word in term.represent.chain}
+    alone = bool(words & {"compress", "probe"})
     unused = DistributedDataParallelKwargs(find_unused_parameters=method.task == 0 or alone)
     accelerator = Accelerator(
         mixed_precision=PRECISIONS[said.precision],
