@@ -1,0 +1,101 @@
+"""Forms of rows: what they say, for rows of the table and rows of your own, and what is refused."""
+
+import pytest
+
+from mentee.errors import MenteeError
+from mentee.methods import METHODS, Method, Term, Word, adjust, find, summands
+from mentee.recipe import read
+
+LATE = Method(
+    "late", (Term("stages.last", Word("mse"), 7.0, Word("regress"), first=0.1),), task=0.3
+)
+
+
+def test_the_contrast_form_is_the_representation_under_the_contrast():
+    (term,) = find("cktf(fitnet)").terms
+    (crd,) = find("crd").terms
+    assert (term.places, term.weight, term.agree, term.memory) == (
+        "stages.1",
+        0.8,
+        crd.agree,
+        crd.memory,
+    )
+    assert term.represent == Word("project", crd.represent.numbers, Word("regress"))
+
+
+def test_rows_whose_structure_is_in_their_agreement_come_to_the_contrast_of_the_features():
+    crd = find("crd").terms
+    assert find("cktf(rkd)").terms == find("cktf(pkt)").terms == find("cktf(crd)").terms == crd
+
+
+def test_many_agreements_of_one_representation_are_one_contrast():
+    assert len(find("mlkd").terms) == 15
+    assert find("cktf(mlkd)").terms == find("cktf(kd)").terms
+
+
+def test_a_row_of_your_own_has_its_forms_too():
+    rows = METHODS | {"late": LATE}
+    form = find("cktf(late)", rows)
+    assert (form.name, form.task, form.terms[0].first) == ("cktf(late)", 1.0, 0.0)
+    assert str(form.terms[0].represent) == "project(width=128, batch_axis=False) of regress"
+    summed = find("late+cktf", rows)
+    assert [t.weight for t in summed.terms] == [7.0, 0.8, 0.8, 0.8]
+
+
+def test_a_form_may_be_of_a_sum_and_a_sum_of_forms():
+    form = find("cktf(kd+at)")
+    assert [t.places for t in form.terms] == ["logits", "stages"]
+    row = find("standardised(kd) + cktf(at)")
+    assert [str(t.represent) for t in row.terms] == [
+        "standardised",
+        "project(width=128, batch_axis=False) of attention",
+    ]
+    assert row.terms[0].weight == 1.0  # that of kd in a sum
+    assert summands("cktf(kd+at)+crd") == ["cktf(kd+at)", "crd"]
+
+
+def test_a_standardised_row_keeps_its_weights():
+    form = find("standardised(kd)")
+    assert (form.task, [t.weight for t in form.terms]) == (0.1, [0.9])
+    assert form.terms[0].represent == Word("standardised")
+    compressed = find("standardised(ec)").terms[0].represent
+    assert str(compressed) == "standardised of compress(width=64)"
+
+
+def test_equal_terms_of_a_sum_are_one_of_both_weights():
+    weights = {t.places: t.weight for t in find("crd+cktf").terms}
+    assert weights == {"embedding": 1.6, "stem": 0.8, "stages": 0.8}
+
+
+def test_numbers_of_a_form_change_by_the_words_of_its_chain():
+    numbers = {"project.width": 16, "regress.resize": False, "memory.negatives": 8}
+    (term,) = adjust(find("cktf(fitnet)"), numbers, {"contrast": 0.3}).terms
+    assert str(term.represent) == "project(width=16, batch_axis=False) of regress(resize=False)"
+    assert (term.weight, term.memory.numbers["negatives"]) == (0.3, 8)
+
+
+def test_a_recipe_may_name_a_form_and_spell_a_chain():
+    recipe = {"data": {"source": "embedded:digits"}, "student": "resnet8-cifar"}
+    assert read(recipe | {"method": "cktf(fitnet)"}).method.method(METHODS).terms[0].weight == 0.8
+    chain = {"name": "project", "of": {"name": "attention", "numbers": {"power": 4}}}
+    term = {"places": "stem", "agree": "mse", "weight": 1.0, "represent": chain}
+    row = read(recipe | {"method": {"name": "mine", "terms": [term]}}).method.method(METHODS)
+    assert str(row.terms[0].represent) == "project of attention(power=4)"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("cktf(none)", "compares nothing that could be contrasted"),
+        ("cktf(fitnot)", "there is no method 'fitnot'; did you mean 'fitnet'"),
+        ("ckft(fitnet)", r"expected a form of a row, cktf or standardised, such as cktf\(fitnet\)"),
+        ("cktf(fitnet", "expected a form of a row"),
+        ("standardised(none)", "compares nothing"),
+        ("standardised(fitnet)", "mse of regress at stages.1 does not compare plain vectors"),
+        ("standardised(sp)", "sp of as_is at stages.last does not compare plain vectors"),
+        ("standardised(crd)", "contrast of project.* does not compare plain vectors"),
+    ],
+)
+def test_a_form_that_makes_no_sense_is_refused(name, text):
+    with pytest.raises(MenteeError, match=text):
+        find(name)
