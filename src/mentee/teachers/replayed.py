@@ -94,8 +94,9 @@ class ReplayedTeacher:
         for name in names:
             if name in self._measured:
                 return self._measured[name]
+        held = ", ".join(column.name for column in self.record.columns)
         raise PairError(
-            f"{self.record!r} has no vectors of {place}, only {', '.join(c.name for c in self.record.columns)}; "
+            f"{self.record!r} has no vectors of {place}, only {held}; "
             "record what the method reads: mentee record RECIPE --out ... --methods NAME"
         )
 

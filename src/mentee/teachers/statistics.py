@@ -47,5 +47,5 @@ def measure(
     shares = gather_objects(mine or None)  # of a small sample a process may have none
     return {
         name: fit([share[name].numpy() for share in shares], vectors.shape[1])
-        for name, vectors in shares[0].items()
+        for name, vectors in (shares[0] if shares else {}).items()
     }
