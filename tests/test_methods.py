@@ -173,7 +173,7 @@ def test_a_representation_is_exchanged_and_takes_no_numbers_along():
 
 WEIGHTS = {
     "fitnet": 100, "at": 1000, "sp": 3000, "cc": 0.02, "vid": 1, "rkd": 1, "pkt": 30000,
-    "ab": 1, "ft": 200, "fsp": 50, "nst": 50, "crd": 0.8, "ickd": 2.5,
+    "ab": 1, "ft": 200, "fsp": 50, "nst": 50, "crd": 0.8, "ickd": 2.5, "semckd": 400,
     "lskd": 9, "dkd": 1, "nkd": 1, "dist": 2, "ttm": 45, "wttm": 4,
 }  # fmt: skip
 

@@ -118,4 +118,11 @@ MAP_ROWS = (
         "unlike networks. The authors raise its weight from 0 over 20 epochs; here it is whole.",
         source="Chen et al. 2021, arXiv:2104.09044",
     ),
+    Method(
+        "semckd",
+        (Term("stages", Word("squared"), 400.0, Word("associate")),),
+        about="Every stage from those of the teacher that attention finds fitting: between unlike "
+        "networks. Published beside soft targets, semckd+kd, with 50 in place of 400 on ImageNet.",
+        source="Chen et al. 2021, arXiv:2012.03236",
+    ),
 )
