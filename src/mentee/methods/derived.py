@@ -94,6 +94,7 @@ def cktf_form(row: Method) -> Method:
     return Method(
         f"cktf({row.name})",
         tuple(term for number, term in enumerate(terms) if term not in terms[:number]),
+        reuse=row.reuse,
         about=f"What {row.name} compares, under CKTF's contrast.",
         source=row.source,
     )
@@ -117,6 +118,11 @@ def standardised_form(row: Method) -> Method:
     """
     if not row.terms:
         raise MenteeError(f"standardised({row.name}): the row compares nothing")
+    if row.reuse:
+        raise MenteeError(
+            f"standardised({row.name}): the teacher's classifier reads what is compared, and not "
+            "its z-scores; take the row as it is"
+        )
     for term in row.terms:
         if not _compares_vectors(term):
             raise MenteeError(

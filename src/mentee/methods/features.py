@@ -125,4 +125,22 @@ MAP_ROWS = (
         "networks. Published beside soft targets, semckd+kd, with 50 in place of 400 on ImageNet.",
         source="Chen et al. 2021, arXiv:2012.03236",
     ),
+    Method(
+        "simkd",
+        (Term(("projector", "stages.last"), Word("mse"), 1.0, Word("maps")),),
+        task=0.0,
+        reuse="stages.last",
+        about="The last map through a projector, read by the teacher's classifier: the student "
+        "keeps both, and is that much larger; no labels. Strong where the teacher is good.",
+        source="Chen et al. 2022, arXiv:2203.14001",
+    ),
+    Method(
+        "simkd-pooled",
+        (Term(("projector", "embedding"), Word("mse"), 1.0),),
+        task=0.0,
+        reuse="embedding",
+        about="The same of the vector that the classifier reads: any two networks whose last layer "
+        "is linear.",
+        source="Chen et al. 2022, arXiv:2203.14001; there of maps alone",
+    ),
 )

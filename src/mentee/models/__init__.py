@@ -29,6 +29,7 @@ from mentee.models.contract import (
 from mentee.models.cp_resnet import CPResNet
 from mentee.models.mobilenet import MobileNetV2
 from mentee.models.resnet import CifarResNet, ResNet
+from mentee.models.reusing import PROJECTOR, Reusing
 from mentee.models.shufflenet import ShuffleNetV1, ShuffleNetV2
 from mentee.models.table import FROM_DATA, NETWORKS, kind_of, nearest
 from mentee.models.text import CharCNN, HashedBag
@@ -45,6 +46,7 @@ from mentee.models.zoo import (
 __all__ = [
     "CONTRACTS",
     "NETWORKS",
+    "PROJECTOR",
     "VGG",
     "ZOOS",
     "AudioContract",
@@ -57,6 +59,7 @@ __all__ = [
     "MobileFCN",
     "MobileNetV2",
     "ResNet",
+    "Reusing",
     "ShuffleNetV1",
     "ShuffleNetV2",
     "SmallFCN",

@@ -1,16 +1,12 @@
 """The recipe: a strict schema, every problem said at once, nothing left open once resolved."""
 
+from mentee.recipe.networks import AudioInput, Input, Network, Recorded, Reuse, TextInput
 from mentee.recipe.reading import dump, find_recipe, read, shipped
 from mentee.recipe.schema import (
-    AudioInput,
     Data,
     Domain,
-    Input,
     MethodRecipe,
-    Network,
     Recipe,
-    Recorded,
-    TextInput,
     Train,
 )
 
@@ -23,6 +19,7 @@ __all__ = [
     "Network",
     "Recipe",
     "Recorded",
+    "Reuse",
     "TextInput",
     "Train",
     "dump",

@@ -11,14 +11,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mentee.errors import RecipeError, suggest
+from mentee.recipe.networks import Input, Network, Recorded, Reuse
 from mentee.recipe.schema import (
     Data,
     Domain,
-    Input,
     MethodRecipe,
-    Network,
     Recipe,
-    Recorded,
     Save,
     Select,
     TermRecipe,
@@ -190,6 +188,7 @@ def _keys(place: Sequence[str]) -> list[str]:
         "select": Select,
         "save": Save,
         "input": Input,
+        "reuse": Reuse,
         "terms": TermRecipe,
     }
     named = [part for part in place if not part.isdigit()]

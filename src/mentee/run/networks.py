@@ -14,6 +14,7 @@ from mentee.errors import RecipeError, RunError
 from mentee.methods import Method
 from mentee.models import AudioContract, Contract, InputContract, TextContract, normalise
 from mentee.recipe import AudioInput, Data, Input, Network, Recipe, TextInput
+from mentee.run.reusing import with_end
 from mentee.run.sets import Sets
 from mentee.types import Batch
 
@@ -121,9 +122,20 @@ def build(said: Network, made: Makes | None, sets: Sets, *, seed: int | None) ->
         )
     else:
         network = models.resolve(made, classes=classes, channels=channels, seed=seed, **rate)
-    if said.weights is not None:
+    ended = said.reuse is not None and said.weights is not None and of_whole(said.weights)
+    if said.weights is not None and not ended:
+        models.load_weights(network, said.weights)
+    if said.reuse is not None and said.reuse.shape is not None:
+        inputs = normalise(sets.first(2).inputs, contract(said))
+        network = with_end(network, said.reuse, inputs, classes=classes, seed=seed or 0)
+    if said.weights is not None and ended:
         models.load_weights(network, said.weights)
     return network
+
+
+def of_whole(weights: str) -> bool:
+    """Whether weights are of a network that ends in another one's classifier, or of a trunk."""
+    return any(name.startswith("trunk.") for name in models.read_weights(weights))
 
 
 def places(

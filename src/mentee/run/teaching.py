@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mentee.errors import PairError, RecipeError
-from mentee.recipe import Data, Recipe, Recorded
+from mentee.errors import MenteeError, PairError, RecipeError
+from mentee.methods import Method
+from mentee.recipe import Data, Network, Recipe, Recorded
 from mentee.run import networks
 from mentee.run.networks import Given
+from mentee.run.reusing import Classifier, classifier_of
 from mentee.run.sets import DEFAULT_VIEWS, MEASURED, Sets
 from mentee.teachers import LiveTeacher, RecordedTeacher, ReplayedTeacher, open_records
 from mentee.teachers.record.memory import load
@@ -53,6 +55,43 @@ def read_teacher(
     network = networks.build(said, given.teacher, sets, seed=recipe.train.seed)
     places = networks.places(network, wanted, batch, input)
     return LiveTeacher(network, places, input, sample=lambda: sets.clean(sets.some(MEASURED)))
+
+
+def kept_by(
+    recipe: Recipe, method: Method, teacher: Teacher | None, given: Given, sets: Sets, batch: Batch
+) -> Classifier | None:
+    """The teacher's classifier, where the method's student keeps it.
+
+    A record of a network's places has none; it is that of the network that the record names.
+
+    Raises:
+        PairError: it cannot be had, or does not read what the method projects to.
+    """
+    if not method.reuse:
+        return None
+    if isinstance(teacher, LiveTeacher):
+        return classifier_of(teacher.network, teacher.contract, batch, method.reuse)
+    if not isinstance(teacher, ReplayedTeacher):
+        raise PairError(
+            f"method {method.name!r} keeps the teacher's classifier, and a record of embeddings "
+            "has none; give the recipe a network as teacher, or take to-teacher"
+        )
+    was, whose = teacher.record.manifest.teacher, f"that {teacher.record.folder} was recorded of"
+    said = Network.model_validate(was["network"])
+    try:
+        network = networks.build(said, given.teacher, sets, seed=recipe.train.seed)
+    except MenteeError as error:
+        raise PairError(
+            f"method {method.name!r} keeps the classifier of the network {whose}, and it cannot "
+            f"be had ({error}); put it back where it was, or give the recipe the network as teacher"
+        ) from error
+    live = LiveTeacher(network, (), networks.contract(said))
+    if live.weights_fingerprint() != was["fingerprint"]:
+        raise PairError(
+            f"method {method.name!r} keeps the classifier of the network {whose}, and "
+            f"{said.weights} has other weights by now; record anew"
+        )
+    return classifier_of(network, live.contract, batch, method.reuse)
 
 
 def reading(recipe: Recipe) -> str:
