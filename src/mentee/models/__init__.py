@@ -27,6 +27,7 @@ from mentee.models.contract import (
     normalise,
 )
 from mentee.models.cp_resnet import CPResNet
+from mentee.models.ensemble import Ensemble, Mean
 from mentee.models.mobilenet import MobileNetV2
 from mentee.models.resnet import CifarResNet, ResNet
 from mentee.models.reusing import PROJECTOR, Reusing
@@ -54,8 +55,10 @@ __all__ = [
     "CharCNN",
     "CifarResNet",
     "Contract",
+    "Ensemble",
     "HashedBag",
     "InputContract",
+    "Mean",
     "MobileFCN",
     "MobileNetV2",
     "ResNet",

@@ -1,6 +1,16 @@
 """The recipe: a strict schema, every problem said at once, nothing left open once resolved."""
 
-from mentee.recipe.networks import AudioInput, Input, Network, Recorded, Reuse, TextInput
+from mentee.recipe.networks import (
+    AudioInput,
+    Ensemble,
+    Input,
+    Live,
+    Network,
+    Recorded,
+    Reuse,
+    TextInput,
+    live_of,
+)
 from mentee.recipe.reading import dump, find_recipe, read, shipped
 from mentee.recipe.schema import (
     Data,
@@ -14,7 +24,9 @@ __all__ = [
     "AudioInput",
     "Data",
     "Domain",
+    "Ensemble",
     "Input",
+    "Live",
     "MethodRecipe",
     "Network",
     "Recipe",
@@ -24,6 +36,7 @@ __all__ = [
     "Train",
     "dump",
     "find_recipe",
+    "live_of",
     "read",
     "shipped",
 ]

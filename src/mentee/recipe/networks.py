@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
@@ -102,13 +102,45 @@ class Recorded(_Part):
         return by_name(self.record)
 
 
-def _which(value: object) -> str:
-    recorded = isinstance(value, Recorded) or (isinstance(value, Mapping) and "record" in value)
-    return "a record" if recorded else "a network"
+class Ensemble(_Part):
+    """Several networks that teach as one: read at their logits, of which a mean is taken.
 
+    `mean`: of their probabilities (the logarithm of that), or of their logits.
+    """
+
+    networks: list[Annotated[Network, BeforeValidator(by_network)]] = Field(min_length=1)
+    mean: Literal["probabilities", "logits"] = "probabilities"
+
+    @property
+    def network(self) -> str:
+        """What it is called."""
+        return " + ".join(each.network for each in self.networks)
+
+    @property
+    def classes(self) -> int | None:
+        """How many outputs its networks have."""
+        return self.networks[0].classes
+
+
+def _which(value: object) -> str:
+    keys = value if isinstance(value, Mapping) else ()
+    if isinstance(value, Recorded) or "record" in keys:
+        return "a record"
+    return "an ensemble" if isinstance(value, Ensemble) or "networks" in keys else "a network"
+
+
+Live: TypeAlias = Network | Ensemble
+"""A teacher that is run: a network or several."""
 
 ATeacher = Annotated[
-    Annotated[Network, Tag("a network")] | Annotated[Recorded, Tag("a record")],
+    Annotated[Network, Tag("a network")]
+    | Annotated[Ensemble, Tag("an ensemble")]
+    | Annotated[Recorded, Tag("a record")],
     Discriminator(_which),
     BeforeValidator(by_network),
 ]
+
+
+def live_of(said: Mapping[str, Any]) -> Live:
+    """A network, or several, as a manifest says it."""
+    return (Ensemble if "networks" in said else Network).model_validate(said)

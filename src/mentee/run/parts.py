@@ -22,7 +22,7 @@ from mentee.methods import METHODS, Method
 from mentee.models import Reusing
 from mentee.pairing import taught_by
 from mentee.parallel import rank, world
-from mentee.recipe import Network, Recipe, Recorded
+from mentee.recipe import Live, Recipe, Recorded
 from mentee.run import networks
 from mentee.run.domains import Opened, open_domains
 from mentee.run.networks import Given
@@ -185,8 +185,8 @@ def resolve(recipe: Recipe, sets: Sets) -> Recipe:
         "views": recipe.data.views or DEFAULT_VIEWS[train.kind],
     }
     teacher = recipe.teacher
-    if isinstance(teacher, Network):
-        teacher = networks.resolve(teacher, sets, recipe.data)
+    if isinstance(teacher, Live):
+        teacher = networks.resolve_teacher(teacher, sets, recipe.data)
     by = recipe.select.by or main_score(train.task)
     select = (
         {"by": by} if sets.validation and by else {"by": None, "keep": "last", "patience": None}

@@ -9,7 +9,7 @@ from typing import Any
 
 from mentee.errors import MenteeError, PairError, RecipeError
 from mentee.methods import Method
-from mentee.recipe import Data, Network, Recipe, Recorded
+from mentee.recipe import Data, Ensemble, Network, Recipe, Recorded, live_of
 from mentee.run import networks
 from mentee.run.networks import Given
 from mentee.run.reusing import Classifier, classifier_of
@@ -44,15 +44,20 @@ def read_teacher(
         if replays(said, recipe.data):
             return replayed(said, recipe, sets, wanted)
         return recorded(said, recipe.data, sets, wanted)
-    learned = said.weights is not None or any(said.options.get(key) for key in LEARNED)
-    if not learned and given.teacher is None:
-        raise RecipeError(
-            f"teacher {said.network} has no weights, and a teacher that has learned "
-            "nothing teaches nothing; give teacher.weights a file (or a timm network "
-            "options: {pretrained: true})"
+    for each in [said] if isinstance(said, Network) else said.networks:
+        learned = each.weights is not None or any(each.options.get(key) for key in LEARNED)
+        if not learned and given.teacher is None:
+            raise RecipeError(
+                f"teacher {each.network} has no weights, and a teacher that has learned "
+                "nothing teaches nothing; give teacher.weights a file (or a timm network "
+                "options: {pretrained: true})"
+            )
+    if isinstance(said, Ensemble) and wanted != ["logits"]:
+        raise PairError(
+            f"several networks teach as one at their logits, and method {recipe.method.name!r} "
+            f"reads {', '.join(wanted)}; take a row of logits, such as kd or dkd, or one network"
         )
-    input = networks.contract(said)
-    network = networks.build(said, given.teacher, sets, seed=recipe.train.seed)
+    network, input = networks.build_teacher(said, given.teacher, sets, seed=recipe.train.seed)
     places = networks.places(network, wanted, batch, input)
     return LiveTeacher(network, places, input, sample=lambda: sets.clean(sets.some(MEASURED)))
 
@@ -77,21 +82,20 @@ def kept_by(
             "has none; give the recipe a network as teacher, or take to-teacher"
         )
     was, whose = teacher.record.manifest.teacher, f"that {teacher.record.folder} was recorded of"
-    said = Network.model_validate(was["network"])
+    said = live_of(was["network"])
     try:
-        network = networks.build(said, given.teacher, sets, seed=recipe.train.seed)
+        network, input = networks.build_teacher(said, given.teacher, sets, seed=recipe.train.seed)
     except MenteeError as error:
         raise PairError(
             f"method {method.name!r} keeps the classifier of the network {whose}, and it cannot "
             f"be had ({error}); put it back where it was, or give the recipe the network as teacher"
         ) from error
-    live = LiveTeacher(network, (), networks.contract(said))
-    if live.weights_fingerprint() != was["fingerprint"]:
+    if LiveTeacher(network, (), input).weights_fingerprint() != was["fingerprint"]:
         raise PairError(
             f"method {method.name!r} keeps the classifier of the network {whose}, and "
-            f"{said.weights} has other weights by now; record anew"
+            f"{said.network} has other weights by now; record anew"
         )
-    return classifier_of(network, live.contract, batch, method.reuse)
+    return classifier_of(network, input, batch, method.reuse)
 
 
 def reading(recipe: Recipe) -> str:
