@@ -26,6 +26,14 @@ LOGIT_ROWS = (
         source="Hinton et al. 2015, arXiv:1503.02531",
     ),
     Method(
+        "binary-kd",
+        (Term("logits", Word("binary_kd", {"temperature": 2.0}), 0.9),),
+        task=0.1,
+        added=(Term("logits", Word("binary_kd", {"temperature": 2.0}), 1.0),),
+        about="Softened logits of each class on its own: kd for several classes at once.",
+        source="Ding and Lerch 2023, arXiv:2306.17424, of a probe; the weights are those of kd",
+    ),
+    Method(
         "hard-label",
         (Term("logits", Word("hard_label"), 0.5),),
         task=0.5,
