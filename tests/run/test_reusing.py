@@ -23,6 +23,7 @@ from mentee.run import evaluate, record_network
 from mentee.run.networks import Given
 from mentee.run.parts import build
 from mentee.types import Step
+from tests.processes import ended, launch
 from tests.run.conftest import digits
 from tests.run.test_resume import KILLED, assert_same
 
@@ -106,6 +107,21 @@ def test_kill_9_with_an_average_gives_the_same_student(
     kept = read(whole.path / "recipe.yaml").student.reuse
     assert kept is not None
     assert kept.factor == 4
+
+
+def test_two_processes_train_one_such_student(taught: Any, teacher: Any, tmp_path: Path) -> None:
+    """Its trunk may have weights that get no gradient, and the classifier gets none at all."""
+    recipe = tmp_path / "recipe.yaml"
+    small = {**SMALL, "data": {"limit": 96, "validation": 0.2}}
+    student = {"network": "mobilenetv2-cifar", "options": {}}
+    recipe.write_text(yaml.safe_dump(taught(method="simkd", student=student, **small, **SHORT)))
+    ended(launch("-m", "mentee.cli", "train", recipe, "--out", tmp_path / "run", cwd=tmp_path))
+    state, theirs = (
+        load_file(path) for path in (tmp_path / "run/student.safetensors", teacher["weights"])
+    )
+    assert torch.equal(state["classifier.weight"], theirs["fc.weight"])
+    said = ended(launch("-m", "mentee.cli", "evaluate", tmp_path / "run", cwd=tmp_path))
+    assert f"{evaluate(tmp_path / 'run')['accuracy']:.4f}" in said
 
 
 @pytest.fixture(scope="module")

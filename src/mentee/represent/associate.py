@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
+from mentee.parallel import gather_slopes
 from mentee.represent.maps import Grid, all_grids, coarser
 from mentee.represent.project import pool
 from mentee.represent.side import Places, Shape, Side
@@ -42,8 +43,8 @@ def associate(
     Args:
         student: what is read at its places, without the batch: maps or tokens.
         teacher: the same of the teacher; as many places as it has.
-        examples: how many examples Q and K are told of, the first of the batch; in a smaller one
-            zeros stand for the others. Published: all of a batch of 64.
+        examples: how many examples Q and K are told of, the first of the batch, of all processes;
+            in a smaller one zeros stand for the others. Published: all of a batch of 64.
         temperature: tau > 0.
 
     Returns:
@@ -160,7 +161,8 @@ class Associated(Side):
         with torch.autocast(x.device.type, enabled=False):  # they may be beyond half precision
             parameter = next(network.parameters())
             rows = x.flatten(1).to(parameter.dtype)
-            products = rows @ rows[: self.examples].T
+            first = gather_slopes(rows[: self.examples])[: self.examples]  # of all processes
+            products = rows @ first.T
             said = network(F.pad(products, (0, self.examples - products.shape[1])))
             return unit(said)
 
