@@ -173,6 +173,10 @@ def test_it_adds_up_with_other_rows_and_reads_the_trunks_stages(
             *("mse/projector~stages.last", "kl/logits", "sp/stages.last", "task"),
             *(f"mse/stages.{i}" for i in range(3)),
         }
+    form = taught(method={"name": "cktf(simkd)", "numbers": {"memory.negatives": 16}}, **SMALL)
+    parts = build(read(form))
+    assert parts.trainee.transfer.weights == {"task": 1.0, "contrast/projector~stages.last": 0.8}
+    assert isinstance(parts.trainee.student, models.Reusing)
     text = "would end in the teacher's classifier in two ways, behind stages.last and embedding"
     with pytest.raises(MenteeError, match=text):
         find("simkd+simkd-pooled")
