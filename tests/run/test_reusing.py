@@ -361,6 +361,12 @@ def test_an_end_without_a_method_that_gives_one_is_refused(
         build(read(recipe))
 
 
+def test_a_teachers_end_is_said_whole_or_not_at_all(taught: Any, teacher: Any) -> None:
+    said = {**teacher, "reuse": {"factor": 4}}
+    with pytest.raises(RecipeError, match=r"reuse does not say whose classifier it ends in; take"):
+        build(read(taught(teacher=said, method="kd", **SMALL)))
+
+
 def test_the_end_keeps_names_and_types(taught: Any) -> None:
     recipe = taught(method="simkd", student={"reuse": {"factr": 4}}, **SMALL)
     with pytest.raises(

@@ -157,10 +157,15 @@ def build(said: Network, made: Makes | None, sets: Sets, *, seed: int | None) ->
         )
     else:
         network = models.resolve(made, classes=classes, channels=channels, seed=seed, **rate)
+    if said.reuse is not None and said.reuse.shape is None:
+        raise RecipeError(
+            f"{said.network}: reuse does not say whose classifier it ends in; take it from the "
+            "recipe.yaml of the run that trained the network (student.reuse)"
+        )
     ended = said.reuse is not None and said.weights is not None and of_whole(said.weights)
     if said.weights is not None and not ended:
         models.load_weights(network, said.weights)
-    if said.reuse is not None and said.reuse.shape is not None:
+    if said.reuse is not None:
         inputs = normalise(sets.first(2).inputs, contract(said))
         network = with_end(network, said.reuse, inputs, classes=classes, seed=seed or 0)
     if said.weights is not None and ended:
