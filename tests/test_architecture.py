@@ -119,6 +119,7 @@ TRIED_ELSEWHERE = {
     "teachers/record/vectors.py": ("teachers/record/test_importing.py", "the files to import"),
     "pairing.py": ("test_transfer.py", "what a method is bound by"),
     "words.py": ("test_transfer.py", "what a method is bound by"),
+    "recipe/networks.py": ("test_recipe.py", "one recipe, read and checked"),
     "recipe/reading.py": ("test_recipe.py", "one recipe, read and checked"),
     "recipe/schema.py": ("test_recipe.py", "one recipe, read and checked"),
     "sweeps/pace.py": ("sweeps/test_course.py", "what a person is told; and its own example"),

@@ -32,6 +32,7 @@ PAIRS = {
     "tiny-imagenet-resnet50-to-resnet10": ("resnet50-64", "resnet10-64"),
 }
 TEACHERS = ("cifar100-teacher", "tiny-imagenet-teacher")
+BORN_AGAIN = "cifar100-born-again"
 EXAMPLES = 12
 
 # Of the papers: entries of each teacher's vectors, and the agreement's share of the loss.
@@ -70,7 +71,7 @@ HEADS = {
 
 
 def test_the_shipped_recipes_are_these():
-    assert {*recipe.shipped()} == {*PAIRS, *TEACHERS, *SHARES, "cifar10-laptop"}
+    assert {*recipe.shipped()} == {*PAIRS, *TEACHERS, *SHARES, BORN_AGAIN, "cifar10-laptop"}
 
 
 @pytest.mark.parametrize("name", recipe.shipped())
@@ -89,7 +90,7 @@ def test_parses_and_comes_back_from_its_own_text(name):
     assert recipe.read(yaml.safe_load(recipe.dump(read))) == read
 
 
-@pytest.mark.parametrize("name", [*PAIRS, *TEACHERS])
+@pytest.mark.parametrize("name", [*PAIRS, *TEACHERS, BORN_AGAIN])
 def test_schedule_is_the_published_one(name):
     said = recipe.read(name).train
     assert (said.optimiser, said.rate, said.momentum, said.decay) == ("sgd", 0.05, 0.9, 5e-4)
@@ -116,6 +117,15 @@ def test_method_is_the_published_one(name):
     soft = [(t.place[0], t.weight) for t in method.terms if t.agree.name == "kl"]
     assert soft == [("logits", 1.0)]
     assert method.task == 1.0
+
+
+def test_a_network_is_born_again_of_labels_and_plain_soft_targets():
+    said = recipe.read(BORN_AGAIN)
+    assert said.teacher == said.student
+    method = said.method.method(METHODS)
+    (term,) = method.terms
+    assert (method.task, term.weight, term.agree.numbers["temperature"]) == (1.0, 1.0, 1.0)
+    assert (term.agree.name, term.place) == ("kl", ("logits", "logits"))
 
 
 @pytest.mark.parametrize("name", PAIRS)

@@ -19,7 +19,7 @@ from mentee.recipe import Domain, Recipe, read
 from mentee.run import networks
 from mentee.run.domains import Tested, judge, open_domains
 from mentee.run.folder import Folder
-from mentee.run.networks import Given, Makes
+from mentee.run.networks import Given, Makes, Teaches
 from mentee.run.parts import build
 from mentee.run.reading import Reader
 from mentee.run.recording import import_vectors, record
@@ -71,7 +71,7 @@ def train(
     changes: Sequence[str] = (),
     data: Any = None,
     student: Makes | None = None,
-    teacher: Makes | None = None,
+    teacher: Teaches | None = None,
     methods: Mapping[str, Method] | None = None,
     quiet: bool = False,
     on_step: Callable[[Step], None] | None = None,
@@ -84,7 +84,7 @@ def train(
         changes: `train.epochs=20` and the like, applied last.
         data: instead of the recipe's source: arrays, a `datasets.Dataset` or `DatasetDict`.
         student: instead of the recipe's: a module, or what makes one from `classes`.
-        teacher: the same for the teacher.
+        teacher: the same for the teacher; or several in a list, which teach as one.
         methods: rows of your own.
         quiet: print nothing.
         on_step: called with each `Step`.
@@ -110,7 +110,7 @@ def resume(
     *,
     data: Any = None,
     student: Makes | None = None,
-    teacher: Makes | None = None,
+    teacher: Teaches | None = None,
     methods: Mapping[str, Method] | None = None,
     quiet: bool = False,
     on_step: Callable[[Step], None] | None = None,

@@ -19,14 +19,16 @@ from mentee.errors import DataError, PairError, RecipeError
 from mentee.evaluate import main_score
 from mentee.loop import Plan, Trainee
 from mentee.methods import METHODS, Method
+from mentee.models import Reusing
 from mentee.pairing import taught_by
 from mentee.parallel import rank, world
-from mentee.recipe import Network, Recipe, Recorded
+from mentee.recipe import Live, Recipe, Recorded
 from mentee.run import networks
 from mentee.run.domains import Opened, open_domains
 from mentee.run.networks import Given
+from mentee.run.reusing import settled
 from mentee.run.sets import DEFAULT_VIEWS, Sets, open_sets
-from mentee.run.teaching import check_columns, read_teacher, with_views_of_record
+from mentee.run.teaching import check_columns, kept_by, read_teacher, with_views_of_record
 from mentee.run.warm_up import choose
 from mentee.schedule import rate_at
 from mentee.teachers import LiveTeacher
@@ -86,10 +88,14 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     batch = sets.first(2)
     ours, theirs = wanted(method)
 
+    teacher = read_teacher(recipe, given, sets, theirs, batch) if theirs else None
+    kept = kept_by(recipe, method, teacher, given, sets, batch)
+    recipe = settled(recipe, method, kept)
     input = networks.contract(recipe.student)
     student = networks.build(recipe.student, given.student, sets, seed=recipe.train.seed)
+    if kept is not None and isinstance(student, Reusing):
+        student.take(kept.weight, kept.bias)
     places = networks.places(student, [*dict.fromkeys([*ours, "logits"])], batch, input)
-    teacher = read_teacher(recipe, given, sets, theirs, batch) if theirs else None
     steps = plan(recipe, len(sets.train))
     recipe, warm_up = choose(recipe, student, places, sets, steps, input, accelerator)
     if isinstance(teacher, LiveTeacher):
@@ -136,8 +142,9 @@ def start(recipe: Recipe, method: Method) -> Accelerator:
     # Without a task's loss the student's classifier may get no gradient, and DDP wants to know.
     # An own loss may end before the run does.
     words = {word.name for term in method.terms for word in term.represent.chain}
-    alone = bool(words & {"compress", "probe"})
-    unused = DistributedDataParallelKwargs(find_unused_parameters=method.task == 0 or alone)
+    # Of a trunk with another one's classifier the end may be left as it is, and unused.
+    loose = method.task == 0 or bool(words & {"compress", "probe"}) or bool(method.reuse)
+    unused = DistributedDataParallelKwargs(find_unused_parameters=loose)
     accelerator = Accelerator(
         mixed_precision=PRECISIONS[said.precision],
         kwargs_handlers=[unused],
@@ -178,8 +185,8 @@ def resolve(recipe: Recipe, sets: Sets) -> Recipe:
         "views": recipe.data.views or DEFAULT_VIEWS[train.kind],
     }
     teacher = recipe.teacher
-    if isinstance(teacher, Network):
-        teacher = networks.resolve(teacher, sets, recipe.data)
+    if isinstance(teacher, Live):
+        teacher = networks.resolve_teacher(teacher, sets, recipe.data)
     by = recipe.select.by or main_score(train.task)
     select = (
         {"by": by} if sets.validation and by else {"by": None, "keep": "last", "patience": None}
@@ -209,7 +216,7 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
     if several and examples.task == "single":
         raise PairError(
             f"method {method.name!r} compares each class on its own ({several[0]}), but an example "
-            f"of {examples.name} has exactly one; use kl in its place: probe-kd, ec-kd"
+            f"of {examples.name} has exactly one; use kl in its place: kd, probe-kd, ec-kd"
         )
     if mixup is not None and any(term.memory for term in method.terms):
         raise PairError(
@@ -221,9 +228,10 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
             f"method {method.name!r} compares distributions over classes of which one is right "
             f"({one_class[0]}), but an example of {examples.name} may have several; "
             + (
-                "use binary_kd in its place: probe-binary-kd, ec+probe-binary-kd"
-                if set(represented) == {"probe"}
-                else "use a method without it, such as crd or cktf"
+                "use binary_kd in its place: probe-binary-kd, ec+probe-binary-kd, ec-binary-kd"
+                if set(represented) <= {"probe", "compressed_logits"}
+                else "use binary_kd in its place: binary-kd, or a method without logits, such as "
+                "crd or cktf"
             )
         )
 

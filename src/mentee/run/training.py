@@ -12,7 +12,7 @@ from mentee.errors import RunError
 from mentee.evaluate import main_score
 from mentee.loop import train
 from mentee.parallel import agree_on, rank
-from mentee.recipe import Network, dump
+from mentee.recipe import Live, dump
 from mentee.report import Reporter
 from mentee.run.first import learn_first
 from mentee.run.folder import Folder, environment
@@ -175,7 +175,7 @@ class Training:
         """Score the teacher on some validation examples: a wrong input or class order shows."""
         teacher, examples = self.parts.teacher, self.parts.sets.validation
         said = self.recipe.teacher
-        if not isinstance(teacher, LiveTeacher) or not isinstance(said, Network):
+        if not isinstance(teacher, LiveTeacher) or not isinstance(said, Live):
             return
         if examples is None or examples.labels is None or said.classes != self.parts.sets.classes:
             return

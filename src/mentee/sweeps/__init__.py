@@ -12,9 +12,9 @@ from typing import Any
 from mentee.errors import RecipeError, RunError
 from mentee.methods import METHODS, Method
 from mentee.parallel import world
-from mentee.recipe import Network, Recipe, read
+from mentee.recipe import Live, Recipe, read
 from mentee.run import Interrupted, Run, next_free
-from mentee.run.networks import Given, Makes
+from mentee.run.networks import Given, Makes, Teaches
 from mentee.run.sets import kept_open
 from mentee.run.signals import Asked
 from mentee.sweeps.course import Course, main_score, spread
@@ -68,7 +68,7 @@ def sweep(
     changes: Sequence[str] = (),
     data: Any = None,
     student: Makes | None = None,
-    teacher: Makes | None = None,
+    teacher: Teaches | None = None,
     methods: Mapping[str, Method] | None = None,
     say: Callable[[str], None] = print,
 ) -> Sweep:
@@ -105,7 +105,7 @@ def sweep(
     """
     given = Given(data, student, teacher, methods)
     content = given.stand_in(read(recipe, changes))
-    network = isinstance(content.teacher, Network)
+    network = isinstance(content.teacher, Live)
     asked_for = {"live": live, "views": views, "record": None if record is None else str(record)}
     if student is not None and students:
         raise RecipeError("a student was passed from Python and others are named; give either")

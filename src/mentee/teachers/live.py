@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mentee.capture import Capture, Place
-from mentee.models import Contract, normalise
+from mentee.models import Contract, Ensemble, normalise
 from mentee.teachers.statistics import measure
 from mentee.types import Batch, Features, Statistics
 
@@ -65,6 +65,8 @@ class LiveTeacher:
             raw = tensor.detach().cpu().contiguous().reshape(-1)
             digest.update(raw.view(torch.uint8).numpy().tobytes())
         digest.update(repr(self.contract).encode())
+        if isinstance(self.network, Ensemble):
+            digest.update(self.network.about().encode())
         return digest.hexdigest()
 
     def fingerprint(self) -> str:
