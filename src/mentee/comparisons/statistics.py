@@ -112,7 +112,8 @@ def residuals(scores: Scores) -> tuple[Scores, int]:
     fitted, _, rank, _ = np.linalg.lstsq(one_hot, values, rcond=None)
     left = values - one_hot @ fitted
     left[np.abs(left) < 1e-12 * np.abs(values).max()] = 0.0  # what rounding leaves of nothing
-    return np.bincount(row, left**2, len(scores)), len(values) - int(rank)
+    squares: Scores = np.bincount(row, left**2, len(scores)).astype(np.float64)
+    return squares, len(values) - int(rank)
 
 
 def difference(scores: Scores, row: int, other: int, pooled: Noise, *, rows: int = 2) -> Difference:

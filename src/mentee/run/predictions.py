@@ -45,11 +45,12 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """Write them as a compressed `.npz`, atomically."""
-        content = {"ids": self.ids, "classes": self.classes, "confidence": self.confidence}
 
         def to(beside: Path) -> None:
             with beside.open("wb") as out:  # savez adds an ending to a name
-                np.savez_compressed(out, **content)
+                np.savez_compressed(
+                    out, ids=self.ids, classes=self.classes, confidence=self.confidence
+                )
 
         files.write(path, to)
 

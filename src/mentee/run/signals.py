@@ -20,7 +20,7 @@ class Interrupted(BaseException):
         self.asked_by_signal = number
 
 
-class Paused(Exception):
+class Paused(BaseException):
     """A run has come as far as it was asked to and has saved; `resume` goes on with it.
 
     Attributes:

@@ -1,0 +1,161 @@
+"""Methods × seeds at equal budget: which row helps on your data, and how sure that is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mentee import files
+from mentee.comparisons.figure import figure
+from mentee.comparisons.results import results
+from mentee.comparisons.rows import SCRATCH, rows_of
+from mentee.comparisons.tables import html, markdown, plain
+from mentee.methods import Method
+from mentee.recipe import Recipe, read
+from mentee.run import next_free
+from mentee.run.networks import Given, Makes
+from mentee.sweeps import Job, Watch, sweep
+from mentee.sweeps.jobs import jobs_of
+from mentee.sweeps.working import Told
+
+__all__ = ["Comparison", "compare"]
+NAME = "compare"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What became of a comparison.
+
+    Attributes:
+        path: the folder of the runs and of `compare.json`.
+        content: what `compare.json` says.
+        failed: why runs failed, by name.
+    """
+
+    path: Path
+    content: Mapping[str, Any]
+    failed: Mapping[str, str]
+
+    @property
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """Student × method, the best on validation first."""
+        found: Sequence[Mapping[str, Any]] = self.content["rows"]
+        return found
+
+    def to_json(self) -> str:
+        """What `compare.json` says."""
+        return json.dumps(self.content, indent=2) + "\n"
+
+    def __str__(self) -> str:
+        return f"{plain(self.content)}\n{self.path / NAME}.md"
+
+
+class Writing(Watch):
+    """Writes the table anew whenever a run has ended.
+
+    Args:
+        jobs: all runs.
+        out: the folder of `compare.json`.
+    """
+
+    def __init__(self, jobs: Sequence[Job], out: Path) -> None:
+        self.jobs, self.out = jobs, out
+        self.stopped: dict[str, str] = {}
+
+    def ended(self, told: Told, failed: Mapping[str, str]) -> Sequence[Job]:
+        """Write what is known now."""
+        self.write(failed)
+        return ()
+
+    def write(self, failed: Mapping[str, str]) -> dict[str, Any]:
+        """`compare.json`, `.md`, `.svg` and `.html`, each atomically; the content of the first."""
+        rows = rows_of(self.jobs, failed, self.stopped)
+        content = results(rows, list(dict.fromkeys(job.seed for job in self.jobs)))
+        drawn = figure(content)
+        files.write_json(self.out / f"{NAME}.json", content)
+        files.write_text(self.out / f"{NAME}.svg", drawn)
+        files.write_text(self.out / f"{NAME}.md", markdown(content))
+        files.write_text(self.out / f"{NAME}.html", html(content, drawn))
+        return content
+
+
+def compare(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    names: Sequence[str],
+    *,
+    seeds: int = 3,
+    students: Sequence[str] = (),
+    views: int | None = None,
+    record: str | Path | None = None,
+    live: bool = False,
+    processes: int | None = None,
+    out: str | Path | None = None,
+    changes: Sequence[str] = (),
+    data: Any = None,
+    student: Makes | None = None,
+    teacher: Makes | None = None,
+    methods: Mapping[str, Method] | None = None,
+    say: Callable[[str], None] = print,
+) -> Comparison:
+    """Train students × methods × seeds as `sweep` does, and say which method helps.
+
+    Of one seed all rows have the same data order and first weights; all have the same steps.
+    From scratch (`none`) is always among them. Finished runs of a sweep or comparison by the same
+    recipe in the same folder are read and not repeated.
+
+    Args:
+        recipe: as for `sweep`.
+        names: of the methods.
+        seeds: how many, from the recipe's `train.seed` on; two at least for a verdict.
+        students: as for `sweep`; each is compared with its own scratch.
+        views: as for `sweep`.
+        record: the same.
+        live: the same.
+        processes: the same.
+        out: the folder of the runs' folders; None: `runs/compare-N`, the next number that is free.
+        changes: as for `sweep`.
+        data: the same.
+        student: the same.
+        teacher: the same.
+        methods: the same.
+        say: what to do with a line of text.
+
+    Returns:
+        The rows with their differences, intervals and verdicts.
+
+    Raises:
+        MenteeError: what was asked for does not go together, or nothing of it can be trained.
+        Interrupted: SIGINT or SIGTERM; everything is saved.
+    """
+    names = with_scratch(names)
+    path = Path(out) if out else next_free(NAME)
+    given = Given(data, student, teacher, methods)
+    content = given.stand_in(read(recipe, changes))
+    writing = Writing(jobs_of(content, students, names, seeds, path), path)
+    done = sweep(
+        recipe,
+        names,
+        seeds=seeds,
+        students=students,
+        views=views,
+        record=record,
+        live=live,
+        processes=processes,
+        out=path,
+        changes=changes,
+        data=data,
+        student=student,
+        teacher=teacher,
+        methods=methods,
+        say=say,
+        watch=writing,
+    )
+    return Comparison(path, writing.write(done.failed), done.failed)
+
+
+def with_scratch(names: Sequence[str]) -> list[str]:
+    """The same methods, from scratch first."""
+    return [SCRATCH, *(name for name in names if name != SCRATCH)]
