@@ -20,6 +20,10 @@ def compare(
     record: options.Record = None,
     live: options.Live = False,
     processes: options.Processes = None,
+    budget: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Stop poor rows early, first after this share of the epochs: 0.25."),
+    ] = None,
     changes: Changes = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
@@ -40,6 +44,7 @@ def compare(
         processes=processes,
         changes=changes or [],
         out=out,
+        budget=budget,
     )
     print(found)
     if found.failed:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mentee import files
+from mentee.comparisons.agreement import Agreement
+from mentee.comparisons.budget import Halving
 from mentee.comparisons.figure import figure
 from mentee.comparisons.results import results
 from mentee.comparisons.rows import SCRATCH, rows_of
@@ -17,6 +19,7 @@ from mentee.methods import Method
 from mentee.recipe import Recipe, read
 from mentee.run import next_free
 from mentee.run.networks import Given, Makes
+from mentee.run.sets import kept_open
 from mentee.sweeps import Job, Watch, sweep
 from mentee.sweeps.jobs import jobs_of
 from mentee.sweeps.working import Told
@@ -59,21 +62,35 @@ class Writing(Watch):
     Args:
         jobs: all runs.
         out: the folder of `compare.json`.
+        agreement: with the teacher.
+        halving: stops poor rows; None: all are trained.
     """
 
-    def __init__(self, jobs: Sequence[Job], out: Path) -> None:
-        self.jobs, self.out = jobs, out
-        self.stopped: dict[str, str] = {}
+    def __init__(
+        self, jobs: Sequence[Job], out: Path, agreement: Agreement, halving: Halving | None
+    ) -> None:
+        self.jobs, self.out, self.agreement, self.halving = jobs, out, agreement, halving
+
+    def begin(self, todo: Sequence[Job]) -> Sequence[Job]:
+        """Ask the teacher once, before any run begins."""
+        self.agreement.ask_teacher()
+        return todo if self.halving is None else self.halving.begin(todo)
 
     def ended(self, told: Told, failed: Mapping[str, str]) -> Sequence[Job]:
         """Write what is known now."""
-        self.write(failed)
-        return ()
+        following = () if self.halving is None else self.halving.ended(told)
+        if told.what != "paused" or not following:
+            self.write(failed)
+        return following
 
-    def write(self, failed: Mapping[str, str]) -> dict[str, Any]:
+    def write(self, failed: Mapping[str, str], *, last: bool = False) -> dict[str, Any]:
         """`compare.json`, `.md`, `.svg` and `.html`, each atomically; the content of the first."""
-        rows = rows_of(self.jobs, failed, self.stopped)
-        content = results(rows, list(dict.fromkeys(job.seed for job in self.jobs)))
+        budget = None if self.halving is None else self.halving.said()
+        rows = rows_of(self.jobs, failed, budget["stopped"] if budget else {})
+        agreements = self.agreement.of(self.jobs, older=last)
+        notes = [self.agreement.note] if self.agreement.note else []
+        seeds = list(dict.fromkeys(job.seed for job in self.jobs))
+        content = results(rows, seeds, agreements, notes, budget)
         drawn = figure(content)
         files.write_json(self.out / f"{NAME}.json", content)
         files.write_text(self.out / f"{NAME}.svg", drawn)
@@ -99,6 +116,7 @@ def compare(
     teacher: Makes | None = None,
     methods: Mapping[str, Method] | None = None,
     say: Callable[[str], None] = print,
+    budget: float | None = None,
 ) -> Comparison:
     """Train students × methods × seeds as `sweep` does, and say which method helps.
 
@@ -122,6 +140,8 @@ def compare(
         teacher: the same.
         methods: the same.
         say: what to do with a line of text.
+        budget: stop poor rows of the first seed by successive halving, first after this share of
+            the epochs; in (0, 1). None: train all. Needs optuna.
 
     Returns:
         The rows with their differences, intervals and verdicts.
@@ -134,7 +154,9 @@ def compare(
     path = Path(out) if out else next_free(NAME)
     given = Given(data, student, teacher, methods)
     content = given.stand_in(read(recipe, changes))
-    writing = Writing(jobs_of(content, students, names, seeds, path), path)
+    jobs = jobs_of(content, students, names, seeds, path)
+    halving = None if budget is None else Halving(content, jobs, budget, path)
+    writing = Writing(jobs, path, Agreement(content, given, path, say), halving)
     done = sweep(
         recipe,
         names,
@@ -153,7 +175,9 @@ def compare(
         say=say,
         watch=writing,
     )
-    return Comparison(path, writing.write(done.failed), done.failed)
+    with kept_open():
+        writing.agreement.ask_teacher()
+        return Comparison(path, writing.write(done.failed, last=True), done.failed)
 
 
 def with_scratch(names: Sequence[str]) -> list[str]:

@@ -20,7 +20,10 @@ from mentee.comparisons.statistics import (
     verdict,
 )
 
-UNTOLD = ("under way", "not begun")
+STOPPED = "STOPPED"
+"""Begins what is said of a run that a budget stopped."""
+UNTOLD = ("under way", "not begun", STOPPED)
+"""Begins what needs no note of its own."""
 
 
 def results(
@@ -28,6 +31,7 @@ def results(
     seeds: Sequence[int],
     agreements: Mapping[tuple[str, str], float] | None = None,
     notes: Sequence[str] = (),
+    budget: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """All that `compare.json` says; every figure and table is made of it.
 
@@ -37,6 +41,7 @@ def results(
         agreements: by student and method: the share of the test part on which the student's class
             is the teacher's.
         notes: what else there is to say.
+        budget: how poor rows were stopped; None: none was.
     """
     main = main_score(rows)
     said = list(notes)
@@ -52,6 +57,8 @@ def results(
         said.append("There is no test part: rows are chosen and compared on validation.")
     if len(seeds) == 1:
         said.append("One seed: no verdict. What the seed does cannot be told from what a row does.")
+    if budget is not None:
+        said.append(budget_said(budget, rows))
     asked = len(rows) * len(seeds)
     return {
         "score": None if main is None else {"name": main[1], "part": main[0]},
@@ -60,6 +67,7 @@ def results(
         "ordered_by": "validation" if any(g.validated for g in groups) else "name",
         "students": {s: g.said() for s, g in zip(students, groups, strict=True)},
         "rows": entries,
+        "budget": budget,
         "notes": said,
     }
 
@@ -103,8 +111,9 @@ class Group:
         return difference(self.scores, row, other, self.noise, rows=chosen_of)
 
     def ps(self) -> list[float | None]:
-        """The p-value of each row against scratch."""
-        return [None if each is None else each.p for each in self.to_scratch]
+        """The p-value of each row against scratch; one that was stopped was asked all the same."""
+        found = [None if each is None else each.p for each in self.to_scratch]
+        return [1.0 if stopped(r) else p for r, p in zip(self.rows, found, strict=True)]
 
     def entries(
         self, corrected: Any, agreements: Mapping[tuple[str, str], float]
@@ -165,7 +174,8 @@ class Group:
             found.append(f"{who}: no validation score: ordered by name, and no best is chosen.")
         for row, against in zip(self.rows, self.to_scratch, strict=True):
             gone = {t: [s for s, u in row.missing.items() if u == t] for t in row.missing.values()}
-            reasons = [f"{t} ({seeds_said(s)})" for t, s in gone.items() if t not in UNTOLD]
+            told = {t: s for t, s in gone.items() if not t.startswith(UNTOLD)}
+            reasons = [f"{t} ({seeds_said(s)})" for t, s in told.items()]
             if reasons:
                 common = against is not None and against.seeds
                 left = f"; compared on {common} seed{'s' * (common != 1)}" if common else ""
@@ -196,6 +206,22 @@ def order(rows: Sequence[Row], chosen: Scores, validated: bool) -> list[int]:
     means = [[v for v in each if v == v] for each in paired.tolist()]
     keys = [sum(each) / len(each) if each else -np.inf for each in means]
     return sorted(range(len(rows)), key=lambda i: -keys[i])
+
+
+def budget_said(budget: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """What was skipped, in words."""
+    at, count = ", ".join(map(str, budget["rungs"])), sum(map(stopped, rows))
+    return (
+        f"Budget {budget['share']:g}: after epoch {at} of {budget['epochs']} a row of the first "
+        f"seed went on only if it was among the best 1 in {budget['factor']} on validation. "
+        f"{count} row{'s were' if count != 1 else ' was'} stopped, without a verdict; their folders "
+        "can be resumed. Those that went on were chosen by their first seed, which flatters them."
+    )
+
+
+def stopped(row: Row) -> bool:
+    """Whether a budget stopped it."""
+    return any(text.startswith(STOPPED) for text in row.missing.values())
 
 
 def seeds_said(seeds: Sequence[int]) -> str:

@@ -128,12 +128,13 @@ def sweep(
         todo = [job for job in jobs if not job.finished]
         if todo:
             with kept_open():
-                found = fits(todo, given)
+                found = fits(todo, given, others=len(todo) < len(jobs))
                 todo = course.plan(todo, found)
-                if network and not live:
+                if todo and network and not live:
                     kept = Path(record or path / "record")
                     todo = taught(content, todo, found, kept, views, given, say)
-            train(todo, given, processes, course, watch or Watch())
+            if todo:
+                train(todo, given, processes, course, watch or Watch())
     runs = {
         job.name: Run(job.path, json.loads(job.folder.summary.read_text(encoding="utf-8")))
         for job in jobs
