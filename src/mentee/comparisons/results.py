@@ -214,8 +214,9 @@ def budget_said(budget: Mapping[str, Any], rows: Sequence[Row]) -> str:
     return (
         f"Budget {budget['share']:g}: after epoch {at} of {budget['epochs']} a row of the first "
         f"seed went on only if it was among the best 1 in {budget['factor']} on validation. "
-        f"{count} row{'s were' if count != 1 else ' was'} stopped, without a verdict; their folders "
-        "can be resumed. Those that went on were chosen by their first seed, which flatters them."
+        f"{count} row{'s were' if count != 1 else ' was'} stopped, without a verdict; what "
+        "they have done can be resumed. Those that went on were chosen by their first seed, which "
+        "flatters them."
     )
 
 
