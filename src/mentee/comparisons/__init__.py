@@ -92,6 +92,9 @@ class Writing(Watch):
         seeds = list(dict.fromkeys(job.seed for job in self.jobs))
         content = results(rows, seeds, agreements, notes, budget)
         drawn = figure(content)
+        if last:
+            for left in self.out.glob(f".{NAME}.*"):  # by a kill while one was written
+                left.unlink(missing_ok=True)
         files.write_json(self.out / f"{NAME}.json", content)
         files.write_text(self.out / f"{NAME}.svg", drawn)
         files.write_text(self.out / f"{NAME}.md", markdown(content))

@@ -7,7 +7,7 @@ from html import escape
 from math import floor, log10
 from typing import Any
 
-LINE, LEFT, WIDE, RIGHT, TOP = 20, 190, 460, 130, 34
+LINE, LEFT, WIDE, RIGHT, TOP = 20.0, 190.0, 460.0, 130.0, 34.0
 """Pixels: height of a row, room for names, width of the plot, room for verdicts, for the axis."""
 COLOURS = {"HELPS": "#1a7f37", "HURTS": "#cf222e"}
 GREY = "#6e7781"
@@ -36,7 +36,7 @@ def figure(content: Mapping[str, Any]) -> str:
 
     for student in students:
         if len(students) > 1:
-            parts.append(text(8, y + 13, student, weight="bold"))
+            parts.append(text(8.0, y + 13, student, weight="bold"))
             y += LINE
         for entry in (e for e in rows if e["student"] == student):
             parts.append(row(entry, x, y + LINE / 2))
@@ -44,12 +44,12 @@ def figure(content: Mapping[str, Any]) -> str:
     bottom = y + 6
     axis = [line(x(m), TOP - 4, x(m), bottom, "#d8dee4") for m in marks]
     axis += [text(x(m), TOP - 10, f"{m:+.3g}" if m else "0", anchor="middle") for m in marks]
-    axis.append(line(x(0), TOP - 4, x(0), bottom, "#24292f"))
+    axis.append(line(x(0.0), TOP - 4, x(0.0), bottom, "#24292f"))
     score = content["score"]
     name = "" if score is None else f"{score['part']} {score['name']}: difference to scratch, 95 %"
-    axis.append(text(LEFT, 12, name))
-    size = f'width="{LEFT + WIDE + RIGHT}" height="{bottom + 8}"'
-    box = f'viewBox="0 0 {LEFT + WIDE + RIGHT} {bottom + 8}"'
+    axis.append(text(LEFT, 12.0, name))
+    size = f'width="{LEFT + WIDE + RIGHT:g}" height="{bottom + 8:g}"'
+    box = f'viewBox="0 0 {LEFT + WIDE + RIGHT:g} {bottom + 8:g}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box}'
     style = 'font-family="sans-serif" font-size="12" role="img"'
     white = '<rect width="100%" height="100%" fill="white"/>'
@@ -70,7 +70,7 @@ def row(entry: Mapping[str, Any], x: Any, y: float) -> str:
     parts = [text(LEFT - 12, y + 4, name, anchor="end")]
     if found["low"] is not None:
         parts.append(line(x(found["low"]), y, x(found["high"]), y, colour, width=2))
-    parts.append(f'<circle cx="{x(found["difference"]):.1f}" cy="{y}" r="4" fill="{colour}"/>')
+    parts.append(f'<circle cx="{x(found["difference"]):.1f}" cy="{y:g}" r="4" fill="{colour}"/>')
     parts.append(text(LEFT + WIDE + 12, y + 4, verdict.lower(), fill=colour))
     return "\n".join(parts)
 
