@@ -74,7 +74,7 @@ def load(path: Path) -> Predictions:
         RunError: it cannot be read.
     """
     try:
-        with np.load(path) as content:
+        with path.open("rb") as opened, np.load(opened) as content:
             return Predictions(content["ids"], content["classes"], content["confidence"])
     except Exception as error:  # a damaged file shows in several ways
         raise RunError(f"{path} cannot be read: {error}; remove it, and it is made anew") from error
