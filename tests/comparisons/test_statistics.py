@@ -138,6 +138,9 @@ def test_a_wild_row_leaves_the_pool_and_is_judged_by_its_own() -> None:
     theirs = stats.ttest_rel(wild[4], wild[0])
     own = difference(wild, 4, 0, found)
     assert (own.p, own.own_p) == pytest.approx((theirs.pvalue, theirs.pvalue))
+    # Rows that are not there yet change nothing.
+    more = np.concatenate([wild, np.full((40, 4), np.nan)])
+    assert (noise(more).variance, noise(more).freedom) == (found.variance, found.freedom)
     # At most half of the rows can leave it.
     torn = table(5, 4, seed=4)
     torn[1:] += np.random.default_rng(0).normal(0, 1, (4, 4)) * [[1e3], [1e6], [1e9], [1e12]]

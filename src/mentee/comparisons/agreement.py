@@ -63,10 +63,15 @@ class Agreement:
             if not job.finished:
                 continue
             if job.name not in self._found:
-                said = self._student(job, older)
-                if said is None:
+                try:
+                    said = self._student(job, older)
+                    found = None if said is None else said.agreement(self._teacher)
+                except MenteeError as error:
+                    self.note = f"{job.name}: no agreement with the teacher is told: {error}"
                     continue
-                self._found[job.name] = said.agreement(self._teacher)
+                if found is None:
+                    continue
+                self._found[job.name] = found
             pairs.setdefault(job.pair, []).append(self._found[job.name])
         return {pair: statistics.mean(each) for pair, each in pairs.items()}
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from math import floor, log10
 from typing import Any
 
-LINE, LEFT, WIDE, RIGHT, TOP = 20.0, 190.0, 460.0, 130.0, 34.0
-"""Pixels: height of a row, room for names, width of the plot, room for verdicts, for the axis."""
+LINE, LETTER, WIDE, RIGHT, TOP = 20.0, 7.0, 460.0, 130.0, 34.0
+"""Pixels: height of a row, room for a letter, width of the plot, for verdicts, for the axis."""
 COLOURS = {"HELPS": "#1a7f37", "HURTS": "#cf222e"}
 GREY = "#6e7781"
 
@@ -29,17 +29,18 @@ def figure(content: Mapping[str, Any]) -> str:
     values = [0.0, *(v for v in ends if v is not None)]
     marks = ticks(min(values), max(values))
     low, high = min(marks[0], *values), max(marks[-1], *values)
+    left = 24 + LETTER * max((len(called(e)) for e in rows), default=0)
     parts, y = [], TOP
 
     def x(value: float) -> float:
-        return LEFT + float(WIDE * (value - low) / (high - low))
+        return left + float(WIDE * (value - low) / (high - low))
 
     for student in students:
         if len(students) > 1:
             parts.append(text(8.0, y + 13, student, weight="bold"))
             y += LINE
         for entry in (e for e in rows if e["student"] == student):
-            parts.append(row(entry, x, y + LINE / 2))
+            parts.append(row(entry, x, left, y + LINE / 2))
             y += LINE
     bottom = y + 6
     axis = [line(x(m), TOP - 4, x(m), bottom, "#d8dee4") for m in marks]
@@ -47,9 +48,9 @@ def figure(content: Mapping[str, Any]) -> str:
     axis.append(line(x(0.0), TOP - 4, x(0.0), bottom, "#24292f"))
     score = content["score"]
     name = "" if score is None else f"{score['part']} {score['name']}: difference to scratch, 95 %"
-    axis.append(text(LEFT, 12.0, name))
-    size = f'width="{LEFT + WIDE + RIGHT:g}" height="{bottom + 8:g}"'
-    box = f'viewBox="0 0 {LEFT + WIDE + RIGHT:g} {bottom + 8:g}"'
+    axis.append(text(left, 12.0, name))
+    size = f'width="{left + WIDE + RIGHT:g}" height="{bottom + 8:g}"'
+    box = f'viewBox="0 0 {left + WIDE + RIGHT:g} {bottom + 8:g}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box}'
     style = 'font-family="sans-serif" font-size="12" role="img"'
     white = '<rect width="100%" height="100%" fill="white"/>'
@@ -62,16 +63,20 @@ def told(entry: Mapping[str, Any]) -> bool:
     return found is not None and found["difference"] is not None
 
 
-def row(entry: Mapping[str, Any], x: Any, y: float) -> str:
+def called(entry: Mapping[str, Any]) -> str:
+    """What stands before a row."""
+    return f"{entry['method']}{' (best)' if entry['best'] else ''}"
+
+
+def row(entry: Mapping[str, Any], x: Callable[[float], float], left: float, y: float) -> str:
     """Name, interval, dot and verdict of one row."""
     found, verdict = entry["to_scratch"], entry["verdict"] or ""
     colour = COLOURS.get(verdict, GREY)
-    name = entry["method"] + (" (best)" if entry["best"] else "")
-    parts = [text(LEFT - 12, y + 4, name, anchor="end")]
+    parts = [text(left - 12, y + 4, called(entry), anchor="end")]
     if found["low"] is not None:
         parts.append(line(x(found["low"]), y, x(found["high"]), y, colour, width=2))
     parts.append(f'<circle cx="{x(found["difference"]):.1f}" cy="{y:g}" r="4" fill="{colour}"/>')
-    parts.append(text(LEFT + WIDE + 12, y + 4, verdict.lower(), fill=colour))
+    parts.append(text(left + WIDE + 12, y + 4, verdict.lower(), fill=colour))
     return "\n".join(parts)
 
 

@@ -85,10 +85,12 @@ def noise(scores: Scores) -> Noise:
 
     steady = np.ones(len(scores), np.bool_)
     seeds = (~np.isnan(scores)).sum(1)
+    asked = int((seeds > 1).sum())  # rows that have a spread
     while True:
         squares, freedom = residuals(np.where(steady[:, None], scores, np.nan))
         total = float(squares.sum())
-        if 2 * (steady.sum() - 1) <= len(scores) or freedom == 0:
+        pool = asked - int((~steady).sum())
+        if 2 * (pool - 1) <= asked or freedom == 0:
             break
         worst = int(np.argmax(squares / np.maximum(seeds - 1, 1)))
         others = steady.copy()
@@ -99,7 +101,7 @@ def noise(scores: Scores) -> Noise:
             break
         # What the row adds to the sum of squares is independent of the rest.
         ratio = (total - less) / (freedom - left) / (less / left) if less > 0 else math.inf
-        if total == 0 or special.fdtrc(freedom - left, left, ratio) * steady.sum() >= LEVEL:
+        if total == 0 or special.fdtrc(freedom - left, left, ratio) * pool >= LEVEL:
             break
         steady = others
     return Noise(total / freedom if freedom else None, freedom, steady)
