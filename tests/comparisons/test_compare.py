@@ -194,6 +194,21 @@ def test_the_public_name_is_the_function_after_its_home_is_imported() -> None:
     assert package.compare is compare
 
 
+def test_of_one_seed_rows_differ_in_the_method_alone(recipe: dict[str, Any], out: Path) -> None:
+    """A row whose term weighs nothing is scratch, to the last bit."""
+    rows = {"nothing": Method("nothing", (Term("logits", KL, 0.0),))}
+    compare(recipe, ["nothing"], methods=rows, seeds=2, processes=1, out=out, say=str)
+    for seed in (0, 1):
+        one, other = (
+            load_file(out / f"resnet8-cifar-{m}-seed{seed}" / "student.safetensors")
+            for m in ("none", "nothing")
+        )
+        assert all(one[name].equal(other[name]) for name in one)
+    found = entries(out)["nothing"]
+    assert found["to_scratch"]["difference"] == 0
+    assert (found["to_scratch"]["p"], found["verdict"]) == (1.0, "INCONCLUSIVE")
+
+
 # --- stopped at any moment ---------------------------------------------------------------------
 
 
