@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mentee.comparisons import Comparison, compare
     from mentee.methods import METHODS, Method, Term, Word
     from mentee.run import Run, record, record_network, resume, train, verify
     from mentee.sweeps import Sweep, sweep
@@ -13,11 +14,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "METHODS",
+    "Comparison",
     "Method",
     "Run",
     "Sweep",
     "Term",
     "Word",
+    "compare",
     "record",
     "record_network",
     "resume",
@@ -27,6 +30,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Comparison": "mentee.comparisons",
+    "compare": "mentee.comparisons",
     "METHODS": "mentee.methods",
     "Method": "mentee.methods",
     "Term": "mentee.methods",

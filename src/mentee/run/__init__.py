@@ -25,13 +25,14 @@ from mentee.run.reading import Reader
 from mentee.run.recording import import_vectors, record
 from mentee.run.recording_places import record_network
 from mentee.run.sets import Sets, open_one
-from mentee.run.signals import Interrupted
+from mentee.run.signals import Interrupted, Paused
 from mentee.run.training import Training
 from mentee.run.verifying import Verified, verify, verify_vectors
 from mentee.types import Step
 
 __all__ = [
     "Interrupted",
+    "Paused",
     "Run",
     "Verified",
     "evaluate",
@@ -75,6 +76,7 @@ def train(
     methods: Mapping[str, Method] | None = None,
     quiet: bool = False,
     on_step: Callable[[Step], None] | None = None,
+    until: int | None = None,
 ) -> Run:
     """Train a student by a recipe; the run is a folder.
 
@@ -88,6 +90,7 @@ def train(
         methods: rows of your own.
         quiet: print nothing.
         on_step: called with each `Step`.
+        until: pause after so many epochs of all, ready to be resumed; None: go to the end.
 
     Returns:
         The run, finished.
@@ -95,12 +98,13 @@ def train(
     Raises:
         MenteeError: the recipe, the data, a network or the folder is not as it should be.
         Interrupted: SIGINT or SIGTERM; everything is saved.
+        Paused: it has come as far as `until`.
     """
     content = read(recipe, changes)
     parts = build(content, Given(data, student, teacher, methods))
     # The first process chooses: another one may see its folder already and take the next number.
     folder = Folder(gather_objects(Path(out) if out else free_folder(content))[0])
-    training = Training(parts, folder, quiet=quiet, on_step=on_step)
+    training = Training(parts, folder, quiet=quiet, on_step=on_step, until=until)
     training.begin()
     return Run(folder.path, training.run())
 
@@ -114,6 +118,7 @@ def resume(
     methods: Mapping[str, Method] | None = None,
     quiet: bool = False,
     on_step: Callable[[Step], None] | None = None,
+    until: int | None = None,
 ) -> Run:
     """Go on with a run from its newest checkpoint, exactly as if it had never stopped.
 
@@ -125,19 +130,21 @@ def resume(
         methods: the same.
         quiet: print nothing.
         on_step: called with each `Step`.
+        until: pause after so many epochs of all, ready to be resumed; None: go to the end.
 
     Returns:
         The run, finished; at once if it was finished before.
 
     Raises:
         RunError: there is no run, no checkpoint, or it does not fit.
+        Paused: it has come as far as `until`.
     """
     folder = Folder(Path(path))
     folder.must_exist()
     if folder.summary.is_file():
         return Run(folder.path, json.loads(folder.summary.read_text(encoding="utf-8")))
     parts = build(read(folder.recipe), Given(data, student, teacher, methods))
-    training = Training(parts, folder, quiet=quiet, on_step=on_step)
+    training = Training(parts, folder, quiet=quiet, on_step=on_step, until=until)
     return Run(folder.path, training.run(training.restore()))
 
 

@@ -11,13 +11,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from mentee import checkpoint, files
 from mentee.errors import MenteeError, RunError
-from mentee.run import Run, resume, train
+from mentee.run import Paused, Run, resume, train
 from mentee.run.networks import Given
 from mentee.sweeps.jobs import FAILURE, Job
 from mentee.types import Step
@@ -32,13 +32,14 @@ class Told:
 
     Attributes:
         name: of the run.
-        what: a step is done, or it is finished or failed; `ready`: a process wants its first run.
-        step: the number of its last step.
+        what: a step is done, or it is finished, paused or failed; `ready`: a process wants its
+            first run.
+        step: the number of its last step; of a paused one, of its last epoch.
         text: why it failed.
     """
 
     name: str
-    what: Literal["ready", "step", "finished", "failed"]
+    what: Literal["ready", "step", "finished", "paused", "failed"]
     step: int = 0
     text: str = ""
 
@@ -70,6 +71,8 @@ def perform(job: Job, given: Given, tell: Callable[[Told], object]) -> Told:
             (job.path / FAILURE).unlink(missing_ok=True)
             run = go_on(job, given, on_step)
         return Told(job.name, "finished", run.summary["steps"])
+    except Paused as paused:
+        return Told(job.name, "paused", paused.epoch)
     except MenteeError as error:
         return failed(job, str(error), str(error))
     except Exception as error:
@@ -85,13 +88,14 @@ def go_on(job: Job, given: Given, on_step: Callable[[Step], None]) -> Run:
     """Resume a run that has a checkpoint, begin any other anew."""
     folder = job.folder
     parts = {name: getattr(given, name) for name in ("data", "student", "teacher", "methods")}
+    how: dict[str, Any] = {**parts, "quiet": True, "on_step": on_step, "until": job.until}
     if job.finished or checkpoint.found(folder.checkpoints):
-        return resume(job.path, **parts, quiet=True, on_step=on_step)
+        return resume(job.path, **how)
     # A run that was killed before its first checkpoint left nothing to go on with.
     for path in (folder.metrics, folder.recipe):
         path.unlink(missing_ok=True)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
-    return train(job.recipe, out=job.path, **parts, quiet=True, on_step=on_step)
+    return train(job.recipe, out=job.path, **how)
 
 
 def failed(job: Job, text: str, whole: str) -> Told:
