@@ -522,14 +522,12 @@ def test_a_whole_number_serves_where_a_fraction_is_asked_for():
     assert found["kl/logits"].item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("method", ["cktf+crd", "cktf+kd+crd"])
-def test_a_term_that_is_given_twice_is_refused(method):
-    shapes = (SHAPES | {"logits": (3,)}, WIDER | {"logits": (3,)})
-    text = (
-        rf"method '{method.replace('+', '.')}' has contrast/embedding twice; add up their weights"
-    )
-    with pytest.raises(MenteeError, match=text):
-        bind(method, *shapes)
+def test_a_term_that_is_given_twice_is_refused():
+    """Within one row; what two rows of a sum have in common is added up."""
+    logits = {"logits": (3,)}
+    twice = Method("twice", (Term("logits", Word("kl"), 0.3), Term("logits", Word("kl"), 0.7)))
+    with pytest.raises(MenteeError, match=r"'twice' has kl/logits twice; add up their weights"):
+        bind(twice, logits, logits, numbers={})
 
 
 def test_other_representations_at_one_place_are_named():

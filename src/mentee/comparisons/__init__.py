@@ -18,7 +18,7 @@ from mentee.comparisons.tables import html, markdown, plain
 from mentee.methods import Method
 from mentee.recipe import Recipe, read
 from mentee.run import next_free
-from mentee.run.networks import Given, Makes
+from mentee.run.networks import Given, Makes, Teaches
 from mentee.run.sets import kept_open
 from mentee.sweeps import Job, Watch, sweep
 from mentee.sweeps.jobs import jobs_of
@@ -116,7 +116,7 @@ def compare(
     changes: Sequence[str] = (),
     data: Any = None,
     student: Makes | None = None,
-    teacher: Makes | None = None,
+    teacher: Teaches | None = None,
     methods: Mapping[str, Method] | None = None,
     say: Callable[[str], None] = print,
     budget: float | None = None,

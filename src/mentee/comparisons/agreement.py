@@ -13,7 +13,7 @@ from accelerate import PartialState
 
 from mentee.errors import MenteeError
 from mentee.evaluate import predict
-from mentee.recipe import Network, Recipe
+from mentee.recipe import Ensemble, Live, Recipe
 from mentee.run import finished, networks, reader
 from mentee.run.networks import Given
 from mentee.run.predictions import Predictions, load, predicted
@@ -97,18 +97,18 @@ class Agreement:
         Raises:
             MenteeError: there is no network, no test part, or its classes are others.
         """
-        said = self._network()
+        said = self._teacher_said()
         if self.recipe.data.test is None:
             raise MenteeError("there is no test part.")
         sets = open_sets(self.recipe, self.given.data)
-        resolved = networks.resolve(said, sets, self.recipe.data)
+        resolved = networks.resolve_teacher(said, sets, self.recipe.data)
         if resolved.classes != sets.classes or sets.test is None:
             raise MenteeError(
                 f"the teacher has {resolved.classes} classes, the data have {sets.classes}."
             )
         device = PartialState(cpu=not torch.cuda.is_available()).device
-        network = networks.build(resolved, self.given.teacher, sets, seed=0).to(device)
-        logits = predict(network, networks.contract(resolved), sets.clean(sets.test), device)
+        network, reads = networks.build_teacher(resolved, self.given.teacher, sets, seed=0)
+        logits = predict(network.to(device), reads, sets.clean(sets.test), device)
         found = predicted(logits, sets.test)
         if found is None:
             raise MenteeError("an example may have several classes.")
@@ -121,19 +121,20 @@ class Agreement:
             return None
         return load(self._path()) if self._path().is_file() else None
 
-    def _network(self) -> Network:
+    def _teacher_said(self) -> Live:
         said = self.recipe.teacher
-        if not isinstance(said, Network):
+        if not isinstance(said, Live):
             why = "the teacher is a record" if said else "the recipe names no teacher"
             raise MenteeError(f"{why}, not a network of the student's classes.")
         return said
 
     def _path(self) -> Path:
         """Where the predictions of this teacher are, by what it is made of."""
-        said, data = self._network(), self.recipe.data
+        said, data = self._teacher_said(), self.recipe.data
         made_of = [said.model_dump(mode="json"), data.model_dump(mode="json")]
         digest = hashlib.blake2b(json.dumps(made_of).encode(), digest_size=6)
-        weights = None if said.weights is None else Path(said.weights).expanduser()
-        if weights is not None and weights.is_file():
-            digest.update(weights.read_bytes())
+        for each in said.networks if isinstance(said, Ensemble) else [said]:
+            weights = None if each.weights is None else Path(each.weights).expanduser()
+            if weights is not None and weights.is_file():
+                digest.update(weights.read_bytes())
         return self.out / f"teacher-{digest.hexdigest()}.npz"
