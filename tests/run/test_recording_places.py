@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -212,6 +213,27 @@ def test_nothing_but_a_record_is_overwritten(live: Any, tmp_path: Path) -> None:
     with pytest.raises((DataError, RunError), match="no record"):
         record_network(live("kd"), tmp_path / "s", views=0, overwrite=True, say=str)
     assert (tmp_path / "s" / "train" / "thesis.tex").exists()
+
+
+def test_what_is_recorded_already_is_not_computed_again(
+    live: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # By its path: the package has a function of the same name.
+    flow = importlib.import_module("mentee.represent.flow")
+    computed: list[int] = []
+    flows = flow.flows
+
+    def counted(maps: Any) -> torch.Tensor:
+        computed.append(len(maps[0]))
+        return flows(maps)
+
+    monkeypatch.setattr(flow, "flows", counted)
+    record_network(live("fsp"), tmp_path / "r", views=0, say=str)
+    assert sum(computed) > 96  # and some more to estimate the minutes
+    computed.clear()
+    record_network(live("at"), tmp_path / "r", views=0, say=str)
+    assert set(computed) == {1}  # to know its shape
+    assert open_places(tmp_path / "r").manifest.methods == ("fsp", "at")
 
 
 def test_a_recipe_without_a_network_has_nothing_to_record(live: Any, tmp_path: Path) -> None:

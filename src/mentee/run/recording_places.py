@@ -178,10 +178,12 @@ def prepare(
     sides, columns = columns_of(transfers, {p.name: p.shape for p in reader.places})
     device = parts.accelerator.device
 
-    def says(some: Batch) -> dict[str, Tensor]:
+    place_of = {each.name: each.place for each in columns}
+
+    @torch.no_grad()
+    def says(some: Batch, names: Sequence[str]) -> dict[str, Tensor]:
         features = reader(some.to(device))
-        with torch.no_grad():
-            return {c.name: sides[c.name].fixed(read_at(features, c.place)) for c in columns}
+        return {n: sides[n].fixed(read_at(features, place_of[n])) for n in names}
 
     said = parts.recipe.data
     usual = 0 if said.views == "none" else min(USUAL_VIEWS, recipe.train.epochs)
@@ -243,11 +245,13 @@ def estimate(planned: Planned) -> Estimate:
     n, batch = len(recording.examples), recording.batch
     rows = np.linspace(0, n - 1, min(n, 8 * batch)).astype(np.int64)
     view = 0 if recording.count else CLEAN
-    recording.say(rows[:batch], view, recording.columns)
+    columns = list({each.name: each for s in planned.sheets for each in s.columns}.values())
+    columns = columns or list(recording.columns)
+    recording.say(rows[:batch], view, columns)
     elapsed, sampled = 0.0, 0
     for part in np.array_split(rows, math.ceil(len(rows) / batch)):
         begin = time.perf_counter()
-        recording.say(part, view, recording.columns)
+        recording.say(part, view, columns)
         elapsed, sampled = elapsed + time.perf_counter() - begin, sampled + len(part)
         if elapsed >= MEASURED_SECONDS:
             break

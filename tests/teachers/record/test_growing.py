@@ -92,10 +92,10 @@ def test_what_was_interrupted_is_gone_on_with_and_the_record_stays_until_then(tm
     for stop in (1, 2, 2, 3):
         said = recording(examples=grown(19))
 
-        def stopping(batch, said=said, stop=stop):
+        def stopping(batch, names, said=said, stop=stop):
             if said.says.calls == stop:
                 raise Stopped
-            return said.says(batch)
+            return said.says(batch, names)
 
         with pytest.raises(Stopped):
             record_places(tmp_path / "b", replace(said, says=stopping), shard_rows=4)

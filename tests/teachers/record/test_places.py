@@ -32,7 +32,7 @@ class Says:
     def __init__(self):
         self.calls = 0
 
-    def __call__(self, batch):
+    def __call__(self, batch, names=()):
         self.calls += 1
         x = batch.inputs.expand(-1, 3, -1, -1)
         cells = x.reshape(len(x), 3, 2, 2, 2, 2).mean((3, 5)).flatten(1)
@@ -163,10 +163,10 @@ def test_what_was_interrupted_is_gone_on_with_to_the_same_bytes(tmp_path):
     for stop in range(1, 9):
         said, out = recording(), tmp_path / f"cut{stop}"
 
-        def stopping(batch, said=said, stop=stop):
+        def stopping(batch, names, said=said, stop=stop):
             if said.says.calls == stop:
                 raise Stopped
-            return said.says(batch)
+            return said.says(batch, names)
 
         with pytest.raises(Stopped):
             record_places(out, replace(said, says=stopping), shard_rows=4)
@@ -207,10 +207,10 @@ def test_what_was_interrupted_is_not_mixed_with_something_else(tmp_path, change,
 def interrupt(out, said, stop, **how):
     """Record until so many batches are done."""
 
-    def stopping(batch, calls=said.says.calls):
+    def stopping(batch, names, calls=said.says.calls):
         if said.says.calls == calls + stop:
             raise Stopped
-        return said.says(batch)
+        return said.says(batch, names)
 
     with pytest.raises(Stopped):
         record_places(out, replace(said, says=stopping), **how)

@@ -22,8 +22,8 @@ from mentee.teachers.record.places_manifest import PlacesManifest, basis_of, fol
 from mentee.teachers.record.writing import About
 from mentee.types import CLEAN, Batch
 
-Says: TypeAlias = Callable[[Batch], Mapping[str, Tensor]]
-"""What the teacher says of a batch, by column."""
+Says: TypeAlias = Callable[[Batch, Sequence[str]], Mapping[str, Tensor]]
+"""What the teacher says of a batch in some columns, and nothing else is computed."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Recording:
     ) -> npt.NDArray[np.float32]:
         """The columns of some examples, one behind the other: `[b, d]`."""
         batch = read_batch(self.examples, rows, views=self.views, view=view)
-        said = self.says(batch)
+        said = self.says(batch, [each.name for each in columns])
         parts = [said[each.name].detach().float().cpu().flatten(1) for each in columns]
         whole: npt.NDArray[np.float32] = torch.cat(parts, 1).numpy()
         return whole

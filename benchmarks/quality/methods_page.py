@@ -1,0 +1,121 @@
+"""Writes the tables of docs/methods-results.md: `python benchmarks/quality/methods_page.py`.
+
+Between `<!-- begin NAME -->` and `<!-- end -->`; what a person wrote around them stays.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent.parent / "docs" / "methods-results.md"
+
+
+def blocks(content: dict[str, Any]) -> dict[str, str]:
+    """The tables by name, from a `methods.json`."""
+    return {
+        "results": lines(
+            ["row", "validation", "test", "to scratch", "verdict"],
+            [
+                [
+                    f"`{row['method']}`",
+                    percent(row["validation"]["mean"]),
+                    spread(row["test"]),
+                    gain(row["to_scratch"]),
+                    "scratch" if row["verdict"] is None else row["verdict"].lower(),
+                ]
+                for row in content["rows"]
+            ],
+        ),
+        "costs": lines(
+            ["row", "agrees with the teacher", "calibration error", "parameters beside it"],
+            [
+                [
+                    f"`{row['method']}`",
+                    "" if row["agreement"] is None else percent(row["agreement"]),
+                    f"{row['ece']:.3f}",
+                    f"{row['heads']:,.0f}",
+                ]
+                for row in content["rows"]
+            ],
+        ),
+        "claim": claim(content),
+    }
+
+
+def claim(content: dict[str, Any]) -> str:
+    """X, `cktf(X)` and `X+cktf` side by side."""
+    means = {row["method"]: row["test"]["mean"] for row in content["rows"]}
+    found: dict[str, dict[str, Any]] = {}
+    for each in content["claim"]:
+        found.setdefault(each["row"], {})[each["kind"]] = each
+    cells = []
+    for name, kinds in found.items():
+        line = [f"`{name}`", percent(means[name])]
+        for kind in ("form", "sum"):
+            each = kinds.get(kind)
+            if each is None:
+                line += ["the same row", ""]
+                continue
+            other = each["derived"]
+            own = other if other not in (f"cktf({name})", f"{name}+cktf") else ""
+            line += [percent(means[other]) + (f" (`{own}`)" if own else "")]
+            line += [f"{interval(each['gain'])}, {each['verdict'].lower()}"]
+        cells.append(line)
+    return lines(["X", "test", "`cktf(X)`", "gain", "`X+cktf`", "gain"], cells)
+
+
+def percent(value: float) -> str:
+    """In per cent."""
+    return f"{100 * value:.1f}"
+
+
+def spread(score: dict[str, Any]) -> str:
+    """A mean with its deviation over the seeds, in per cent."""
+    deviation = score["deviation"]
+    return percent(score["mean"]) + ("" if deviation is None else f" ± {100 * deviation:.1f}")
+
+
+def gain(found: dict[str, Any] | None) -> str:
+    """A difference with its interval, in points."""
+    if found is None or found["difference"] is None:
+        return ""
+    return interval({"mean": found["difference"], "low": found["low"], "high": found["high"]})
+
+
+def interval(found: dict[str, float | None]) -> str:
+    """`+1.2 [+0.4, +2.0]`."""
+    said = f"{100 * found['mean']:+.1f}"
+    if found["low"] is None:
+        return said
+    return f"{said} [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]"
+
+
+def lines(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    bar = "|" + "---|" * len(head)
+    return "\n".join(["| " + " | ".join(head) + " |", bar, *(f"| {' | '.join(r)} |" for r in rows)])
+
+
+def filled(page: str, made: dict[str, str]) -> str:
+    """The page with its tables written anew."""
+
+    def table(found: re.Match[str]) -> str:
+        return f"{found[1]}\n\n{made[found[2]]}\n\n{found[3]}"
+
+    pattern = re.compile(r"(<!-- begin (\w+) -->)\n.*?(<!-- end -->)", re.DOTALL)
+    return pattern.sub(table, page)
+
+
+def main() -> None:
+    """Write the page."""
+    content = json.loads((HERE / "methods.json").read_text(encoding="utf-8"))
+    page = filled(PAGE.read_text(encoding="utf-8"), blocks(content))
+    PAGE.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
