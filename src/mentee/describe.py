@@ -46,6 +46,7 @@ def sentence(term: Term) -> str:
     more = f", negatives from {term.memory}" if term.memory else ""
     more += f", each stage {term.fade:g} of the next" if term.fade != 1 else ""
     more += f", alone for the first {term.first:.0%} of the steps" if term.first else ""
+    more += f", rising over the first {term.rise:.1%} of the steps" if term.rise else ""
     return f"{term.weight:g} · {term.agree} of {term.represent} at {place}{more}"
 
 

@@ -195,8 +195,8 @@ def backward(
         accelerator: precision and processes.
     """
     transfer, values, losses = trainee.transfer, [], {}
-    weights = transfer.weights_at(number)
-    heard = teacher if teacher and transfer.listens(number) else None
+    weights = transfer.weighing.at(number)
+    heard = teacher if teacher and transfer.weighing.listens(number) else None
     for part in parts:
         batch = part.to(accelerator.device)
         fixed = transfer.fixed(heard(batch)) if heard else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mentee.methods.logits import RISE
 from mentee.methods.row import Method, Term, Word
 
 
@@ -113,9 +114,9 @@ MAP_ROWS = (
     ),
     Method(
         "reviewkd",
-        (Term("stages&embedding", Word("squared"), 5.0, Word("review")),),
+        (Term("stages&embedding", Word("squared"), 5.0, Word("review"), rise=RISE),),
         about="Every stage of the teacher from all later ones of the student: strong between "
-        "unlike networks. The authors raise its weight from 0 over 20 epochs; here it is whole.",
+        "unlike networks.",
         source="Chen et al. 2021, arXiv:2104.09044",
     ),
     Method(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from mentee.methods.row import Method, Term, Word
 
+RISE = 20 / 240
+"""Share of the published steps: over 20 of 240 epochs the weight rises from 0."""
+
 
 def soft_targets(weight: float) -> Term:
     """Hinton's soft targets."""
@@ -51,9 +54,16 @@ LOGIT_ROWS = (
     ),
     Method(
         "dkd",
-        (Term("logits", Word("dkd", {"temperature": 4.0, "alpha": 1.0, "beta": 8.0}), 1.0),),
+        (
+            Term(
+                "logits",
+                Word("dkd", {"temperature": 4.0, "alpha": 1.0, "beta": 8.0}),
+                1.0,
+                rise=RISE,
+            ),
+        ),
         about="Soft targets in two parts, the other classes weighing more: for a teacher that is "
-        "sure. The authors raise its weight from 0 over 20 epochs; here it is whole at once.",
+        "sure.",
         source="Zhao et al. 2022, arXiv:2203.08679",
     ),
     Method(

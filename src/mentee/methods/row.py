@@ -62,6 +62,8 @@ class Term:
         fade: of several stages, what each weighs in proportion to the next coarser one.
         first: share of the steps that the term has for itself: it prepares the student, without the
             task and other terms, and counts no more afterwards. 0: it counts all the time.
+        rise: share of the steps over which the weight rises in a line from 0, from where the term
+            begins to count. 0: it is whole at once.
     """
 
     places: str | tuple[str, str]
@@ -71,6 +73,7 @@ class Term:
     memory: Word | None = None
     fade: float = 1.0
     first: float = 0.0
+    rise: float = 0.0
 
     @property
     def place(self) -> tuple[str, str]:

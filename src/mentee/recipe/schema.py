@@ -108,6 +108,7 @@ class TermRecipe(_Part):
     memory: AWord | None = None
     fade: float = Field(1.0, gt=0)
     first: float = Field(0.0, ge=0, lt=1)
+    rise: float = Field(0.0, ge=0, le=1)
 
     def term(self) -> Term:
         """The same as a summand of the table."""
@@ -124,6 +125,7 @@ class TermRecipe(_Part):
             None if self.memory is None else self.memory.word(),
             self.fade,
             self.first,
+            self.rise,
         )
 
 

@@ -123,7 +123,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
         compiled=recipe.train.compile is True,
     )
     average = None if recipe.train.average is None else trainee.average(recipe.train.average)
-    transfer.steps = steps.steps
+    transfer.weighing.over(steps.steps)
     rule = optimiser(recipe, trainee)
     return Parts(
         recipe, sets, domains, trainee, teacher, rule, steps, average, accelerator, warm_up
