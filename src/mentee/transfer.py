@@ -38,7 +38,7 @@ from mentee.methods import Method, Term, Word
 from mentee.pairing import check_widths, pair_places, wanted
 from mentee.parallel import gather, gather_slopes
 from mentee.represent import SEVERAL, Known, Places, Shape, Side
-from mentee.types import Batch, Features, Statistics, column, read
+from mentee.types import Batch, Features, Statistics, column, read, together
 from mentee.weighing import Weighing
 from mentee.words import checked, look_up
 
@@ -103,7 +103,9 @@ class Transfer(nn.Module):
         alone = {own_name(b): 1.0 for b in self.bound if self.side(b)[1].learns_alone}
         terms = {b.name: b.term for b in self.bound}
         weights = {name: term.weight for name, term in terms.items()}
-        self.weighing = Weighing(terms, {"task": method.task} | weights | alone)
+        reads = {b.name: together(b.student) for b in self.bound}
+        said = {"task": method.task} | weights | alone
+        self.weighing = Weighing(terms, said, reads, method.balance)
 
     def _bind(
         self,

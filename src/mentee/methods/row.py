@@ -94,6 +94,7 @@ class Method:
             says is the teacher's classifier of them; it keeps both. Empty: its end is its own.
         about: one line: what it does, and when to use it.
         source: the paper.
+        balance: how its losses are brought to one size: `none`, `unit`, `uncertainty`, `gradient`.
     """
 
     name: str
@@ -103,3 +104,4 @@ class Method:
     reuse: str = ""
     about: str = ""
     source: str = ""
+    balance: str = "none"

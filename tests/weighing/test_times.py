@@ -44,7 +44,8 @@ def test_a_weight_rises_from_where_its_term_begins_to_count() -> None:
         "a": Term("logits", Word("kl"), 2.0, first=0.2, rise=0.1),
         "b": Term("logits", Word("mse"), 3.0, rise=0.4),
     }
-    weighing = Weighing(terms, {"task": 1.0, "a": 2.0, "b": 3.0, "own/b": 1.0})
+    said = {"task": 1.0, "a": 2.0, "b": 3.0, "own/b": 1.0}
+    weighing = Weighing(terms, said, {"a": ["logits"], "b": ["logits"]})
     weighing.over(20)  # a alone for 4, rising over 2; b rises over 8 from there
     for step in range(20):
         first = step < 4
