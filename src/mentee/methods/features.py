@@ -43,13 +43,15 @@ RELATION_ROWS = (
         (Term("embedding", Word("cc"), 0.02, _CC),),
         about="Gaps of neighbours in the batch, as RepDistiller has it: for its tables; weak.",
         source="Peng et al. 2019, arXiv:1904.01802",
+        note="as in RepDistiller, but for the teacher's side: a trained head there would learn to "
+        "say nothing",
     ),
     Method(
         "cka",
         (Term("embedding", Word("cka"), 1.0),),
-        about="Centred kernel alignment of the embeddings: any two networks; the weight is not "
-        "published.",
+        about="Centred kernel alignment of the embeddings: any two networks.",
         source="Kornblith et al. 2019, arXiv:1905.00414",
+        note="the weight is Mentee's",
     ),
 )
 
@@ -85,6 +87,7 @@ MAP_ROWS = (
         (Term("stages.last", Word("ickd"), 2.5, Word("regress", {"resize": False})),),
         about="Which channels of the last stage go together, in each example.",
         source="Liu et al. 2021, arXiv:2202.03680",
+        note="without the batch norm of its head",
     ),
     Method(
         "ofd",
@@ -110,7 +113,8 @@ MAP_ROWS = (
         (Term("stem&stages", Word("squared"), 50.0, Word("flow"), first=FIRST),),
         about="How the channels of one place go with those of the next: the student's beginning; "
         "afterwards the task alone.",
-        source="Yim et al. 2017, CVPR; weight as in arXiv:1910.10699",
+        source="Yim et al. 2017, CVPR",
+        note="the weight is that of arXiv:1910.10699; a convolution where the channels differ",
     ),
     Method(
         "reviewkd",
@@ -118,6 +122,7 @@ MAP_ROWS = (
         about="Every stage of the teacher from all later ones of the student: strong between "
         "unlike networks.",
         source="Chen et al. 2021, arXiv:2104.09044",
+        note="the weight is that of ResNet32x4; group norms in place of batch norms",
     ),
     Method(
         "semckd",

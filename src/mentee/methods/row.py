@@ -94,6 +94,7 @@ class Method:
             says is the teacher's classifier of them; it keeps both. Empty: its end is its own.
         about: one line: what it does, and when to use it.
         source: the paper.
+        note: where the row is not as published.
         balance: how its losses are brought to one size: `none`, `unit`, `uncertainty`, `gradient`.
     """
 
@@ -104,4 +105,5 @@ class Method:
     reuse: str = ""
     about: str = ""
     source: str = ""
+    note: str = ""
     balance: str = "none"
