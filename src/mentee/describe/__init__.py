@@ -2,7 +2,17 @@
 
 from mentee.describe.listing import list_methods, show_method
 from mentee.describe.needs import needs
+from mentee.describe.pairs import Pair, show_pair
 from mentee.describe.places import show_places
 from mentee.describe.sentence import formulas, sentence
 
-__all__ = ["formulas", "list_methods", "needs", "sentence", "show_method", "show_places"]
+__all__ = [
+    "Pair",
+    "formulas",
+    "list_methods",
+    "needs",
+    "sentence",
+    "show_method",
+    "show_pair",
+    "show_places",
+]
