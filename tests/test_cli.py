@@ -141,7 +141,7 @@ def test_methods_that_fit_two_networks(mentee: Any) -> None:
     assert "\nkd " in not_
     _, out, _ = mentee("methods", "kd", *pair)
     assert out.startswith("kd: ")
-    assert "40 B" in out
+    assert "20 B" in out
     status, _, err = mentee("methods", "--student", "resnet8-cifar")
     assert (status, err) == (2, "error: a pair has two networks: give --student and --teacher\n")
 

@@ -40,8 +40,8 @@ class Applied:
         problem: why it does not apply; None: it does.
         heads: parameters that are trained beside the student.
         memory: bytes of the memories.
-        record: bytes that a record keeps of an example and view, in float32; None: nothing can be
-            recorded.
+        record: bytes that a record keeps of an example and view, in float16 as by default; None:
+            nothing can be recorded.
         slower: how much longer a step of the student takes, as a share; None: not measured.
     """
 
@@ -206,7 +206,7 @@ def held(transfer: Transfer) -> int:
 
 
 def recorded(transfer: Transfer, shapes: Mapping[str, Shape]) -> int | None:
-    """Bytes that a record keeps of an example and view, in float32; None: it cannot be made.
+    """Bytes that a record keeps of an example and view, in float16; None: it cannot be made.
 
     Args:
         transfer: the bound method.
@@ -220,7 +220,7 @@ def recorded(transfer: Transfer, shapes: Mapping[str, Shape]) -> int | None:
         shape: Places = read(shapes, bound.teacher)
         said: Tensor = side.fixed(blank(shape))
         columns[column(bound.teacher, side.reduction)] = said.numel()
-    return 4 * sum(columns.values())
+    return 2 * sum(columns.values())
 
 
 def show_pair(pair: Pair, rows: Mapping[str, Method] = METHODS, *, time: bool = False) -> str:
@@ -253,7 +253,7 @@ def pair_said(pair: Pair) -> str:
         f"{student} ({sizes[0]:,} parameters) taught by {teacher} ({sizes[1]:,}): "
         f"{image}, {pair.classes} classes, {pair.examples:,} examples\n"
         "heads: parameters trained and dropped; memory: of the banks; record: of an example and "
-        "view, in float32"
+        "view, in float16"
     )
 
 
