@@ -67,6 +67,14 @@ def test_terms_that_differ_in_one_number_are_one():
     assert "   + 0.9 · kl(temperature=2.0, 3.0, 4.0, 5.0, 6.0) of as_is at logits" in text
 
 
+def test_a_row_whose_student_keeps_the_teachers_classifier_says_so():
+    said = (
+        "The student is its trunk, read at stages.last, a projector, and the teacher's classifier."
+    )
+    assert said in show_method("simkd").splitlines()
+    assert "classifier" not in show_method("kd+crd")
+
+
 def test_a_pair_of_places_names_both():
     row = Method("mine", (Term(("layer2", "layer3"), Word("mse"), 0.25),), about="Mine.")
     assert show_method("mine", {"mine": row}).splitlines() == [

@@ -31,6 +31,11 @@ ANY = "an embedding of any task"
         ("ec-binary-kd", [ANY, "several classes an example", "labels"]),
         ("probe-kd", [ANY, "one class an example", "labels"]),
         ("pca", [ANY]),
+        ("semckd", ["stages"]),
+        (
+            "simkd-pooled",
+            ["the teacher's linear classifier of embedding, its classes in the same order", ANY],
+        ),
     ],
 )
 def test_what_a_row_needs(name: str, expected: list[str]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mentee.describe.pairs import Pair, held, show_pair
+from mentee.describe import show_pair
+from mentee.describe.pairs import Pair, held
 from mentee.errors import MenteeError
 from mentee.methods import METHODS, Method, Term, Word, adjust, find
 
@@ -26,6 +27,16 @@ def test_costs_are_those_of_the_formulas(pair: Pair) -> None:
     both = pair.apply(find("crd+pkt"))
     assert both.record == 2 * 64  # the same place, kept once
     assert pair.apply(find("none")).record == 0
+
+
+def test_what_a_student_keeps_of_its_teacher_is_said(pair: Pair) -> None:
+    found = pair.apply(find("simkd-pooled"))
+    projector = (64 * 32 + 2 * 32) + (32 * 32 + 2 * 32) + (32 * 64 + 2 * 64)  # and batch norms
+    assert (found.problem, found.kept) == (None, projector)  # its own classifier is as large
+    assert f"0 (+{projector:,} kept)" in show_pair(pair, {"simkd-pooled": find("simkd-pooled")})
+    other = Pair("resnet8-cifar", "resnet20-cifar", size=16, teacher_classes=7)
+    problem = other.apply(find("simkd")).problem or ""
+    assert problem.startswith("it keeps the teacher's classifier, which has 7 classes")
 
 
 @pytest.mark.parametrize("name", ["cktf", "similarity"])

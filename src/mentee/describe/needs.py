@@ -11,6 +11,7 @@ from mentee.agree import AGREEMENTS
 from mentee.bound import sides_of, takes
 from mentee.errors import MenteeError
 from mentee.methods import Method, Word
+from mentee.models import PROJECTOR
 from mentee.represent import REPRESENTATIONS, SEVERAL, Known, Shape
 from mentee.transfer import Transfer, wanted
 from mentee.types import Statistics, together
@@ -44,6 +45,8 @@ def needs(row: Method) -> list[str]:
 
 def _read(row: Method) -> Iterator[str]:
     """What is read of the teacher."""
+    if row.reuse:
+        yield f"the teacher's linear classifier of {row.reuse}, its classes in the same order"
     places = {name.partition(".")[0] for name in wanted(row)[1]}
     if "logits" in places:
         same = refused(row, classes=CLASSES + 1) is not None
@@ -127,6 +130,8 @@ def made_up(
     ours, theirs = wanted(row)
     student = dict(each for place in ours for each in said(place, 1.0, 1, CLASSES))
     teacher = dict(each for place in theirs for each in said(place, wide, fine, classes))
+    if PROJECTOR in student:  # it gives what the teacher says
+        student[PROJECTOR] = next(said(row.reuse, wide, fine, classes))[1]
     return Transfer(
         row,
         student,

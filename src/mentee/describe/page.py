@@ -26,6 +26,7 @@ from mentee.report.page import table
 from mentee.represent import REPRESENTATIONS
 
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+KEEPS = "the student keeps the teacher's classifier, behind a projector"
 BESIDE = {"known", "beside"}
 """What the engine passes to a representation."""
 
@@ -39,6 +40,7 @@ def rows(methods: Mapping[str, Method] = METHODS) -> str:
         parts = [", plus ".join(by_places(row.terms, code)) or "nothing: the student from scratch"]
         parts += [f"the task's loss at {row.task:g}"] if row.task != 1 else []
         parts += [said] if (said := in_a_sum(row)) else []
+        parts += [KEEPS] if row.reuse else []
         source = "; ".join(part for part in (row.source, row.note) if part)
         lines.append([code(row.name), "; ".join(parts), ", ".join(needs(row)), source])
     return table([cells(line) for line in lines])

@@ -15,11 +15,13 @@ from mentee.agree import AGREEMENTS
 from mentee.bound import blank
 from mentee.capture import Place, resolve
 from mentee.describe.needs import statistics
-from mentee.errors import MenteeError
+from mentee.errors import MenteeError, PairError
 from mentee.loop import Trainee
-from mentee.methods import METHODS, Method
+from mentee.methods import Method
 from mentee.models import InputContract
+from mentee.recipe import Reuse
 from mentee.represent import Places, Shape
+from mentee.run.reusing import classifier_of, with_end
 from mentee.run.warm_up import in_turn, milliseconds
 from mentee.teachers import LiveTeacher
 from mentee.transfer import Transfer, wanted
@@ -38,7 +40,8 @@ class Applied:
     Attributes:
         name: of the row.
         problem: why it does not apply; None: it does.
-        heads: parameters that are trained beside the student.
+        heads: parameters that are trained beside the student, and dropped.
+        kept: parameters that the student has more, where it keeps the teacher's classifier.
         memory: bytes of the memories.
         record: bytes that a record keeps of an example and view, in float16 as by default; None:
             nothing can be recorded.
@@ -48,6 +51,7 @@ class Applied:
     name: str
     problem: str | None = None
     heads: int = 0
+    kept: int = 0
     memory: int = 0
     record: int | None = 0
     slower: float | None = None
@@ -93,6 +97,7 @@ class Pair:
         self.student = models.build(student, classes=classes, channels=channels, seed=0)
         self.teacher = models.build(teacher, classes=outputs, channels=channels, seed=0)
         self._found: dict[tuple[nn.Module, str], tuple[Place, ...]] = {}
+        self._ends: dict[str, nn.Module] = {}
 
     def apply(self, row: Method, *, time: bool = False) -> Applied:
         """Bind a row to the two, without data.
@@ -107,9 +112,11 @@ class Pair:
         except MenteeError as error:
             return Applied(row.name, str(error))
         heads = models.count_parameters(transfer.sides)
+        kept = models.count_parameters(self._taught(row)) - models.count_parameters(self.student)
+        memory = self._kept(row, transfer)
         record = recorded(transfer, self._shapes(self.teacher, wanted(row)[1]))
         slower = self.slower(row) if time else None
-        return Applied(row.name, None, heads, self._kept(row, transfer), record, slower)
+        return Applied(row.name, None, heads, kept, memory, record, slower)
 
     def bind(self, row: Method, examples: int) -> Transfer:
         """A row bound to the pair, for a training set of so many examples."""
@@ -118,7 +125,7 @@ class Pair:
         labels = self.task != "none"
         return Transfer(
             row,
-            self._shapes(self.student, ours),
+            self._shapes(self._taught(row), ours),
             taught,
             groups=torch.zeros(examples, dtype=torch.int32) if self.task == "single" else None,
             examples=examples,
@@ -150,9 +157,37 @@ class Pair:
         return whole / own - 1
 
     def _trainee(self, row: Method) -> Trainee:
-        places = self._places(self.student, [*dict.fromkeys([*wanted(row)[0], "logits"])])
-        network = copy.deepcopy(self.student)
-        return Trainee(network, places, self._contract, self.bind(row, self.examples))
+        network = self._taught(row)
+        places = self._places(network, [*dict.fromkeys([*wanted(row)[0], "logits"])])
+        learner = copy.deepcopy(network)  # hooks do not stay behind
+        return Trainee(learner, places, self._contract, self.bind(row, self.examples))
+
+    def _taught(self, row: Method) -> nn.Module:
+        """The student that learns: with the teacher's classifier behind it, for a row that says so.
+
+        Raises:
+            PairError: the teacher's cannot be kept.
+        """
+        if not row.reuse:
+            return self.student
+        if row.reuse not in self._ends:
+            kept = classifier_of(self.teacher, self._contract, self._batch, row.reuse)
+            if len(kept.weight) != self.classes:
+                raise PairError(
+                    f"it keeps the teacher's classifier, which has {len(kept.weight)} classes, and "
+                    f"the labels have {self.classes}"
+                )
+            end = Reuse(
+                place=row.reuse,
+                shape=list(kept.shape),
+                bias=kept.bias is not None,
+                signed=kept.signed,
+            )
+            inputs = torch.zeros(2, *self.image)
+            self._ends[row.reuse] = with_end(
+                self.student, end, inputs, classes=self.classes, seed=0
+            )
+        return self._ends[row.reuse]
 
     def _shapes(self, network: nn.Module, names: list[str]) -> dict[str, Shape]:
         return {place.name: place.shape for place in self._places(network, names)}
@@ -221,57 +256,3 @@ def recorded(transfer: Transfer, shapes: Mapping[str, Shape]) -> int | None:
         said: Tensor = side.fixed(blank(shape))
         columns[column(bound.teacher, side.reduction)] = said.numel()
     return 2 * sum(columns.values())
-
-
-def show_pair(pair: Pair, rows: Mapping[str, Method] = METHODS, *, time: bool = False) -> str:
-    """Which rows apply to a pair and what they cost; which do not, and why.
-
-    Args:
-        pair: the two networks.
-        rows: by name.
-        time: measure how much longer a step takes.
-    """
-    found = [pair.apply(row, time=time) for row in rows.values()]
-    head = ["applies", "heads", "memory", "record", *(["a step"] if time else [])]
-    lines = [head, *(cost(each) for each in found if each.problem is None)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "  ".join([f"{line[0]:<{widths[0]}}", *map(str.rjust, line[1:], widths[1:])])
-        for line in lines
-    ]
-    width = max((len(each.name) for each in found if each.problem), default=0)
-    not_ = [f"{each.name:<{width}}  {each.problem}" for each in found if each.problem]
-    return "\n".join([pair_said(pair), "", *text, *(["", "does not apply", *not_] if not_ else [])])
-
-
-def pair_said(pair: Pair) -> str:
-    """The two networks, and what the columns mean."""
-    student, teacher = pair.names
-    sizes = [models.count_parameters(each) for each in (pair.student, pair.teacher)]
-    image = " × ".join(map(str, pair.image))
-    return (
-        f"{student} ({sizes[0]:,} parameters) taught by {teacher} ({sizes[1]:,}): "
-        f"{image}, {pair.classes} classes, {pair.examples:,} examples\n"
-        "heads: parameters trained and dropped; memory: of the banks; record: of an example and "
-        "view, in float16"
-    )
-
-
-def cost(found: Applied) -> list[str]:
-    """The cells of a row that applies."""
-    record = "live only" if found.record is None else size(found.record)
-    cells = [found.name, f"{found.heads:,}", size(found.memory), record]
-    return cells if found.slower is None else [*cells, f"{found.slower:+.0%}"]
-
-
-def size(count: int) -> str:
-    """Bytes as a person says them.
-
-    Example:
-        >>> size(0), size(40), size(51_200), size(256_000_000)
-        ('0', '40 B', '51.2 kB', '256.0 MB')
-    """
-    for unit, bytes in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= bytes:
-            return f"{count / bytes:.1f} {unit}"
-    return f"{count} B" if count else "0"

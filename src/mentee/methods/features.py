@@ -87,7 +87,7 @@ MAP_ROWS = (
         (Term("stages.last", Word("ickd"), 2.5, Word("regress", {"resize": False})),),
         about="Which channels of the last stage go together, in each example.",
         source="Liu et al. 2021, arXiv:2202.03680",
-        note="without the batch norm of its head",
+        note="2.5 alone and beside soft targets, ickd+kd; without its batch norm",
     ),
     Method(
         "ofd",
@@ -122,14 +122,17 @@ MAP_ROWS = (
         about="Every stage of the teacher from all later ones of the student: strong between "
         "unlike networks.",
         source="Chen et al. 2021, arXiv:2104.09044",
-        note="the weight is that of ResNet32x4; group norms in place of batch norms",
+        note="5 for WRN-40-2 and ResNet32x4 (8 to ShuffleNetV2), 0.6 for ResNet56 to ResNet20, 1 "
+        "for ResNet110 to ResNet32; group norms in place of batch norms",
     ),
     Method(
         "semckd",
         (Term("stages", Word("squared"), 400.0, Word("associate")),),
         about="Every stage from those of the teacher that attention finds fitting: between unlike "
-        "networks. Published beside soft targets, semckd+kd, with 50 in place of 400 on ImageNet.",
+        "networks.",
         source="Chen et al. 2021, arXiv:2012.03236",
+        note="published beside soft targets, semckd+kd (both 1 with the task's loss); 50 in place "
+        "of 400 on ImageNet",
     ),
     Method(
         "simkd",
@@ -145,8 +148,9 @@ MAP_ROWS = (
         (Term(("projector", "embedding"), Word("mse"), 1.0),),
         task=0.0,
         reuse="embedding",
-        about="The same of the vector that the classifier reads: any two networks whose last layer "
-        "is linear.",
-        source="Chen et al. 2022, arXiv:2203.14001; there of maps alone",
+        about="The vector that the teacher's classifier reads through a projector, and that "
+        "classifier: any two networks whose last layer is linear.",
+        source="Chen et al. 2022, arXiv:2203.14001",
+        note="there of maps alone",
     ),
 )

@@ -34,7 +34,8 @@ LOGIT_ROWS = (
         task=0.1,
         added=(Term("logits", Word("binary_kd", {"temperature": 2.0}), 1.0),),
         about="Softened logits of each class on its own: kd for several classes at once.",
-        source="Ding and Lerch 2023, arXiv:2306.17424, of a probe; the weights are those of kd",
+        source="Ding and Lerch 2023, arXiv:2306.17424",
+        note="there of a probe; the weights are those of kd",
     ),
     Method(
         "hard-label",
@@ -78,8 +79,9 @@ LOGIT_ROWS = (
         "dist",
         (Term("logits", Word("dist", {"temperature": 4.0, "beta": 1.0, "gamma": 1.0}), 2.0),),
         about="Correlations of an example's classes and of a class's examples: for a teacher much "
-        "stronger than the student. T is 1 on ImageNet.",
+        "stronger than the student.",
         source="Huang et al. 2022, arXiv:2205.10536",
+        note="T = 4 on CIFAR-100, 1 on ImageNet, the weight 2 on both",
     ),
     Method(
         "ttm",
@@ -103,7 +105,7 @@ LOGIT_ROWS = (
         about="Soft targets, and who is predicted like whom, examples and classes, at five "
         "temperatures.",
         source="Jin, Wang and Lin 2023, CVPR",
-        note="numbers as in the code of arXiv:2403.01427; without its second, strong view and its "
-        "masks",
+        note="numbers as in its authors' code and that of arXiv:2403.01427; without the second, "
+        "strong view and the masks",
     ),
 )
