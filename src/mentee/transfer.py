@@ -21,7 +21,6 @@ from mentee.agree.labels import batch_loss, batch_mask, by_class
 from mentee.agree.negatives import Negatives
 from mentee.bound import (
     GIVEN,
-    OWN,
     Bound,
     at_least_float,
     checked_chain,
@@ -39,7 +38,8 @@ from mentee.methods import Method, Term, Word
 from mentee.pairing import check_widths, pair_places, wanted
 from mentee.parallel import gather, gather_slopes
 from mentee.represent import SEVERAL, Known, Places, Shape, Side
-from mentee.types import Batch, Features, Statistics, column, read
+from mentee.types import Batch, Features, Statistics, column, read, together
+from mentee.weighing import Weighing
 from mentee.words import checked, look_up
 
 __all__ = ["Bound", "Transfer", "takes", "wanted"]
@@ -80,7 +80,6 @@ class Transfer(nn.Module):
         super().__init__()
         self.method = method
         self.step = 0
-        self.steps: int | None = None
         self.sides = nn.ModuleDict()
         self.memories: list[Memory] = []
         self.bound: list[Bound] = []
@@ -102,8 +101,11 @@ class Transfer(nn.Module):
         own = torch.arange(examples, device=device)
         self._remember(own if groups is None else groups.to(device), own, seed)
         alone = {own_name(b): 1.0 for b in self.bound if self.side(b)[1].learns_alone}
-        terms = {b.name: b.term.weight for b in self.bound}
-        self.weights = {"task": method.task} | terms | alone
+        terms = {b.name: b.term for b in self.bound}
+        weights = {name: term.weight for name, term in terms.items()}
+        reads = {b.name: together(b.student) for b in self.bound}
+        said = {"task": method.task} | weights | alone
+        self.weighing = Weighing(terms, said, reads, method.balance)
 
     def _bind(
         self,
@@ -195,25 +197,10 @@ class Transfer(nn.Module):
                 said[bound.name] = side.fixed(read(teacher, bound.teacher))
         return said
 
-    def weights_at(self, step: int) -> dict[str, float]:
-        """What each loss weighs in a step: the terms that come first have their time alone.
-
-        Args:
-            step: steps done; of `steps` in all. Where those are not known, all count all the time.
-        """
-        firsts = {b.name: round(b.term.first * (self.steps or 0)) for b in self.bound}
-        end = max(firsts.values(), default=0)
-
-        def counts(name: str) -> bool:
-            alone = firsts.get(name, 0)
-            return step < alone if alone else step >= end or name.startswith(OWN)
-
-        return {name: weight * counts(name) for name, weight in self.weights.items()}
-
-    def listens(self, step: int) -> bool:
-        """Whether the teacher is needed in a step."""
-        weights = self.weights_at(step)
-        return any(weights[b.name] for b in self.bound)
+    @property
+    def weights(self) -> dict[str, float]:
+        """What each loss weighs when it counts, as the row says it."""
+        return self.weighing.said
 
     def begin(self, batch: Batch, step: int) -> None:
         """Choose the batch's negatives; call it before the batch's `forward`."""

@@ -56,6 +56,10 @@ METHODS: dict[str, dict[str, Any]] = {
     "ft": {"name": "ft", "numbers": {"factors.learn": "joint"}},
     "ofd": {"name": "ofd"},
     "semckd": {"name": "semckd", "weights": {"squared": 1.0}},
+    "unit": {**cktf(negatives=48), "balance": "unit"},
+    "uncertainty": {**cktf(negatives=48), "balance": "uncertainty"},
+    "gradient": {**cktf(negatives=48), "balance": "gradient", "weights": {"contrast": 0.3}},
+    "gradient-of-a-batch": {"name": "rkd", "balance": "gradient"},
 }
 
 
@@ -108,6 +112,7 @@ def trained(out: Path, method: Any, **training: Any) -> dict[str, Any]:
         "weights": weights,
         "heads": state["heads"],
         "memory": state["memory"],
+        "weighing": state["weighing"],
     }
 
 

@@ -1,13 +1,7 @@
 r"""The contrastive agreement: noise-contrastive estimation of "the same example", both ways round.
 
-For an anchor g, its positive row m_0 and K negative rows m_k of the other side (all unit vectors),
-
-.. math::
-    p_k = \exp(\langle m_k, g \rangle / \tau) / Z, \quad c = K / N, \quad
-    \ell = -\log \frac{p_0}{p_0 + c + \epsilon} - \sum_{k=1}^{K} \log \frac{c}{p_k + c + \epsilon}
-
-Both sums are computed from r = p / c, so that nothing is lost to rounding: the first is
-softplus(log((c + eps) / p_0)), the second a sum of log(1 + eps / c + r_k).
+Both sums of `contrast` are computed from r = p / c, so that nothing is lost to rounding: the first
+is softplus(log((c + eps) / p_0)), the second a sum of log(1 + eps / c + r_k).
 
 Where all anchors share their m negatives, the sum over k is one matrix product, scores = g Mᵀ,
 and its gradient another, (r / (1 + eps / c + r)) M / tau. Both are done chunk by chunk of M in the
@@ -45,7 +39,14 @@ def contrast(
 ) -> Float[Tensor, " b"]:
     r"""Both directions of the contrast: each side's anchor against the other side's rows.
 
-    .. math:: \ell_i = \ell(g^s_i; M^t) + \ell(g^t_i; M^s)
+    .. math:: \ell_i = \ell(g^s_i; M^t) + \ell(g^t_i; M^s), \quad
+              p_k = \exp(\langle m_k, g \rangle / \tau) / Z, \; c = K / N
+
+    .. math:: \ell(g; M) = - \log \frac{p_0}{p_0 + c + \epsilon}
+              - \sum_{k=1}^{K} \log \frac{c}{p_k + c + \epsilon}
+
+    with m_0 the positive row of an anchor g and m_1 to m_K its negative rows of the other side, all
+    of them unit vectors, and N training examples.
 
     Unlike other agreements it sends a gradient to the teacher's side too: there it trains the head
     on top of the frozen features, never the teacher.

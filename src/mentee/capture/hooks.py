@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils.hooks import RemovableHandle
 
 from mentee.capture.place import Place, first_tensor
@@ -22,6 +23,12 @@ class _Shelf:
 
     is_open: bool = False
     kept: dict[str, Tensor] = field(default_factory=dict)
+    edges: dict[str, GradientEdge] | None = None
+
+    def note(self, place: Place, tensor: Tensor) -> None:
+        """Keep the tensor's place in the graph, where that is asked for."""
+        if self.edges is not None and tensor.requires_grad:
+            self.edges[place.name] = get_gradient_edge(tensor)
 
 
 class Capture:
@@ -79,12 +86,19 @@ class Capture:
         """
         return self.run(self.network, inputs)
 
-    def run(self, call: Callable[[Tensor], object], inputs: Tensor) -> Features:
+    def run(
+        self,
+        call: Callable[[Tensor], object],
+        inputs: Tensor,
+        edges: dict[str, GradientEdge] | None = None,
+    ) -> Features:
         """Run something that calls the network, and return what the network says at its places.
 
         Args:
             call: the network compiled or wrapped *after* this capture was built.
             inputs: a batch for it, `[b, ...]`.
+            edges: is filled with each place's own point of the graph, for gradients with respect
+                to what is said there; not for a network that is compiled.
 
         Returns:
             Place name to tensor, as `capture` does; `logits` is what `call` returns.
@@ -92,8 +106,11 @@ class Capture:
         Raises:
             PlaceError: a place said nothing; the text says which and why.
         """
-        with self._listening() as kept, _hooks_are_guarded():
+        with self._listening(edges) as kept, _hooks_are_guarded():
             result = first_tensor(call(inputs))
+            for place in self.places:
+                if place.is_result and result is not None:
+                    self._shelf.note(place, result)
             said = {
                 place.name: result if place.is_result else kept.get(place.name)
                 for place in self.places
@@ -124,12 +141,14 @@ class Capture:
         self.close()
 
     @contextmanager
-    def _listening(self) -> Iterator[dict[str, Tensor]]:
-        self._shelf.is_open = True
+    def _listening(
+        self, edges: dict[str, GradientEdge] | None = None
+    ) -> Iterator[dict[str, Tensor]]:
+        self._shelf.is_open, self._shelf.edges = True, edges
         try:
             yield self._shelf.kept
         finally:
-            self._shelf.is_open = False
+            self._shelf.is_open, self._shelf.edges = False, None
             self._shelf.kept.clear()
 
     def _silence(self, missing: list[Place]) -> str:
@@ -161,6 +180,7 @@ def _listen(module: nn.Module, place: Place, shelf: _Shelf) -> RemovableHandle:
     def keep(value: object) -> None:
         tensor = first_tensor(value) if shelf.is_open else None
         if tensor is not None:
+            shelf.note(place, tensor)
             shelf.kept[place.name] = tensor.clone() if place.overwritten else tensor
 
     def before(module: nn.Module, args: object, kwargs: object) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from mentee.cli.comparing import compare
+from mentee.cli.describing import methods
 from mentee.cli.options import Changes, Out
 from mentee.cli.recording import records
 from mentee.cli.sweeping import sweep
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.add_typer(records, name="record")
 app.command()(sweep)
 app.command()(compare)
+app.command()(methods)
 
 
 @app.command()
@@ -107,19 +109,6 @@ def evaluate(
         return
     found = evaluate(run, data=data, split=split)
     _part("\n".join(f"{name:<10}{value:.4f}" for name, value in found.items()))
-
-
-@app.command()
-def methods(
-    name: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Argument(help="A row, or a sum of rows such as crd+kd; none: list all."),
-    ] = None,
-) -> None:
-    """List the methods, or show one as places × representation × agreement × weight."""
-    from mentee.describe import list_methods, show_method
-
-    print(list_methods() if name is None else show_method(name))
 
 
 @app.command()

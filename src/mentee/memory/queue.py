@@ -97,5 +97,7 @@ def batch_only(names: Sequence[str], groups: Int[Tensor, " n"], width: int) -> Q
 
     Returns:
         A queue of length 0.
+
+    Memory: nothing.
     """
     return Queue(names, groups, width, negatives=0)

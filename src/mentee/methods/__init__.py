@@ -11,12 +11,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mentee.errors import MenteeError, suggest
-from mentee.methods.change import adjust
+from mentee.methods.change import adjust, levelled
 from mentee.methods.derived import FORMS
 from mentee.methods.row import Method, Number, Term, Word
 from mentee.methods.table import METHODS
 
-__all__ = ["FORMS", "METHODS", "Method", "Number", "Term", "Word", "adjust", "find", "summands"]
+__all__ = [
+    "FORMS",
+    "METHODS",
+    "Method",
+    "Number",
+    "Term",
+    "Word",
+    "adjust",
+    "find",
+    "levelled",
+    "summands",
+]
 
 
 def find(name: str, rows: Mapping[str, Method] = METHODS) -> Method:

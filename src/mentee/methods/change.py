@@ -58,6 +58,19 @@ def adjust(
     return replace(method, terms=terms, task=weights.get("task", method.task))
 
 
+def levelled(method: Method) -> Method:
+    """The same row with each weight at 1: what a balanced method weighs where nothing else is said.
+
+    Example:
+        >>> from mentee.methods import find
+        >>> row = levelled(find("kd"))
+        >>> row.task, [term.weight for term in row.terms]
+        (1.0, [1.0])
+    """
+    terms = tuple(replace(term, weight=1.0 if term.weight else 0.0) for term in method.terms)
+    return replace(method, terms=terms, task=1.0 if method.task else 0.0)
+
+
 def _names(term: Term) -> set[str]:
     words = {term.place[0], term.agree.name, *(word.name for word in term.represent.chain)}
     return words | {"memory"} if term.memory else words

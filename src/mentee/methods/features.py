@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mentee.methods.logits import RISE
 from mentee.methods.row import Method, Term, Word
 
 
@@ -42,13 +43,15 @@ RELATION_ROWS = (
         (Term("embedding", Word("cc"), 0.02, _CC),),
         about="Gaps of neighbours in the batch, as RepDistiller has it: for its tables; weak.",
         source="Peng et al. 2019, arXiv:1904.01802",
+        note="as in RepDistiller, but for the teacher's side: a trained head there would learn to "
+        "say nothing",
     ),
     Method(
         "cka",
         (Term("embedding", Word("cka"), 1.0),),
-        about="Centred kernel alignment of the embeddings: any two networks; the weight is not "
-        "published.",
+        about="Centred kernel alignment of the embeddings: any two networks.",
         source="Kornblith et al. 2019, arXiv:1905.00414",
+        note="the weight is Mentee's",
     ),
 )
 
@@ -84,6 +87,7 @@ MAP_ROWS = (
         (Term("stages.last", Word("ickd"), 2.5, Word("regress", {"resize": False})),),
         about="Which channels of the last stage go together, in each example.",
         source="Liu et al. 2021, arXiv:2202.03680",
+        note="2.5 alone and beside soft targets, ickd+kd; without its batch norm",
     ),
     Method(
         "ofd",
@@ -109,21 +113,26 @@ MAP_ROWS = (
         (Term("stem&stages", Word("squared"), 50.0, Word("flow"), first=FIRST),),
         about="How the channels of one place go with those of the next: the student's beginning; "
         "afterwards the task alone.",
-        source="Yim et al. 2017, CVPR; weight as in arXiv:1910.10699",
+        source="Yim et al. 2017, CVPR",
+        note="the weight is that of arXiv:1910.10699; a convolution where the channels differ",
     ),
     Method(
         "reviewkd",
-        (Term("stages&embedding", Word("squared"), 5.0, Word("review")),),
+        (Term("stages&embedding", Word("squared"), 5.0, Word("review"), rise=RISE),),
         about="Every stage of the teacher from all later ones of the student: strong between "
-        "unlike networks. The authors raise its weight from 0 over 20 epochs; here it is whole.",
+        "unlike networks.",
         source="Chen et al. 2021, arXiv:2104.09044",
+        note="5 for WRN-40-2 and ResNet32x4 (8 to ShuffleNetV2), 0.6 for ResNet56 to ResNet20, 1 "
+        "for ResNet110 to ResNet32; group norms in place of batch norms",
     ),
     Method(
         "semckd",
         (Term("stages", Word("squared"), 400.0, Word("associate")),),
         about="Every stage from those of the teacher that attention finds fitting: between unlike "
-        "networks. Published beside soft targets, semckd+kd, with 50 in place of 400 on ImageNet.",
+        "networks.",
         source="Chen et al. 2021, arXiv:2012.03236",
+        note="published beside soft targets, semckd+kd (both 1 with the task's loss); 50 in place "
+        "of 400 on ImageNet",
     ),
     Method(
         "simkd",
@@ -139,8 +148,9 @@ MAP_ROWS = (
         (Term(("projector", "embedding"), Word("mse"), 1.0),),
         task=0.0,
         reuse="embedding",
-        about="The same of the vector that the classifier reads: any two networks whose last layer "
-        "is linear.",
-        source="Chen et al. 2022, arXiv:2203.14001; there of maps alone",
+        about="The vector that the teacher's classifier reads through a projector, and that "
+        "classifier: any two networks whose last layer is linear.",
+        source="Chen et al. 2022, arXiv:2203.14001",
+        note="there of maps alone",
     ),
 )

@@ -62,6 +62,8 @@ class Term:
         fade: of several stages, what each weighs in proportion to the next coarser one.
         first: share of the steps that the term has for itself: it prepares the student, without the
             task and other terms, and counts no more afterwards. 0: it counts all the time.
+        rise: share of the steps over which the weight rises in a line from 0, from where the term
+            begins to count. 0: it is whole at once.
     """
 
     places: str | tuple[str, str]
@@ -71,6 +73,7 @@ class Term:
     memory: Word | None = None
     fade: float = 1.0
     first: float = 0.0
+    rise: float = 0.0
 
     @property
     def place(self) -> tuple[str, str]:
@@ -91,6 +94,8 @@ class Method:
             says is the teacher's classifier of them; it keeps both. Empty: its end is its own.
         about: one line: what it does, and when to use it.
         source: the paper.
+        note: where the row is not as published.
+        balance: how its losses are brought to one size: `none`, `unit`, `uncertainty`, `gradient`.
     """
 
     name: str
@@ -100,3 +105,5 @@ class Method:
     reuse: str = ""
     about: str = ""
     source: str = ""
+    note: str = ""
+    balance: str = "none"

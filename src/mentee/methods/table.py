@@ -9,7 +9,13 @@ from mentee.methods.row import Method, Term, Word
 
 
 def _east(
-    name: str, represent: Word, agree: str = "distance_correlation", *, about: str, source: str = ""
+    name: str,
+    represent: Word,
+    agree: str = "distance_correlation",
+    *,
+    about: str,
+    source: str = "",
+    note: str = "",
 ) -> Method:
     """0.4 · task + 0.6 · agreement at the embedding; in a sum the same ratio, the task at 1."""
     return Method(
@@ -19,6 +25,7 @@ def _east(
         added=(Term("embedding", Word(agree), 1.5, represent),),
         about=about,
         source=source,
+        note=note,
     )
 
 
@@ -56,12 +63,14 @@ _ROWS = (
         added=_CKTF_ADDED,
         about="Contrast at the stem, every stage and the embedding: structure at every depth.",
         source="Zhao et al. 2023, arXiv:2303.07599",
+        note="without its norm over the batch axis and its padding; one draw of negatives a batch",
     ),
     Method(
         "cktf+kd",
         (*_CKTF, soft_targets(1.0)),
         about="CKTF and softened logits together: the paper's strongest row.",
         source="Zhao et al. 2023, arXiv:2303.07599",
+        note="as cktf",
     ),
     Method(
         "cktf-exact",
@@ -87,7 +96,7 @@ _ROWS = (
         "east-cosine",
         Word("vectors", {"scale": "centre"}),
         "cosine_distance_difference",
-        about="The same with differences of cosines.",
+        about="Embeddings as teachers, by differences of cosines in place of distances.",
         source="Ding and Lerch 2023, arXiv:2306.17424",
     ),
     Method(
@@ -104,7 +113,8 @@ _ROWS = (
         "ec",
         _COMPRESS,
         about="Embedding compression: the student follows what the task keeps of the embedding.",
-        source="Ding and Lerch 2024, arXiv:2402.06761, reconstructed",
+        source="Ding and Lerch 2024, arXiv:2402.06761",
+        note="reconstructed: its code and numbers are not public",
     ),
     Method(
         "ec-kd",
@@ -112,15 +122,18 @@ _ROWS = (
         task=0.4,
         added=_ec_kd("kl", 1.5),
         about="Embedding compression and soft labels of its own probe, one class an example.",
-        source="Ding and Lerch 2024, arXiv:2402.06761, reconstructed",
+        source="Ding and Lerch 2024, arXiv:2402.06761",
+        note="reconstructed; the shares are those of east-kd",
     ),
     Method(
         "ec-binary-kd",
         _ec_kd("binary_kd", 0.6),
         task=0.4,
         added=_ec_kd("binary_kd", 1.5),
-        about="The same for several classes at once.",
-        source="Ding and Lerch 2024, arXiv:2402.06761, reconstructed",
+        about="Embedding compression and soft labels of its own probe, for several classes at "
+        "once.",
+        source="Ding and Lerch 2024, arXiv:2402.06761",
+        note="reconstructed; the shares are those of east-kd",
     ),
     _east(
         "pca",
@@ -143,9 +156,10 @@ _ROWS = (
         "phi-s",
         Word("to_teacher", {"scale": "phi-s"}),
         "mse",
-        about="The same entry by entry, after the teacher's embeddings were turned until every "
-        "entry varies alike: for several teachers at once.",
-        source="Ranzinger et al. 2024, arXiv:2410.01680; the weight is Mentee's",
+        about="A head says the teacher's embedding, turned until every entry varies alike, entry "
+        "by entry: for several teachers at once.",
+        source="Ranzinger et al. 2024, arXiv:2410.01680",
+        note="the weight is Mentee's",
     ),
     Method(
         "similarity",
@@ -175,7 +189,7 @@ _ROWS = (
         (_probe(Word("binary_kd", {"temperature": 2.0}), 0.6),),
         task=0.4,
         added=(_probe(Word("binary_kd", {"temperature": 2.0}), 1.0),),
-        about="The same for several classes at once.",
+        about="Soft labels of a probe of the embedding, for several classes at once.",
         source="Ding and Lerch 2023, arXiv:2306.17424",
     ),
 )

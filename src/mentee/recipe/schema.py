@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from mentee.errors import RecipeError
-from mentee.methods import Method, Number, Term, Word, adjust, find
+from mentee.methods import Method, Number, Term, Word, adjust, find, levelled
 from mentee.recipe.networks import STRICT, ATeacher, Count, Network, Positive, by_name, by_network
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -108,6 +109,7 @@ class TermRecipe(_Part):
     memory: AWord | None = None
     fade: float = Field(1.0, gt=0)
     first: float = Field(0.0, ge=0, lt=1)
+    rise: float = Field(0.0, ge=0, le=1)
 
     def term(self) -> Term:
         """The same as a summand of the table."""
@@ -124,16 +126,21 @@ class TermRecipe(_Part):
             None if self.memory is None else self.memory.word(),
             self.fade,
             self.first,
+            self.rise,
         )
 
 
 class MethodRecipe(_Part):
-    """A row of the table by name, or terms of your own, with changed numbers and weights."""
+    """A row of the table by name, or terms of your own, with changed numbers and weights.
+
+    Where losses are balanced, the table's weights do not count: a weight is 1 where none is said.
+    """
 
     name: str = "none"
     terms: list[TermRecipe] | None = None
     numbers: dict[str, Number] = {}
     weights: dict[str, float] = {}
+    balance: Literal["none", "unit", "uncertainty", "gradient"] = "none"
 
     def method(self, rows: Mapping[str, Method]) -> Method:
         """The row it stands for."""
@@ -141,6 +148,8 @@ class MethodRecipe(_Part):
             row = find(self.name, rows)
         else:
             row = Method(self.name, tuple(term.term() for term in self.terms))
+        if self.balance != "none":
+            row = replace(row if self.terms else levelled(row), balance=self.balance)
         return adjust(row, self.numbers, self.weights)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mentee.report import losses
 from mentee.report.progress import duration
 
 
@@ -25,6 +26,8 @@ def page(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]], recip
         parts += ["## Out of domain", _domains(summary)]
     if summary.get("notes"):
         parts += ["## What could not be told", "\n".join(f"- {n}" for n in summary["notes"])]
+    if summary.get("measured"):
+        parts += ["## What each loss weighed", _losses(summary)]
     parts += ["## What it cost", _cost(summary)]
     validated = [line for line in metrics if "validation" in line]
     if validated:
@@ -76,6 +79,16 @@ def _domains(summary: Mapping[str, Any]) -> str:
     return table(lines) + f"\n\n{text}" + (f"; on the test part {alike}." if alike else ".")
 
 
+def _losses(summary: Mapping[str, Any]) -> str:
+    """How large the losses were at the beginning, and what they weighed there and at the end."""
+    measured, last = summary["measured"], summary["weights_used"]
+    head, *rows = losses.columns(measured["losses"])
+    lines = [[*head, "weight at the end"], *([*row, losses.said(last.get(row[0]))] for row in rows)]
+    about = losses.ABOUT.format(beside=measured["beside"] or "the task")
+    many = f"Measured in the first {measured['steps']} steps; balance {summary['balance']}."
+    return f"{table(lines)}\n\n{many} {about}."
+
+
 def _cost(summary: Mapping[str, Any]) -> str:
     sizes = summary["parameters"]
     lines = [["what", "how much"], ["student's parameters", f"{sizes['student']:,}"]]
@@ -106,12 +119,12 @@ def _course(
 ) -> str:
     every = max(1, len(validated) // 10)
     shown = [*validated[:-1][::every], validated[-1]]
-    losses = {line["epoch"]: line["losses"] for line in metrics if "losses" in line}
-    names = list(dict.fromkeys(name for each in losses.values() for name in each))
+    found = {line["epoch"]: line["losses"] for line in metrics if "losses" in line}
+    names = list(dict.fromkeys(name for each in found.values() for name in each))
     score = by or next(iter(validated[-1]["validation"]), "")
     lines = [["epoch", f"validation {score}", *names]]
     for line in shown:
-        at = losses.get(line["epoch"], {})
+        at = found.get(line["epoch"], {})
         value = _number(line["validation"].get(score))
         lines.append([str(line["epoch"]), value, *(_number(at.get(name)) for name in names)])
     return table(lines)

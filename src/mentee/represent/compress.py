@@ -1,11 +1,7 @@
 r"""Embedding compression: a trained transformation of the teacher's vectors that the task teaches.
 
-.. math::
-    c = h(e), \quad y^t = P c, \quad L_{own} = L_{task}(y^t, y), \quad
-    L_{agree} = D(f, \mathrm{stop}(c))
-
-h and the probe P learn only from the task's loss; the student only follows c. After
-arXiv:2402.06761, whose code and numbers are not public: a reconstruction, every open choice a
+The transformation h and its probe P learn only from the task's loss; the student only follows.
+After arXiv:2402.06761, whose code and numbers are not public: a reconstruction, every open choice a
 number of the word.
 """
 
@@ -39,7 +35,9 @@ def compress(
     student_head: StudentHead = "none",
     per_frame: bool = False,
 ) -> tuple[Side, Side]:
-    r"""The teacher's vector, transformed to what the task needs of it: :math:`c = h(e)`.
+    r"""The teacher's vector, transformed to what the task needs of it.
+
+    .. math:: c = h(e), \quad L_{own} = L_{task}(P c, y)
 
     Args:
         student: what is read in the student, without the batch.
@@ -93,7 +91,9 @@ def probe(
     freeze: int | None = None,
     standardise: bool = True,
 ) -> tuple[Side, Side]:
-    r"""The classes that a probe of the teacher's vector sees: :math:`y^t = P h(e)`, as logits.
+    r"""The classes that a probe of the teacher's vector sees, as logits.
+
+    .. math:: y^t = P h(e), \quad L_{own} = L_{task}(y^t, y)
 
     So a teacher of another task gives soft labels for this one (EAsT-KD).
 

@@ -14,7 +14,9 @@ from mentee.represent.side import Shape, Side
 def compressed_logits(
     student: Shape, teacher: Shape, *, beside: Sequence[Side]
 ) -> tuple[Side, Side]:
-    r"""The classes that the probe of `compress` sees: :math:`y^t = \mathrm{stop}(P h(e))`.
+    r"""The classes that the probe of `compress` sees.
+
+    .. math:: y^t = P h(e)
 
     h and P are those of the method's `compress` term at the same place of the teacher, which
     trains them; here nothing is trained.

@@ -83,6 +83,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     accelerator = start(recipe, method)
     sets = open_sets(recipe, given.data)
     check_labels(method, sets.train, recipe.train.mixup)
+    check_balance(method, recipe)
     recipe = resolve(given.stand_in(recipe), sets)
     domains = open_domains(recipe.data.out_of_domain, recipe, sets.test, given.data)
     batch = sets.first(2)
@@ -123,7 +124,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
         compiled=recipe.train.compile is True,
     )
     average = None if recipe.train.average is None else trainee.average(recipe.train.average)
-    transfer.steps = steps.steps
+    transfer.weighing.over(steps.steps)
     rule = optimiser(recipe, trainee)
     return Parts(
         recipe, sets, domains, trainee, teacher, rule, steps, average, accelerator, warm_up
@@ -236,6 +237,16 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
         )
 
 
+def check_balance(method: Method, recipe: Recipe) -> None:
+    """Refuse to measure gradients within a compiled student."""
+    if method.balance == "gradient" and recipe.train.compile is not False:
+        raise RecipeError(
+            f"method.balance is gradient and train.compile is {recipe.train.compile}; gradients "
+            "inside a compiled student cannot be measured: set train.compile to false, or "
+            "method.balance to unit"
+        )
+
+
 def place(network: nn.Module, recipe: Recipe, accelerator: Accelerator) -> nn.Module:
     """Onto the device, in the memory format that convolutions are fastest in."""
     network.to(accelerator.device)
@@ -252,9 +263,15 @@ def groups(examples: Examples) -> Tensor | None:
 
 
 def optimiser(recipe: Recipe, trainee: Trainee) -> torch.optim.Optimizer:
-    """SGD or AdamW of all that is trained; norms and biases are decayed only if the recipe says."""
+    """SGD or AdamW of all that is trained; norms and biases are decayed only if the recipe says.
+
+    The scales of losses never are: decay would draw them all to 1.
+    """
     said = recipe.train
-    trained = [p for p in trainee.parameters() if p.requires_grad]
+    scales = list(trainee.transfer.weighing.parameters())
+    trained = [
+        p for p in trainee.parameters() if p.requires_grad and not any(p is s for s in scales)
+    ]
     if not trained:
         raise RecipeError("nothing is trained: all parameters of the student are frozen")
     if said.decay_all:
@@ -264,6 +281,8 @@ def optimiser(recipe: Recipe, trainee: Trainee) -> torch.optim.Optimizer:
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": said.decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
+    if scales:
+        parts.append({"params": scales, "weight_decay": 0.0})
     if said.optimiser == "adamw":
         # One kernel for all: a step over an embedding table costs a seventh on a CPU.
         return torch.optim.AdamW(parts, lr=said.rate, fused=True)

@@ -18,6 +18,8 @@ class Progress:
         best_epoch: the epoch, from 1, it was reached in.
         stale: validations since then.
         teacher: the teacher's own scores, on how many validation examples.
+        measured: in the first `steps`, of each of the `losses` its mean unweighted value and its
+            weight, and its weighted pull in the first one over that of the loss `beside`.
         sums: the losses of the steps since the last line of the metrics, added up.
         counted: how many steps those are.
     """
@@ -28,6 +30,7 @@ class Progress:
     best_epoch: int | None = None
     stale: int = 0
     teacher: dict[str, Any] | None = None
+    measured: dict[str, Any] | None = None
     sums: dict[str, float] = field(default_factory=dict)
     counted: int = 0
 

@@ -88,6 +88,9 @@ def finish(
     summary = {
         "method": parts.trainee.transfer.method.name,
         "weights": parts.trainee.transfer.weights,
+        "balance": parts.trainee.transfer.method.balance,
+        "weights_used": parts.trainee.transfer.weighing.used(last.number - 1),
+        "measured": progress.measured,
         "student": recipe.student.model_dump(mode="json"),
         "classes": recipe.data.classes,
         "seed": recipe.train.seed,

@@ -13,7 +13,7 @@ from mentee.evaluate import main_score
 from mentee.loop import train
 from mentee.parallel import agree_on, rank
 from mentee.recipe import Live, dump
-from mentee.report import Reporter
+from mentee.report import Reporter, losses
 from mentee.run.first import learn_first
 from mentee.run.folder import Folder, environment
 from mentee.run.parts import Parts, draw_apart
@@ -23,6 +23,7 @@ from mentee.run.scoring import finish, score
 from mentee.run.signals import Asked, Interrupted, Paused
 from mentee.teachers import LiveTeacher
 from mentee.types import Step
+from mentee.weighing import FIRST
 
 TEACHER_SAMPLE = 2000
 LOGGED = 50
@@ -141,12 +142,15 @@ class Training:
             self.progress.seconds += seconds
             self.progress.add(last.losses)
             reporter.step(last, seconds)
+            if last.number == min(FIRST, parts.plan.steps):
+                self._measured(reporter)
             if self.on_step is not None:
                 self.on_step(last)
             ends_epoch = last.position >= parts.plan.batches
             if ends_epoch or self.progress.counted == LOGGED:
                 means = self.progress.means()
-                self._log(last, {"losses": means, "rate": last.rate})
+                weights = parts.trainee.transfer.weighing.used(last.number - 1)
+                self._log(last, {"losses": means, "weights": weights, "rate": last.rate})
             if ends_epoch:
                 self._validate(last, means, reporter)
             signal = agree_on(asked.number or 0)
@@ -164,7 +168,20 @@ class Training:
             self._check_pause(last)
         return last
 
-    def _validate(self, step: Step, losses: Mapping[str, float], reporter: Reporter) -> None:
+    def _measured(self, reporter: Reporter) -> None:
+        """Keep and say how large the losses are, and how hard they pull."""
+        weighing = self.parts.trainee.transfer.weighing
+        measured = weighing.measured
+        self.progress.measured = {
+            "steps": measured.steps,
+            "beside": measured.beside,
+            "losses": measured.table(weighing.used()),
+        }
+        if self.parts.trainee.transfer.bound:
+            for line in losses.lines(self.progress.measured):
+                reporter.say(line)
+
+    def _validate(self, step: Step, means: Mapping[str, float], reporter: Reporter) -> None:
         """Score the student on validation, keep it if it is the best, print the epoch's line."""
         epochs, select = self.recipe.train.epochs, self.recipe.select
         epoch, text = step.epoch + 1, ""
@@ -178,7 +195,7 @@ class Training:
                 text = f"validation {select.by} {found[select.by]:.4f}"
                 if self.progress.improves(found[select.by], epoch) and rank() == 0:
                     self.folder.save_weights(self.folder.best, self.parts.student.state_dict())
-        reporter.epoch(epoch, epochs, losses, text, step.number)
+        reporter.epoch(epoch, epochs, means, text, step.number)
 
     def _look_at_teacher(self, reporter: Reporter) -> None:
         """Score the teacher on some validation examples: a wrong input or class order shows."""

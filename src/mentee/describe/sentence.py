@@ -1,0 +1,113 @@
+"""A row in words: its summands, and the formulas of its words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from mentee.agree import AGREEMENTS
+from mentee.describe.docstrings import told
+from mentee.memory import MEMORIES
+from mentee.methods import Method, Term, Word
+from mentee.represent import REPRESENTATIONS
+
+Name: TypeAlias = Callable[[str], str]
+"""How the name of a word or a place is written."""
+
+
+def sentence(term: Term, name: Name = str) -> str:
+    """One summand in words.
+
+    Example:
+        >>> sentence(Term(("logits", "embedding"), Word("kl"), 0.6, Word("probe")))
+        '0.6 · kl of probe at logits (teacher: embedding)'
+    """
+    return f"{term.weight:g} · {compared(term, name)} at {where(term, name)}{when(term, name)}"
+
+
+def compared(term: Term, name: Name = str) -> str:
+    """What is compared, and how."""
+    return f"{called(term.agree, name)} of {called(term.represent, name)}"
+
+
+def where(term: Term, name: Name = str) -> str:
+    """The places that it reads."""
+    student, teacher = term.place
+    return name(student) if student == teacher else f"{name(student)} (teacher: {name(teacher)})"
+
+
+def when(term: Term, name: Name = str) -> str:
+    """Its memory, and what it weighs at which stage and when."""
+    more = f", negatives from {called(term.memory, name)}" if term.memory else ""
+    more += f", each stage {term.fade:g} of the next" if term.fade != 1 else ""
+    more += f", alone for the first {term.first:.0%} of the steps" if term.first else ""
+    more += f", rising over the first {term.rise:.1%} of the steps" if term.rise else ""
+    return more
+
+
+def called(word: Word, name: Name = str) -> str:
+    """A word with its numbers, and those that it is of."""
+    parts = []
+    for each in word.chain:
+        numbers = ", ".join(f"{key}={value}" for key, value in each.numbers.items())
+        parts.append(f"{name(each.name)}({numbers})" if numbers else name(each.name))
+    return " of ".join(parts)
+
+
+def together(terms: Sequence[Term], name: Name = str) -> list[str]:
+    """The summands, those that differ only in the one number of their agreement as one."""
+    alike: dict[str, list[Term]] = {}
+    for term in terms:
+        bare = sentence(replace(term, agree=Word(term.agree.name)), name)
+        alike.setdefault(bare, []).append(term)
+    found = []
+    for first, *others in alike.values():
+        if others and len(first.agree.numbers) == 1:
+            ((key, value),) = first.agree.numbers.items()
+            values = ", ".join(str(term.agree.numbers[key]) for term in others)
+            numbers = {key: f"{value}, {values}"}
+            found.append(sentence(replace(first, agree=Word(first.agree.name, numbers)), name))
+        else:
+            found += [sentence(term, name) for term in (first, *others)]
+    return found
+
+
+def by_places(terms: Sequence[Term], name: Name = str) -> list[str]:
+    """The same, those too that differ only in place and weight as one."""
+    alike: dict[str, list[Term]] = {}
+    for term in terms:
+        alike.setdefault(f"{compared(term, name)}{when(term, name)}", []).append(term)
+    if len(alike) == len(terms):
+        return together(terms, name)
+    found = []
+    for said, each in alike.items():
+        at = ", ".join(f"{term.weight:g} at {where(term, name)}" for term in each)
+        found.append(f"{said}: {at}" if len(each) > 1 else sentence(each[0], name))
+    return found
+
+
+def in_a_sum(row: Method) -> str | None:
+    """What its losses weigh where it is added to others; None: the same as alone."""
+    if row.added is None:
+        return None if row.task == 1 or not row.terms else "in a sum the task's at 1"
+    weights = ", ".join(f"{term.weight:g}" for term in row.added)
+    return f"in a sum {weights}" + ("" if row.task == 1 else " and the task's at 1")
+
+
+def formulas(row: Method) -> dict[str, str]:
+    """What the words of a row stand for, each once: its formula, or what it is in a line."""
+    found = {}
+    for term in row.terms:
+        words: list[tuple[Callable[..., object], str]] = [
+            (AGREEMENTS[term.agree.name].function, term.agree.name)
+        ]
+        words += [(REPRESENTATIONS[w.name], w.name) for w in term.represent.chain]
+        if term.memory:
+            words.append((MEMORIES[term.memory.name], term.memory.name))
+        for function, name in words:
+            if name == "as_is":
+                continue
+            said = told(function)
+            found[name] = said.formula or said.summary
+    return found
