@@ -11,12 +11,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mentee.errors import MenteeError, suggest
-from mentee.methods.change import adjust
+from mentee.methods.change import adjust, label_free
 from mentee.methods.derived import FORMS
 from mentee.methods.row import Method, Number, Term, Word
 from mentee.methods.table import METHODS
 
-__all__ = ["FORMS", "METHODS", "Method", "Number", "Term", "Word", "adjust", "find", "summands"]
+__all__ = [
+    "FORMS",
+    "METHODS",
+    "Method",
+    "Number",
+    "Term",
+    "Word",
+    "adjust",
+    "find",
+    "label_free",
+    "summands",
+]
 
 
 def find(name: str, rows: Mapping[str, Method] = METHODS) -> Method:
@@ -51,6 +62,7 @@ def find(name: str, rows: Mapping[str, Method] = METHODS) -> Method:
     return Method(
         name,
         added_up(terms),
+        alone=added_up([term for row in found for term in label_free(row).terms]),
         about=" + ".join(row.name for row in found),
         source="; ".join(dict.fromkeys(row.source for row in found if row.source)),
     )

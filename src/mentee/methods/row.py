@@ -87,6 +87,7 @@ class Method:
         terms: its summands, beside the task's loss.
         task: weight of the task's loss.
         added: the summands where the row is added to others, if they weigh otherwise there.
+        alone: the summands where there are no labels, if they weigh otherwise there.
         about: one line: what it does, and when to use it.
         source: the paper.
     """
@@ -95,5 +96,6 @@ class Method:
     terms: tuple[Term, ...] = ()
     task: float = 1.0
     added: tuple[Term, ...] | None = None
+    alone: tuple[Term, ...] | None = None
     about: str = ""
     source: str = ""

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from mentee.errors import RecipeError
-from mentee.methods import Method, Number, Term, Word, adjust, find
+from mentee.methods import Method, Number, Term, Word, adjust, find, label_free
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -65,6 +65,9 @@ class Domain(_Part):
 class Data(_Part):
     """The examples. `validation` is a split's name, or the share to cut off the training part.
 
+    `label: false`: no label is read of any part, so that nothing can learn from one; the task's
+    loss is off, and no validation part is cut off.
+
     Epoch e trains on view e, or e mod `cycle`; views follow `view_seed`, or train.seed.
     """
 
@@ -78,7 +81,7 @@ class Data(_Part):
     image: str | None = None
     audio: str | None = None
     text: str | None = None
-    label: str | list[str] | None = None
+    label: str | list[str] | Literal[False] | None = None
     id: str | None = None
     classes: list[str] | None = None
     channels: Literal[1, 3] | None = None
@@ -121,13 +124,18 @@ Option = Annotated[int | float | bool | str | tuple[int, ...] | None, BeforeVali
 
 
 class Network(_Part):
-    """A network by name, its outputs (None: the data's classes), weights and input."""
+    """A network by name, its outputs (None: the data's classes), weights and input.
+
+    `size`: images are resized to it before this network reads them; None: they come as they are,
+    for the networks of packages at the size that they were trained with.
+    """
 
     network: str
     classes: Count | None = None
     options: dict[str, Option] = {}
     weights: str | None = None
     input: str | Input | AudioInput | TextInput | None = None
+    size: Count | None = None
 
 
 class Recorded(_Part):
@@ -203,13 +211,13 @@ class MethodRecipe(_Part):
     numbers: dict[str, Number] = {}
     weights: dict[str, float] = {}
 
-    def method(self, rows: Mapping[str, Method]) -> Method:
-        """The row it stands for."""
+    def method(self, rows: Mapping[str, Method], labels: bool = True) -> Method:
+        """The row it stands for; without labels with the task's loss off."""
         if self.terms is None:
             row = find(self.name, rows)
         else:
             row = Method(self.name, tuple(term.term() for term in self.terms))
-        return adjust(row, self.numbers, self.weights)
+        return adjust(row if labels else label_free(row), self.numbers, self.weights)
 
 
 class Train(_Part):

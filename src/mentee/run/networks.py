@@ -68,24 +68,34 @@ class Given:
                 )
 
 
-def resolve(said: Network, sets: Sets, data: Data) -> Network:
+def resolve(said: Network, sets: Sets, data: Data, outputs: int | None = None) -> Network:
     """The same network with its outputs and its input written out.
+
+    Args:
+        said: as the recipe has it.
+        sets: its examples.
+        data: how they are read.
+        outputs: of a network of which the recipe says nothing; None: the data's classes.
 
     Raises:
         RecipeError: the data have no classes, and the recipe does not say how many outputs.
     """
-    classes = said.classes or sets.classes
+    own = models.own_classes(said.network)
+    classes = said.classes or outputs or sets.classes
     if not classes:
         raise RecipeError(
             f"{said.network}: the data have no classes, so say how many outputs it has, such as "
             "student: {network: ..., classes: 10}"
         )
     update: dict[str, Any] = {"classes": classes}
-    if said.input is None:
+    named = said.network if own and said.input is None else said.input
+    if named is None:
         update["input"] = sets.measured_input(data)
-    elif isinstance(said.input, str):
-        known = models.contract_of(said.input)
+    elif isinstance(named, str):
+        known = models.contract_of(named)
         update["input"] = Input(mean=list(known.mean), std=list(known.std))
+        if own and said.size is None and known.size:
+            update["size"] = known.size[0]
     if said.weights is not None:
         update["weights"] = str(Path(said.weights).expanduser().resolve())
     return said.model_copy(update=update)
@@ -95,7 +105,8 @@ def contract(said: Network) -> Contract:
     """The input contract that a resolved recipe writes out."""
     match said.input:
         case Input():
-            return InputContract(tuple(said.input.mean), tuple(said.input.std))
+            mean, std = tuple(said.input.mean), tuple(said.input.std)
+            return InputContract(mean, std, resize=said.size)
         case AudioInput():
             return AudioContract(said.input.rate, said.input.seconds)
         case TextInput():

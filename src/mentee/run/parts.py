@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from mentee.errors import DataError, PairError, RecipeError
 from mentee.evaluate import main_score
 from mentee.loop import Plan, Trainee
 from mentee.methods import METHODS, Method
+from mentee.models import own_classes
 from mentee.pairing import taught_by
 from mentee.parallel import rank, world
 from mentee.recipe import Network, Recipe, Recorded
@@ -26,7 +28,12 @@ from mentee.run import networks
 from mentee.run.domains import Opened, open_domains
 from mentee.run.networks import Given
 from mentee.run.sets import DEFAULT_VIEWS, Sets, open_sets
-from mentee.run.teaching import check_columns, read_teacher, with_views_of_record
+from mentee.run.teaching import (
+    check_columns,
+    outputs_without_labels,
+    read_teacher,
+    with_views_of_record,
+)
 from mentee.run.warm_up import choose
 from mentee.schedule import rate_at
 from mentee.teachers import LiveTeacher
@@ -75,13 +82,14 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     given.check(recipe)
     if given.teacher is None:
         recipe = with_views_of_record(recipe)
-    method = recipe.method.method({**METHODS, **(given.methods or {})})
+    labels = recipe.data.label is not False
+    method = recipe.method.method({**METHODS, **(given.methods or {})}, labels)
     if isinstance(recipe.teacher, Recorded) and given.teacher is None:
         method = taught_by(method, list(recipe.teacher.records))
     accelerator = start(recipe, method)
     sets = open_sets(recipe, given.data)
     check_labels(method, sets.train, recipe.train.mixup)
-    recipe = resolve(given.stand_in(recipe), sets)
+    recipe = resolve(given.stand_in(recipe), sets, method)
     domains = open_domains(recipe.data.out_of_domain, recipe, sets.test, given.data)
     batch = sets.first(2)
     ours, theirs = wanted(method)
@@ -168,18 +176,22 @@ def draw_apart(number: int) -> None:
         seed(int(np.random.SeedSequence([number, rank()]).generate_state(1)[0]))
 
 
-def resolve(recipe: Recipe, sets: Sets) -> Recipe:
+def resolve(recipe: Recipe, sets: Sets, method: Method) -> Recipe:
     """The same recipe with nothing left open: classes, channels, inputs, the score that chooses."""
     train = sets.train
-    data = {
+    data: dict[str, Any] = {
         "classes": list(train.classes) if train.classes else None,
         "channels": train.channels if train.kind == "image" else None,
         "kind": train.kind,
         "views": recipe.data.views or DEFAULT_VIEWS[train.kind],
     }
-    teacher = recipe.teacher
+    if recipe.data.label is False:
+        data["validation"] = None
+    teacher, outputs = recipe.teacher, None
     if isinstance(teacher, Network):
-        teacher = networks.resolve(teacher, sets, recipe.data)
+        teacher = networks.resolve(teacher, sets, recipe.data, own_classes(teacher.network))
+    if recipe.data.label is False:
+        outputs = outputs_without_labels(method, teacher, recipe.data)
     by = recipe.select.by or main_score(train.task)
     select = (
         {"by": by} if sets.validation and by else {"by": None, "keep": "last", "patience": None}
@@ -187,7 +199,7 @@ def resolve(recipe: Recipe, sets: Sets) -> Recipe:
     return recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update=data),
-            "student": networks.resolve(recipe.student, sets, recipe.data),
+            "student": networks.resolve(recipe.student, sets, recipe.data, outputs),
             "teacher": teacher,
             "select": recipe.select.model_copy(update=select),
         }
@@ -200,7 +212,12 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
         raise RecipeError(
             f"{examples.name} has no labels, and method {method.name!r} gives the task's loss the "
             f"weight {method.task}; name the labels' column with data.label, or train on the "
-            "transfer alone with method.weights: {task: 0}"
+            "transfer alone with data.label: false"
+        )
+    if method.task == 0 and all(term.weight == 0 for term in method.terms):
+        raise RecipeError(
+            f"method {method.name!r} without the task's loss learns nothing; name one that has a "
+            "teacher, such as kd, crd, cktf, to-teacher or similarity"
         )
     names = [term.agree.name for term in method.terms if term.agree.name in AGREEMENTS]
     one_class = [name for name in names if AGREEMENTS[name].one_class]

@@ -160,7 +160,9 @@ def open_sets(recipe: Recipe, data: Any = None) -> Sets:
         return open_part(numbered, name, data)
 
     validation: Examples | None = None
-    if isinstance(said.validation, float):
+    if said.label is False:
+        pass  # no label chooses anything, so nothing is cut off
+    elif isinstance(said.validation, float):
         train, validation = split(train, fraction=said.validation, seed=said.seed)
     elif said.validation is not None:
         validation = another(said.validation)

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mentee import pairing
 from mentee.errors import PairError, RecipeError
-from mentee.recipe import Data, Recipe, Recorded
+from mentee.methods import Method
+from mentee.models import own_classes
+from mentee.recipe import Data, Network, Recipe, Recorded
 from mentee.run import networks
 from mentee.run.networks import Given
 from mentee.run.sets import DEFAULT_VIEWS, MEASURED, Sets
@@ -43,16 +46,40 @@ def read_teacher(
             return replayed(said, recipe, sets, wanted)
         return recorded(said, recipe.data, sets, wanted)
     learned = said.weights is not None or any(said.options.get(key) for key in LEARNED)
+    learned = learned or own_classes(said.network) is not None
     if not learned and given.teacher is None:
         raise RecipeError(
             f"teacher {said.network} has no weights, and a teacher that has learned "
             "nothing teaches nothing; give teacher.weights a file (or a timm network "
-            "options: {pretrained: true})"
+            "options: {pretrained: true}; or take package:efficientnet-lite0)"
         )
     input = networks.contract(said)
     network = networks.build(said, given.teacher, sets, seed=recipe.train.seed)
     places = networks.places(network, wanted, batch, input)
     return LiveTeacher(network, places, input, sample=lambda: sets.clean(sets.some(MEASURED)))
+
+
+def outputs_without_labels(method: Method, said: Network | Recorded | None, data: Data) -> int:
+    """How many outputs a student has where there are no labels.
+
+    As many as the teacher's logits have, where the method reads them: the classifier is a part of
+    the transfer then, and is thrown away with it. Else one, which nothing trains.
+
+    Args:
+        method: the row.
+        said: the teacher, resolved.
+        data: says of which split its record is.
+    """
+    if "logits" not in pairing.wanted(method)[1]:
+        return 1
+    if isinstance(said, Network):
+        return said.classes or 1
+    if isinstance(said, Recorded) and replays(said, data):
+        (path,) = said.records.values()
+        columns = read_places(find_split(Path(path), data.train)).columns
+        shapes = [shape for each in columns for at, shape in each.shapes.items() if at == "logits"]
+        return shapes[0][0] if shapes else 1
+    return 1
 
 
 def reading(recipe: Recipe) -> str:
