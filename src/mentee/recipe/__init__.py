@@ -13,6 +13,7 @@ from mentee.recipe.schema import (
     TextInput,
     Train,
 )
+from mentee.recipe.watch import Watch
 
 __all__ = [
     "AudioInput",
@@ -25,6 +26,7 @@ __all__ = [
     "Recorded",
     "TextInput",
     "Train",
+    "Watch",
     "dump",
     "find_recipe",
     "read",

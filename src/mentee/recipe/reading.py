@@ -25,6 +25,7 @@ from mentee.recipe.schema import (
     Train,
     WordRecipe,
 )
+from mentee.recipe.watch import Watch
 
 
 def read(given: str | Path | Mapping[str, Any] | Recipe, changes: Sequence[str] = ()) -> Recipe:
@@ -187,6 +188,7 @@ def _keys(place: Sequence[str]) -> list[str]:
         "teacher": Network,
         "method": MethodRecipe,
         "train": Train,
+        "watch": Watch,
         "select": Select,
         "save": Save,
         "input": Input,

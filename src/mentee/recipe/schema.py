@@ -5,27 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    field_validator,
-)
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, field_validator
 from pydantic_core import PydanticCustomError
 
 from mentee.errors import RecipeError
 from mentee.methods import Method, Number, Term, Word, adjust, find, label_free
-
-Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+from mentee.recipe.part import STRICT, Count, Positive, Share
+from mentee.recipe.watch import Watch
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, validate_default=True)
+    model_config = STRICT
 
 
 def by_name(record: str | dict[str, str]) -> dict[str, str]:
@@ -253,11 +243,14 @@ class Train(_Part):
 class Select(_Part):
     """Which weights are kept: the best on validation, or the last; and when to stop early.
 
+    `by: knn`: the best by the neighbours of the watched examples. `patience`: so many evaluations
+    that were no better; by `knn`, not better by more than the noise of the difference.
+
     Where an example may have several classes, a chance above `threshold` says yes in `f1`.
     """
 
     keep: Literal["best", "last"] = "best"
-    by: Literal["accuracy", "map"] | None = None
+    by: Literal["accuracy", "map", "knn"] | None = None
     every: Count = 1
     patience: Count | None = None
     threshold: float = Field(0.5, gt=0, lt=1)
@@ -290,6 +283,7 @@ class Recipe(_Part):
     teacher: ATeacher | None = None
     method: Annotated[MethodRecipe, BeforeValidator(_named)] = MethodRecipe()
     train: Train = Train()
+    watch: Watch | None = None
     select: Select = Select()
     save: Save = Save()
 

@@ -28,19 +28,25 @@ def page(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]], recip
     parts += ["## What it cost", _cost(summary)]
     validated = [line for line in metrics if "validation" in line]
     if validated:
-        parts += ["## How it went", _course(validated, metrics, summary["selected"]["by"])]
+        by = summary["selected"]["by"]
+        parts += ["## How it went", _course(validated, metrics, None if by == "knn" else by)]
+    if any("watch" in line for line in metrics):
+        parts += ["## By its embedding alone", _watched(summary, metrics)]
     parts += ["## Recipe", f"```yaml\n{recipe.strip()}\n```"]
     return "\n\n".join(parts) + "\n"
 
 
 def _result(summary: Mapping[str, Any]) -> str:
     chosen = summary["selected"]
-    how = (
-        f"the weights of epoch {chosen['epoch']}, best on validation ({chosen['by']} "
-        f"{chosen['score']:.4f})"
-        if chosen["by"]
-        else f"the last weights (epoch {chosen['epoch']})"
-    )
+    how = f"the last weights (epoch {chosen['epoch']})"
+    if chosen["by"]:
+        where = "the watched examples" if chosen["by"] == "knn" else "validation"
+        how = (
+            f"the weights of epoch {chosen['epoch']}, best on {where} ({chosen['by']} "
+            f"{chosen['score']:.4f})"
+        )
+        if chosen["epoch"] == 0:
+            how += ": the student as it was before its first step"
     text = f"`student.safetensors` holds {how}."
     if summary.get("test"):
         text += " The test part was read once, with these weights."
@@ -108,6 +114,23 @@ def _course(
         value = _number(line["validation"].get(score))
         lines.append([str(line["epoch"]), value, *(_number(at.get(name)) for name in names)])
     return table(lines)
+
+
+def _watched(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
+    """What the watched examples said; the first line is the student before its first step."""
+    lines = [line for line in metrics if "watch" in line]
+    every = max(1, len(lines) // 10)
+    names = [n for n in ("knn", "gain", "noise", "probe") if n in lines[-1]["watch"]]
+    rows = [
+        [str(line["epoch"]), *(_number(line["watch"].get(name)) for name in names)]
+        for line in [*lines[:-1][::every], lines[-1]]
+    ]
+    seen = summary["watch"]
+    text = (
+        f"{seen['examples']:,} labelled examples, each told by the others nearest to it (knn); no "
+        "loss read their labels. Gain: since the last one that was better by more than its noise."
+    )
+    return f"{text}\n\n{table([['epoch', *names], *rows])}"
 
 
 def _number(value: float | None) -> str:

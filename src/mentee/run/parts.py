@@ -14,9 +14,8 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from mentee.agree import AGREEMENTS
 from mentee.data import Examples, steps_per_epoch
-from mentee.errors import DataError, PairError, RecipeError
+from mentee.errors import DataError, RecipeError
 from mentee.evaluate import main_score
 from mentee.loop import Plan, Trainee
 from mentee.methods import METHODS, Method
@@ -25,6 +24,7 @@ from mentee.pairing import taught_by
 from mentee.parallel import rank, world
 from mentee.recipe import Network, Recipe, Recorded
 from mentee.run import networks
+from mentee.run.checks import check_labels
 from mentee.run.domains import Opened, open_domains
 from mentee.run.networks import Given
 from mentee.run.sets import DEFAULT_VIEWS, Sets, open_sets
@@ -35,6 +35,7 @@ from mentee.run.teaching import (
     with_views_of_record,
 )
 from mentee.run.warm_up import choose
+from mentee.run.watching import open_watched
 from mentee.schedule import rate_at
 from mentee.teachers import LiveTeacher
 from mentee.teachers.teacher import Teacher
@@ -49,6 +50,7 @@ class Parts:
 
     recipe: Recipe
     sets: Sets
+    watched: Examples | None
     domains: Mapping[str, Opened]
     trainee: Trainee
     teacher: Teacher | None
@@ -89,6 +91,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     accelerator = start(recipe, method)
     sets = open_sets(recipe, given.data)
     check_labels(method, sets.train, recipe.train.mixup)
+    watched = open_watched(recipe, sets, given.data)
     recipe = resolve(given.stand_in(recipe), sets, method)
     domains = open_domains(recipe.data.out_of_domain, recipe, sets.test, given.data)
     batch = sets.first(2)
@@ -128,7 +131,17 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     transfer.steps = steps.steps
     rule = optimiser(recipe, trainee)
     return Parts(
-        recipe, sets, domains, trainee, teacher, rule, steps, average, accelerator, warm_up
+        recipe,
+        sets,
+        watched,
+        domains,
+        trainee,
+        teacher,
+        rule,
+        steps,
+        average,
+        accelerator,
+        warm_up,
     )
 
 
@@ -192,10 +205,10 @@ def resolve(recipe: Recipe, sets: Sets, method: Method) -> Recipe:
         teacher = networks.resolve(teacher, sets, recipe.data, own_classes(teacher.network))
     if recipe.data.label is False:
         outputs = outputs_without_labels(method, teacher, recipe.data)
-    by = recipe.select.by or main_score(train.task)
-    select = (
-        {"by": by} if sets.validation and by else {"by": None, "keep": "last", "patience": None}
-    )
+    by = recipe.select.by or (main_score(train.task) if sets.validation else None)
+    by = by or ("knn" if recipe.watch else None)
+    chosen = by == "knn" or (sets.validation and by)
+    select = {"by": by} if chosen else {"by": None, "keep": "last", "patience": None}
     return recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update=data),
@@ -204,45 +217,6 @@ def resolve(recipe: Recipe, sets: Sets, method: Method) -> Recipe:
             "select": recipe.select.model_copy(update=select),
         }
     )
-
-
-def check_labels(method: Method, examples: Examples, mixup: float | None) -> None:
-    """Refuse a method that asks for labels the examples do not have, or cannot do with mixup."""
-    if examples.task == "none" and method.task != 0:
-        raise RecipeError(
-            f"{examples.name} has no labels, and method {method.name!r} gives the task's loss the "
-            f"weight {method.task}; name the labels' column with data.label, or train on the "
-            "transfer alone with data.label: false"
-        )
-    if method.task == 0 and all(term.weight == 0 for term in method.terms):
-        raise RecipeError(
-            f"method {method.name!r} without the task's loss learns nothing; name one that has a "
-            "teacher, such as kd, crd, cktf, to-teacher or similarity"
-        )
-    names = [term.agree.name for term in method.terms if term.agree.name in AGREEMENTS]
-    one_class = [name for name in names if AGREEMENTS[name].one_class]
-    represented = [t.represent.name for t in method.terms if t.agree.name in one_class]
-    several = [name for name in names if AGREEMENTS[name].several]
-    if several and examples.task == "single":
-        raise PairError(
-            f"method {method.name!r} compares each class on its own ({several[0]}), but an example "
-            f"of {examples.name} has exactly one; use kl in its place: probe-kd, ec-kd"
-        )
-    if mixup is not None and any(term.memory for term in method.terms):
-        raise PairError(
-            f"method {method.name!r} keeps a row for each example, and a mixture of two is "
-            "neither; set train.mixup to null, or use a method without a memory"
-        )
-    if examples.task == "multi" and one_class:
-        raise PairError(
-            f"method {method.name!r} compares distributions over classes of which one is right "
-            f"({one_class[0]}), but an example of {examples.name} may have several; "
-            + (
-                "use binary_kd in its place: probe-binary-kd, ec+probe-binary-kd"
-                if set(represented) == {"probe"}
-                else "use a method without it, such as crd or cktf"
-            )
-        )
 
 
 def place(network: nn.Module, recipe: Recipe, accelerator: Accelerator) -> nn.Module:

@@ -19,6 +19,7 @@ from mentee.run.parts import Parts
 from mentee.run.progress import Progress
 from mentee.run.reading import Reader, score_of
 from mentee.run.teaching import reading
+from mentee.run.watching import Seen, look
 from mentee.teachers import LiveTeacher
 from mentee.types import Step
 
@@ -39,6 +40,15 @@ def score(
         parts.accelerator.device,
     )
     return score_of(logits, examples, parts.recipe.select.threshold)
+
+
+def watched(parts: Parts) -> Seen | None:
+    """What the watched examples say of the student; None where there are none."""
+    said, examples = parts.recipe.watch, parts.watched
+    if said is None or examples is None:
+        return None
+    contract, device = parts.trainee.contract, parts.accelerator.device
+    return look(Reader(parts.student, contract, parts.sets, parts.recipe, device), said, examples)
 
 
 def computed(recipe: Recipe) -> str:
@@ -74,6 +84,7 @@ def finish(
     teacher = parts.teacher.network if isinstance(parts.teacher, LiveTeacher) else None
     reader = Reader(student, parts.trainee.contract, sets, recipe, parts.accelerator.device)
     tested = judge(reader, sets.test, parts.domains)
+    seen = watched(parts)
     summary = {
         "method": parts.trainee.transfer.method.name,
         "weights": parts.trainee.transfer.weights,
@@ -82,6 +93,7 @@ def finish(
         "seed": recipe.train.seed,
         "test": tested.scores,
         "validation": score(parts, sets.validation) if sets.validation else None,
+        "watch": seen and {"examples": seen.examples, "knn": seen.knn, "probe": seen.probe},
         "out_of_domain": tested.domains,
         "similarity": tested.similarity,
         "notes": tested.notes,
