@@ -121,8 +121,16 @@ TRIED_ELSEWHERE = {
     "words.py": ("test_transfer.py", "what a method is bound by"),
     "recipe/reading.py": ("test_recipe.py", "one recipe, read and checked"),
     "recipe/part.py": ("test_recipe.py", "one recipe, read and checked"),
+    "recipe/probe.py": ("probes/test_asking.py", "what it says is asked"),
     "recipe/watch.py": ("run/test_watching.py", "what it says is watched"),
     "recipe/schema.py": ("test_recipe.py", "one recipe, read and checked"),
+    **{
+        f"probes/{name}.py": ("probes/test_asking.py", "parts of one call, tried by whole probes")
+        for name in ("ledger", "probing", "tuning", "vectors", "ways")
+    },
+    "cli/probing.py": ("probes/test_chaining.py", "the commands, as a person runs them"),
+    "report/probed.py": ("probes/test_asking.py", "what probes found; and its own example"),
+    "run/reporting.py": ("probes/test_asking.py", "the report of a run that was probed"),
     "sweeps/pace.py": ("sweeps/test_course.py", "what a person is told; and its own example"),
     "sweeps/pool.py": ("sweeps/test_sweep.py", "real processes, killed and told to stop"),
     "sweeps/teaching.py": ("sweeps/test_sweep.py", "parts of one call, tried by whole sweeps"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mentee.methods import METHODS, Method, Term, Word
+    from mentee.probes import Probed, chain, probe
     from mentee.run import Run, record, record_network, resume, train, verify
     from mentee.sweeps import Sweep, sweep
 
@@ -14,10 +15,13 @@ __version__ = "0.1.0"
 __all__ = [
     "METHODS",
     "Method",
+    "Probed",
     "Run",
     "Sweep",
     "Term",
     "Word",
+    "chain",
+    "probe",
     "record",
     "record_network",
     "resume",
@@ -29,9 +33,12 @@ __all__ = [
 _HOMES = {
     "METHODS": "mentee.methods",
     "Method": "mentee.methods",
+    "Probed": "mentee.probes",
     "Term": "mentee.methods",
     "Word": "mentee.methods",
     "Run": "mentee.run",
+    "chain": "mentee.probes",
+    "probe": "mentee.probes",
     "Sweep": "mentee.sweeps",
     "record": "mentee.run",
     "record_network": "mentee.run",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from mentee.cli import probing
 from mentee.cli.options import Changes, Out
 from mentee.cli.recording import records
 from mentee.cli.sweeping import sweep
@@ -27,6 +28,9 @@ app = typer.Typer(
 
 app.add_typer(records, name="record")
 app.command()(sweep)
+app.command()(probing.probe)
+app.command()(probing.chain)
+app.command()(probing.report)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """The recipe: a strict schema, every problem said at once, nothing left open once resolved."""
 
+from mentee.recipe.probe import Probe
 from mentee.recipe.reading import dump, find_recipe, read, shipped
 from mentee.recipe.schema import (
     AudioInput,
@@ -22,6 +23,7 @@ __all__ = [
     "Input",
     "MethodRecipe",
     "Network",
+    "Probe",
     "Recipe",
     "Recorded",
     "TextInput",

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mentee.errors import RecipeError, suggest
+from mentee.recipe.probe import Probe, SteppedLayer, Tune
 from mentee.recipe.schema import (
     Data,
     Domain,
@@ -189,6 +190,9 @@ def _keys(place: Sequence[str]) -> list[str]:
         "method": MethodRecipe,
         "train": Train,
         "watch": Watch,
+        "probe": Probe,
+        "layer": SteppedLayer,
+        "finetune": Tune,
         "select": Select,
         "save": Save,
         "input": Input,

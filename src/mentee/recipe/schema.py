@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from mentee.errors import RecipeError
 from mentee.methods import Method, Number, Term, Word, adjust, find, label_free
 from mentee.recipe.part import STRICT, Count, Positive, Share
+from mentee.recipe.probe import Probe
 from mentee.recipe.watch import Watch
 
 
@@ -117,7 +118,9 @@ class Network(_Part):
     """A network by name, its outputs (None: the data's classes), weights and input.
 
     `size`: images are resized to it before this network reads them; None: they come as they are,
-    for the networks of packages at the size that they were trained with.
+    for the networks of packages at the size that they were trained with. `classifier`: None: as
+    the weights have it; `new`: as it is drawn, whatever they have; or a safetensors file with the
+    `weight` and `bias` of one layer.
     """
 
     network: str
@@ -126,6 +129,7 @@ class Network(_Part):
     weights: str | None = None
     input: str | Input | AudioInput | TextInput | None = None
     size: Count | None = None
+    classifier: str | None = None
 
 
 class Recorded(_Part):
@@ -284,6 +288,7 @@ class Recipe(_Part):
     method: Annotated[MethodRecipe, BeforeValidator(_named)] = MethodRecipe()
     train: Train = Train()
     watch: Watch | None = None
+    probe: Probe | None = None
     select: Select = Select()
     save: Save = Save()
 

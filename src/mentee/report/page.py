@@ -5,22 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mentee.report.probed import cells, said_of
 from mentee.report.progress import duration
 
 
-def page(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]], recipe: str) -> str:
+def page(
+    summary: Mapping[str, Any],
+    metrics: Sequence[Mapping[str, Any]],
+    recipe: str,
+    probe: Mapping[str, Any] | None = None,
+) -> str:
     """Markdown: what was done, how good the student is, what it cost, how it went.
 
     Args:
         summary: of `summary.json`.
         metrics: the lines of `metrics.jsonl`.
         recipe: of `recipe.yaml`.
+        probe: of `probe.json`; None: nothing was probed.
 
     Returns:
         The text of `report.md`.
     """
     parts = [f"# {summary['student']['network']}, method {summary['method']}", _result(summary)]
     parts += ["## How good", _scores(summary)]
+    if probe and probe["rows"]:
+        notes = "\n".join(f"- {note}" for note in probe["notes"])
+        parts += ["## With few labels", said_of(probe), table(cells(probe["rows"])), notes]
     if summary.get("out_of_domain"):
         parts += ["## Out of domain", _domains(summary)]
     if summary.get("notes"):
@@ -33,7 +43,7 @@ def page(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]], recip
     if any("watch" in line for line in metrics):
         parts += ["## By its embedding alone", _watched(summary, metrics)]
     parts += ["## Recipe", f"```yaml\n{recipe.strip()}\n```"]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _result(summary: Mapping[str, Any]) -> str:

@@ -98,6 +98,8 @@ def resolve(said: Network, sets: Sets, data: Data, outputs: int | None = None) -
             update["size"] = known.size[0]
     if said.weights is not None:
         update["weights"] = str(Path(said.weights).expanduser().resolve())
+    if said.classifier not in (None, "new"):
+        update["classifier"] = str(Path(str(said.classifier)).expanduser().resolve())
     return said.model_copy(update=update)
 
 
@@ -132,9 +134,45 @@ def build(said: Network, made: Makes | None, sets: Sets, *, seed: int | None) ->
         )
     else:
         network = models.resolve(made, classes=classes, channels=channels, seed=seed, **rate)
-    if said.weights is not None:
+    if said.classifier is not None:
+        begin_classifier(network, said, sets.first(2))
+    elif said.weights is not None:
         models.load_weights(network, said.weights)
     return network
+
+
+def begin_classifier(network: nn.Module, said: Network, batch: Batch) -> None:
+    """Load the weights of all but the classifier, and give that the ones it is to begin with.
+
+    Args:
+        network: changed in place; its classifier is as it was drawn.
+        said: what its recipe says.
+        batch: two examples, to find the classifier by.
+
+    Raises:
+        RecipeError: a file is of another network, or of another number of classes.
+    """
+    path = places(network, ["embedding"], batch, contract(said))[0].path
+    own = network.get_submodule(path)
+    begin = {name: value.clone() for name, value in own.state_dict().items()}
+    if said.classifier not in (None, "new"):
+        found = models.read_weights(str(said.classifier))
+        if {name: len(each) for name, each in found.items()} != dict.fromkeys(begin, said.classes):
+            held = ", ".join(f"{name} {list(each.shape)}" for name, each in found.items())
+            raise RecipeError(
+                f"{said.classifier} has {held}; the classifier of {said.network} has "
+                f"{', '.join(begin)} of {said.classes} classes"
+            )
+        begin = {name: found[name].reshape(value.shape) for name, value in begin.items()}
+    if said.weights is not None:
+        kept = models.load_weights(network, said.weights, strict=False)
+        foreign = [name for name in kept if not name.startswith(f"{path}.")]
+        if foreign:
+            raise RecipeError(
+                f"{said.weights} lacks {len(foreign)} weights of {said.network}, such as "
+                f"{foreign[0]}; it is of another network"
+            )
+    own.load_state_dict(begin)
 
 
 def places(
