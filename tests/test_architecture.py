@@ -121,6 +121,7 @@ TRIED_ELSEWHERE = {
     "words.py": ("test_transfer.py", "what a method is bound by"),
     "recipe/reading.py": ("test_recipe.py", "one recipe, read and checked"),
     "recipe/part.py": ("test_recipe.py", "one recipe, read and checked"),
+    "recipe/unlabelled.py": ("run/test_beside.py", "what it says is beside"),
     "recipe/probe.py": ("probes/test_asking.py", "what it says is asked"),
     "recipe/watch.py": ("run/test_watching.py", "what it says is watched"),
     "recipe/schema.py": ("test_recipe.py", "one recipe, read and checked"),

@@ -14,6 +14,7 @@ from mentee.recipe.schema import (
     TextInput,
     Train,
 )
+from mentee.recipe.unlabelled import Unlabelled
 from mentee.recipe.watch import Watch
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Recorded",
     "TextInput",
     "Train",
+    "Unlabelled",
     "Watch",
     "dump",
     "find_recipe",

@@ -26,6 +26,7 @@ from mentee.recipe.schema import (
     Train,
     WordRecipe,
 )
+from mentee.recipe.unlabelled import Unlabelled
 from mentee.recipe.watch import Watch
 
 
@@ -190,6 +191,7 @@ def _keys(place: Sequence[str]) -> list[str]:
         "method": MethodRecipe,
         "train": Train,
         "watch": Watch,
+        "unlabelled": Unlabelled,
         "probe": Probe,
         "layer": SteppedLayer,
         "finetune": Tune,

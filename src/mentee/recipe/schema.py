@@ -12,6 +12,7 @@ from mentee.errors import RecipeError
 from mentee.methods import Method, Number, Term, Word, adjust, find, label_free
 from mentee.recipe.part import STRICT, Count, Positive, Share
 from mentee.recipe.probe import Probe
+from mentee.recipe.unlabelled import Unlabelled
 from mentee.recipe.watch import Watch
 
 
@@ -69,6 +70,7 @@ class Data(_Part):
     test: str | None = "test"
     out_of_domain: dict[str, Domain] = {}
     limit: Count | None = None
+    unlabelled: Unlabelled | None = None
     image: str | None = None
     audio: str | None = None
     text: str | None = None

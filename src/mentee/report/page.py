@@ -103,7 +103,10 @@ def _cost(summary: Mapping[str, Any]) -> str:
     if summary.get("computed"):
         lines.append(["student computed", summary["computed"]])
     lines.append(["heads trained and dropped", f"{sizes['heads']:,}"])
-    lines.append(["training examples", f"{summary['examples']['train']:,}"])
+    count = f"{summary['examples']['train']:,}"
+    if "labelled" in summary["examples"]:
+        count += f", {summary['examples']['labelled']:,} of them with labels"
+    lines.append(["training examples", count])
     lines.append(["epochs, steps", f"{summary['epochs']}, {summary['steps']:,}"])
     lines.append(["seconds per epoch", f"{summary['seconds_per_epoch']:.1f}"])
     lines.append(["whole run", duration(summary["seconds"])])

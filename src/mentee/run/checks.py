@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mentee.agree import AGREEMENTS
+from mentee.bound import takes
 from mentee.data import Examples
 from mentee.errors import PairError, RecipeError
 from mentee.methods import Method
@@ -24,6 +25,12 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
     names = [term.agree.name for term in method.terms if term.agree.name in AGREEMENTS]
     one_class = [name for name in names if AGREEMENTS[name].one_class]
     represented = [t.represent.name for t in method.terms if t.agree.name in one_class]
+    by_class = [name for name in names if takes(AGREEMENTS[name].function, "labels")]
+    if by_class and examples.labelled is not None:
+        raise PairError(
+            f"method {method.name!r} asks for the class of each example ({by_class[0]}), and some "
+            f"of {examples.name} have none; use a method that does not, such as kd, crd or cktf"
+        )
     several = [name for name in names if AGREEMENTS[name].several]
     if several and examples.task == "single":
         raise PairError(

@@ -14,8 +14,8 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from mentee.data import Examples, steps_per_epoch
-from mentee.errors import DataError, RecipeError
+from mentee.data import Examples
+from mentee.errors import RecipeError
 from mentee.evaluate import main_score
 from mentee.loop import Plan, Trainee
 from mentee.methods import METHODS, Method
@@ -101,7 +101,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     student = networks.build(recipe.student, given.student, sets, seed=recipe.train.seed)
     places = networks.places(student, [*dict.fromkeys([*ours, "logits"])], batch, input)
     teacher = read_teacher(recipe, given, sets, theirs, batch) if theirs else None
-    steps = plan(recipe, len(sets.train))
+    steps = plan(recipe, sets.batches(recipe.train))
     recipe, warm_up = choose(recipe, student, places, sets, steps, input, accelerator)
     if isinstance(teacher, LiveTeacher):
         place(teacher.network, recipe, accelerator)
@@ -231,7 +231,9 @@ def groups(examples: Examples) -> Tensor | None:
     """The class of each example, where each has exactly one."""
     if examples.task != "single":
         return None
-    return torch.as_tensor(examples.labels, dtype=torch.int32)
+    classes = torch.as_tensor(examples.labels, dtype=torch.int32)
+    own = len(examples.classes or ()) + torch.arange(len(classes), dtype=torch.int32)
+    return torch.where(classes < 0, own, classes)  # who has no label is like nobody
 
 
 def optimiser(recipe: Recipe, trainee: Trainee) -> torch.optim.Optimizer:
@@ -253,19 +255,14 @@ def optimiser(recipe: Recipe, trainee: Trainee) -> torch.optim.Optimizer:
     return torch.optim.SGD(parts, lr=said.rate, momentum=said.momentum, nesterov=said.nesterov)
 
 
-def plan(recipe: Recipe, examples: int) -> Plan:
+def plan(recipe: Recipe, batches: int) -> Plan:
     """How many steps, and the rate of each.
 
-    Raises:
-        DataError: there are fewer examples than one batch has.
+    Args:
+        recipe: says all but how many batches an epoch has.
+        batches: of an epoch.
     """
     said = recipe.train
-    batches = steps_per_epoch(examples, said.batch // said.accumulate)
-    if batches == 0:
-        raise DataError(
-            f"there are {examples} training examples, fewer than one batch of "
-            f"{said.batch // said.accumulate}; lower train.batch"
-        )
 
     def rate(step: int, steps: int) -> float:
         return rate_at(

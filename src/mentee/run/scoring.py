@@ -18,6 +18,7 @@ from mentee.run.folder import Folder
 from mentee.run.parts import Parts
 from mentee.run.progress import Progress
 from mentee.run.reading import Reader, score_of
+from mentee.run.sets import Sets
 from mentee.run.teaching import reading
 from mentee.run.watching import Seen, look
 from mentee.teachers import LiveTeacher
@@ -49,6 +50,12 @@ def watched(parts: Parts) -> Seen | None:
         return None
     contract, device = parts.trainee.contract, parts.accelerator.device
     return look(Reader(parts.student, contract, parts.sets, parts.recipe, device), said, examples)
+
+
+def labelled(sets: Sets) -> dict[str, int]:
+    """How many of the training examples have labels, where not all do."""
+    known = sets.train.labelled
+    return {} if known is None else {"labelled": int(known.sum())}
 
 
 def computed(recipe: Recipe) -> str:
@@ -114,6 +121,7 @@ def finish(
         },
         "examples": {
             "train": len(sets.train),
+            **labelled(sets),
             "validation": len(sets.validation) if sets.validation else 0,
             "test": len(sets.test) if sets.test else 0,
         },
