@@ -67,3 +67,15 @@ def bare(examples: Examples) -> bool:
         None,
         None,
     )
+
+
+@pytest.mark.parametrize("name", ["unlabeled", "unlabelled"])
+def test_a_folder_of_unlabelled_images_is_a_split(name: str, tmp_path: Path, png: Any) -> None:
+    for file in ("train/cat/0.png", "train/dog/0.png", f"{name}/0.png", f"{name}/1.png"):
+        path = tmp_path / "images" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png())
+    for asked in ("unlabeled", "unlabelled"):
+        found = open_examples(tmp_path / "images", split=asked, label=False)
+        assert found.ids == (f"{name}/0.png", f"{name}/1.png")
+    assert open_examples(tmp_path / "images").classes == ("cat", "dog")
