@@ -156,7 +156,8 @@ def replayed(said: Recorded, recipe: Recipe, sets: Sets, wanted: Sequence[str]) 
     record = open_places(path, recipe.data.train)
     record.check(sets.train, sets.whole)
     held = {name for each in record.columns for name in each.shapes}
-    missing = [p for p in wanted if p not in held and f"{p}.0" not in held]
+    numbered = {name.rpartition(".")[0] for name in held if name.rpartition(".")[2].isdigit()}
+    missing = [place for place in wanted if place not in held | numbered]
     if missing:
         raise RecipeError(lacks(path, recipe.method.name, missing, sorted(held)))
     clean = said.clean or recipe.data.views == "none"
