@@ -98,6 +98,7 @@ def test_train_evaluate_and_what_a_run_leaves(mentee: Any, recipe: Path, tmp_pat
         "checkpoints",
         "environment.json",
         "metrics.jsonl",
+        "predictions.npz",
         "recipe.yaml",
         "report.md",
         "student.safetensors",

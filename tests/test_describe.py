@@ -65,3 +65,11 @@ def test_all_modules_are_shown_when_asked_for():
     assert set(few[0].split()) == set(every[0].split())
     assert len(every) > 2 * len(few)
     assert any("output of " in line and ".conv" in line for line in every)
+
+
+def test_a_row_whose_student_keeps_the_teachers_classifier_says_so():
+    last = (
+        "The student is its trunk, read at stages.last, a projector, and the teacher's classifier."
+    )
+    assert show_method("simkd").splitlines()[-1] == last
+    assert "classifier" not in show_method("kd+crd")

@@ -173,7 +173,7 @@ def test_a_representation_is_exchanged_and_takes_no_numbers_along():
 
 WEIGHTS = {
     "fitnet": 100, "at": 1000, "sp": 3000, "cc": 0.02, "vid": 1, "rkd": 1, "pkt": 30000,
-    "ab": 1, "ft": 200, "fsp": 50, "nst": 50, "crd": 0.8, "ickd": 2.5,
+    "ab": 1, "ft": 200, "fsp": 50, "nst": 50, "crd": 0.8, "ickd": 2.5, "semckd": 400, "simkd": 1,
     "lskd": 9, "dkd": 1, "nkd": 1, "dist": 2, "ttm": 45, "wttm": 4,
 }  # fmt: skip
 
@@ -182,7 +182,7 @@ WEIGHTS = {
 def test_a_row_weighs_as_published(name):
     row = find(name)
     assert {term.weight for term in row.terms} == {WEIGHTS[name]}
-    assert row.task == (0.1 if name == "lskd" else 1)
+    assert row.task == {"lskd": 0.1, "simkd": 0.0}.get(name, 1)
 
 
 def test_mlkd_has_three_levels_at_five_temperatures():
@@ -191,6 +191,13 @@ def test_mlkd_has_three_levels_at_five_temperatures():
     levels = ("kl", "batch_level", "class_level")
     assert found == {(level, float(t)) for level in levels for t in range(2, 7)}
     assert len(terms) == len(found)
+
+
+def test_a_sum_ends_as_its_one_row_with_the_teachers_classifier_does():
+    row = find("kd+simkd+none")
+    assert (row.reuse, row.task) == ("stages.last", 1.0)
+    assert adjust(row, {}, {"mse": 2.0}).reuse == "stages.last"
+    assert find("kd+crd").reuse == ""
 
 
 def test_the_table_itself_is_never_changed():

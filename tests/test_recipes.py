@@ -39,6 +39,7 @@ LABEL_FREE = {
     "stl10-resnet18-to-resnet18": ("resnet18-64", "resnet18-64", "76.22 / 80.34 / 81.10"),
 }
 TEACHERS = ("cifar100-teacher", "tiny-imagenet-teacher")
+BORN_AGAIN = "cifar100-born-again"
 EXAMPLES = 12
 
 # Of the papers: entries of each teacher's vectors, and the agreement's share of the loss.
@@ -78,7 +79,7 @@ HEADS = {
 
 
 def test_the_shipped_recipes_are_these():
-    alone = {"cifar10-laptop", "cifar10-label-free"}
+    alone = {"cifar10-laptop", "cifar10-label-free", BORN_AGAIN}
     assert {*recipe.shipped()} == {*PAIRS, *LABEL_FREE, *TEACHERS, *SHARES, *alone}
 
 
@@ -98,7 +99,7 @@ def test_parses_and_comes_back_from_its_own_text(name):
     assert recipe.read(yaml.safe_load(recipe.dump(read))) == read
 
 
-@pytest.mark.parametrize("name", [*PAIRS, *LABEL_FREE, *TEACHERS])
+@pytest.mark.parametrize("name", [*PAIRS, *LABEL_FREE, *TEACHERS, BORN_AGAIN])
 def test_schedule_is_the_published_one(name):
     said = recipe.read(name).train
     assert (said.optimiser, said.rate, said.momentum, said.decay) == ("sgd", 0.05, 0.9, 5e-4)
@@ -125,6 +126,15 @@ def test_method_is_the_published_one(name):
     soft = [(t.place[0], t.weight) for t in method.terms if t.agree.name == "kl"]
     assert soft == [("logits", 1.0)]
     assert method.task == 1.0
+
+
+def test_a_network_is_born_again_of_labels_and_plain_soft_targets():
+    said = recipe.read(BORN_AGAIN)
+    assert said.teacher == said.student
+    method = said.method.method(METHODS)
+    (term,) = method.terms
+    assert (method.task, term.weight, term.agree.numbers["temperature"]) == (1.0, 1.0, 1.0)
+    assert (term.agree.name, term.place) == ("kl", ("logits", "logits"))
 
 
 @pytest.mark.parametrize("name", PAIRS)

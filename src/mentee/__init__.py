@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mentee.comparisons import Comparison, compare
     from mentee.methods import METHODS, Method, Term, Word
     from mentee.probes import Probed, chain, probe
     from mentee.run import Run, record, record_network, resume, train, verify
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "METHODS",
+    "Comparison",
     "Method",
     "Probed",
     "Run",
@@ -21,6 +23,7 @@ __all__ = [
     "Term",
     "Word",
     "chain",
+    "compare",
     "probe",
     "record",
     "record_network",
@@ -31,6 +34,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Comparison": "mentee.comparisons",
+    "compare": "mentee.comparisons",
     "METHODS": "mentee.methods",
     "Method": "mentee.methods",
     "Probed": "mentee.probes",

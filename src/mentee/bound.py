@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mentee.agree import Agreement
-from mentee.errors import MenteeError
+from mentee.errors import MenteeError, PairError
 from mentee.memory import Memory
 from mentee.methods import Term, Word
 from mentee.represent import REPRESENTATIONS, Chained, Places, Shape, Side
@@ -81,6 +81,11 @@ def sides_of(
     """
     inner = None if word.of is None else sides_of(word.of, shapes, offered)
     if inner is not None:
+        if type(inner[0]).meet is not Side.meet:
+            raise PairError(
+                f"{word}: what {word.of} compares depends on both sides, so nothing can be made of "
+                "one of them; give the term this representation alone"
+            )
         student, teacher = map(shape_said, inner, shapes)
         shapes = student, teacher
     build = builder(word)
@@ -140,6 +145,14 @@ def blank(shape: Places) -> Any:
 def shape_said(side: Side, shape: Places) -> Shape:
     """What a side makes of one example that is read with this shape."""
     return tuple(side(side.fixed(blank(shape))).shape[1:])
+
+
+@torch.no_grad()
+def shapes_said(sides: tuple[Side, Side], shapes: tuple[Places, Places]) -> tuple[Shape, Shape]:
+    """What is compared of one example that is read with these shapes: (student's, teacher's)."""
+    said, other = (side(side.fixed(blank(each))) for side, each in zip(sides, shapes, strict=True))
+    met = sides[0].meet(said, other)
+    return tuple(met[0].shape[1:]), tuple(met[1].shape[1:])
 
 
 def nothing(*sides: Side, device: torch.device) -> Tensor:

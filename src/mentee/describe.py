@@ -32,7 +32,11 @@ def show_method(name: str, rows: Mapping[str, Method] = METHODS) -> str:
     row = find(name, rows)
     lines = [f"{row.name}: {row.about}", *([row.source] if row.source else [])]
     lines.append(f"L =  {row.task:g} · task")
-    return "\n".join([*lines, *(f"   + {sentence(term)}" for term in row.terms)])
+    lines += [f"   + {sentence(term)}" for term in row.terms]
+    if row.reuse:
+        end = "a projector, and the teacher's classifier"
+        lines.append(f"The student is its trunk, read at {row.reuse}, {end}.")
+    return "\n".join(lines)
 
 
 def sentence(term: Term) -> str:

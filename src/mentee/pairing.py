@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from mentee.errors import PairError, suggest
 from mentee.methods import Method, Term
-from mentee.represent import Shape
+from mentee.represent import CROSSING, Shape
 from mentee.types import TOGETHER, together
 
 
@@ -29,7 +29,8 @@ def pair_places(
     """Which place of the student meets which of the teacher.
 
     Where one network has more stages, the other's meet evenly spaced ones, the last the last.
-    Places that are read together, `stem&stages`, make one pair.
+    Places that are read together, `stem&stages`, make one pair; so do all places of a term whose
+    representation brings each of the student's together with each of the teacher's.
 
     Example:
         >>> from mentee.methods import Word
@@ -38,6 +39,12 @@ def pair_places(
         [('stages.0', 'stages.0'), ('stages.1', 'stages.2'), ('stages.2', 'stages.3')]
     """
     ours, theirs = (together(place) for place in term.place)
+    if term.represent.chain[-1].name in CROSSING:
+        for place in theirs:
+            check_recorded(place, teacher)
+        mine = [each for place in ours for each in expand(place, student)]
+        others = [each for place in theirs for each in expand(place, teacher)]
+        return [(TOGETHER.join(mine), TOGETHER.join(others))]
     if len(ours) != len(theirs):
         raise PairError(
             f"the student is read at {' & '.join(ours)}, the teacher at {' & '.join(theirs)}; "

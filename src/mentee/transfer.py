@@ -29,7 +29,7 @@ from mentee.bound import (
     nothing,
     own_name,
     reads_others,
-    shape_said,
+    shapes_said,
     sides_of,
     takes,
 )
@@ -127,7 +127,7 @@ class Transfer(nn.Module):
             )
         beside = [self.side(other)[1].learner for other in self.bound if other.teacher == t]
         sides = sides_of(term.represent, shapes, {"known": known, "beside": beside})
-        said = [shape_said(*each) for each in zip(sides, shapes, strict=True)]
+        said = shapes_said(sides, shapes)
         remembers = term.memory is not None and agreement.memory != "no"
         if agreement.same_width is True or (agreement.same_width and remembers):
             check_widths(name, term.represent.name, *said)
@@ -250,7 +250,7 @@ class Transfer(nn.Module):
                     # Where nothing is learnt any more: a zero that keeps every process in step.
                     losses[own_name(bound)] = t.detach().sum() * 0 if own is None else own
                     t = t.detach() if theirs.learner is theirs else t
-                s, t = at_least_float(s), at_least_float(t)
+                s, t = mine.meet(at_least_float(s), at_least_float(t))
                 losses[bound.name] = self._agree(bound, s, t, batch).mean()
         return losses
 

@@ -87,6 +87,8 @@ def test_a_recipe_may_name_a_form_and_spell_a_chain():
     ("name", "text"),
     [
         ("cktf(none)", "compares nothing that could be contrasted"),
+        ("cktf(kd+semckd)", r"associate weighs what both .*; take kd\+semckd\+cktf, their sum"),
+        ("standardised(simkd-pooled)", "the teacher's classifier reads what is compared, and not"),
         ("cktf(fitnot)", "there is no method 'fitnot'; did you mean 'fitnet'"),
         ("ckft(fitnet)", r"expected a form of a row, cktf or standardised, such as cktf\(fitnet\)"),
         ("cktf(fitnet", "expected a form of a row"),

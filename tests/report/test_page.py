@@ -20,6 +20,7 @@ SUMMARY: dict[str, Any] = {
     "steps": 216,
     "seconds_per_epoch": 1.25,
     "seconds": 75.0,
+    "memory": {"resident": 1_234_500_000, "gpu": None, "since": "run"},
 }
 METRICS: list[dict[str, Any]] = [
     line
@@ -56,6 +57,8 @@ def test_the_page_says_what_the_summary_says() -> None:
     assert cost["epochs, steps"] == ["12, 216"]
     assert cost["seconds per epoch"] == ["1.2"]
     assert cost["whole run"] == ["1 min 15 s"]
+    assert cost["most memory, of the process"] == ["1,234 MB"]
+    assert "most memory, of the GPU" not in cost
     course = rows(text, "How it went")
     assert course["epoch"] == ["validation accuracy", "task", "kl/logits"]
     assert course["12"] == ["0.9000", "0.2500", "0.5000"]

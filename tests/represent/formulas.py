@@ -102,3 +102,49 @@ def flow(maps):
         matrix = np.array([[(u * v).sum() / places for v in y] for u in x])
         parts.append(matrix.ravel() / math.sqrt(matrix.size))
     return np.concatenate(parts)
+
+
+def asked(network, maps, examples):
+    """The query or key of each example: two layers over its inner products, a unit vector."""
+    rows = [x.ravel() for x in maps]
+    found = []
+    for row in rows:
+        products = [float(row @ other) for other in rows[:examples]]
+        products += [0.0] * (examples - len(products))
+        found.append(unit(mlp(np.array(products), network)))
+    return found
+
+
+def shrunk(x, size):
+    """A map averaged to a resolution that divides its own."""
+    (c, h, w), (i, j) = x.shape, size
+    return x.reshape(c, i, h // i, j, w // j).mean((2, 4))
+
+
+def group_normed(x):
+    return (x - x.mean()) / math.sqrt(x.var() + 1e-5)
+
+
+def projected(x, head):
+    """Three convolutions, a norm over the whole map and a ReLU behind the first two."""
+    first, second, third = head
+    x = np.maximum(group_normed(convolved(x, *first)), 0)
+    x = np.maximum(group_normed(convolved(x, *second)), 0)
+    return convolved(x, *third)
+
+
+def associated(student, teacher, queries, keys, heads, examples, temperature):
+    """SemCKD's loss of each example: the maps of each pair of places, weighed by attention."""
+    q = [asked(net, x, examples) for net, x in zip(queries, student, strict=True)]
+    k = [asked(net, x, examples) for net, x in zip(keys, teacher, strict=True)]
+    losses = []
+    for n in range(len(student[0])):
+        total = 0.0
+        for i, x in enumerate(student):
+            energies = [math.exp(float(q[i][n] @ key[n]) / temperature) for key in k]
+            for j, y in enumerate(teacher):
+                size = min(x.shape[2], y.shape[2]), min(x.shape[3], y.shape[3])
+                gap = projected(shrunk(x[n], size), heads[i][j]) - shrunk(y[n], size)
+                total += energies[j] / sum(energies) * (gap**2).mean()
+        losses.append(total / len(student))
+    return np.array(losses)

@@ -166,7 +166,7 @@ def test_soft_labels_of_the_compressors_own_probe_teach(records, tmp_path):
         "own/distance_correlation/embedding": 1.0,
     }
     assert run.summary["parameters"]["heads"] == 17 * 64 + 65 * 10  # h and one probe
-    with pytest.raises(PairError, match="use kl in its place: probe-kd, ec-kd"):
+    with pytest.raises(PairError, match="use kl in its place: kd, probe-kd, ec-kd"):
         train(taught(records, "halves", method="ec-binary-kd"), out=tmp_path / "b", quiet=True)
 
 

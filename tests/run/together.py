@@ -55,6 +55,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "fsp": {"name": "fsp"},
     "ft": {"name": "ft", "numbers": {"factors.learn": "joint"}},
     "ofd": {"name": "ofd"},
+    "semckd": {"name": "semckd", "weights": {"squared": 1.0}},
 }
 
 

@@ -34,6 +34,12 @@ def test_everything_is_averaged_to_vectors_first():
         np.testing.assert_allclose(found[name].std, wanted.std(0), rtol=1e-6)
 
 
+def test_only_what_is_named_is_measured():
+    """A record has columns of many thousand numbers beside the vectors that are asked for."""
+    found = measure(says, batches, torch.device("cpu"), ["maps", "not said"])
+    assert list(found) == ["maps"]
+
+
 def test_without_examples_nothing_is_measured():
     with pytest.raises(MenteeError, match="no examples to measure its vectors on"):
         measure(says, None, torch.device("cpu"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from mentee.cli import probing
+from mentee.cli.comparing import compare
 from mentee.cli.options import Changes, Out
 from mentee.cli.recording import records
 from mentee.cli.sweeping import sweep
@@ -28,6 +29,7 @@ app = typer.Typer(
 
 app.add_typer(records, name="record")
 app.command()(sweep)
+app.command()(compare)
 app.command()(probing.probe)
 app.command()(probing.chain)
 app.command()(probing.report)

@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from mentee.cli import options
 from mentee.cli.options import Changes
 
 
@@ -14,20 +15,11 @@ def sweep(
     recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped recipe.")],
     methods: Annotated[str, typer.Option(help="Rows or sums of rows: none,kd,crd,cktf+kd.")],
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each, from train.seed on.")] = 3,
-    students: Annotated[str, typer.Option(help="Networks; by default the recipe's own.")] = "",
-    views: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=0, help="Views to record; by default as mentee record."),
-    ] = None,
-    record: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="The record's folder; by default OUT/record."),
-    ] = None,
-    live: Annotated[bool, typer.Option("--live", help="Record nothing.")] = False,
-    processes: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Runs at once; by default one a core, or one on a GPU."),
-    ] = None,
+    students: options.Students = "",
+    views: options.Views = None,
+    record: options.Record = None,
+    live: options.Live = False,
+    processes: options.Processes = None,
     changes: Changes = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
@@ -39,9 +31,9 @@ def sweep(
 
     found = sweep(
         recipe,
-        [name for name in methods.split(",") if name],
+        options.listed(methods),
         seeds=seeds,
-        students=[name for name in students.split(",") if name],
+        students=options.listed(students),
         views=views,
         record=record,
         live=live,

@@ -58,11 +58,18 @@ def find(name: str, rows: Mapping[str, Method] = METHODS) -> Method:
     if len(set(parts)) < len(parts):
         raise MenteeError(f"method {name!r} names a row twice; give the row another weight instead")
     found = [find(part, rows) for part in parts]
+    ends = list(dict.fromkeys(row.reuse for row in found if row.reuse))
+    if len(ends) > 1:
+        raise MenteeError(
+            f"method {name!r} would end in the teacher's classifier in two ways, behind "
+            f"{' and '.join(ends)}; take one of them"
+        )
     terms = [t for row in found for t in (row.terms if row.added is None else row.added)]
     return Method(
         name,
         added_up(terms),
         alone=added_up([term for row in found for term in label_free(row).terms]),
+        reuse="".join(ends),
         about=" + ".join(row.name for row in found),
         source="; ".join(dict.fromkeys(row.source for row in found if row.source)),
     )

@@ -29,6 +29,9 @@ VECTORS = (
 """Representations whose entries can be standardised: an example's vector, not yet of unit length,
 nor the numbers of a distribution."""
 
+OF_BOTH = ("associate",)
+"""Representations that depend on both sides at once: nothing can be made of one side."""
+
 MAPS = ("stem", "stages")
 """Places that say maps."""
 
@@ -77,14 +80,21 @@ def cktf_form(row: Method) -> Method:
         A row of the name `cktf(NAME)`.
 
     Raises:
-        MenteeError: the row compares nothing.
+        MenteeError: the row compares nothing, or what depends on both sides at once.
     """
     if not row.terms:
         raise MenteeError(f"cktf({row.name}): the row compares nothing that could be contrasted")
+    for term in row.terms:
+        if term.represent.name in OF_BOTH:
+            raise MenteeError(
+                f"cktf({row.name}): {term.represent.name} weighs what both networks say by one "
+                f"another, and heads read one of them; take {row.name}+cktf, their sum"
+            )
     terms = [term if term.agree.name == "contrast" else _contrasted(term) for term in row.terms]
     return Method(
         f"cktf({row.name})",
         tuple(term for number, term in enumerate(terms) if term not in terms[:number]),
+        reuse=row.reuse,
         about=f"What {row.name} compares, under CKTF's contrast.",
         source=row.source,
     )
@@ -108,6 +118,11 @@ def standardised_form(row: Method) -> Method:
     """
     if not row.terms:
         raise MenteeError(f"standardised({row.name}): the row compares nothing")
+    if row.reuse:
+        raise MenteeError(
+            f"standardised({row.name}): the teacher's classifier reads what is compared, and not "
+            "its z-scores; take the row as it is"
+        )
     for term in row.terms:
         if not _compares_vectors(term):
             raise MenteeError(

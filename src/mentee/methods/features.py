@@ -118,4 +118,29 @@ MAP_ROWS = (
         "unlike networks. The authors raise its weight from 0 over 20 epochs; here it is whole.",
         source="Chen et al. 2021, arXiv:2104.09044",
     ),
+    Method(
+        "semckd",
+        (Term("stages", Word("squared"), 400.0, Word("associate")),),
+        about="Every stage from those of the teacher that attention finds fitting: between unlike "
+        "networks. Published beside soft targets, semckd+kd, with 50 in place of 400 on ImageNet.",
+        source="Chen et al. 2021, arXiv:2012.03236",
+    ),
+    Method(
+        "simkd",
+        (Term(("projector", "stages.last"), Word("mse"), 1.0, Word("maps")),),
+        task=0.0,
+        reuse="stages.last",
+        about="The last map through a projector, read by the teacher's classifier: the student "
+        "keeps both, and is that much larger; no labels. Strong where the teacher is good.",
+        source="Chen et al. 2022, arXiv:2203.14001",
+    ),
+    Method(
+        "simkd-pooled",
+        (Term(("projector", "embedding"), Word("mse"), 1.0),),
+        task=0.0,
+        reuse="embedding",
+        about="The same of the vector that the classifier reads: any two networks whose last layer "
+        "is linear.",
+        source="Chen et al. 2022, arXiv:2203.14001; there of maps alone",
+    ),
 )

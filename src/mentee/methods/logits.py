@@ -27,6 +27,14 @@ LOGIT_ROWS = (
         source="Hinton et al. 2015, arXiv:1503.02531",
     ),
     Method(
+        "binary-kd",
+        (Term("logits", Word("binary_kd", {"temperature": 2.0}), 0.9),),
+        task=0.1,
+        added=(Term("logits", Word("binary_kd", {"temperature": 2.0}), 1.0),),
+        about="Softened logits of each class on its own: kd for several classes at once.",
+        source="Ding and Lerch 2023, arXiv:2306.17424, of a probe; the weights are those of kd",
+    ),
+    Method(
         "hard-label",
         (Term("logits", Word("hard_label"), 0.5),),
         task=0.5,
@@ -60,7 +68,7 @@ LOGIT_ROWS = (
         "dist",
         (Term("logits", Word("dist", {"temperature": 4.0, "beta": 1.0, "gamma": 1.0}), 2.0),),
         about="Correlations of an example's classes and of a class's examples: for a teacher much "
-        "stronger than the student.",
+        "stronger than the student. T is 1 on ImageNet.",
         source="Huang et al. 2022, arXiv:2205.10536",
     ),
     Method(

@@ -27,9 +27,11 @@ from mentee.models.contract import (
     normalise,
 )
 from mentee.models.cp_resnet import CPResNet
+from mentee.models.ensemble import Ensemble, Mean
 from mentee.models.mobilenet import MobileNetV2
 from mentee.models.packaged import CLASSES, build_packaged, contract_of_packaged
 from mentee.models.resnet import CifarResNet, ResNet
+from mentee.models.reusing import PROJECTOR, Reusing
 from mentee.models.shufflenet import ShuffleNetV1, ShuffleNetV2
 from mentee.models.table import FROM_DATA, NETWORKS, kind_of, nearest
 from mentee.models.text import CharCNN, HashedBag
@@ -46,6 +48,7 @@ from mentee.models.zoo import (
 __all__ = [
     "CONTRACTS",
     "NETWORKS",
+    "PROJECTOR",
     "VGG",
     "ZOOS",
     "AudioContract",
@@ -53,11 +56,14 @@ __all__ = [
     "CharCNN",
     "CifarResNet",
     "Contract",
+    "Ensemble",
     "HashedBag",
     "InputContract",
+    "Mean",
     "MobileFCN",
     "MobileNetV2",
     "ResNet",
+    "Reusing",
     "ShuffleNetV1",
     "ShuffleNetV2",
     "SmallFCN",

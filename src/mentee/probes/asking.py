@@ -17,7 +17,7 @@ from mentee.recipe import Probe, Recipe, read
 from mentee.report import cells
 from mentee.run import finished
 from mentee.run.folder import Folder
-from mentee.run.networks import Given, Makes
+from mentee.run.networks import Given, Makes, Teaches
 from mentee.run.reporting import write_report
 
 __all__ = ["Probed", "probe"]
@@ -57,7 +57,7 @@ def probe(
     changes: Sequence[str] = (),
     data: Any = None,
     student: Makes | None = None,
-    teacher: Makes | None = None,
+    teacher: Teaches | None = None,
     say: Callable[[str], None] = print,
 ) -> Probed:
     """Probe a run's student: what its embedding is worth with few labels and with many.

@@ -14,7 +14,7 @@ from mentee.parallel import gather_objects, join, rank
 from mentee.probes.asking import Probed, probe
 from mentee.recipe import Network, Recipe, Recorded, dump, read
 from mentee.run import go_on, next_free, record_network
-from mentee.run.networks import Given, Makes
+from mentee.run.networks import Given, Makes, Teaches
 
 ASKED = "chain.json"
 """In the chain's folder: what was asked for, so that nothing else is gone on with."""
@@ -29,7 +29,7 @@ def chain(
     changes: Sequence[str] = (),
     data: Any = None,
     student: Makes | None = None,
-    teacher: Makes | None = None,
+    teacher: Teaches | None = None,
     methods: Mapping[str, Method] | None = None,
     quiet: bool = False,
     say: Callable[[str], None] = print,

@@ -18,7 +18,7 @@ from mentee.evaluate import read_all
 from mentee.models import Contract, normalise
 from mentee.parallel import rank, world
 from mentee.probes.labelled import Parts, Rows
-from mentee.recipe import Network, Recipe
+from mentee.recipe import Ensemble, Live, Network, Recipe, live_of
 from mentee.run import networks
 from mentee.run.folder import Folder
 from mentee.run.networks import GIVEN, Given
@@ -112,21 +112,28 @@ class Company:
         said = self.recipe.teacher
         if said is None:
             return
-        if isinstance(said, Network):
-            made = self.given.teacher
-            if said.network.startswith(GIVEN) and made is None:
-                raise MenteeError("it was passed from Python; pass it again: teacher=...")
-            yield self._network("teacher", self._drawn(said, made), said)
+        if isinstance(said, Live):
+            yield self._taught("teacher", said)
             return
         split = self.recipe.data.train
         for label, path in said.records.items():
             name = f"teacher {label}".strip()
             if is_places(path, split):
                 kept = read_places(find_split(Path(path), split)).teacher["network"]
-                network = Network.model_validate(kept)
-                yield self._network(name, self._drawn(network, self.given.teacher), network)
+                yield self._taught(name, live_of(kept))
             else:
                 yield Speaker(name, self._recorded(path), augmented=False)
+
+    def _taught(self, name: str, said: Live) -> Speaker:
+        """A network that teaches."""
+        if isinstance(said, Ensemble):
+            raise MenteeError("several networks teach by their logits, and have no one embedding")
+        made = self.given.teacher
+        if said.network.startswith(GIVEN) and made is None:
+            raise MenteeError("it was passed from Python; pass it again: teacher=...")
+        seed = self.recipe.train.seed
+        network, _ = networks.build_teacher(said, made, self.parts.sets, seed=seed)
+        return self._network(name, network, said)
 
     def _recorded(self, path: str) -> Callable[[str, Rows, int], Tensor]:
         """What a record has of the training split and of the test split."""

@@ -1,17 +1,23 @@
 """The recipe: a strict schema, every problem said at once, nothing left open once resolved."""
 
+from mentee.recipe.networks import (
+    AudioInput,
+    Ensemble,
+    Input,
+    Live,
+    Network,
+    Recorded,
+    Reuse,
+    TextInput,
+    live_of,
+)
 from mentee.recipe.probe import Probe
 from mentee.recipe.reading import dump, find_recipe, read, shipped
 from mentee.recipe.schema import (
-    AudioInput,
     Data,
     Domain,
-    Input,
     MethodRecipe,
-    Network,
     Recipe,
-    Recorded,
-    TextInput,
     Train,
 )
 from mentee.recipe.unlabelled import Unlabelled
@@ -21,18 +27,22 @@ __all__ = [
     "AudioInput",
     "Data",
     "Domain",
+    "Ensemble",
     "Input",
+    "Live",
     "MethodRecipe",
     "Network",
     "Probe",
     "Recipe",
     "Recorded",
+    "Reuse",
     "TextInput",
     "Train",
     "Unlabelled",
     "Watch",
     "dump",
     "find_recipe",
+    "live_of",
     "read",
     "shipped",
 ]

@@ -11,15 +11,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mentee.errors import RecipeError, suggest
+from mentee.recipe.networks import Ensemble, Input, Network, Recorded, Reuse
 from mentee.recipe.probe import Probe, SteppedLayer, Tune
 from mentee.recipe.schema import (
     Data,
     Domain,
-    Input,
     MethodRecipe,
-    Network,
     Recipe,
-    Recorded,
     Save,
     Select,
     TermRecipe,
@@ -172,6 +170,7 @@ BRANCHES = (
     "TextInput",
     "a network",
     "a record",
+    "an ensemble",
     "constrained-float",
 )
 
@@ -188,6 +187,7 @@ def _keys(place: Sequence[str]) -> list[str]:
         "data": Data,
         "student": Network,
         "teacher": Network,
+        "networks": Network,
         "method": MethodRecipe,
         "train": Train,
         "watch": Watch,
@@ -198,11 +198,12 @@ def _keys(place: Sequence[str]) -> list[str]:
         "select": Select,
         "save": Save,
         "input": Input,
+        "reuse": Reuse,
         "terms": TermRecipe,
     }
     named = [part for part in place if not part.isdigit()]
     model = parts.get(named[-1] if named else "", WordRecipe)
     if "out_of_domain" in named:
         model = Domain
-    more = Recorded.model_fields if named == ["teacher"] else {}
+    more = [*Recorded.model_fields, *Ensemble.model_fields] if named == ["teacher"] else []
     return [*model.model_fields, *more]

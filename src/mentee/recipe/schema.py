@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from mentee.errors import RecipeError
 from mentee.methods import Method, Number, Term, Word, adjust, find, label_free
-from mentee.recipe.part import STRICT, Count, Positive, Share
+from mentee.recipe.networks import (
+    STRICT,
+    ATeacher,
+    Count,
+    Network,
+    Positive,
+    Share,
+    by_name,
+    by_network,
+)
 from mentee.recipe.probe import Probe
 from mentee.recipe.unlabelled import Unlabelled
 from mentee.recipe.watch import Watch
@@ -18,11 +27,6 @@ from mentee.recipe.watch import Watch
 
 class _Part(BaseModel):
     model_config = STRICT
-
-
-def by_name(record: str | dict[str, str]) -> dict[str, str]:
-    """The folders of records by name; a single one has the empty name."""
-    return {"": record} if isinstance(record, str) else record
 
 
 class Domain(_Part):
@@ -87,68 +91,6 @@ class Data(_Part):
     seed: int = 0
     view_seed: int | None = None
     cycle: Count | None = None
-
-
-class Input(_Part):
-    """What is subtracted from, and divides, each channel of images in [0, 1]."""
-
-    mean: list[float]
-    std: list[Positive]
-
-
-class AudioInput(_Part):
-    """Samples a second of a waveform, and how many seconds of it are read."""
-
-    rate: Count
-    seconds: Positive
-
-
-class TextInput(_Part):
-    """How many bytes of a text are read."""
-
-    length: Count
-
-
-def _tuples(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-Option = Annotated[int | float | bool | str | tuple[int, ...] | None, BeforeValidator(_tuples)]
-
-
-class Network(_Part):
-    """A network by name, its outputs (None: the data's classes), weights and input.
-
-    `size`: images are resized to it before this network reads them; None: they come as they are,
-    for the networks of packages at the size that they were trained with. `classifier`: None: as
-    the weights have it; `new`: as it is drawn, whatever they have; or a safetensors file with the
-    `weight` and `bias` of one layer.
-    """
-
-    network: str
-    classes: Count | None = None
-    options: dict[str, Option] = {}
-    weights: str | None = None
-    input: str | Input | AudioInput | TextInput | None = None
-    size: Count | None = None
-    classifier: str | None = None
-
-
-class Recorded(_Part):
-    """A teacher that was run once: the folder of its record, or several by name.
-
-    `clean: true` says that what it said of the clean example teaches every view of it;
-    `in_memory: true` copies the rows into memory at the start.
-    """
-
-    record: str | dict[str, str]
-    clean: bool = False
-    in_memory: bool = False
-
-    @property
-    def records(self) -> dict[str, str]:
-        """The folders by name; a single one has the empty name."""
-        return by_name(self.record)
 
 
 def _named(value: object) -> object:
@@ -269,23 +211,11 @@ class Save(_Part):
     minutes: Positive | None = 5.0
 
 
-def _which(value: object) -> str:
-    recorded = isinstance(value, Recorded) or (isinstance(value, Mapping) and "record" in value)
-    return "a record" if recorded else "a network"
-
-
-ATeacher = Annotated[
-    Annotated[Network, Tag("a network")] | Annotated[Recorded, Tag("a record")],
-    Discriminator(_which),
-    BeforeValidator(lambda v: _network(v)),
-]
-
-
 class Recipe(_Part):
     """A whole run."""
 
     data: Data
-    student: Annotated[Network, BeforeValidator(lambda v: _network(v))]
+    student: Annotated[Network, BeforeValidator(by_network)]
     teacher: ATeacher | None = None
     method: Annotated[MethodRecipe, BeforeValidator(_named)] = MethodRecipe()
     train: Train = Train()
@@ -293,7 +223,3 @@ class Recipe(_Part):
     probe: Probe | None = None
     select: Select = Select()
     save: Save = Save()
-
-
-def _network(value: object) -> object:
-    return {"network": value} if isinstance(value, str) else value

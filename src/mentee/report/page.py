@@ -110,6 +110,13 @@ def _cost(summary: Mapping[str, Any]) -> str:
     lines.append(["epochs, steps", f"{summary['epochs']}, {summary['steps']:,}"])
     lines.append(["seconds per epoch", f"{summary['seconds_per_epoch']:.1f}"])
     lines.append(["whole run", duration(summary["seconds"])])
+    memory = summary.get("memory") or {}
+    for name, key in (
+        ("most memory, of the process", "resident"),
+        ("most memory, of the GPU", "gpu"),
+    ):
+        if memory.get(key) is not None:
+            lines.append([name, f"{memory[key] / 1e6:,.0f} MB"])
     return "\n\n".join([table(lines), *(f"Measured: {x}." for x in summary.get("warm_up", []))])
 
 

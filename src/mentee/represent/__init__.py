@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mentee.represent.associate import associate
 from mentee.represent.chain import Chained
 from mentee.represent.compress import Compressed, compress, probe
 from mentee.represent.compressed_logits import CompressedLogits, compressed_logits
@@ -22,6 +23,7 @@ from mentee.represent.unit import unit
 from mentee.represent.vectors import frames, vectors
 
 __all__ = [
+    "CROSSING",
     "REPRESENTATIONS",
     "SEVERAL",
     "Chained",
@@ -33,6 +35,7 @@ __all__ = [
     "Side",
     "TaskLoss",
     "as_is",
+    "associate",
     "attention",
     "compress",
     "compressed_logits",
@@ -69,6 +72,7 @@ REPRESENTATIONS: dict[str, Callable[..., tuple[Side, Side]]] = {
     "factors": factors,
     "flow": flow,
     "review": review,
+    "associate": associate,
     "compress": compress,
     "compressed_logits": compressed_logits,
     "probe": probe,
@@ -82,5 +86,8 @@ that reads what another term's side makes takes `beside`, the teacher's sides of
 terms at the same place of the teacher, and is built after them.
 """
 
-SEVERAL = ("flow", "review")
+CROSSING = ("associate",)
+"""Those of which each place of the student meets each of the teacher: always read together."""
+
+SEVERAL = ("flow", "review", *CROSSING)
 """Those that read several places together: their shapes are tuples of shapes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -45,14 +46,28 @@ def grids(name: str, student: Shape, teacher: Shape) -> tuple[Grid, Grid]:
     Raises:
         PairError: a side says a vector, or tokens that make no square beside a map.
     """
-    for side, shape in (("student", student), ("teacher", teacher)):
+    (ours,), (theirs,) = all_grids(name, [student], [teacher])
+    return ours, theirs
+
+
+def all_grids(
+    name: str, students: Sequence[Shape], teachers: Sequence[Shape]
+) -> tuple[list[Grid], list[Grid]]:
+    """How both sides are laid out at several places, of which each may meet each.
+
+    Raises:
+        PairError: a place says a vector, or tokens that make no square beside a map.
+    """
+    sides = {"student": students, "teacher": teachers}
+    for side, shape in ((side, each) for side, shapes in sides.items() for each in shapes):
         if len(shape) == 1:
             raise PairError(
                 f"{name}: the {side} says one vector of {shape[0]} an example, expected a map or "
                 "tokens; read stages or a module's path"
             )
-    lines = len(student) == len(teacher) == 2
-    return _grid(name, student, lines), _grid(name, teacher, lines)
+    lines = all(len(shape) == 2 for shape in [*students, *teachers])
+    ours, theirs = ([_grid(name, each, lines) for each in shapes] for shapes in sides.values())
+    return ours, theirs
 
 
 def _grid(name: str, shape: Shape, line: bool) -> Grid:

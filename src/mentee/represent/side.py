@@ -105,6 +105,17 @@ class Side(nn.Module):
         said: Tensor = fixed
         return said
 
+    def meet(self, said: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """What is compared, from what both sides said; the student's side alone is asked.
+
+        Most compare what was said. One whose weights depend on both sides has its word here.
+
+        Args:
+            said: what `forward` of this side gave, the student's.
+            other: what that of the teacher's side gave.
+        """
+        return said, other
+
     def learning(self, fixed: Tensor, said: Tensor) -> Tensor:
         """What `own_loss` is computed of: what `forward` gave, unless learning takes another form.
 

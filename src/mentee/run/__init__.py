@@ -20,19 +20,20 @@ from mentee.recipe import Domain, Recipe, read
 from mentee.run import networks
 from mentee.run.domains import Tested, judge, open_domains
 from mentee.run.folder import Folder
-from mentee.run.networks import Given, Makes
+from mentee.run.networks import Given, Makes, Teaches
 from mentee.run.parts import build
 from mentee.run.reading import Reader
 from mentee.run.recording import import_vectors, record
 from mentee.run.recording_places import record_network
 from mentee.run.sets import Sets, open_one
-from mentee.run.signals import Interrupted
+from mentee.run.signals import Interrupted, Paused
 from mentee.run.training import Training
 from mentee.run.verifying import Verified, verify, verify_vectors
 from mentee.types import Step
 
 __all__ = [
     "Interrupted",
+    "Paused",
     "Run",
     "Verified",
     "evaluate",
@@ -73,10 +74,11 @@ def train(
     changes: Sequence[str] = (),
     data: Any = None,
     student: Makes | None = None,
-    teacher: Makes | None = None,
+    teacher: Teaches | None = None,
     methods: Mapping[str, Method] | None = None,
     quiet: bool = False,
     on_step: Callable[[Step], None] | None = None,
+    until: int | None = None,
 ) -> Run:
     """Train a student by a recipe; the run is a folder.
 
@@ -86,10 +88,11 @@ def train(
         changes: `train.epochs=20` and the like, applied last.
         data: instead of the recipe's source: arrays, a `datasets.Dataset` or `DatasetDict`.
         student: instead of the recipe's: a module, or what makes one from `classes`.
-        teacher: the same for the teacher.
+        teacher: the same for the teacher; or several in a list, which teach as one.
         methods: rows of your own.
         quiet: print nothing.
         on_step: called with each `Step`.
+        until: pause after so many epochs of all, ready to be resumed; None: go to the end.
 
     Returns:
         The run, finished.
@@ -97,12 +100,13 @@ def train(
     Raises:
         MenteeError: the recipe, the data, a network or the folder is not as it should be.
         Interrupted: SIGINT or SIGTERM; everything is saved.
+        Paused: it has come as far as `until`.
     """
     content = read(recipe, changes)
     parts = build(content, Given(data, student, teacher, methods))
     # The first process chooses: another one may see its folder already and take the next number.
     folder = Folder(gather_objects(Path(out) if out else free_folder(content))[0])
-    training = Training(parts, folder, quiet=quiet, on_step=on_step)
+    training = Training(parts, folder, quiet=quiet, on_step=on_step, until=until)
     training.begin()
     return Run(folder.path, training.run())
 
@@ -112,10 +116,11 @@ def resume(
     *,
     data: Any = None,
     student: Makes | None = None,
-    teacher: Makes | None = None,
+    teacher: Teaches | None = None,
     methods: Mapping[str, Method] | None = None,
     quiet: bool = False,
     on_step: Callable[[Step], None] | None = None,
+    until: int | None = None,
 ) -> Run:
     """Go on with a run from its newest checkpoint, exactly as if it had never stopped.
 
@@ -127,19 +132,21 @@ def resume(
         methods: the same.
         quiet: print nothing.
         on_step: called with each `Step`.
+        until: pause after so many epochs of all, ready to be resumed; None: go to the end.
 
     Returns:
         The run, finished; at once if it was finished before.
 
     Raises:
         RunError: there is no run, no checkpoint, or it does not fit.
+        Paused: it has come as far as `until`.
     """
     folder = Folder(Path(path))
     folder.must_exist()
     if folder.summary.is_file():
         return Run(folder.path, json.loads(folder.summary.read_text(encoding="utf-8")))
     parts = build(read(folder.recipe), Given(data, student, teacher, methods))
-    training = Training(parts, folder, quiet=quiet, on_step=on_step)
+    training = Training(parts, folder, quiet=quiet, on_step=on_step, until=until)
     return Run(folder.path, training.run(training.restore()))
 
 
@@ -150,6 +157,7 @@ def go_on(
     *,
     quiet: bool = True,
     on_step: Callable[[Step], None] | None = None,
+    until: int | None = None,
 ) -> Run:
     """Resume a run that has a checkpoint, begin any other anew; return a finished one at once.
 
@@ -159,19 +167,22 @@ def go_on(
         given: what was passed from Python.
         quiet: print nothing.
         on_step: called with each `Step`.
+        until: as for `train`.
 
     Raises:
         MenteeError: as `train` and `resume`.
+        Paused: it has come as far as `until`.
     """
     folder = Folder(path)
-    parts = {name: getattr(given, name) for name in ("data", "student", "teacher", "methods")}
+    how: dict[str, Any] = {"quiet": quiet, "on_step": on_step, "until": until}
+    how |= {name: getattr(given, name) for name in ("data", "student", "teacher", "methods")}
     if folder.summary.is_file() or checkpoint.found(folder.checkpoints):
-        return resume(path, **parts, quiet=quiet, on_step=on_step)
+        return resume(path, **how)
     # A run that was killed before its first checkpoint left nothing to go on with.
     for left in (folder.metrics, folder.recipe):
         left.unlink(missing_ok=True)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
-    return train(recipe, out=path, **parts, quiet=quiet, on_step=on_step)
+    return train(recipe, out=path, **how)
 
 
 def evaluate(

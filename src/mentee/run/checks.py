@@ -35,7 +35,7 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
     if several and examples.task == "single":
         raise PairError(
             f"method {method.name!r} compares each class on its own ({several[0]}), but an example "
-            f"of {examples.name} has exactly one; use kl in its place: probe-kd, ec-kd"
+            f"of {examples.name} has exactly one; use kl in its place: kd, probe-kd, ec-kd"
         )
     if mixup is not None and any(term.memory for term in method.terms):
         raise PairError(
@@ -47,8 +47,9 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
             f"method {method.name!r} compares distributions over classes of which one is right "
             f"({one_class[0]}), but an example of {examples.name} may have several; "
             + (
-                "use binary_kd in its place: probe-binary-kd, ec+probe-binary-kd"
-                if set(represented) == {"probe"}
-                else "use a method without it, such as crd or cktf"
+                "use binary_kd in its place: probe-binary-kd, ec+probe-binary-kd, ec-binary-kd"
+                if set(represented) <= {"probe", "compressed_logits"}
+                else "use binary_kd in its place: binary-kd, or a method without logits, such as "
+                "crd or cktf"
             )
         )

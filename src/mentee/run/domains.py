@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from mentee.data import Examples, limit
 from mentee.data.corruptions import SEVERITIES, corrupt, names
 from mentee.errors import DataError, RecipeError
 from mentee.evaluate import main_score
 from mentee.recipe import Domain, Recipe
-from mentee.run.reading import Reader, split_of
+from mentee.run.reading import Read, Reader, split_of
 from mentee.run.sets import open_part, refuse_same
 from mentee.teachers import open_records
 
@@ -44,12 +46,14 @@ class Tested:
             where there is no record of it.
         domains: the same for each other domain, with `drop`, what is lost of the main score.
         notes: a sentence for all that could not be told.
+        logits: `[n, k]` on the test part; None where there is none.
     """
 
     scores: dict[str, float] | None
     similarity: dict[str, float] | None
     domains: dict[str, dict[str, Any]]
     notes: list[str]
+    logits: Tensor | None = None
 
 
 def judge(reader: Reader, test: Examples | None, opened: Mapping[str, Opened]) -> Tested:
@@ -62,25 +66,28 @@ def judge(reader: Reader, test: Examples | None, opened: Mapping[str, Opened]) -
         test: the test part.
         opened: which others, from `open_domains`.
     """
-    own: tuple[dict[str, float], dict[str, float] | None] = {}, None
+    own: Read | None = None
     if test is not None:
         own = reader("test", test, reader.records("test", Domain(), test))
     found: dict[str, dict[str, Any]] = {}
     for name, each in opened.items():
-        domain, clean = each.domain, own[0]
+        domain, clean = each.domain, own.scores if own else {}
         records = reader.records(name, domain, each.whole)
         if domain.corruption is not None and each.examples is not test:
-            clean = reader(name, each.examples, {})[0]
+            clean = reader(name, each.examples, {}).scores
         for label, some in corrupted(name, domain, each.examples):
-            there, similarity = reader(name, some, records)
+            there = reader(name, some, records)
             found[label] = {
                 "examples": len(some),
-                "scores": there,
-                "drop": drop(clean, there, some),
-                "similarity": similarity,
+                "scores": there.scores,
+                "drop": drop(clean, there.scores, some),
+                "similarity": there.similarity,
             }
     domains = {name: each.domain for name, each in opened.items()}
-    return Tested(own[0] or None, own[1], found | averages(domains, found), reader.notes)
+    found |= averages(domains, found)
+    if own is None:
+        return Tested(None, None, found, reader.notes)
+    return Tested(own.scores or None, own.similarity, found, reader.notes, own.logits)
 
 
 def as_domains(pairs: Sequence[str], corrupted: bool, limit: int | None) -> dict[str, Domain]:

@@ -34,6 +34,7 @@ class Folder:
     | `metrics.jsonl` | a line every few steps, and one each validation |
     | `checkpoints/` | the newest two states to resume from, and the best student so far |
     | `student.safetensors` | the student alone; loads without this package |
+    | `predictions.npz` | the class of each test example, and how sure the student is |
     | `summary.json` | scores, sizes, seconds |
     | `report.md` | the same for a person |
     | `probe.json` | what probes of the student's embedding found, where some were asked |
@@ -70,6 +71,11 @@ class Folder:
     def student(self) -> Path:
         """The student alone."""
         return self.path / "student.safetensors"
+
+    @property
+    def predictions(self) -> Path:
+        """What the student says of the test part."""
+        return self.path / "predictions.npz"
 
     @property
     def summary(self) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from torch import nn
 
@@ -13,11 +13,15 @@ from mentee import capture, models
 from mentee.errors import RecipeError, RunError
 from mentee.methods import Method
 from mentee.models import AudioContract, Contract, InputContract, TextContract, normalise
-from mentee.recipe import AudioInput, Data, Input, Network, Recipe, TextInput
+from mentee.recipe import AudioInput, Data, Ensemble, Input, Live, Network, Recipe, TextInput
+from mentee.run.reusing import with_end
 from mentee.run.sets import Sets
 from mentee.types import Batch
 
 Makes: TypeAlias = nn.Module | Callable[..., nn.Module]
+Teaches: TypeAlias = Makes | Sequence[Makes]
+"""A network, or several that teach as one."""
+
 GIVEN = "given:"
 """Stands in a resolved recipe before what was passed from Python and has no name there."""
 
@@ -29,13 +33,13 @@ class Given:
     Attributes:
         data: what `open_examples` takes: arrays, a `datasets.Dataset` or `DatasetDict`.
         student: a module, or a function or class that makes one from `classes`.
-        teacher: the same.
+        teacher: the same; or several in a list, which teach as one.
         methods: rows of your own, looked up before the table's.
     """
 
     data: Any = None
     student: Makes | None = None
-    teacher: Makes | None = None
+    teacher: Teaches | None = None
     methods: Mapping[str, Method] | None = None
 
     def stand_in(self, recipe: Recipe) -> Recipe:
@@ -45,12 +49,13 @@ class Given:
             update["data"] = recipe.data.model_copy(
                 update={"source": f"{GIVEN}{type(self.data).__name__}"}
             )
-        for part, made in (("student", self.student), ("teacher", self.teacher)):
-            if made is not None:
-                name = f"{GIVEN}{getattr(made, '__name__', type(made).__name__)}"
-                said = getattr(recipe, part)
-                said = said if isinstance(said, Network) else Network(network=name)
-                update[part] = said.model_copy(update={"network": name})
+        if self.student is not None:
+            update["student"] = marked(recipe.student, self.student)
+        if isinstance(self.teacher, (list, tuple)):
+            update["teacher"] = all_marked(recipe.teacher, self.teacher)
+        elif self.teacher is not None:
+            said = recipe.teacher if isinstance(recipe.teacher, Network) else None
+            update["teacher"] = marked(said, self.teacher)
         return recipe.model_copy(update=update)
 
     def check(self, recipe: Recipe) -> None:
@@ -66,6 +71,37 @@ class Given:
                     f"the recipe says {part}: {name}, which was passed from Python; pass it again: "
                     f"mentee.resume(..., {part}=...)"
                 )
+
+
+def marked(said: Network | None, made: Any) -> Network:
+    """A network of a recipe with a mark for its name, where it was passed from Python."""
+    name = f"{GIVEN}{getattr(made, '__name__', type(made).__name__)}"
+    return (said or Network(network=name)).model_copy(update={"network": name})
+
+
+def all_marked(said: object, made: Sequence[Any]) -> Ensemble:
+    """Several networks of a recipe with marks for their names.
+
+    Raises:
+        RecipeError: the recipe names another number of them.
+    """
+    if not isinstance(said, Ensemble):
+        return Ensemble(networks=[marked(None, each) for each in made])
+    if len(said.networks) != len(made):
+        raise RecipeError(
+            f"teacher.networks names {len(said.networks)} networks, and {len(made)} were passed "
+            "from Python; pass as many, or leave them out of the recipe"
+        )
+    pairs = zip(said.networks, made, strict=True)
+    return said.model_copy(update={"networks": [marked(each, one) for each, one in pairs]})
+
+
+def resolve_teacher(said: Live, sets: Sets, data: Data) -> Live:
+    """A network, or each of several, with its outputs and its input written out."""
+    if isinstance(said, Network):
+        return resolve(said, sets, data, models.own_classes(said.network))
+    each = [resolve(n, sets, data, models.own_classes(n.network)) for n in said.networks]
+    return said.model_copy(update={"networks": each})
 
 
 def resolve(said: Network, sets: Sets, data: Data, outputs: int | None = None) -> Network:
@@ -136,7 +172,19 @@ def build(said: Network, made: Makes | None, sets: Sets, *, seed: int | None) ->
         network = models.resolve(made, classes=classes, channels=channels, seed=seed, **rate)
     if said.classifier is not None:
         begin_classifier(network, said, sets.first(2))
-    elif said.weights is not None:
+        return network
+    if said.reuse is not None and said.reuse.shape is None:
+        raise RecipeError(
+            f"{said.network}: reuse does not say whose classifier it ends in; take it from the "
+            "recipe.yaml of the run that trained the network (student.reuse)"
+        )
+    ended = said.reuse is not None and said.weights is not None and of_whole(said.weights)
+    if said.weights is not None and not ended:
+        models.load_weights(network, said.weights)
+    if said.reuse is not None:
+        inputs = normalise(sets.first(2).inputs, contract(said))
+        network = with_end(network, said.reuse, inputs, classes=classes, seed=seed or 0)
+    if said.weights is not None and ended:
         models.load_weights(network, said.weights)
     return network
 
@@ -152,6 +200,11 @@ def begin_classifier(network: nn.Module, said: Network, batch: Batch) -> None:
     Raises:
         RecipeError: a file is of another network, or of another number of classes.
     """
+    if said.reuse is not None:
+        raise RecipeError(
+            f"{said.network}: reuse ends it in its teacher's classifier, and classifier gives it "
+            "another one; leave one of them out"
+        )
     path = places(network, ["embedding"], batch, contract(said))[0].path
     own = network.get_submodule(path)
     begin = {name: value.clone() for name, value in own.state_dict().items()}
@@ -173,6 +226,30 @@ def begin_classifier(network: nn.Module, said: Network, batch: Batch) -> None:
                 f"{foreign[0]}; it is of another network"
             )
     own.load_state_dict(begin)
+
+
+def build_teacher(
+    said: Live, made: Teaches | None, sets: Sets, *, seed: int | None
+) -> tuple[nn.Module, Contract]:
+    """A teacher of a resolved recipe, one network or several as one, and what it reads."""
+    if isinstance(said, Network):
+        if isinstance(made, (list, tuple)):
+            raise RecipeError("teacher: several networks were passed from Python for one")
+        return build(said, cast(Makes | None, made), sets, seed=seed), contract(said)
+    several = made if isinstance(made, (list, tuple)) else [made] * len(said.networks)
+    networks = [build(*pair, sets, seed=seed) for pair in zip(said.networks, several, strict=True)]
+    ensemble = models.Ensemble(
+        networks,
+        [contract(each) for each in said.networks],
+        mean=said.mean,
+        several=sets.train.task == "multi",
+    )
+    return ensemble, ensemble.contract
+
+
+def of_whole(weights: str) -> bool:
+    """Whether weights are of a network that ends in another one's classifier, or of a trunk."""
+    return any(name.startswith("trunk.") for name in models.read_weights(weights))
 
 
 def places(

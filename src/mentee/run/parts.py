@@ -19,17 +19,19 @@ from mentee.errors import RecipeError
 from mentee.evaluate import main_score
 from mentee.loop import Plan, Trainee
 from mentee.methods import METHODS, Method
-from mentee.models import own_classes
+from mentee.models import Reusing
 from mentee.pairing import taught_by
 from mentee.parallel import rank, world
-from mentee.recipe import Network, Recipe, Recorded
+from mentee.recipe import Live, Recipe, Recorded
 from mentee.run import networks
 from mentee.run.checks import check_labels
 from mentee.run.domains import Opened, open_domains
 from mentee.run.networks import Given
+from mentee.run.reusing import settled
 from mentee.run.sets import DEFAULT_VIEWS, Sets, open_sets
 from mentee.run.teaching import (
     check_columns,
+    kept_by,
     outputs_without_labels,
     read_teacher,
     with_views_of_record,
@@ -97,10 +99,14 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     batch = sets.first(2)
     ours, theirs = wanted(method)
 
+    teacher = read_teacher(recipe, given, sets, theirs, batch) if theirs else None
+    kept = kept_by(recipe, method, teacher, given, sets, batch)
+    recipe = settled(recipe, method, kept)
     input = networks.contract(recipe.student)
     student = networks.build(recipe.student, given.student, sets, seed=recipe.train.seed)
+    if kept is not None and isinstance(student, Reusing):
+        student.take(kept.weight, kept.bias)
     places = networks.places(student, [*dict.fromkeys([*ours, "logits"])], batch, input)
-    teacher = read_teacher(recipe, given, sets, theirs, batch) if theirs else None
     steps = plan(recipe, sets.batches(recipe.train))
     recipe, warm_up = choose(recipe, student, places, sets, steps, input, accelerator)
     if isinstance(teacher, LiveTeacher):
@@ -157,8 +163,9 @@ def start(recipe: Recipe, method: Method) -> Accelerator:
     # Without a task's loss the student's classifier may get no gradient, and DDP wants to know.
     # An own loss may end before the run does.
     words = {word.name for term in method.terms for word in term.represent.chain}
-    alone = bool(words & {"compress", "probe"})
-    unused = DistributedDataParallelKwargs(find_unused_parameters=method.task == 0 or alone)
+    # Of a trunk with another one's classifier the end may be left as it is, and unused.
+    loose = method.task == 0 or bool(words & {"compress", "probe"}) or bool(method.reuse)
+    unused = DistributedDataParallelKwargs(find_unused_parameters=loose)
     accelerator = Accelerator(
         mixed_precision=PRECISIONS[said.precision],
         kwargs_handlers=[unused],
@@ -201,8 +208,8 @@ def resolve(recipe: Recipe, sets: Sets, method: Method) -> Recipe:
     if recipe.data.label is False:
         data["validation"] = None
     teacher, outputs = recipe.teacher, None
-    if isinstance(teacher, Network):
-        teacher = networks.resolve(teacher, sets, recipe.data, own_classes(teacher.network))
+    if isinstance(teacher, Live):
+        teacher = networks.resolve_teacher(teacher, sets, recipe.data)
     if recipe.data.label is False:
         outputs = outputs_without_labels(method, teacher, recipe.data)
     by = recipe.select.by or (main_score(train.task) if sets.validation else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +36,20 @@ def score_of(logits: Tensor, examples: Examples, threshold: float) -> dict[str, 
     return scores(logits, torch.as_tensor(examples.labels), mask, threshold=threshold)
 
 
+class Read(NamedTuple):
+    """What a student was found to say of some examples.
+
+    Attributes:
+        scores: by name; none for examples without labels.
+        similarity: of its embedding to each record's vectors, or None.
+        logits: `[n, k]`.
+    """
+
+    scores: dict[str, float]
+    similarity: dict[str, float] | None
+    logits: Tensor
+
+
 @dataclass(frozen=True)
 class Reader:
     """Scores one student on any set, and compares its embedding with the teacher's.
@@ -56,21 +71,19 @@ class Reader:
     notes: list[str] = field(default_factory=list)
     _opened: dict[tuple[Path, str], Record | None] = field(default_factory=dict)
 
-    def __call__(
-        self, name: str, examples: Examples, records: Mapping[str, Record]
-    ) -> tuple[dict[str, float], dict[str, float] | None]:
-        """(scores, similarity to each record's vectors or None) on some examples.
+    def __call__(self, name: str, examples: Examples, records: Mapping[str, Record]) -> Read:
+        """Scores on some examples, and similarity to each record's vectors.
 
         Args:
             name: what to call them in a note.
             examples: what the student reads.
             records: what `records` found for them.
         """
-        compared = len(examples) > 1 and records
+        asked = len(examples) > 1 and records
         try:
-            said = self.said(examples, "logits", *(["embedding"] if compared else []))
+            said = self.said(examples, "logits", *(["embedding"] if asked else []))
         except PlaceError as error:
-            if not compared:
+            if not asked:
                 raise
             self.note(f"{name} is not compared with the teacher: {error}")
             said = self.said(examples, "logits")
@@ -79,7 +92,8 @@ class Reader:
             found = score_of(said["logits"], examples, self.recipe.select.threshold)
         except DataError as error:
             self.note(f"{name} has no scores: {error}")
-        return found, alike(said["embedding"], examples, records) if "embedding" in said else None
+        compared = alike(said["embedding"], examples, records) if "embedding" in said else None
+        return Read(found, compared, said["logits"])
 
     def scores(self, examples: Examples) -> dict[str, float]:
         """The scores alone.

@@ -18,10 +18,10 @@ from mentee.bound import blank
 from mentee.errors import PairError, RecipeError
 from mentee.methods import Method
 from mentee.parallel import rank, world
-from mentee.recipe import MethodRecipe, Network, Recipe, read
+from mentee.recipe import Ensemble, Live, MethodRecipe, Network, Recipe, live_of, read
 from mentee.report import duration
 from mentee.run import networks
-from mentee.run.networks import Given, Makes
+from mentee.run.networks import Given, Makes, Teaches
 from mentee.run.parts import Parts, build
 from mentee.run.teaching import how
 from mentee.teachers import LiveTeacher
@@ -56,7 +56,7 @@ def record_network(
     changes: Sequence[str] = (),
     data: Any = None,
     student: Makes | None = None,
-    teacher: Makes | None = None,
+    teacher: Teaches | None = None,
     methods: Mapping[str, Method] | None = None,
     say: Callable[[str], None] = print,
 ) -> PlacesRecord:
@@ -127,11 +127,20 @@ def with_its_input(recipe: Recipe, there: PlacesManifest) -> Recipe:
 
     What is not said is measured on the training examples, and those may be others by now.
     """
-    if not isinstance(recipe.teacher, Network) or recipe.teacher.input is not None:
-        return recipe
-    input = Network.model_validate(there.teacher["network"]).input
-    teacher = recipe.teacher.model_copy(update={"input": input})
-    return recipe.model_copy(update={"teacher": teacher})
+    said, was = recipe.teacher, live_of(there.teacher["network"])
+    if isinstance(said, Network) and isinstance(was, Network):
+        return recipe.model_copy(update={"teacher": with_input(said, was)})
+    if isinstance(said, Ensemble) and isinstance(was, Ensemble):
+        each = [with_input(*pair) for pair in zip(said.networks, was.networks, strict=False)]
+        networks = [*each, *said.networks[len(each) :]]
+        update = {"teacher": said.model_copy(update={"networks": networks})}
+        return recipe.model_copy(update=update)
+    return recipe
+
+
+def with_input(said: Network, was: Network) -> Network:
+    """The same network with the input of another one, where it says none."""
+    return said if said.input is not None else said.model_copy(update={"input": was.input})
 
 
 def prepare(
@@ -147,7 +156,7 @@ def prepare(
     Raises:
         MenteeError: the recipe has no network as teacher, or a method does not fit the pair.
     """
-    if not isinstance(recipe.teacher, Network):
+    if not isinstance(recipe.teacher, Live):
         raise RecipeError(
             "a recipe's teacher is recorded where it is a network; name one under teacher:, or "
             "record a teacher of another task with --teacher NAME"
@@ -167,12 +176,12 @@ def prepare(
     )
     network, contract = parts.teacher.network, parts.teacher.contract
     read = networks.places(network, list(places), parts.sets.first(1), contract)
-    live = LiveTeacher(network, read, contract)
-    sides, columns = columns_of(transfers, {p.name: p.shape for p in live.places})
+    reader = LiveTeacher(network, read, contract)
+    sides, columns = columns_of(transfers, {p.name: p.shape for p in reader.places})
     device = parts.accelerator.device
 
     def says(some: Batch) -> dict[str, Tensor]:
-        features = live(some.to(device))
+        features = reader(some.to(device))
         with torch.no_grad():
             return {c.name: sides[c.name].fixed(read_at(features, c.place)) for c in columns}
 
@@ -181,7 +190,7 @@ def prepare(
     resolved = parts.recipe.teacher or recipe.teacher
     teacher: dict[str, Any] = {
         "name": recipe.teacher.network,
-        "fingerprint": live.weights_fingerprint(),
+        "fingerprint": reader.weights_fingerprint(),
         "network": resolved.model_dump(mode="json"),
     }
     # Of a teacher with more stages than the student only those that meet are kept: how many there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -16,6 +17,7 @@ from mentee.report import page
 from mentee.run.domains import judge
 from mentee.run.folder import Folder
 from mentee.run.parts import Parts
+from mentee.run.predictions import predicted
 from mentee.run.progress import Progress
 from mentee.run.reading import Reader, score_of
 from mentee.run.sets import Sets
@@ -65,7 +67,12 @@ def computed(recipe: Recipe) -> str:
 
 
 def finish(
-    parts: Parts, folder: Folder, progress: Progress, last: Step, wall: float
+    parts: Parts,
+    folder: Folder,
+    progress: Progress,
+    last: Step,
+    wall: float,
+    memory: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Choose the weights and write them, score them on the test part once, write the rest.
 
@@ -75,6 +82,7 @@ def finish(
         progress: what it remembers.
         last: its last step.
         wall: seconds it took in all.
+        memory: of `peak`.
 
     Returns:
         What `summary.json` says.
@@ -91,7 +99,9 @@ def finish(
     teacher = parts.teacher.network if isinstance(parts.teacher, LiveTeacher) else None
     reader = Reader(student, parts.trainee.contract, sets, recipe, parts.accelerator.device)
     tested = judge(reader, sets.test, parts.domains)
-    seen = watched(parts)
+    seen, said = watched(parts), None
+    if sets.test is not None and tested.logits is not None:
+        said = predicted(tested.logits, sets.test)
     summary = {
         "method": parts.trainee.transfer.method.name,
         "weights": parts.trainee.transfer.weights,
@@ -129,8 +139,11 @@ def finish(
         "steps": last.number,
         "seconds_per_epoch": progress.seconds / max(last.number, 1) * steps_per_epoch,
         "seconds": wall,
+        "memory": dict(memory),
     }
     if rank() == 0:
+        if said is not None:
+            said.save(folder.predictions)
         files.write_text(folder.report, page(summary, folder.read_metrics(), dump(recipe)))
         files.write_json(folder.summary, summary)
     return summary

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM ask a run to save and stop at the end of its step."""
+"""How a run stops before its end: a signal asks it to, or it was to come no further."""
 
 from __future__ import annotations
 
@@ -18,6 +18,18 @@ class Interrupted(BaseException):
     def __init__(self, text: str, number: int) -> None:
         super().__init__(text)
         self.asked_by_signal = number
+
+
+class Paused(BaseException):
+    """A run has come as far as it was asked to and has saved; `resume` goes on with it.
+
+    Attributes:
+        epoch: how many epochs are done.
+    """
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"paused after epoch {epoch}, as asked; everything is saved")
+        self.epoch = epoch
 
 
 class Asked:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mentee import pairing
-from mentee.errors import PairError, RecipeError
+from mentee.errors import MenteeError, PairError, RecipeError
 from mentee.methods import Method
 from mentee.models import own_classes
-from mentee.recipe import Data, Network, Recipe, Recorded
+from mentee.recipe import Data, Ensemble, Live, Network, Recipe, Recorded, live_of
 from mentee.run import networks
 from mentee.run.networks import Given
+from mentee.run.reusing import Classifier, classifier_of
 from mentee.run.sets import DEFAULT_VIEWS, MEASURED, Sets
 from mentee.teachers import LiveTeacher, RecordedTeacher, ReplayedTeacher, open_records
 from mentee.teachers.record.memory import load
@@ -45,41 +46,80 @@ def read_teacher(
         if replays(said, recipe.data):
             return replayed(said, recipe, sets, wanted)
         return recorded(said, recipe.data, sets, wanted)
-    learned = said.weights is not None or any(said.options.get(key) for key in LEARNED)
-    learned = learned or own_classes(said.network) is not None
-    if not learned and given.teacher is None:
-        raise RecipeError(
-            f"teacher {said.network} has no weights, and a teacher that has learned "
-            "nothing teaches nothing; give teacher.weights a file (or a timm network "
-            "options: {pretrained: true}; or take package:efficientnet-lite0)"
+    for each in [said] if isinstance(said, Network) else said.networks:
+        learned = each.weights is not None or any(each.options.get(key) for key in LEARNED)
+        learned = learned or own_classes(each.network) is not None
+        if not learned and given.teacher is None:
+            raise RecipeError(
+                f"teacher {each.network} has no weights, and a teacher that has learned "
+                "nothing teaches nothing; give teacher.weights a file (or a timm network "
+                "options: {pretrained: true}; or take package:efficientnet-lite0)"
+            )
+    if isinstance(said, Ensemble) and wanted != ["logits"]:
+        raise PairError(
+            f"several networks teach as one at their logits, and method {recipe.method.name!r} "
+            f"reads {', '.join(wanted)}; take a row of logits, such as kd or dkd, or one network"
         )
-    input = networks.contract(said)
-    network = networks.build(said, given.teacher, sets, seed=recipe.train.seed)
+    network, input = networks.build_teacher(said, given.teacher, sets, seed=recipe.train.seed)
     places = networks.places(network, wanted, batch, input)
     return LiveTeacher(network, places, input, sample=lambda: sets.clean(sets.some(MEASURED)))
 
 
-def outputs_without_labels(method: Method, said: Network | Recorded | None, data: Data) -> int:
+def outputs_without_labels(method: Method, said: Live | Recorded | None, data: Data) -> int:
     """How many outputs a student has where there are no labels.
 
-    As many as the teacher's logits have, where the method reads them: the classifier is a part of
-    the transfer then, and is thrown away with it. Else one, which nothing trains.
+    As many as the teacher has, where the method reads its logits or keeps its classifier: that is a
+    part of the transfer then, and is thrown away with it. Else one, which nothing trains.
 
     Args:
         method: the row.
         said: the teacher, resolved.
         data: says of which split its record is.
     """
-    if "logits" not in pairing.wanted(method)[1]:
+    if "logits" not in pairing.wanted(method)[1] and not method.reuse:
         return 1
-    if isinstance(said, Network):
-        return said.classes or 1
-    if isinstance(said, Recorded) and replays(said, data):
+    if isinstance(said, Recorded):
+        if not replays(said, data):
+            return 1
         (path,) = said.records.values()
-        columns = read_places(find_split(Path(path), data.train)).columns
-        shapes = [shape for each in columns for at, shape in each.shapes.items() if at == "logits"]
-        return shapes[0][0] if shapes else 1
-    return 1
+        said = live_of(read_places(find_split(Path(path), data.train)).teacher["network"])
+    return 1 if said is None else said.classes or 1
+
+
+def kept_by(
+    recipe: Recipe, method: Method, teacher: Teacher | None, given: Given, sets: Sets, batch: Batch
+) -> Classifier | None:
+    """The teacher's classifier, where the method's student keeps it.
+
+    A record of a network's places has none; it is that of the network that the record names.
+
+    Raises:
+        PairError: it cannot be had, or does not read what the method projects to.
+    """
+    if not method.reuse:
+        return None
+    if isinstance(teacher, LiveTeacher):
+        return classifier_of(teacher.network, teacher.contract, batch, method.reuse)
+    if not isinstance(teacher, ReplayedTeacher):
+        raise PairError(
+            f"method {method.name!r} keeps the teacher's classifier, and a record of embeddings "
+            "has none; give the recipe a network as teacher, or take to-teacher"
+        )
+    was, whose = teacher.record.manifest.teacher, f"that {teacher.record.folder} was recorded of"
+    said = live_of(was["network"])
+    try:
+        network, input = networks.build_teacher(said, given.teacher, sets, seed=recipe.train.seed)
+    except MenteeError as error:
+        raise PairError(
+            f"method {method.name!r} keeps the classifier of the network {whose}, and it cannot "
+            f"be had ({error}); put it back where it was, or give the recipe the network as teacher"
+        ) from error
+    if LiveTeacher(network, (), input).weights_fingerprint() != was["fingerprint"]:
+        raise PairError(
+            f"method {method.name!r} keeps the classifier of the network {whose}, and "
+            f"{said.network} has other weights by now; record anew"
+        )
+    return classifier_of(network, input, batch, method.reuse)
 
 
 def reading(recipe: Recipe) -> str:

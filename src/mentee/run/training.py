@@ -12,14 +12,15 @@ from mentee.errors import RunError
 from mentee.evaluate import main_score
 from mentee.loop import train
 from mentee.parallel import agree_on, rank
-from mentee.recipe import Network, dump
+from mentee.recipe import Live, dump
 from mentee.report import Reporter
 from mentee.run.first import learn_first
 from mentee.run.folder import Folder, environment
 from mentee.run.parts import Parts, draw_apart
+from mentee.run.peak import forget_peak, peak
 from mentee.run.progress import Progress
 from mentee.run.scoring import finish, score, watched
-from mentee.run.signals import Asked, Interrupted
+from mentee.run.signals import Asked, Interrupted, Paused
 from mentee.teachers import LiveTeacher
 from mentee.types import Step
 
@@ -35,6 +36,7 @@ class Training:
         folder: where its files go; only the first process writes.
         quiet: print nothing.
         on_step: called after each step.
+        until: pause after so many epochs; None: go to the end.
     """
 
     def __init__(
@@ -44,10 +46,13 @@ class Training:
         *,
         quiet: bool = False,
         on_step: Callable[[Step], None] | None = None,
+        until: int | None = None,
     ) -> None:
         self.parts, self.folder, self.on_step = parts, folder, on_step
         self.quiet = quiet or rank() != 0
         self.recipe, self.progress = parts.recipe, Progress()
+        self.until = until
+        self._since = forget_peak()
         self._began = self._saved_at = time.monotonic()
         self._saved_step = 0
 
@@ -102,6 +107,7 @@ class Training:
 
         Raises:
             Interrupted: a signal asked to stop; everything is saved.
+            Paused: it has come as far as it was to.
         """
         first = done.number if done else 0
         with Asked() as asked, Reporter(self.parts.plan.steps, first, quiet=self.quiet) as reporter:
@@ -114,13 +120,15 @@ class Training:
                 learn_first(self.parts)
                 draw_apart(self.recipe.train.seed)
             last = self._train(done, asked, reporter)
-            return finish(self.parts, self.folder, self.progress, last, self._wall())
+            wall, memory = self._wall(), peak(self._since)
+            return finish(self.parts, self.folder, self.progress, last, wall, memory)
 
     def _train(self, done: Step | None, asked: Asked, reporter: Reporter) -> Step:
         """The steps, and what happens between them; returns the last."""
         parts, last = self.parts, done or Step(0, 0, 0, 0.0)
         if self._stale():  # it was stopped between its last validation and its end
             return last
+        self._check_pause(last)
         steps = train(
             parts.trainee,
             parts.teacher,
@@ -144,7 +152,7 @@ class Training:
             if ends_epoch:
                 self._validate(last, means, reporter)
             signal = agree_on(asked.number or 0)
-            if signal or self._due(last):
+            if signal or self._due(last) or self._pauses(last):
                 self._save(last)
             if signal:
                 raise Interrupted(
@@ -155,6 +163,7 @@ class Training:
             if ends_epoch and self._stale():
                 reporter.say(f"no better for {self.progress.stale} evaluations: stopped early")
                 break
+            self._check_pause(last)
         return last
 
     def _validate(self, step: Step, losses: Mapping[str, float], reporter: Reporter) -> None:
@@ -201,7 +210,7 @@ class Training:
         """Score the teacher on some validation examples: a wrong input or class order shows."""
         teacher, examples = self.parts.teacher, self.parts.sets.validation
         said = self.recipe.teacher
-        if not isinstance(teacher, LiveTeacher) or not isinstance(said, Network):
+        if not isinstance(teacher, LiveTeacher) or not isinstance(said, Live):
             return
         if examples is None or examples.labels is None or said.classes != self.parts.sets.classes:
             return
@@ -229,6 +238,16 @@ class Training:
         many = said.steps is not None and step.number - self._saved_step >= said.steps
         long = said.minutes is not None and time.monotonic() - self._saved_at > 60 * said.minutes
         return bool(agree_on(int(many or long or ends)))
+
+    def _pauses(self, step: Step) -> bool:
+        """Whether it has come as far as it was to, and there is more to do."""
+        if self.until is None or self.until >= self.recipe.train.epochs:
+            return False
+        return step.epoch + (step.position >= self.parts.plan.batches) >= self.until
+
+    def _check_pause(self, step: Step) -> None:
+        if self._pauses(step):
+            raise Paused(step.epoch + (step.position >= self.parts.plan.batches))
 
     def _save(self, step: Step) -> None:
         self._saved_at, self._saved_step = time.monotonic(), step.number

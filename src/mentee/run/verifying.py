@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from mentee.data import Examples
 from mentee.errors import DataError
 from mentee.methods import Method
-from mentee.recipe import Network, Recipe, Recorded, read
-from mentee.run.networks import Given, Makes
+from mentee.recipe import Recipe, Recorded, live_of, read
+from mentee.run.networks import Given, Makes, Teaches
 from mentee.run.recording import open_as
 from mentee.run.recording_places import prepare, with_its_input
 from mentee.teachers import Record
@@ -56,7 +56,7 @@ def verify(
     changes: Sequence[str] = (),
     data: Any = None,
     student: Makes | None = None,
-    teacher: Makes | None = None,
+    teacher: Teaches | None = None,
     methods: Mapping[str, Method] | None = None,
 ) -> Verified:
     """Compare a record of places with its teacher: every file's checksum, and a sample read live.
@@ -80,7 +80,7 @@ def verify(
     content = read(recipe, changes)
     record = open_places(path, content.data.train)
     if teacher is None and isinstance(content.teacher, Recorded):
-        network = Network.model_validate(record.manifest.teacher["network"])
+        network = live_of(record.manifest.teacher["network"])
         content = content.model_copy(update={"teacher": network})
     content = with_its_input(content, record.manifest)
     seed = record.manifest.views["view_seed"]

@@ -12,18 +12,18 @@ from typing import Any
 from mentee.errors import RecipeError, RunError
 from mentee.methods import METHODS, Method
 from mentee.parallel import world
-from mentee.recipe import Network, Recipe, read
+from mentee.recipe import Live, Recipe, read
 from mentee.run import Interrupted, Run, next_free
-from mentee.run.networks import Given, Makes
+from mentee.run.networks import Given, Makes, Teaches
 from mentee.run.sets import kept_open
 from mentee.run.signals import Asked
-from mentee.sweeps.course import Course, main_score, spread
+from mentee.sweeps.course import Course, Watch, main_score, spread
 from mentee.sweeps.jobs import Job, jobs_of, keep
 from mentee.sweeps.pool import divided, one_by_one, side_by_side
 from mentee.sweeps.teaching import fits, taught
-from mentee.sweeps.working import held
+from mentee.sweeps.working import Told, held
 
-__all__ = ["Job", "Sweep", "sweep"]
+__all__ = ["Job", "Sweep", "Watch", "sweep"]
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,10 @@ def sweep(
     changes: Sequence[str] = (),
     data: Any = None,
     student: Makes | None = None,
-    teacher: Makes | None = None,
+    teacher: Teaches | None = None,
     methods: Mapping[str, Method] | None = None,
     say: Callable[[str], None] = print,
+    watch: Watch | None = None,
 ) -> Sweep:
     """Train students × methods × seeds by one recipe, each an ordinary run folder.
 
@@ -95,6 +96,7 @@ def sweep(
         teacher: the same.
         methods: rows of your own.
         say: what to do with a line of text.
+        watch: is told of every run that ends, and may choose which come next.
 
     Returns:
         The runs that are finished, and why others failed: that stops none of the rest.
@@ -105,7 +107,7 @@ def sweep(
     """
     given = Given(data, student, teacher, methods)
     content = given.stand_in(read(recipe, changes))
-    network = isinstance(content.teacher, Network)
+    network = isinstance(content.teacher, Live)
     asked_for = {"live": live, "views": views, "record": None if record is None else str(record)}
     if student is not None and students:
         raise RecipeError("a student was passed from Python and others are named; give either")
@@ -126,12 +128,13 @@ def sweep(
         todo = [job for job in jobs if not job.finished]
         if todo:
             with kept_open():
-                found = fits(todo, given)
+                found = fits(todo, given, others=len(todo) < len(jobs))
                 todo = course.plan(todo, found)
-                if network and not live:
+                if todo and network and not live:
                     kept = Path(record or path / "record")
                     todo = taught(content, todo, found, kept, views, given, say)
-            train(todo, given, processes, course)
+            if todo:
+                train(todo, given, processes, course, watch or Watch())
     runs = {
         job.name: Run(job.path, json.loads(job.folder.summary.read_text(encoding="utf-8")))
         for job in jobs
@@ -140,21 +143,30 @@ def sweep(
     return Sweep(path, tuple(jobs), runs, course.failed)
 
 
-def train(todo: Sequence[Job], given: Given, processes: int | None, course: Course) -> None:
+def train(
+    todo: Sequence[Job], given: Given, processes: int | None, course: Course, watch: Watch
+) -> None:
     """Train what is left, in as many processes as there are to be.
 
     Raises:
         Interrupted: a signal asked to stop; everything is saved.
     """
     count, threads = divided(len(course.jobs), processes)  # however many are left
+    waiting = list(watch.begin(todo))
+
+    def hear(told: Told) -> None:
+        course.hear(told)
+        if told.what != "step":
+            waiting.extend(watch.ended(told, course.failed))
+
     try:
         with Asked() as asked:
             if count == 1:
-                one_by_one(todo, given, course.hear, asked)
+                one_by_one(waiting, given, hear, asked)
             else:
                 many = "s" if threads > 1 else ""
                 course.say(f"{count} processes of {threads} thread{many} each")
-                side_by_side(todo, given, count, threads, course.hear, asked)
+                side_by_side(waiting, given, count, threads, hear, asked)
     except KeyboardInterrupt:  # the second Ctrl-C
         raise Interrupted(
             "stopped at once; the same command goes on from the newest checkpoints", signal.SIGINT

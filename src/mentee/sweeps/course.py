@@ -18,6 +18,27 @@ SAID = 60.0
 """Seconds between two lines about how far it is."""
 
 
+class Watch:
+    """Sees what becomes of a sweep's runs, and says which come next; this one lets them be."""
+
+    def begin(self, todo: Sequence[Job]) -> Sequence[Job]:
+        """Which runs are trained first, how far, and in which order.
+
+        Args:
+            todo: all that are left, as they will be trained.
+        """
+        return todo
+
+    def ended(self, told: Told, failed: Mapping[str, str]) -> Sequence[Job]:
+        """Which runs come next, after one has finished, failed or paused.
+
+        Args:
+            told: what became of it.
+            failed: why runs failed so far, by name.
+        """
+        return ()
+
+
 class Course:
     """Hears what the runs tell, and says it in lines.
 
@@ -67,6 +88,8 @@ class Course:
             if self._pace.left() and (first or now - self._said_at > SAID):
                 self._said_at = now
                 self.say(f"{len(self._done)} of {len(self.jobs)} finished, {self._pace.left()}")
+            return
+        if told.what == "paused":
             return
         self._pace.ended(told.name)
         if told.what == "failed":

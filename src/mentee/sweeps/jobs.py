@@ -27,6 +27,7 @@ class Job:
         seed: its `train.seed`.
         recipe: what is trained.
         path: its folder.
+        until: pause after so many epochs; None: train to the end.
     """
 
     student: str
@@ -34,6 +35,7 @@ class Job:
     seed: int
     recipe: Recipe
     path: Path
+    until: int | None = None
 
     @property
     def name(self) -> str:

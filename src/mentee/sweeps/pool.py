@@ -11,7 +11,7 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -52,13 +52,12 @@ def divided(jobs: int, processes: int | None) -> tuple[int, int]:
 
 
 def one_by_one(
-    jobs: Sequence[Job], given: Given, heard: Callable[[Told], object], asked: Asked
+    waiting: list[Job], given: Given, heard: Callable[[Told], object], asked: Asked
 ) -> None:
     """Train runs in this process, one after another, until a signal asks to stop."""
     with kept_open():
-        for job in jobs:
-            if asked.number is not None:
-                return
+        while waiting and asked.number is None:
+            job = waiting.pop(0)
             try:
                 heard(perform(job, given, heard))
             except Interrupted as stopped:  # the run has seen the signal first
@@ -66,7 +65,7 @@ def one_by_one(
 
 
 def side_by_side(
-    jobs: Sequence[Job],
+    waiting: list[Job],
     given: Given,
     processes: int,
     threads: int,
@@ -76,7 +75,7 @@ def side_by_side(
     """Train runs in processes of their own, until a signal asks to stop.
 
     Args:
-        jobs: in the order they are begun in.
+        waiting: in the order they are begun in; emptied, and `heard` may add to it.
         given: what was passed from Python; it has to be picklable.
         processes: how many at once.
         threads: of each.
@@ -86,16 +85,17 @@ def side_by_side(
     Raises:
         RunError: a process cannot be started.
     """
-    waiting, stopping = list(jobs), False
+    stopping = False
     workers: list[Worker] = []
     try:
         while True:
             if asked.number is not None and not stopping:
-                waiting, stopping = [], True
+                stopping = True
+                waiting.clear()
                 for worker in workers:
                     worker.process.terminate()
             asking = sum(worker.job is None for worker in workers)
-            more = min(processes - len(workers), len(waiting) - asking)
+            more = 0 if stopping else min(processes - len(workers), len(waiting) - asking)
             workers += [Worker.start(given, threads) for _ in range(more)]
             if not workers:
                 return
@@ -107,7 +107,7 @@ def side_by_side(
                     if told.what != "ready":
                         heard(told)
                     if told.what != "step":
-                        worker.give(waiting.pop(0) if waiting else None)
+                        worker.give(waiting.pop(0) if waiting and not stopping else None)
                 if gone:
                     workers.remove(worker)
                     if not stopping:

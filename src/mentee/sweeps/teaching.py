@@ -35,16 +35,21 @@ class Fit:
     problem: str | None = None
 
 
-def fits(jobs: Sequence[Job], given: Given) -> dict[tuple[str, str], Fit]:
+def fits(jobs: Sequence[Job], given: Given, *, others: bool = False) -> dict[tuple[str, str], Fit]:
     """Each student tried with each method on two examples.
 
+    Args:
+        jobs: the runs that are left.
+        given: what was passed from Python.
+        others: whether some are finished already, so that it is not all in vain.
+
     Raises:
-        MenteeError: none of them fits.
+        MenteeError: none of them fits, and there are no others.
     """
     firsts = {job.pair: job for job in reversed(jobs)}
     found = {pair: fit(job.recipe, given) for pair, job in firsts.items()}
     problems = [each.problem for each in found.values() if each.problem is not None]
-    if problems and len(problems) == len(found):
+    if problems and len(problems) == len(found) and not others:
         raise MenteeError(problems[0])
     return found
 

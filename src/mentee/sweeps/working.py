@@ -16,7 +16,7 @@ import torch
 
 from mentee import files
 from mentee.errors import MenteeError, RunError
-from mentee.run import go_on
+from mentee.run import Paused, go_on
 from mentee.run.networks import Given
 from mentee.sweeps.jobs import FAILURE, Job
 from mentee.types import Step
@@ -31,13 +31,14 @@ class Told:
 
     Attributes:
         name: of the run.
-        what: a step is done, or it is finished or failed; `ready`: a process wants its first run.
-        step: the number of its last step.
+        what: a step is done, or it is finished, paused or failed; `ready`: a process wants its
+            first run.
+        step: the number of its last step; of a paused one, of its last epoch.
         text: why it failed.
     """
 
     name: str
-    what: Literal["ready", "step", "finished", "failed"]
+    what: Literal["ready", "step", "finished", "paused", "failed"]
     step: int = 0
     text: str = ""
 
@@ -67,8 +68,10 @@ def perform(job: Job, given: Given, tell: Callable[[Told], object]) -> Told:
     try:
         with held(job.path):
             (job.path / FAILURE).unlink(missing_ok=True)
-            run = go_on(job.recipe, job.path, given, on_step=on_step)
+            run = go_on(job.recipe, job.path, given, on_step=on_step, until=job.until)
         return Told(job.name, "finished", run.summary["steps"])
+    except Paused as paused:
+        return Told(job.name, "paused", paused.epoch)
     except MenteeError as error:
         return failed(job, str(error), str(error))
     except Exception as error:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mentee.capture import Capture, Place
-from mentee.models import Contract, normalise
+from mentee.models import Contract, Ensemble, normalise
 from mentee.teachers.statistics import measure
 from mentee.types import Batch, Features, Statistics
 
@@ -67,6 +67,8 @@ class LiveTeacher:
         digest.update(repr(self.contract).encode())
         if resize := getattr(self.contract, "resize", None):
             digest.update(f"resized to {resize}".encode())
+        if isinstance(self.network, Ensemble):
+            digest.update(self.network.about().encode())
         return digest.hexdigest()
 
     def fingerprint(self) -> str:

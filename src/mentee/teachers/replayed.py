@@ -94,14 +94,16 @@ class ReplayedTeacher:
             MenteeError: there is no `sample`.
             PairError: vectors of the place were not recorded.
         """
-        if place not in self._measured:
-            self._measured = measure(self, self._sample, torch.device("cpu"))
-        for name in (place, f"{place} | mean"):
+        names = (place, f"{place} | mean")
+        if not self._measured.keys() & set(names):  # these alone: a record has wide columns too
+            self._measured |= measure(self, self._sample, torch.device("cpu"), names)
+        for name in names:
             if name in self._measured:
                 return self._measured[name]
+        held = ", ".join(column.name for column in self.record.columns)
         raise PairError(
-            f"{self.record!r} has no vectors of {place}, only {', '.join(self._measured)}; record "
-            "what the method reads: mentee record RECIPE --out ... --methods NAME"
+            f"{self.record!r} has no vectors of {place}, only {held}; "
+            "record what the method reads: mentee record RECIPE --out ... --methods NAME"
         )
 
     def fingerprint(self) -> str:

@@ -1,0 +1,153 @@
+"""The whole table on one task, and CKTF's claim: does a method gain from being derived so?
+
+CIFAR-10, ResNet-20 → ResNet-8 on 5,000 labelled images, from a record of eight views: the recipe
+`cifar10-laptop` with fewer epochs and bfloat16, a bank of 1,024 negatives in every row that has one
+(there are 4,750 training images). Every row of the table that such a teacher fits, and of the
+thirteen rows of the paper also `cktf(X)` and `X+cktf`. `--student` trains some of them again with a
+student of another family. Finished runs are kept in `runs/` and not repeated.
+
+    python benchmarks/quality/methods.py --teacher resnet20-cifar10.safetensors
+    python benchmarks/quality/methods.py --teacher … --student mobilenetv2-cifar --rows …
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).parent
+THIRTEEN = ("kd", "fitnet", "at", "sp", "cc", "vid", "rkd", "pkt", "ab", "ft", "fsp", "nst", "crd")
+LIVE_ONLY = ("cktf-exact",)
+NEGATIVES = 1024
+
+
+def form(name: str) -> str:
+    """The row that `cktf(name)` is: a row of the table where its terms are the same."""
+    from mentee.methods import METHODS, find
+
+    terms = find(f"cktf({name})").terms
+    return next((n for n, row in METHODS.items() if row.terms == terms), f"cktf({name})")
+
+
+def summed(name: str) -> str:
+    """`X+cktf`, by the name of the table where it has the sum."""
+    from mentee.methods import find
+
+    return find(f"{name}+cktf").name
+
+
+def rows() -> list[str]:
+    """All that a network of the student's classes can teach, the thirteen and their forms first."""
+    from mentee.methods import METHODS
+
+    forms = [each for name in THIRTEEN for each in (form(name), summed(name))]
+    several = [
+        n for n, row in METHODS.items() if any(t.agree.name == "binary_kd" for t in row.terms)
+    ]
+    table = [name for name in METHODS if name not in (*several, *LIVE_ONLY)]
+    return list(dict.fromkeys(["none", *THIRTEEN, *forms, *table]))
+
+
+def with_small_banks(names: list[str]) -> dict[str, Any]:
+    """The same rows with as many negatives as there are examples for."""
+    from mentee.methods import adjust, find
+
+    def small(name: str) -> Any:
+        row = find(name)
+        has = any(term.memory and term.memory.name == "bank" for term in row.terms)
+        return adjust(row, {"memory.negatives": NEGATIVES}, {}) if has else row
+
+    return {name: small(name) for name in names}
+
+
+def claim(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of each of the thirteen: what it gains as `cktf(X)` and as `X+cktf`, paired by seed."""
+    from mentee.comparisons.statistics import difference, holm, noise, verdict
+
+    found = {each["method"]: each["test"]["scores"] for each in content["rows"] if each["test"]}
+    names, seeds = list(found), [str(seed) for seed in content["seeds"]]
+    scores = np.array([[found[n].get(s, np.nan) for s in seeds] for n in names])
+    pooled = noise(scores)
+    lines: list[dict[str, Any]] = []
+    for name in THIRTEEN:
+        for other in (form(name), summed(name)):
+            if other == name or name not in found or other not in found:
+                continue
+            gain = difference(scores, names.index(other), names.index(name), pooled)
+            lines.append({"row": name, "derived": other, "gain": gain})
+    for kind in (False, True):  # one family of questions for each kind of form
+        family = [line for line in lines if ("+" in line["derived"]) is kind]
+        for line, p in zip(family, holm([line["gain"].p for line in family]), strict=True):
+            line |= {"kind": "sum" if kind else "form", "verdict": verdict(line["gain"], p)}
+            line["gain"] = {
+                "mean": line["gain"].mean,
+                "low": line["gain"].low,
+                "high": line["gain"].high,
+                "p_holm": p,
+            }
+    return lines
+
+
+def main() -> None:
+    """Compare, and write the JSON and the figure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--teacher", required=True)
+    parser.add_argument("--student", default="resnet8-cifar")
+    parser.add_argument("--rows", nargs="+", default=None)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("runs/quality-methods"))
+    parser.add_argument("--json", type=Path, default=HERE / "methods.json")
+    given = parser.parse_args()
+    import mentee
+
+    names = given.rows or rows()
+    found = mentee.compare(
+        "cifar10-laptop",
+        names,
+        seeds=given.seeds,
+        students=[given.student],
+        views=8,
+        out=given.out,
+        changes=[
+            f"train.epochs={given.epochs}",
+            "train.precision=bfloat16",
+            f"teacher.weights={given.teacher}",
+            "method=kd",
+        ],
+        methods=with_small_banks(names),
+    )
+    first = next(given.out.glob(f"{given.student}-none-seed*/environment.json"))
+    environment = json.loads(first.read_text(encoding="utf-8"))
+    commits = {
+        json.loads(path.read_text(encoding="utf-8"))["commit"]
+        for path in given.out.glob(f"{given.student}-*/environment.json")
+    }
+    content = {
+        "what": f"test accuracy of {given.student} on CIFAR-10, 5,000 labelled images, taught by "
+        f"ResNet-20, {given.epochs} epochs, seeds 0 to {given.seeds - 1}",
+        **found.content,
+        "claim": claim(found.content) if given.rows is None else [],
+        "commits": sorted(map(str, commits)),
+        "environment": {
+            key: environment[key] for key in ("mentee", "python", "packages", "platform", "cores")
+        },
+        "command": f"python benchmarks/quality/methods.py --teacher TEACHER --student "
+        f"{given.student} --epochs {given.epochs} --seeds {given.seeds}"
+        + (f" --rows {' '.join(given.rows)}" if given.rows else ""),
+    }
+    given.json.write_text(
+        json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    given.json.with_suffix(".svg").write_text(
+        (given.out / "compare.svg").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    print(found)
+
+
+if __name__ == "__main__":
+    main()

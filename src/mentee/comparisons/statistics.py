@@ -1,0 +1,244 @@
+"""Rows × seeds of scores: what is chance, what is not. Arrays in, numbers out.
+
+Seeds are blocks: what rows of one seed have in common (the order of the data, the first weights)
+is taken out, and what is left is pooled over the rows.
+
+Shapes: `[r s]`, rows × seeds; NaN where a run is missing.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Scores: TypeAlias = npt.NDArray[np.float64]
+Verdict: TypeAlias = Literal["HELPS", "HURTS", "INCONCLUSIVE"]
+LEVEL = 0.05
+JUDGED = 0.04
+"""What p-values of a verdict are held against. With 0.05, one row that varies more than the others
+would raise the chance of a false verdict in a table from 5 to 6 % (simulated)."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How far scores vary when neither row nor seed changes.
+
+    Attributes:
+        variance: σ² of one score; None: nothing says it.
+        freedom: the degrees of freedom it is known with.
+        steady: `[r]` rows whose spread is that of the others; the rest is not in the pool.
+    """
+
+    variance: float | None
+    freedom: int
+    steady: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A row's score minus another's, paired by seed.
+
+    Attributes:
+        seeds: that both rows have.
+        mean: of the differences; None: they have no seed in common.
+        low: of the 95 % interval; None: there is no telling.
+        high: the same.
+        p: two-sided, with the pooled variance where that is the larger one.
+        own_p: of the plain paired t-test, which asks these two rows alone.
+    """
+
+    seeds: int
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    own_p: float | None = None
+
+
+def noise(scores: Scores) -> Noise:
+    r"""The pooled residual variance of rows + seeds.
+
+    .. math::
+        y_{rs} = \mu + \rho_r + \beta_s + \varepsilon_{rs}, \qquad
+        \hat\sigma^2 = \frac{\sum_{rs} e_{rs}^2}{(R-1)(S-1)}, \quad
+        e_{rs} = y_{rs} - \bar y_{r\cdot} - \bar y_{\cdot s} + \bar y_{\cdot\cdot}
+
+    A row that varies far more than the others would hide what they are worth. So the row with the
+    largest spread leaves the pool while an F test says that it does not belong there, at 5 % over
+    all rows together, and at most half of the rows.
+
+    Args:
+        scores: `[r s]`; where some are missing, rows and seeds are fitted by least squares.
+
+    Example:
+        >>> found = noise(np.array([[1.0, 2.0, 3.0], [2.0, 3.0, 4.5], [3.0, 4.5, 5.0]]))
+        >>> round(found.variance, 4), found.freedom
+        (0.0694, 4)
+    """
+    from scipy import special
+
+    steady = np.ones(len(scores), np.bool_)
+    seeds = (~np.isnan(scores)).sum(1)
+    asked = int((seeds > 1).sum())  # rows that have a spread
+    while True:
+        squares, freedom = residuals(np.where(steady[:, None], scores, np.nan))
+        total = float(squares.sum())
+        pool = asked - int((~steady).sum())
+        if 2 * (pool - 1) <= asked or freedom == 0:
+            break
+        worst = int(np.argmax(squares / np.maximum(seeds - 1, 1)))
+        others = steady.copy()
+        others[worst] = False
+        rest, left = residuals(np.where(others[:, None], scores, np.nan))
+        less = float(rest.sum())
+        if left == 0 or left == freedom:
+            break
+        # What the row adds to the sum of squares is independent of the rest.
+        ratio = (total - less) / (freedom - left) / (less / left) if less > 0 else math.inf
+        if total == 0 or special.fdtrc(freedom - left, left, ratio) * pool >= LEVEL:
+            break
+        steady = others
+    return Noise(total / freedom if freedom else None, freedom, steady)
+
+
+def residuals(scores: Scores) -> tuple[Scores, int]:
+    """(sum of squares of each row `[r]`, degrees of freedom) of what rows + seeds leave over."""
+    there = (~np.isnan(scores)).astype(np.float64)
+    count = np.maximum(there.sum(1, keepdims=True), 1.0)
+
+    def centred(values: Scores) -> Scores:
+        """Without the mean of each row, over the runs that are there."""
+        found: Scores = there * (values - (there * values).sum(1, keepdims=True) / count)
+        return found
+
+    left = centred(np.where(there > 0, scores, 0.0))
+    # Normal equations of the seeds, the rows taken out: Σ_r diag(w_r) − w_r w_rᵀ / n_r.
+    normal = np.diag(there.sum(0)) - there.T @ (there / count)
+    seeds, _, rank, _ = np.linalg.lstsq(normal, left.sum(0), rcond=1e-9)
+    left = left - centred(np.broadcast_to(seeds, scores.shape))
+    left[np.abs(left) < 1e-12 * np.nanmax(np.abs(scores), initial=0.0)] = 0.0  # rounding
+    freedom = int(there.sum()) - int((there.sum(1) > 0).sum()) - int(rank)
+    return (left**2).sum(1), freedom
+
+
+def difference(scores: Scores, row: int, other: int, pooled: Noise, *, rows: int = 2) -> Difference:
+    r"""A row minus another over the seeds that both have.
+
+    .. math::
+        \bar d \pm \frac{q_{0.95;\,R,\,\nu}}{\sqrt2} \sqrt{v / S}, \qquad
+        v = \max\Bigl(2\hat\sigma^2, \frac{\sum_s (d_s - \bar d)^2}{S-1}\Bigr)
+
+    Both differences of two rows share σ², so that of a difference is 2σ². ν are the degrees of
+    freedom of the pool, or S − 1 where one of the rows is not in it.
+
+    Args:
+        scores: `[r s]`.
+        row: which.
+        other: minus which.
+        pooled: of `noise`.
+        rows: R, from how many rows the pair was chosen by its scores (Tukey's studentized range);
+            2: it was not, and the interval is Student's t.
+    """
+    each = scores[row] - scores[other]
+    each = each[~np.isnan(each)]
+    count = len(each)
+    if count == 0:
+        return Difference(0)
+    mean = float(each.mean())
+    if count == 1:
+        return Difference(1, mean)
+    own = float(each.var(ddof=1))
+    belongs = pooled.variance is not None and pooled.steady[row] and pooled.steady[other]
+    freedom = pooled.freedom if belongs else count - 1
+    variance = max(own, 2 * (pooled.variance or 0.0))
+    error = math.sqrt(variance / count)
+    half = quantile(rows, freedom) * error
+    alone = two_sided(mean, math.sqrt(own / count), count - 1)
+    p = two_sided(mean, error, freedom)
+    return Difference(count, mean, mean - half, mean + half, p, alone)
+
+
+def two_sided(mean: float, error: float, freedom: int) -> float:
+    """How likely a mean as far from 0 is by chance, by Student's t."""
+    from scipy import special
+
+    if error == 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * special.stdtr(freedom, -abs(mean) / error))
+
+
+@functools.lru_cache(maxsize=256)
+def quantile(rows: int, freedom: int) -> float:
+    """Errors of a difference in half a 95 % interval, for the widest of all pairs of rows.
+
+    Example:
+        >>> round(quantile(2, 10), 4), round(quantile(3, 10), 4)
+        (2.2281, 2.7413)
+    """
+    from scipy import stats
+
+    if rows <= 2:  # the range of two is their difference
+        return float(stats.t.ppf(1 - LEVEL / 2, freedom))
+    return float(stats.studentized_range.ppf(1 - LEVEL, rows, freedom)) / math.sqrt(2)
+
+
+def holm(ps: Sequence[float | None]) -> list[float | None]:
+    r"""p-values corrected for as many questions as there are (Holm 1979).
+
+    .. math:: \tilde p_{(i)} = \max_{j \le i} \min(1, (m - j + 1) p_{(j)})
+
+    Args:
+        ps: in [0, 1]; None where nothing was asked.
+
+    Example:
+        >>> holm([0.25, None, 0.125])
+        [0.25, None, 0.25]
+    """
+    asked = sorted((p, i) for i, p in enumerate(ps) if p is not None)
+    found: list[float | None] = [None] * len(ps)
+    largest = 0.0
+    for rank, (p, i) in enumerate(asked):
+        largest = max(largest, min(1.0, (len(asked) - rank) * p))
+        found[i] = largest
+    return found
+
+
+def verdict(found: Difference, corrected: float | None) -> Verdict | None:
+    """What a row is worth against another; None: with one seed there is no telling.
+
+    Chance must be unlikely twice: over all rows together, with the variance of all (`corrected`),
+    and for the row alone, by its own seeds (`own_p`). The second keeps a row that varies more than
+    the others, and by luck has not shown it, from being believed.
+
+    Args:
+        found: the difference.
+        corrected: its p-value of `holm`.
+    """
+    if found.mean is None or corrected is None or found.own_p is None:
+        return None
+    if corrected > JUDGED or found.own_p > JUDGED:
+        return "INCONCLUSIVE"
+    return "HELPS" if found.mean > 0 else "HURTS"
+
+
+def spread(scores: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """(mean, sample deviation, half of the 95 % interval of the mean) of one row.
+
+    Example:
+        >>> mean, deviation, half = spread([1.0, 2.0, 3.0])
+        >>> mean, deviation, round(half, 4)
+        (2.0, 1.0, 2.4841)
+    """
+    from scipy import stats
+
+    n, mean = len(scores), float(np.mean(scores))
+    if n < 2:
+        return mean, None, None
+    deviation = float(np.std(scores, ddof=1))
+    return mean, deviation, float(stats.t.ppf(1 - LEVEL / 2, n - 1)) * deviation / math.sqrt(n)
