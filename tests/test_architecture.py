@@ -128,7 +128,17 @@ TRIED_ELSEWHERE = {
     "comparisons/agreement.py": ("comparisons/test_compare.py", "tried by whole comparisons"),
     "comparisons/rows.py": ("comparisons/test_results.py", "what is made of the rows"),
     "recipe/reading.py": ("test_recipe.py", "one recipe, read and checked"),
+    "recipe/unlabelled.py": ("run/test_beside.py", "what it says is beside"),
+    "recipe/probe.py": ("probes/test_asking.py", "what it says is asked"),
+    "recipe/watch.py": ("run/test_watching.py", "what it says is watched"),
     "recipe/schema.py": ("test_recipe.py", "one recipe, read and checked"),
+    **{
+        f"probes/{name}.py": ("probes/test_asking.py", "parts of one call, tried by whole probes")
+        for name in ("ledger", "probing", "tuning", "vectors", "ways")
+    },
+    "cli/probing.py": ("probes/test_chaining.py", "the commands, as a person runs them"),
+    "report/probed.py": ("probes/test_asking.py", "what probes found; and its own example"),
+    "run/reporting.py": ("probes/test_asking.py", "the report of a run that was probed"),
     "sweeps/pace.py": ("sweeps/test_course.py", "what a person is told; and its own example"),
     "sweeps/pool.py": ("sweeps/test_sweep.py", "real processes, killed and told to stop"),
     "sweeps/teaching.py": ("sweeps/test_sweep.py", "parts of one call, tried by whole sweeps"),
@@ -136,6 +146,7 @@ TRIED_ELSEWHERE = {
     "cli/sweeping.py": ("sweeps/test_sweep.py", "the command, as a person runs it"),
     "run/teaching.py": ("run/test_recording.py", "parts of one call, tried by whole runs"),
     "run/first.py": ("run/test_recording.py", "parts of one call, tried by whole runs"),
+    "run/checks.py": ("run/test_label_free.py", "parts of one call, tried by whole runs"),
     "run/folder.py": ("run/test_resume.py", "parts of one call, tried by whole runs"),
     "run/networks.py": ("run/test_mistakes.py", "parts of one call, tried by whole runs"),
     "run/parts.py": ("run/test_mistakes.py", "parts of one call, tried by whole runs"),

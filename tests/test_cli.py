@@ -62,7 +62,8 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "resume", "evaluate", "methods", "places", "demo", "sweep"]
+    "command",
+    ["train", "resume", "evaluate", "methods", "places", "demo", "sweep", "probe", "chain"],
 )
 def test_help_of_a_command_loads_no_torch(command: str, mentee: Any) -> None:
     status, out, _ = mentee(command, "--help")

@@ -212,8 +212,8 @@ def test_every_problem_is_said_at_once_each_key_in_one_line() -> None:
         "train.epoch: there is no such key; did you mean 'epochs'?",
         "train.rate: input should be greater than 0, not -1",
         "data.validation: input should be a valid string, or less than 1, not 1.5",
-        "student.netwerk: there is no such key; did you mean 'network'? (known: classes, input, "
-        "network, options, reuse, weights)",
+        "student.netwerk: there is no such key; did you mean 'network'? (known: classes, "
+        "classifier, input, network, options, reuse, size, weights)",
         "student.input.std: is missing",
         "student.input.men: there is no such key; did you mean 'mean'? (known: mean, std)",
         "method.terms.0.agree: is missing",
@@ -221,8 +221,8 @@ def test_every_problem_is_said_at_once_each_key_in_one_line() -> None:
         "'fade'? (known: agree, fade, first, memory, places, represent, rise, weight)",
         "method.terms.0.weight: input should be a valid number, not 'a'",
         "train.schedule: input should be 'constant', 'cosine', 'one-cycle' or 'steps', not 'cosin'",
-        "tran: there is no such key; did you mean 'train'? (known: data, method, save, select, "
-        "student, teacher, train)",
+        "tran: there is no such key; did you mean 'train'? (known: data, method, probe, save, "
+        "select, student, teacher, train, watch)",
     ):
         assert f"  - {line}" in lines
     keys = [line.split(":")[0] for line in lines]

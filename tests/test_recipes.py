@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 import mentee
 from mentee import models, recipe
 from mentee.capture import resolve
+from mentee.errors import MenteeError
 from mentee.memory import Bank
 from mentee.methods import METHODS
 from mentee.run import import_vectors
@@ -30,6 +31,12 @@ PAIRS = {
     "tiny-imagenet-vgg16-to-vgg11": ("vgg16", "vgg11"),
     "tiny-imagenet-resnet34-to-resnet10": ("resnet34-64", "resnet10-64"),
     "tiny-imagenet-resnet50-to-resnet10": ("resnet50-64", "resnet10-64"),
+}
+# Without labels: teacher, student, inputs of the heads, last epochs of the curves.
+LABEL_FREE = {
+    "stl10-vgg19-to-vgg19": ("vgg19", "vgg19", "78.51 / 78.43 / 79.48"),
+    "stl10-vgg19-to-vgg8": ("vgg19", "vgg8", "77.26 / 78.18 / 78.91"),
+    "stl10-resnet18-to-resnet18": ("resnet18-64", "resnet18-64", "76.22 / 80.34 / 81.10"),
 }
 TEACHERS = ("cifar100-teacher", "tiny-imagenet-teacher")
 BORN_AGAIN = "cifar100-born-again"
@@ -65,13 +72,15 @@ HEADS = {
     "vgg16": [64, 128, 256, 512, 512, 512],
     "vgg19": [64, 128, 256, 512, 512, 512],
     "resnet10-64": [64, 64, 128, 256, 512, 512],
+    "resnet18-64": [64, 64, 128, 256, 512, 512],
     "resnet34-64": [64, 64, 128, 256, 512, 512],
     "resnet50-64": [64, 256, 512, 1024, 2048, 2048],
 }
 
 
 def test_the_shipped_recipes_are_these():
-    assert {*recipe.shipped()} == {*PAIRS, *TEACHERS, *SHARES, BORN_AGAIN, "cifar10-laptop"}
+    alone = {"cifar10-laptop", "cifar10-label-free", BORN_AGAIN}
+    assert {*recipe.shipped()} == {*PAIRS, *LABEL_FREE, *TEACHERS, *SHARES, *alone}
 
 
 @pytest.mark.parametrize("name", recipe.shipped())
@@ -90,7 +99,7 @@ def test_parses_and_comes_back_from_its_own_text(name):
     assert recipe.read(yaml.safe_load(recipe.dump(read))) == read
 
 
-@pytest.mark.parametrize("name", [*PAIRS, *TEACHERS, BORN_AGAIN])
+@pytest.mark.parametrize("name", [*PAIRS, *LABEL_FREE, *TEACHERS, BORN_AGAIN])
 def test_schedule_is_the_published_one(name):
     said = recipe.read(name).train
     assert (said.optimiser, said.rate, said.momentum, said.decay) == ("sgd", 0.05, 0.9, 5e-4)
@@ -148,6 +157,48 @@ def test_method_binds_to_the_pair_with_the_published_heads(name):
     assert len(transfer.memories) == 1
     assert isinstance(transfer.memories[0], Bank)
     assert len(transfer.bound) == len(contrasts) + 1
+
+
+@pytest.mark.parametrize("name", LABEL_FREE)
+def test_without_labels_the_method_is_the_published_one_and_binds(name):
+    said = recipe.read(name, ["method.numbers.memory.negatives=4"])
+    teacher, student, _ = LABEL_FREE[name]
+    assert (said.teacher.network, said.student.network) == (teacher, student)
+    assert (said.data.label, said.teacher.classes) == (False, 200)
+    method, shapes = said.method.method(METHODS, labels=False), []
+    weights = {term.place[0]: term.weight for term in method.terms}
+    assert (weights, method.task) == ({"stem": 0.04, "stages": 0.04, "embedding": 1.0}, 0)
+    assert {term.agree.numbers["temperature"] for term in method.terms} == {0.07}
+    assert {t.memory.numbers["momentum"] for t in method.terms} == {0.5}
+    assert recipe.read(name).method.numbers["memory.negatives"] == 16384
+    for network, places in zip((student, teacher), wanted(method), strict=True):
+        found = resolve(
+            models.build(network, classes=200, seed=0), places, torch.zeros(2, 3, 64, 64)
+        )
+        shapes.append({place.name: place.shape for place in found})
+    transfer = Transfer(method, *shapes, groups=None, examples=EXAMPLES)
+    for side, network in enumerate((student, teacher)):
+        heads = [transfer.side(bound)[side].head.in_features for bound in transfer.bound]
+        assert heads == HEADS[network]
+    layer = said.probe.layer
+    assert (layer.epochs, layer.rate, layer.momentum, layer.decay) == (240, 0.05, 0.9, 5e-4)
+    assert (layer.milestones, layer.factor, layer.batch) == ([150, 180, 210], 0.1, 64)
+
+
+@pytest.mark.parametrize("name", LABEL_FREE)
+def test_the_other_rows_of_the_figure_are_a_set_away_as_the_header_says(name):
+    text = recipe.shipped()[name].read_text(encoding="utf-8")
+    lines = [line.removeprefix("#").split() for line in text.splitlines()]
+    sets = [[w for w in words if w != "--set"] for words in lines if words[:1] == ["--set"]]
+    rows = {}
+    for changes in sets:
+        said = recipe.read(name, changes).method
+        rows[said.name] = said.method(METHODS, labels=False)
+    assert {*rows} == {"kd", "crd"}
+    (soft,), (contrast,) = rows["kd"].terms, rows["crd"].terms
+    assert (soft.weight, soft.agree.numbers) == (1.0, {"temperature": 4.0})
+    assert (contrast.weight, contrast.agree.numbers) == (1.0, {"temperature": 0.07})
+    assert LABEL_FREE[name][2] in text
 
 
 def images(count, size, seed):
@@ -280,3 +331,56 @@ def test_embedding_recipes_train_two_steps(name, tmp_path):
     # The compressor and its probe are the heads that are dropped.
     heads = 64 * (width + 1) + len(said.data.label) * (64 + 1)
     assert run.summary["parameters"]["heads"] == heads
+
+
+@pytest.mark.parametrize("name", ["stl10-vgg19-to-vgg8", "stl10-resnet18-to-resnet18"])
+def test_label_free_recipes_train_two_steps_and_are_probed(name, tmp_path):
+    said = recipe.read(name)
+    weights = tmp_path / "teacher.safetensors"
+    save_file(models.build(said.teacher.network, classes=200, seed=1).state_dict(), weights)
+    changes = [f"teacher.weights={weights}", "train.epochs=1", "train.batch=8", "data.size=16"]
+    changes += ["probe.label=fine_label", "probe.layer.epochs=2", "probe.layer.views=2"]
+    changes += ["probe.layer.milestones=[1]"]
+    data = datasets.DatasetDict(
+        unlabeled=images(16, 20, 0).remove_columns(["fine_label", "coarse_label"]),
+        train=images(12, 20, 1),
+        test=images(8, 20, 2),
+    )
+    steps = []
+    run = mentee.train(
+        name, out=tmp_path / "run", changes=changes, data=data, quiet=True, on_step=steps.append
+    )
+    assert [step.number for step in steps] == [1, 2]
+    assert run.summary["examples"] == {"train": 16, "validation": 0, "test": 0}
+    assert run.summary["weights"]["task"] == 0
+    contrasts = len(HEADS[said.student.network])
+    assert sum(name.startswith("contrast/") for name in steps[0].losses) == contrasts
+    found = mentee.probe(run.path, data=data, say=lambda line: None)
+    assert len(found.scores("layer", 1.0)) == 1
+    assert found.content["asked"]["train"]["examples"] == 12
+
+
+def test_the_recipe_that_runs_on_a_cpu_reads_its_teacher_at_every_stage(tmp_path):
+    name, steps = "cifar10-label-free", []
+    data = datasets.DatasetDict(train=images(20, 32, 0), test=images(8, 32, 1))
+    changes = ["data.limit=16", "train.epochs=1", "train.batch=8", "teacher.size=32"]
+    changes += ["watch.label=fine_label", "probe.label=fine_label", "probe.shares=[1.0]"]
+    try:
+        run = mentee.train(
+            name, out=tmp_path / "run", changes=changes, data=data, quiet=True,
+            on_step=steps.append,
+        )  # fmt: skip
+    except MenteeError as error:
+        if "pip install" not in str(error):
+            raise
+        pytest.skip(str(error))
+    assert len(steps) == 2
+    assert len([term for term in steps[0].losses if term.startswith("contrast/")]) == 5
+    assert run.summary["parameters"]["student"] < 300_000
+    assert run.summary["watch"]["examples"] == 20
+    assert run.summary["selected"]["by"] == "knn"
+    teacher = recipe.read(run.path / "recipe.yaml").teacher
+    assert (teacher.classes, teacher.size) == (1000, 32)
+    assert teacher.input.mean == [pytest.approx(127 / 255)]
+    found = mentee.probe(run.path, data=data, say=lambda line: None)
+    assert len(found.scores("knn", 1.0, "untrained")) == 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mentee.comparisons import Comparison, compare
     from mentee.methods import METHODS, Method, Term, Word
+    from mentee.probes import Probed, chain, probe
     from mentee.run import Run, record, record_network, resume, train, verify
     from mentee.sweeps import Sweep, sweep
 
@@ -16,11 +17,14 @@ __all__ = [
     "METHODS",
     "Comparison",
     "Method",
+    "Probed",
     "Run",
     "Sweep",
     "Term",
     "Word",
+    "chain",
     "compare",
+    "probe",
     "record",
     "record_network",
     "resume",
@@ -34,9 +38,12 @@ _HOMES = {
     "compare": "mentee.comparisons",
     "METHODS": "mentee.methods",
     "Method": "mentee.methods",
+    "Probed": "mentee.probes",
     "Term": "mentee.methods",
     "Word": "mentee.methods",
     "Run": "mentee.run",
+    "chain": "mentee.probes",
+    "probe": "mentee.probes",
     "Sweep": "mentee.sweeps",
     "record": "mentee.run",
     "record_network": "mentee.run",

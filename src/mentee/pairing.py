@@ -155,7 +155,7 @@ def check_widths(name: str, represent: str, *widths: Shape) -> None:
         raise PairError(
             f"{name}: the student has {widths[0][0]} classes, the teacher {widths[1][0]}; soft "
             "targets need the same classes in the same order. Use a method without kd (crd, cktf), "
-            "or a teacher of these classes"
+            "a teacher of these classes, or learn its classes without labels (data.label: false)"
         )
     raise PairError(
         f"{name}: the student's representation has shape {widths[0]}, the teacher's {widths[1]}; "

@@ -105,3 +105,19 @@ def test_a_class_without_examples_is_named() -> None:
         check_classes(multi)
     check_classes(open_examples({"image": image}))
     check_classes(open_examples({"image": image, "label": [0, 1]}))
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 999), st.data())
+def test_limits_of_several_classes_have_each_class_first(seed, data) -> None:
+    rng = np.random.default_rng(seed)
+    label = (rng.random((40, 5)) < 0.15).astype(np.float32)
+    label[rng.random(label.shape) < 0.2] = -1
+    examples = open_examples({"image": np.zeros((40, 2, 2), np.uint8), "label": label})
+    there = (label > 0).any(0)
+    n = data.draw(st.integers(5, 40))
+    part = limit(examples, n, seed=3)
+    assert len(part) == n
+    assert ((part.labels > 0).any(0) == there).all()
+    assert set(limit(examples, data.draw(st.integers(1, n)), seed=3).ids) <= set(part.ids)
+    assert limit(examples, n, seed=4).ids != part.ids or n > 30

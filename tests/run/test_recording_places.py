@@ -10,12 +10,13 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from mentee import record_network, train, verify
 from mentee.errors import DataError, PairError, RecipeError, RunError
@@ -393,3 +394,79 @@ def test_an_interrupted_recording_can_be_overwritten(live: Any, tmp_path: Path) 
 def bytes_of(folder: Path) -> dict[str, bytes]:
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+class Staged(nn.Module):
+    """A network of five stages of one resolution or another, which says where they are."""
+
+    places: ClassVar[dict[str, Any]] = {
+        "stem": "stem",
+        "stages": tuple(f"stages.{i}" for i in range(5)),
+        "classifier": "classifier",
+    }
+
+    def __init__(self, count: int = 5) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(count)
+        self.stem = nn.Conv2d(1, 4, 3, padding=1)
+        layers = [nn.Conv2d(4, 4, 3, padding=1) for _ in range(count)]
+        self.stages = nn.Sequential(*(nn.Sequential(each, nn.ReLU()) for each in layers))
+        self.classifier = nn.Linear(4, 10)
+        self.places = {**Staged.places, "stages": tuple(f"stages.{i}" for i in range(count))}
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, 0, 0.3, generator=generator)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.stages(self.stem(images)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_stages_meet_as_live_where_the_teacher_has_more(
+    others: bool, taught: Any, tmp_path: Path
+) -> None:
+    """3 of the student meet 1, 2, 4 of 0 to 4; a student of 4 has 0 and 3 recorded as well."""
+    method = {"name": "cktf", "numbers": {"memory.kind": "batch"}}
+    recipe = taught(
+        method=method,
+        teacher={"network": "staged", "classes": 10},
+        train={"epochs": 1},
+        data={"cycle": 1},
+    )
+    passed = {"teacher": Staged(5), "student": Staged(3)}
+    live = train(recipe, out=tmp_path / "live", quiet=True, **passed)
+    silent = {"dtype": "float32", "views": 1, "say": lambda line: None}
+    made = record_network(recipe, tmp_path / "record", **silent, **passed)
+    kept = {column.place for column in made.columns}
+    assert kept == {"stem", "embedding", "stages.1", "stages.2", "stages.4"}
+    if others:
+        made = record_network(
+            recipe, tmp_path / "record", **silent, teacher=passed["teacher"], student=Staged(4)
+        )
+        kept = {column.place for column in made.columns}
+        assert kept == {"stem", "embedding", *(f"stages.{i}" for i in range(5))}
+    recipe["teacher"] = {"record": str(tmp_path / "record")}
+    found = train(recipe, out=tmp_path / "run", quiet=True, student=Staged(3))
+    lines = [
+        json.loads((run.path / "metrics.jsonl").read_text().splitlines()[0])["losses"]
+        for run in (live, found)
+    ]
+    assert set(lines[0]) == set(lines[1])
+    assert lines[1] == pytest.approx(lines[0], rel=1e-3)
+
+
+def test_a_stage_that_was_not_recorded_is_named(taught: Any, tmp_path: Path) -> None:
+    method = {"name": "cktf", "numbers": {"memory.kind": "batch"}}
+    recipe = taught(
+        method=method, teacher={"network": "staged", "classes": 10}, train={"epochs": 1}
+    )
+    record_network(
+        recipe,
+        tmp_path / "record",
+        views=1,
+        say=lambda line: None,
+        teacher=Staged(5),
+        student=Staged(3),
+    )
+    recipe["teacher"] = {"record": str(tmp_path / "record")}
+    with pytest.raises(RecipeError, match=r"method 'cktf' reads stages\.0 .* too\. Add it"):
+        train(recipe, out=tmp_path / "run", quiet=True, student=Staged(5))

@@ -26,7 +26,10 @@ from mentee.types import Batch
 
 
 def batch_loss(batch: Batch, logits: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """The task's loss of each example of a batch.
+    r"""The task's loss of each example of a batch.
+
+    Of examples without labels it is 0, and that of the others is multiplied by b over their number:
+    the mean over the batch is that over the labelled ones.
 
     Args:
         batch: its labels, their mask, and how its examples were mixed.
@@ -44,8 +47,22 @@ def batch_loss(batch: Batch, logits: Tensor, *, smoothing: float = 0.0) -> Tenso
     if batch.labels is None:
         raise MenteeError("the task's loss needs labels, and the batch has none")
     if batch.labels.ndim == 2:
-        return task_loss(logits, batch_labels(batch), batch_mask(batch))
-    return by_class(batch, partial(task_loss, logits, smoothing=smoothing))
+        losses = task_loss(logits, batch_labels(batch), batch_mask(batch))
+    else:
+        losses = by_class(batch, partial(task_loss, logits, smoothing=smoothing))
+    return losses if batch.labelled is None else losses * weight_of_labelled(batch)
+
+
+def weight_of_labelled(batch: Batch) -> Tensor:
+    """What a loss of a batch's labelled examples is multiplied by: b over their number."""
+    if batch.labelled is None:
+        raise MenteeError("all examples of the batch have labels, or none")
+    counts = batch.labelled.float()
+    if batch.mixed is not None:  # with a mixture of labels, of one class an example, in part
+        several = batch.mask is not None
+        partners = counts[batch.mixed.partner]
+        counts = torch.maximum(counts, partners) if several else batch.mixed.of(counts)
+    return len(batch) / counts.sum().clamp(min=1)
 
 
 def by_class(batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:

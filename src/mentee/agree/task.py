@@ -18,13 +18,13 @@ def task_loss(
 
     Args:
         logits: `[b, k]`.
-        labels: class numbers `[b]` (integers), or 0/1 `[b, k]` (floats).
+        labels: class numbers `[b]` (integers; −1: not known), or 0/1 `[b, k]` (floats).
         mask: `[b, k]`, true where a label of several is known; None: all are.
         smoothing: label smoothing in [0, 1), for one class an example.
 
     Returns:
-        One loss per example, `[b]`; with several classes, the mean over the known labels
-        (0 for an example of which none is known).
+        One loss per example, `[b]`, 0 for one of which no label is known; with several classes,
+        the mean over the known labels.
 
     Memory: O(b k).
 
@@ -38,7 +38,9 @@ def task_loss(
         0.6931
     """
     if labels.ndim == 1:
-        return F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+        return F.cross_entropy(
+            logits, labels, reduction="none", label_smoothing=smoothing, ignore_index=-1
+        )
     each = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     if mask is None:
         return each.mean(1)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from mentee.cli import probing
 from mentee.cli.comparing import compare
 from mentee.cli.describing import methods
 from mentee.cli.options import Changes, Out
@@ -31,6 +32,9 @@ app.add_typer(records, name="record")
 app.command()(sweep)
 app.command()(compare)
 app.command()(methods)
+app.command()(probing.probe)
+app.command()(probing.chain)
+app.command()(probing.report)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from mentee.data.contents import KINDS, Contents, ImageTensors, Kind, Read
 from mentee.data.embedded import EMBEDDED, find_cifar10, open_embedded
 from mentee.data.examples import Examples, Task
 from mentee.data.hashing import hash_id, hash_ids
+from mentee.data.joined import join
 from mentee.data.loader import batches, read_batch, steps_per_epoch
 from mentee.data.mixup import mix
 from mentee.data.sources import open_examples
@@ -30,6 +31,7 @@ __all__ = [
     "find_cifar10",
     "hash_id",
     "hash_ids",
+    "join",
     "limit",
     "mix",
     "open_arrays",

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from mentee.data.contents import Kind
 from mentee.data.labels import Labels, read_labels
@@ -18,6 +18,10 @@ LABEL_NAMES = ("label", "labels", "fine_label", "class")
 PLAIN = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 
+Label: TypeAlias = str | Sequence[str] | Literal[False] | None
+"""A column of labels, several of 0/1, none that are read (False), or the usual names (None)."""
+
+
 @dataclass(frozen=True)
 class Columns:
     """Which columns to read; None: the usual names.
@@ -25,13 +29,13 @@ class Columns:
     Attributes:
         kind: what the examples are; None: what the source says.
         content: the images, clips or texts, or the names of their files.
-        label: one column of labels, or several of 0/1.
+        label: one column of labels, or several of 0/1; False: no labels are read.
         id: the examples' own names; None: the row numbers, or what else the source gives.
     """
 
     kind: Kind | None = None
     content: str | None = None
-    label: str | Sequence[str] | None = None
+    label: Label = None
     id: str | None = None
 
 
@@ -66,16 +70,18 @@ class PlainTable:
         place = self.names.index(name)
         return [row[place] for row in self.rows]
 
-    def labels(self, given: str | Sequence[str] | None, classes: Sequence[str] | None) -> Labels:
+    def labels(self, given: Label, classes: Sequence[str] | None) -> Labels:
         """The labels in the columns named, else in the first with a usual name.
 
         Args:
-            given: a column, or several of 1, 0, or nothing for unknown.
+            given: a column, or several of 1, 0, or nothing for unknown; False: no labels.
             classes: the class names in the order wanted.
 
         Raises:
             DataError: there is no such column, or a cell is not what it should be.
         """
+        if given is False:
+            return Labels()
         if given is not None and not isinstance(given, str):
             cells = zip(*(self.column(name) for name in given), strict=True)
             return read_labels([self._numbers(row) for row in cells], classes=classes or given)

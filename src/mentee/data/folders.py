@@ -78,7 +78,8 @@ def open_folder(
     elif columns.content or columns.label or columns.id:
         raise DataError(f"{base} has no {METADATA}, so it has no columns to name")
     else:
-        kind, names, labels = _read_class_folders(base, root, columns.kind, classes)
+        labelled = columns.label is not False
+        kind, names, labels = _read_class_folders(base, root, columns.kind, classes, labelled)
         ids = names
     contents = encoded(kind, FolderFiles(root, names), ids, channels=channels, rate=rate)
     return make_examples(contents, ids, labels, name=f"{root} [{split}]")
@@ -129,7 +130,7 @@ def _found(folder: Path) -> list[str]:
 
 
 def _read_class_folders(
-    base: Path, root: Path, kind: Kind | None, classes: Sequence[str] | None
+    base: Path, root: Path, kind: Kind | None, classes: Sequence[str] | None, labelled: bool
 ) -> tuple[Kind, list[str], Labels]:
     there = _found(base)
     kind = kind or _kind_of(there, base)
@@ -143,7 +144,7 @@ def _read_class_folders(
     loose = [name for name in found if "/" not in name]
     prefix = "" if base == root else f"{base.relative_to(root).as_posix()}/"
     names = [prefix + name for name in found]
-    if len(loose) == len(found):
+    if len(loose) == len(found) or not labelled:
         return kind, names, Labels()
     if loose:
         raise DataError(

@@ -81,7 +81,21 @@ def batches(
     piece = -(-batch // world)
     mine = slice(rank * piece, (rank + 1) * piece)
     shares = [order[i * batch : (i + 1) * batch][mine] for i in range(start, steps)]
-    reader = _Reader(examples, views, view, [share for share in shares if len(share)])
+    return in_turn(examples, views, [(view, share) for share in shares if len(share)], workers)
+
+
+def in_turn(
+    examples: Examples, views: Views, shares: list[tuple[int, Int64Array]], workers: int
+) -> Iterator[Batch]:
+    """Batches of some rows, each in its view, read one after the other.
+
+    Args:
+        examples: what to read.
+        views: turns what the examples hold into what a network reads.
+        shares: the view and the rows of each batch.
+        workers: as for `batches`.
+    """
+    reader = _Reader(examples, views, shares)
     if workers == 0 or (examples.load() and views.fast):
         read: Iterator[Batch | DataError] = map(reader.__getitem__, range(len(reader)))
         if examples.kind == "audio" and views.fast:
@@ -125,16 +139,16 @@ def _steps(n: int, batch: int, drop_last: bool, rank: int, world: int, start: in
 class _Reader(Dataset[Batch | DataError]):
     examples: Examples
     views: Views
-    view: int
-    shares: list[Int64Array]
+    shares: list[tuple[int, Int64Array]]
 
     def __len__(self) -> int:
         return len(self.shares)
 
     def __getitem__(self, index: int) -> Batch | DataError:
         # An error is handed over, not raised: DataLoader would bury its text in a traceback.
+        view, rows = self.shares[index]
         try:
-            return read_batch(self.examples, self.shares[index], views=self.views, view=self.view)
+            return read_batch(self.examples, rows, views=self.views, view=view)
         except DataError as error:
             return error
 
@@ -180,7 +194,7 @@ def read_batch(examples: Examples, rows: Int64Array, *, views: Views, view: int)
             was chosen.
     """
     keys = torch.from_numpy(examples.keys[rows])
-    labels, mask = examples.labels, examples.mask
+    labels, mask, labelled = examples.labels, examples.mask, examples.labelled
     return Batch(
         inputs=views(examples.read(rows), keys, view),
         ids=keys,
@@ -188,4 +202,5 @@ def read_batch(examples: Examples, rows: Int64Array, *, views: Views, view: int)
         labels=None if labels is None else torch.from_numpy(labels[rows]),
         mask=None if mask is None else torch.from_numpy(mask[rows]),
         view=view,
+        labelled=None if labelled is None else torch.from_numpy(labelled[rows]),
     )

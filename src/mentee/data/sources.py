@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from mentee.data.arrays import open_arrays
-from mentee.data.columns import PLAIN, Columns
+from mentee.data.columns import PLAIN, Columns, Label
 from mentee.data.contents import KINDS, Kind
 from mentee.data.embedded import CIFAR10_HUB, EMBEDDED, find_cifar10, open_embedded
 from mentee.data.examples import Examples
@@ -28,7 +29,7 @@ def open_examples(
     image: str | None = None,
     audio: str | None = None,
     text: str | None = None,
-    label: str | Sequence[str] | None = None,
+    label: Label = None,
     id: str | None = None,
     classes: Sequence[str] | None = None,
     limit: int | None = None,
@@ -61,7 +62,8 @@ def open_examples(
         image: the column of the images, or their file names; None: the usual names.
         audio: the same of audio clips.
         text: the column of the texts; None: `text`.
-        label: the column of the labels, or several columns of 0/1 for several classes at once.
+        label: the column of the labels, or several columns of 0/1 for several classes at once;
+            False: there are none, or they are not to be read.
         id: the column of the ids, which must never change; None: see the table.
         classes: the class names in the order wanted, such as another split's; None: the source's.
         limit: take so many examples, balanced over the classes, always the same ones.
@@ -91,7 +93,8 @@ def open_examples(
         examples = _open_dataset(source, split, options)
     elif isinstance(source, Mapping):
         _refuse_columns(columns, "arrays")
-        examples = open_arrays(source, rows=split, classes=classes, channels=channels, rate=rate)
+        arrays = {key: x for key, x in source.items() if key != "label" or label is not False}
+        examples = open_arrays(arrays, rows=split, classes=classes, channels=channels, rate=rate)
     else:
         raise DataError(
             f"a source cannot be a {type(source).__name__}; expected a path or name, "
@@ -107,7 +110,7 @@ def open_examples(
 def _columns(
     kind: str | None,
     contents: Mapping[str, str | None],
-    label: str | Sequence[str] | None,
+    label: Label,
     id: str | None,
 ) -> Columns:
     if kind is not None and kind not in KINDS:
@@ -123,7 +126,7 @@ def _columns(
 
 
 def _refuse_columns(columns: Columns, what: str) -> None:
-    if (columns.content, columns.label, columns.id) != (None, None, None):
+    if columns.content or columns.label or columns.id:
         raise DataError(f"{what} have no columns to name: leave out image, label and id")
 
 
@@ -161,6 +164,8 @@ def _cifar10_hub(split: str, options: dict[str, Any]) -> Examples:
 def _open_embedded(name: str, split: str, options: dict[str, Any]) -> Examples:
     _refuse_columns(options["columns"], f"embedded:{name} does")
     examples = open_embedded(name, split=split, channels=options["channels"])
+    if options["columns"].label is False:
+        return replace(examples, labels=None, mask=None, classes=None)
     if options["classes"] is not None and tuple(options["classes"]) != examples.classes:
         raise DataError(f"the classes of embedded:{name} are {', '.join(examples.classes or ())}")
     return examples

@@ -11,8 +11,12 @@ from mentee.errors import DataError, suggest
 
 METADATA = "metadata.csv"
 
-_SPLIT_NAME = re.compile(r"(train|training|val|valid|validation|dev|test|eval)([_.-].*)?")
+_SPLIT_NAME = re.compile(
+    r"(train|training|val|valid|validation|dev|test|eval|unlabeled|unlabelled)([_.-].*)?"
+)
 _ALIASES = {
+    "unlabelled": ("unlabelled", "unlabeled"),
+    "unlabeled": ("unlabeled", "unlabelled"),
     "train": ("train", "training"),
     "validation": ("validation", "val", "valid", "dev"),
     "test": ("test",),

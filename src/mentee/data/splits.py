@@ -49,7 +49,8 @@ def limit(examples: Examples, n: int, *, seed: int) -> Examples:
     """A part of `n` examples, balanced over the classes as far as each has enough.
 
     The first of each class by hash come first, then the second of each, and so on, so that a
-    smaller limit is always a part of a larger one.
+    smaller limit is always a part of a larger one. Where an example may have several classes,
+    those come first that bring a class which the ones before them do not have.
 
     Args:
         examples: what to take from; its order does not matter.
@@ -64,8 +65,12 @@ def limit(examples: Examples, n: int, *, seed: int) -> Examples:
     """
     if not 1 <= n <= len(examples):
         raise DataError(f"limit {n}: {examples.name} has 1 to {len(examples)} examples to give")
-    rank = _rank(examples, _groups(examples), seed, "limit")
-    order = np.lexsort((mix(seed, examples.keys, "limit"), rank))
+    hashes = mix(seed, examples.keys, "limit")
+    if examples.task == "multi":
+        rank = _bring_nothing_new(examples, np.argsort(hashes))
+    else:
+        rank = _rank(examples, _groups(examples), seed, "limit")
+    order = np.lexsort((hashes, rank))
     return examples.take(np.sort(order[:n]))
 
 
@@ -92,6 +97,21 @@ def check_classes(examples: Examples) -> None:
             f"{', '.join(empty[:10])}{', ...' if len(empty) > 10 else ''}; "
             "give it some, or leave these classes out of `classes`"
         )
+
+
+def _bring_nothing_new(examples: Examples, order: Int64Array) -> Int64Array:
+    """Of each example, 0 if it has a class that none before it in the order has, else 1."""
+    found = np.ones(len(examples), np.int64)
+    if examples.labels is None:
+        return found
+    missing = (examples.labels > 0).any(0)
+    for row in order:
+        own = (examples.labels[row] > 0) & missing
+        if own.any():
+            found[row], missing = 0, missing & ~own
+        if not missing.any():
+            break
+    return found
 
 
 def _groups(examples: Examples) -> Int64Array:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mentee.data.columns import LABEL_NAMES, USUAL, Columns, named_ids
+from mentee.data.columns import LABEL_NAMES, USUAL, Columns, Label, named_ids
 from mentee.data.contents import Contents, Kind
 from mentee.data.encoded import ColumnFiles
 from mentee.data.examples import Examples, make_examples, row_ids
@@ -120,10 +120,12 @@ def _files(dataset: Any, column: str, name: str) -> ColumnFiles:
 
 def _labels(
     dataset: Any,
-    given: str | Sequence[str] | None,
+    given: Label,
     classes: Sequence[str] | None,
     name: str,
 ) -> Labels:
+    if given is False:
+        return Labels()
     if given is not None and not isinstance(given, str):
         cells = zip(*(dataset[_known(dataset, c, name)] for c in given), strict=True)
         return read_labels(list(cells), classes=classes or given)

@@ -1,7 +1,24 @@
-"""Arrays in, numbers out: how good a student is."""
+"""Arrays in, numbers out: how good a student is, and what is in its embedding."""
 
+from mentee.evaluate.jackknife import gain, left_out
+from mentee.evaluate.knn import knn, leave_one_out
 from mentee.evaluate.predict import predict, read_all
+from mentee.evaluate.probe import Labelled, Layer, linear_probe, train_layer
 from mentee.evaluate.scores import main_score, scores
 from mentee.evaluate.similarity import similarity
 
-__all__ = ["main_score", "predict", "read_all", "scores", "similarity"]
+__all__ = [
+    "Labelled",
+    "Layer",
+    "gain",
+    "knn",
+    "leave_one_out",
+    "left_out",
+    "linear_probe",
+    "main_score",
+    "predict",
+    "read_all",
+    "scores",
+    "similarity",
+    "train_layer",
+]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mentee.errors import MenteeError, suggest
-from mentee.methods.change import adjust, levelled
+from mentee.methods.change import adjust, label_free, levelled
 from mentee.methods.derived import FORMS
 from mentee.methods.row import Method, Number, Term, Word
 from mentee.methods.table import METHODS
@@ -25,6 +25,7 @@ __all__ = [
     "Word",
     "adjust",
     "find",
+    "label_free",
     "levelled",
     "summands",
 ]
@@ -68,6 +69,7 @@ def find(name: str, rows: Mapping[str, Method] = METHODS) -> Method:
     return Method(
         name,
         added_up(terms),
+        alone=added_up([term for row in found for term in label_free(row).terms]),
         reuse="".join(ends),
         about=" + ".join(row.name for row in found),
         source="; ".join(dict.fromkeys(row.source for row in found if row.source)),

@@ -9,6 +9,18 @@ from mentee.errors import MenteeError
 from mentee.methods.row import Method, Number, Term, Word
 
 
+def label_free(method: Method) -> Method:
+    """The same row where there are no labels: the task's loss is off.
+
+    Example:
+        >>> from mentee.methods import find
+        >>> row = label_free(find("cktf"))
+        >>> row.task, [(term.places, term.weight) for term in row.terms]
+        (0.0, [('stem', 0.04), ('stages', 0.04), ('embedding', 1.0)])
+    """
+    return replace(method, terms=method.alone or method.terms, task=0.0)
+
+
 def adjust(
     method: Method,
     numbers: Mapping[str, Number],

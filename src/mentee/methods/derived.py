@@ -139,6 +139,7 @@ def standardised_form(row: Method) -> Method:
         name=f"standardised({row.name})",
         terms=changed(row.terms),
         added=None if row.added is None else changed(row.added),
+        alone=None if row.alone is None else changed(row.alone),
         about=f"{row.name}, of each example's z-scores.",
     )
 

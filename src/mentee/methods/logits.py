@@ -25,6 +25,7 @@ LOGIT_ROWS = (
         (soft_targets(0.9),),
         task=0.1,
         added=(soft_targets(1.0),),
+        alone=(soft_targets(1.0),),
         about="Softened logits: cheap, needs a teacher of the same classes.",
         source="Hinton et al. 2015, arXiv:1503.02531",
     ),

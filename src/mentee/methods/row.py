@@ -90,6 +90,7 @@ class Method:
         terms: its summands, beside the task's loss.
         task: weight of the task's loss.
         added: the summands where the row is added to others, if they weigh otherwise there.
+        alone: the summands where there are no labels, if they weigh otherwise there.
         reuse: a place: the student's features there are projected to the teacher's, and what it
             says is the teacher's classifier of them; it keeps both. Empty: its end is its own.
         about: one line: what it does, and when to use it.
@@ -102,6 +103,7 @@ class Method:
     terms: tuple[Term, ...] = ()
     task: float = 1.0
     added: tuple[Term, ...] | None = None
+    alone: tuple[Term, ...] | None = None
     reuse: str = ""
     about: str = ""
     source: str = ""

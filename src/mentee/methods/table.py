@@ -23,9 +23,21 @@ def _east(
         (Term("embedding", Word(agree), 0.6, represent),),
         task=0.4,
         added=(Term("embedding", Word(agree), 1.5, represent),),
+        alone=(Term("embedding", Word(agree), 1.0, represent),),
         about=about,
         source=source,
         note=note,
+    )
+
+
+def _similarity(weight: float) -> Term:
+    """Similarities to a queue of the teacher's vectors."""
+    return Term(
+        "embedding",
+        Word("similarity_kl", {"temperature": 0.07}),
+        weight,
+        Word("to_teacher"),
+        Word("queue", {"negatives": 1024, "class_aware": False}),
     )
 
 
@@ -44,9 +56,22 @@ def _ec_kd(agree: str, weight: float) -> tuple[Term, ...]:
 
 
 _COMPRESS = Word("compress", {"width": 64})
-_CKTF = (contrast("stem", 0.1), contrast("stages", 0.1), contrast("embedding", 0.8))
+
+
+def _cktf(theta: float, beta: float, *, exact: bool = False) -> tuple[Term, ...]:
+    """CRD's sentence at the stem, every stage and the embedding."""
+    draw = "exact" if exact else "shared"
+    return (
+        contrast("stem", theta, draw=draw),
+        contrast("stages", theta, draw=draw, batch_axis=exact),
+        contrast("embedding", beta, draw=draw),
+    )
+
+
+# Published: θ and β beside the task's loss, and without labels.
+_CKTF, _CKTF_ALONE = _cktf(0.1, 0.8), _cktf(0.04, 1.0)
 # The second table of the paper, where a row is added: every contrast weighs the same.
-_CKTF_ADDED = tuple(contrast(place, WEIGHT) for place in ("stem", "stages", "embedding"))
+_CKTF_ADDED = _cktf(WEIGHT, WEIGHT)
 
 _ROWS = (
     Method("none", about="No teacher: the student from scratch, the yardstick of every other row."),
@@ -54,6 +79,7 @@ _ROWS = (
     Method(
         "crd",
         (contrast("embedding", 0.8),),
+        alone=(contrast("embedding", 1.0),),
         about="Contrast of the embedding: any two networks, also of other classes.",
         source="Tian et al. 2020, arXiv:1910.10699",
     ),
@@ -61,6 +87,7 @@ _ROWS = (
         "cktf",
         _CKTF,
         added=_CKTF_ADDED,
+        alone=_CKTF_ALONE,
         about="Contrast at the stem, every stage and the embedding: structure at every depth.",
         source="Zhao et al. 2023, arXiv:2303.07599",
         note="without its norm over the batch axis and its padding; one draw of negatives a batch",
@@ -68,17 +95,15 @@ _ROWS = (
     Method(
         "cktf+kd",
         (*_CKTF, soft_targets(1.0)),
+        alone=(*_CKTF_ALONE, soft_targets(1.0)),
         about="CKTF and softened logits together: the paper's strongest row.",
         source="Zhao et al. 2023, arXiv:2303.07599",
         note="as cktf",
     ),
     Method(
         "cktf-exact",
-        (
-            contrast("stem", 0.1, draw="exact"),
-            contrast("stages", 0.1, draw="exact", batch_axis=True),
-            contrast("embedding", 0.8, draw="exact"),
-        ),
+        _cktf(0.1, 0.8, exact=True),
+        alone=_cktf(0.04, 1.0, exact=True),
         about="CKTF as its authors' code has it (batch-axis norm, padding, K draws per anchor): "
         "for reproduction; slow, and an example's representation depends on its batch.",
         source="Zhao et al. 2023, arXiv:2303.07599",
@@ -163,16 +188,9 @@ _ROWS = (
     ),
     Method(
         "similarity",
-        (
-            Term(
-                "embedding",
-                Word("similarity_kl", {"temperature": 0.07}),
-                0.6,
-                Word("to_teacher"),
-                Word("queue", {"negatives": 1024, "class_aware": False}),
-            ),
-        ),
+        (_similarity(0.6),),
         task=0.4,
+        alone=(_similarity(1.0),),
         about="Similarities to a queue of the teacher's embeddings, as distributions.",
         source="LightlyTrain, distillation v1",
     ),

@@ -29,6 +29,7 @@ from mentee.models.contract import (
 from mentee.models.cp_resnet import CPResNet
 from mentee.models.ensemble import Ensemble, Mean
 from mentee.models.mobilenet import MobileNetV2
+from mentee.models.packaged import CLASSES, build_packaged, contract_of_packaged
 from mentee.models.resnet import CifarResNet, ResNet
 from mentee.models.reusing import PROJECTOR, Reusing
 from mentee.models.shufflenet import ShuffleNetV1, ShuffleNetV2
@@ -75,12 +76,17 @@ __all__ = [
     "kind_of",
     "load_weights",
     "normalise",
+    "own_classes",
     "read_weights",
     "resolve",
 ]
 
-ZOOS: dict[str, Callable[..., nn.Module]] = {"timm": build_timm, "torchvision": build_torchvision}
-"""What stands before the colon of a name: `timm:resnet18`."""
+ZOOS: dict[str, Callable[..., nn.Module]] = {
+    "timm": build_timm,
+    "torchvision": build_torchvision,
+    "package": build_packaged,
+}
+"""What stands before the colon of a name: `timm:resnet18`, `package:efficientnet-lite0`."""
 
 
 def build(
@@ -95,7 +101,7 @@ def build(
     """A network by name, on the CPU, in training mode.
 
     Args:
-        name: a name of `NETWORKS`, `timm:NAME` or `torchvision:NAME`.
+        name: a name of `NETWORKS`, `timm:NAME`, `torchvision:NAME` or `package:NAME`.
         classes: outputs of the classifier, at least 1.
         channels: channels of the image, at least 1; networks of other kinds are not told.
         rate: samples a second of the waveform, at least 1; networks of audio alone are told.
@@ -178,7 +184,7 @@ def contract_of(name: str) -> InputContract:
     """The input contract of well-known data or of a zoo's published weights.
 
     Args:
-        name: a name of `CONTRACTS`, `timm:NAME` or `torchvision:NAME`.
+        name: a name of `CONTRACTS`, `timm:NAME`, `torchvision:NAME` or `package:NAME`.
 
     Raises:
         MenteeError: for an unknown name; says the close ones.
@@ -192,12 +198,24 @@ def contract_of(name: str) -> InputContract:
         return contract_of_timm(rest)
     if colon and zoo == "torchvision":
         return contract_of_torchvision(rest)
+    if colon and zoo == "package":
+        return contract_of_packaged(rest)
     if name not in CONTRACTS:
         raise MenteeError(
             f"there is no input contract {name!r}; {suggest(name, CONTRACTS)}; or write mean and "
             "std yourself: InputContract(mean, std, size)"
         )
     return CONTRACTS[name]
+
+
+def own_classes(name: str) -> int | None:
+    """How many classes the weights that come with a network know; None: none come with it.
+
+    Example:
+        >>> own_classes("package:efficientnet-lite0"), own_classes("resnet20-cifar")
+        (1000, None)
+    """
+    return CLASSES if name.startswith("package:") else None
 
 
 @contextmanager

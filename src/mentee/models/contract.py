@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -20,6 +21,8 @@ class InputContract:
         mean: what is subtracted, one number for each channel, or one for all.
         std: what the difference is divided by, as many numbers.
         size: height and width the network was trained with; None: any.
+        resize: images are resized to this height and width first (the shorter side, bilinear,
+            antialiased; then the centre is cut out); None: they stay as they come.
 
     Raises:
         MenteeError: where the lengths differ, a number of `std` or a size is not positive.
@@ -32,6 +35,7 @@ class InputContract:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     size: tuple[int, int] | None = None
+    resize: int | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.mean or len(self.mean) != len(self.std):
@@ -43,6 +47,8 @@ class InputContract:
             raise MenteeError(f"each std of an input contract is above 0, got {self.std}")
         if self.size is not None and min(self.size) < 1:
             raise MenteeError(f"height and width are at least 1, got {self.size}")
+        if self.resize is not None and self.resize < 1:
+            raise MenteeError(f"images are resized to 1 pixel at least, not {self.resize}")
 
 
 @dataclass(frozen=True)
@@ -116,16 +122,17 @@ CONTRACTS: dict[str, InputContract] = {
 def normalise(x: Tensor, contract: Contract) -> Tensor:
     r"""Images: subtract the mean of each channel and divide by its std, (x − mean) / std.
 
-    The size is not changed, nor the memory format, the dtype or `x` itself. Audio and text are
-    checked and given back as they are: their networks do the rest.
+    The size changes only where the contract says `resize`; the memory format, the dtype and `x`
+    itself never do. Audio and text are checked and given back as they are: their networks do the
+    rest.
 
     Args:
         x: images with values in [0, 1], `[b, c, h, w]`; audio `[b, samples]`; text `[b, t]`.
         contract: the numbers.
 
     Returns:
-        The same shape; images have about zero mean and unit variance on the data that the
-        contract is of.
+        The same shape, but for `resize`; images have about zero mean and unit variance on the data
+        that the contract is of.
 
     Raises:
         MenteeError: where the contract is for another number of channels, another length (one
@@ -142,6 +149,8 @@ def normalise(x: Tensor, contract: Contract) -> Tensor:
         return _checked_audio(x, contract)
     if isinstance(contract, TextContract):
         return _checked_text(x, contract)
+    if contract.resize is not None:
+        x = resized(x, contract.resize)
     return _normalised_images(x, contract)
 
 
@@ -156,6 +165,23 @@ def _normalised_images(
     mean = x.new_tensor(contract.mean).reshape(-1, 1, 1)
     std = x.new_tensor(contract.std).reshape(-1, 1, 1)
     return (x - mean).div_(std)
+
+
+def resized(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
+    """The shorter side to `size` (bilinear, antialiased), then the centre.
+
+    Example:
+        >>> import torch
+        >>> resized(torch.rand(2, 3, 32, 48), 64).shape
+        torch.Size([2, 3, 64, 64])
+    """
+    h, w = x.shape[2:]
+    if (h, w) == (size, size):
+        return x
+    tall, wide = (max(size, round(side * size / min(h, w))) for side in (h, w))
+    large = F.interpolate(x, (tall, wide), mode="bilinear", antialias=True)
+    top, left = (tall - size) // 2, (wide - size) // 2
+    return large[:, :, top : top + size, left : left + size]
 
 
 def _checked_audio(x: Tensor, contract: AudioContract) -> Tensor:

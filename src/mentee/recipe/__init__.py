@@ -11,6 +11,7 @@ from mentee.recipe.networks import (
     TextInput,
     live_of,
 )
+from mentee.recipe.probe import Probe
 from mentee.recipe.reading import dump, find_recipe, read, shipped
 from mentee.recipe.schema import (
     Data,
@@ -19,6 +20,8 @@ from mentee.recipe.schema import (
     Recipe,
     Train,
 )
+from mentee.recipe.unlabelled import Unlabelled
+from mentee.recipe.watch import Watch
 
 __all__ = [
     "AudioInput",
@@ -29,11 +32,14 @@ __all__ = [
     "Live",
     "MethodRecipe",
     "Network",
+    "Probe",
     "Recipe",
     "Recorded",
     "Reuse",
     "TextInput",
     "Train",
+    "Unlabelled",
+    "Watch",
     "dump",
     "find_recipe",
     "live_of",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 STRICT = ConfigDict(extra="forbid", strict=True, validate_default=True)
 """No other keys, no silent conversions."""
@@ -74,7 +74,11 @@ class Reuse(_Part):
 class Network(_Part):
     """A network by name, its outputs (None: the data's classes), weights and input.
 
-    `reuse`: it ends in the classifier of the teacher that it learnt from.
+    `size`: images are resized to it before this network reads them; None: they come as they are,
+    for the networks of packages at the size that they were trained with. `classifier`: None: as
+    the weights have it; `new`: as it is drawn, whatever they have; or a safetensors file with the
+    `weight` and `bias` of one layer. `reuse`: it ends in the classifier of the teacher that it
+    learnt from.
     """
 
     network: str
@@ -82,6 +86,8 @@ class Network(_Part):
     options: dict[str, Option] = {}
     weights: str | None = None
     input: str | Input | AudioInput | TextInput | None = None
+    size: Count | None = None
+    classifier: str | None = None
     reuse: Reuse | None = None
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from mentee.errors import RecipeError, suggest
 from mentee.recipe.networks import Ensemble, Input, Network, Recorded, Reuse
+from mentee.recipe.probe import Probe, SteppedLayer, Tune
 from mentee.recipe.schema import (
     Data,
     Domain,
@@ -23,6 +24,8 @@ from mentee.recipe.schema import (
     Train,
     WordRecipe,
 )
+from mentee.recipe.unlabelled import Unlabelled
+from mentee.recipe.watch import Watch
 
 
 def read(given: str | Path | Mapping[str, Any] | Recipe, changes: Sequence[str] = ()) -> Recipe:
@@ -187,6 +190,11 @@ def _keys(place: Sequence[str]) -> list[str]:
         "networks": Network,
         "method": MethodRecipe,
         "train": Train,
+        "watch": Watch,
+        "unlabelled": Unlabelled,
+        "probe": Probe,
+        "layer": SteppedLayer,
+        "finetune": Tune,
         "select": Select,
         "save": Save,
         "input": Input,

@@ -10,10 +10,20 @@ from pydantic import BaseModel, BeforeValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from mentee.errors import RecipeError
-from mentee.methods import Method, Number, Term, Word, adjust, find, levelled
-from mentee.recipe.networks import STRICT, ATeacher, Count, Network, Positive, by_name, by_network
-
-Share = Annotated[float, Field(ge=0, lt=1)]
+from mentee.methods import Method, Number, Term, Word, adjust, find, label_free, levelled
+from mentee.recipe.networks import (
+    STRICT,
+    ATeacher,
+    Count,
+    Network,
+    Positive,
+    Share,
+    by_name,
+    by_network,
+)
+from mentee.recipe.probe import Probe
+from mentee.recipe.unlabelled import Unlabelled
+from mentee.recipe.watch import Watch
 
 
 class _Part(BaseModel):
@@ -52,6 +62,9 @@ class Domain(_Part):
 class Data(_Part):
     """The examples. `validation` is a split's name, or the share to cut off the training part.
 
+    `label: false`: no label is read of any part, so that nothing can learn from one; the task's
+    loss is off, and no validation part is cut off.
+
     Epoch e trains on view e, or e mod `cycle`; views follow `view_seed`, or train.seed.
     """
 
@@ -62,10 +75,11 @@ class Data(_Part):
     test: str | None = "test"
     out_of_domain: dict[str, Domain] = {}
     limit: Count | None = None
+    unlabelled: Unlabelled | None = None
     image: str | None = None
     audio: str | None = None
     text: str | None = None
-    label: str | list[str] | None = None
+    label: str | list[str] | Literal[False] | None = None
     id: str | None = None
     classes: list[str] | None = None
     channels: Literal[1, 3] | None = None
@@ -142,12 +156,13 @@ class MethodRecipe(_Part):
     weights: dict[str, float] = {}
     balance: Literal["none", "unit", "uncertainty", "gradient"] = "none"
 
-    def method(self, rows: Mapping[str, Method]) -> Method:
-        """The row it stands for."""
+    def method(self, rows: Mapping[str, Method], labels: bool = True) -> Method:
+        """The row it stands for; without labels with the task's loss off."""
         if self.terms is None:
             row = find(self.name, rows)
         else:
             row = Method(self.name, tuple(term.term() for term in self.terms))
+        row = row if labels else label_free(row)
         if self.balance != "none":
             row = replace(row if self.terms else levelled(row), balance=self.balance)
         return adjust(row, self.numbers, self.weights)
@@ -186,11 +201,14 @@ class Train(_Part):
 class Select(_Part):
     """Which weights are kept: the best on validation, or the last; and when to stop early.
 
+    `by: knn`: the best by the neighbours of the watched examples. `patience`: so many evaluations
+    that were no better; by `knn`, not better by more than the noise of the difference.
+
     Where an example may have several classes, a chance above `threshold` says yes in `f1`.
     """
 
     keep: Literal["best", "last"] = "best"
-    by: Literal["accuracy", "map"] | None = None
+    by: Literal["accuracy", "map", "knn"] | None = None
     every: Count = 1
     patience: Count | None = None
     threshold: float = Field(0.5, gt=0, lt=1)
@@ -211,5 +229,7 @@ class Recipe(_Part):
     teacher: ATeacher | None = None
     method: Annotated[MethodRecipe, BeforeValidator(_named)] = MethodRecipe()
     train: Train = Train()
+    watch: Watch | None = None
+    probe: Probe | None = None
     select: Select = Select()
     save: Save = Save()

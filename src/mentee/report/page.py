@@ -6,22 +6,32 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mentee.report import losses
+from mentee.report.probed import cells, said_of
 from mentee.report.progress import duration
 
 
-def page(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]], recipe: str) -> str:
+def page(
+    summary: Mapping[str, Any],
+    metrics: Sequence[Mapping[str, Any]],
+    recipe: str,
+    probe: Mapping[str, Any] | None = None,
+) -> str:
     """Markdown: what was done, how good the student is, what it cost, how it went.
 
     Args:
         summary: of `summary.json`.
         metrics: the lines of `metrics.jsonl`.
         recipe: of `recipe.yaml`.
+        probe: of `probe.json`; None: nothing was probed.
 
     Returns:
         The text of `report.md`.
     """
     parts = [f"# {summary['student']['network']}, method {summary['method']}", _result(summary)]
     parts += ["## How good", _scores(summary)]
+    if probe and probe["rows"]:
+        notes = "\n".join(f"- {note}" for note in probe["notes"])
+        parts += ["## With few labels", said_of(probe), table(cells(probe["rows"])), notes]
     if summary.get("out_of_domain"):
         parts += ["## Out of domain", _domains(summary)]
     if summary.get("notes"):
@@ -31,19 +41,25 @@ def page(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]], recip
     parts += ["## What it cost", _cost(summary)]
     validated = [line for line in metrics if "validation" in line]
     if validated:
-        parts += ["## How it went", _course(validated, metrics, summary["selected"]["by"])]
+        by = summary["selected"]["by"]
+        parts += ["## How it went", _course(validated, metrics, None if by == "knn" else by)]
+    if any("watch" in line for line in metrics):
+        parts += ["## By its embedding alone", _watched(summary, metrics)]
     parts += ["## Recipe", f"```yaml\n{recipe.strip()}\n```"]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _result(summary: Mapping[str, Any]) -> str:
     chosen = summary["selected"]
-    how = (
-        f"the weights of epoch {chosen['epoch']}, best on validation ({chosen['by']} "
-        f"{chosen['score']:.4f})"
-        if chosen["by"]
-        else f"the last weights (epoch {chosen['epoch']})"
-    )
+    how = f"the last weights (epoch {chosen['epoch']})"
+    if chosen["by"]:
+        where = "the watched examples" if chosen["by"] == "knn" else "validation"
+        how = (
+            f"the weights of epoch {chosen['epoch']}, best on {where} ({chosen['by']} "
+            f"{chosen['score']:.4f})"
+        )
+        if chosen["epoch"] == 0:
+            how += ": the student as it was before its first step"
     text = f"`student.safetensors` holds {how}."
     if summary.get("test"):
         text += " The test part was read once, with these weights."
@@ -100,7 +116,10 @@ def _cost(summary: Mapping[str, Any]) -> str:
     if summary.get("computed"):
         lines.append(["student computed", summary["computed"]])
     lines.append(["heads trained and dropped", f"{sizes['heads']:,}"])
-    lines.append(["training examples", f"{summary['examples']['train']:,}"])
+    count = f"{summary['examples']['train']:,}"
+    if "labelled" in summary["examples"]:
+        count += f", {summary['examples']['labelled']:,} of them with labels"
+    lines.append(["training examples", count])
     lines.append(["epochs, steps", f"{summary['epochs']}, {summary['steps']:,}"])
     lines.append(["seconds per epoch", f"{summary['seconds_per_epoch']:.1f}"])
     lines.append(["whole run", duration(summary["seconds"])])
@@ -128,6 +147,23 @@ def _course(
         value = _number(line["validation"].get(score))
         lines.append([str(line["epoch"]), value, *(_number(at.get(name)) for name in names)])
     return table(lines)
+
+
+def _watched(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
+    """What the watched examples said; the first line is the student before its first step."""
+    lines = [line for line in metrics if "watch" in line]
+    every = max(1, len(lines) // 10)
+    names = [n for n in ("knn", "gain", "noise", "probe") if n in lines[-1]["watch"]]
+    rows = [
+        [str(line["epoch"]), *(_number(line["watch"].get(name)) for name in names)]
+        for line in [*lines[:-1][::every], lines[-1]]
+    ]
+    seen = summary["watch"]
+    text = (
+        f"{seen['examples']:,} labelled examples, each told by the others nearest to it (knn); no "
+        "loss read their labels. Gain: since the last one that was better by more than its noise."
+    )
+    return f"{text}\n\n{table([['epoch', *names], *rows])}"
 
 
 def _number(value: float | None) -> str:

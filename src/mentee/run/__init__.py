@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
-from mentee import models
+from mentee import checkpoint, models
 from mentee.errors import RunError
 from mentee.methods import Method
 from mentee.parallel import gather_objects
@@ -37,6 +38,7 @@ __all__ = [
     "Verified",
     "evaluate",
     "evaluate_domains",
+    "go_on",
     "import_vectors",
     "next_free",
     "record",
@@ -148,6 +150,41 @@ def resume(
     return Run(folder.path, training.run(training.restore()))
 
 
+def go_on(
+    recipe: Recipe,
+    path: Path,
+    given: Given,
+    *,
+    quiet: bool = True,
+    on_step: Callable[[Step], None] | None = None,
+    until: int | None = None,
+) -> Run:
+    """Resume a run that has a checkpoint, begin any other anew; return a finished one at once.
+
+    Args:
+        recipe: of the run.
+        path: its folder.
+        given: what was passed from Python.
+        quiet: print nothing.
+        on_step: called with each `Step`.
+        until: as for `train`.
+
+    Raises:
+        MenteeError: as `train` and `resume`.
+        Paused: it has come as far as `until`.
+    """
+    folder = Folder(path)
+    how: dict[str, Any] = {"quiet": quiet, "on_step": on_step, "until": until}
+    how |= {name: getattr(given, name) for name in ("data", "student", "teacher", "methods")}
+    if folder.summary.is_file() or checkpoint.found(folder.checkpoints):
+        return resume(path, **how)
+    # A run that was killed before its first checkpoint left nothing to go on with.
+    for left in (folder.metrics, folder.recipe):
+        left.unlink(missing_ok=True)
+    shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    return train(recipe, out=path, **how)
+
+
 def evaluate(
     path: str | Path,
     *,
@@ -228,7 +265,7 @@ def finished(path: str | Path) -> Recipe:
 
 def reader(path: str | Path, recipe: Recipe, sets: Sets, student: Makes | None) -> Reader:
     """A run's student, ready to be scored by all processes that a launcher started."""
-    said = recipe.student.model_copy(update={"weights": None})
+    said = recipe.student.model_copy(update={"weights": None, "classifier": None})
     network = networks.build(said, student, sets, seed=0)
     models.load_weights(network, Folder(Path(path)).student)
     device = PartialState(cpu=not torch.cuda.is_available()).device

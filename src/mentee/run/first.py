@@ -39,10 +39,11 @@ def learn_first(parts: Parts) -> None:
     said = said_of(parts, parts.teacher, examples, list(first))
     labels = None if examples.labels is None else torch.as_tensor(examples.labels).to(device)
     mask = None if examples.mask is None else torch.as_tensor(examples.mask).to(device)
+    has = None if examples.labelled is None else torch.as_tensor(examples.labelled).to(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(parts.recipe.train.seed)
         for name, side in first.items():
-            learn(side, said[name].to(device), labels, mask)
+            learn(side, said[name].to(device), labels, mask, has)
 
 
 def said_of(
@@ -63,16 +64,22 @@ def said_of(
     return {name: torch.cat([each[name] for _, each in shares])[order] for name in names}
 
 
-def learn(side: Side, said: Tensor, labels: Tensor | None, mask: Tensor | None) -> None:
+def learn(
+    side: Side,
+    said: Tensor,
+    labels: Tensor | None,
+    mask: Tensor | None,
+    labelled: Tensor | None = None,
+) -> None:
     """Train one side on its own loss, from the fixed part of what the teacher said."""
     side.requires_grad_(True).train()
     optimiser = torch.optim.AdamW(side.parameters(), lr=RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, side.steps)
     for _ in range(side.steps):
         rows = torch.randint(len(said), (min(BATCH, len(said)),)).to(said.device)
-        y, known = (None if each is None else each[rows] for each in (labels, mask))
+        y, known, has = (None if e is None else e[rows] for e in (labels, mask, labelled))
         fixed = said[rows]
-        task = partial(_task, y, known)
+        task = partial(_task, y, known, has)
         loss = side.own_loss(side.learning(fixed, side(fixed)), task, 0)
         if loss is None:
             break
@@ -83,7 +90,12 @@ def learn(side: Side, said: Tensor, labels: Tensor | None, mask: Tensor | None) 
     side.requires_grad_(False)
 
 
-def _task(labels: Tensor | None, known: Tensor | None, logits: Tensor) -> Tensor:
+def _task(
+    labels: Tensor | None, known: Tensor | None, labelled: Tensor | None, logits: Tensor
+) -> Tensor:
     if labels is None:
         raise PairError("what learns first learns from labels, and the examples have none")
-    return task_loss(logits, labels, known)
+    losses = task_loss(logits, labels, known)
+    if labelled is None:
+        return losses
+    return losses * (len(losses) / labelled.sum().clamp(min=1))  # the mean is of the labelled ones

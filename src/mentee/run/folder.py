@@ -37,6 +37,7 @@ class Folder:
     | `predictions.npz` | the class of each test example, and how sure the student is |
     | `summary.json` | scores, sizes, seconds |
     | `report.md` | the same for a person |
+    | `probe.json` | what probes of the student's embedding found, where some were asked |
     """
 
     path: Path
@@ -85,6 +86,18 @@ class Folder:
     def report(self) -> Path:
         """The same for a person."""
         return self.path / "report.md"
+
+    @property
+    def probe(self) -> Path:
+        """What probes found."""
+        return self.path / "probe.json"
+
+    def read_probe(self) -> dict[str, Any] | None:
+        """What probes found; None: there were none."""
+        if not self.probe.is_file():
+            return None
+        content: dict[str, Any] = json.loads(self.probe.read_text(encoding="utf-8"))
+        return content
 
     def begin(self, recipe: str, environment: Mapping[str, Any]) -> None:
         """Make the folder with its first two files.

@@ -99,31 +99,43 @@ def all_marked(said: object, made: Sequence[Any]) -> Ensemble:
 def resolve_teacher(said: Live, sets: Sets, data: Data) -> Live:
     """A network, or each of several, with its outputs and its input written out."""
     if isinstance(said, Network):
-        return resolve(said, sets, data)
-    each = [resolve(network, sets, data) for network in said.networks]
+        return resolve(said, sets, data, models.own_classes(said.network))
+    each = [resolve(n, sets, data, models.own_classes(n.network)) for n in said.networks]
     return said.model_copy(update={"networks": each})
 
 
-def resolve(said: Network, sets: Sets, data: Data) -> Network:
+def resolve(said: Network, sets: Sets, data: Data, outputs: int | None = None) -> Network:
     """The same network with its outputs and its input written out.
+
+    Args:
+        said: as the recipe has it.
+        sets: its examples.
+        data: how they are read.
+        outputs: of a network of which the recipe says nothing; None: the data's classes.
 
     Raises:
         RecipeError: the data have no classes, and the recipe does not say how many outputs.
     """
-    classes = said.classes or sets.classes
+    own = models.own_classes(said.network)
+    classes = said.classes or outputs or sets.classes
     if not classes:
         raise RecipeError(
             f"{said.network}: the data have no classes, so say how many outputs it has, such as "
             "student: {network: ..., classes: 10}"
         )
     update: dict[str, Any] = {"classes": classes}
-    if said.input is None:
+    named = said.network if own and said.input is None else said.input
+    if named is None:
         update["input"] = sets.measured_input(data)
-    elif isinstance(said.input, str):
-        known = models.contract_of(said.input)
+    elif isinstance(named, str):
+        known = models.contract_of(named)
         update["input"] = Input(mean=list(known.mean), std=list(known.std))
+        if own and said.size is None and known.size:
+            update["size"] = known.size[0]
     if said.weights is not None:
         update["weights"] = str(Path(said.weights).expanduser().resolve())
+    if said.classifier not in (None, "new"):
+        update["classifier"] = str(Path(str(said.classifier)).expanduser().resolve())
     return said.model_copy(update=update)
 
 
@@ -131,7 +143,8 @@ def contract(said: Network) -> Contract:
     """The input contract that a resolved recipe writes out."""
     match said.input:
         case Input():
-            return InputContract(tuple(said.input.mean), tuple(said.input.std))
+            mean, std = tuple(said.input.mean), tuple(said.input.std)
+            return InputContract(mean, std, resize=said.size)
         case AudioInput():
             return AudioContract(said.input.rate, said.input.seconds)
         case TextInput():
@@ -157,6 +170,9 @@ def build(said: Network, made: Makes | None, sets: Sets, *, seed: int | None) ->
         )
     else:
         network = models.resolve(made, classes=classes, channels=channels, seed=seed, **rate)
+    if said.classifier is not None:
+        begin_classifier(network, said, sets.first(2))
+        return network
     if said.reuse is not None and said.reuse.shape is None:
         raise RecipeError(
             f"{said.network}: reuse does not say whose classifier it ends in; take it from the "
@@ -171,6 +187,45 @@ def build(said: Network, made: Makes | None, sets: Sets, *, seed: int | None) ->
     if said.weights is not None and ended:
         models.load_weights(network, said.weights)
     return network
+
+
+def begin_classifier(network: nn.Module, said: Network, batch: Batch) -> None:
+    """Load the weights of all but the classifier, and give that the ones it is to begin with.
+
+    Args:
+        network: changed in place; its classifier is as it was drawn.
+        said: what its recipe says.
+        batch: two examples, to find the classifier by.
+
+    Raises:
+        RecipeError: a file is of another network, or of another number of classes.
+    """
+    if said.reuse is not None:
+        raise RecipeError(
+            f"{said.network}: reuse ends it in its teacher's classifier, and classifier gives it "
+            "another one; leave one of them out"
+        )
+    path = places(network, ["embedding"], batch, contract(said))[0].path
+    own = network.get_submodule(path)
+    begin = {name: value.clone() for name, value in own.state_dict().items()}
+    if said.classifier not in (None, "new"):
+        found = models.read_weights(str(said.classifier))
+        if {name: len(each) for name, each in found.items()} != dict.fromkeys(begin, said.classes):
+            held = ", ".join(f"{name} {list(each.shape)}" for name, each in found.items())
+            raise RecipeError(
+                f"{said.classifier} has {held}; the classifier of {said.network} has "
+                f"{', '.join(begin)} of {said.classes} classes"
+            )
+        begin = {name: found[name].reshape(value.shape) for name, value in begin.items()}
+    if said.weights is not None:
+        kept = models.load_weights(network, said.weights, strict=False)
+        foreign = [name for name in kept if not name.startswith(f"{path}.")]
+        if foreign:
+            raise RecipeError(
+                f"{said.weights} lacks {len(foreign)} weights of {said.network}, such as "
+                f"{foreign[0]}; it is of another network"
+            )
+    own.load_state_dict(begin)
 
 
 def build_teacher(

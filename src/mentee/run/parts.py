@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +14,8 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from mentee.agree import AGREEMENTS
-from mentee.data import Examples, steps_per_epoch
-from mentee.errors import DataError, PairError, RecipeError
+from mentee.data import Examples
+from mentee.errors import RecipeError
 from mentee.evaluate import main_score
 from mentee.loop import Plan, Trainee
 from mentee.methods import METHODS, Method
@@ -24,12 +24,20 @@ from mentee.pairing import taught_by
 from mentee.parallel import rank, world
 from mentee.recipe import Live, Recipe, Recorded
 from mentee.run import networks
+from mentee.run.checks import check_balance, check_labels
 from mentee.run.domains import Opened, open_domains
 from mentee.run.networks import Given
 from mentee.run.reusing import settled
 from mentee.run.sets import DEFAULT_VIEWS, Sets, open_sets
-from mentee.run.teaching import check_columns, kept_by, read_teacher, with_views_of_record
+from mentee.run.teaching import (
+    check_columns,
+    kept_by,
+    outputs_without_labels,
+    read_teacher,
+    with_views_of_record,
+)
 from mentee.run.warm_up import choose
+from mentee.run.watching import open_watched
 from mentee.schedule import rate_at
 from mentee.teachers import LiveTeacher
 from mentee.teachers.teacher import Teacher
@@ -44,6 +52,7 @@ class Parts:
 
     recipe: Recipe
     sets: Sets
+    watched: Examples | None
     domains: Mapping[str, Opened]
     trainee: Trainee
     teacher: Teacher | None
@@ -77,14 +86,16 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     given.check(recipe)
     if given.teacher is None:
         recipe = with_views_of_record(recipe)
-    method = recipe.method.method({**METHODS, **(given.methods or {})})
+    labels = recipe.data.label is not False
+    method = recipe.method.method({**METHODS, **(given.methods or {})}, labels)
     if isinstance(recipe.teacher, Recorded) and given.teacher is None:
         method = taught_by(method, list(recipe.teacher.records))
     accelerator = start(recipe, method)
     sets = open_sets(recipe, given.data)
     check_labels(method, sets.train, recipe.train.mixup)
     check_balance(method, recipe)
-    recipe = resolve(given.stand_in(recipe), sets)
+    watched = open_watched(recipe, sets, given.data)
+    recipe = resolve(given.stand_in(recipe), sets, method)
     domains = open_domains(recipe.data.out_of_domain, recipe, sets.test, given.data)
     batch = sets.first(2)
     ours, theirs = wanted(method)
@@ -97,7 +108,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     if kept is not None and isinstance(student, Reusing):
         student.take(kept.weight, kept.bias)
     places = networks.places(student, [*dict.fromkeys([*ours, "logits"])], batch, input)
-    steps = plan(recipe, len(sets.train))
+    steps = plan(recipe, sets.batches(recipe.train))
     recipe, warm_up = choose(recipe, student, places, sets, steps, input, accelerator)
     if isinstance(teacher, LiveTeacher):
         place(teacher.network, recipe, accelerator)
@@ -127,7 +138,17 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     transfer.weighing.over(steps.steps)
     rule = optimiser(recipe, trainee)
     return Parts(
-        recipe, sets, domains, trainee, teacher, rule, steps, average, accelerator, warm_up
+        recipe,
+        sets,
+        watched,
+        domains,
+        trainee,
+        teacher,
+        rule,
+        steps,
+        average,
+        accelerator,
+        warm_up,
     )
 
 
@@ -176,75 +197,34 @@ def draw_apart(number: int) -> None:
         seed(int(np.random.SeedSequence([number, rank()]).generate_state(1)[0]))
 
 
-def resolve(recipe: Recipe, sets: Sets) -> Recipe:
+def resolve(recipe: Recipe, sets: Sets, method: Method) -> Recipe:
     """The same recipe with nothing left open: classes, channels, inputs, the score that chooses."""
     train = sets.train
-    data = {
+    data: dict[str, Any] = {
         "classes": list(train.classes) if train.classes else None,
         "channels": train.channels if train.kind == "image" else None,
         "kind": train.kind,
         "views": recipe.data.views or DEFAULT_VIEWS[train.kind],
     }
-    teacher = recipe.teacher
+    if recipe.data.label is False:
+        data["validation"] = None
+    teacher, outputs = recipe.teacher, None
     if isinstance(teacher, Live):
         teacher = networks.resolve_teacher(teacher, sets, recipe.data)
-    by = recipe.select.by or main_score(train.task)
-    select = (
-        {"by": by} if sets.validation and by else {"by": None, "keep": "last", "patience": None}
-    )
+    if recipe.data.label is False:
+        outputs = outputs_without_labels(method, teacher, recipe.data)
+    by = recipe.select.by or (main_score(train.task) if sets.validation else None)
+    by = by or ("knn" if recipe.watch else None)
+    chosen = by == "knn" or (sets.validation and by)
+    select = {"by": by} if chosen else {"by": None, "keep": "last", "patience": None}
     return recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update=data),
-            "student": networks.resolve(recipe.student, sets, recipe.data),
+            "student": networks.resolve(recipe.student, sets, recipe.data, outputs),
             "teacher": teacher,
             "select": recipe.select.model_copy(update=select),
         }
     )
-
-
-def check_labels(method: Method, examples: Examples, mixup: float | None) -> None:
-    """Refuse a method that asks for labels the examples do not have, or cannot do with mixup."""
-    if examples.task == "none" and method.task != 0:
-        raise RecipeError(
-            f"{examples.name} has no labels, and method {method.name!r} gives the task's loss the "
-            f"weight {method.task}; name the labels' column with data.label, or train on the "
-            "transfer alone with method.weights: {task: 0}"
-        )
-    names = [term.agree.name for term in method.terms if term.agree.name in AGREEMENTS]
-    one_class = [name for name in names if AGREEMENTS[name].one_class]
-    represented = [t.represent.name for t in method.terms if t.agree.name in one_class]
-    several = [name for name in names if AGREEMENTS[name].several]
-    if several and examples.task == "single":
-        raise PairError(
-            f"method {method.name!r} compares each class on its own ({several[0]}), but an example "
-            f"of {examples.name} has exactly one; use kl in its place: kd, probe-kd, ec-kd"
-        )
-    if mixup is not None and any(term.memory for term in method.terms):
-        raise PairError(
-            f"method {method.name!r} keeps a row for each example, and a mixture of two is "
-            "neither; set train.mixup to null, or use a method without a memory"
-        )
-    if examples.task == "multi" and one_class:
-        raise PairError(
-            f"method {method.name!r} compares distributions over classes of which one is right "
-            f"({one_class[0]}), but an example of {examples.name} may have several; "
-            + (
-                "use binary_kd in its place: probe-binary-kd, ec+probe-binary-kd, ec-binary-kd"
-                if set(represented) <= {"probe", "compressed_logits"}
-                else "use binary_kd in its place: binary-kd, or a method without logits, such as "
-                "crd or cktf"
-            )
-        )
-
-
-def check_balance(method: Method, recipe: Recipe) -> None:
-    """Refuse to measure gradients within a compiled student."""
-    if method.balance == "gradient" and recipe.train.compile is not False:
-        raise RecipeError(
-            f"method.balance is gradient and train.compile is {recipe.train.compile}; gradients "
-            "inside a compiled student cannot be measured: set train.compile to false, or "
-            "method.balance to unit"
-        )
 
 
 def place(network: nn.Module, recipe: Recipe, accelerator: Accelerator) -> nn.Module:
@@ -259,7 +239,9 @@ def groups(examples: Examples) -> Tensor | None:
     """The class of each example, where each has exactly one."""
     if examples.task != "single":
         return None
-    return torch.as_tensor(examples.labels, dtype=torch.int32)
+    classes = torch.as_tensor(examples.labels, dtype=torch.int32)
+    own = len(examples.classes or ()) + torch.arange(len(classes), dtype=torch.int32)
+    return torch.where(classes < 0, own, classes)  # who has no label is like nobody
 
 
 def optimiser(recipe: Recipe, trainee: Trainee) -> torch.optim.Optimizer:
@@ -289,19 +271,14 @@ def optimiser(recipe: Recipe, trainee: Trainee) -> torch.optim.Optimizer:
     return torch.optim.SGD(parts, lr=said.rate, momentum=said.momentum, nesterov=said.nesterov)
 
 
-def plan(recipe: Recipe, examples: int) -> Plan:
+def plan(recipe: Recipe, batches: int) -> Plan:
     """How many steps, and the rate of each.
 
-    Raises:
-        DataError: there are fewer examples than one batch has.
+    Args:
+        recipe: says all but how many batches an epoch has.
+        batches: of an epoch.
     """
     said = recipe.train
-    batches = steps_per_epoch(examples, said.batch // said.accumulate)
-    if batches == 0:
-        raise DataError(
-            f"there are {examples} training examples, fewer than one batch of "
-            f"{said.batch // said.accumulate}; lower train.batch"
-        )
 
     def rate(step: int, steps: int) -> float:
         return rate_at(

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from mentee.evaluate import gain
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What a score by neighbours has grown by.
+
+    Attributes:
+        gain: since the last one that was clearly better.
+        noise: the standard error of that.
+        best: whether it is the highest so far.
+    """
+
+    gain: float
+    noise: float
+    best: bool
 
 
 @dataclass
@@ -16,7 +33,8 @@ class Progress:
         wall: spent in all.
         best: the best validation score so far.
         best_epoch: the epoch, from 1, it was reached in.
-        stale: validations since then.
+        stale: evaluations since then; by neighbours, since one that was clearly better.
+        clear: of the last one that was, the scores without each group of examples.
         teacher: the teacher's own scores, on how many validation examples.
         measured: in the first `steps`, of each of the `losses` its mean unweighted value and its
             weight, and its weighted pull in the first one over that of the loss `beside`.
@@ -29,6 +47,7 @@ class Progress:
     best: float | None = None
     best_epoch: int | None = None
     stale: int = 0
+    clear: list[float] | None = None
     teacher: dict[str, Any] | None = None
     measured: dict[str, Any] | None = None
     sums: dict[str, float] = field(default_factory=dict)
@@ -52,3 +71,19 @@ class Progress:
             return False
         self.best, self.best_epoch, self.stale = score, epoch, 0
         return True
+
+    def grows(self, score: float, left_out: Sequence[float], epoch: int) -> Growth:
+        """Take in a score by neighbours; how much better it is than the last clearly better one.
+
+        One that grows by no more than its noise leaves that one where it is, so that small gains
+        add up until they are clear.
+        """
+        difference, noise = (0.0, 0.0) if self.clear is None else gain(left_out, self.clear)
+        if self.clear is None or difference > noise:
+            self.clear, self.stale = list(left_out), 0
+        else:
+            self.stale += 1
+        best = self.best is None or score > self.best
+        if best:
+            self.best, self.best_epoch = score, epoch
+        return Growth(difference, noise, best)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -32,6 +33,7 @@ from mentee.teachers.record.places_manifest import PlacesManifest, read_places
 from mentee.teachers.record.planning import Planned, beside, plan
 from mentee.teachers.record.sheets import Recording
 from mentee.teachers.record.writing_places import carry_out, settle
+from mentee.teachers.teacher import Teacher
 from mentee.transfer import Transfer
 from mentee.types import CLEAN, Batch, column, together
 from mentee.types import read as read_at
@@ -188,11 +190,15 @@ def prepare(
     said = parts.recipe.data
     usual = 0 if said.views == "none" else min(USUAL_VIEWS, recipe.train.epochs)
     resolved = parts.recipe.teacher or recipe.teacher
-    teacher = {
+    teacher: dict[str, Any] = {
         "name": recipe.teacher.network,
         "fingerprint": reader.weights_fingerprint(),
         "network": resolved.model_dump(mode="json"),
     }
+    # Of a teacher with more stages than the student only those that meet are kept: how many there
+    # are says which those are for another student.
+    if stages := max(stages_of(each.teacher) for each in every):
+        teacher["stages"] = stages
     recording = Recording(
         examples=parts.sets.train,
         whole=parts.sets.whole,
@@ -207,6 +213,12 @@ def prepare(
         batch=batch,
     )
     return recording, parts
+
+
+def stages_of(teacher: Teacher | None) -> int:
+    """How many stages a teacher has, as far as it is read there."""
+    names = [place.name for place in teacher.places] if teacher else []
+    return sum(re.fullmatch(r"stages\.\d+", name) is not None for name in names)
 
 
 def columns_of(

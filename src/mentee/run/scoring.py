@@ -20,7 +20,9 @@ from mentee.run.parts import Parts
 from mentee.run.predictions import predicted
 from mentee.run.progress import Progress
 from mentee.run.reading import Reader, score_of
+from mentee.run.sets import Sets
 from mentee.run.teaching import reading
+from mentee.run.watching import Seen, look
 from mentee.teachers import LiveTeacher
 from mentee.types import Step
 
@@ -41,6 +43,21 @@ def score(
         parts.accelerator.device,
     )
     return score_of(logits, examples, parts.recipe.select.threshold)
+
+
+def watched(parts: Parts) -> Seen | None:
+    """What the watched examples say of the student; None where there are none."""
+    said, examples = parts.recipe.watch, parts.watched
+    if said is None or examples is None:
+        return None
+    contract, device = parts.trainee.contract, parts.accelerator.device
+    return look(Reader(parts.student, contract, parts.sets, parts.recipe, device), said, examples)
+
+
+def labelled(sets: Sets) -> dict[str, int]:
+    """How many of the training examples have labels, where not all do."""
+    known = sets.train.labelled
+    return {} if known is None else {"labelled": int(known.sum())}
 
 
 def computed(recipe: Recipe) -> str:
@@ -82,7 +99,7 @@ def finish(
     teacher = parts.teacher.network if isinstance(parts.teacher, LiveTeacher) else None
     reader = Reader(student, parts.trainee.contract, sets, recipe, parts.accelerator.device)
     tested = judge(reader, sets.test, parts.domains)
-    said = None
+    seen, said = watched(parts), None
     if sets.test is not None and tested.logits is not None:
         said = predicted(tested.logits, sets.test)
     summary = {
@@ -96,6 +113,7 @@ def finish(
         "seed": recipe.train.seed,
         "test": tested.scores,
         "validation": score(parts, sets.validation) if sets.validation else None,
+        "watch": seen and {"examples": seen.examples, "knn": seen.knn, "probe": seen.probe},
         "out_of_domain": tested.domains,
         "similarity": tested.similarity,
         "notes": tested.notes,
@@ -116,6 +134,7 @@ def finish(
         },
         "examples": {
             "train": len(sets.train),
+            **labelled(sets),
             "validation": len(sets.validation) if sets.validation else 0,
             "test": len(sets.test) if sets.test else 0,
         },

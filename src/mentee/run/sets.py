@@ -19,11 +19,14 @@ from mentee.data import (
     open_examples,
     read_batch,
     split,
+    steps_per_epoch,
 )
+from mentee.data.joined import Proportion, join, mixed_batches, proportion
 from mentee.data.mixup import mix
 from mentee.errors import DataError
 from mentee.parallel import gather_objects, rank, world
-from mentee.recipe import AudioInput, Data, Input, Recipe, TextInput, Train
+from mentee.recipe import AudioInput, Data, Input, Recipe, TextInput, Train, Unlabelled
+from mentee.run.beside import beside
 from mentee.types import CLEAN, Batch
 
 MEASURED = 2048
@@ -56,6 +59,7 @@ class Sets:
         test: touched once, at the end.
         views: turns images into what a network reads.
         cycle: after how many epochs the views are the same again; None: never.
+        share: of each batch that has no labels; None: all examples have, or none.
     """
 
     train: Examples
@@ -64,6 +68,7 @@ class Sets:
     test: Examples | None
     views: Views
     cycle: int | None = None
+    share: float | None = None
 
     @property
     def classes(self) -> int:
@@ -72,7 +77,49 @@ class Sets:
 
     def epoch(self, train: Train, epoch: int, start: int) -> Iterator[Batch]:
         """This process's augmented batches of an epoch, after the first `start`."""
-        loaded = batches(
+        loaded = self._loaded(train, epoch, start)
+        if train.mixup is None:
+            return loaded
+        first = epoch * self.batches(train) + start
+        numbered = enumerate(loaded, first)
+        return (mix(b, alpha=train.mixup, seed=train.seed, step=i) for i, b in numbered)
+
+    def batches(self, train: Train) -> int:
+        """How many batches an epoch has.
+
+        Raises:
+            DataError: there are fewer examples than one batch has.
+        """
+        batch = train.batch // train.accumulate
+        if self.share is not None:
+            return self._proportion(batch, self.share).steps
+        count = steps_per_epoch(len(self.train), batch)
+        if count == 0:
+            raise DataError(
+                f"there are {len(self.train)} training examples, fewer than one batch of {batch}; "
+                "lower train.batch"
+            )
+        return count
+
+    def _proportion(self, batch: int, share: float) -> Proportion:
+        known = 0 if self.train.labelled is None else int(self.train.labelled.sum())
+        return proportion(known, len(self.train) - known, batch, share, world())
+
+    def _loaded(self, train: Train, epoch: int, start: int) -> Iterator[Batch]:
+        if self.share is not None:
+            return mixed_batches(
+                self.train,
+                self._proportion(train.batch // train.accumulate, self.share),
+                views=self.views,
+                seed=train.seed,
+                epoch=epoch,
+                start=start,
+                cycle=self.cycle,
+                rank=rank(),
+                world=world(),
+                workers=train.workers,
+            )
+        return batches(
             self.train,
             batch=train.batch // train.accumulate,
             views=self.views,
@@ -84,11 +131,6 @@ class Sets:
             world=world(),
             workers=train.workers,
         )
-        if train.mixup is None:
-            return loaded
-        first = epoch * (len(self.train) * train.accumulate // train.batch) + start
-        numbered = enumerate(loaded, first)
-        return (mix(b, alpha=train.mixup, seed=train.seed, step=i) for i, b in numbered)
 
     def clean(self, examples: Examples, workers: int = 0, batch: int = 256) -> Iterator[Batch]:
         """This process's share of a set, in order and not augmented."""
@@ -160,15 +202,33 @@ def open_sets(recipe: Recipe, data: Any = None) -> Sets:
         return open_part(numbered, name, data)
 
     validation: Examples | None = None
-    if isinstance(said.validation, float):
+    if said.label is False:
+        pass  # no label chooses anything, so nothing is cut off
+    elif isinstance(said.validation, float):
         train, validation = split(train, fraction=said.validation, seed=said.seed)
     elif said.validation is not None:
         validation = another(said.validation)
     test = another(said.test) if said.test is not None else None
-    if said.limit is not None:
-        train = limit(train, said.limit, seed=said.seed)
-    check_classes(train)
-    return Sets(train, whole, validation, test, views_of(recipe, train), said.cycle)
+    learned = train if said.limit is None else limit(train, said.limit, seed=said.seed)
+    check_classes(learned)
+    views, share = views_of(recipe, learned), None
+    if said.unlabelled is not None:
+        other, share = open_unlabelled(numbered, said.unlabelled, data), said.unlabelled.share
+        learned = beside(said, learned, train, other, validation=validation, test=test)
+        whole = whole if other is None else join(whole, other)
+    return Sets(learned, whole, validation, test, views, said.cycle, share)
+
+
+def open_unlabelled(said: Data, asked: Unlabelled, data: Any) -> Examples | None:
+    """Another split of which no label is read; None: it is what is left of the training split."""
+    own = asked.source is None
+    if own and asked.split in (None, said.train):
+        return None
+    split = asked.split or "train"
+    if own:
+        refuse_same(data, split)
+    change = {"label": False, "classes": None, "source": asked.source or said.source}
+    return open_part(said.model_copy(update=change), split, data if own else None)
 
 
 def open_one(recipe: Recipe, split: str, data: Any = None) -> Sets:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mentee import pairing
 from mentee.errors import MenteeError, PairError, RecipeError
 from mentee.methods import Method
-from mentee.recipe import Data, Ensemble, Network, Recipe, Recorded, live_of
+from mentee.models import own_classes
+from mentee.recipe import Data, Ensemble, Live, Network, Recipe, Recorded, live_of
 from mentee.run import networks
 from mentee.run.networks import Given
 from mentee.run.reusing import Classifier, classifier_of
@@ -46,11 +48,12 @@ def read_teacher(
         return recorded(said, recipe.data, sets, wanted)
     for each in [said] if isinstance(said, Network) else said.networks:
         learned = each.weights is not None or any(each.options.get(key) for key in LEARNED)
+        learned = learned or own_classes(each.network) is not None
         if not learned and given.teacher is None:
             raise RecipeError(
                 f"teacher {each.network} has no weights, and a teacher that has learned "
                 "nothing teaches nothing; give teacher.weights a file (or a timm network "
-                "options: {pretrained: true})"
+                "options: {pretrained: true}; or take package:efficientnet-lite0)"
             )
     if isinstance(said, Ensemble) and wanted != ["logits"]:
         raise PairError(
@@ -60,6 +63,27 @@ def read_teacher(
     network, input = networks.build_teacher(said, given.teacher, sets, seed=recipe.train.seed)
     places = networks.places(network, wanted, batch, input)
     return LiveTeacher(network, places, input, sample=lambda: sets.clean(sets.some(MEASURED)))
+
+
+def outputs_without_labels(method: Method, said: Live | Recorded | None, data: Data) -> int:
+    """How many outputs a student has where there are no labels.
+
+    As many as the teacher has, where the method reads its logits or keeps its classifier: that is a
+    part of the transfer then, and is thrown away with it. Else one, which nothing trains.
+
+    Args:
+        method: the row.
+        said: the teacher, resolved.
+        data: says of which split its record is.
+    """
+    if "logits" not in pairing.wanted(method)[1] and not method.reuse:
+        return 1
+    if isinstance(said, Recorded):
+        if not replays(said, data):
+            return 1
+        (path,) = said.records.values()
+        said = live_of(read_places(find_split(Path(path), data.train)).teacher["network"])
+    return 1 if said is None else said.classes or 1
 
 
 def kept_by(
@@ -172,7 +196,8 @@ def replayed(said: Recorded, recipe: Recipe, sets: Sets, wanted: Sequence[str]) 
     record = open_places(path, recipe.data.train)
     record.check(sets.train, sets.whole)
     held = {name for each in record.columns for name in each.shapes}
-    missing = [p for p in wanted if p not in held and f"{p}.0" not in held]
+    numbered = {name.rpartition(".")[0] for name in held if name.rpartition(".")[2].isdigit()}
+    missing = [place for place in wanted if place not in held | numbered]
     if missing:
         raise RecipeError(lacks(path, recipe.method.name, missing, sorted(held)))
     clean = said.clean or recipe.data.views == "none"

@@ -19,7 +19,7 @@ from mentee.run.folder import Folder, environment
 from mentee.run.parts import Parts, draw_apart
 from mentee.run.peak import forget_peak, peak
 from mentee.run.progress import Progress
-from mentee.run.scoring import finish, score
+from mentee.run.scoring import finish, score, watched
 from mentee.run.signals import Asked, Interrupted, Paused
 from mentee.teachers import LiveTeacher
 from mentee.types import Step
@@ -116,6 +116,8 @@ class Training:
                 reporter.say(line)
             if done is None:
                 self._look_at_teacher(reporter)
+                if text := self._watch(Step(0, -1, 0, 0.0)):
+                    reporter.say(f"before the first step: {text}")
                 learn_first(self.parts)
                 draw_apart(self.recipe.train.seed)
             last = self._train(done, asked, reporter)
@@ -163,7 +165,7 @@ class Training:
                     signal,
                 )
             if ends_epoch and self._stale():
-                reporter.say(f"no better for {self.progress.stale} validations: stopped early")
+                reporter.say(f"no better for {self.progress.stale} evaluations: stopped early")
                 break
             self._check_pause(last)
         return last
@@ -184,18 +186,42 @@ class Training:
     def _validate(self, step: Step, means: Mapping[str, float], reporter: Reporter) -> None:
         """Score the student on validation, keep it if it is the best, print the epoch's line."""
         epochs, select = self.recipe.train.epochs, self.recipe.select
-        epoch, text = step.epoch + 1, ""
+        epoch, texts = step.epoch + 1, list[str]()
         examples = self.parts.sets.validation
-        if examples is not None and (epoch % select.every == 0 or epoch == epochs):
+        due = epoch % select.every == 0 or epoch == epochs
+        if examples is not None and due:
             found = score(self.parts, examples)
             self._log(step, {"validation": found})
-            if select.by is not None:
+            if select.by is not None and select.by != "knn":
                 if select.by not in found:
                     raise RunError(f"select.by is {select.by}, expected one of {', '.join(found)}")
-                text = f"validation {select.by} {found[select.by]:.4f}"
-                if self.progress.improves(found[select.by], epoch) and rank() == 0:
-                    self.folder.save_weights(self.folder.best, self.parts.student.state_dict())
-        reporter.epoch(epoch, epochs, means, text, step.number)
+                texts.append(f"validation {select.by} {found[select.by]:.4f}")
+                if self.progress.improves(found[select.by], epoch):
+                    self._keep_best()
+        if due:
+            texts.append(self._watch(step))
+        reporter.epoch(epoch, epochs, means, "  ".join(filter(None, texts)), step.number)
+
+    def _watch(self, step: Step) -> str:
+        """See what the watched examples say of the student, keep it if it is the best."""
+        seen = watched(self.parts)
+        if seen is None:
+            return ""
+        text, line = f"knn {seen.knn:.4f}", {"knn": seen.knn}
+        if self.recipe.select.by == "knn":
+            growth = self.progress.grows(seen.knn, seen.left_out, step.epoch + 1)
+            if growth.best:
+                self._keep_best()
+            line |= {"gain": growth.gain, "noise": growth.noise}
+            text += f" ({growth.gain:+.4f} ± {growth.noise:.4f})"
+        if seen.probe is not None:
+            text, line = f"{text}  probe {seen.probe:.4f}", line | {"probe": seen.probe}
+        self._log(step, {"watch": line})
+        return text
+
+    def _keep_best(self) -> None:
+        if rank() == 0:
+            self.folder.save_weights(self.folder.best, self.parts.student.state_dict())
 
     def _look_at_teacher(self, reporter: Reporter) -> None:
         """Score the teacher on some validation examples: a wrong input or class order shows."""
@@ -219,7 +245,7 @@ class Training:
             )
 
     def _stale(self) -> bool:
-        """Whether validation has got no better for as long as the recipe waits."""
+        """Whether the student has got no better for as long as the recipe waits."""
         patience = self.recipe.select.patience
         return patience is not None and self.progress.stale >= patience
 
@@ -261,6 +287,7 @@ class Training:
     def _fingerprints(self) -> dict[str, str | None]:
         sets = self.parts.sets
         parts = {"train": sets.train, "validation": sets.validation, "test": sets.test}
+        parts |= {"watch": self.parts.watched} if self.parts.watched else {}
         return {name: part.fingerprint() if part else None for name, part in parts.items()}
 
     def _teacher(self) -> str | None:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
-from mentee import checkpoint, files
+from mentee import files
 from mentee.errors import MenteeError, RunError
-from mentee.run import Paused, Run, resume, train
+from mentee.run import Paused, go_on
 from mentee.run.networks import Given
 from mentee.sweeps.jobs import FAILURE, Job
 from mentee.types import Step
@@ -69,7 +68,7 @@ def perform(job: Job, given: Given, tell: Callable[[Told], object]) -> Told:
     try:
         with held(job.path):
             (job.path / FAILURE).unlink(missing_ok=True)
-            run = go_on(job, given, on_step)
+            run = go_on(job.recipe, job.path, given, on_step=on_step, until=job.until)
         return Told(job.name, "finished", run.summary["steps"])
     except Paused as paused:
         return Told(job.name, "paused", paused.epoch)
@@ -82,20 +81,6 @@ def perform(job: Job, given: Given, tell: Callable[[Told], object]) -> Told:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def go_on(job: Job, given: Given, on_step: Callable[[Step], None]) -> Run:
-    """Resume a run that has a checkpoint, begin any other anew."""
-    folder = job.folder
-    parts = {name: getattr(given, name) for name in ("data", "student", "teacher", "methods")}
-    how: dict[str, Any] = {**parts, "quiet": True, "on_step": on_step, "until": job.until}
-    if job.finished or checkpoint.found(folder.checkpoints):
-        return resume(job.path, **how)
-    # A run that was killed before its first checkpoint left nothing to go on with.
-    for path in (folder.metrics, folder.recipe):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(folder.checkpoints, ignore_errors=True)
-    return train(job.recipe, out=job.path, **how)
 
 
 def failed(job: Job, text: str, whole: str) -> Told:

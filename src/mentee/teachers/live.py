@@ -58,13 +58,15 @@ class LiveTeacher:
         return next((p.device for p in self.network.parameters()), torch.device("cpu"))
 
     def weights_fingerprint(self) -> str:
-        """32 hexadecimal digits of the weights and the normalisation, wherever it is read."""
+        """32 hexadecimal digits of the weights, normalisation and size, wherever it is read."""
         digest = hashlib.blake2b(digest_size=16)
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode())
             raw = tensor.detach().cpu().contiguous().reshape(-1)
             digest.update(raw.view(torch.uint8).numpy().tobytes())
         digest.update(repr(self.contract).encode())
+        if resize := getattr(self.contract, "resize", None):
+            digest.update(f"resized to {resize}".encode())
         if isinstance(self.network, Ensemble):
             digest.update(self.network.about().encode())
         return digest.hexdigest()

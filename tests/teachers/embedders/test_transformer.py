@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from mentee.errors import MenteeError
+from mentee.models.packages import carried_file
 from mentee.teachers.embedders import find_embedder
-from mentee.teachers.embedders.packages import carried_file
 from mentee.teachers.embedders.transformer import masked_mean
 
 

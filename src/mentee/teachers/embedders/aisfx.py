@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mentee.errors import MenteeError
+from mentee.models.packages import carried_file, fill, origin, read_checkpoint
 from mentee.teachers.embedders.mel import mel_filters, mel_spectrogram
-from mentee.teachers.embedders.packages import carried_file, fill, origin, read_checkpoint
 from mentee.teachers.embedders.ready import ReadyEmbedder
 
 RATE, WINDOW, HOP, BANDS = 44100, 2048, 1024, 96

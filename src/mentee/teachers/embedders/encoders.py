@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mentee.errors import MenteeError
+from mentee.models.packages import origin
 from mentee.teachers.embedders.images import groups
-from mentee.teachers.embedders.packages import origin
 from mentee.teachers.embedders.pretrained import load
 from mentee.teachers.embedders.ready import Contents, ReadyEmbedder
 

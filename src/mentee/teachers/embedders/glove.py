@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mentee.teachers.embedders.packages import carried_file, origin
+from mentee.models.packages import carried_file, origin
 from mentee.teachers.embedders.ready import ReadyEmbedder
 
 WIDTH = 50

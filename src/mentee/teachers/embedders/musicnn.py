@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mentee.errors import MenteeError, suggest
+from mentee.models.packages import carried_file, fill, origin
 from mentee.teachers.embedders.mel import mel_filters, mel_spectrogram
-from mentee.teachers.embedders.packages import carried_file, fill, origin
 from mentee.teachers.embedders.ready import ReadyEmbedder
 from mentee.teachers.embedders.tensorflow_checkpoint import read_tensorflow_checkpoint
 

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from mentee.errors import MenteeError, suggest
 from mentee.models import InputContract
+from mentee.models.packages import imported, origin
 from mentee.teachers.embedders.clips import embed_clips
 from mentee.teachers.embedders.images import embed_images
-from mentee.teachers.embedders.packages import imported, origin
 from mentee.teachers.embedders.ready import Contents, ReadyEmbedder
 
 

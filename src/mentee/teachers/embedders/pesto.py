@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mentee.errors import MenteeError, suggest
-from mentee.teachers.embedders.packages import carried_file, fill, origin, read_checkpoint
+from mentee.models.packages import carried_file, fill, origin, read_checkpoint
 from mentee.teachers.embedders.ready import ReadyEmbedder
 
 RATE = 16000  # that of its training data, MIR-1K; the transform exists for any rate

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from mentee.errors import MenteeError
-from mentee.teachers.embedders.packages import imported
+from mentee.models.packages import imported
 
 READERS = {
     "AutoTokenizer": "the tokenizer's files",

@@ -9,8 +9,8 @@ import torch
 
 from mentee.errors import MenteeError
 from mentee.models import InputContract, contract_of, load_weights
+from mentee.models.packages import imported, origin
 from mentee.teachers.embedders.images import embed_images
-from mentee.teachers.embedders.packages import imported, origin
 from mentee.teachers.embedders.ready import ReadyEmbedder
 
 

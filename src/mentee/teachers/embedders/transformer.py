@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mentee.errors import MenteeError
+from mentee.models.packages import carried_file, origin
 from mentee.teachers.embedders.encoders import build_encoder
-from mentee.teachers.embedders.packages import carried_file, origin
 from mentee.teachers.embedders.pretrained import kind_of, load
 from mentee.teachers.embedders.ready import ReadyEmbedder
 

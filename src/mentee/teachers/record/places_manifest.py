@@ -48,7 +48,8 @@ class PlacesManifest(BaseModel):
         kind: what the examples are.
         rows: how many examples.
         dtype: of the stored numbers.
-        teacher: `network`, as a recipe names it, and `fingerprint` of its weights and input.
+        teacher: `network`, as a recipe names it, `fingerprint` of its weights and input, and how
+            many `stages` it has.
         data: name of the examples, their fingerprint without labels, and how many there are.
         views: how views are made of an example, as a recipe says it.
         methods: whose columns they are.

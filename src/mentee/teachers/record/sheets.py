@@ -109,7 +109,7 @@ class Recording:
             kind=self.examples.kind,
             rows=len(self.examples),
             dtype=self.dtype,
-            teacher=self.teacher if there is None else there.teacher,
+            teacher=dict(self.teacher) | ({} if there is None else dict(there.teacher)),
             data=self.data if there is None or self.held else there.data,
             views=self.how,
             methods=methods,

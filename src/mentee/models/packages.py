@@ -1,6 +1,6 @@
 """Optional packages: where they lie, how they are installed, what they carry.
 
-Most teachers need only the weights a package carries, not its code: its folder is found without
+Most networks need only the weights a package carries, not its code: its folder is found without
 importing it, so that its own (old, heavy) dependencies are never loaded.
 """
 
@@ -57,7 +57,7 @@ def carried_file(module: str, path: str, *, teacher: str) -> Path:
         if (Path(folder) / path).exists():
             return Path(folder) / path
     what = f"{path} is not in the installed {module}" if folders else f"{module} is not installed"
-    raise MenteeError(f"the teacher {teacher} needs weights, but {what}: {INSTALL[module]}")
+    raise MenteeError(f"{teacher} needs weights, but {what}: {INSTALL[module]}")
 
 
 def imported(module: str, *, teacher: str) -> ModuleType:
@@ -72,7 +72,7 @@ def imported(module: str, *, teacher: str) -> ModuleType:
     except ImportError as error:
         line = INSTALL[module.partition(".")[0]]
         raise MenteeError(
-            f"the teacher {teacher} needs {module}, which cannot be imported ({error}): {line}"
+            f"{teacher} needs {module}, which cannot be imported ({error}): {line}"
         ) from error
 
 

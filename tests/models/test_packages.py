@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from mentee.errors import MenteeError
-from mentee.teachers.embedders import packages
-from mentee.teachers.embedders.packages import carried_file, fill, imported, read_checkpoint
+from mentee.models import packages
+from mentee.models.packages import carried_file, fill, imported, read_checkpoint
 
 
 @pytest.fixture

@@ -1,0 +1,349 @@
+"""What transfer without labels is worth with few: probes of students that never saw a label.
+
+`images`: EfficientNet-lite0, trained on ImageNet and read at its stages, teaches a ResNet-8 on
+unlabelled CIFAR-10 images. `audio`: aisfx, trained on sound effects, teaches a small convolutional
+network on unlabelled notes of an orchestra, by its embeddings. Each student is then probed with 1,
+10 and 100 % of the labels of the same examples, three draws each, on a test part that nothing was
+chosen by; so are the student before its first step and the teacher. Rows of one seed have the same
+examples, order and first weights. No label chooses anything: the last weights are kept.
+
+`--stop`: the same runs again with `select: {patience: 3}`: how many steps the stop by neighbours
+saves, and what it costs. The teacher is recorded once, with a few views. Records and finished runs
+are kept in `runs/label-free/` and not repeated, so an interrupted benchmark goes on where it was.
+
+    python benchmarks/quality/label_free.py images
+    python benchmarks/quality/label_free.py images --stop
+
+MENTEE_DATA names the folder of the data. The row `two` of the images needs the teacher that
+`simclr.py` trains, and is left out without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from compare import difference, mean, spread
+
+HERE = Path(__file__).parent
+DATA = Path(os.environ.get("MENTEE_DATA", "data"))
+SHARES, DRAWS, PATIENCE = (0.01, 0.1, 1.0), 3, 3
+TRAIN = {"optimiser": "adamw", "rate": 2e-3, "decay": 1e-2, "schedule": "one-cycle", "batch": 64}
+FEW = {"memory.negatives": 4096}
+SIMCLR = Path("runs/teachers/simclr-cifar10.safetensors")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How large the benchmark is.
+
+    Attributes:
+        runs: where records and runs are kept.
+        images: unlabelled images.
+        views: recorded beside the clean one.
+        epochs: of a student.
+        seeds: of each row.
+    """
+
+    runs: Path = Path("runs/label-free")
+    images: int = 10_000
+    views: int = 4
+    epochs: int = 40
+    seeds: int = 3
+
+
+# Row → method, its numbers, and what teaches: the network's places, its embeddings, or two records.
+IMAGES: dict[str, tuple[str, dict[str, Any], str]] = {
+    "kd": ("kd", {}, "places"),
+    "crd": ("crd", FEW, "places"),
+    "cktf": ("cktf", FEW, "places"),
+    "cosine": ("to-teacher", {}, "places"),
+    "similarity": ("similarity", {}, "places"),
+    "two": ("to-teacher", {}, "two"),
+}
+AUDIO: dict[str, tuple[str, dict[str, Any], str]] = {
+    "crd": ("crd", {"memory.negatives": 1024}, "one"),
+    "cosine": ("to-teacher", {}, "one"),
+    "similarity": ("similarity", {}, "one"),
+    "east": ("east", {}, "one"),
+    "two": ("to-teacher", {}, "two"),
+}
+ROWS = {"images": IMAGES, "audio": AUDIO}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: a row with one seed, to its end or stopped by neighbours."""
+
+    task: str
+    row: str
+    seed: int
+    stops: bool
+    setting: Setting
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is kept."""
+        name = f"{self.row}-{self.setting.epochs}-seed{self.seed}{'-stop' * self.stops}"
+        return self.setting.runs / self.task / name
+
+
+def recipe_of(job: Job) -> dict[str, Any]:
+    """The recipe of a run."""
+    method, numbers, kind = ROWS[job.task][job.row]
+    records = job.setting.runs / "records"
+    teacher: dict[str, Any] = {"record": str(records / job.task / "places")}
+    if kind != "places":
+        names = embedders(job.task)[: 2 if kind == "two" else 1]
+        folders = {name: str(records / job.task / name) for name, *_ in names}
+        teacher = {"record": folders if kind == "two" else next(iter(folders.values()))}
+        teacher["clean"] = True
+    select = {"every": 1, "patience": PATIENCE} if job.stops else {"every": 1, "keep": "last"}
+    return {
+        **base(job.task, job.setting),
+        "teacher": teacher,
+        "method": {"name": method, "numbers": numbers},
+        "train": {**TRAIN, "epochs": job.setting.epochs, "seed": job.seed},
+        "watch": {"limit": min(1000, job.setting.images)},
+        "select": select,
+        "probe": {
+            "shares": list(SHARES),
+            "seeds": DRAWS,
+            "ways": ["linear", "knn"],
+            "who": ["student", "untrained"],
+            "test": "test",
+        },
+    }
+
+
+def base(task: str, setting: Setting) -> dict[str, Any]:
+    """Data and student."""
+    alone = {"label": False, "test": None}
+    if task == "audio":
+        source = str(DATA / "philharmonia")
+        data = {"source": source, "seconds": 1.0, "views": "none", **alone}
+        return {"data": data, "student": "small-fcn"}
+    data = {"source": str(subset(setting)), "views": "crop-flip", **alone}
+    return {"data": data, "student": {"network": "resnet8-cifar", "input": "cifar10"}}
+
+
+def embedders(task: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """(name, teacher, options) of the teachers whose embeddings are recorded."""
+    if task == "audio":
+        pesto = {"place": "features", "pooling": "mean+std"}
+        return [("aisfx", "aisfx", {}), ("pesto", "pesto", pesto)]
+    simclr = {"weights": str(SIMCLR), "input": "cifar10", "widths": [32, 64, 128]}
+    return [
+        ("lite0", "efficientnet-lite0", {"size": 128}),
+        ("simclr", "network:resnet8-cifar", simclr),
+    ]
+
+
+def subset(setting: Setting) -> Path:
+    """The folder of the images: so many of the training part, and all of the test part."""
+    return setting.runs / f"cifar10-{setting.images}"
+
+
+def write_images(setting: Setting) -> None:
+    """Take the images, always the same ones, where that has not been done."""
+    folder = subset(setting)
+    if (folder / "test.parquet").is_file():
+        return
+    from datasets import load_dataset
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {split: str(DATA / f"cifar10/{split}.parquet") for split in ("train", "test")}
+    whole = load_dataset("parquet", data_files=files)
+    train = whole["train"].shuffle(seed=0).select(range(setting.images))
+    train.to_parquet(folder / "train.parquet")
+    count = min(len(whole["test"]), setting.images)
+    whole["test"].shuffle(seed=0).select(range(count)).to_parquet(folder / "test.parquet")
+
+
+def record(task: str, rows: list[str], setting: Setting) -> None:
+    """Run the teachers once, where that has not been done."""
+    import mentee
+
+    out, kinds = setting.runs / "records" / task, {ROWS[task][row][2] for row in rows}
+    if "places" in kinds:
+        names = [ROWS[task][row][0] for row in rows if ROWS[task][row][2] == "places"]
+        teacher = {"network": "package:efficientnet-lite0", "size": 128}
+        recipe = {**base(task, setting), "teacher": teacher, "method": names[0]}
+        recipe["data"]["view_seed"] = 0
+        mentee.record_network(recipe, out / "places", names=names, views=setting.views)
+    if kinds - {"places"}:
+        splits = ("train", "test")
+        for name, teacher, options in embedders(task)[: 2 if "two" in kinds else 1]:
+            missing = [split for split in splits if not (out / name / split).is_dir()]
+            if missing:
+                source = base(task, setting)["data"]["source"]
+                mentee.record(source, teacher, out / name, splits=missing, options=options)
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Train and probe one row with one seed, go on with it, or read what it gave before."""
+    import mentee
+    from mentee.recipe import read
+    from mentee.run import go_on
+    from mentee.run.networks import Given
+
+    done = go_on(read(recipe_of(job)), job.folder, Given())
+    return {"summary": dict(done.summary), "probe": dict(silent(mentee.probe, job).content)}
+
+
+def silent(probe: Any, job: Job) -> Any:
+    """A probe that prints nothing; the teacher is asked too by the first seed of one row."""
+    first = job.seed == 0 and job.row == ("cktf" if job.task == "images" else "cosine")
+    more = ["probe.who=[student,untrained,teacher]"] if first and not job.stops else []
+    return probe(job.folder, changes=more, say=lambda line: None)
+
+
+def scores(found: dict[str, Any], who: str, way: str, share: float) -> list[float]:
+    """In per cent, one for each draw of the labels."""
+    return [
+        100 * row["score"]
+        for row in found["probe"]["rows"]
+        if (row["who"].split()[0], row["way"], row["share"]) == (who, way, share)
+    ]
+
+
+def table(done: dict[Job, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows × ways × shares: a number for each seed, and paired differences with intervals."""
+    rows = list(dict.fromkeys(job.row for job in done))
+    runs = {row: [done[job] for job in ordered(done) if job.row == row] for row in rows}
+    found: list[dict[str, Any]] = []
+    for way in ("linear", "knn"):
+        for share in SHARES:
+            values = {
+                row: [mean(scores(each, "student", way, share)) for each in runs[row]]
+                for row in rows
+            }
+            first = runs[rows[0]]
+            values["random"] = [mean(scores(each, "untrained", way, share)) for each in first]
+            asked = (scores(each, "teacher", way, share) for row in rows for each in runs[row])
+            teachers = [each for each in asked if each]
+            for row, numbers in values.items():
+                line: dict[str, Any] = {"row": row, "way": way, "share": share}
+                line |= {"values": [round(v, 2) for v in numbers], "mean": round(mean(numbers), 2)}
+                line["spread"] = round(spread(numbers), 2)
+                for other in ("random", "kd", "crd"):
+                    if other in values and other != row:
+                        gain = difference(numbers, values[other])
+                        line[f"above_{other}"] = [round(gain.mean, 2), round(gain.half, 2)]
+                found.append(line)
+            if teachers:
+                line = {"row": "teacher", "way": way, "share": share}
+                found.append(line | {"mean": round(mean(teachers[0]), 2)})
+    return found
+
+
+def ordered(done: dict[Job, dict[str, Any]]) -> list[Job]:
+    """By seed."""
+    return sorted(done, key=lambda job: job.seed)
+
+
+def stopped(done: dict[Job, dict[str, Any]]) -> list[dict[str, Any]]:
+    """For each row, what the stop saved of the steps, and the probe's points that it cost."""
+    found = []
+    for row in dict.fromkeys(job.row for job in done):
+        pairs = [
+            (done[replace(job, stops=False)], done[job])
+            for job in ordered(done)
+            if job.row == row and job.stops and replace(job, stops=False) in done
+        ]
+        if not pairs:
+            continue
+        saved = [100 * (1 - b["summary"]["steps"] / a["summary"]["steps"]) for a, b in pairs]
+        line: dict[str, Any] = {"row": row, "steps_saved": [round(v, 1) for v in saved]}
+        for share in SHARES:
+            lost = [
+                mean(scores(a, "student", "linear", share))
+                - mean(scores(b, "student", "linear", share))
+                for a, b in pairs
+            ]
+            line[f"lost_{share:g}"] = [round(v, 2) for v in lost]
+        found.append(line)
+    return found
+
+
+def main() -> None:
+    """Record, run every row with every seed, and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("task", choices=list(ROWS))
+    parser.add_argument("--stop", action="store_true", help="also stopped by neighbours")
+    parser.add_argument("--rows", nargs="+")
+    parser.add_argument("--images", type=int, default=Setting.images)
+    parser.add_argument("--views", type=int, default=Setting.views)
+    parser.add_argument("--epochs", type=int, default=Setting.epochs)
+    parser.add_argument("--seeds", type=int, default=Setting.seeds)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--runs", type=Path, default=Setting.runs)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    setting = Setting(given.runs, given.images, given.views, given.epochs, given.seeds)
+    rows = given.rows or list(ROWS[given.task])
+    if given.task == "images" and "two" in rows and not SIMCLR.is_file():
+        print(f"left out: two, which needs {SIMCLR} (simclr.py)", flush=True)
+        rows.remove("two")
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // given.processes))
+    if given.task == "images":
+        write_images(setting)
+    record(given.task, rows, setting)
+    jobs = [
+        Job(given.task, row, seed, stops, setting)
+        for stops in ([False, True] if given.stop else [False])
+        for seed in range(given.seeds)
+        for row in rows
+    ]
+    done: dict[Job, dict[str, Any]] = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(given.processes, mp_context=context) as pool:
+        waiting = {pool.submit(run, job): job for job in jobs}
+        for future in as_completed(waiting):
+            job = waiting[future]
+            done[job] = future.result()
+            said = mean(scores(done[job], "student", "linear", 1.0))
+            print(f"{len(done)}/{len(jobs)} {job.folder.name}  linear {said:.2f}", flush=True)
+    write(given, setting, rows, done)
+
+
+def write(given: Any, setting: Setting, rows: list[str], done: dict[Job, dict[str, Any]]) -> None:
+    """Put the tables into the task's JSON file."""
+    first = next(iter(done))
+    environment = json.loads((first.folder / "environment.json").read_text())
+    summaries = [each["summary"] for each in done.values()]
+    content = {
+        "what": f"test accuracy in per cent of probes, {given.task}; means over {DRAWS} draws of "
+        f"the labels; seeds 0 to {setting.seeds - 1}; half the width of 95 % intervals",
+        "setting": {"images": setting.images, "views": setting.views, "epochs": setting.epochs},
+        "recipe": recipe_of(first),
+        "examples": done[first]["probe"]["asked"]["test"]["examples"],
+        "parameters": sorted({each["parameters"]["student"] for each in summaries}),
+        "rows": table({job: each for job, each in done.items() if not job.stops}),
+        "stop": stopped(done),
+        "minutes_per_run": {
+            row: round(mean([done[j]["summary"]["seconds"] for j in done if j.row == row]) / 60, 1)
+            for row in rows
+        },
+        "environment": {
+            key: environment[key]
+            for key in ("mentee", "commit", "python", "packages", "platform", "cores", "threads")
+        },
+        "command": f"python benchmarks/quality/label_free.py {given.task}{' --stop' * given.stop}",
+    }
+    out = given.out or HERE / f"label-free-{given.task}.json"
+    out.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    for line in [*content["rows"], *content["stop"]]:
+        print(line)
+
+
+if __name__ == "__main__":
+    main()
