@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
+
+from mentee.errors import RunError
 from mentee.recipe import read
-from mentee.sweeps.jobs import jobs_of
+from mentee.sweeps.jobs import jobs_of, keep
 
 RECIPE = read(
     {
@@ -39,3 +43,21 @@ def test_the_recipes_own_keep_what_it_says_of_them() -> None:
     assert other.recipe.student.options == {}
     assert other.recipe.method == RECIPE.method
     assert jobs_of(RECIPE, [], ["crd"], 1, Path("s"))[0].recipe.method.numbers == {}
+
+
+def test_what_an_earlier_version_did_not_say_is_no_difference(tmp_path: Path) -> None:
+    """Its recipes had fewer keys; those it had are still compared."""
+    (job,) = jobs_of(RECIPE, [], ["kd"], 1, tmp_path)
+    keep(tmp_path, [job], {"live": False})
+    job.path.mkdir()
+    job.folder.recipe.write_text("begun")
+    ledger = tmp_path / "sweep.json"
+    was = json.loads(ledger.read_text())
+    del was[job.name]["recipe"]["train"]["compile"]
+    del was[job.name]["recipe"]["data"]["cycle"]
+    ledger.write_text(json.dumps(was))
+    keep(tmp_path, [job], {"live": False})
+    was[job.name]["recipe"]["train"]["epochs"] = 7
+    ledger.write_text(json.dumps(was))
+    with pytest.raises(RunError, match=r"begun otherwise \(train.epochs: 7 there, 30 here\)"):
+        keep(tmp_path, [job], {"live": False})

@@ -10,7 +10,7 @@ from typing import Any
 
 from mentee import files
 from mentee.errors import RecipeError, RunError
-from mentee.recipe import MethodRecipe, Network, Recipe
+from mentee.recipe import MethodRecipe, Network, Recipe, read
 from mentee.run.folder import Folder
 
 LEDGER = "sweep.json"
@@ -141,13 +141,21 @@ def keep(out: Path, jobs: Sequence[Job], settings: Mapping[str, Any]) -> None:
             continue
         if job.name not in was:
             raise RunError(f"{job.path} is there and not of this sweep; give another --out")
-        other = differences(was[job.name], asked[job.name])
+        other = differences(as_of_now(was[job.name]), asked[job.name])
         if other:
             raise RunError(
                 f"{job.path} was begun otherwise ({'; '.join(other)}); give the same command to "
                 "go on, or another --out"
             )
     files.write_json(path, was | asked)
+
+
+def as_of_now(was: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked for, with what an earlier version's recipes did not say yet."""
+    try:
+        return {**was, "recipe": read(was["recipe"]).model_dump(mode="json")}
+    except RecipeError:  # of a later version, say: compared as it stands
+        return dict(was)
 
 
 def differences(was: Any, now: Any, key: str = "") -> list[str]:
