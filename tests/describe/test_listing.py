@@ -47,18 +47,22 @@ def test_a_row_is_shown_as_its_sentence():
         f"{negatives}"
     )
     assert lines[6].strip() == "+ 1 · kl(temperature=4.0) of as_is at logits"
-    assert [line.split()[0] for line in lines[7:11]] == ["contrast", "project", "bank", "kl"]
-    assert lines[10].endswith(KL)
-    assert lines[11].startswith("needs: the same classes in the same order, an embedding, stages")
-    assert lines[12] == f"note: {METHODS['cktf+kd'].note}"
-    assert len(lines) == 13
+    assert lines[7].strip() == "(without labels 0.04, 0.04, 1, 1)"
+    assert [line.split()[0] for line in lines[8:12]] == ["contrast", "project", "bank", "kl"]
+    assert lines[11].endswith(KL)
+    assert lines[12].startswith("needs: the same classes in the same order, an embedding, stages")
+    assert lines[13] == f"note: {METHODS['cktf+kd'].note}"
+    assert len(lines) == 14
 
 
 def test_what_it_weighs_in_a_sum_is_said_where_that_differs():
-    assert "     (in a sum 1 and the task's at 1)" in show_method("kd").splitlines()
-    assert "     (in a sum 0.8, 0.8, 0.8)" in show_method("cktf").splitlines()
+    said = "     (in a sum 1 and the task's at 1; without labels 1)"
+    assert said in show_method("kd").splitlines()
+    said = "     (in a sum 0.8, 0.8, 0.8; without labels 0.04, 0.04, 1)"
+    assert said in show_method("cktf").splitlines()
     assert "     (in a sum the task's at 1)" in show_method("mlkd").splitlines()
     assert "in a sum" not in show_method("crd")
+    assert "without labels" not in show_method("sp")
 
 
 def test_terms_that_differ_in_one_number_are_one():

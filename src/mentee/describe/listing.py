@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from mentee import models
 from mentee.describe.needs import needs
 from mentee.describe.pairs import Applied, Pair
-from mentee.describe.sentence import formulas, in_a_sum, together
+from mentee.describe.sentence import elsewhere, formulas, together
 from mentee.methods import METHODS, Method, find
 
 MORE = (
@@ -51,8 +51,8 @@ def show_method(name: str, rows: Mapping[str, Method] = METHODS) -> str:
     lines = [f"{row.name}: {row.about}", *([row.source] if row.source else [])]
     lines.append(f"L =  {row.task:g} · task")
     lines += [f"   + {each}" for each in together(row.terms)]
-    if said := in_a_sum(row):
-        lines.append(f"     ({said})")
+    if said := elsewhere(row):
+        lines.append(f"     ({'; '.join(said)})")
     if row.reuse:
         end = "a projector, and the teacher's classifier"
         lines.append(f"The student is its trunk, read at {row.reuse}, {end}.")

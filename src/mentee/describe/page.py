@@ -19,7 +19,7 @@ from mentee.agree import AGREEMENTS, Agreement
 from mentee.bound import GIVEN, takes
 from mentee.describe.docstrings import Told, told
 from mentee.describe.needs import asked, needs
-from mentee.describe.sentence import by_places, in_a_sum
+from mentee.describe.sentence import by_places, elsewhere
 from mentee.memory import MEMORIES
 from mentee.methods import METHODS, Method
 from mentee.report.page import table
@@ -39,7 +39,7 @@ def rows(methods: Mapping[str, Method] = METHODS) -> str:
     for row in methods.values():
         parts = [", plus ".join(by_places(row.terms, code)) or "nothing: the student from scratch"]
         parts += [f"the task's loss at {row.task:g}"] if row.task != 1 else []
-        parts += [said] if (said := in_a_sum(row)) else []
+        parts += elsewhere(row)
         parts += [KEEPS] if row.reuse else []
         source = "; ".join(part for part in (row.source, row.note) if part)
         lines.append([code(row.name), "; ".join(parts), ", ".join(needs(row)), source])

@@ -87,12 +87,25 @@ def by_places(terms: Sequence[Term], name: Name = str) -> list[str]:
     return found
 
 
-def in_a_sum(row: Method) -> str | None:
-    """What its losses weigh where it is added to others; None: the same as alone."""
-    if row.added is None:
-        return None if row.task == 1 or not row.terms else "in a sum the task's at 1"
-    weights = ", ".join(f"{term.weight:g}" for term in row.added)
-    return f"in a sum {weights}" + ("" if row.task == 1 else " and the task's at 1")
+def elsewhere(row: Method) -> list[str]:
+    """What its losses weigh in a sum, and without labels, where that is not what they do alone.
+
+    Example:
+        >>> from mentee.methods import find
+        >>> elsewhere(find("kd")), elsewhere(find("sp"))
+        (["in a sum 1 and the task's at 1", 'without labels 1'], [])
+    """
+    parts = [] if row.added is None else [weights(row.added)]
+    parts += [] if row.task == 1 or not row.terms else ["the task's at 1"]
+    found = [f"in a sum {' and '.join(parts)}"] if parts else []
+    if row.alone is not None and weights(row.alone) != weights(row.terms):
+        found.append(f"without labels {weights(row.alone)}")
+    return found
+
+
+def weights(terms: Sequence[Term]) -> str:
+    """Those of some summands, in their order."""
+    return ", ".join(f"{term.weight:g}" for term in terms)
 
 
 def formulas(row: Method) -> dict[str, str]:
