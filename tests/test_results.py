@@ -1,6 +1,7 @@
 """What docs/results.md says is what the committed measurements say."""
 
 import json
+import re
 import runpy
 from pathlib import Path
 
@@ -184,3 +185,14 @@ def test_the_readme_shows_the_table_of_the_results_page():
     rows = [line for line in readme.splitlines() if " parameters " in line and " % " in line]
     assert len(rows) == 5
     assert all(row in PAGE for row in rows)
+
+
+def test_the_tables_of_all_methods_are_those_of_the_measurement():
+    """They are written by the benchmark's own script; nobody types a number."""
+    page = (ROOT / "docs" / "methods-results.md").read_text(encoding="utf-8")
+    content = json.loads((QUALITY_FOLDER / "methods.json").read_text(encoding="utf-8"))
+    writer = runpy.run_path(str(QUALITY_FOLDER / "methods_page.py"))
+    assert writer["filled"](page, writer["blocks"](content)) == page
+    assert {row["method"] for row in content["rows"]} <= set(
+        re.findall(r"^\| `(.+?)` \|", page, re.M)
+    )

@@ -95,7 +95,9 @@ def interval(found: dict[str, float | None]) -> str:
 
 
 def lines(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
+    """A Markdown table, of the columns in which there is anything."""
+    kept = [i for i in range(len(head)) if any(row[i] for row in rows)]
+    head, rows = [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
     bar = "|" + "---|" * len(head)
     return "\n".join(["| " + " | ".join(head) + " |", bar, *(f"| {' | '.join(r)} |" for r in rows)])
 
