@@ -237,7 +237,8 @@ def table(done: dict[Job, dict[str, Any]]) -> list[dict[str, Any]]:
                 for other in ("random", "kd", "crd"):
                     if other in values and other != row:
                         gain = difference(numbers, values[other])
-                        line[f"above_{other}"] = [round(gain.mean, 2), round(gain.half, 2)]
+                        half = round(gain.half, 2) if gain.seeds > 1 else None
+                        line[f"above_{other}"] = [round(gain.mean, 2), half]
                 found.append(line)
             if teachers:
                 line = {"row": "teacher", "way": way, "share": share}

@@ -73,7 +73,14 @@ class Probing:
         return scored(layer(found.test), self.parts), layer.strength
 
     def _tune(self, who: str) -> None:
-        for way in (way for way in self.said.ways if way in TUNED):
+        ways = [way for way in self.said.ways if way in TUNED]
+        if ways and self.company.recipe.student.reuse is not None:
+            self.company.notes.append(
+                "nothing is fine-tuned: the student ends in its teacher's classifier, which has "
+                "the teacher's classes"
+            )
+            return
+        for way in ways:
             todo = [each for each in self.subsets if self._unknown(who, [way], each)]
             for subset in todo:
                 begin = self._first_layer(who, subset) if way == "probe-finetune" else None
