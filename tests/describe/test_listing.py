@@ -79,6 +79,26 @@ def test_a_row_whose_student_keeps_the_teachers_classifier_says_so():
     assert "classifier" not in show_method("kd+crd")
 
 
+def test_terms_with_other_numbers_stay_apart():
+    words = [
+        Word("kl", {"temperature": 2.0}),
+        Word("kl"),
+        Word("dist", {"beta": 2.0, "gamma": 1.0}),
+    ]
+    row = Method("mine", tuple(Term("logits", word, 1.0) for word in [*words, words[2]]))
+    lines = show_method("mine", {"mine": row}).splitlines()
+    assert [line.strip() for line in lines[2:6]] == [
+        "+ 1 · kl(temperature=2.0) of as_is at logits",
+        "+ 1 · kl of as_is at logits",
+        *["+ 1 · dist(beta=2.0, gamma=1.0) of as_is at logits"] * 2,
+    ]
+
+
+def test_a_word_that_is_not_there_is_said():
+    text = show_method("mine", {"mine": Method("mine", (Term("logits", Word("kll"), 1.0),))})
+    assert "needs: what no made-up pair has: there is no agreement 'kll'; did you mean 'kl'" in text
+
+
 def test_a_pair_of_places_names_both():
     row = Method("mine", (Term(("layer2", "layer3"), Word("mse"), 0.25),), about="Mine.")
     assert show_method("mine", {"mine": row}).splitlines() == [

@@ -150,6 +150,10 @@ def test_the_pulls_are_measured_when_they_are_asked_for() -> None:
     assert [s for s in range(50) if weighing("gradient").due(s)] == [0, 20, 40]
     assert [s for s in range(50) if weighing("unit").due(s)] == [0]
     assert not Weighing({}, {"task": 1.0}, {}).due(0)
+    first = {"a": Term("logits", Word("kl"), 1.0, first=0.1)}
+    alone = Weighing(first, {"task": 1.0, "a": 1.0}, {"a": ["logits"]}, "gradient")
+    alone.over(300)
+    assert [s for s in range(50) if alone.due(s)] == [0, 20]  # the teacher is heard for 30 steps
 
 
 def test_there_is_no_other_balance() -> None:

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from mentee.errors import RunError
 from mentee.weighing import FIRST, Measured, Pull
 from mentee.weighing.balance import Gradient
 
@@ -47,6 +48,11 @@ def test_it_goes_on_where_it_was(before: Measured) -> None:
     for measured in (before, after):
         measured.note({"task": 0.3, "a": 1 / 3, "b": 0.7})
     assert after.means() == before.means()
+
+
+def test_a_state_of_other_losses_is_refused() -> None:
+    with pytest.raises(RunError, match="has measured 3 losses, this run has 1; resume with the re"):
+        Measured(["task"]).load(filled().state())
 
 
 def test_ratios_of_gradients_go_on_where_they_were() -> None:

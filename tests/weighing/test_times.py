@@ -29,6 +29,16 @@ def test_a_term_that_comes_first_is_alone_and_then_counts_no_more() -> None:
     assert not alone.listens(3)
 
 
+def test_steps_without_the_teacher_are_not_measured() -> None:
+    weighing = bind("fsp", MAPPED, WIDE, numbers={}).weighing
+    weighing.over(27)
+    (flowing,) = (name for name in weighing.said if name != "task")
+    for step, value in enumerate((4.0, 2.0, 3.0, 0.0, 0.0)):  # three steps of the term alone
+        weighing.note({"task": 1.0, flowing: value}, step)
+    assert weighing.measured.steps == 3
+    assert weighing.measured.means() == {"task": 1.0, flowing: 3.0}
+
+
 def test_a_weight_rises_in_a_line_and_is_whole_after_its_share_of_the_steps() -> None:
     weighing = bind("reviewkd+kd", MAPPED | LOGITS, WIDE | LOGITS, numbers={}).weighing
     assert weighing.at(0) == weighing.said

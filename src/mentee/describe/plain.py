@@ -23,14 +23,16 @@ SIGNS = {
     "top": "ᵀ",
     "arg": "arg ",
     "ell": "ℓ",
-    **{
-        name: unicodedata.lookup(f"GREEK SMALL LETTER {unicode.upper()}")
-        for name, unicode in {"lambda": "lamda"}.items()
-    },
-    **{
-        name: unicodedata.lookup(f"GREEK SMALL LETTER {name.upper()}")
-        for name in ("alpha", "beta", "gamma", "delta", "epsilon", "mu", "rho", "sigma", "tau")
-    },
+    "alpha": "α",
+    "beta": "β",
+    "gamma": "γ",
+    "delta": "δ",
+    "epsilon": "ε",
+    "lambda": "λ",
+    "mu": "μ",
+    "rho": "ρ",
+    "sigma": "σ",
+    "tau": "τ",
     "varphi": "φ",
     "Lambda": "Λ",
 }
@@ -91,10 +93,10 @@ class _Reader:
         """What is read so far, and one more token with its arguments."""
         name = token[1:] if token.startswith("\\") else ""
         if token.isspace() or token in (r"\,", r"\;"):
-            return out if out.endswith((" ", "(", "⟨", "\u2009")) else out + " "
+            return out if out.endswith((" ", "(", "⟨")) else out + " "
         if token == "{":
             return out + self.whole()
-        if token in "_^" and token:
+        if token in ("_", "^"):
             return out.rstrip() + (_below if token == "_" else _above)(self._argument())
         if token == ")" or name in CLOSE:
             return out.rstrip() + CLOSE.get(name, ")")

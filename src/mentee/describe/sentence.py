@@ -62,14 +62,14 @@ def together(terms: Sequence[Term], name: Name = str) -> list[str]:
         bare = sentence(replace(term, agree=Word(term.agree.name)), name)
         alike.setdefault(bare, []).append(term)
     found = []
-    for first, *others in alike.values():
-        if others and len(first.agree.numbers) == 1:
-            ((key, value),) = first.agree.numbers.items()
-            values = ", ".join(str(term.agree.numbers[key]) for term in others)
-            numbers = {key: f"{value}, {values}"}
-            found.append(sentence(replace(first, agree=Word(first.agree.name, numbers)), name))
+    for each in alike.values():
+        keys = {tuple(term.agree.numbers) for term in each}
+        if len(each) > 1 and len(keys) == 1 and len(key := keys.pop()) == 1:
+            values = ", ".join(str(term.agree.numbers[key[0]]) for term in each)
+            agree = Word(each[0].agree.name, {key[0]: values})
+            found.append(sentence(replace(each[0], agree=agree), name))
         else:
-            found += [sentence(term, name) for term in (first, *others)]
+            found += [sentence(term, name) for term in each]
     return found
 
 
@@ -110,17 +110,15 @@ def weights(terms: Sequence[Term]) -> str:
 
 def formulas(row: Method) -> dict[str, str]:
     """What the words of a row stand for, each once: its formula, or what it is in a line."""
-    found = {}
-    for term in row.terms:
-        words: list[tuple[Callable[..., object], str]] = [
-            (AGREEMENTS[term.agree.name].function, term.agree.name)
-        ]
-        words += [(REPRESENTATIONS[w.name], w.name) for w in term.represent.chain]
-        if term.memory:
-            words.append((MEMORIES[term.memory.name], term.memory.name))
-        for function, name in words:
-            if name == "as_is":
-                continue
-            said = told(function)
-            found[name] = said.formula or said.summary
-    return found
+    functions: dict[str, Callable[..., object]] = {
+        **{name: entry.function for name, entry in AGREEMENTS.items()},
+        **REPRESENTATIONS,
+        **MEMORIES,
+    }
+    words = [
+        word.name
+        for term in row.terms
+        for word in (term.agree, *term.represent.chain, *([term.memory] if term.memory else []))
+    ]
+    said = {name: told(functions[name]) for name in words if name in functions if name != "as_is"}
+    return {name: each.formula or each.summary for name, each in said.items()}

@@ -81,8 +81,9 @@ class Weighing(nn.Module):
 
     def due(self, step: int) -> bool:
         """Whether the pulls are to be measured in a step, for which `look` is called."""
-        again = self.balance.every and step % self.balance.every == 0
-        return bool(self._terms) and step != self._looked and bool(step == 0 or again)
+        every = self.balance.every
+        again = step == 0 or (every > 0 and step % every == 0)
+        return again and step != self._looked and self.listens(step)
 
     def look(
         self, losses: Mapping[str, Tensor], edges: Mapping[str, GradientEdge], step: int

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from mentee.errors import RunError
 from mentee.parallel import gather
 from mentee.weighing.pull import Pull
 
@@ -86,7 +87,16 @@ class Measured:
         }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
+        """Go on from what `state` gave.
+
+        Raises:
+            RunError: it is of other losses.
+        """
+        if len(state["sums"]) != len(self.names):
+            raise RunError(
+                f"the checkpoint has measured {len(state['sums'])} losses, this run has "
+                f"{len(self.names)}; resume with the recipe that the run began with"
+            )
         self._sums = dict(zip(self.names, state["sums"].tolist(), strict=True))
         self.steps, beside = state["counts"].tolist()
         self.beside = None if beside < 0 else self.names[beside]
