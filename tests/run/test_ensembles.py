@@ -63,7 +63,7 @@ def test_the_loss_is_that_of_the_mean(mean: str, two: Any) -> None:
     parts = build(read(recipe_of({"networks": two, "mean": mean})))
     batch = parts.sets.first(8)
     fixed = parts.trainee.transfer.fixed(parts.teacher(batch))  # type: ignore[misc]
-    losses = parts.trainee.eval()(batch, fixed)
+    _, losses = parts.trainee.eval()(batch, fixed)
     student = models.normalise(batch.inputs, parts.trainee.contract)
     with torch.no_grad():
         s = parts.trainee.student(student).numpy()
