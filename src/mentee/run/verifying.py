@@ -22,6 +22,7 @@ from mentee.run.recording import open_as
 from mentee.run.recording_places import prepare, with_its_input
 from mentee.teachers import Record
 from mentee.teachers.embedders import Embedder, find_embedder
+from mentee.teachers.record.integrity import forget_whole
 from mentee.teachers.record.manifest import MANIFEST
 from mentee.teachers.record.places import open_places
 from mentee.teachers.record.recording import embed
@@ -78,6 +79,7 @@ def verify(
         DataError: a file is damaged, the examples are others, or the teacher has other weights.
     """
     content = read(recipe, changes)
+    forget_whole()
     record = open_places(path, content.data.train)
     if teacher is None and isinstance(content.teacher, Recorded):
         network = live_of(record.manifest.teacher["network"])
@@ -141,6 +143,7 @@ def verify_vectors(
     if not folders:
         raise DataError(f"{folder} has no record; write one with `mentee record`")
     worst, count = {}, 0
+    forget_whole()
     for each in folders:
         record = Record.open(each)
         asked = record.manifest.teacher.get("asked", {})

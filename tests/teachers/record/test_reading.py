@@ -1,6 +1,7 @@
 """Opening, reading and distrusting a record."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 from tests.teachers.record.together import Fake, expected, images
 
 from mentee.errors import DataError
-from mentee.teachers.record import Record, open_records, record
+from mentee.teachers.record import Record, integrity, open_records, record
+from mentee.teachers.record.manifest import checksum as sum_of
 from mentee.teachers.record.manifest import read_manifest
 
 
@@ -56,6 +58,24 @@ def test_a_damaged_shard_is_named(made):
     path.unlink()
     with pytest.raises(DataError, match=r"shard-00001.npy is missing; record anew"):
         Record.open(made.folder)
+
+
+def test_a_shard_that_was_whole_is_read_again_where_it_changed_or_is_forgotten(made, monkeypatch):
+    read = []
+    monkeypatch.setattr(integrity, "checksum", lambda path: read.append(path.name) or sum_of(path))
+    shards = [each.file for each in read_manifest(made.folder).shards]
+    Record.open(made.folder)
+    read.clear()
+    Record.open(made.folder)
+    assert not set(shards) & set(read)
+    path = made.folder / shards[0]
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+    Record.open(made.folder)
+    assert [name for name in read if name in shards] == shards[:1]
+    read.clear()
+    integrity.forget_whole()
+    Record.open(made.folder)
+    assert [name for name in read if name in shards] == shards
 
 
 def test_damaged_ids_are_found(made):
