@@ -11,7 +11,7 @@ from torch import nn
 
 from mentee import capture, checkpoint, models
 from mentee.errors import RunError
-from mentee.loop import Trainee
+from mentee.loop import Trainee, averaged
 from mentee.methods import adjust, find
 from mentee.models import InputContract
 from mentee.transfer import Transfer, wanted
@@ -65,7 +65,7 @@ def assert_equal(a: Any, b: Any) -> None:
 def test_everything_comes_back(kind: str, tmp_path: Path) -> None:
     old, new = trainee(1, kind=kind), trainee(2, kind=kind)
     old_rule, new_rule = optimiser(old), optimiser(new)
-    old_average, new_average = old.average(0.9), new.average(0.9)
+    old_average, new_average = averaged(old.student, 0.9), averaged(new.student, 0.9)
     memory = old.transfer.memories[0]
     memory.log_z["contrast/stem"] = torch.tensor([1.0, 2.0])
     progress = {"seconds": 1.5, "best": None, "sums": {"task": 0.5}, "counted": 3}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mentee import capture, checkpoint, models
 from mentee.agree import task_loss
 from mentee.errors import DivergedError
-from mentee.loop import Plan, Trainee, train
+from mentee.loop import Plan, Trainee, averaged, train
 from mentee.methods import Method, adjust, find
 from mentee.models import InputContract
 from mentee.run.parts import build
@@ -192,7 +192,7 @@ def test_clipping_bounds_the_whole_gradient() -> None:
 def test_the_moving_average_follows_the_student_alone() -> None:
     decay, expected = 0.8, None
     trainee, teacher = pair(crd())
-    average = trainee.average(decay)
+    average = averaged(trainee.student, decay)
     rule = torch.optim.SGD(trainee.parameters(), lr=RATE)
     plan = Plan(2, 4, 1, lambda done, steps: 1.0)
     accelerator = Accelerator(cpu=True)

@@ -98,9 +98,10 @@ class Trainee(nn.Module):
                 weighing.look(losses, edges, step)
         return weighing(losses, step), losses
 
-    def average(self, decay: float) -> AveragedModel:
-        """An exponential moving average of the student alone, batch statistics copied."""
-        return AveragedModel(self.student, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+
+def averaged(student: nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of a student, batch statistics copied."""
+    return AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)

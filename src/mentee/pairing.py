@@ -69,30 +69,46 @@ def meet(
     return [(evenly(mine, i, count), evenly(others, i, count)) for i in range(count)]
 
 
-def taught_by(method: Method, names: Sequence[str]) -> Method:
-    """The same method read from several recorded teachers: a term for each, the weight shared.
+def taught_by(
+    method: Method, shares: Mapping[str, float], each: Mapping[str, Method] | None = None
+) -> Method:
+    """The same method read from several teachers: its terms once for each, by their shares.
 
     Args:
-        method: its teacher's places are those of one record: `embedding` or `frames`.
-        names: of the records; one empty name stands for a single record.
+        method: the student's; the task's loss is its own.
+        shares: what each teacher weighs, by name; a single empty name stands for one teacher.
+        each: what a teacher teaches by, where that is another method.
+
+    Raises:
+        PairError: a method keeps the classifier of its teacher.
 
     Example:
         >>> from mentee.methods import find
-        >>> [(t.places, t.weight) for t in taught_by(find("ec"), ["aisfx", "pesto"]).terms]
+        >>> row = taught_by(find("ec"), {"aisfx": 0.5, "pesto": 0.5})
+        >>> [(t.places, t.weight) for t in row.terms]
         [(('embedding', 'embedding.aisfx'), 0.3), (('embedding', 'embedding.pesto'), 0.3)]
     """
-    if list(names) == [""]:
+    if list(shares) == [""]:
         return method
-
-    def shared(terms: Sequence[Term]) -> tuple[Term, ...]:
-        return tuple(
-            replace(term, places=(ours, f"{theirs}.{name}"), weight=term.weight / len(names))
-            for term in terms
-            for ours, theirs in [term.place]
-            for name in names
+    rows = {name: (each or {}).get(name, method) for name in shares}
+    for name, row in rows.items():
+        if row.reuse:
+            raise PairError(
+                f"method {row.name!r} keeps its teacher's classifier, and {name} is one of "
+                f"{len(shares)} teachers; take to-teacher, or one teacher"
+            )
+    terms = [
+        replace(
+            term,
+            places=(ours, TOGETHER.join(f"{place}.{name}" for place in together(theirs))),
+            weight=term.weight * shares[name],
+            teacher=name,
         )
-
-    return replace(method, terms=shared(method.terms))
+        for name, row in rows.items()
+        for term in row.terms
+        for ours, theirs in [term.place]
+    ]
+    return replace(method, terms=tuple(terms), shares=dict(shares))
 
 
 def check_recorded(place: str, shapes: Mapping[str, Shape]) -> None:

@@ -39,7 +39,7 @@ from mentee.pairing import check_widths, pair_places, wanted
 from mentee.parallel import gather, gather_slopes
 from mentee.represent import SEVERAL, Known, Places, Shape, Side
 from mentee.types import Batch, Features, Statistics, column, read, together
-from mentee.weighing import Weighing
+from mentee.weighing import Dropping, Weighing
 from mentee.words import checked, look_up
 
 __all__ = ["Bound", "Transfer", "takes", "wanted"]
@@ -106,6 +106,10 @@ class Transfer(nn.Module):
         reads = {b.name: together(b.student) for b in self.bound}
         said = {"task": method.task} | weights | alone
         self.weighing = Weighing(terms, said, reads, method.balance)
+        self.dropping: Dropping | None = None
+        if method.drop and len(method.shares) > 1:
+            whose = {name: term.teacher for name, term in terms.items()}
+            self.dropping = Dropping(method.drop, method.shares, whose, seed)
 
     def _bind(
         self,
@@ -219,7 +223,7 @@ class Transfer(nn.Module):
                 computed.
             batch: labels, masks and mixture of the same examples.
         """
-        losses = {}
+        losses, values = dict[str, Tensor](), dict[str, Tensor]()
         for bound in self.bound:
             mine, theirs = self.side(bound)
             if bound.name not in fixed:  # a zero that keeps every process in step
@@ -238,8 +242,11 @@ class Transfer(nn.Module):
                     losses[own_name(bound)] = t.detach().sum() * 0 if own is None else own
                     t = t.detach() if theirs.learner is theirs else t
                 s, t = mine.meet(at_least_float(s), at_least_float(t))
-                losses[bound.name] = self._agree(bound, s, t, batch).mean()
-        return losses
+                losses[bound.name] = values[bound.name] = self._agree(bound, s, t, batch)
+        if self.dropping is not None and values:
+            weights = self.weighing.used(self.step)
+            losses |= self.dropping(values, weights, batch, self.step)
+        return {name: value.mean() for name, value in losses.items()}
 
     def _agree(self, bound: Bound, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
         function = bound.agreement.function

@@ -23,6 +23,9 @@ T = TypeVar("T")
 TOGETHER = "&"
 """Between the names of places that are read together."""
 
+OF_PLACE = " | "
+"""Between a place and what a representation's fixed part makes of it."""
+
 Features: TypeAlias = dict[str, Tensor]
 """Place name to what was read there: `{"stages.0": [b, c, h, w], "embedding": [b, d], ...}`."""
 
@@ -34,7 +37,7 @@ def column(place: str, reduction: str) -> str:
         >>> column("stages.0", "4x4 cells"), column("logits", "")
         ('stages.0 | 4x4 cells', 'logits')
     """
-    return f"{place} | {reduction}" if reduction else place
+    return f"{place}{OF_PLACE}{reduction}" if reduction else place
 
 
 def together(places: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Arrays in, numbers out: how good a student is, and what is in its embedding."""
 
 from mentee.evaluate.jackknife import gain, left_out
+from mentee.evaluate.kept import explained, neighbours
 from mentee.evaluate.knn import knn, leave_one_out
 from mentee.evaluate.predict import predict, read_all
 from mentee.evaluate.probe import Labelled, Layer, linear_probe, train_layer
@@ -10,12 +11,14 @@ from mentee.evaluate.similarity import similarity
 __all__ = [
     "Labelled",
     "Layer",
+    "explained",
     "gain",
     "knn",
     "leave_one_out",
     "left_out",
     "linear_probe",
     "main_score",
+    "neighbours",
     "predict",
     "read_all",
     "scores",

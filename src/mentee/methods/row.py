@@ -64,6 +64,7 @@ class Term:
             task and other terms, and counts no more afterwards. 0: it counts all the time.
         rise: share of the steps over which the weight rises in a line from 0, from where the term
             begins to count. 0: it is whole at once.
+        teacher: whose it is, where several teach; its place bears the name. Empty: there is one.
     """
 
     places: str | tuple[str, str]
@@ -74,6 +75,7 @@ class Term:
     fade: float = 1.0
     first: float = 0.0
     rise: float = 0.0
+    teacher: str = ""
 
     @property
     def place(self) -> tuple[str, str]:
@@ -97,6 +99,9 @@ class Method:
         source: the paper.
         note: where the row is not as published.
         balance: how its losses are brought to one size: `none`, `unit`, `uncertainty`, `gradient`.
+        shares: what each of several teachers weighs, by name; the sum is 1.
+        drop: the share of the times that one of them is not heard of an example, unless it is the
+            one that the student follows least there.
     """
 
     name: str
@@ -109,3 +114,5 @@ class Method:
     source: str = ""
     note: str = ""
     balance: str = "none"
+    shares: Mapping[str, float] = field(default_factory=dict)
+    drop: float = 0.0

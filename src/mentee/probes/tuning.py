@@ -11,7 +11,8 @@ from mentee.evaluate import Layer
 from mentee.probes.labelled import Subset
 from mentee.probes.vectors import Company
 from mentee.recipe import Probe, Recipe, Train
-from mentee.recipe.schema import MethodRecipe, Select
+from mentee.recipe.method import MethodRecipe
+from mentee.recipe.schema import Select
 from mentee.run import go_on
 from mentee.run.folder import Folder
 from mentee.run.networks import GIVEN, Given

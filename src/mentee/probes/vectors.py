@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from mentee.evaluate import read_all
 from mentee.models import Contract, normalise
 from mentee.parallel import rank, world
 from mentee.probes.labelled import Parts, Rows
-from mentee.recipe import Ensemble, Live, Network, Recipe, live_of
+from mentee.recipe import Ensemble, Live, Network, Recipe, each_of, live_of
 from mentee.run import networks
 from mentee.run.folder import Folder
 from mentee.run.networks import GIVEN, Given
@@ -109,31 +109,30 @@ class Company:
         return Speaker(name, of)
 
     def _teachers(self) -> Iterator[Speaker]:
-        said = self.recipe.teacher
-        if said is None:
-            return
-        if isinstance(said, Live):
-            yield self._taught("teacher", said)
-            return
         split = self.recipe.data.train
-        for label, path in said.records.items():
-            name = f"teacher {label}".strip()
-            if is_places(path, split):
-                kept = read_places(find_split(Path(path), split)).teacher["network"]
-                yield self._taught(name, live_of(kept))
-            else:
-                yield Speaker(name, self._recorded(path), augmented=False)
+        for label, said in each_of(self.recipe.teacher).items():
+            if isinstance(said, Live):
+                yield self._taught(label, said)
+                continue
+            for own, path in said.records.items():
+                name = f"teacher {label or own}".strip()
+                if is_places(path, split):
+                    kept = read_places(find_split(Path(path), split)).teacher["network"]
+                    yield self._taught(label or own, live_of(kept))
+                else:
+                    yield Speaker(name, self._recorded(path), augmented=False)
 
-    def _taught(self, name: str, said: Live) -> Speaker:
-        """A network that teaches."""
+    def _taught(self, label: str, said: Live) -> Speaker:
+        """A network that teaches, alone or by a name."""
         if isinstance(said, Ensemble):
             raise MenteeError("several networks teach by their logits, and have no one embedding")
         made = self.given.teacher
+        made = made.get(label) if isinstance(made, Mapping) else made
         if said.network.startswith(GIVEN) and made is None:
             raise MenteeError("it was passed from Python; pass it again: teacher=...")
         seed = self.recipe.train.seed
         network, _ = networks.build_teacher(said, made, self.parts.sets, seed=seed)
-        return self._network(name, network, said)
+        return self._network(f"teacher {label}".strip(), network, said)
 
     def _recorded(self, path: str) -> Callable[[str, Rows, int], Tensor]:
         """What a record has of the training split and of the test split."""

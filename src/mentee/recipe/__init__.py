@@ -1,30 +1,27 @@
 """The recipe: a strict schema, every problem said at once, nothing left open once resolved."""
 
-from mentee.recipe.networks import (
-    AudioInput,
-    Ensemble,
-    Input,
-    Live,
-    Network,
-    Recorded,
-    Reuse,
-    TextInput,
-    live_of,
-)
+from mentee.recipe.method import MethodRecipe
+from mentee.recipe.networks import AudioInput, Input, Network, Reuse, TextInput
 from mentee.recipe.probe import Probe
 from mentee.recipe.reading import dump, find_recipe, read, shipped
-from mentee.recipe.schema import (
-    Data,
-    Domain,
-    MethodRecipe,
-    Recipe,
-    Train,
+from mentee.recipe.schema import Data, Domain, Recipe, Train
+from mentee.recipe.teachers import (
+    ATeacher,
+    Averaged,
+    Ensemble,
+    Live,
+    Recorded,
+    Several,
+    each_of,
+    live_of,
 )
 from mentee.recipe.unlabelled import Unlabelled
 from mentee.recipe.watch import Watch
 
 __all__ = [
+    "ATeacher",
     "AudioInput",
+    "Averaged",
     "Data",
     "Domain",
     "Ensemble",
@@ -36,11 +33,13 @@ __all__ = [
     "Recipe",
     "Recorded",
     "Reuse",
+    "Several",
     "TextInput",
     "Train",
     "Unlabelled",
     "Watch",
     "dump",
+    "each_of",
     "find_recipe",
     "live_of",
     "read",

@@ -1,18 +1,12 @@
-"""The keys of a recipe that name networks, records of them, and what they read."""
+"""The keys of a recipe that name networks, and what they read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-
-STRICT = ConfigDict(extra="forbid", strict=True, validate_default=True)
-"""No other keys, no silent conversions."""
+from mentee.recipe.parts import STRICT, Count, Positive
 
 
 class _Part(BaseModel):
@@ -89,64 +83,3 @@ class Network(_Part):
     size: Count | None = None
     classifier: str | None = None
     reuse: Reuse | None = None
-
-
-class Recorded(_Part):
-    """A teacher that was run once: the folder of its record, or several by name.
-
-    `clean: true` says that what it said of the clean example teaches every view of it;
-    `in_memory: true` copies the rows into memory at the start.
-    """
-
-    record: str | dict[str, str]
-    clean: bool = False
-    in_memory: bool = False
-
-    @property
-    def records(self) -> dict[str, str]:
-        """The folders by name; a single one has the empty name."""
-        return by_name(self.record)
-
-
-class Ensemble(_Part):
-    """Several networks that teach as one: read at their logits, of which a mean is taken.
-
-    `mean`: of their probabilities (the logarithm of that), or of their logits.
-    """
-
-    networks: list[Annotated[Network, BeforeValidator(by_network)]] = Field(min_length=1)
-    mean: Literal["probabilities", "logits"] = "probabilities"
-
-    @property
-    def network(self) -> str:
-        """What it is called."""
-        return " + ".join(each.network for each in self.networks)
-
-    @property
-    def classes(self) -> int | None:
-        """How many outputs its networks have."""
-        return self.networks[0].classes
-
-
-def _which(value: object) -> str:
-    keys = value if isinstance(value, Mapping) else ()
-    if isinstance(value, Recorded) or "record" in keys:
-        return "a record"
-    return "an ensemble" if isinstance(value, Ensemble) or "networks" in keys else "a network"
-
-
-Live: TypeAlias = Network | Ensemble
-"""A teacher that is run: a network or several."""
-
-ATeacher = Annotated[
-    Annotated[Network, Tag("a network")]
-    | Annotated[Ensemble, Tag("an ensemble")]
-    | Annotated[Recorded, Tag("a record")],
-    Discriminator(_which),
-    BeforeValidator(by_network),
-]
-
-
-def live_of(said: Mapping[str, Any]) -> Live:
-    """A network, or several, as a manifest says it."""
-    return (Ensemble if "networks" in said else Network).model_validate(said)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from mentee.recipe.networks import STRICT, Count, Positive, Share
+from mentee.recipe.parts import STRICT, Count, Positive, Share
 
 Part = Annotated[float, Field(gt=0, le=1)]
 Way = Literal["linear", "knn", "layer", "finetune", "probe-finetune"]

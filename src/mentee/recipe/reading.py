@@ -11,19 +11,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mentee.errors import RecipeError, suggest
-from mentee.recipe.networks import Ensemble, Input, Network, Recorded, Reuse
+from mentee.recipe.method import MethodRecipe, TermRecipe, WordRecipe
+from mentee.recipe.networks import Input, Network, Reuse
 from mentee.recipe.probe import Probe, SteppedLayer, Tune
-from mentee.recipe.schema import (
-    Data,
-    Domain,
-    MethodRecipe,
-    Recipe,
-    Save,
-    Select,
-    TermRecipe,
-    Train,
-    WordRecipe,
-)
+from mentee.recipe.schema import Data, Domain, Recipe, Save, Select, Train
+from mentee.recipe.teachers import Averaged, Ensemble, Recorded, Several
 from mentee.recipe.unlabelled import Unlabelled
 from mentee.recipe.watch import Watch
 
@@ -171,6 +163,8 @@ BRANCHES = (
     "a network",
     "a record",
     "an ensemble",
+    "several",
+    "an average",
     "constrained-float",
 )
 
@@ -188,7 +182,9 @@ def _keys(place: Sequence[str]) -> list[str]:
         "student": Network,
         "teacher": Network,
         "networks": Network,
+        "teachers": Network,
         "method": MethodRecipe,
+        "methods": MethodRecipe,
         "train": Train,
         "watch": Watch,
         "unlabelled": Unlabelled,
@@ -203,7 +199,13 @@ def _keys(place: Sequence[str]) -> list[str]:
     }
     named = [part for part in place if not part.isdigit()]
     model = parts.get(named[-1] if named else "", WordRecipe)
+    kinds: tuple[type[BaseModel], ...] = ()
     if "out_of_domain" in named:
         model = Domain
-    more = [*Recorded.model_fields, *Ensemble.model_fields] if named == ["teacher"] else []
-    return [*model.model_fields, *more]
+    elif named == ["teacher"]:
+        kinds = (Recorded, Ensemble, Several, Averaged)
+    elif named[:-1] == ["teacher", "teachers"]:
+        model, kinds = Network, (Recorded, Ensemble)
+    elif named[:-1] == ["teacher", "methods"]:
+        model = MethodRecipe
+    return [*model.model_fields, *(key for kind in kinds for key in kind.model_fields)]

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from mentee.errors import RecipeError
-from mentee.methods import Method, Number, Term, Word, adjust, find, label_free, levelled
-from mentee.recipe.networks import (
-    STRICT,
-    ATeacher,
-    Count,
-    Network,
-    Positive,
-    Share,
-    by_name,
-    by_network,
-)
+from mentee.recipe.method import AMethod, MethodRecipe
+from mentee.recipe.networks import Network, by_name, by_network
+from mentee.recipe.parts import STRICT, Count, Positive, Share
 from mentee.recipe.probe import Probe
+from mentee.recipe.teachers import ATeacher
 from mentee.recipe.unlabelled import Unlabelled
 from mentee.recipe.watch import Watch
 
@@ -94,80 +84,6 @@ class Data(_Part):
     cycle: Count | None = None
 
 
-def _named(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
-
-
-class WordRecipe(_Part):
-    """A word of the table with its numbers; a representation may be `of` another."""
-
-    name: str
-    numbers: dict[str, Number] = {}
-    of: Annotated[WordRecipe | None, BeforeValidator(_named)] = None
-
-    def word(self) -> Word:
-        """The same as a word of the table."""
-        return Word(self.name, self.numbers, None if self.of is None else self.of.word())
-
-
-AWord = Annotated[WordRecipe, BeforeValidator(_named)]
-
-
-class TermRecipe(_Part):
-    """One summand: places × representation × agreement × weight."""
-
-    places: str | list[str]
-    agree: AWord
-    weight: float
-    represent: AWord = WordRecipe(name="as_is")
-    memory: AWord | None = None
-    fade: float = Field(1.0, gt=0)
-    first: float = Field(0.0, ge=0, lt=1)
-    rise: float = Field(0.0, ge=0, le=1)
-
-    def term(self) -> Term:
-        """The same as a summand of the table."""
-        if isinstance(self.places, list) and len(self.places) != 2:
-            raise RecipeError(
-                f"method.terms: places is {self.places}; expected a place, or the student's place "
-                "and the teacher's"
-            )
-        return Term(
-            self.places if isinstance(self.places, str) else (self.places[0], self.places[1]),
-            self.agree.word(),
-            self.weight,
-            self.represent.word(),
-            None if self.memory is None else self.memory.word(),
-            self.fade,
-            self.first,
-            self.rise,
-        )
-
-
-class MethodRecipe(_Part):
-    """A row of the table by name, or terms of your own, with changed numbers and weights.
-
-    Where losses are balanced, the table's weights do not count: a weight is 1 where none is said.
-    """
-
-    name: str = "none"
-    terms: list[TermRecipe] | None = None
-    numbers: dict[str, Number] = {}
-    weights: dict[str, float] = {}
-    balance: Literal["none", "unit", "uncertainty", "gradient"] = "none"
-
-    def method(self, rows: Mapping[str, Method], labels: bool = True) -> Method:
-        """The row it stands for; without labels with the task's loss off."""
-        if self.terms is None:
-            row = find(self.name, rows)
-        else:
-            row = Method(self.name, tuple(term.term() for term in self.terms))
-        row = row if labels else label_free(row)
-        if self.balance != "none":
-            row = replace(row if self.terms else levelled(row), balance=self.balance)
-        return adjust(row, self.numbers, self.weights)
-
-
 class Train(_Part):
     """How the student is trained. `batch` counts over all processes and accumulated parts.
 
@@ -227,7 +143,7 @@ class Recipe(_Part):
     data: Data
     student: Annotated[Network, BeforeValidator(by_network)]
     teacher: ATeacher | None = None
-    method: Annotated[MethodRecipe, BeforeValidator(_named)] = MethodRecipe()
+    method: AMethod = MethodRecipe()
     train: Train = Train()
     watch: Watch | None = None
     probe: Probe | None = None

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from mentee.recipe.networks import STRICT, Count
+from mentee.recipe.parts import STRICT, Count
 
 
 class Unlabelled(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from mentee.recipe.networks import STRICT, Count, Positive
+from mentee.recipe.parts import STRICT, Count, Positive
 
 
 class Watch(BaseModel):

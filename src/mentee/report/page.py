@@ -32,6 +32,8 @@ def page(
     if probe and probe["rows"]:
         notes = "\n".join(f"- {note}" for note in probe["notes"])
         parts += ["## With few labels", said_of(probe), table(cells(probe["rows"])), notes]
+    if summary.get("kept"):
+        parts += ["## What it kept of each teacher", _kept(summary["kept"])]
     if summary.get("out_of_domain"):
         parts += ["## Out of domain", _domains(summary)]
     if summary.get("notes"):
@@ -68,9 +70,10 @@ def _result(summary: Mapping[str, Any]) -> str:
 
 def _scores(summary: Mapping[str, Any]) -> str:
     rows = [(part, summary.get(part)) for part in ("test", "validation")]
-    if summary.get("teacher"):
-        teacher = summary["teacher"]
-        rows.append((f"teacher, {teacher['examples']} of validation", teacher["scores"]))
+    named = {"": summary["teacher"]} if summary.get("teacher") else summary.get("teachers") or {}
+    for name, teacher in named.items():
+        who = f"teacher {name}".strip()
+        rows.append((f"{who}, {teacher['examples']} of validation", teacher["scores"]))
     rows = [(name, scores) for name, scores in rows if scores]
     names = list(dict.fromkeys(name for _, scores in rows for name in scores or {}))
     lines = [["on", *names]]
@@ -93,6 +96,19 @@ def _domains(summary: Mapping[str, Any]) -> str:
         "examples as they are). Like the teacher: linear CKA of the embeddings"
     )
     return table(lines) + f"\n\n{text}" + (f"; on the test part {alike}." if alike else ".")
+
+
+def _kept(kept: Mapping[str, Mapping[str, Any]]) -> str:
+    """How like each teacher the student's embedding is."""
+    lines = [["teacher", "linear CKA", "variance explained", "neighbours in common", "on"]]
+    for name, each in kept.items():
+        measures = [_number(each[key]) for key in ("similarity", "explained", "neighbours")]
+        lines.append([name, *measures, f"{each['examples']:,} of {each['part']}"])
+    text = (
+        "Variance explained: of the teacher's vectors, by a linear map of the student's, judged on "
+        "other examples than it was fitted on. Neighbours: of the ten nearest by cosine."
+    )
+    return f"{table(lines)}\n\n{text}"
 
 
 def _losses(summary: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from torch import nn
 
@@ -13,14 +13,24 @@ from mentee import capture, models
 from mentee.errors import RecipeError, RunError
 from mentee.methods import Method
 from mentee.models import AudioContract, Contract, InputContract, TextContract, normalise
-from mentee.recipe import AudioInput, Data, Ensemble, Input, Live, Network, Recipe, TextInput
+from mentee.recipe import (
+    AudioInput,
+    Data,
+    Ensemble,
+    Input,
+    Live,
+    Network,
+    Recipe,
+    Several,
+    TextInput,
+)
 from mentee.run.reusing import with_end
 from mentee.run.sets import Sets
 from mentee.types import Batch
 
 Makes: TypeAlias = nn.Module | Callable[..., nn.Module]
-Teaches: TypeAlias = Makes | Sequence[Makes]
-"""A network, or several that teach as one."""
+Teaches: TypeAlias = Makes | Sequence[Makes] | Mapping[str, Makes | Sequence[Makes]]
+"""A network; several that teach as one; or, by name, several that each teach for themselves."""
 
 GIVEN = "given:"
 """Stands in a resolved recipe before what was passed from Python and has no name there."""
@@ -33,7 +43,8 @@ class Given:
     Attributes:
         data: what `open_examples` takes: arrays, a `datasets.Dataset` or `DatasetDict`.
         student: a module, or a function or class that makes one from `classes`.
-        teacher: the same; or several in a list, which teach as one.
+        teacher: the same; or several in a list, which teach as one; or in a mapping by name, each
+            for itself.
         methods: rows of your own, looked up before the table's.
     """
 
@@ -51,11 +62,10 @@ class Given:
             )
         if self.student is not None:
             update["student"] = marked(recipe.student, self.student)
-        if isinstance(self.teacher, (list, tuple)):
-            update["teacher"] = all_marked(recipe.teacher, self.teacher)
+        if isinstance(self.teacher, Mapping):
+            update["teacher"] = each_marked(recipe.teacher, self.teacher)
         elif self.teacher is not None:
-            said = recipe.teacher if isinstance(recipe.teacher, Network) else None
-            update["teacher"] = marked(said, self.teacher)
+            update["teacher"] = one_marked(recipe.teacher, self.teacher)
         return recipe.model_copy(update=update)
 
     def check(self, recipe: Recipe) -> None:
@@ -66,7 +76,7 @@ class Given:
             "teacher": (getattr(recipe.teacher, "network", ""), self.teacher),
         }
         for part, (name, made) in parts.items():
-            if name.startswith(GIVEN) and made is None:
+            if GIVEN in name and made is None:
                 raise RunError(
                     f"the recipe says {part}: {name}, which was passed from Python; pass it again: "
                     f"mentee.resume(..., {part}=...)"
@@ -77,6 +87,30 @@ def marked(said: Network | None, made: Any) -> Network:
     """A network of a recipe with a mark for its name, where it was passed from Python."""
     name = f"{GIVEN}{getattr(made, '__name__', type(made).__name__)}"
     return (said or Network(network=name)).model_copy(update={"network": name})
+
+
+def one_marked(said: object, made: Makes | Sequence[Makes]) -> Network | Ensemble:
+    """A teacher of a recipe, one network or several as one, with marks for the names."""
+    if isinstance(made, (list, tuple)):
+        return all_marked(said, made)
+    return marked(said if isinstance(said, Network) else None, made)
+
+
+def each_marked(said: object, made: Mapping[str, Makes | Sequence[Makes]]) -> Several:
+    """Several teachers of a recipe with marks for the names of those that were passed.
+
+    Raises:
+        RecipeError: the recipe names others.
+    """
+    if not isinstance(said, Several):
+        return Several(teachers={name: one_marked(None, each) for name, each in made.items()})
+    if unknown := [name for name in made if name not in said.teachers]:
+        raise RecipeError(
+            f"{', '.join(unknown)} passed from Python, and teacher.teachers names "
+            f"{', '.join(said.teachers)}; name them there too"
+        )
+    marks = {name: one_marked(said.teachers[name], each) for name, each in made.items()}
+    return said.model_copy(update={"teachers": {**said.teachers, **marks}})
 
 
 def all_marked(said: object, made: Sequence[Any]) -> Ensemble:
@@ -96,12 +130,22 @@ def all_marked(said: object, made: Sequence[Any]) -> Ensemble:
     return said.model_copy(update={"networks": [marked(each, one) for each, one in pairs]})
 
 
-def resolve_teacher(said: Live, sets: Sets, data: Data) -> Live:
-    """A network, or each of several, with its outputs and its input written out."""
-    if isinstance(said, Network):
-        return resolve(said, sets, data, models.own_classes(said.network))
-    each = [resolve(n, sets, data, models.own_classes(n.network)) for n in said.networks]
-    return said.model_copy(update={"networks": each})
+T = TypeVar("T")
+
+
+def resolve_teacher(said: T, sets: Sets, data: Data) -> T:
+    """What a recipe says of its teacher, each network with its outputs and input written out."""
+    whole: Any = said
+    match whole:
+        case Network():
+            whole = resolve(whole, sets, data, models.own_classes(whole.network))
+        case Ensemble():
+            several = [resolve_teacher(each, sets, data) for each in whole.networks]
+            whole = whole.model_copy(update={"networks": several})
+        case Several():
+            each = {name: resolve_teacher(one, sets, data) for name, one in whole.teachers.items()}
+            whole = whole.model_copy(update={"teachers": each})
+    return cast(T, whole)
 
 
 def resolve(said: Network, sets: Sets, data: Data, outputs: int | None = None) -> Network:

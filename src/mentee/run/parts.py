@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,29 +17,25 @@ from torch.optim.swa_utils import AveragedModel
 from mentee.data import Examples
 from mentee.errors import RecipeError
 from mentee.evaluate import main_score
-from mentee.loop import Plan, Trainee
+from mentee.loop import Plan, Trainee, averaged
 from mentee.methods import METHODS, Method
 from mentee.models import Reusing
 from mentee.pairing import taught_by
 from mentee.parallel import rank, world
-from mentee.recipe import Live, Recipe, Recorded
+from mentee.recipe import Averaged, Recipe, Recorded, Several
 from mentee.run import networks
 from mentee.run.checks import check_balance, check_labels
 from mentee.run.domains import Opened, open_domains
 from mentee.run.networks import Given
+from mentee.run.optimising import optimiser, plan
+from mentee.run.records import check_columns
 from mentee.run.reusing import settled
 from mentee.run.sets import DEFAULT_VIEWS, Sets, open_sets
-from mentee.run.teaching import (
-    check_columns,
-    kept_by,
-    outputs_without_labels,
-    read_teacher,
-    with_views_of_record,
-)
+from mentee.run.teaching import kept_by, live_teachers, outputs_without_labels, read_teacher
+from mentee.run.views_of_record import with_views_of_record
 from mentee.run.warm_up import choose
 from mentee.run.watching import open_watched
-from mentee.schedule import rate_at
-from mentee.teachers import LiveTeacher
+from mentee.teachers import AveragedTeacher
 from mentee.teachers.teacher import Teacher
 from mentee.transfer import Transfer, wanted
 
@@ -88,8 +84,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
         recipe = with_views_of_record(recipe)
     labels = recipe.data.label is not False
     method = recipe.method.method({**METHODS, **(given.methods or {})}, labels)
-    if isinstance(recipe.teacher, Recorded) and given.teacher is None:
-        method = taught_by(method, list(recipe.teacher.records))
+    method = by_teacher(method, recipe, given, labels)
     accelerator = start(recipe, method)
     sets = open_sets(recipe, given.data)
     check_labels(method, sets.train, recipe.train.mixup)
@@ -100,7 +95,8 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     batch = sets.first(2)
     ours, theirs = wanted(method)
 
-    teacher = read_teacher(recipe, given, sets, theirs, batch) if theirs else None
+    own = isinstance(recipe.teacher, Averaged)  # made of the student, below
+    teacher = read_teacher(recipe, given, sets, theirs, batch) if theirs and not own else None
     kept = kept_by(recipe, method, teacher, given, sets, batch)
     recipe = settled(recipe, method, kept)
     input = networks.contract(recipe.student)
@@ -110,8 +106,14 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     places = networks.places(student, [*dict.fromkeys([*ours, "logits"])], batch, input)
     steps = plan(recipe, sets.batches(recipe.train))
     recipe, warm_up = choose(recipe, student, places, sets, steps, input, accelerator)
-    if isinstance(teacher, LiveTeacher):
-        place(teacher.network, recipe, accelerator)
+    student = place(student, recipe, accelerator)
+    rate = recipe.train.average
+    average = None if rate is None else averaged(student, rate)
+    if isinstance(recipe.teacher, Averaged) and average is not None and theirs:
+        spots = networks.places(average.module, theirs, batch, input)
+        teacher = AveragedTeacher(average.module, spots, input, recipe.teacher.average)
+    for live, _ in live_teachers(teacher, recipe.teacher).values():
+        place(live.network, recipe, accelerator)
     transfer = Transfer(
         method,
         {p.name: p.shape for p in places},
@@ -123,8 +125,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
         seed=recipe.train.seed,
         device=accelerator.device,
     )
-    check_columns(transfer, teacher, getattr(recipe.teacher, "record", ""))
-    student = place(student, recipe, accelerator)
+    check_columns(transfer, teacher, recipe.teacher)
     trainee = Trainee(
         student,
         places,
@@ -134,7 +135,6 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
         channels_last=recipe.train.channels_last is True,
         compiled=recipe.train.compile is True,
     )
-    average = None if recipe.train.average is None else trainee.average(recipe.train.average)
     transfer.weighing.over(steps.steps)
     rule = optimiser(recipe, trainee)
     return Parts(
@@ -150,6 +150,25 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
         accelerator,
         warm_up,
     )
+
+
+def by_teacher(method: Method, recipe: Recipe, given: Given, labels: bool) -> Method:
+    """The method, with its terms once for each teacher where there are several.
+
+    Args:
+        method: of the recipe.
+        recipe: as read.
+        given: what was passed from Python; a teacher in place of a record's is one.
+        labels: whether any is read.
+    """
+    said = given.stand_in(recipe).teacher
+    if isinstance(said, Recorded):
+        return taught_by(method, {name: 1 / len(said.records) for name in said.records})
+    if isinstance(said, Several):
+        rows = {**METHODS, **(given.methods or {})}
+        each = {name: one.method(rows, labels) for name, one in said.methods.items()}
+        return replace(taught_by(method, said.shares, each), drop=said.drop)
+    return method
 
 
 def start(recipe: Recipe, method: Method) -> Accelerator:
@@ -199,7 +218,7 @@ def draw_apart(number: int) -> None:
 
 def resolve(recipe: Recipe, sets: Sets, method: Method) -> Recipe:
     """The same recipe with nothing left open: classes, channels, inputs, the score that chooses."""
-    train = sets.train
+    train, average = sets.train, average_of(recipe)
     data: dict[str, Any] = {
         "classes": list(train.classes) if train.classes else None,
         "channels": train.channels if train.kind == "image" else None,
@@ -208,10 +227,8 @@ def resolve(recipe: Recipe, sets: Sets, method: Method) -> Recipe:
     }
     if recipe.data.label is False:
         data["validation"] = None
-    teacher, outputs = recipe.teacher, None
-    if isinstance(teacher, Live):
-        teacher = networks.resolve_teacher(teacher, sets, recipe.data)
-    if recipe.data.label is False:
+    teacher, outputs = networks.resolve_teacher(recipe.teacher, sets, recipe.data), None
+    if recipe.data.label is False and not isinstance(teacher, Averaged):
         outputs = outputs_without_labels(method, teacher, recipe.data)
     by = recipe.select.by or (main_score(train.task) if sets.validation else None)
     by = by or ("knn" if recipe.watch else None)
@@ -222,9 +239,32 @@ def resolve(recipe: Recipe, sets: Sets, method: Method) -> Recipe:
             "data": recipe.data.model_copy(update=data),
             "student": networks.resolve(recipe.student, sets, recipe.data, outputs),
             "teacher": teacher,
+            "train": recipe.train.model_copy(update={"average": average}),
             "select": recipe.select.model_copy(update=select),
         }
     )
+
+
+def average_of(recipe: Recipe) -> float | None:
+    """What the student's moving average keeps of itself in a step; the one that teaches is it.
+
+    Raises:
+        RecipeError: the recipe says another one, or there is nothing it could teach.
+    """
+    said, other = recipe.teacher, recipe.train.average
+    if not isinstance(said, Averaged):
+        return other
+    if other not in (None, said.average):
+        raise RecipeError(
+            f"teacher.average is {said.average} and train.average {other}; the average that "
+            "teaches is the one that is kept: leave train.average out"
+        )
+    if recipe.data.label is False:
+        raise RecipeError(
+            "teacher.average: without labels the student's own average has nothing to teach it; "
+            "name a teacher that has learned something, or let the labels be read"
+        )
+    return said.average
 
 
 def place(network: nn.Module, recipe: Recipe, accelerator: Accelerator) -> nn.Module:
@@ -242,52 +282,3 @@ def groups(examples: Examples) -> Tensor | None:
     classes = torch.as_tensor(examples.labels, dtype=torch.int32)
     own = len(examples.classes or ()) + torch.arange(len(classes), dtype=torch.int32)
     return torch.where(classes < 0, own, classes)  # who has no label is like nobody
-
-
-def optimiser(recipe: Recipe, trainee: Trainee) -> torch.optim.Optimizer:
-    """SGD or AdamW of all that is trained; norms and biases are decayed only if the recipe says.
-
-    The scales of losses never are: decay would draw them all to 1.
-    """
-    said = recipe.train
-    scales = list(trainee.transfer.weighing.parameters())
-    trained = [
-        p for p in trainee.parameters() if p.requires_grad and not any(p is s for s in scales)
-    ]
-    if not trained:
-        raise RecipeError("nothing is trained: all parameters of the student are frozen")
-    if said.decay_all:
-        parts = [{"params": trained, "weight_decay": said.decay}]
-    else:
-        parts = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": said.decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-    if scales:
-        parts.append({"params": scales, "weight_decay": 0.0})
-    if said.optimiser == "adamw":
-        # One kernel for all: a step over an embedding table costs a seventh on a CPU.
-        return torch.optim.AdamW(parts, lr=said.rate, fused=True)
-    return torch.optim.SGD(parts, lr=said.rate, momentum=said.momentum, nesterov=said.nesterov)
-
-
-def plan(recipe: Recipe, batches: int) -> Plan:
-    """How many steps, and the rate of each.
-
-    Args:
-        recipe: says all but how many batches an epoch has.
-        batches: of an epoch.
-    """
-    said = recipe.train
-
-    def rate(step: int, steps: int) -> float:
-        return rate_at(
-            step,
-            steps,
-            schedule=said.schedule,
-            warmup=said.warmup,
-            milestones=[epoch / said.epochs for epoch in said.milestones],
-            factor=said.factor,
-        )
-
-    return Plan(said.epochs, batches, said.accumulate, rate, said.clip)

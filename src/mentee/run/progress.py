@@ -35,7 +35,8 @@ class Progress:
         best_epoch: the epoch, from 1, it was reached in.
         stale: evaluations since then; by neighbours, since one that was clearly better.
         clear: of the last one that was, the scores without each group of examples.
-        teacher: the teacher's own scores, on how many validation examples.
+        teachers: each teacher's own scores, on how many validation examples, by name; one that
+            is alone has none.
         measured: in the first `steps`, of each of the `losses` its mean unweighted value and its
             weight, and its weighted pull in the first one over that of the loss `beside`.
         sums: the losses of the steps since the last line of the metrics, added up.
@@ -48,7 +49,7 @@ class Progress:
     best_epoch: int | None = None
     stale: int = 0
     clear: list[float] | None = None
-    teacher: dict[str, Any] | None = None
+    teachers: dict[str, dict[str, Any]] = field(default_factory=dict)
     measured: dict[str, Any] | None = None
     sums: dict[str, float] = field(default_factory=dict)
     counted: int = 0

@@ -16,7 +16,7 @@ from mentee.data import Examples, read_batch
 from mentee.errors import DataError, PlaceError
 from mentee.evaluate import read_all, scores, similarity
 from mentee.models import Contract, normalise
-from mentee.recipe import Data, Domain, Recipe, Recorded
+from mentee.recipe import Data, Domain, Recipe, Recorded, each_of
 from mentee.run.sets import Sets
 from mentee.teachers import Record, open_records
 from mentee.teachers.record.manifest import MANIFEST
@@ -139,9 +139,14 @@ class Reader:
         data, teacher = self.recipe.data, self.recipe.teacher
         if domain.record is not None:
             return {name: Path(path) for name, path in domain.records.items()}
-        if not isinstance(teacher, Recorded) or domain.source not in (None, data.source):
+        if domain.source not in (None, data.source):
             return {}
-        found = {name: folder_of(path, split, data.train) for name, path in teacher.records.items()}
+        found = {
+            name or label: folder_of(path, split, data.train)
+            for name, each in each_of(teacher).items()
+            if isinstance(each, Recorded)
+            for label, path in each.records.items()
+        }
         return {name: folder for name, folder in found.items() if folder is not None}
 
     def _fitting(self, name: str, folder: Path, split: str, whole: Examples) -> Record | None:

@@ -23,7 +23,7 @@ from mentee.report import duration
 from mentee.run import networks
 from mentee.run.networks import Given, Makes, Teaches
 from mentee.run.parts import Parts, build
-from mentee.run.teaching import how
+from mentee.run.views_of_record import how
 from mentee.teachers import LiveTeacher
 from mentee.teachers.record import Estimate
 from mentee.teachers.record.columns import Column, in_components, with_largest

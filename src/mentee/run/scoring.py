@@ -16,14 +16,14 @@ from mentee.recipe import Recipe, dump
 from mentee.report import page
 from mentee.run.domains import judge
 from mentee.run.folder import Folder
+from mentee.run.keeping import what_was_kept
 from mentee.run.parts import Parts
 from mentee.run.predictions import predicted
 from mentee.run.progress import Progress
 from mentee.run.reading import Reader, score_of
 from mentee.run.sets import Sets
-from mentee.run.teaching import reading
+from mentee.run.teaching import live_teachers, reading
 from mentee.run.watching import Seen, look
-from mentee.teachers import LiveTeacher
 from mentee.types import Step
 
 
@@ -96,9 +96,10 @@ def finish(
     if rank() == 0:  # before anything that may fail
         folder.save_weights(folder.student, student.state_dict())
     steps_per_epoch = -(-parts.plan.batches // parts.plan.accumulate)
-    teacher = parts.teacher.network if isinstance(parts.teacher, LiveTeacher) else None
+    taught = live_teachers(parts.teacher, recipe.teacher)
     reader = Reader(student, parts.trainee.contract, sets, recipe, parts.accelerator.device)
     tested = judge(reader, sets.test, parts.domains)
+    kept = what_was_kept(parts, reader)
     seen, said = watched(parts), None
     if sets.test is not None and tested.logits is not None:
         said = predicted(tested.logits, sets.test)
@@ -117,7 +118,9 @@ def finish(
         "out_of_domain": tested.domains,
         "similarity": tested.similarity,
         "notes": tested.notes,
-        "teacher": progress.teacher,
+        "teacher": progress.teachers.get(""),
+        "teachers": {name: each for name, each in progress.teachers.items() if name},
+        "kept": kept,
         "reading": None if parts.teacher is None else reading(recipe),
         "computed": computed(recipe),
         "warm_up": folder.read_environment().get("warm_up", []),
@@ -129,7 +132,7 @@ def finish(
         },
         "parameters": {
             "student": count_parameters(parts.trainee.student),
-            "teacher": count_parameters(teacher) if teacher else None,
+            "teacher": sum(count_parameters(each.network) for each, _ in taught.values()) or None,
             "heads": count_parameters(parts.trainee.transfer),
         },
         "examples": {

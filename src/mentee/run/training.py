@@ -12,7 +12,7 @@ from mentee.errors import RunError
 from mentee.evaluate import main_score
 from mentee.loop import train
 from mentee.parallel import agree_on, rank
-from mentee.recipe import Live, dump
+from mentee.recipe import dump
 from mentee.report import Reporter, losses
 from mentee.run.first import learn_first
 from mentee.run.folder import Folder, environment
@@ -21,7 +21,7 @@ from mentee.run.peak import forget_peak, peak
 from mentee.run.progress import Progress
 from mentee.run.scoring import finish, score, watched
 from mentee.run.signals import Asked, Interrupted, Paused
-from mentee.teachers import LiveTeacher
+from mentee.run.teaching import live_teachers
 from mentee.types import Step
 from mentee.weighing import FIRST
 
@@ -224,25 +224,26 @@ class Training:
             self.folder.save_weights(self.folder.best, self.parts.student.state_dict())
 
     def _look_at_teacher(self, reporter: Reporter) -> None:
-        """Score the teacher on some validation examples: a wrong input or class order shows."""
-        teacher, examples = self.parts.teacher, self.parts.sets.validation
-        said = self.recipe.teacher
-        if not isinstance(teacher, LiveTeacher) or not isinstance(said, Live):
-            return
-        if examples is None or examples.labels is None or said.classes != self.parts.sets.classes:
+        """Score teachers on some validation examples: a wrong input or class order shows."""
+        examples, classes = self.parts.sets.validation, self.parts.sets.classes
+        if examples is None or examples.labels is None:
             return
         some = examples.take(range(0, len(examples), -(-len(examples) // TEACHER_SAMPLE)))
-        found = score(self.parts, some, teacher.network, teacher.contract)
-        self.progress.teacher = {"examples": len(some), "scores": found}
-        name = main_score(examples.task)
-        if name is None:
-            return
-        reporter.say(f"teacher: validation {name} {found[name]:.4f} ({len(some)} examples)")
-        if name == "accuracy" and found[name] < 2 / self.parts.sets.classes:
-            reporter.say(
-                "warning: the teacher is hardly better than chance; check teacher.input (mean and "
-                "std), teacher.weights and the order of the classes"
-            )
+        key = main_score(examples.task)
+        for name, (teacher, said) in live_teachers(self.parts.teacher, self.recipe.teacher).items():
+            if said.classes != classes:
+                continue
+            found = score(self.parts, some, teacher.network, teacher.contract)
+            self.progress.teachers[name] = {"examples": len(some), "scores": found}
+            if key is None:
+                continue
+            who = f"teacher {name}".strip()
+            reporter.say(f"{who}: validation {key} {found[key]:.4f} ({len(some)} examples)")
+            if key == "accuracy" and found[key] < 2 / classes:
+                reporter.say(
+                    f"warning: the {who} is hardly better than chance; check its input (mean and "
+                    "std), its weights and the order of the classes"
+                )
 
     def _stale(self) -> bool:
         """Whether the student has got no better for as long as the recipe waits."""

@@ -10,12 +10,24 @@ from torch.autograd.graph import GradientEdge
 from mentee.bound import OWN
 from mentee.methods import Term, Word
 from mentee.weighing.balance import BALANCES, Balance
+from mentee.weighing.dropping import Dropping
 from mentee.weighing.measured import FIRST, Measured
 from mentee.weighing.pull import Pull, pulls
 from mentee.weighing.times import Time, times
 from mentee.words import look_up
 
-__all__ = ["BALANCES", "FIRST", "Balance", "Measured", "Pull", "Time", "Weighing", "pulls", "times"]
+__all__ = [
+    "BALANCES",
+    "FIRST",
+    "Balance",
+    "Dropping",
+    "Measured",
+    "Pull",
+    "Time",
+    "Weighing",
+    "pulls",
+    "times",
+]
 
 
 class Weighing(nn.Module):
