@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mentee.errors import RunError
-from mentee.recipe import read
+from mentee.recipe import Several, read
 from mentee.sweeps.jobs import jobs_of, keep
 
 RECIPE = read(
@@ -43,6 +43,16 @@ def test_the_recipes_own_keep_what_it_says_of_them() -> None:
     assert other.recipe.student.options == {}
     assert other.recipe.method == RECIPE.method
     assert jobs_of(RECIPE, [], ["crd"], 1, Path("s"))[0].recipe.method.numbers == {}
+
+
+def test_from_scratch_nobody_teaches_by_a_method_of_its_own() -> None:
+    teachers = {"a": "vgg8-cifar", "b": {"record": "x"}}
+    said = {"teachers": teachers, "methods": {"b": "phi-s"}}
+    recipe = read({**RECIPE.model_dump(), "teacher": said})
+    none, kd = jobs_of(recipe, [], ["none", "kd"], 1, Path("s"))
+    assert isinstance(none.recipe.teacher, Several)
+    assert none.recipe.teacher.methods == {}
+    assert kd.recipe.teacher == recipe.teacher
 
 
 def test_what_an_earlier_version_did_not_say_is_no_difference(tmp_path: Path) -> None:

@@ -59,7 +59,9 @@ def judged(x: Tensor, y: Tensor, x_new: Tensor, y_new: Tensor) -> float:
     return 1 - left / total if total > 0 else 0.0
 
 
-def neighbours(student: Float[Tensor, "n d"], teacher: Float[Tensor, "n2 d2"], k: int = 10) -> float:
+def neighbours(
+    student: Float[Tensor, "n d"], teacher: Float[Tensor, "n2 d2"], k: int = 10
+) -> float:
     r"""The share of an example's k nearest others, by cosine, that student and teacher agree on.
 
     .. math:: \frac{1}{n k} \sum_i \lvert N_k^s(i) \cap N_k^t(i) \rvert

@@ -10,7 +10,7 @@ from typing import Any
 
 from mentee import files
 from mentee.errors import RecipeError, RunError
-from mentee.recipe import MethodRecipe, Network, Recipe, read
+from mentee.recipe import ATeacher, MethodRecipe, Network, Recipe, Several, read
 from mentee.run.folder import Folder
 
 LEDGER = "sweep.json"
@@ -103,12 +103,21 @@ def job_of(recipe: Recipe, student: Network, method: MethodRecipe, seed: int, ou
         update={
             "student": student,
             "method": method,
+            "teacher": heard(recipe, method),
             "train": recipe.train.model_copy(update={"seed": seed}),
         }
     )
     short = student.network.replace(":", "-").replace("/", "-")
     path = out / f"{short}-{method.name}-seed{seed}"
     return Job(short, method.name, seed, said, path)
+
+
+def heard(recipe: Recipe, method: MethodRecipe) -> ATeacher | None:
+    """The recipe's teacher; from scratch none of several teaches by a method of its own either."""
+    said = recipe.teacher
+    if method.name == "none" and isinstance(said, Several):
+        return said.model_copy(update={"methods": {}})
+    return said
 
 
 def student_of(recipe: Recipe, name: str) -> Network:
