@@ -18,7 +18,7 @@ demo: .venv/core
 	$(BIN)/mentee demo
 
 test: .venv/dev
-	OMP_NUM_THREADS=2 $(BIN)/pytest -q -m "not slow" --ignore tests/test_readme.py
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n logical --dist worksteal -m "not slow" --ignore tests/test_readme.py
 
 # Minutes, not seconds: compiled networks and the like.
 slow: .venv/dev

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +71,17 @@ def test_help_of_a_command_loads_no_torch(command: str, mentee: Any) -> None:
     assert f"mentee {command}" in out
 
 
-def test_help_answers_within_half_a_second() -> None:
+def test_help_takes_less_than_half_a_second_of_a_processor() -> None:
+    def spent() -> float:
+        said = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return said.ru_utime + said.ru_stime
+
     seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
+    for _ in range(3):
+        began = spent()
         python("-m", "mentee.cli", "--help")
-        seconds.append(time.perf_counter() - began)
-    assert min(seconds) < 0.5
+        seconds.append(spent() - began)
+    assert 0.01 < min(seconds) < 0.5
 
 
 def test_importing_the_package_loads_no_torch() -> None:

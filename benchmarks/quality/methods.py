@@ -1,4 +1,4 @@
-"""The whole table on one task, and CKTF's claim: does a method gain from being derived so?
+r"""The whole table on one task, and CKTF's claim: does a method gain from being derived so?
 
 CIFAR-10, ResNet-20 → ResNet-8 on 5,000 labelled images, from a record of eight views: the recipe
 `cifar10-laptop` with fewer epochs and bfloat16, a bank of 1,024 negatives in every row that has one
@@ -7,7 +7,8 @@ thirteen rows of the paper also `cktf(X)` and `X+cktf`. `--student` trains some 
 student of another family. Finished runs are kept in `runs/` and not repeated.
 
     python benchmarks/quality/methods.py --teacher resnet20-cifar10.safetensors
-    python benchmarks/quality/methods.py --teacher … --student mobilenetv2-cifar --rows …
+    python benchmarks/quality/methods.py --teacher … --student mobilenetv2-cifar --rows … \
+        --precision float32 --out runs/second --json benchmarks/quality/methods-second.json
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=None)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--precision", default="bfloat16", help="bfloat16 or float32")
     parser.add_argument("--out", type=Path, default=Path("runs/quality-methods"))
     parser.add_argument("--json", type=Path, default=HERE / "methods.json")
     given = parser.parse_args()
@@ -115,7 +117,7 @@ def main() -> None:
         out=given.out,
         changes=[
             f"train.epochs={given.epochs}",
-            "train.precision=bfloat16",
+            f"train.precision={given.precision}",
             f"teacher.weights={given.teacher}",
             "method=kd",
         ],
@@ -138,6 +140,7 @@ def main() -> None:
         },
         "command": f"python benchmarks/quality/methods.py --teacher TEACHER --student "
         f"{given.student} --epochs {given.epochs} --seeds {given.seeds}"
+        + (f" --precision {given.precision}" if given.precision != "bfloat16" else "")
         + (f" --rows {' '.join(given.rows)}" if given.rows else ""),
     }
     given.json.write_text(

@@ -19,16 +19,7 @@ def blocks(content: dict[str, Any]) -> dict[str, str]:
     return {
         "results": lines(
             ["row", "validation", "test", "to scratch", "verdict"],
-            [
-                [
-                    f"`{row['method']}`",
-                    percent(row["validation"]["mean"]),
-                    spread(row["test"]),
-                    gain(row["to_scratch"]),
-                    "scratch" if row["verdict"] is None else row["verdict"].lower(),
-                ]
-                for row in content["rows"]
-            ],
+            [result(row) for row in content["rows"]],
         ),
         "costs": lines(
             ["row", "agrees with the teacher", "calibration error", "parameters beside it"],
@@ -43,7 +34,51 @@ def blocks(content: dict[str, Any]) -> dict[str, str]:
             ],
         ),
         "claim": claim(content),
+        "counted": counted(content),
     }
+
+
+def counted(content: dict[str, Any]) -> str:
+    """In how many of the thirteen rows each kind of form gains, and by how much in the mean."""
+    said = []
+    for kind, text in (("sum", "`X+cktf`"), ("form", "`cktf(X)`")):
+        family = [each for each in content["claim"] if each["kind"] == kind]
+        gains = [each["gain"]["mean"] for each in family]
+        verdicts = [each["verdict"] for each in family]
+        above = sum(gain > 0 for gain in gains)
+        said.append(
+            [
+                text,
+                f"{above} of {len(family)}",
+                f"{verdicts.count('HELPS')}",
+                f"{verdicts.count('HURTS')}",
+                f"{100 * sum(gains) / len(gains):+.1f}",
+                f"{100 * min(gains):+.1f} to {100 * max(gains):+.1f}",
+            ]
+        )
+    head = ["form", "above X", "helps", "hurts", "mean gain", "gains"]
+    return lines(head, said)
+
+
+def second(content: dict[str, Any]) -> str:
+    """The best rows with another student."""
+    return lines(
+        ["row", "validation", "test", "to scratch", "verdict"],
+        [result(row) for row in content["rows"]],
+    )
+
+
+def result(row: dict[str, Any]) -> list[str]:
+    """A line of the results."""
+    if row["test"] is None:
+        return [f"`{row['method']}`", "", "", "", next(iter(row["missing"].values()))]
+    return [
+        f"`{row['method']}`",
+        percent(row["validation"]["mean"]),
+        spread(row["test"]),
+        gain(row["to_scratch"]),
+        "scratch" if row["verdict"] is None else row["verdict"].lower(),
+    ]
 
 
 def claim(content: dict[str, Any]) -> str:
@@ -115,7 +150,9 @@ def filled(page: str, made: dict[str, str]) -> str:
 def main() -> None:
     """Write the page."""
     content = json.loads((HERE / "methods.json").read_text(encoding="utf-8"))
-    page = filled(PAGE.read_text(encoding="utf-8"), blocks(content))
+    other = json.loads((HERE / "methods-second.json").read_text(encoding="utf-8"))
+    made = blocks(content) | {"second": second(other)}
+    page = filled(PAGE.read_text(encoding="utf-8"), made)
     PAGE.write_text(page, encoding="utf-8")
 
 
