@@ -80,8 +80,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     """
     given = given or Given()
     given.check(recipe)
-    if given.teacher is None:
-        recipe = with_views_of_record(recipe)
+    recipe = with_views_of_record(recipe, given.stand_in(recipe).teacher)
     labels = recipe.data.label is not False
     method = recipe.method.method({**METHODS, **(given.methods or {})}, labels)
     method = by_teacher(method, recipe, given, labels)
@@ -95,8 +94,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     batch = sets.first(2)
     ours, theirs = wanted(method)
 
-    own = isinstance(recipe.teacher, Averaged)  # made of the student, below
-    teacher = read_teacher(recipe, given, sets, theirs, batch) if theirs and not own else None
+    teacher = read_teacher(recipe, given, sets, theirs, batch) if theirs else None
     kept = kept_by(recipe, method, teacher, given, sets, batch)
     recipe = settled(recipe, method, kept)
     input = networks.contract(recipe.student)

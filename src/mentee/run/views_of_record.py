@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mentee.errors import RecipeError
-from mentee.recipe import Data, Recipe, Recorded, each_of
+from mentee.recipe import ATeacher, Data, Recipe, Recorded, each_of
 from mentee.run.records import replays
 from mentee.run.sets import DEFAULT_VIEWS
 from mentee.teachers.record.places import find_split
@@ -16,13 +16,17 @@ VIEW_KEYS = ("views", "pad", "size", "seconds", "rate", "length", "view_seed")
 """The keys of `data` that say how a view is made of an example."""
 
 
-def with_views_of_record(recipe: Recipe) -> Recipe:
+def with_views_of_record(recipe: Recipe, teacher: ATeacher | None) -> Recipe:
     """The recipe with the views that its record has; as it is where there is no such record.
+
+    Args:
+        recipe: as read.
+        teacher: what it says of its teacher, or what was passed from Python instead.
 
     Raises:
         RecipeError: the recipe makes other views, or more of them.
     """
-    for each in each_of(recipe.teacher).values():
+    for each in each_of(teacher).values():
         if isinstance(each, Recorded) and replays(each, recipe.data):
             recipe = with_views_of(each, recipe)
     return recipe
