@@ -7,6 +7,9 @@ network on unlabelled notes of an orchestra, by its embeddings. Each student is 
 chosen by; so are the student before its first step and the teacher. Rows of one seed have the same
 examples, order and first weights. No label chooses anything: the last weights are kept.
 
+Rows of two teachers read embeddings: as they are, standardised as PHI-S does, and with one of the
+two dropped half of the time; for these it says what the students kept of each.
+
 `--stop`: the same runs again with `select: {patience: 3}`: how many steps the stop by neighbours
 saves, and what it costs. The teacher is recorded once, with a few views. Records and finished runs
 are kept in `runs/label-free/` and not repeated, so an interrupted benchmark goes on where it was.
@@ -14,8 +17,8 @@ are kept in `runs/label-free/` and not repeated, so an interrupted benchmark goe
     python benchmarks/quality/label_free.py images
     python benchmarks/quality/label_free.py images --stop
 
-MENTEE_DATA names the folder of the data. The row `two` of the images needs the teacher that
-`simclr.py` trains, and is left out without it.
+MENTEE_DATA names the folder of the data. Rows of two teachers of the images need the one that
+`simclr.py` trains, and are left out without it.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from compare import difference, mean, spread
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("MENTEE_DATA", "data"))
-SHARES, DRAWS, PATIENCE = (0.01, 0.1, 1.0), 3, 3
+SHARES, DRAWS, PATIENCE, DROP = (0.01, 0.1, 1.0), 3, 3, 0.5
 TRAIN = {"optimiser": "adamw", "rate": 2e-3, "decay": 1e-2, "schedule": "one-cycle", "batch": 64}
 FEW = {"memory.negatives": 4096}
 SIMCLR = Path("runs/teachers/simclr-cifar10.safetensors")
@@ -68,6 +71,8 @@ IMAGES: dict[str, tuple[str, dict[str, Any], str]] = {
     "cosine": ("to-teacher", {}, "places"),
     "similarity": ("similarity", {}, "places"),
     "two": ("to-teacher", {}, "two"),
+    "two-phi-s": ("phi-s", {}, "two"),
+    "two-drop": ("phi-s", {}, "two, dropped"),
 }
 AUDIO: dict[str, tuple[str, dict[str, Any], str]] = {
     "crd": ("crd", {"memory.negatives": 1024}, "one"),
@@ -75,6 +80,8 @@ AUDIO: dict[str, tuple[str, dict[str, Any], str]] = {
     "similarity": ("similarity", {}, "one"),
     "east": ("east", {}, "one"),
     "two": ("to-teacher", {}, "two"),
+    "two-phi-s": ("phi-s", {}, "two"),
+    "two-drop": ("phi-s", {}, "two, dropped"),
 }
 ROWS = {"images": IMAGES, "audio": AUDIO}
 
@@ -102,10 +109,10 @@ def recipe_of(job: Job) -> dict[str, Any]:
     records = job.setting.runs / "records"
     teacher: dict[str, Any] = {"record": str(records / job.task / "places")}
     if kind != "places":
-        names = embedders(job.task)[: 2 if kind == "two" else 1]
-        folders = {name: str(records / job.task / name) for name, *_ in names}
-        teacher = {"record": folders if kind == "two" else next(iter(folders.values()))}
-        teacher["clean"] = True
+        names = embedders(job.task)[: 2 if kind.startswith("two") else 1]
+        each = {n: {"record": str(records / job.task / n), "clean": True} for n, *_ in names}
+        teacher = {"teachers": each, "drop": DROP if kind.endswith("dropped") else 0.0}
+        teacher = teacher if len(each) > 1 else next(iter(each.values()))
     select = {"every": 1, "patience": PATIENCE} if job.stops else {"every": 1, "keep": "last"}
     return {
         **base(job.task, job.setting),
@@ -181,7 +188,8 @@ def record(task: str, rows: list[str], setting: Setting) -> None:
         mentee.record_network(recipe, out / "places", names=names, views=setting.views)
     if kinds - {"places"}:
         splits = ("train", "test")
-        for name, teacher, options in embedders(task)[: 2 if "two" in kinds else 1]:
+        two = any(kind.startswith("two") for kind in kinds)
+        for name, teacher, options in embedders(task)[: 2 if two else 1]:
             missing = [split for split in splits if not (out / name / split).is_dir()]
             if missing:
                 source = base(task, setting)["data"]["source"]
@@ -291,9 +299,9 @@ def main() -> None:
     given = parser.parse_args()
     setting = Setting(given.runs, given.images, given.views, given.epochs, given.seeds)
     rows = given.rows or list(ROWS[given.task])
-    if given.task == "images" and "two" in rows and not SIMCLR.is_file():
-        print(f"left out: two, which needs {SIMCLR} (simclr.py)", flush=True)
-        rows.remove("two")
+    if given.task == "images" and not SIMCLR.is_file():
+        print(f"left out: rows of two teachers, which need {SIMCLR} (simclr.py)", flush=True)
+        rows = [row for row in rows if not row.startswith("two")]
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // given.processes))
     if given.task == "images":
         write_images(setting)
@@ -316,6 +324,19 @@ def main() -> None:
     write(given, setting, rows, done)
 
 
+def kept(done: dict[Job, dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """For each row of two teachers, what the students kept of each, a mean over the seeds."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for row in dict.fromkeys(job.row for job in done if not job.stops):
+        said = [done[job]["summary"]["kept"] for job in ordered(done) if job.row == row]
+        for name in said[0]:
+            found.setdefault(row, {})[name] = {
+                key: round(mean([each[name][key] for each in said]), 3)
+                for key in ("similarity", "explained", "neighbours")
+            }
+    return found
+
+
 def write(given: Any, setting: Setting, rows: list[str], done: dict[Job, dict[str, Any]]) -> None:
     """Put the tables into the task's JSON file."""
     first = next(iter(done))
@@ -330,6 +351,7 @@ def write(given: Any, setting: Setting, rows: list[str], done: dict[Job, dict[st
         "parameters": sorted({each["parameters"]["student"] for each in summaries}),
         "rows": table({job: each for job, each in done.items() if not job.stops}),
         "stop": stopped(done),
+        "kept": kept(done),
         "minutes_per_run": {
             row: round(mean([done[j]["summary"]["seconds"] for j in done if j.row == row]) / 60, 1)
             for row in rows
