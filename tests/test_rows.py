@@ -191,3 +191,19 @@ def test_a_sum_with_cktf_has_every_contrast_at_the_weight_of_the_second_table(na
 
 
 PROJECTED = [term.represent for term in METHODS["cktf"].terms]
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_in_half_precision_a_row_says_about_the_same(name):
+    found = {}
+    for half in (False, True):
+        transfer = bound(name)
+        student = {k: x.requires_grad_() for k, x in said(student_of(name), 1).items()}
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            each = losses(transfer, student, said(TEACHER, 2))
+        total(transfer, each).backward()
+        found[half] = {key: value.item() for key, value in each.items()}
+        for x in [*student.values(), *transfer.parameters()]:
+            assert x.grad is None or bool(x.grad.isfinite().all())
+        assert any(x.grad is not None for x in student.values())
+    assert found[True] == pytest.approx(found[False], rel=0.1, abs=0.02)

@@ -237,6 +237,7 @@ class Transfer(nn.Module):
                 if theirs.learns_alone:
                     learner, seen = theirs.learner, fixed[bound.name].detach()
                     learning = learner.learning(seen, t if learner is theirs else learner(seen))
+                    learning = at_least_float(learning)
                     own = learner.own_loss(learning, partial(batch_loss, batch), self.step)
                     # Where nothing is learnt any more: a zero that keeps every process in step.
                     losses[own_name(bound)] = t.detach().sum() * 0 if own is None else own
