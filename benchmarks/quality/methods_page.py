@@ -14,8 +14,8 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent.parent / "docs" / "methods-results.md"
 
 
-def blocks(content: dict[str, Any]) -> dict[str, str]:
-    """The tables by name, from a `methods.json`."""
+def blocks(content: dict[str, Any], other: dict[str, Any]) -> dict[str, str]:
+    """The tables by name, from `methods.json` and `methods-second.json`."""
     return {
         "results": lines(
             ["row", "validation", "test", "to scratch", "verdict"],
@@ -36,6 +36,7 @@ def blocks(content: dict[str, Any]) -> dict[str, str]:
         ),
         "claim": claim(content),
         "counted": counted(content),
+        "second": second(other),
     }
 
 
@@ -152,8 +153,7 @@ def main() -> None:
     """Write the page."""
     content = json.loads((HERE / "methods.json").read_text(encoding="utf-8"))
     other = json.loads((HERE / "methods-second.json").read_text(encoding="utf-8"))
-    made = blocks(content) | {"second": second(other)}
-    page = filled(PAGE.read_text(encoding="utf-8"), made)
+    page = filled(PAGE.read_text(encoding="utf-8"), blocks(content, other))
     PAGE.write_text(page, encoding="utf-8")
 
 
