@@ -223,7 +223,7 @@ class Transfer(nn.Module):
                 computed.
             batch: labels, masks and mixture of the same examples.
         """
-        losses, values = dict[str, Tensor](), dict[str, Tensor]()
+        losses: dict[str, Tensor] = {}
         for bound in self.bound:
             mine, theirs = self.side(bound)
             if bound.name not in fixed:  # a zero that keeps every process in step
@@ -243,8 +243,9 @@ class Transfer(nn.Module):
                     losses[own_name(bound)] = t.detach().sum() * 0 if own is None else own
                     t = t.detach() if theirs.learner is theirs else t
                 s, t = mine.meet(at_least_float(s), at_least_float(t))
-                losses[bound.name] = values[bound.name] = self._agree(bound, s, t, batch)
-        if self.dropping is not None and values:
+                losses[bound.name] = self._agree(bound, s, t, batch)
+        if self.dropping is not None and fixed:
+            values = {b.name: losses[b.name] for b in self.bound if b.name in fixed}
             weights = self.weighing.used(self.step)
             losses |= self.dropping(values, weights, batch, self.step)
         return {name: value.mean() for name, value in losses.items()}

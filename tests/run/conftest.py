@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from mentee import cli, train
+from mentee.types import Step
 
 Recipe = dict[str, Any]
 
@@ -66,6 +67,20 @@ def taught_by(teacher: dict[str, Any], /, **parts: Any) -> Recipe:
 def taught(teacher: dict[str, Any]) -> Callable[..., Recipe]:
     """`taught_by` the session's teacher."""
     return partial(taught_by, teacher)
+
+
+def cut_off(recipe: Any, out: Path, after: int) -> None:
+    """A run that stops after so many steps as if it was pulled out, to be resumed."""
+
+    class PulledOut(Exception):  # noqa: N818 - it is no error
+        pass
+
+    def stop(step: Step) -> None:
+        if step.number == after:
+            raise PulledOut
+
+    with pytest.raises(PulledOut):
+        train(recipe, out=out, quiet=True, on_step=stop)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from mentee.run.first import learn
 from mentee.run.recording import parsed
 from mentee.teachers.embedders import embedder
 from mentee.types import Statistics
-from tests.run.conftest import digits
+from tests.run.conftest import cut_off, digits
 
 
 def halves(images: Any) -> Any:
@@ -99,15 +99,7 @@ def test_what_learns_first_is_the_same_all_through_the_run_and_resumes(records, 
     assert early.keys() == late.keys()
     assert all(torch.equal(early[name], late[name]) for name in early)
 
-    class StopHere(Exception):  # noqa: N818 - it is no error
-        pass
-
-    def stop(step: Any) -> None:
-        if step.number == 8:
-            raise StopHere
-
-    with pytest.raises(StopHere):
-        train(recipe, out=tmp_path / "cut", quiet=True, on_step=stop)
+    cut_off(recipe, tmp_path / "cut", after=8)
     again = resume(tmp_path / "cut", quiet=True)
     mine, other = (load_file(r.path / "student.safetensors") for r in (whole, again))
     assert all(torch.equal(mine[name], other[name]) for name in mine)

@@ -18,7 +18,7 @@ from mentee.run.parts import build
 from mentee.teachers import SeveralTeachers
 from mentee.teachers.embedders import embedder
 from mentee.types import Step
-from tests.run.conftest import digits
+from tests.run.conftest import cut_off, digits
 
 SMALL = {"data": {"limit": 96, "validation": None, "views": "none"}, "select": {"keep": "last"}}
 SHORT = {"train": {"epochs": 2, "batch": 32}}
@@ -235,12 +235,7 @@ def test_a_run_with_its_average_is_resumed_bit_by_bit(tmp_path: Path) -> None:
     recipe = recipe_of(None, "cktf+kd", teacher={"average": 0.9}, save={"steps": 2})
     whole = train(recipe, out=tmp_path / "whole", quiet=True)
 
-    def stop(step: Step) -> None:
-        if step.number == 5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe, out=tmp_path / "run", quiet=True, on_step=stop)
+    cut_off(recipe, tmp_path / "run", after=5)
     again = resume(tmp_path / "run", quiet=True)
     assert again.summary["test"] == whole.summary["test"]
     names = ("student.safetensors",)

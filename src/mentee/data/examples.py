@@ -72,6 +72,10 @@ class Examples:
             return "none"
         return "single" if self.labels.ndim == 1 else "multi"
 
+    def spaced(self, count: int) -> Examples:
+        """At most `count` of the examples, every n-th of them."""
+        return self.take(range(0, len(self), -(-len(self) // count)))
+
     def take(self, rows: Sequence[int] | npt.NDArray[Any]) -> Examples:
         """Some of the examples, in the order given.
 

@@ -3,7 +3,7 @@
 from mentee.evaluate.jackknife import gain, left_out
 from mentee.evaluate.kept import explained, neighbours
 from mentee.evaluate.knn import knn, leave_one_out
-from mentee.evaluate.predict import predict, read_all
+from mentee.evaluate.predict import in_order, predict, read_all
 from mentee.evaluate.probe import Labelled, Layer, linear_probe, train_layer
 from mentee.evaluate.scores import main_score, scores
 from mentee.evaluate.similarity import similarity
@@ -13,6 +13,7 @@ __all__ = [
     "Layer",
     "explained",
     "gain",
+    "in_order",
     "knn",
     "leave_one_out",
     "left_out",

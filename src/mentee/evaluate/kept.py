@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from mentee.errors import DataError
+from mentee.evaluate.knn import to_others
 
 RIDGE = 1e-3
 """What is added to the diagonal of the standardised entries' covariance."""
-BLOCK = 1024
-"""Examples whose neighbours are looked for at a time."""
 
 
 def explained(student: Float[Tensor, "n d"], teacher: Float[Tensor, "n2 d2"]) -> float:
@@ -90,20 +88,12 @@ def neighbours(
     if k < 1:
         raise DataError(f"k is {k}; expected at least 1 neighbour")
     k = min(k, len(student) - 1)
-    sides = [F.normalize(x.float(), dim=1) for x in (student, teacher)]
-    common = 0
-    for start in range(0, len(student), BLOCK):
-        near = [nearest(x, start, k) for x in sides]
-        common += int((near[0][:, :, None] == near[1][:, None, :]).sum())
+    near = (
+        [cosines.topk(k, dim=1).indices for cosines in pair]
+        for pair in zip(to_others(student), to_others(teacher), strict=True)
+    )
+    common = sum(int((mine[:, :, None] == theirs[:, None, :]).sum()) for mine, theirs in near)
     return common / (len(student) * k)
-
-
-def nearest(x: Tensor, start: int, k: int) -> Tensor:
-    """The k nearest others of a block of unit vectors, `[block, k]`."""
-    cosines = x[start : start + BLOCK] @ x.T
-    rows = torch.arange(len(cosines))
-    cosines[rows, start + rows] = -2.0  # nobody is a neighbour of their own
-    return cosines.topk(k, dim=1).indices
 
 
 def check(student: Tensor, teacher: Tensor) -> None:

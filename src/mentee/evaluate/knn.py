@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -97,13 +99,19 @@ def leave_one_out(
     _check(vectors, vectors, k, temperature)
     if len(vectors) < 2:
         raise DataError("one example has no neighbours; give two at least")
-    unit, found = F.normalize(vectors.float(), dim=1), []
+    k = min(k, len(vectors) - 1)
+    found = [_share(c, labels, classes, k, temperature, mask) for c in to_others(vectors)]
+    return torch.cat(found)
+
+
+def to_others(vectors: Float[Tensor, "n d"]) -> Iterator[Tensor]:
+    """The cosines of each vector with all, `[block, n]` at a time; with itself it is −∞."""
+    unit = F.normalize(vectors.float(), dim=1)
     for start in range(0, len(unit), BLOCK):
         cosines = unit[start : start + BLOCK] @ unit.T
         rows = torch.arange(len(cosines))
         cosines[rows, start + rows] = -torch.inf
-        found.append(_share(cosines, labels, classes, min(k, len(unit) - 1), temperature, mask))
-    return torch.cat(found)
+        yield cosines
 
 
 def _share(

@@ -49,11 +49,7 @@ def read_all(
         for module, training in flags.items():
             module.training = training
     mine = {p.name: torch.cat([each[p.name] for each in said]) for p in places if said}
-    pairs = gather_objects((torch.cat(rows), mine) if rows else None)
-    order = torch.cat([rows for rows, _ in pairs]).argsort()
-    return {
-        place.name: torch.cat([each[place.name] for _, each in pairs])[order] for place in places
-    }
+    return in_order(rows, mine)
 
 
 @torch.no_grad()
@@ -90,6 +86,16 @@ def predict(
     finally:
         for module, training in flags.items():
             module.training = training
-    pairs = gather_objects((torch.cat(rows), torch.cat(logits)) if rows else None)
-    order = torch.cat([rows for rows, _ in pairs]).argsort()
-    return torch.cat([logits for _, logits in pairs])[order]
+    return in_order(rows, {"logits": torch.cat(logits)} if logits else {})["logits"]
+
+
+def in_order(rows: Sequence[Tensor], mine: Features) -> Features:
+    """What all processes have of some examples, in the order of their rows.
+
+    Args:
+        rows: of this process's batches.
+        mine: what it has of them, by name; empty where it has no batch.
+    """
+    pairs = gather_objects((torch.cat([*rows]), mine) if rows else None)
+    order = torch.cat([each for each, _ in pairs]).argsort()
+    return {name: torch.cat([said[name] for _, said in pairs])[order] for name in pairs[0][1]}

@@ -79,13 +79,12 @@ def _which(value: object) -> str:
     return "an ensemble" if isinstance(value, Ensemble) or "networks" in keys else "a network"
 
 
-OneTeacher = Annotated[
+_One: TypeAlias = (
     Annotated[Network, Tag("a network")]
     | Annotated[Ensemble, Tag("an ensemble")]
-    | Annotated[Recorded, Tag("a record")],
-    Discriminator(_which),
-    BeforeValidator(by_network),
-]
+    | Annotated[Recorded, Tag("a record")]
+)
+OneTeacher = Annotated[_One, Discriminator(_which), BeforeValidator(by_network)]
 
 NAME = re.compile(r"[A-Za-z][\w-]*")
 
@@ -139,11 +138,7 @@ class Several(_Part):
 
 
 ATeacher = Annotated[
-    Annotated[Network, Tag("a network")]
-    | Annotated[Ensemble, Tag("an ensemble")]
-    | Annotated[Recorded, Tag("a record")]
-    | Annotated[Several, Tag("several")]
-    | Annotated[Averaged, Tag("an average")],
+    _One | Annotated[Several, Tag("several")] | Annotated[Averaged, Tag("an average")],
     Discriminator(_which),
     BeforeValidator(by_network),
 ]

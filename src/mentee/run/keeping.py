@@ -10,8 +10,7 @@ from torch import Tensor
 
 from mentee.data import Examples
 from mentee.errors import MenteeError
-from mentee.evaluate import explained, neighbours, read_all, similarity
-from mentee.parallel import gather_objects
+from mentee.evaluate import explained, in_order, neighbours, read_all, similarity
 from mentee.recipe import Domain, Ensemble, Several
 from mentee.run import networks
 from mentee.run.parts import Parts
@@ -39,7 +38,10 @@ def what_was_kept(parts: Parts, reader: Reader) -> dict[str, dict[str, Any]]:
         By teacher `part`, `examples`, and the three measures: `similarity` (linear CKA),
         `explained` (R² of the best linear map to the teacher) and `neighbours` (share in common).
     """
-    found = {name: compared(name, each, key, parts, reader) for name, each, key in asked(parts)}
+    own: dict[str, Tensor] = {}
+    found = {
+        name: compared(name, each, key, parts, reader, own) for name, each, key in asked(parts)
+    }
     return {name: each for name, each in found.items() if each is not None}
 
 
@@ -56,15 +58,20 @@ def asked(parts: Parts) -> Iterable[tuple[str, Teacher, str]]:
 
 
 def compared(
-    name: str, teacher: Teacher, key: str, parts: Parts, reader: Reader
+    name: str, teacher: Teacher, key: str, parts: Parts, reader: Reader, own: dict[str, Tensor]
 ) -> dict[str, Any] | None:
-    """The three measures for one teacher; None, with a note, where they cannot be told."""
+    """The three measures for one teacher; None, with a note, where they cannot be told.
+
+    `own` keeps what the student says of a part, for the next teacher.
+    """
     try:
         part, examples, theirs = vectors(name, teacher, key, parts, reader)
-        mine = pooled(reader.said(examples, "embedding")["embedding"])
+        if part not in own:
+            own[part] = pooled(reader.said(examples, "embedding")["embedding"])
     except MenteeError as error:
         reader.note(f"what was kept of teacher {name} cannot be told: {error}")
         return None
+    mine = own[part]
     return {
         "part": part,
         "examples": len(examples),
@@ -84,7 +91,7 @@ def vectors(
     """
     sets = parts.sets
     held = {"test": sets.test, "validation": sets.validation, "train": sets.train}
-    part, examples = next((p, some(e)) for p, e in held.items() if e is not None)
+    part, examples = next((p, e.spaced(SAMPLE)) for p, e in held.items() if e is not None)
     if isinstance(teacher, LiveTeacher):
         places = networks.places(teacher.network, [key], sets.first(2), teacher.contract)
         clean, device = sets.clean(examples), parts.accelerator.device
@@ -93,7 +100,7 @@ def vectors(
     record = reader.records("test", Domain(), sets.test).get(name) if sets.test else None
     if record is not None:
         return part, examples, pooled(torch.from_numpy(record.of(examples.keys)).float())
-    examples = some(sets.train)
+    examples = sets.train.spaced(SAMPLE)
     return "train", examples, pooled(replayed(teacher, key, sets.clean(examples)))
 
 
@@ -111,11 +118,4 @@ def replayed(teacher: Teacher, key: str, batches: Iterable[Batch]) -> Tensor:
             raise MenteeError(f"its record has {', '.join(features)}, and no {key}")
         rows.append(batch.rows)
         said.append(features[names[0]].float().cpu())
-    whole = [each for each in gather_objects((torch.cat(rows), torch.cat(said))) if each]
-    order = torch.cat([each for each, _ in whole]).argsort()
-    return torch.cat([each for _, each in whole])[order]
-
-
-def some(examples: Examples) -> Examples:
-    """At most `SAMPLE` of them, evenly spaced."""
-    return examples.take(range(0, len(examples), -(-len(examples) // SAMPLE)))
+    return in_order(rows, {key: torch.cat(said)} if said else {})[key]

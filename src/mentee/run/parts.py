@@ -22,7 +22,7 @@ from mentee.methods import METHODS, Method
 from mentee.models import Reusing
 from mentee.pairing import taught_by
 from mentee.parallel import rank, world
-from mentee.recipe import Averaged, Recipe, Recorded, Several
+from mentee.recipe import ATeacher, Averaged, Recipe, Recorded, Several
 from mentee.run import networks
 from mentee.run.checks import check_balance, check_labels
 from mentee.run.domains import Opened, open_domains
@@ -80,10 +80,10 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     """
     given = given or Given()
     given.check(recipe)
-    recipe = with_views_of_record(recipe, given.stand_in(recipe).teacher)
+    teaches, rows = given.stand_in(recipe).teacher, {**METHODS, **(given.methods or {})}
+    recipe = with_views_of_record(recipe, teaches)
     labels = recipe.data.label is not False
-    method = recipe.method.method({**METHODS, **(given.methods or {})}, labels)
-    method = by_teacher(method, recipe, given, labels)
+    method = by_teacher(recipe.method.method(rows, labels), teaches, rows, labels)
     accelerator = start(recipe, method)
     sets = open_sets(recipe, given.data)
     check_labels(method, sets.train, recipe.train.mixup)
@@ -150,20 +150,20 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     )
 
 
-def by_teacher(method: Method, recipe: Recipe, given: Given, labels: bool) -> Method:
+def by_teacher(
+    method: Method, said: ATeacher | None, rows: Mapping[str, Method], labels: bool
+) -> Method:
     """The method, with its terms once for each teacher where there are several.
 
     Args:
         method: of the recipe.
-        recipe: as read.
-        given: what was passed from Python; a teacher in place of a record's is one.
+        said: what the recipe says of its teacher, or what was passed from Python instead.
+        rows: the table, with rows of one's own.
         labels: whether any is read.
     """
-    said = given.stand_in(recipe).teacher
     if isinstance(said, Recorded):
         return taught_by(method, {name: 1 / len(said.records) for name in said.records})
     if isinstance(said, Several):
-        rows = {**METHODS, **(given.methods or {})}
         each = {name: one.method(rows, labels) for name, one in said.methods.items()}
         return replace(taught_by(method, said.shares, each), drop=said.drop)
     return method

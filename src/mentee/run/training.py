@@ -228,7 +228,7 @@ class Training:
         examples, classes = self.parts.sets.validation, self.parts.sets.classes
         if examples is None or examples.labels is None:
             return
-        some = examples.take(range(0, len(examples), -(-len(examples) // TEACHER_SAMPLE)))
+        some = examples.spaced(TEACHER_SAMPLE)
         key = main_score(examples.task)
         for name, (teacher, said) in live_teachers(self.parts.teacher, self.recipe.teacher).items():
             if said.classes != classes:

@@ -84,6 +84,5 @@ class Dropping:
 
 
 def per_example(value: Tensor, count: int) -> Tensor:
-    """A value for each of `count` examples, in float32 at least; one of them all is of each."""
-    value = value.to(torch.promote_types(value.dtype, torch.float32))
+    """A value for each of `count` examples; one of them all is of each."""
     return value if value.shape == (count,) else value.mean().expand(count)
