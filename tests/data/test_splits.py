@@ -121,3 +121,13 @@ def test_limits_of_several_classes_have_each_class_first(seed, data) -> None:
     assert ((part.labels > 0).any(0) == there).all()
     assert set(limit(examples, data.draw(st.integers(1, n)), seed=3).ids) <= set(part.ids)
     assert limit(examples, n, seed=4).ids != part.ids or n > 30
+
+
+@pytest.mark.parametrize(
+    ("n", "count", "rows"), [(7, 3, [0, 3, 6]), (3, 9, [0, 1, 2]), (4, 1, [0])]
+)
+def test_every_nth_example_is_taken_until_there_are_so_many(
+    n: int, count: int, rows: list[int]
+) -> None:
+    examples = _examples([0] * n)
+    assert examples.spaced(count).ids == tuple(examples.ids[row] for row in rows)
