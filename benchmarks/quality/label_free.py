@@ -39,7 +39,14 @@ from compare import difference, mean, spread
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("MENTEE_DATA", "data"))
 SHARES, DRAWS, PATIENCE, DROP = (0.01, 0.1, 1.0), 3, 3, 0.5
-TRAIN = {"optimiser": "adamw", "rate": 2e-3, "decay": 1e-2, "schedule": "one-cycle", "batch": 64}
+TRAIN = {
+    "optimiser": "adamw",
+    "rate": 2e-3,
+    "decay": 1e-2,
+    "schedule": "one-cycle",
+    "batch": 64,
+    "precision": "bfloat16",
+}
 FEW = {"memory.negatives": 4096}
 SIMCLR = Path("runs/teachers/simclr-cifar10.safetensors")
 
@@ -57,7 +64,7 @@ class Setting:
     """
 
     runs: Path = Path("runs/label-free")
-    images: int = 10_000
+    images: int = 5_000
     views: int = 4
     epochs: int = 40
     seeds: int = 3
