@@ -309,7 +309,7 @@ def main() -> None:
     if given.task == "images" and not SIMCLR.is_file():
         print(f"left out: rows of two teachers, which need {SIMCLR} (simclr.py)", flush=True)
         rows = [row for row in rows if not row.startswith("two")]
-    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // given.processes))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // given.processes)))
     if given.task == "images":
         write_images(setting)
     record(given.task, rows, setting)
