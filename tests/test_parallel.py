@@ -82,6 +82,16 @@ def test_two_processes_are_one_with_the_doubled_batch(name: str, two: Path, tmp_
     assert_close(ours["weights"][-1], theirs["weights"][-1])
 
 
+def test_two_processes_hear_the_teachers_that_one_hears(two: Path, tmp_path: Path) -> None:
+    theirs = torch.load(two / "found.pt", weights_only=True)["several"]
+    teachers = together.several(tmp_path)
+    ours = together.trained(tmp_path / "run", "to-teacher", teachers)
+    assert theirs["loss"] == pytest.approx(ours["loss"], abs=CLOSE, rel=CLOSE)
+    assert_close(ours["weights"][-1], theirs["weights"][-1])
+    heard = together.trained(tmp_path / "heard", "to-teacher", {**teachers, "drop": 0.0})
+    assert heard["loss"] != pytest.approx(ours["loss"], abs=1e-3)
+
+
 def assert_close(mine: dict[str, Any], other: dict[str, Any], close: float = CLOSE) -> None:
     assert mine.keys() == other.keys()
     for name in mine:

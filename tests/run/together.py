@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mentee import models, resume, train
@@ -73,23 +74,35 @@ def without_batch_norm(seed: int, widths: tuple[int, ...]) -> nn.Module:
     return network
 
 
-def recipe(method: Any, **training: Any) -> dict[str, Any]:
+def recipe(method: Any, teacher: Any = "given", **training: Any) -> dict[str, Any]:
     """Five steps of plain gradient descent, so that a step is the gradient times the rate."""
     plain = {"momentum": 0.0, "decay": 0.0, "schedule": "constant", "rate": RATE}
     data = {"source": "embedded:digits", "views": "crop", "pad": 1, "limit": 160}
     return {
         "data": {**data, "validation": None, "test": None},
         "student": "given",
-        "teacher": "given",
+        "teacher": teacher,
         "method": method,
         "train": {"epochs": 1, "batch": 32, **plain, **training},
         "save": {"minutes": None},
     }
 
 
-def trained(out: Path, method: Any, **training: Any) -> dict[str, Any]:
+def several(folder: Path) -> dict[str, Any]:
+    """Two teachers, of whom one is not heard of half of the examples."""
+    teachers = {}
+    for seed, name in enumerate(("a", "b"), start=3):
+        network = models.build("resnet8-cifar", classes=10, channels=1, seed=seed)
+        save_file(network.state_dict(), folder / f"{name}.safetensors")
+        weights = str(folder / f"{name}.safetensors")
+        teachers[name] = {"network": "resnet8-cifar", "weights": weights}
+    return {"teachers": teachers, "drop": 0.5}
+
+
+def trained(out: Path, method: Any, teacher: Any = "given", **training: Any) -> dict[str, Any]:
     """A training's losses and weights of every step, and all that its checkpoint holds."""
-    student, teacher = without_batch_norm(1, (8, 16, 32)), without_batch_norm(2, (16, 32, 64))
+    student = without_batch_norm(1, (8, 16, 32))
+    given = without_batch_norm(2, (16, 32, 64)) if teacher == "given" else None
     weights, steps = [copy(student)], []
 
     def note(step: Any) -> None:
@@ -97,10 +110,10 @@ def trained(out: Path, method: Any, **training: Any) -> dict[str, Any]:
         weights.append(copy(student))
 
     train(
-        recipe(method, **training),
+        recipe(method, teacher, **training),
         out=out,
         student=student,
-        teacher=teacher,
+        teacher=given,
         quiet=True,
         on_step=note,
     )
@@ -153,6 +166,7 @@ def main(out: Path) -> None:
     Accelerator(cpu=True)  # for `rank`, before the first training
     assert world() == 2
     found = {name: trained(out / name, method) for name, method in METHODS.items()}
+    found["several"] = trained(out / "several", "to-teacher", several(out))
     if rank() == 0:
         torch.save(found, out / "found.pt")
     stopped_and_resumed(out)

@@ -46,7 +46,7 @@ def test_it_is_the_formula() -> None:
     count, values = 40, values_of(40)
     dropping = Dropping(0.5, SHARES, WHOSE, seed=1)
     batch = batch_of(count)
-    drawn = dropping._drawn(3, batch, 7).numpy()
+    drawn = dropping._drawn(list(SHARES), batch, 7).numpy()
     found = {name: float(v.mean()) for name, v in dropping(values, WEIGHTS, batch, 7).items()}
     assert found == pytest.approx(in_loops(values, drawn, count), rel=1e-12)
 
@@ -79,15 +79,18 @@ def test_about_as_many_are_dropped_as_is_said() -> None:
     assert alone.item() == pytest.approx(0.3, abs=0.03)
 
 
-def test_the_draws_follow_seed_step_and_batch_and_nothing_else() -> None:
-    values = values_of(64)
+def test_the_draws_follow_seed_step_and_example_and_nothing_else() -> None:
+    def drawn(seed: int, step: int, first: int, count: int = 64) -> list[list[bool]]:
+        batch = batch_of(count, first)
+        return Dropping(0.5, SHARES, WHOSE, seed)._drawn(list(SHARES), batch, step).tolist()  # type: ignore[no-any-return]
 
-    def drawn(seed: int, step: int, first: int) -> list[float]:
-        dropping = Dropping(0.5, SHARES, WHOSE, seed)
-        return dropping(values, WEIGHTS, batch_of(64, first), step)["cosine/b"].tolist()  # type: ignore[no-any-return]
-
-    assert drawn(1, 5, 3) == drawn(1, 5, 3)
-    assert len({tuple(drawn(*each)) for each in [(1, 5, 3), (2, 5, 3), (1, 6, 3), (1, 5, 4)]}) == 4
+    whole = drawn(1, 5, 3)
+    assert whole == drawn(1, 5, 3)
+    halves = [drawn(1, 5, 3, 32), drawn(1, 5, 35, 32)]  # as two processes share the batch
+    assert whole == [a + b for a, b in zip(*halves, strict=True)]
+    others = [(1, 5, 3), (2, 5, 3), (1, 6, 3), (1, 5, 4)]
+    assert len({str(drawn(*each)) for each in others}) == 4
+    assert len({str(teacher) for teacher in whole}) == 3
 
 
 def test_only_what_is_heard_has_a_slope() -> None:

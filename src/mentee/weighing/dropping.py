@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mentee.data.hashing import mix
 from mentee.types import Batch
 
 
@@ -22,8 +23,9 @@ class Dropping:
 
     j are the teachers, s_j their shares (they sum to 1, and are in w_k already), k the terms. Who
     is heard shares the weight of who is not. An agreement that says one number of a whole batch
-    says it of each example. The draws follow the seed, the step and the batch: a run that is
-    resumed goes on with the same ones, each process has its own.
+    says it of each example. The draws follow the seed, the step, the teacher's name and the
+    example's id: a run that is resumed goes on with the same ones, and several processes draw what
+    one does.
 
     Args:
         share: p, of the times that a teacher is not heard, in [0, 1).
@@ -68,7 +70,7 @@ class Dropping:
                     for name in teachers
                 ]
             )
-            heard = self._drawn(len(teachers), batch, step).to(losses.device) | (
+            heard = self._drawn(teachers, batch, step).to(losses.device) | (
                 torch.arange(len(teachers), device=losses.device)[:, None] == losses.argmax(0)
             )
             shares = losses.new_tensor([self.shares[name] for name in teachers])[:, None]
@@ -76,11 +78,11 @@ class Dropping:
         rows = {name: factors[number] for number, name in enumerate(teachers)}
         return {name: value * rows[self.whose[name]] for name, value in each.items()}
 
-    def _drawn(self, teachers: int, batch: Batch, step: int) -> Tensor:
+    def _drawn(self, teachers: Sequence[str], batch: Batch, step: int) -> Tensor:
         """`[teachers b]`, true where one is heard by chance."""
-        first = int(batch.rows[0])
-        draws = np.random.default_rng([self.seed, step, first]).random((teachers, len(batch)))
-        return torch.from_numpy(draws >= self.share)
+        ids = batch.ids.cpu().numpy()
+        bits = np.stack([mix(self.seed, ids, "drop", name, step) for name in teachers])
+        return torch.from_numpy((bits >> np.uint64(11)) * 2.0**-53 >= self.share)
 
 
 def per_example(value: Tensor, count: int) -> Tensor:

@@ -1,0 +1,122 @@
+"""Writes the tables of docs/label-free-results.md: `python benchmarks/quality/label_free_page.py`.
+
+From `label-free-images.json` and `label-free-audio.json`; what a person wrote around them stays.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from methods_page import filled, lines
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent.parent / "docs" / "label-free-results.md"
+TASKS = ("images", "audio")
+
+
+def blocks(contents: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """The tables by name, of each task's file."""
+    made = {}
+    for task, content in contents.items():
+        made |= {
+            f"{task}_scores": scores(content["rows"]),
+            f"{task}_gains": gains(content["rows"]),
+            f"{task}_stop": stop(content["stop"]),
+            f"{task}_kept": kept(content["kept"]),
+        }
+    return made
+
+
+def scores(found: list[dict[str, Any]]) -> str:
+    """A line for each row, best first; a column for each way and share of the labels."""
+    columns = list(dict.fromkeys((each["way"], each["share"]) for each in found))
+    cells = {(each["row"], each["way"], each["share"]): each for each in found}
+    by_whole = {each["row"]: each["mean"] for each in found if each["way"] == "linear"}
+    rows = sorted(by_whole, key=lambda row: -by_whole[row])
+    head = ["row", *(f"{way} {share:.0%}" for way, share in columns)]
+    made = [[row, *(score(cells[row, way, share]) for way, share in columns)] for row in rows]
+    return lines(head, made)
+
+
+def score(found: dict[str, Any]) -> str:
+    """A mean with its deviation over the seeds; the teacher is one."""
+    spread = found.get("spread")
+    return f"{found['mean']:.1f}" + ("" if spread is None else f" ± {spread:.1f}")
+
+
+def gains(found: list[dict[str, Any]]) -> str:
+    """What the linear probe gains over the student before its first step, KD and CRD."""
+    linear = [each for each in found if each["way"] == "linear" and "values" in each]
+    names = [row for row in dict.fromkeys(each["row"] for each in linear) if row != "random"]
+    others = [each for each in ("random", "kd", "crd") if any(f"above_{each}" in x for x in linear)]
+    cells = {(each["row"], each["share"]): each for each in linear}
+    shares = list(dict.fromkeys(each["share"] for each in linear))
+    columns = [(other, share) for other in others for share in shares]
+    head = ["row", *(f"− {other}, {share:.0%}" for other, share in columns)]
+    made = [
+        [row, *(gain(cells[row, share].get(f"above_{other}")) for other, share in columns)]
+        for row in names
+    ]
+    return lines(head, made)
+
+
+def gain(found: list[float] | None) -> str:
+    """`+1.2 ± 0.8`, in bold where the interval does not hold 0."""
+    if found is None:
+        return ""
+    mean, half = found
+    said = f"{mean:+.1f} ± {half:.1f}"
+    return f"**{said}**" if abs(mean) > half else said
+
+
+def stop(found: list[dict[str, Any]]) -> str:
+    """What the stop by neighbours saved of the steps, and what the linear probe lost."""
+    shares = [key for key in found[0] if key.startswith("lost_")]
+    head = ["row", "steps saved", *(f"lost, {float(key[5:]):.0%} of labels" for key in shares)]
+    return lines(
+        head,
+        [
+            [
+                each["row"],
+                f"{mean(each['steps_saved']):.0f} % "
+                f"({min(each['steps_saved']):.0f} to {max(each['steps_saved']):.0f})",
+                *(f"{mean(each[key]):+.1f}" for key in shares),
+            ]
+            for each in found
+        ],
+    )
+
+
+def kept(found: dict[str, dict[str, dict[str, float]]]) -> str:
+    """What the students of two teachers kept of each."""
+    head = ["row", "teacher", "similarity (CKA)", "explained", "neighbours"]
+    return lines(
+        head,
+        [
+            [row, name, *(f"{each[key]:.2f}" for key in ("similarity", "explained", "neighbours"))]
+            for row, teachers in found.items()
+            for name, each in teachers.items()
+        ],
+    )
+
+
+def mean(values: list[float]) -> float:
+    """Of the seeds."""
+    return sum(values) / len(values)
+
+
+def main() -> None:
+    """Write the page."""
+    contents = {
+        task: json.loads((HERE / f"label-free-{task}.json").read_text(encoding="utf-8"))
+        for task in TASKS
+    }
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), blocks(contents)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
