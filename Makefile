@@ -41,7 +41,7 @@ architecture: .venv/dev
 	$(BIN)/lint-imports
 
 docs: .venv/dev
-	$(BIN)/pytest -q tests/test_readme.py
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n logical --dist worksteal tests/test_readme.py
 
 # The tables of docs/methods.md, from the table of methods and from docstrings.
 methods-doc: .venv/dev
