@@ -70,25 +70,34 @@ class Setting:
     seeds: int = 3
 
 
-# Row → method, its numbers, and what teaches: the network's places, its embeddings, or two records.
-IMAGES: dict[str, tuple[str, dict[str, Any], str]] = {
-    "kd": ("kd", {}, "places"),
-    "crd": ("crd", FEW, "places"),
-    "cktf": ("cktf", FEW, "places"),
-    "cosine": ("to-teacher", {}, "places"),
-    "similarity": ("similarity", {}, "places"),
-    "two": ("to-teacher", {}, "two"),
-    "two-phi-s": ("phi-s", {}, "two"),
-    "two-drop": ("phi-s", {}, "two, dropped"),
+def method(
+    name: str, numbers: dict[str, Any] | None = None, weights: dict[str, float] | None = None
+) -> dict[str, Any]:
+    """What a recipe says of a method; without `weights` they are the published ones."""
+    said: dict[str, Any] = {"name": name, "numbers": numbers or {}}
+    return said | ({"weights": weights} if weights else {})
+
+
+# Row → method, and what teaches: the network's places, its embeddings, or two records.
+IMAGES: dict[str, tuple[dict[str, Any], str]] = {
+    "kd": (method("kd"), "places"),
+    "crd": (method("crd", FEW), "places"),
+    "cktf": (method("cktf", FEW), "places"),
+    "cktf-even": (method("cktf", FEW, {"contrast": 1.0}), "places"),
+    "cosine": (method("to-teacher"), "places"),
+    "similarity": (method("similarity"), "places"),
+    "two": (method("to-teacher"), "two"),
+    "two-phi-s": (method("phi-s"), "two"),
+    "two-drop": (method("phi-s"), "two, dropped"),
 }
-AUDIO: dict[str, tuple[str, dict[str, Any], str]] = {
-    "crd": ("crd", {"memory.negatives": 1024}, "one"),
-    "cosine": ("to-teacher", {}, "one"),
-    "similarity": ("similarity", {}, "one"),
-    "east": ("east", {}, "one"),
-    "two": ("to-teacher", {}, "two"),
-    "two-phi-s": ("phi-s", {}, "two"),
-    "two-drop": ("phi-s", {}, "two, dropped"),
+AUDIO: dict[str, tuple[dict[str, Any], str]] = {
+    "crd": (method("crd", {"memory.negatives": 1024}), "one"),
+    "cosine": (method("to-teacher"), "one"),
+    "similarity": (method("similarity"), "one"),
+    "east": (method("east"), "one"),
+    "two": (method("to-teacher"), "two"),
+    "two-phi-s": (method("phi-s"), "two"),
+    "two-drop": (method("phi-s"), "two, dropped"),
 }
 ROWS = {"images": IMAGES, "audio": AUDIO}
 
@@ -112,7 +121,7 @@ class Job:
 
 def recipe_of(job: Job) -> dict[str, Any]:
     """The recipe of a run."""
-    method, numbers, kind = ROWS[job.task][job.row]
+    said, kind = ROWS[job.task][job.row]
     records = job.setting.runs / "records"
     teacher: dict[str, Any] = {"record": str(records / job.task / "places")}
     if kind != "places":
@@ -124,7 +133,7 @@ def recipe_of(job: Job) -> dict[str, Any]:
     return {
         **base(job.task, job.setting),
         "teacher": teacher,
-        "method": {"name": method, "numbers": numbers},
+        "method": said,
         "train": {**TRAIN, "epochs": job.setting.epochs, "seed": job.seed},
         "watch": {"limit": min(1000, job.setting.images)},
         "select": select,
@@ -186,9 +195,10 @@ def record(task: str, rows: list[str], setting: Setting) -> None:
     """Run the teachers once, where that has not been done."""
     import mentee
 
-    out, kinds = setting.runs / "records" / task, {ROWS[task][row][2] for row in rows}
+    out, kinds = setting.runs / "records" / task, {ROWS[task][row][1] for row in rows}
     if "places" in kinds:
-        names = [ROWS[task][row][0] for row in rows if ROWS[task][row][2] == "places"]
+        chosen = [ROWS[task][row] for row in rows]
+        names = [said["name"] for said, kind in chosen if kind == "places"]
         teacher = {"network": "package:efficientnet-lite0", "size": 128}
         recipe = {**base(task, setting), "teacher": teacher, "method": names[0]}
         recipe["data"]["view_seed"] = 0
