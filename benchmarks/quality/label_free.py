@@ -78,7 +78,7 @@ def method(
     return said | ({"weights": weights} if weights else {})
 
 
-# Row → method, and what teaches: the network's places, its embeddings, or two records.
+# Row → method, and what teaches: the network's places, or the embeddings of `embedders`.
 IMAGES: dict[str, tuple[dict[str, Any], str]] = {
     "kd": (method("kd"), "places"),
     "crd": (method("crd", FEW), "places"),
@@ -86,20 +86,29 @@ IMAGES: dict[str, tuple[dict[str, Any], str]] = {
     "cktf-even": (method("cktf", FEW, {"contrast": 1.0}), "places"),
     "cosine": (method("to-teacher"), "places"),
     "similarity": (method("similarity"), "places"),
-    "two": (method("to-teacher"), "two"),
-    "two-phi-s": (method("phi-s"), "two"),
-    "two-drop": (method("phi-s"), "two, dropped"),
+    "lite0-alone": (method("to-teacher"), "first"),
+    "simclr-alone": (method("to-teacher"), "second"),
+    "two": (method("to-teacher"), "both"),
+    "two-phi-s": (method("phi-s"), "both"),
+    "two-drop": (method("phi-s"), "both, dropped"),
 }
 AUDIO: dict[str, tuple[dict[str, Any], str]] = {
-    "crd": (method("crd", {"memory.negatives": 1024}), "one"),
-    "cosine": (method("to-teacher"), "one"),
-    "similarity": (method("similarity"), "one"),
-    "east": (method("east"), "one"),
-    "two": (method("to-teacher"), "two"),
-    "two-phi-s": (method("phi-s"), "two"),
-    "two-drop": (method("phi-s"), "two, dropped"),
+    "crd": (method("crd", {"memory.negatives": 1024}), "first"),
+    "cosine": (method("to-teacher"), "first"),
+    "similarity": (method("similarity"), "first"),
+    "east": (method("east"), "first"),
+    "pesto-alone": (method("to-teacher"), "second"),
+    "two": (method("to-teacher"), "both"),
+    "two-phi-s": (method("phi-s"), "both"),
+    "two-drop": (method("phi-s"), "both, dropped"),
 }
 ROWS = {"images": IMAGES, "audio": AUDIO}
+TAUGHT_BY = {
+    "first": slice(0, 1),
+    "second": slice(1, 2),
+    "both": slice(2),
+    "both, dropped": slice(2),
+}
 
 
 @dataclass(frozen=True)
@@ -125,8 +134,8 @@ def recipe_of(job: Job) -> dict[str, Any]:
     records = job.setting.runs / "records"
     teacher: dict[str, Any] = {"record": str(records / job.task / "places")}
     if kind != "places":
-        names = embedders(job.task)[: 2 if kind.startswith("two") else 1]
-        each = {n: {"record": str(records / job.task / n), "clean": True} for n, *_ in names}
+        names = [name for name, *_ in embedders(job.task)[TAUGHT_BY[kind]]]
+        each = {n: {"record": str(records / job.task / n), "clean": True} for n in names}
         teacher = {"teachers": each, "drop": DROP if kind.endswith("dropped") else 0.0}
         teacher = teacher if len(each) > 1 else next(iter(each.values()))
     select = {"every": 1, "patience": PATIENCE} if job.stops else {"every": 1, "keep": "last"}
@@ -205,8 +214,8 @@ def record(task: str, rows: list[str], setting: Setting) -> None:
         mentee.record_network(recipe, out / "places", names=names, views=setting.views)
     if kinds - {"places"}:
         splits = ("train", "test")
-        two = any(kind.startswith("two") for kind in kinds)
-        for name, teacher, options in embedders(task)[: 2 if two else 1]:
+        needed = [each for kind in kinds - {"places"} for each in embedders(task)[TAUGHT_BY[kind]]]
+        for name, teacher, options in needed:
             missing = [split for split in splits if not (out / name / split).is_dir()]
             if missing:
                 source = base(task, setting)["data"]["source"]
@@ -317,8 +326,8 @@ def main() -> None:
     setting = Setting(given.runs, given.images, given.views, given.epochs, given.seeds)
     rows = given.rows or list(ROWS[given.task])
     if given.task == "images" and not SIMCLR.is_file():
-        print(f"left out: rows of two teachers, which need {SIMCLR} (simclr.py)", flush=True)
-        rows = [row for row in rows if not row.startswith("two")]
+        print(f"left out: rows that need {SIMCLR} (simclr.py)", flush=True)
+        rows = [row for row in rows if ROWS["images"][row][1] in ("places", "first")]
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // given.processes)))
     if given.task == "images":
         write_images(setting)
@@ -345,8 +354,8 @@ def kept(done: dict[Job, dict[str, Any]]) -> dict[str, dict[str, dict[str, float
     """For each row of two teachers, what the students kept of each, a mean over the seeds."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for row in dict.fromkeys(job.row for job in done if not job.stops):
-        said = [done[job]["summary"]["kept"] for job in ordered(done) if job.row == row]
-        for name in said[0]:
+        said = [done[job]["summary"].get("kept") for job in ordered(done) if job.row == row]
+        for name in said[0] or ():
             found.setdefault(row, {})[name] = {
                 key: round(mean([each[name][key] for each in said]), 3)
                 for key in ("similarity", "explained", "neighbours")
