@@ -118,6 +118,7 @@ def test_every_key_is_written_out() -> None:
         "by": None,
         "every": 1,
         "patience": None,
+        "cooldown": 0.0,
         "threshold": 0.5,
     }
 

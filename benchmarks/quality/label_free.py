@@ -10,9 +10,10 @@ examples, order and first weights. No label chooses anything: the last weights a
 Rows of two teachers read embeddings: as they are, standardised as PHI-S does, and with one of the
 two dropped half of the time; for these it says what the students kept of each.
 
-`--stop`: the same runs again with `select: {patience: 3}`: how many steps the stop by neighbours
-saves, and what it costs. The teacher is recorded once, with a few views. Records and finished runs
-are kept in `runs/label-free/` and not repeated, so an interrupted benchmark goes on where it was.
+`--stop`: the same runs again with `select: {patience: 4, cooldown: 0.2}`: how many steps the stop
+by neighbours saves, and what it costs. The teacher is recorded once, with a few views. Records and
+finished runs are kept in `runs/label-free/` and not repeated, so an interrupted benchmark goes on
+where it was.
 
     python benchmarks/quality/label_free.py images
     python benchmarks/quality/label_free.py images --stop
@@ -38,7 +39,8 @@ from compare import difference, mean, spread
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("MENTEE_DATA", "data"))
-SHARES, DRAWS, PATIENCE, DROP = (0.01, 0.1, 1.0), 3, 3, 0.5
+SHARES, DRAWS, DROP = (0.01, 0.1, 1.0), 3, 0.5
+STOP = {"every": 1, "patience": 4, "cooldown": 0.2}
 TRAIN = {
     "optimiser": "adamw",
     "rate": 2e-3,
@@ -138,14 +140,13 @@ def recipe_of(job: Job) -> dict[str, Any]:
         each = {n: {"record": str(records / job.task / n), "clean": True} for n in names}
         teacher = {"teachers": each, "drop": DROP if kind.endswith("dropped") else 0.0}
         teacher = teacher if len(each) > 1 else next(iter(each.values()))
-    select = {"every": 1, "patience": PATIENCE} if job.stops else {"every": 1, "keep": "last"}
     return {
         **base(job.task, job.setting),
         "teacher": teacher,
         "method": said,
         "train": {**TRAIN, "epochs": job.setting.epochs, "seed": job.seed},
         "watch": {"limit": min(1000, job.setting.images)},
-        "select": select,
+        "select": STOP if job.stops else {"every": 1, "keep": "last"},
         "probe": {
             "shares": list(SHARES),
             "seeds": DRAWS,

@@ -99,7 +99,11 @@ def test_it_leaves_the_training_alone(teacher: dict[str, Any], tmp_path: Path) -
 def test_the_best_is_kept_and_nothing_is_learnt_by_standing_still(
     teacher: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recipe = watched(teacher, select={"patience": 2}, train={"epochs": 6, "rate": 1e-12})
+    recipe = watched(
+        teacher,
+        select={"patience": 2},
+        train={"epochs": 6, "rate": 1e-12, "schedule": "constant"},
+    )
     run = train(recipe, out=tmp_path / "run")
     out = capsys.readouterr().out
     assert "before the first step: knn 0." in out

@@ -4,7 +4,7 @@ from mentee.recipe.method import MethodRecipe
 from mentee.recipe.networks import AudioInput, Input, Network, Reuse, TextInput
 from mentee.recipe.probe import Probe
 from mentee.recipe.reading import dump, find_recipe, read, shipped
-from mentee.recipe.schema import Data, Domain, Recipe, Train
+from mentee.recipe.schema import Data, Domain, Recipe, Select, Train
 from mentee.recipe.teachers import (
     ATeacher,
     Averaged,
@@ -33,6 +33,7 @@ __all__ = [
     "Recipe",
     "Recorded",
     "Reuse",
+    "Select",
     "Several",
     "TextInput",
     "Train",

@@ -118,7 +118,9 @@ class Select(_Part):
     """Which weights are kept: the best on validation, or the last; and when to stop early.
 
     `by: knn`: the best by the neighbours of the watched examples. `patience`: so many evaluations
-    that were no better; by `knn`, not better by more than the noise of the difference.
+    that were no better; by `knn`, not better by more than the noise of the difference. None counts
+    while the rate still rises. `cooldown`: the part of the steps done over which the rate then
+    falls to zero before the run stops; 0: it stops at once.
 
     Where an example may have several classes, a chance above `threshold` says yes in `f1`.
     """
@@ -127,6 +129,7 @@ class Select(_Part):
     by: Literal["accuracy", "map", "knn"] | None = None
     every: Count = 1
     patience: Count | None = None
+    cooldown: Share = 0.0
     threshold: float = Field(0.5, gt=0, lt=1)
 
 

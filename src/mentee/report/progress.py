@@ -67,6 +67,11 @@ class Reporter:
             text = f"step {step.number}/{self.steps}  {said(step.losses)}  {self.left(step.number)}"
             self._bar.update(self._task, completed=step.number, description=text)
 
+    def expect(self, steps: int) -> None:
+        """The whole run will have so many steps after all."""
+        self.steps = steps
+        self._bar.update(self._task, total=steps)
+
     def left(self, done: int) -> str:
         """How long the rest will take at the pace so far."""
         paced = done - self._first

@@ -35,6 +35,7 @@ class Progress:
         best_epoch: the epoch, from 1, it was reached in.
         stale: evaluations since then; by neighbours, since one that was clearly better.
         clear: of the last one that was, the scores without each group of examples.
+        cooldown: the steps between which the rate falls to zero, once the run is to stop early.
         teachers: each teacher's own scores, on how many validation examples, by name; one that
             is alone has none.
         measured: in the first `steps`, of each of the `losses` its mean unweighted value and its
@@ -49,6 +50,7 @@ class Progress:
     best_epoch: int | None = None
     stale: int = 0
     clear: list[float] | None = None
+    cooldown: tuple[int, int] | None = None
     teachers: dict[str, dict[str, Any]] = field(default_factory=dict)
     measured: dict[str, Any] | None = None
     sums: dict[str, float] = field(default_factory=dict)

@@ -21,6 +21,7 @@ from mentee.run.peak import forget_peak, peak
 from mentee.run.progress import Progress
 from mentee.run.scoring import finish, score, watched
 from mentee.run.signals import Asked, Interrupted, Paused
+from mentee.run.stopping import Stopping
 from mentee.run.teaching import live_teachers
 from mentee.types import Step
 from mentee.weighing import FIRST
@@ -52,6 +53,7 @@ class Training:
         self.parts, self.folder, self.on_step = parts, folder, on_step
         self.quiet = quiet or rank() != 0
         self.recipe, self.progress = parts.recipe, Progress()
+        self.stopping = Stopping(self.recipe.select, parts.plan)
         self.until = until
         self._since = forget_peak()
         self._began = self._saved_at = time.monotonic()
@@ -111,7 +113,8 @@ class Training:
             Paused: it has come as far as it was to.
         """
         first = done.number if done else 0
-        with Asked() as asked, Reporter(self.parts.plan.steps, first, quiet=self.quiet) as reporter:
+        steps = self.stopping.steps(self.progress)
+        with Asked() as asked, Reporter(steps, first, quiet=self.quiet) as reporter:
             for line in self.parts.warm_up:
                 reporter.say(line)
             if done is None:
@@ -127,7 +130,7 @@ class Training:
     def _train(self, done: Step | None, asked: Asked, reporter: Reporter) -> Step:
         """The steps, and what happens between them; returns the last."""
         parts, last = self.parts, done or Step(0, 0, 0, 0.0)
-        if self._stale():  # it was stopped between its last validation and its end
+        if self._over(last):  # it was stopped between its last validation and its end
             return last
         self._check_pause(last)
         steps = train(
@@ -135,7 +138,7 @@ class Training:
             parts.teacher,
             lambda epoch, start: parts.sets.epoch(self.recipe.train, epoch, start),
             parts.optimiser,
-            parts.plan,
+            dataclasses.replace(parts.plan, rate=self._rate),
             parts.accelerator,
             average=parts.average,
             done=done,
@@ -155,6 +158,9 @@ class Training:
                 self._log(last, {"losses": means, "weights": weights, "rate": last.rate})
             if ends_epoch:
                 self._validate(last, means, reporter)
+                if text := self.stopping.judge(self.progress, last.number):
+                    reporter.say(text)
+                    reporter.expect(self.stopping.steps(self.progress))
             signal = agree_on(asked.number or 0)
             if signal or self._due(last) or self._pauses(last):
                 self._save(last)
@@ -164,8 +170,7 @@ class Training:
                     f"go on with: mentee resume {self.folder.path}",
                     signal,
                 )
-            if ends_epoch and self._stale():
-                reporter.say(f"no better for {self.progress.stale} evaluations: stopped early")
+            if ends_epoch and self._over(last):
                 break
             self._check_pause(last)
         return last
@@ -188,7 +193,7 @@ class Training:
         epochs, select = self.recipe.train.epochs, self.recipe.select
         epoch, texts = step.epoch + 1, list[str]()
         examples = self.parts.sets.validation
-        due = epoch % select.every == 0 or epoch == epochs
+        due = epoch % select.every == 0 or epoch == epochs or self._over(step)
         if examples is not None and due:
             found = score(self.parts, examples)
             self._log(step, {"validation": found})
@@ -245,10 +250,11 @@ class Training:
                     "std), its weights and the order of the classes"
                 )
 
-    def _stale(self) -> bool:
-        """Whether the student has got no better for as long as the recipe waits."""
-        patience = self.recipe.select.patience
-        return patience is not None and self.progress.stale >= patience
+    def _over(self, step: Step) -> bool:
+        return self.stopping.over(self.progress, step.number)
+
+    def _rate(self, done: int, total: int) -> float:
+        return self.stopping.rate(self.progress, done, total)
 
     def _due(self, step: Step) -> bool:
         """Whether a checkpoint is due, by steps or by minutes."""
