@@ -199,3 +199,15 @@ def test_the_tables_of_all_methods_are_those_of_the_measurement():
     assert {row["method"] for row in content["rows"]} <= set(
         re.findall(r"^\| `(.+?)` \|", page, re.M)
     )
+
+
+def test_the_tables_without_labels_are_those_of_the_measurement(monkeypatch):
+    monkeypatch.syspath_prepend(str(QUALITY_FOLDER))
+    writer = runpy.run_path(str(QUALITY_FOLDER / "label_free_page.py"))
+    page = (ROOT / "docs" / "label-free-results.md").read_text(encoding="utf-8")
+    contents = {
+        task: json.loads((QUALITY_FOLDER / f"label-free-{task}.json").read_text(encoding="utf-8"))
+        for task in writer["TASKS"]
+    }
+    assert writer["filled"](page, writer["blocks"](contents)) == page
+    assert page.count("<!-- begin ") == len(writer["blocks"](contents))

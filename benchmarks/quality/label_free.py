@@ -29,6 +29,7 @@ import json
 import multiprocessing
 import os
 import sys
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -315,6 +316,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task", choices=list(ROWS))
     parser.add_argument("--stop", action="store_true", help="also stopped by neighbours")
+    parser.add_argument("--finished", action="store_true", help="write the tables, run nothing")
     parser.add_argument("--rows", nargs="+")
     parser.add_argument("--images", type=int, default=Setting.images)
     parser.add_argument("--views", type=int, default=Setting.views)
@@ -332,13 +334,18 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // given.processes)))
     if given.task == "images":
         write_images(setting)
-    record(given.task, rows, setting)
+    if not given.finished:
+        record(given.task, rows, setting)
     jobs = [
         Job(given.task, row, seed, stops, setting)
         for stops in ([False, True] if given.stop else [False])
         for seed in range(given.seeds)
         for row in rows
     ]
+    if given.finished:
+        jobs = [job for job in jobs if (job.folder / "probe.json").is_file()]
+        runs = Counter((job.row, job.stops) for job in jobs)
+        jobs = [job for job in jobs if runs[job.row, job.stops] == setting.seeds]
     done: dict[Job, dict[str, Any]] = {}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(given.processes, mp_context=context) as pool:
@@ -348,14 +355,15 @@ def main() -> None:
             done[job] = future.result()
             said = mean(scores(done[job], "student", "linear", 1.0))
             print(f"{len(done)}/{len(jobs)} {job.folder.name}  linear {said:.2f}", flush=True)
-    write(given, setting, rows, done)
+    write(given, setting, done)
 
 
 def kept(done: dict[Job, dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
     """For each row of two teachers, what the students kept of each, a mean over the seeds."""
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for row in dict.fromkeys(job.row for job in done if not job.stops):
-        said = [done[job]["summary"].get("kept") for job in ordered(done) if job.row == row]
+    whole = [job for job in ordered(done) if not job.stops]
+    for row in dict.fromkeys(job.row for job in whole):
+        said = [done[job]["summary"].get("kept") for job in whole if job.row == row]
         for name in said[0] or ():
             found.setdefault(row, {})[name] = {
                 key: round(mean([each[name][key] for each in said]), 3)
@@ -364,10 +372,13 @@ def kept(done: dict[Job, dict[str, Any]]) -> dict[str, dict[str, dict[str, float
     return found
 
 
-def write(given: Any, setting: Setting, rows: list[str], done: dict[Job, dict[str, Any]]) -> None:
+def write(given: Any, setting: Setting, done: dict[Job, dict[str, Any]]) -> None:
     """Put the tables into the task's JSON file."""
-    first = next(iter(done))
-    environment = json.loads((first.folder / "environment.json").read_text())
+    whole = {job: each for job, each in done.items() if not job.stops}
+    first = next(iter(whole))
+    said = {job: json.loads((job.folder / "environment.json").read_text()) for job in done}
+    environment = said[first]
+    rows = list(dict.fromkeys(job.row for job in whole))
     summaries = [each["summary"] for each in done.values()]
     content = {
         "what": f"test accuracy in per cent of probes, {given.task}; means over {DRAWS} draws of "
@@ -376,16 +387,22 @@ def write(given: Any, setting: Setting, rows: list[str], done: dict[Job, dict[st
         "recipe": recipe_of(first),
         "examples": done[first]["probe"]["asked"]["test"]["examples"],
         "parameters": sorted({each["parameters"]["student"] for each in summaries}),
-        "rows": table({job: each for job, each in done.items() if not job.stops}),
+        "rows": table(whole),
         "stop": stopped(done),
         "kept": kept(done),
         "minutes_per_run": {
-            row: round(mean([done[j]["summary"]["seconds"] for j in done if j.row == row]) / 60, 1)
+            row: round(
+                mean([whole[j]["summary"]["seconds"] for j in whole if j.row == row]) / 60, 1
+            )
             for row in rows
         },
         "environment": {
             key: environment[key]
-            for key in ("mentee", "commit", "python", "packages", "platform", "cores", "threads")
+            for key in ("mentee", "python", "packages", "platform", "cores", "threads")
+        },
+        "commits": {
+            kind: sorted({said[job]["commit"] for job in done if job.stops == stops})
+            for kind, stops in (("to the end", False), ("stopped", True))
         },
         "command": f"python benchmarks/quality/label_free.py {given.task}{' --stop' * given.stop}",
     }
