@@ -73,12 +73,9 @@ class Setting:
     seeds: int = 3
 
 
-def method(
-    name: str, numbers: dict[str, Any] | None = None, weights: dict[str, float] | None = None
-) -> dict[str, Any]:
-    """What a recipe says of a method; without `weights` they are the published ones."""
-    said: dict[str, Any] = {"name": name, "numbers": numbers or {}}
-    return said | ({"weights": weights} if weights else {})
+def method(name: str, numbers: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What a recipe says of a method."""
+    return {"name": name, "numbers": numbers or {}}
 
 
 # Row → method, and what teaches: the network's places, or the embeddings of `embedders`.
@@ -86,7 +83,6 @@ IMAGES: dict[str, tuple[dict[str, Any], str]] = {
     "kd": (method("kd"), "places"),
     "crd": (method("crd", FEW), "places"),
     "cktf": (method("cktf", FEW), "places"),
-    "cktf-even": (method("cktf", FEW, {"contrast": 1.0}), "places"),
     "cosine": (method("to-teacher"), "places"),
     "similarity": (method("similarity"), "places"),
     "lite0-alone": (method("to-teacher"), "first"),
