@@ -31,7 +31,7 @@ import os
 import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,41 +73,51 @@ class Setting:
     seeds: int = 3
 
 
-def method(name: str, numbers: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What a recipe says of a method."""
-    return {"name": name, "numbers": numbers or {}}
+@dataclass(frozen=True)
+class Row:
+    """Who teaches, and how.
+
+    Attributes:
+        method: a name of the table.
+        teachers: names of `embedders`; none: the network's places.
+        numbers: of the method.
+        drop: how often one of two teachers is not heard.
+    """
+
+    method: str
+    teachers: tuple[str, ...] = ()
+    numbers: dict[str, Any] = field(default_factory=dict)
+    drop: float = 0.0
 
 
-# Row → method, and what teaches: the network's places, or the embeddings of `embedders`.
-IMAGES: dict[str, tuple[dict[str, Any], str]] = {
-    "kd": (method("kd"), "places"),
-    "crd": (method("crd", FEW), "places"),
-    "cktf": (method("cktf", FEW), "places"),
-    "cosine": (method("to-teacher"), "places"),
-    "similarity": (method("similarity"), "places"),
-    "lite0-alone": (method("to-teacher"), "first"),
-    "simclr-alone": (method("to-teacher"), "second"),
-    "two": (method("to-teacher"), "both"),
-    "two-phi-s": (method("phi-s"), "both"),
-    "two-drop": (method("phi-s"), "both, dropped"),
+def of_two(*teachers: str) -> dict[str, Row]:
+    """The rows of two teachers."""
+    return {
+        "two": Row("to-teacher", teachers),
+        "two-phi-s": Row("phi-s", teachers),
+        "two-drop": Row("phi-s", teachers, drop=DROP),
+    }
+
+
+IMAGES = {
+    "kd": Row("kd"),
+    "crd": Row("crd", numbers=FEW),
+    "cktf": Row("cktf", numbers=FEW),
+    "cosine": Row("to-teacher"),
+    "similarity": Row("similarity"),
+    "lite0-alone": Row("to-teacher", ("lite0",)),
+    "simclr-alone": Row("to-teacher", ("simclr",)),
+    **of_two("lite0", "simclr"),
 }
-AUDIO: dict[str, tuple[dict[str, Any], str]] = {
-    "crd": (method("crd", {"memory.negatives": 1024}), "first"),
-    "cosine": (method("to-teacher"), "first"),
-    "similarity": (method("similarity"), "first"),
-    "east": (method("east"), "first"),
-    "pesto-alone": (method("to-teacher"), "second"),
-    "two": (method("to-teacher"), "both"),
-    "two-phi-s": (method("phi-s"), "both"),
-    "two-drop": (method("phi-s"), "both, dropped"),
+AUDIO = {
+    "crd": Row("crd", ("aisfx",), {"memory.negatives": 1024}),
+    "cosine": Row("to-teacher", ("aisfx",)),
+    "similarity": Row("similarity", ("aisfx",)),
+    "east": Row("east", ("aisfx",)),
+    "pesto-alone": Row("to-teacher", ("pesto",)),
+    **of_two("aisfx", "pesto"),
 }
 ROWS = {"images": IMAGES, "audio": AUDIO}
-TAUGHT_BY = {
-    "first": slice(0, 1),
-    "second": slice(1, 2),
-    "both": slice(2),
-    "both, dropped": slice(2),
-}
 
 
 @dataclass(frozen=True)
@@ -129,18 +139,15 @@ class Job:
 
 def recipe_of(job: Job) -> dict[str, Any]:
     """The recipe of a run."""
-    said, kind = ROWS[job.task][job.row]
-    records = job.setting.runs / "records"
-    teacher: dict[str, Any] = {"record": str(records / job.task / "places")}
-    if kind != "places":
-        names = [name for name, *_ in embedders(job.task)[TAUGHT_BY[kind]]]
-        each = {n: {"record": str(records / job.task / n), "clean": True} for n in names}
-        teacher = {"teachers": each, "drop": DROP if kind.endswith("dropped") else 0.0}
-        teacher = teacher if len(each) > 1 else next(iter(each.values()))
+    row, records = ROWS[job.task][job.row], job.setting.runs / "records" / job.task
+    each = {name: {"record": str(records / name), "clean": True} for name in row.teachers}
+    teacher: dict[str, Any] = {"teachers": each, "drop": row.drop}
+    if len(each) < 2:
+        teacher = next(iter(each.values()), {"record": str(records / "places")})
     return {
         **base(job.task, job.setting),
         "teacher": teacher,
-        "method": said,
+        "method": {"name": row.method, "numbers": row.numbers},
         "train": {**TRAIN, "epochs": job.setting.epochs, "seed": job.seed},
         "watch": {"limit": min(1000, job.setting.images)},
         "select": STOP if job.stops else {"every": 1, "keep": "last"},
@@ -165,16 +172,16 @@ def base(task: str, setting: Setting) -> dict[str, Any]:
     return {"data": data, "student": {"network": "resnet8-cifar", "input": "cifar10"}}
 
 
-def embedders(task: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """(name, teacher, options) of the teachers whose embeddings are recorded."""
+def embedders(task: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Name → teacher and options, of those whose embeddings are recorded."""
     if task == "audio":
         pesto = {"place": "features", "pooling": "mean+std"}
-        return [("aisfx", "aisfx", {}), ("pesto", "pesto", pesto)]
+        return {"aisfx": ("aisfx", {}), "pesto": ("pesto", pesto)}
     simclr = {"weights": str(SIMCLR), "input": "cifar10", "widths": [32, 64, 128]}
-    return [
-        ("lite0", "efficientnet-lite0", {"size": 128}),
-        ("simclr", "network:resnet8-cifar", simclr),
-    ]
+    return {
+        "lite0": ("efficientnet-lite0", {"size": 128}),
+        "simclr": ("network:resnet8-cifar", simclr),
+    }
 
 
 def subset(setting: Setting) -> Path:
@@ -202,22 +209,17 @@ def record(task: str, rows: list[str], setting: Setting) -> None:
     """Run the teachers once, where that has not been done."""
     import mentee
 
-    out, kinds = setting.runs / "records" / task, {ROWS[task][row][1] for row in rows}
-    if "places" in kinds:
-        chosen = [ROWS[task][row] for row in rows]
-        names = [said["name"] for said, kind in chosen if kind == "places"]
+    out, chosen = setting.runs / "records" / task, [ROWS[task][row] for row in rows]
+    if names := [row.method for row in chosen if not row.teachers]:
         teacher = {"network": "package:efficientnet-lite0", "size": 128}
         recipe = {**base(task, setting), "teacher": teacher, "method": names[0]}
         recipe["data"]["view_seed"] = 0
         mentee.record_network(recipe, out / "places", names=names, views=setting.views)
-    if kinds - {"places"}:
-        splits = ("train", "test")
-        needed = [each for kind in kinds - {"places"} for each in embedders(task)[TAUGHT_BY[kind]]]
-        for name, teacher, options in needed:
-            missing = [split for split in splits if not (out / name / split).is_dir()]
-            if missing:
-                source = base(task, setting)["data"]["source"]
-                mentee.record(source, teacher, out / name, splits=missing, options=options)
+    for name, (embedder, options) in embedders(task).items():
+        missing = [split for split in ("train", "test") if not (out / name / split).is_dir()]
+        if missing and any(name in row.teachers for row in chosen):
+            source = base(task, setting)["data"]["source"]
+            mentee.record(source, embedder, out / name, splits=missing, options=options)
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -326,22 +328,13 @@ def main() -> None:
     rows = given.rows or list(ROWS[given.task])
     if given.task == "images" and not SIMCLR.is_file():
         print(f"left out: rows that need {SIMCLR} (simclr.py)", flush=True)
-        rows = [row for row in rows if ROWS["images"][row][1] in ("places", "first")]
+        rows = [row for row in rows if "simclr" not in IMAGES[row].teachers]
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // given.processes)))
     if given.task == "images":
         write_images(setting)
     if not given.finished:
         record(given.task, rows, setting)
-    jobs = [
-        Job(given.task, row, seed, stops, setting)
-        for stops in ([False, True] if given.stop else [False])
-        for seed in range(given.seeds)
-        for row in rows
-    ]
-    if given.finished:
-        jobs = [job for job in jobs if (job.folder / "probe.json").is_file()]
-        runs = Counter((job.row, job.stops) for job in jobs)
-        jobs = [job for job in jobs if runs[job.row, job.stops] == setting.seeds]
+    jobs = jobs_of(given, rows, setting)
     done: dict[Job, dict[str, Any]] = {}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(given.processes, mp_context=context) as pool:
@@ -352,6 +345,21 @@ def main() -> None:
             said = mean(scores(done[job], "student", "linear", 1.0))
             print(f"{len(done)}/{len(jobs)} {job.folder.name}  linear {said:.2f}", flush=True)
     write(given, setting, done)
+
+
+def jobs_of(given: Any, rows: list[str], setting: Setting) -> list[Job]:
+    """All runs; with `--finished` those of which every seed is there."""
+    jobs = [
+        Job(given.task, row, seed, stops, setting)
+        for stops in ([False, True] if given.stop else [False])
+        for seed in range(setting.seeds)
+        for row in rows
+    ]
+    if given.finished:
+        jobs = [job for job in jobs if (job.folder / "probe.json").is_file()]
+        runs = Counter((job.row, job.stops) for job in jobs)
+        jobs = [job for job in jobs if runs[job.row, job.stops] == setting.seeds]
+    return jobs
 
 
 def kept(done: dict[Job, dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:

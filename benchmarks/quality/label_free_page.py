@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
+from compare import mean
 from methods_page import filled, lines
+from pages import difference
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent.parent / "docs" / "label-free-results.md"
@@ -65,12 +67,8 @@ def gains(found: list[dict[str, Any]]) -> str:
 
 
 def gain(found: list[float] | None) -> str:
-    """`+1.2 ± 0.8`, in bold where the interval does not hold 0."""
-    if found is None:
-        return ""
-    mean, half = found
-    said = f"{mean:+.1f} ± {half:.1f}"
-    return f"**{said}**" if abs(mean) > half else said
+    """`+1.2 ± 0.8`, of a mean and half of its interval."""
+    return difference(found and dict(zip(("mean", "half"), found, strict=True)))
 
 
 def stop(found: list[dict[str, Any]]) -> str:
@@ -102,11 +100,6 @@ def kept(found: dict[str, dict[str, dict[str, float]]]) -> str:
             for name, each in teachers.items()
         ],
     )
-
-
-def mean(values: list[float]) -> float:
-    """Of the seeds."""
-    return sum(values) / len(values)
 
 
 def main() -> None:

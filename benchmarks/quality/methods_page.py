@@ -17,10 +17,7 @@ PAGE = HERE.parent.parent / "docs" / "methods-results.md"
 def blocks(content: dict[str, Any], other: dict[str, Any]) -> dict[str, str]:
     """The tables by name, from `methods.json` and `methods-second.json`."""
     return {
-        "results": lines(
-            ["row", "validation", "test", "to scratch", "verdict"],
-            [result(row) for row in content["rows"]],
-        ),
+        "results": results(content),
         "costs": lines(
             ["row", "agrees with the teacher", "calibration error", "parameters beside it"],
             [
@@ -36,7 +33,7 @@ def blocks(content: dict[str, Any], other: dict[str, Any]) -> dict[str, str]:
         ),
         "claim": claim(content),
         "counted": counted(content),
-        "second": second(other),
+        "second": results(other),
     }
 
 
@@ -62,12 +59,10 @@ def counted(content: dict[str, Any]) -> str:
     return lines(head, said)
 
 
-def second(content: dict[str, Any]) -> str:
-    """The best rows with another student."""
-    return lines(
-        ["row", "validation", "test", "to scratch", "verdict"],
-        [result(row) for row in content["rows"]],
-    )
+def results(content: dict[str, Any]) -> str:
+    """A line for each row."""
+    head = ["row", "validation", "test", "to scratch", "verdict"]
+    return lines(head, [result(row) for row in content["rows"]])
 
 
 def result(row: dict[str, Any]) -> list[str]:

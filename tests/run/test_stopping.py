@@ -79,16 +79,9 @@ def test_a_run_cools_down_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixt
     recipe = digits(train=STILL, select={"patience": 2, "cooldown": 0.9, "every": 2})
     run = train(recipe, out=tmp_path / "run")
     out = capsys.readouterr().out
-    rates = [
-        line["rate"]
-        for line in map(json.loads, (run.path / "metrics.jsonl").read_text().splitlines())
-        if "rate" in line
-    ]
-    scored = [
-        line["epoch"]
-        for line in map(json.loads, (run.path / "metrics.jsonl").read_text().splitlines())
-        if "validation" in line
-    ]
+    lines = [json.loads(text) for text in (run.path / "metrics.jsonl").read_text().splitlines()]
+    rates = [line["rate"] for line in lines if "rate" in line]
+    scored = [line["epoch"] for line in lines if "validation" in line]
     stall = next(n for n, rate in enumerate(rates) if rate < rates[0])
     epochs = stall + max(1, round(0.9 * stall))
     assert f"the rate falls to zero until epoch {min(epochs, 9)}, then it stops" in out

@@ -63,9 +63,9 @@ class Stopping:
 
     def over(self, progress: Progress, done: int) -> bool:
         """Whether the run ends here, before or at its plan's end."""
-        if self.cooldown and self.patience is not None:
-            return progress.cooldown is not None and done >= progress.cooldown[1]
-        return self._stale(progress)
+        if progress.cooldown is not None:
+            return done >= progress.cooldown[1]
+        return not self.cooldown and self._stale(progress)
 
     def _stale(self, progress: Progress) -> bool:
         return self.patience is not None and progress.stale >= self.patience

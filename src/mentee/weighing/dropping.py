@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mentee.data.hashing import mix
+from mentee.data.hashing import uniform
 from mentee.types import Batch
 
 
@@ -81,8 +81,8 @@ class Dropping:
     def _drawn(self, teachers: Sequence[str], batch: Batch, step: int) -> Tensor:
         """`[teachers b]`, true where one is heard by chance."""
         ids = batch.ids.cpu().numpy()
-        bits = np.stack([mix(self.seed, ids, "drop", name, step) for name in teachers])
-        return torch.from_numpy((bits >> np.uint64(11)) * 2.0**-53 >= self.share)
+        draws = np.stack([uniform(self.seed, ids, "drop", name, step) for name in teachers])
+        return torch.from_numpy(draws >= self.share)
 
 
 def per_example(value: Tensor, count: int) -> Tensor:
