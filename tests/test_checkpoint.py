@@ -38,7 +38,7 @@ def trainee(seed: int = 0, classes: int = 4, kind: str = "bank", negatives: int 
     return Trainee(*made[0], PLAIN, transfer)
 
 
-def optimiser(of: nn.Module) -> torch.optim.Optimizer:
+def optimizer(of: nn.Module) -> torch.optim.Optimizer:
     """One that has state for every parameter."""
     rule = torch.optim.SGD(of.parameters(), lr=0.1, momentum=0.9)
     for parameter in of.parameters():
@@ -64,7 +64,7 @@ def assert_equal(a: Any, b: Any) -> None:
 @pytest.mark.parametrize("kind", ["bank", "queue"])
 def test_everything_comes_back(kind: str, tmp_path: Path) -> None:
     old, new = trainee(1, kind=kind), trainee(2, kind=kind)
-    old_rule, new_rule = optimiser(old), optimiser(new)
+    old_rule, new_rule = optimizer(old), optimizer(new)
     old_average, new_average = averaged(old.student, 0.9), averaged(new.student, 0.9)
     memory = old.transfer.memories[0]
     memory.log_z["contrast/stem"] = torch.tensor([1.0, 2.0])
@@ -84,16 +84,16 @@ def test_everything_comes_back(kind: str, tmp_path: Path) -> None:
 def test_the_loss_scale_of_float16_comes_back(tmp_path: Path) -> None:
     before, after = (torch.amp.GradScaler("cpu", init_scale=scale) for scale in (1024.0, 2.0))
     one, other = trainee(), trainee(seed=1)
-    checkpoint.save(tmp_path, DONE, one, optimiser(one), scaler=before)
+    checkpoint.save(tmp_path, DONE, one, optimizer(one), scaler=before)
     state = checkpoint.load(tmp_path)
-    checkpoint.restore(state, other, optimiser(other), scaler=after)
+    checkpoint.restore(state, other, optimizer(other), scaler=after)
     assert after.get_scale() == 1024.0
 
 
 def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".step-00000011.pt.x1y2").write_bytes(b"half")
     one = trainee()
-    path = checkpoint.save(tmp_path, DONE, one, optimiser(one))
+    path = checkpoint.save(tmp_path, DONE, one, optimizer(one))
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -131,7 +131,7 @@ def test_nothing_but_tensors_and_numbers_is_unpickled(tmp_path: Path) -> None:
 
 def test_the_newest_two_are_kept(tmp_path: Path) -> None:
     model = trainee()
-    rule = optimiser(model)
+    rule = optimizer(model)
     for number in (9, 10, 100):
         checkpoint.save(tmp_path, Step(number, 0, number, 0.0), model, rule)
     names = [path.name for path in checkpoint.found(tmp_path)]
@@ -161,6 +161,6 @@ def test_another_format(tmp_path: Path) -> None:
 )
 def test_another_recipe(other: dict[str, Any], text: str, tmp_path: Path) -> None:
     old, new = trainee(), trainee(**other)
-    checkpoint.save(tmp_path, DONE, old, optimiser(old))
+    checkpoint.save(tmp_path, DONE, old, optimizer(old))
     with pytest.raises(RunError, match=f"(?s){text}"):
-        checkpoint.restore(checkpoint.load(tmp_path), new, optimiser(new))
+        checkpoint.restore(checkpoint.load(tmp_path), new, optimizer(new))

@@ -196,7 +196,7 @@ AGREED = {
         loops=lambda s, t, rows: agreements.cc(s, t),
         steepest=lambda s, t: 2 * (s - t).abs().max().item(),
         whole=True,
-        ordered=True,  # as published: neighbours in the batch
+        ordered=True,  # as published: neighbors in the batch
     ),
     "contrast": AgreementCase(
         loops=contrast_in_loops,
@@ -326,7 +326,7 @@ def layers(side: Side) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def headed(x: np.ndarray, side: Side) -> np.ndarray:
-    """Average, standardise where the side does, then its layers or its matrix."""
+    """Average, standardize where the side does, then its layers or its matrix."""
     side = whole(side)
     scale = [m for m in side.modules() if getattr(m, "shifted", False)]
     x = representations.averaged(x)
@@ -395,8 +395,8 @@ REPRESENTED = {
         factored, {"learn": "joint"}, steepest=2e3 * 1e-3**0.5 * 8, kinds=MAPS
     ),
     "as_is": RepresentationCase(lambda x, side: x),
-    "standardised": RepresentationCase(
-        lambda x, side: representations.standardised(x), steepest=1e3, kinds=("vector",)
+    "standardized": RepresentationCase(
+        lambda x, side: representations.standardized(x), steepest=1e3, kinds=("vector",)
     ),
     "project": RepresentationCase(
         lambda x, side: representations.project(x, layers(side)), {"width": 5}
@@ -409,7 +409,7 @@ REPRESENTED = {
     "project batch_axis": RepresentationCase(None, {"width": 5, "batch_axis": True}, bounded=False),
     "vectors": RepresentationCase(headed),
     "vectors standard": RepresentationCase(headed, {"scale": "standard"}),
-    "vectors centre": RepresentationCase(headed, {"scale": "centre"}),
+    "vectors center": RepresentationCase(headed, {"scale": "center"}),
     "frames": RepresentationCase(
         lambda x, side: x if x.ndim == 2 else x.mean(1).T, kinds=("tokens", "map")
     ),
@@ -422,7 +422,7 @@ REPRESENTED = {
     "compress deep": RepresentationCase(
         headed, {"width": 2, "depth": 2, "hidden": 5, "student_head": "mlp"}
     ),
-    "compress plain": RepresentationCase(headed, {"width": 2, "standardise": False}),
+    "compress plain": RepresentationCase(headed, {"width": 2, "standardize": False}),
     "compressed_logits": RepresentationCase(probed),
     "probe": RepresentationCase(probed, {"learn": "joint"}),
     "pca": RepresentationCase(headed, {"width": 2}),

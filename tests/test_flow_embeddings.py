@@ -27,7 +27,7 @@ data:
 student: hashed-bag-small
 teacher: {record: records/mine}
 method: {name: ec, numbers: {compress.width: 8}}
-train: {epochs: 10, batch: 32, optimiser: adamw, rate: 0.01, schedule: cosine}
+train: {epochs: 10, batch: 32, optimizer: adamw, rate: 0.01, schedule: cosine}
 """
 
 

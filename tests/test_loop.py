@@ -229,9 +229,9 @@ def test_label_smoothing_is_for_one_class_an_example() -> None:
     target[torch.arange(16), batch.labels] += 0.8
     assert step.loss == pytest.approx(-(target * log_p).sum(1).mean().item(), rel=1e-5)
     several = torch.randint(2, (16, CLASSES)).float()
-    labelled = Batch(batch.inputs, batch.ids, batch.rows, several)
+    labeled = Batch(batch.inputs, batch.ids, batch.rows, several)
     logits = trainee.student((batch.inputs - 0.5) / 0.5)
-    found = trainee(labelled, {})[1]["task"]
+    found = trainee(labeled, {})[1]["task"]
     torch.testing.assert_close(found, task_loss(logits, several).mean())
 
 
@@ -261,8 +261,8 @@ def test_the_teacher_is_never_trained_nor_saved(tmp_path: Any) -> None:
         assert not any(own.shape == p.shape and torch.equal(own, p) for p in theirs)
     names = " ".join(trainee.state_dict())
     assert "teacher" not in names
-    optimised = {id(p) for group in rule.param_groups for p in group["params"]}
-    assert not optimised & {id(p) for p in teacher_network.parameters()}
+    optimized = {id(p) for group in rule.param_groups for p in group["params"]}
+    assert not optimized & {id(p) for p in teacher_network.parameters()}
 
 
 def tensors(content: Any) -> Iterator[Tensor]:
@@ -349,7 +349,7 @@ def test_the_forward_pass_is_in_the_precision_asked_for() -> None:
             parts.trainee,
             None,
             lambda epoch, start, p=parts: p.sets.epoch(p.recipe.train, epoch, start),
-            parts.optimiser,
+            parts.optimizer,
             parts.plan,
             parts.accelerator,
         )

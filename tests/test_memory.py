@@ -49,7 +49,7 @@ def test_a_bank_begins_uniform_and_no_two_parts_of_it_alike(width):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
-def test_a_bank_moves_towards_what_was_seen(momentum):
+def test_a_bank_moves_toward_what_was_seen(momentum):
     bank = Bank(["a", "b"], classes(), 4, negatives=7, momentum=momentum)
     stores = {name: store.double() for name, store in bank.stores.items()}
     bank.stores = {name: store.clone() for name, store in stores.items()}

@@ -164,8 +164,8 @@ def test_another_memory_keeps_only_the_numbers_that_every_kind_has(kind):
 
 
 def test_a_representation_is_exchanged_and_takes_no_numbers_along():
-    row = adjust(find("dkd"), {"represent.kind": "standardised", "dkd.temperature": 2.0}, {})
-    assert row.terms[0].represent == Word("standardised")
+    row = adjust(find("dkd"), {"represent.kind": "standardized", "dkd.temperature": 2.0}, {})
+    assert row.terms[0].represent == Word("standardized")
     assert row.terms[0].agree.numbers["temperature"] == 2.0
     one = adjust(find("cktf"), {"stem.represent.kind": "vectors"}, {})
     assert [term.represent.name for term in one.terms] == ["vectors", "project", "project"]

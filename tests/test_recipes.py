@@ -102,7 +102,7 @@ def test_parses_and_comes_back_from_its_own_text(name):
 @pytest.mark.parametrize("name", [*PAIRS, *LABEL_FREE, *TEACHERS, BORN_AGAIN])
 def test_schedule_is_the_published_one(name):
     said = recipe.read(name).train
-    assert (said.optimiser, said.rate, said.momentum, said.decay) == ("sgd", 0.05, 0.9, 5e-4)
+    assert (said.optimizer, said.rate, said.momentum, said.decay) == ("sgd", 0.05, 0.9, 5e-4)
     assert (said.epochs, said.batch, said.milestones) == (240, 64, [150, 180, 210])
     assert (said.schedule, said.factor, said.nesterov, said.warmup) == ("steps", 0.1, False, 0)
     assert (said.decay_all, said.smoothing, said.average) == (True, 0.0, None)

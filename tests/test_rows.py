@@ -139,7 +139,7 @@ def test_the_corners_stay_finite(name):
 
 @pytest.mark.parametrize("name", [n for n in TRIED if "cc" not in n and "semckd" not in n])
 def test_the_order_of_the_examples_does_not_matter(name):
-    """But for cc, which compares neighbours, and semckd, whose attention reads them in order."""
+    """But for cc, which compares neighbors, and semckd, whose attention reads them in order."""
     order = torch.tensor([3, 0, 5, 1, 4, 2])
     student, teacher = said(student_of(name), 1), said(TEACHER, 2)
     turned = [{k: v[order] for k, v in each.items()} for each in (student, teacher)]

@@ -188,7 +188,7 @@ def test_stages_meet_in_order_and_the_last_meets_the_last(ours, theirs):
     assert [evenly(names, i, len(names)) for i in range(len(names))] == names
 
 
-def test_stages_are_counted_not_spelt():
+def test_stages_are_counted_not_spelled():
     shapes = {f"stages.{i}": (2,) for i in reversed(range(12))}
     assert expand("stages", shapes) == [f"stages.{i}" for i in range(12)]
 
@@ -226,7 +226,7 @@ def negatives_by_loops(kind, twin, rows, number):
 
 @pytest.mark.parametrize("kind", ["shared", "whole", "exact"])
 def test_cktf_is_the_sum_of_its_modules_in_loops(kind):
-    """Two steps: heads, both directions, negatives, normalisers of the first batch, banks moved."""
+    """Two steps: heads, both directions, negatives, normalizers of the first batch, banks moved."""
     count = EXAMPLES + 7 if kind == "whole" else 16
     draw = "exact" if kind == "exact" else "shared"
     numbers = {"memory.negatives": count, "memory.draw": draw, "project.width": 8}
@@ -252,7 +252,7 @@ def test_cktf_is_the_sum_of_its_modules_in_loops(kind):
             for side, (anchors, against) in enumerate([(said[0], bank[1]), (said[1], bank[0])]):
                 positives, negatives = against[rows], [against[each] for each in lists]
                 if number == 0:
-                    z[bound.name, side] = agreements.normaliser(
+                    z[bound.name, side] = agreements.normalizer(
                         anchors, positives, negatives, 0.1, count, EXAMPLES
                     )
                 for each in zip(anchors, positives, negatives, strict=True):
@@ -345,10 +345,10 @@ def test_the_order_of_examples_does_not_matter(kind):
         torch.testing.assert_close(value, results[1][name], rtol=1e-5, atol=1e-5)
 
 
-# Normalisers and memories
+# Normalizers and memories
 
 
-def test_the_normaliser_is_that_of_the_first_batch_for_ever():
+def test_the_normalizer_is_that_of_the_first_batch_for_ever():
     transfer = bind()
     (memory,) = transfer.memories
     for number in range(3):
@@ -642,11 +642,11 @@ def test_terms_that_differ_in_a_number_only_are_told_apart_by_it():
     assert names[3] == "kl/logits (temperature=3.0)"
     losses = step(transfer, features(LOGITS, seed=1), features(LOGITS, seed=2))
     assert list(losses) == names
-    twice = adjust(find("mlkd"), {"represent.kind": "standardised"}, {})
+    twice = adjust(find("mlkd"), {"represent.kind": "standardized"}, {})
     sum_of_both = Method("own", find("mlkd").terms + twice.terms)
     assert len({bound.name for bound in bind(sum_of_both, LOGITS, LOGITS, numbers={}).bound}) == 30
     both = bind("kd+lskd", LOGITS, LOGITS, numbers={})
-    assert [b.name for b in both.bound] == ["kl/logits", "kl/logits (standardised)"]
+    assert [b.name for b in both.bound] == ["kl/logits", "kl/logits (standardized)"]
 
 
 # Places together, stages that fade, terms that come first
@@ -724,7 +724,7 @@ def test_nothing_is_made_of_one_side_of_what_depends_on_both():
         bind(row, MAPPED, WIDE, numbers={})
 
 
-def test_stages_fade_towards_the_finer_ones():
+def test_stages_fade_toward_the_finer_ones():
     weights = bind("ofd", MAPPED, WIDE, numbers={}).weights
     places = [f"partial_l2/stages.{i}" for i in range(3)]
     assert weights == {"task": 1.0} | dict(zip(places, (0.25, 0.5, 1.0), strict=True))

@@ -15,7 +15,7 @@ def test_a_batch_is_as_long_as_its_ids_and_moves_whole():
         rows=torch.arange(3),
         labels=torch.ones(3, 2),
         mask=torch.ones(3, 2, dtype=torch.bool),
-        labelled=torch.tensor([True, True, False]),
+        labeled=torch.tensor([True, True, False]),
         view=4,
         mixed=Mixed(torch.tensor([2, 0, 1]), 0.75),
     )

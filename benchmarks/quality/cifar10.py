@@ -1,4 +1,4 @@
-"""What transfer is worth on CIFAR-10: ResNet-20 → ResNet-8 on 5,000 labelled images.
+"""What transfer is worth on CIFAR-10: ResNet-20 → ResNet-8 on 5,000 labeled images.
 
 Every row has the same recipe (`cifar10-laptop`), images, order of examples and first weights per
 seed; the weights are chosen on validation, the test part is read once a run. Finished runs are kept
@@ -99,7 +99,7 @@ def main() -> None:
     of = {name: [done[name, seed] for seed in range(given.seeds)] for name in given.rows}
     first = of["none"][0]
     content = {
-        "what": "test accuracy in per cent of ResNet-8 on CIFAR-10, 5,000 labelled images, "
+        "what": "test accuracy in per cent of ResNet-8 on CIFAR-10, 5,000 labeled images, "
         f"teacher ResNet-20, {given.epochs} epochs, seeds 0 to {given.seeds - 1}",
         "rows": [row(name, runs, of["none"]) for name, runs in of.items()],
         "teacher": of["kd"][0]["teacher"],

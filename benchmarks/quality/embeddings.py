@@ -41,8 +41,8 @@ class Task:
         domains: other test sets, as `data.out_of_domain`.
         teachers: name → (embedder, its options, learned from).
         splits: which splits are recorded.
-        full: labelled examples at most; None: all.
-        few: labelled examples of the second setting, and its epochs.
+        full: labeled examples at most; None: all.
+        few: labeled examples of the second setting, and its epochs.
     """
 
     recipe: dict[str, Any]
@@ -54,7 +54,7 @@ class Task:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-TRAIN = {"optimiser": "adamw", "rate": 2e-3, "decay": 1e-2, "schedule": "one-cycle", "batch": 64}
+TRAIN = {"optimizer": "adamw", "rate": 2e-3, "decay": 1e-2, "schedule": "one-cycle", "batch": 64}
 TASKS = {
     "audio": Task(
         recipe={
@@ -242,7 +242,7 @@ def record(task: str) -> None:
 
 
 def write_images() -> None:
-    """5,000 labelled images, 1,000 for validation and 4,000 to test, as parquet files."""
+    """5,000 labeled images, 1,000 for validation and 4,000 to test, as parquet files."""
     if (IMAGES / "test.parquet").is_file():
         return
     from datasets import load_dataset

@@ -1,17 +1,17 @@
 """What transfer without labels is worth with few: probes of students that never saw a label.
 
 `images`: EfficientNet-lite0, trained on ImageNet and read at its stages, teaches a ResNet-8 on
-unlabelled CIFAR-10 images. `audio`: aisfx, trained on sound effects, teaches a small convolutional
-network on unlabelled notes of an orchestra, by its embeddings. Each student is then probed with 1,
+unlabeled CIFAR-10 images. `audio`: aisfx, trained on sound effects, teaches a small convolutional
+network on unlabeled notes of an orchestra, by its embeddings. Each student is then probed with 1,
 10 and 100 % of the labels of the same examples, three draws each, on a test part that nothing was
 chosen by; so are the student before its first step and the teacher. Rows of one seed have the same
 examples, order and first weights. No label chooses anything: the last weights are kept.
 
-Rows of two teachers read embeddings: as they are, standardised as PHI-S does, and with one of the
+Rows of two teachers read embeddings: as they are, standardized as PHI-S does, and with one of the
 two dropped half of the time; for these it says what the students kept of each.
 
 `--stop`: the same runs again with `select: {patience: 4, cooldown: 0.2}`: how many steps the stop
-by neighbours saves, and what it costs. The teacher is recorded once, with a few views. Records and
+by neighbors saves, and what it costs. The teacher is recorded once, with a few views. Records and
 finished runs are kept in `runs/label-free/` and not repeated, so an interrupted benchmark goes on
 where it was.
 
@@ -43,7 +43,7 @@ DATA = Path(os.environ.get("MENTEE_DATA", "data"))
 SHARES, DRAWS, DROP = (0.01, 0.1, 1.0), 3, 0.5
 STOP = {"every": 1, "patience": 4, "cooldown": 0.2}
 TRAIN = {
-    "optimiser": "adamw",
+    "optimizer": "adamw",
     "rate": 2e-3,
     "decay": 1e-2,
     "schedule": "one-cycle",
@@ -60,7 +60,7 @@ class Setting:
 
     Attributes:
         runs: where records and runs are kept.
-        images: unlabelled images.
+        images: unlabeled images.
         views: recorded beside the clean one.
         epochs: of a student.
         seeds: of each row.
@@ -122,7 +122,7 @@ ROWS = {"images": IMAGES, "audio": AUDIO}
 
 @dataclass(frozen=True)
 class Job:
-    """One run: a row with one seed, to its end or stopped by neighbours."""
+    """One run: a row with one seed, to its end or stopped by neighbors."""
 
     task: str
     row: str
@@ -313,7 +313,7 @@ def main() -> None:
     """Record, run every row with every seed, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task", choices=list(ROWS))
-    parser.add_argument("--stop", action="store_true", help="also stopped by neighbours")
+    parser.add_argument("--stop", action="store_true", help="also stopped by neighbors")
     parser.add_argument("--finished", action="store_true", help="write the tables, run nothing")
     parser.add_argument("--rows", nargs="+")
     parser.add_argument("--images", type=int, default=Setting.images)
@@ -371,7 +371,7 @@ def kept(done: dict[Job, dict[str, Any]]) -> dict[str, dict[str, dict[str, float
         for name in said[0] or ():
             found.setdefault(row, {})[name] = {
                 key: round(mean([each[name][key] for each in said]), 3)
-                for key in ("similarity", "explained", "neighbours")
+                for key in ("similarity", "explained", "neighbors")
             }
     return found
 

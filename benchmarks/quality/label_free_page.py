@@ -72,7 +72,7 @@ def gain(found: list[float] | None) -> str:
 
 
 def stop(found: list[dict[str, Any]]) -> str:
-    """What the stop by neighbours saved of the steps, and what the linear probe lost."""
+    """What the stop by neighbors saved of the steps, and what the linear probe lost."""
     shares = [key for key in found[0] if key.startswith("lost_")]
     head = ["row", "steps saved", *(f"lost, {float(key[5:]):.0%} of labels" for key in shares)]
     return lines(
@@ -91,11 +91,11 @@ def stop(found: list[dict[str, Any]]) -> str:
 
 def kept(found: dict[str, dict[str, dict[str, float]]]) -> str:
     """What the students of two teachers kept of each."""
-    head = ["row", "teacher", "similarity (CKA)", "explained", "neighbours"]
+    head = ["row", "teacher", "similarity (CKA)", "explained", "neighbors"]
     return lines(
         head,
         [
-            [row, name, *(f"{each[key]:.2f}" for key in ("similarity", "explained", "neighbours"))]
+            [row, name, *(f"{each[key]:.2f}" for key in ("similarity", "explained", "neighbors"))]
             for row, teachers in found.items()
             for name, each in teachers.items()
         ],

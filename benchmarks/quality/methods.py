@@ -1,6 +1,6 @@
 r"""The whole table on one task, and CKTF's claim: does a method gain from being derived so?
 
-CIFAR-10, ResNet-20 → ResNet-8 on 5,000 labelled images, from a record of eight views: the recipe
+CIFAR-10, ResNet-20 → ResNet-8 on 5,000 labeled images, from a record of eight views: the recipe
 `cifar10-laptop` with fewer epochs and bfloat16, a bank of 1,024 negatives in every row that has one
 (there are 4,750 training images). Every row of the table that such a teacher fits, and of the
 thirteen rows of the paper also `cktf(X)` and `X+cktf`. `--student` trains some of them again with a
@@ -130,7 +130,7 @@ def main() -> None:
         for path in given.out.glob(f"{given.student}-*/environment.json")
     }
     content = {
-        "what": f"test accuracy of {given.student} on CIFAR-10, 5,000 labelled images, taught by "
+        "what": f"test accuracy of {given.student} on CIFAR-10, 5,000 labeled images, taught by "
         f"ResNet-20, {given.epochs} epochs, seeds 0 to {given.seeds - 1}",
         **found.content,
         "claim": claim(found.content),

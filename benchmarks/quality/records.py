@@ -1,6 +1,6 @@
 """What a record of eight views costs in accuracy against a live teacher: CIFAR-10, KD.
 
-The recipe `cifar10-laptop` with `kd`, ResNet-20 → ResNet-8 on 5,000 labelled images. `live`: a new
+The recipe `cifar10-laptop` with `kd`, ResNet-20 → ResNet-8 on 5,000 labeled images. `live`: a new
 view in every epoch. `views=8`: a float16 record of eight views. `views=8, int8`: the same in int8.
 `clean`: what the teacher said of the clean example teaches every view, the mismatch that a record
 has to be asked for. Rows of one seed have the same images, order and first weights; all take equal
@@ -104,7 +104,7 @@ def main() -> None:
     of = {row: [done[row, seed] for seed in range(given.seeds)] for row in given.rows}
     first = of["live"][0]["environment"]
     content = {
-        "what": "test accuracy in per cent of ResNet-8 on CIFAR-10, 5,000 labelled images, KD "
+        "what": "test accuracy in per cent of ResNet-8 on CIFAR-10, 5,000 labeled images, KD "
         f"from ResNet-20, {given.epochs} epochs, seeds 0 to {given.seeds - 1}",
         "rows": table(of),
         "processes": given.processes,

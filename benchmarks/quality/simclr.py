@@ -2,7 +2,7 @@
 
 Two random views of each image go through one network; NT-Xent (of the library `lightly`) asks each
 view to find its partner among all views of the batch. The network's pooled features are then worth
-what a linear probe on them is: logistic regression on 5,000 labelled training images, tested on
+what a linear probe on them is: logistic regression on 5,000 labeled training images, tested on
 2,000 test images. Only the probe reads labels, and nothing is chosen by it.
 
     pip install --no-deps lightly
@@ -39,7 +39,7 @@ from torch.nn import functional
 
 from mentee.data import open_examples
 from mentee.files import write, write_json
-from mentee.models import CONTRACTS, build, count_parameters, load_weights, normalise
+from mentee.models import CONTRACTS, build, count_parameters, load_weights, normalize
 
 CONTRACT = CONTRACTS["cifar10"]
 LUMA = (0.299, 0.587, 0.114)
@@ -54,20 +54,20 @@ def crop(pixels: Tensor, size: int, draw: torch.Generator) -> Tensor:
     area = torch.empty(b).uniform_(0.2, 1.0, generator=draw)
     ratio = torch.empty(b).uniform_(math.log(3 / 4), math.log(4 / 3), generator=draw).exp()
     sides = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], 1).clamp_(max=1.0)
-    centre = (torch.rand(b, 2, generator=draw) * 2 - 1) * (1 - sides)
+    center = (torch.rand(b, 2, generator=draw) * 2 - 1) * (1 - sides)
     mirror = torch.where(torch.rand(b, 1, generator=draw) < 0.5, -1.0, 1.0)
     diagonal = sides * torch.cat([mirror, torch.ones(b, 1)], 1)
-    affine = torch.cat([torch.diag_embed(diagonal), centre[:, :, None]], 2)
+    affine = torch.cat([torch.diag_embed(diagonal), center[:, :, None]], 2)
     grid = functional.affine_grid(affine, [b, 3, size, size], align_corners=False)
     images = pixels.permute(0, 3, 1, 2).float().div_(255)
     return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
 def jitter(x: Tensor, draw: torch.Generator) -> Tensor:
-    """Change light, contrast, saturation and hue of four images in five, grey one in five.
+    """Change light, contrast, saturation and hue of four images in five, gray one in five.
 
-    x ← x · light; x ← m + (x − m) · contrast with m the image's mean grey; x ← g + (x − g) ·
-    saturation with g each pixel's grey; hue: each pixel's colours rotate about the grey axis.
+    x ← x · light; x ← m + (x − m) · contrast with m the image's mean gray; x ← g + (x − g) ·
+    saturation with g each pixel's gray; hue: each pixel's colors rotate about the gray axis.
     """
     b = len(x)
     luma = x.new_tensor(LUMA).reshape(1, 3, 1, 1)
@@ -78,8 +78,8 @@ def jitter(x: Tensor, draw: torch.Generator) -> Tensor:
     y = (x * factor(0.4)).clamp_(0, 1)
     mean = (y * luma).sum(1, keepdim=True).mean((2, 3), keepdim=True)
     y = torch.lerp(mean, y, factor(0.4)).clamp_(0, 1)
-    grey = (y * luma).sum(1, keepdim=True)
-    y = torch.lerp(grey, y, factor(0.4))
+    gray = (y * luma).sum(1, keepdim=True)
+    y = torch.lerp(gray, y, factor(0.4))
     y = torch.einsum("bij,bjhw->bihw", rotations(b, 0.1, draw), y).clamp_(0, 1)
     y = torch.where(torch.rand(b, 1, 1, 1, generator=draw) < 0.8, y, x)
     plain = (y * luma).sum(1, keepdim=True).expand_as(y)
@@ -96,7 +96,7 @@ def rotations(b: int, turns: float, draw: torch.Generator) -> Tensor:
 
 def view(pixels: Tensor, size: int, draw: torch.Generator) -> Tensor:
     """One random view of each image, ready for the network: `[b, 3, size, size]`."""
-    x = normalise(jitter(crop(pixels, size, draw), draw), CONTRACT)
+    x = normalize(jitter(crop(pixels, size, draw), draw), CONTRACT)
     return x.to(memory_format=torch.channels_last)
 
 
@@ -107,7 +107,7 @@ def features(network: nn.Module, pixels: Tensor) -> Tensor:
     found: list[Tensor] = []
     hook = network.fc.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
     for part in pixels.split(500):
-        network(normalise(part.permute(0, 3, 1, 2).float().div_(255), CONTRACT))
+        network(normalize(part.permute(0, 3, 1, 2).float().div_(255), CONTRACT))
     hook.remove()
     network.train()
     return torch.cat(found).float()
@@ -120,7 +120,7 @@ def probe(network: nn.Module, train: tuple[Tensor, Tensor], test: tuple[Tensor, 
     return 100 * linear.score(features(network, test[0]).numpy(), test[1].numpy())
 
 
-def labelled(split: str, n: int) -> tuple[Tensor, Tensor]:
+def labeled(split: str, n: int) -> tuple[Tensor, Tensor]:
     """`n` images, balanced over the classes, with their labels."""
     examples = open_examples("cifar10", split=split, limit=n)
     pixels = examples.read(torch.arange(len(examples)).numpy())
@@ -170,10 +170,10 @@ def main() -> None:
     loss_of = NTXentLoss(temperature=given.temperature)
     parameters = [*network.parameters(), *head.parameters()]
     steps = given.epochs * (50_000 // given.batch)
-    optimiser = torch.optim.AdamW(parameters, lr=given.rate, weight_decay=1e-2)
-    unlabelled = open_examples("cifar10", split="train")
-    pixels = unlabelled.read(torch.arange(len(unlabelled)).numpy())
-    train, test = labelled("train", 5000), labelled("test", 2000)
+    optimizer = torch.optim.AdamW(parameters, lr=given.rate, weight_decay=1e-2)
+    unlabeled = open_examples("cifar10", split="train")
+    pixels = unlabeled.read(torch.arange(len(unlabeled)).numpy())
+    train, test = labeled("train", 5000), labeled("test", 2000)
     began = time.process_time()
     facts: dict[str, object] = {
         "network": given.network,
@@ -182,7 +182,7 @@ def main() -> None:
         "parameters": count_parameters(network),
         "place": "fc.input: the classifier itself was never trained",
         "width": width,
-        "normalisation": {"mean": CONTRACT.mean, "std": CONTRACT.std},
+        "normalization": {"mean": CONTRACT.mean, "std": CONTRACT.std},
         "size": 32,
         "data": "cifar10, split train, 50,000 images, no labels",
         "method": "SimCLR: NT-Xent of lightly, AdamW, cosine learning rate, bfloat16",
@@ -207,11 +207,11 @@ def main() -> None:
             a, b = head(last.float()).chunk(2)
             loss = loss_of(a, b)
             part = done(step, steps, began, given.minutes)
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = given.rate * learning_rate(part, step)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             step += 1
             mean += loss.item() / len(rows)
             if part >= 1:

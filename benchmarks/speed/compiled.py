@@ -1,6 +1,6 @@
 """What the layout of maps and `torch.compile` do to a step: each student, computed in each way.
 
-Forward, backward and optimiser of students of CIFAR-10's images, of clips of a second at 16 kHz
+Forward, backward and optimizer of students of CIFAR-10's images, of clips of a second at 16 kHz
 and of texts of 200 bytes, batch 64, all noise; as the loop computes them, taken in turn.
 
     python benchmarks/speed/compiled.py
@@ -42,13 +42,13 @@ def step(student: str, inputs: Tensor, how: dict[str, bool]) -> Callable[[], Non
     """A training step of a new student."""
     network = models.build(student, classes=CLASSES, seed=0).train()
     computed = Computed(network, **how)
-    optimiser = torch.optim.SGD(network.parameters(), lr=1e-3)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
     labels = torch.arange(BATCH) % CLASSES
 
     def call() -> None:
         F.cross_entropy(computed(inputs), labels).backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
     return call
 

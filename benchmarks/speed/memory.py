@@ -113,7 +113,7 @@ def train_epoch(folder: str) -> dict[str, float]:
         "student": "hashed-bag-small",
         "teacher": {"record": f"{folder}/record"},
         "method": "east",
-        "train": {"epochs": 1, "batch": 64, "optimiser": "adamw", "rate": 1e-3},
+        "train": {"epochs": 1, "batch": 64, "optimizer": "adamw", "rate": 1e-3},
     }
 
     began = time.monotonic()

@@ -31,7 +31,7 @@ from mentee.data import loader
 from mentee.run import sets, training
 
 DATA = Path(os.environ.get("MENTEE_DATA", "."))
-ADAMW = {"optimiser": "adamw", "rate": 1e-3}
+ADAMW = {"optimizer": "adamw", "rate": 1e-3}
 CLIPS = {"source": str(DATA / "philharmonia"), "validation": "validation", "seconds": 1.0}
 TEXTS = {"source": str(DATA / "sentiment"), "validation": "validation", "length": 200}
 PHOTOS = {"source": "cifar10", "validation": 0.05, "limit": 5000, "views": "crop-flip"}
@@ -62,7 +62,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "train": ADAMW | {"epochs": 6},
     },
 }
-STEP = ("waiting for data", "forward", "backward", "optimiser", "loop")
+STEP = ("waiting for data", "forward", "backward", "optimizer", "loop")
 BOOKS = ("between steps", "lines", "checkpoints")
 
 
@@ -119,11 +119,11 @@ class Clock:
 def measured(name: str, ahead: bool) -> dict[str, Any]:
     """One run: milliseconds a step of each part, and what is made of them."""
     clock, parts = Clock(), training.Training
-    optimiser = mentee.run.parts.optimiser
+    optimizer = mentee.run.parts.optimizer
 
     def rule(*args: Any) -> Any:
-        made = optimiser(*args)
-        made.step = clock.timed("optimiser", made.step)
+        made = optimizer(*args)
+        made.step = clock.timed("optimizer", made.step)
         return made
 
     changes = [
@@ -132,7 +132,7 @@ def measured(name: str, ahead: bool) -> dict[str, Any]:
         patch.object(
             loop.Accelerator, "backward", clock.timed("backward", loop.Accelerator.backward)
         ),
-        patch.object(mentee.run.parts, "optimiser", rule),
+        patch.object(mentee.run.parts, "optimizer", rule),
         patch.object(parts, "_validate", clock.timed("validation", parts._validate)),
         patch.object(parts, "_save", clock.timed("checkpoints", parts._save)),
         patch.object(parts, "_log", clock.timed("lines", parts._log)),
@@ -189,7 +189,7 @@ def main() -> None:
             print(name, threads, found[name][f"{threads} threads"], flush=True)
     content = {
         "what": "milliseconds a step of each part of a run, batch 64; shares of the step, which is "
-        "waiting for data, forward, backward, optimiser and the loop around them",
+        "waiting for data, forward, backward, optimizer and the loop around them",
         "runs": found,
         "environment": environment(),
     }

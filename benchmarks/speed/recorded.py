@@ -57,7 +57,7 @@ def steps(recipe: dict[str, Any], given: Given) -> Iterator[Step]:
         parts.trainee,
         parts.teacher,
         lambda epoch, start: parts.sets.epoch(parts.recipe.train, 0, start),
-        parts.optimiser,
+        parts.optimizer,
         parts.plan,
         parts.accelerator,
     )

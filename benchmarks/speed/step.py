@@ -50,7 +50,7 @@ def steps(method: str, numbers: dict[str, object], data: dict[str, np.ndarray]) 
         parts.trainee,
         parts.teacher,
         lambda epoch, start: parts.sets.epoch(parts.recipe.train, epoch, start),
-        parts.optimiser,
+        parts.optimizer,
         parts.plan,
         parts.accelerator,
     )

@@ -27,7 +27,7 @@ def save(
     folder: Path,
     done: Step,
     trainee: Trainee,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     *,
     average: AveragedModel | None = None,
     scaler: torch.amp.GradScaler | None = None,
@@ -35,14 +35,14 @@ def save(
 ) -> Path:
     """Write `step-N.pt` and drop all but the newest two; every process calls it, the first writes.
 
-    It holds the student, the heads, the memories, what the losses weigh, the optimiser, the random
+    It holds the student, the heads, the memories, what the losses weigh, the optimizer, the random
     states of each process, where the data stand and what the run remembers; never the teacher.
 
     Args:
         folder: the run's `checkpoints/`.
         done: the last step done.
         trainee: student and transfer.
-        optimiser: of all that is trained.
+        optimizer: of all that is trained.
         average: the student's moving average.
         scaler: of the loss, in float16.
         progress: what else the run has to remember, of numbers, texts, lists and dicts.
@@ -64,7 +64,7 @@ def save(
         "heads": trainee.transfer.state_dict(),
         "memory": memory,
         "weighing": trainee.transfer.weighing.state(),
-        "optimiser": optimiser.state_dict(),
+        "optimizer": optimizer.state_dict(),
         "average": None if average is None else average.state_dict(),
         "scaler": None if scaler is None else scaler.state_dict(),
         "random": states,
@@ -130,7 +130,7 @@ def load(folder: Path) -> dict[str, Any]:
 def restore(
     state: Mapping[str, Any],
     trainee: Trainee,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     average: AveragedModel | None = None,
     scaler: torch.amp.GradScaler | None = None,
 ) -> Step:
@@ -139,7 +139,7 @@ def restore(
     Args:
         state: what `load` gave.
         trainee: the same student and method, freshly built.
-        optimiser: the same, freshly built.
+        optimizer: the same, freshly built.
         average: the same, if the run keeps one.
         scaler: the same, in float16.
 
@@ -154,7 +154,7 @@ def restore(
     trainee.transfer.load_memory(state["memory"])
     if "weighing" in state:  # not in those of older versions, which balanced nothing
         trainee.transfer.weighing.load(state["weighing"])
-    optimiser.load_state_dict(state["optimiser"])
+    optimizer.load_state_dict(state["optimizer"])
     if average is not None:
         _load_module(average, state["average"], "average")
     if scaler is not None and state["scaler"] is not None:

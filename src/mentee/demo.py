@@ -25,7 +25,7 @@ class Setting:
         data: of both recipes.
         teacher: network and epochs of the teacher, which learns from all labels.
         student: network and epochs of the student, which learns from `labels` of them.
-        labels: how many labelled examples the student gets.
+        labels: how many labeled examples the student gets.
         batch: examples of a student's step.
         memory: where the contrast's negatives come from.
         rate: learning rate of the student.
@@ -106,7 +106,7 @@ def demo(
             for seed in range(seeds)
         ]
         print(line(method, runs[method], runs["none"]), flush=True)
-    print(f"\nstudents: {setting.labels} labelled examples", end="")
+    print(f"\nstudents: {setting.labels} labeled examples", end="")
     if seeds > 1:
         print(f"; ± is the spread over {seeds} seeds,")
         print("the last column the paired difference to none with its 95 % interval", end="")

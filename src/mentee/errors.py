@@ -35,7 +35,7 @@ class DivergedError(MenteeError):
 
 
 def suggest(given: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt name: the close ones, or all of them where there are few.
+    """A hint for a misspelled name: the close ones, or all of them where there are few.
 
     Args:
         given: the name that is not known.

@@ -1,4 +1,4 @@
-"""The loop: an iterator of optimiser steps. It logs nothing, evaluates nothing, writes nothing."""
+"""The loop: an iterator of optimizer steps. It logs nothing, evaluates nothing, writes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from mentee.agree.labels import batch_loss
 from mentee.capture import Capture, Place
 from mentee.errors import DivergedError
-from mentee.models import Contract, normalise
+from mentee.models import Contract, normalize
 from mentee.parallel import gather, world
 from mentee.teachers.teacher import Teacher
 from mentee.transfer import Transfer
@@ -87,7 +87,7 @@ class Trainee(nn.Module):
         weighing, step = self.transfer.weighing, self.transfer.step
         looks = self._looks and torch.is_grad_enabled() and weighing.due(step)
         edges: dict[str, GradientEdge] = {}
-        inputs = normalise(batch.inputs, self.contract)
+        inputs = normalize(batch.inputs, self.contract)
         features = self._capture.run(self._computed, inputs, edges if looks else None)
         losses: dict[str, Tensor] = self.transfer(features, fixed, batch)
         if batch.labels is not None and self.transfer.weights["task"] != 0:
@@ -124,7 +124,7 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps of the whole run."""
+        """Optimizer steps of the whole run."""
         return self.epochs * math.ceil(self.batches / self.accumulate)
 
 
@@ -132,7 +132,7 @@ def train(
     trainee: Trainee,
     teacher: Teacher | None,
     load: Callable[[int, int], Iterator[Batch]],
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     plan: Plan,
     accelerator: Accelerator,
     *,
@@ -147,21 +147,21 @@ def train(
         trainee: student and transfer, on the accelerator's device.
         teacher: read for every batch; None for a method without terms.
         load: `(epoch, batches to skip) -> batches of this process`.
-        optimiser: of all that `trainee` trains.
+        optimizer: of all that `trainee` trains.
         plan: how many steps, and what happens in each.
         accelerator: precision and processes.
         average: a moving average of the student that follows it.
         done: the last step done, to go on after it.
 
     Yields:
-        One `Step` per optimiser step, after it is complete: memories written, average moved on.
+        One `Step` per optimizer step, after it is complete: memories written, average moved on.
 
     Raises:
         DivergedError: the loss is not finite; the step is not taken.
     """
-    model, optimiser = accelerator.prepare(trainee, optimiser)
-    trained = [p for group in optimiser.param_groups for p in group["params"]]
-    bases = [group.setdefault("initial_lr", group["lr"]) for group in optimiser.param_groups]
+    model, optimizer = accelerator.prepare(trainee, optimizer)
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
+    bases = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
     number, begun, position = (done.number, done.epoch, done.position) if done else (0, 0, 0)
     if position >= plan.batches:
         begun, position = begun + 1, 0
@@ -170,19 +170,19 @@ def train(
         while parts := list(islice(batches, plan.accumulate)):
             if not (trainee.training and trainee.student.training):  # it visits every module
                 trainee.train()
-            for group, base in zip(optimiser.param_groups, bases, strict=True):
+            for group, base in zip(optimizer.param_groups, bases, strict=True):
                 group["lr"] = base * plan.rate(number, plan.steps)
             loss, losses = backward(model, trainee, teacher, parts, number, accelerator)
             check_finite(loss, losses, number, epoch)
             if plan.clip is not None:
                 accelerator.clip_grad_norm_(trained, plan.clip)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
             trainee.transfer.write()
             if average is not None:
                 average.update_parameters(trainee.student)
             number, position = number + 1, position + len(parts)
-            rate, examples = optimiser.param_groups[0]["lr"], sum(map(len, parts)) * world()
+            rate, examples = optimizer.param_groups[0]["lr"], sum(map(len, parts)) * world()
             yield Step(number, epoch, position, loss, losses, rate, examples)
         position = 0
 

@@ -132,7 +132,7 @@ def join() -> None:
 def follow_first(module: nn.Module) -> None:
     """Give the buffers of a module, such as batch norm's running statistics, the first's values.
 
-    Where batches are normalised by each process for its own part, they differ after a step.
+    Where batches are normalized by each process for its own part, they differ after a step.
     """
     if world() > 1:
         for buffer in module.buffers():

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mentee.agree import AGREEMENTS
-from mentee.agree.contrast import log_normaliser
+from mentee.agree.contrast import log_normalizer
 from mentee.agree.labels import batch_loss, batch_mask, by_class
 from mentee.agree.negatives import Negatives
 from mentee.bound import (
@@ -239,7 +239,7 @@ class Transfer(nn.Module):
                     learning = learner.learning(seen, t if learner is theirs else learner(seen))
                     learning = at_least_float(learning)
                     own = learner.own_loss(learning, partial(batch_loss, batch), self.step)
-                    # Where nothing is learnt any more: a zero that keeps every process in step.
+                    # Where nothing is learned any more: a zero that keeps every process in step.
                     losses[own_name(bound)] = t.detach().sum() * 0 if own is None else own
                     t = t.detach() if theirs.learner is theirs else t
                 s, t = mine.meet(at_least_float(s), at_least_float(t))
@@ -269,16 +269,16 @@ class Transfer(nn.Module):
     def _log_z(
         self, bound: Bound, student: Tensor, teacher: Tensor, negatives: Negatives
     ) -> Tensor:
-        """The normalisers of a contrast, fixed by the first batch, for ever."""
+        """The normalizers of a contrast, fixed by the first batch, for ever."""
         kept = typing.cast(Memory, bound.memory).log_z
         if bound.name not in kept:
             numbers: dict[str, Any] = dict(bound.term.agree.numbers)
-            own = log_normaliser(student, teacher, negatives=negatives, **numbers)
+            own = log_normalizer(student, teacher, negatives=negatives, **numbers)
             kept[bound.name] = gather(own.exp()[None]).mean(0).log().cpu()
         return kept[bound.name]
 
     def write(self) -> None:
-        """Let the memories take in the step; call it after the optimiser step."""
+        """Let the memories take in the step; call it after the optimizer step."""
         for memory in self.memories:
             memory.write()
 

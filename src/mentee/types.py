@@ -110,7 +110,7 @@ class Batch:
         rows: where the examples stand in their split; a bank keeps one row for each.
         labels: `[b]` class numbers, or `[b, k]` 0/1 for several classes at once, or None.
         mask: `[b, k]`, true where a label of several is known; None: all are known.
-        labelled: `[b]`, true where an example has labels; of others the class number is −1, the
+        labeled: `[b]`, true where an example has labels; of others the class number is −1, the
             mask false. None: all have, or none.
         view: the number of the augmentation, or `CLEAN`.
         mixed: how the inputs were mixed; labels and mask are those of each example itself.
@@ -123,7 +123,7 @@ class Batch:
     mask: Bool[Tensor, "b k"] | None = None
     view: int = CLEAN
     mixed: Mixed | None = None
-    labelled: Bool[Tensor, " b"] | None = None
+    labeled: Bool[Tensor, " b"] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -137,14 +137,14 @@ class Batch:
             rows=self.rows.to(device),
             labels=None if self.labels is None else self.labels.to(device),
             mask=None if self.mask is None else self.mask.to(device),
-            labelled=None if self.labelled is None else self.labelled.to(device),
+            labeled=None if self.labeled is None else self.labeled.to(device),
             mixed=self.mixed and replace(self.mixed, partner=self.mixed.partner.to(device)),
         )
 
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step, as the loop reports it.
+    """One optimizer step, as the loop reports it.
 
     Attributes:
         number: steps done since the beginning of the run, this one included.

@@ -32,7 +32,7 @@ def nce(anchor, positive, negatives, temperature, z, count, examples, eps=1e-7):
     return loss
 
 
-def normaliser(anchors, positives, negatives, temperature, count, examples):
+def normalizer(anchors, positives, negatives, temperature, count, examples):
     """Z: the number of examples times the mean exponentiated score of a first batch."""
     means = []
     for anchor, positive, rows in zip(anchors, positives, negatives, strict=True):
@@ -80,20 +80,20 @@ def distance_correlation(student, teacher):
 
 
 def one_distance_correlation(x, y):
-    a, b = centred_distances(x), centred_distances(y)
+    a, b = centered_distances(x), centered_distances(y)
     n = len(x) ** 2
     both, own, theirs = ((p * q).sum() / n for p, q in ((a, b), (a, a), (b, b)))
     return 1 - both / math.sqrt(own * theirs + 1e-9)
 
 
-def centred_distances(x):
+def centered_distances(x):
     n = len(x)
     a = np.array([[math.sqrt(length(p - q) ** 2 + 1e-12) for q in x] for p in x])
-    centred = np.zeros((n, n))
+    centered = np.zeros((n, n))
     for i in range(n):
         for j in range(n):
-            centred[i, j] = a[i, j] - sum(a[i]) / n - sum(a[:, j]) / n + a.sum() / n**2
-    return centred
+            centered[i, j] = a[i, j] - sum(a[i]) / n - sum(a[:, j]) / n + a.sum() / n**2
+    return centered
 
 
 def cosine_distance_difference(student, teacher):
@@ -190,14 +190,14 @@ def smooth_l1(student, teacher, beta):
 
 def binary_kd(student, teacher, mask, temperature):
     """With the published code's 1e-9 beside 1 - p and 1 - q."""
-    labelled, losses = int(np.sum(mask)), []
+    labeled, losses = int(np.sum(mask)), []
     for zs, zt, known in zip(student, teacher, mask, strict=True):
         loss = 0.0
         for s, t, m in zip(zs, zt, known, strict=True):
             p, q = (1 / (1 + math.exp(-z / temperature)) for z in (t, s))
             kl = p * (t - s) / temperature + math.log((1 - p + 1e-9) / (1 - q + 1e-9))
             loss += kl * bool(m)
-        losses.append(temperature**2 * loss * len(mask) / max(labelled, 1))
+        losses.append(temperature**2 * loss * len(mask) / max(labeled, 1))
     return np.array(losses)
 
 
@@ -310,14 +310,14 @@ def rkd(student, teacher, distance, angles):
     return distance * pairs / b**2 + angles * triples / b**3
 
 
-def neighbours(x):
+def neighbors(x):
     x = [row / (length(row) + 1e-7) for row in x]
     near = np.array([[(1 + np.dot(a, b)) / 2 for b in x] for a in x])
     return np.array([row / sum(row) for row in near])
 
 
 def pkt(student, teacher):
-    q, p = (neighbours([each.ravel() for each in z]) for z in (student, teacher))
+    q, p = (neighbors([each.ravel() for each in z]) for z in (student, teacher))
     total = 0.0
     for i in range(len(q)):
         for j in range(len(q)):

@@ -45,13 +45,13 @@ def test_equals_the_formula_in_loops(b, k, temperature, seed):
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-9, atol=1e-12)
 
 
-def test_without_a_mask_every_entry_is_labelled():
+def test_without_a_mask_every_entry_is_labeled():
     student, teacher = logits(3, 4), logits(3, 4, 1)
     every = torch.ones(3, 4, dtype=torch.bool)
     torch.testing.assert_close(binary_kd(student, teacher), binary_kd(student, teacher, mask=every))
 
 
-def test_what_is_not_labelled_does_not_matter():
+def test_what_is_not_labeled_does_not_matter():
     """Nor does the number of labels of an example change the weight of one of them."""
     student, teacher = logits(2, 3).requires_grad_(), logits(2, 3, 1)
     known = torch.tensor([[True, False, False], [True, True, True]])

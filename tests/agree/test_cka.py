@@ -1,4 +1,4 @@
-"""Centred kernel alignment against loops, its invariances, and what debiasing is for."""
+"""Centered kernel alignment against loops, its invariances, and what debiasing is for."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_equals_the_formula_in_loops(b, frames, widths, debiased, seed):
 
 
 def test_equals_the_form_over_features():
-    """|Yᵀ X|² / (|Xᵀ X| |Yᵀ Y|) of the centred columns, Kornblith et al., equation 3."""
+    """|Yᵀ X|² / (|Xᵀ X| |Yᵀ Y|) of the centered columns, Kornblith et al., equation 3."""
     student, teacher = normal(9, 4), normal(9, 6, seed=1)
     x, y = ((z - z.mean(0)).numpy() for z in (student, teacher))
     norm = np.linalg.norm
@@ -80,7 +80,7 @@ def test_the_slope_is_bounded_where_all_rows_nearly_agree(debiased, steepest, dt
 
 
 def test_rows_equally_far_from_one_another_say_nothing_debiased():
-    """Their centred Gram matrix is empty: finite, and not steep."""
+    """Their centered Gram matrix is empty: finite, and not steep."""
     student = torch.eye(8, dtype=torch.float64).requires_grad_()
     loss = cka(student, normal(8, 4, seed=1), debiased=True)
     loss.backward()

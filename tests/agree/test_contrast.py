@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from mentee.agree.contrast import contrast, log_normaliser
+from mentee.agree.contrast import contrast, log_normalizer
 from mentee.agree.negatives import Draw, Negatives
 from mentee.errors import MenteeError
 from mentee.memory import Bank
@@ -81,12 +81,12 @@ def test_equals_the_formula_in_loops(kind, seed, temperature, chunk):
 
 
 @pytest.mark.parametrize("kind", ["shared", "whole", "exact"])
-def test_the_normaliser_equals_the_formula_in_loops(kind):
+def test_the_normalizer_equals_the_formula_in_loops(kind):
     student, teacher, negatives, lists = problem(kind=kind)
-    got = log_normaliser(student, teacher, negatives=negatives, temperature=0.2, chunk=5)
+    got = log_normalizer(student, teacher, negatives=negatives, temperature=0.2, chunk=5)
     for anchor, side, z in ((student, 1, got[0]), (teacher, 0, got[1])):
         bank = negatives.banks[side].numpy()
-        expected = formulas.normaliser(
+        expected = formulas.normalizer(
             anchor.numpy(),
             negatives.positives[side].numpy(),
             [[bank[j] for j in rows] for rows in lists],
@@ -113,7 +113,7 @@ def test_gradient_of_both_sides(kind, temperature):
 @pytest.mark.parametrize("name", ["crd_tau0.1", "crd_tau0.07"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_equals_the_published_code(reference, name, seed):
-    """Loss, gradients through the heads, normalisers and both banks after the step."""
+    """Loss, gradients through the heads, normalizers and both banks after the step."""
     z = {
         key: torch.from_numpy(np.asarray(value))
         for key, value in np.load(reference / f"{name}_seed{seed}.npz").items()
@@ -131,7 +131,7 @@ def test_equals_the_published_code(reference, name, seed):
     read = memory.read("m", s, t)
     negatives = Negatives(read.positives, read.banks, draw)
 
-    log_z = log_normaliser(s, t, negatives=negatives, temperature=temperature)
+    log_z = log_normalizer(s, t, negatives=negatives, temperature=temperature)
     published = torch.stack([z["z_student"], z["z_teacher"]])
     torch.testing.assert_close(log_z.exp(), published, rtol=1e-9, atol=0)
     loss = contrast(s, t, negatives=negatives, log_z=log_z, temperature=temperature).mean()
@@ -207,7 +207,7 @@ def corners(kind, student, teacher, temperature, dtype=torch.float32, **sizes):
     )
     s, t = (x.to(dtype).clone().requires_grad_() for x in (student, teacher))
     us, ut = unit(s), unit(t)
-    log_z = log_normaliser(us, ut, negatives=negatives, temperature=temperature)
+    log_z = log_normalizer(us, ut, negatives=negatives, temperature=temperature)
     loss = contrast(us, ut, negatives=negatives, log_z=log_z, temperature=temperature)
     loss.sum().backward()
     return loss, s.grad, t.grad
@@ -236,7 +236,7 @@ def test_finite_at_the_corners(kind, temperature, dtype, what):
     assert max(gs.abs().max(), gt.abs().max()) <= steepest
 
 
-def test_extreme_normalisers_stay_finite():
+def test_extreme_normalizers_stay_finite():
     """A first batch far from the rest can fix a Z that later scores are far above or below."""
     student, teacher, negatives, _ = problem()
     for log_z in (-200.0, 200.0):

@@ -78,25 +78,25 @@ def test_without_labels_there_is_no_loss():
 HAS = torch.tensor([True, False, True, False])
 
 
-def some_labelled(labels, mask=None, mixed=None):
-    return replace(batch(labels, mask, mixed), labelled=HAS)
+def some_labeled(labels, mask=None, mixed=None):
+    return replace(batch(labels, mask, mixed), labeled=HAS)
 
 
 def test_the_mean_is_that_of_the_examples_with_labels():
     labels = torch.tensor([0, -1, 1, -1])
-    got = batch_loss(some_labelled(labels), LOGITS)
+    got = batch_loss(some_labeled(labels), LOGITS)
     expected = [cross_entropy(LOGITS[i].numpy(), int(labels[i])) for i in (0, 2)]
     assert got.mean().item() == pytest.approx(np.mean(expected), rel=1e-9)
     assert got[~HAS].tolist() == [0.0, 0.0]
     known = KNOWN & HAS[:, None]
-    several = batch_loss(some_labelled(SEVERAL * known, known), LOGITS)
+    several = batch_loss(some_labeled(SEVERAL * known, known), LOGITS)
     alone = batch_loss(batch(SEVERAL, KNOWN), LOGITS)
     assert several.mean().item() == pytest.approx(alone[HAS].mean().item(), rel=1e-9)
 
 
 def test_of_mixed_examples_each_label_there_is_counts_by_its_share():
     labels = torch.tensor([0, -1, 1, -1])
-    got = batch_loss(some_labelled(labels, mixed=Mixed(PARTNER, SHARE)), LOGITS)
+    got = batch_loss(some_labeled(labels, mixed=Mixed(PARTNER, SHARE)), LOGITS)
     total = weight = 0.0
     for i in range(B):
         for j, share in ((i, SHARE), (int(PARTNER[i]), 1 - SHARE)):
@@ -108,8 +108,8 @@ def test_of_mixed_examples_each_label_there_is_counts_by_its_share():
 
 def test_of_mixed_examples_of_several_classes_those_with_a_known_label_count():
     known = KNOWN & HAS[:, None]
-    mixed = some_labelled(SEVERAL * known, known, Mixed(PARTNER, SHARE))
-    plain = batch_loss(replace(mixed, labelled=None), LOGITS)
+    mixed = some_labeled(SEVERAL * known, known, Mixed(PARTNER, SHARE))
+    plain = batch_loss(replace(mixed, labeled=None), LOGITS)
     has = HAS | HAS[PARTNER]
     assert batch_loss(mixed, LOGITS).mean().item() == pytest.approx(
         plain[has].mean().item(), rel=1e-6
@@ -117,5 +117,5 @@ def test_of_mixed_examples_of_several_classes_those_with_a_known_label_count():
 
 
 def test_a_batch_without_one_label_has_no_loss():
-    none = replace(batch(torch.full((B,), -1)), labelled=torch.zeros(B, dtype=torch.bool))
+    none = replace(batch(torch.full((B,), -1)), labeled=torch.zeros(B, dtype=torch.bool))
     assert batch_loss(none, LOGITS).tolist() == [0.0] * B

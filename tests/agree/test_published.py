@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from mentee import agree
-from mentee.represent import attention, flow, gaussian, maps, review, standardised
+from mentee.represent import attention, flow, gaussian, maps, review, standardized
 
-STANDARD = standardised((10,), (10,))
+STANDARD = standardized((10,), (10,))
 
 
 def lskd(student, teacher):

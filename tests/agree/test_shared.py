@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mentee.agree import shared
-from mentee.agree.contrast import contrast, log_normaliser
+from mentee.agree.contrast import contrast, log_normalizer
 from mentee.agree.negatives import Draw, Negatives
 from mentee.agree.shared import LONGEST, Span, sum_of_logs
 from mentee.represent import unit
@@ -65,7 +65,7 @@ def in_dtypes(dtype, stored, temperature=0.1, longer=1.0):
     """Loss and both gradients with anchors of one dtype and rows kept in another."""
     student, teacher, banks, draw = problem()
     exact = Negatives((banks[0][:16], banks[1][:16]), (banks[0], banks[1]), draw)
-    log_z = log_normaliser(student, teacher, negatives=exact, temperature=temperature)
+    log_z = log_normalizer(student, teacher, negatives=exact, temperature=temperature)
     kept = (banks * longer).to(stored)
     negatives = Negatives((kept[0][:16], kept[1][:16]), (kept[0], kept[1]), draw)
     anchors = [x.to(dtype).requires_grad_() for x in (student, teacher)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mentee.comparisons.figure import COLOURS, GREY, figure, ticks
+from mentee.comparisons.figure import COLORS, GRAY, figure, ticks
 from mentee.comparisons.results import results
 from tests.comparisons.test_results import row, seeded
 
@@ -29,8 +29,8 @@ def test_a_dot_and_an_interval_for_each_row_in_the_order_of_the_table(
     told = [entry for entry in content["rows"] if entry["to_scratch"]]
     assert len(dots) == len(told) == 3
     bars = [each for each in drawn.findall(f"{SVG}line") if each.get("stroke-width") == "2"]
-    colours = {"HELPS": COLOURS["HELPS"], "HURTS": COLOURS["HURTS"], "INCONCLUSIVE": GREY}
-    assert [dot.get("fill") for dot in dots] == [colours[e["verdict"]] for e in told]
+    colors = {"HELPS": COLORS["HELPS"], "HURTS": COLORS["HURTS"], "INCONCLUSIVE": GRAY}
+    assert [dot.get("fill") for dot in dots] == [colors[e["verdict"]] for e in told]
     heights = [float(dot.attrib["cy"]) for dot in dots]
     assert heights == sorted(heights)
     # One scale for all: pixels per unit, and where 0 is.

@@ -141,7 +141,7 @@ def test_the_fingerprint_says_what_was_done(images):
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (64, 48, 3), (1, 9, 3)])
-def test_images_of_any_size_and_colour(rng, shape):
+def test_images_of_any_size_and_color(rng, shape):
     pixels = smooth(rng, 2, *shape)
     examples = make_examples(
         ArrayImages(pixels), ["a", "b"], Labels(None, None, None), name="shapes"

@@ -93,7 +93,7 @@ def test_defocus_blur_mirrors_the_edge(pixels):
         np.testing.assert_allclose(found[2, y, x], wanted, atol=0.51)
 
 
-def test_glass_blur_takes_neighbours(pixels):
+def test_glass_blur_takes_neighbors(pixels):
     """The Gaussian of severity 1 is narrower than a pixel: what is left is the shuffle."""
     found = done("glass_blur", pixels, 1)
     fair = np.zeros(2)
@@ -146,12 +146,12 @@ def test_zoom_blur_of_a_ramp(rng):
 
 
 def test_snow_whitens(pixels):
-    """Nothing gets darker; without flakes, a colour x becomes k x + (1 − k) max(x, 1.5 g + 0.5)."""
+    """Nothing gets darker; without flakes, a color x becomes k x + (1 − k) max(x, 1.5 g + 0.5)."""
     dark, means = pixels // 4, []
     for severity, kept in zip(SEVERITIES, (0.95, 0.9, 0.9, 0.85, 0.8), strict=True):
         found = done("snow", dark, severity).astype(float)
-        grey = (dark / 255 * [0.299, 0.587, 0.114]).sum(3, keepdims=True)
-        whiter = kept * dark / 255 + (1 - kept) * np.maximum(dark / 255, 1.5 * grey + 0.5)
+        gray = (dark / 255 * [0.299, 0.587, 0.114]).sum(3, keepdims=True)
+        whiter = kept * dark / 255 + (1 - kept) * np.maximum(dark / 255, 1.5 * gray + 0.5)
         assert (found >= 255 * whiter - 0.51).all()
         flakes = found - 255 * whiter
         means.append(flakes.mean())

@@ -21,18 +21,18 @@ def _file(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 @pytest.mark.parametrize("channels", [1, 3, None])
-def test_any_mode_becomes_grey_or_rgb(
+def test_any_mode_becomes_gray_or_rgb(
     mode: str, channels: int | None, rng: np.random.Generator
 ) -> None:
-    colours = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)).convert(mode)
-    pixels = decode(_file(colours), channels, "x")
+    colors = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)).convert(mode)
+    pixels = decode(_file(colors), channels, "x")
     c = channels or (1 if mode in ("1", "L", "LA") else 3)
-    expected = np.asarray(colours.convert("L" if c == 1 else "RGB")).reshape(4, 5, c)
+    expected = np.asarray(colors.convert("L" if c == 1 else "RGB")).reshape(4, 5, c)
     assert pixels.dtype == np.uint8
     np.testing.assert_array_equal(pixels, expected)
 
 
-def test_sixteen_bit_grey_keeps_its_upper_bits() -> None:
+def test_sixteen_bit_gray_keeps_its_upper_bits() -> None:
     deep = np.array([[0, 255, 256], [0x1234, 0xABCD, 0xFFFF]], np.uint16)
     pixels = decode(_file(Image.fromarray(deep)), None, "x")
     assert pixels[..., 0].tolist() == [[0, 0, 1], [0x12, 0xAB, 0xFF]]

@@ -20,9 +20,9 @@ VIEWS = build_views("none", seed=0)
 
 
 def of(n: int, name: str, labels: Any = None, size: int = 4) -> Examples:
-    """Images of one grey each, 100 and more where they are the second's."""
-    grey = np.arange(n, dtype=np.uint8) + (100 if name == "b" else 0)
-    image = np.broadcast_to(grey[:, None, None], (n, size, size)).copy()
+    """Images of one gray each, 100 and more where they are the second's."""
+    gray = np.arange(n, dtype=np.uint8) + (100 if name == "b" else 0)
+    image = np.broadcast_to(gray[:, None, None], (n, size, size)).copy()
     parts = {"image": image, "id": [f"{name}{i}" for i in range(n)]}
     return open_examples(parts if labels is None else {**parts, "label": labels})
 
@@ -35,11 +35,11 @@ def test_the_contents_of_both_are_read_in_any_order() -> None:
     assert [int(each[0, 0, 0]) for each in found] == [106, 0, 101, 4]
     assert both.labels is not None
     assert both.labels.tolist() == [0, 1, 2, 0, 1] + [-1] * 7
-    assert both.labelled is not None
-    assert both.labelled.tolist() == [True] * 5 + [False] * 7
+    assert both.labeled is not None
+    assert both.labeled.tolist() == [True] * 5 + [False] * 7
     some = both.take([6, 1])
-    assert some.labelled is not None
-    assert (some.labelled.tolist(), some.ids) == ([False, True], ("b1", "a1"))
+    assert some.labeled is not None
+    assert (some.labeled.tolist(), some.ids) == ([False, True], ("b1", "a1"))
     assert [int(each[0, 0, 0]) for each in some.read(np.array([0, 1]))] == [101, 1]
 
 
@@ -83,20 +83,20 @@ def test_what_cannot_be_joined() -> None:
     st.integers(1, 4),
 )  # fmt: skip
 def test_a_proportion_is_near_the_share_and_equal_in_every_process(
-    labelled: int, unlabelled: int, own: int, share: float, world: int
+    labeled: int, unlabeled: int, own: int, share: float, world: int
 ) -> None:
     batch = own * world
     try:
-        found = proportion(labelled, unlabelled, batch, share, world)
+        found = proportion(labeled, unlabeled, batch, share, world)
     except DataError:
         wanted = max(min(round(own * share), own - 1), 1) * world
-        assert wanted > unlabelled or batch - wanted > labelled
+        assert wanted > unlabeled or batch - wanted > labeled
         return
-    assert found.labelled + found.unlabelled == batch
-    assert found.labelled % world == found.unlabelled % world == 0
-    assert min(found.labelled, found.unlabelled) >= world
-    assert abs(found.unlabelled - share * batch) <= max(world, 1)
-    assert found.passes == (labelled // found.labelled, unlabelled // found.unlabelled)
+    assert found.labeled + found.unlabeled == batch
+    assert found.labeled % world == found.unlabeled % world == 0
+    assert min(found.labeled, found.unlabeled) >= world
+    assert abs(found.unlabeled - share * batch) <= max(world, 1)
+    assert found.passes == (labeled // found.labeled, unlabeled // found.unlabeled)
 
 
 def epoch(
@@ -110,18 +110,18 @@ def epoch(
 
 
 def test_every_example_comes_once_a_pass_and_views_go_on() -> None:
-    """7 labelled, 3 a batch: 2 batches a pass; 31 others, 6 a batch: 5 batches an epoch."""
+    """7 labeled, 3 a batch: 2 batches a pass; 31 others, 6 a batch: 5 batches an epoch."""
     both = join(of(7, "a", np.arange(7) % 2), of(31, "b"))
     found = proportion(7, 31, 9, 0.67, 1)
-    assert (found.labelled, found.unlabelled, found.steps) == (3, 6, 5)
+    assert (found.labeled, found.unlabeled, found.steps) == (3, 6, 5)
     batches = [batch for number in range(4) for batch in epoch(both, found, number)]
     assert len(batches) == 20
     for batch in batches:
-        assert batch.labelled is not None
-        assert batch.labelled.tolist() == [True] * 3 + [False] * 6
+        assert batch.labeled is not None
+        assert batch.labeled.tolist() == [True] * 3 + [False] * 6
         assert batch.labels is not None
-        assert ((batch.labels >= 0) == batch.labelled).all()
-        assert torch.equal(batch.inputs[:, 0, 0, 0].mul(255).round().long() < 100, batch.labelled)
+        assert ((batch.labels >= 0) == batch.labeled).all()
+        assert torch.equal(batch.inputs[:, 0, 0, 0].mul(255).round().long() < 100, batch.labeled)
     for kind, passes in ((slice(0, 3), 2), (slice(3, 9), 5)):
         seen = [batch.ids[kind].tolist() for batch in batches]
         turns = [list(chain(*seen[i : i + passes])) for i in range(0, 20, passes)]
@@ -146,7 +146,7 @@ def test_processes_share_each_batch() -> None:
     parts = [epoch(both, found, 1, rank=rank, world=2) for rank in (0, 1)]
     for whole, *shares in zip(alone, *parts, strict=True):
         assert {len(share) for share in shares} == {6}
-        assert all(share.labelled is not None and share.labelled.sum() == 3 for share in shares)
+        assert all(share.labeled is not None and share.labeled.sum() == 3 for share in shares)
         assert set(whole.ids.tolist()) == {k for share in shares for k in share.ids.tolist()}
         assert {share.view for share in shares} == {whole.view}
 
@@ -163,7 +163,5 @@ def test_views_begin_again_after_a_cycle() -> None:
 
 
 def test_too_few_for_a_batch() -> None:
-    with pytest.raises(
-        DataError, match=r"is 8 labelled and 8 unlabelled examples, and there are 5"
-    ):
+    with pytest.raises(DataError, match=r"is 8 labeled and 8 unlabeled examples, and there are 5"):
         proportion(5, 100, 16, 0.5, 1)

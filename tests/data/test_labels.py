@@ -71,7 +71,7 @@ def test_lists_of_the_classes_that_apply(values: Any, options: dict[str, Any]) -
     ("values", "options", "message"),
     [
         ([0, 3], {"names": ["a", "b"]}, "label 3 of row 1 .* out of range: 2 classes .* 0 to 1"),
-        ([0, -1], {}, "label -1 of row 1 .* leave unlabelled examples out"),
+        ([0, -1], {}, "label -1 of row 1 .* leave unlabeled examples out"),
         ([0, None], {}, "row 1 has no label"),
         ([0.0, float("nan")], {}, "row 1 has no label"),
         (["a", None], {}, "row 1 has no label"),

@@ -30,12 +30,12 @@ def test_arrays(layout: str, as_torch: bool, rng: np.random.Generator) -> None:
 def test_arrays_change_their_channels_as_pillow_does(rng: np.random.Generator) -> None:
     from PIL import Image
 
-    colour = rng.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
-    grey = open_examples({"image": colour}, channels=1).read(np.arange(20))
-    expected = [np.asarray(Image.fromarray(pixels).convert("L")) for pixels in colour]
-    np.testing.assert_array_equal(grey[..., 0], expected)
-    back = open_examples({"image": grey}, channels=3).read(np.arange(20))
-    assert torch.equal(back, grey.expand(-1, -1, -1, 3))
+    color = rng.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    gray = open_examples({"image": color}, channels=1).read(np.arange(20))
+    expected = [np.asarray(Image.fromarray(pixels).convert("L")) for pixels in color]
+    np.testing.assert_array_equal(gray[..., 0], expected)
+    back = open_examples({"image": gray}, channels=3).read(np.arange(20))
+    assert torch.equal(back, gray.expand(-1, -1, -1, 3))
 
 
 @pytest.mark.parametrize(

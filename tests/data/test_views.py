@@ -141,12 +141,12 @@ def test_images_of_several_sizes_need_a_size() -> None:
 
 
 @pytest.mark.parametrize(("h", "w"), [(40, 60), (60, 40), (40, 40), (8, 12)])
-def test_the_centre_is_what_stays(h: int, w: int) -> None:
+def test_the_center_is_what_stays(h: int, w: int) -> None:
     ramp = torch.linspace(0, 255, w).round().to(torch.uint8).expand(1, h, w)[..., None]
     side = min(h, w)
     for margin in (1.0, 1.25):
         out = one_size(ramp, 16, margin=margin)[0, :, :, 0].float()
-        # the centre of the window lies in the middle of the ramp; it spans side / margin pixels
+        # the center of the window lies in the middle of the ramp; it spans side / margin pixels
         assert abs(out.mean() - 127.5) < 5
         span = 255 * side / margin / w
         assert abs((out[0, -1] - out[0, 0]) - span * 15 / 16) < 255 / w + 8

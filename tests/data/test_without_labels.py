@@ -70,7 +70,7 @@ def bare(examples: Examples) -> bool:
 
 
 @pytest.mark.parametrize("name", ["unlabeled", "unlabelled"])
-def test_a_folder_of_unlabelled_images_is_a_split(name: str, tmp_path: Path, png: Any) -> None:
+def test_a_folder_of_unlabeled_images_is_a_split(name: str, tmp_path: Path, png: Any) -> None:
     for file in ("train/cat/0.png", "train/dog/0.png", f"{name}/0.png", f"{name}/1.png"):
         path = tmp_path / "images" / file
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -111,12 +111,12 @@ def test_a_pair_of_places_names_both():
 
 
 def test_a_form_and_a_sum_are_shown_as_any_row():
-    text = show_method("cktf(at)+standardised(kd)")
+    text = show_method("cktf(at)+standardized(kd)")
     assert "of project(width=128, batch_axis=False) of attention at stages" in text
     assert "attention     a = unit (1/c Σ_c |f_c|^p)" in text
 
 
-def test_a_misspelt_row_is_refused():
+def test_a_misspelled_row_is_refused():
     with pytest.raises(MenteeError, match="there is no method 'ckft'; did you mean 'cktf'"):
         show_method("ckft")
 

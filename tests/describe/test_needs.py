@@ -22,7 +22,7 @@ ANY = "an embedding of any task"
         ("crd", [ANY, "a memory"]),
         ("cktf", ["an embedding", "stages", "a memory"]),
         ("cktf(kd)", ["logits of any classes", "a memory"]),
-        ("standardised(kd)", [SAME, "one class an example"]),
+        ("standardized(kd)", [SAME, "one class an example"]),
         ("cktf(at)", ["stages", "a memory"]),
         ("fsp", ["stages"]),
         ("sp+ec", [ANY.removesuffix(" of any task"), "stages", "labels"]),

@@ -10,7 +10,7 @@ from sklearn.metrics import r2_score
 from sklearn.neighbors import NearestNeighbors
 
 from mentee.errors import DataError
-from mentee.evaluate import explained, neighbours
+from mentee.evaluate import explained, neighbors
 from mentee.evaluate.kept import RIDGE
 
 
@@ -38,37 +38,37 @@ def test_the_variance_explained_is_that_of_a_ridge_regression_on_the_other_half(
     )
 
 
-def test_neighbours_are_those_of_another_code() -> None:
+def test_neighbors_are_those_of_another_code() -> None:
     student, teacher = pair(2100)  # more than one block
     near = [
         NearestNeighbors(n_neighbors=11, metric="cosine").fit(x).kneighbors(x)[1][:, 1:]
         for x in (student.numpy(), teacher.numpy())
     ]
     common = [len(set(a) & set(b)) for a, b in zip(*near, strict=True)]
-    assert neighbours(student, teacher) == pytest.approx(np.mean(common) / 10, abs=1e-3)
+    assert neighbors(student, teacher) == pytest.approx(np.mean(common) / 10, abs=1e-3)
 
 
 def test_what_says_nothing_of_the_teacher_explains_nothing() -> None:
     rng = torch.Generator().manual_seed(1)
     student, teacher = (torch.randn(400, 5, generator=rng) for _ in range(2))
     assert explained(student, teacher) < 0.05
-    assert neighbours(student, teacher) == pytest.approx(10 / 399, abs=0.01)
+    assert neighbors(student, teacher) == pytest.approx(10 / 399, abs=0.01)
     assert explained(student, torch.ones(400, 3)) == 0.0
     assert explained(torch.ones(400, 3), teacher) < 0.01
 
 
-def test_few_examples_have_as_many_neighbours_as_there_are() -> None:
+def test_few_examples_have_as_many_neighbors_as_there_are() -> None:
     student, teacher = pair(5)
-    assert neighbours(student, teacher) == 1.0
+    assert neighbors(student, teacher) == 1.0
 
 
-@pytest.mark.parametrize("measure", [explained, neighbours])
+@pytest.mark.parametrize("measure", [explained, neighbors])
 def test_other_examples_are_refused(measure: object) -> None:
     assert callable(measure)
     with pytest.raises(DataError, match=r"5 vectors of a student and 6 of a teacher; expected"):
         measure(torch.ones(5, 2), torch.ones(6, 2))
     with pytest.raises(DataError, match="at least 4"):
         measure(torch.ones(3, 2), torch.ones(3, 2))
-    if measure is neighbours:
+    if measure is neighbors:
         with pytest.raises(DataError, match="k is 0; expected at least 1"):
-            neighbours(torch.ones(5, 2), torch.ones(5, 2), k=0)
+            neighbors(torch.ones(5, 2), torch.ones(5, 2), k=0)

@@ -1,4 +1,4 @@
-"""Nearest neighbours against loops."""
+"""Nearest neighbors against loops."""
 
 import math
 
@@ -96,5 +96,5 @@ def test_what_cannot_be_compared():
     labels = torch.zeros(4, dtype=torch.int64)
     with pytest.raises(DataError, match="references have 2 entries, queries 3"):
         knn(torch.randn(4, 2), labels, torch.randn(1, 3), classes=1)
-    with pytest.raises(DataError, match="one example has no neighbours"):
+    with pytest.raises(DataError, match="one example has no neighbors"):
         leave_one_out(torch.randn(1, 2), labels[:1], classes=1)

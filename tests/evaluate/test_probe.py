@@ -5,16 +5,16 @@ import pytest
 import torch
 
 from mentee.errors import DataError
-from mentee.evaluate import Labelled, linear_probe, scores, train_layer
+from mentee.evaluate import Labeled, linear_probe, scores, train_layer
 from mentee.evaluate.probe import STRENGTHS, USUAL
 
 
 def clusters(n, classes, d=6, spread=1.0, seed=0):
     rng = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).normal(size=(classes, d)) * 2
+    centers = np.random.default_rng(99).normal(size=(classes, d)) * 2
     y = np.arange(n) % classes
-    x = centres[y] + spread * rng.normal(size=(n, d)) + 5
-    return Labelled(torch.from_numpy(x).float(), torch.from_numpy(y))
+    x = centers[y] + spread * rng.normal(size=(n, d)) + 5
+    return Labeled(torch.from_numpy(x).float(), torch.from_numpy(y))
 
 
 def softmax(z):
@@ -24,7 +24,7 @@ def softmax(z):
 
 @pytest.mark.parametrize("strength", [1.0, 1e-2, 1e-4])
 def test_it_is_where_the_slope_is_zero(strength):
-    """∂/∂W of mean loss + λ/2 ‖W‖² over standardised vectors, in loops of NumPy."""
+    """∂/∂W of mean loss + λ/2 ‖W‖² over standardized vectors, in loops of NumPy."""
     train = clusters(90, 3, spread=3.0)
     layer = linear_probe(train, classes=3, validation=(train, train), strengths=[strength])
     assert layer.strength == strength
@@ -46,7 +46,7 @@ def test_the_layer_reads_the_vectors_as_they_came():
     assert scores(layer(test.vectors), test.labels)["accuracy"] > 0.85
     # An entry that never changes says nothing, and nothing is divided by its deviation.
     still = torch.cat([train.vectors, torch.full((120, 1), 7.0)], 1)
-    same = linear_probe(Labelled(still, train.labels), classes=4)
+    same = linear_probe(Labeled(still, train.labels), classes=4)
     torch.testing.assert_close(same.weight[:, :6], layer.weight, rtol=1e-3, atol=1e-4)
     assert (same.weight[:, 6] == 0).all()
 
@@ -56,7 +56,7 @@ def test_the_strength_is_the_best_on_validation():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 60))
     y = (x[:, 0] + 0.3 * rng.normal(size=300) > 0).astype(np.int64)
-    whole = Labelled(torch.from_numpy(x).float(), torch.from_numpy(y))
+    whole = Labeled(torch.from_numpy(x).float(), torch.from_numpy(y))
     part, held_out = whole.take(torch.arange(60)), whole.take(torch.arange(60, 300))
     chosen = linear_probe(part, classes=2, validation=(part, held_out))
     found = {
@@ -82,7 +82,7 @@ def test_two_classes_and_a_class_without_an_example():
     assert (said[:, 2] < 1e-6).all()
     assert scores(said, train.labels)["accuracy"] > 0.9
     with pytest.raises(DataError, match=r"all 80 examples are of class \[0\]; give"):
-        linear_probe(Labelled(train.vectors, torch.zeros(80, dtype=torch.int64)), classes=2)
+        linear_probe(Labeled(train.vectors, torch.zeros(80, dtype=torch.int64)), classes=2)
 
 
 def test_several_classes_with_unknown_labels():
@@ -92,7 +92,7 @@ def test_several_classes_with_unknown_labels():
     y[:, 2] = 1
     known = rng.random((200, 3)) < 0.5
     wrong = np.where(known, y, 1 - y)  # what is not known must not be read
-    train = Labelled(*(torch.from_numpy(a) for a in (x.astype(np.float32), wrong, known)))
+    train = Labeled(*(torch.from_numpy(a) for a in (x.astype(np.float32), wrong, known)))
     layer = linear_probe(train, classes=3)
     said = layer(train.vectors).sigmoid().numpy()
     assert ((said[:, :2] > 0.5) == (y[:, :2] > 0.5)).mean() > 0.9
@@ -135,5 +135,5 @@ def test_a_trained_layer_is_its_steps(views):
 def test_a_trained_layer_of_several_classes_learns():
     x = torch.randn(150, 4)
     y = (x[:, :2] > 0).float()
-    layer = train_layer(Labelled(x, y), classes=2, epochs=20, milestones=(15,))
+    layer = train_layer(Labeled(x, y), classes=2, epochs=20, milestones=(15,))
     assert ((layer(x) > 0) == (y > 0.5)).float().mean() > 0.95

@@ -15,8 +15,8 @@ def draw(n, d, seed):
 
 def test_it_is_hsic_over_the_roots_of_both():
     x, y = draw(30, 4, 1).numpy().astype(np.float64), draw(30, 7, 2).numpy().astype(np.float64)
-    centre = np.eye(30) - 1 / 30
-    k, m = centre @ x @ x.T @ centre, centre @ y @ y.T @ centre
+    center = np.eye(30) - 1 / 30
+    k, m = center @ x @ x.T @ center, center @ y @ y.T @ center
     expected = np.trace(k @ m) / np.sqrt(np.trace(k @ k) * np.trace(m @ m))
     got = similarity(torch.from_numpy(x).float(), torch.from_numpy(y).float())
     assert got == pytest.approx(expected, rel=1e-5)

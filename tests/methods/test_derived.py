@@ -45,21 +45,21 @@ def test_a_row_of_your_own_has_its_forms_too():
 def test_a_form_may_be_of_a_sum_and_a_sum_of_forms():
     form = find("cktf(kd+at)")
     assert [t.places for t in form.terms] == ["logits", "stages"]
-    row = find("standardised(kd) + cktf(at)")
+    row = find("standardized(kd) + cktf(at)")
     assert [str(t.represent) for t in row.terms] == [
-        "standardised",
+        "standardized",
         "project(width=128, batch_axis=False) of attention",
     ]
     assert row.terms[0].weight == 1.0  # that of kd in a sum
     assert summands("cktf(kd+at)+crd") == ["cktf(kd+at)", "crd"]
 
 
-def test_a_standardised_row_keeps_its_weights():
-    form = find("standardised(kd)")
+def test_a_standardized_row_keeps_its_weights():
+    form = find("standardized(kd)")
     assert (form.task, [t.weight for t in form.terms]) == (0.1, [0.9])
-    assert form.terms[0].represent == Word("standardised")
-    compressed = find("standardised(ec)").terms[0].represent
-    assert str(compressed) == "standardised of compress(width=64)"
+    assert form.terms[0].represent == Word("standardized")
+    compressed = find("standardized(ec)").terms[0].represent
+    assert str(compressed) == "standardized of compress(width=64)"
 
 
 def test_equal_terms_of_a_sum_are_one_of_both_weights():
@@ -88,14 +88,14 @@ def test_a_recipe_may_name_a_form_and_spell_a_chain():
     [
         ("cktf(none)", "compares nothing that could be contrasted"),
         ("cktf(kd+semckd)", r"associate weighs what both .*; take kd\+semckd\+cktf, their sum"),
-        ("standardised(simkd-pooled)", "the teacher's classifier reads what is compared, and not"),
+        ("standardized(simkd-pooled)", "the teacher's classifier reads what is compared, and not"),
         ("cktf(fitnot)", "there is no method 'fitnot'; did you mean 'fitnet'"),
-        ("ckft(fitnet)", r"expected a form of a row, cktf or standardised, such as cktf\(fitnet\)"),
+        ("ckft(fitnet)", r"expected a form of a row, cktf or standardized, such as cktf\(fitnet\)"),
         ("cktf(fitnet", "expected a form of a row"),
-        ("standardised(none)", "compares nothing"),
-        ("standardised(fitnet)", "mse of regress at stages.1 does not compare plain vectors"),
-        ("standardised(sp)", "sp of as_is at stages.last does not compare plain vectors"),
-        ("standardised(crd)", "contrast of project.* does not compare plain vectors"),
+        ("standardized(none)", "compares nothing"),
+        ("standardized(fitnet)", "mse of regress at stages.1 does not compare plain vectors"),
+        ("standardized(sp)", "sp of as_is at stages.last does not compare plain vectors"),
+        ("standardized(crd)", "contrast of project.* does not compare plain vectors"),
     ],
 )
 def test_a_form_that_makes_no_sense_is_refused(name, text):

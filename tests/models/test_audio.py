@@ -119,7 +119,7 @@ def test_channels_last_changes_nothing(name):
 
 
 @pytest.mark.parametrize("name", THIN)
-def test_a_state_dict_holds_what_is_learnt_and_makes_the_same_network(name):
+def test_a_state_dict_holds_what_is_learned_and_makes_the_same_network(name):
     (network, x), other = settled(name), thin(name, seed=1)
     assert not any("logmel" in key for key in network.state_dict())
     other.load_state_dict(network.state_dict())
@@ -135,7 +135,7 @@ def test_the_whole_network_can_be_exported(name):
     torch.testing.assert_close(exported.module()(more), network(more), rtol=1e-4, atol=1e-5)
 
 
-def test_loudness_of_the_data_is_normalised_away_in_training():
+def test_loudness_of_the_data_is_normalized_away_in_training():
     front = MelInput(RATE, window=0.032, hop=0.016, mels=16)
     out = front(torch.randn(8, RATE) * torch.logspace(-3, 0, 8)[:, None])
     torch.testing.assert_close(out.mean((0, 1, 3)), torch.zeros(16), atol=1e-4, rtol=0)

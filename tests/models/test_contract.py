@@ -13,13 +13,13 @@ from mentee.models import (
     InputContract,
     TextContract,
     contract_of,
-    normalise,
+    normalize,
 )
 
 
 @settings(deadline=None, max_examples=25)
 @given(channels=st.integers(1, 4), shared=st.booleans(), seed=st.integers(0, 99))
-def test_normalise_is_its_formula(channels, shared, seed):
+def test_normalize_is_its_formula(channels, shared, seed):
     rng = np.random.default_rng(seed)
     count = 1 if shared else channels
     mean, std = rng.uniform(0, 1, count), rng.uniform(0.1, 2, count)
@@ -29,31 +29,31 @@ def test_normalise_is_its_formula(channels, shared, seed):
         want[:, c] = (x[:, c] - mean[c % count]) / std[c % count]
     contract = InputContract(tuple(map(float, mean)), tuple(map(float, std)))
     given_ = torch.from_numpy(x.copy())
-    np.testing.assert_allclose(normalise(given_, contract).numpy(), want, rtol=1e-12)
+    np.testing.assert_allclose(normalize(given_, contract).numpy(), want, rtol=1e-12)
     np.testing.assert_array_equal(given_.numpy(), x)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_normalise_keeps_dtype_and_memory_format(dtype):
+def test_normalize_keeps_dtype_and_memory_format(dtype):
     x = torch.rand(2, 3, 4, 4, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    out = normalise(x, CONTRACTS["cifar10"])
+    out = normalize(x, CONTRACTS["cifar10"])
     assert out.dtype == dtype
     assert out.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_normalise_differentiates():
+def test_normalize_differentiates():
     x = torch.rand(1, 3, 2, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda t: normalise(t, CONTRACTS["imagenet"]), (x,))
+    assert torch.autograd.gradcheck(lambda t: normalize(t, CONTRACTS["imagenet"]), (x,))
 
 
 def test_none_changes_nothing():
     x = torch.rand(2, 5, 3, 3)
-    assert torch.equal(normalise(x, CONTRACTS["none"]), x)
+    assert torch.equal(normalize(x, CONTRACTS["none"]), x)
 
 
 def test_other_channels_are_refused():
     with pytest.raises(MenteeError, match="for 3 channels, the images have 1"):
-        normalise(torch.rand(2, 1, 4, 4), CONTRACTS["cifar100"])
+        normalize(torch.rand(2, 1, 4, 4), CONTRACTS["cifar100"])
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_unknown_contracts_are_answered_with_close_ones():
 @pytest.mark.parametrize("samples", [7999, 8000, 8001])
 def test_clips_of_the_contracts_length_pass_untouched(samples):
     x = torch.randn(3, samples)
-    assert normalise(x, AudioContract(rate=16000, seconds=0.5)) is x
+    assert normalize(x, AudioContract(rate=16000, seconds=0.5)) is x
 
 
 @pytest.mark.parametrize(("length", "dtype"), [(1, torch.uint8), (64, torch.int64)])
 def test_texts_up_to_the_contracts_length_pass_untouched(length, dtype):
     x = torch.ones(2, length, dtype=dtype)
-    assert normalise(x, TextContract(64)) is x
+    assert normalize(x, TextContract(64)) is x
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_texts_up_to_the_contracts_length_pass_untouched(length, dtype):
 )
 def test_other_clips_and_texts_are_refused(x, contract, message):
     with pytest.raises(MenteeError, match=message):
-        normalise(x, contract)
+        normalize(x, contract)
 
 
 @pytest.mark.parametrize(
@@ -140,13 +140,13 @@ def test_images_are_resized_only_where_the_contract_says_so():
     rng = np.random.default_rng(0)
     x = rng.uniform(size=(2, 3, 4, 6))
     tall = np.apply_along_axis(stretched, 2, x, 10)
-    whole = np.apply_along_axis(stretched, 3, tall, 15)[..., 2:12]  # the centre of 15 columns
+    whole = np.apply_along_axis(stretched, 3, tall, 15)[..., 2:12]  # the center of 15 columns
     contract = InputContract((0.25,), (0.5,), resize=10)
-    found = normalise(torch.from_numpy(x), contract)
+    found = normalize(torch.from_numpy(x), contract)
     np.testing.assert_allclose(found.numpy(), (whole - 0.25) / 0.5, rtol=1e-9, atol=1e-9)
     same = torch.rand(2, 3, 10, 10)
-    assert torch.equal(normalise(same, contract), normalise(same, InputContract((0.25,), (0.5,))))
-    assert normalise(torch.from_numpy(x), CONTRACTS["cifar10"]).shape == x.shape
+    assert torch.equal(normalize(same, contract), normalize(same, InputContract((0.25,), (0.5,))))
+    assert normalize(torch.from_numpy(x), CONTRACTS["cifar10"]).shape == x.shape
 
 
 def test_resizing_to_nothing_is_refused():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mentee.models.layers import channel_shuffle, global_average, initialise
+from mentee.models.layers import channel_shuffle, global_average, initialize
 
 
 @settings(deadline=None, max_examples=25)
@@ -54,11 +54,11 @@ def test_global_average_is_the_mean_over_space():
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "groups"), [(64, 128, 1), (96, 96, 96)])
-def test_initialise_has_the_variance_of_the_formula(inputs, outputs, groups):
+def test_initialize_has_the_variance_of_the_formula(inputs, outputs, groups):
     torch.manual_seed(0)
     conv = nn.Conv2d(inputs, outputs, 3, groups=groups)
     linear = nn.Linear(100, 200)
-    initialise(nn.Sequential(conv, linear), classifier_std=0.01)
+    initialize(nn.Sequential(conv, linear), classifier_std=0.01)
     spread = math.sqrt(2 / (9 * outputs))
     tolerance = 4 / math.sqrt(2 * conv.weight.numel())
     assert float(conv.weight.detach().std()) == pytest.approx(spread, rel=tolerance)
@@ -67,8 +67,8 @@ def test_initialise_has_the_variance_of_the_formula(inputs, outputs, groups):
     assert not linear.bias.any()
 
 
-def test_initialise_leaves_the_classifier_alone_unless_asked():
+def test_initialize_leaves_the_classifier_alone_unless_asked():
     linear = nn.Linear(5, 4)
     before = linear.weight.clone()
-    initialise(nn.Sequential(linear))
+    initialize(nn.Sequential(linear))
     assert torch.equal(linear.weight, before)

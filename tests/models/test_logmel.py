@@ -31,7 +31,7 @@ def spectrogram(x, rate, n_fft, hop, window, mels, fmin, fmax, emphasis, offset,
     """The docstring's formulas, one number at a time."""
     y = [x[n] - emphasis * (x[n - 1] if n else 0.0) for n in range(len(x))]
     low, high = mel(fmin, scale), mel(fmax, scale)
-    centre = [hertz(low + (high - low) * i / (mels + 1), scale) for i in range(mels + 2)]
+    center = [hertz(low + (high - low) * i / (mels + 1), scale) for i in range(mels + 2)]
     out = np.zeros((mels, 1 + len(x) // hop))
     for t in range(out.shape[1]):
         power = []
@@ -44,7 +44,7 @@ def spectrogram(x, rate, n_fft, hop, window, mels, fmin, fmax, emphasis, offset,
                     total += hann * y[at] * cmath.exp(-2j * math.pi * k * n / n_fft)
             power.append(abs(total) ** 2)
         for m in range(mels):
-            energy, (a, b, c) = 0.0, centre[m : m + 3]
+            energy, (a, b, c) = 0.0, center[m : m + 3]
             for k, value in enumerate(power):
                 f = k * rate / n_fft
                 energy += value * max(0.0, min((f - a) / (b - a), (c - f) / (c - b)))
@@ -85,9 +85,9 @@ def test_filters_of_the_networks_all_hear_something_and_overlap_to_one(rate, n_f
     filters = mel_filters(rate, n_fft, mels, 0.0, rate / 2, "slaney")
     assert bool((filters.sum(0) > 0).all())
     assert bool((filters.sum(1) <= 1 + 1e-9).all())
-    centre = to_hertz(torch.linspace(0, to_mel(rate / 2, "slaney"), mels + 2).double(), "slaney")
+    center = to_hertz(torch.linspace(0, to_mel(rate / 2, "slaney"), mels + 2).double(), "slaney")
     bins = torch.arange(n_fft // 2 + 1) * rate / n_fft
-    inner = (bins > centre[1]) & (bins < centre[-2])
+    inner = (bins > center[1]) & (bins < center[-2])
     torch.testing.assert_close(filters.sum(1)[inner], torch.ones(int(inner.sum())).double())
 
 

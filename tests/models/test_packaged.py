@@ -5,7 +5,7 @@ import torch
 
 from mentee.capture import Capture, resolve
 from mentee.errors import MenteeError
-from mentee.models import build, contract_of, normalise, own_classes, read_weights
+from mentee.models import build, contract_of, normalize, own_classes, read_weights
 from mentee.models.packaged import PACKAGED
 from mentee.models.packages import carried_file
 
@@ -37,7 +37,7 @@ def theirs(lite):
 @pytest.mark.parametrize("size", [64, 96])
 def test_every_place_says_what_timms_network_says(lite, theirs, size):
     pixels = torch.randint(256, (2, 3, size, size), dtype=torch.uint8)
-    x = normalise(pixels / 255, contract_of("package:efficientnet-lite0"))
+    x = normalize(pixels / 255, contract_of("package:efficientnet-lite0"))
     torch.testing.assert_close(x, (pixels - 127.0) / 128, rtol=0, atol=1e-6)
     with (
         torch.no_grad(),

@@ -89,8 +89,8 @@ def test_the_classifier_is_taken_over_and_never_trained():
     student.train()(x).square().sum().backward()
     assert torch.equal(student.classifier.weight, weight)
     assert torch.equal(student.classifier.bias, bias)
-    learnt = {name for name, p in student.named_parameters() if p.requires_grad}
-    assert {name.partition(".")[0] for name in learnt} == {"trunk", "projector"}
+    learned = {name for name, p in student.named_parameters() if p.requires_grad}
+    assert {name.partition(".")[0] for name in learned} == {"trunk", "projector"}
     assert all(p.grad.any() for p in student.parameters() if p.requires_grad)
     without, _ = small(bias=False)
     without.take(weight, None)

@@ -136,9 +136,9 @@ def test_the_bag_is_the_mean_of_its_formula():
 
 def test_the_row_for_nothing_stays_zero():
     network = HashedBag(classes=2, buckets=50)
-    optimiser = torch.optim.SGD(network.parameters(), 1.0)
+    optimizer = torch.optim.SGD(network.parameters(), 1.0)
     network(padded(TEXTS)).square().sum().backward()
-    optimiser.step()
+    optimizer.step()
     assert not network.bag.table.weight[0].any()
 
 

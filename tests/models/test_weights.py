@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mentee.errors import MenteeError
-from mentee.models import CONTRACTS, build, classes_of, count_parameters, load_weights, normalise
+from mentee.models import CONTRACTS, build, classes_of, count_parameters, load_weights, normalize
 
 
 def thin(classes=4, seed=0, widths=(4, 4, 8)):
@@ -178,7 +178,7 @@ def test_the_shared_teacher_loads_and_knows_cifar10():
     teacher = build("resnet20-cifar", classes=10)
     assert load_weights(teacher, weights) == []
     with torch.no_grad():
-        logits = teacher.eval()(normalise(x, CONTRACTS["cifar10"]))
+        logits = teacher.eval()(normalize(x, CONTRACTS["cifar10"]))
     accuracy = float((logits.argmax(1) == labels).float().mean())
     # 85.81 % on all 10,000; three standard errors of 512 images are 4.6 points.
     assert 0.81 < accuracy < 0.91

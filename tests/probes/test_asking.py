@@ -45,7 +45,7 @@ def seen(path: Path) -> dict[str, tuple[Any, Any]]:
     return found
 
 
-def test_neighbours_are_those_of_loops(mine: Path) -> None:
+def test_neighbors_are_those_of_loops(mine: Path) -> None:
     found = probe(mine, changes=[*SMALL, "probe.ways=[knn]", "probe.knn=3"], say=silent)
     (x, y), (z, t) = seen(mine).values()
     x, z = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (x, z))
@@ -138,7 +138,7 @@ def test_what_is_known_is_kept_and_more_is_added(mine: Path) -> None:
     assert rows == first.content["rows"]
     assert len(more.content["rows"]) == len(rows) + 1
     other = probe(mine, changes=[*ways, "probe.knn=1"], say=silent)
-    assert len(other.content["rows"]) == len(rows), "other neighbours: all is asked anew"
+    assert len(other.content["rows"]) == len(rows), "other neighbors: all is asked anew"
     text = (mine / "report.md").read_text()
     assert "## With few labels" in text
     assert "| student | knn | " in text

@@ -62,7 +62,7 @@ def mlp(x, layers):
     return x
 
 
-def standardised(row):
+def standardized(row):
     mean = sum(row) / len(row)
     deviation = math.sqrt(sum((v - mean) ** 2 for v in row) / (len(row) - 1))
     return np.array([(v - mean) / (deviation + 1e-7) for v in row])

@@ -1,4 +1,4 @@
-"""Association: against loops, towards the attention too, for unequal networks, and as a record."""
+"""Association: against loops, toward the attention too, for unequal networks, and as a record."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def test_the_loss_equals_the_published_one_in_loops(examples, temperature):
     np.testing.assert_allclose(got, expected, rtol=1e-9)
 
 
-def test_the_gradient_is_that_of_the_published_loss_towards_maps_heads_and_attention():
+def test_the_gradient_is_that_of_the_published_loss_toward_maps_heads_and_attention():
     """Written out with weights α, whose own slope counts, in place of √α on both sides."""
     sides = built()
     mine, (student, teacher) = sides[0], (said_at(OURS, seed=1), said_at(THEIRS, seed=2))
@@ -89,9 +89,9 @@ def test_the_gradient_is_that_of_the_published_loss_towards_maps_heads_and_atten
                 total = total + alpha[:, i, j] * gap
         return (total / len(student)).sum()
 
-    learnt = [*student, *mine.parameters()]
-    expected = torch.autograd.grad(published(), learnt)
-    got = torch.autograd.grad(loss(sides, student, teacher).sum(), learnt)
+    learned = [*student, *mine.parameters()]
+    expected = torch.autograd.grad(published(), learned)
+    got = torch.autograd.grad(loss(sides, student, teacher).sum(), learned)
     assert all(slope.abs().sum() > 0 for slope in expected)
     for one, other in zip(got, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)

@@ -118,7 +118,7 @@ def test_the_student_follows_what_is_said_without_dropout(build, learn):
 
 
 def test_dropout_is_of_the_own_loss_alone():
-    """Where nothing is learnt any more, nothing is left out either."""
+    """Where nothing is learned any more, nothing is left out either."""
     numbers = {"compress.dropout": 0.5, "compress.freeze": 5}
     plain, left_out = (bind(adjust(find("ec"), each, {})) for each in ({}, numbers))
     name, own = "distance_correlation/embedding", "own/distance_correlation/embedding"
@@ -145,7 +145,7 @@ def test_frozen_after_a_step_it_learns_no_more():
     assert after == 0
 
 
-def test_learnt_first_it_is_frozen_from_the_beginning():
+def test_learned_first_it_is_frozen_from_the_beginning():
     transfer = bind(adjust(find("ec"), {"compress.learn": "first", "compress.steps": 30}, {}))
     _, _, losses = says(transfer)
     _, theirs = transfer.side(transfer.bound[0])
@@ -222,4 +222,4 @@ def test_without_labels_there_is_nothing_to_compress_for():
 def test_without_statistics_it_says_who_has_to_bring_them():
     with pytest.raises(PairError, match="needs the mean and spread"):
         compress((16,), (D,), known=Known(CLASSES))
-    compress((16,), (D,), known=Known(CLASSES), standardise=False)
+    compress((16,), (D,), known=Known(CLASSES), standardize=False)

@@ -58,13 +58,13 @@ def test_numbers_out_of_range_are_refused():
 def test_a_paraphraser_learns_to_reconstruct():
     _, side = factors((4, 6, 6), (4, 6, 6), learn="joint")
     x = torch.randn(16, 4, 1, 1).expand(16, 4, 6, 6).relu()
-    optimiser = torch.optim.AdamW(side.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(side.parameters(), lr=3e-3)
     losses = []
     for _ in range(60):
         loss = side.own_loss(side.learning(x, side(x)), lambda logits: logits, 0)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     expected = (side.decoder(side.encoder(x)) - x).square().mean()
     assert side.own_loss(side.learning(x, side(x)), lambda z: z, 0).item() == pytest.approx(

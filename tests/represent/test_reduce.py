@@ -13,8 +13,8 @@ X = torch.randn(60, 7, generator=torch.Generator().manual_seed(1)) * torch.arang
 
 
 def known(seed=0):
-    centred = X - X.mean(0)
-    svd = torch.linalg.svd(centred, full_matrices=False)
+    centered = X - X.mean(0)
+    svd = torch.linalg.svd(centered, full_matrices=False)
     found = Statistics(X.mean(0), X.std(0, correction=0), svd.Vh, svd.S**2 / len(X))
     return Known(None, lambda: found, seed)
 

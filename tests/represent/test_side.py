@@ -11,7 +11,7 @@ from mentee.transfer import takes
 from mentee.types import Statistics
 
 MAPS = ("maps", "attention", "regress", "gaussian", "margin", "factors")
-READS = {"frames": (2, 3), "standardised": (1,), "flow": (), "review": (), "associate": (2, 3)}
+READS = {"frames": (2, 3), "standardized": (1,), "flow": (), "review": (), "associate": (2, 3)}
 READS |= dict.fromkeys(MAPS, (2, 3))
 SHAPES = {"map": (6, 8, 8), "tokens": (5, 6), "vector": (6,)}
 

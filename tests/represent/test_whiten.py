@@ -1,4 +1,4 @@
-"""Whitening and PHI standardisation: what varies how, and that proportions stay."""
+"""Whitening and PHI standardization: what varies how, and that proportions stay."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Few labelled examples beside many without labels, in one run."""
+"""Few labeled examples beside many without labels, in one run."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ FEW = {"memory.negatives": 48}
 
 
 def semi(teacher: dict[str, Any], /, **parts: Any) -> dict[str, Any]:
-    """40 labelled digits, 300 others; ten batches of 8 and 24 an epoch."""
-    data = {"limit": 40, "unlabelled": {"limit": 300, "share": 0.75}, **parts.pop("data", {})}
+    """40 labeled digits, 300 others; ten batches of 8 and 24 an epoch."""
+    data = {"limit": 40, "unlabeled": {"limit": 300, "share": 0.75}, **parts.pop("data", {})}
     method = {"name": "cktf+kd", "numbers": FEW}
     return digits(**{"teacher": teacher, "method": method, "data": data, **parts})
 
 
-def test_who_is_labelled_and_who_is_beside(teacher: dict[str, Any]) -> None:
+def test_who_is_labeled_and_who_is_beside(teacher: dict[str, Any]) -> None:
     sets = open_sets(read(semi(teacher)))
-    known = sets.train.labelled
+    known = sets.train.labeled
     assert known is not None
     assert (known.sum(), len(known)) == (40, 340)
     assert sets.validation is not None
     assert sets.test is not None
     for other in (sets.validation, sets.test):
         assert not np.isin(sets.train.keys, other.keys).any()
-    alone = open_sets(read(semi(teacher, data={"unlabelled": None})))
-    assert alone.train.ids == sets.train.ids[:40], "the labelled are those of the same limit"
+    alone = open_sets(read(semi(teacher, data={"unlabeled": None})))
+    assert alone.train.ids == sets.train.ids[:40], "the labeled are those of the same limit"
     assert sets.train.labels is not None
     assert np.bincount(sets.train.labels[:40]).tolist() == [4] * 10
-    more = open_sets(read(semi(teacher, data={"unlabelled": {"limit": 200}})))
+    more = open_sets(read(semi(teacher, data={"unlabeled": {"limit": 200}})))
     assert set(more.train.ids) < set(sets.train.ids)
 
 
@@ -52,7 +52,7 @@ def test_both_are_learned_from(teacher: dict[str, Any], tmp_path: Path) -> None:
     run = train(semi(teacher, train={"epochs": 3}), out=tmp_path / "run", quiet=True)
     assert run.summary["examples"] == {
         "train": 340,
-        "labelled": 40,
+        "labeled": 40,
         "validation": 195,
         "test": 500,
     }
@@ -97,7 +97,7 @@ def test_no_label_of_theirs_is_read(tmp_path: Path) -> None:
         data={
             "limit": None,
             "validation": None,
-            "unlabelled": {"split": "more", "share": 0.5},
+            "unlabeled": {"split": "more", "share": 0.5},
         },
         student={"network": "resnet8-cifar", "options": {"widths": [8, 16, 32]}},
         train={"epochs": 2, "batch": 16},
@@ -126,18 +126,18 @@ def test_a_record_has_both(teacher: dict[str, Any], tmp_path: Path) -> None:
     assert lines[1] == pytest.approx(lines[0], rel=1e-4)
 
 
-def unlabelled(**said: Any) -> dict[str, Any]:
-    return {"data": {"unlabelled": said}}
+def unlabeled(**said: Any) -> dict[str, Any]:
+    return {"data": {"unlabeled": said}}
 
 
 @pytest.mark.parametrize(
     ("parts", "error", "text"),
     [
-        (unlabelled(split="test"), DataError, "examples of the test part, which is"),
-        (unlabelled(split="tets"), DataError, "no split 'tets'"),
-        (unlabelled(share=1.0), RecipeError, "unlabelled.share: input should be less"),
-        ({"data": {"limit": None}}, DataError, "no example that is not labelled or of validation"),
-        ({"data": {"label": False}}, RecipeError, "names examples beside labelled ones, and these"),
+        (unlabeled(split="test"), DataError, "examples of the test part, which is"),
+        (unlabeled(split="tets"), DataError, "no split 'tets'"),
+        (unlabeled(share=1.0), RecipeError, "unlabeled.share: input should be less"),
+        ({"data": {"limit": None}}, DataError, "no example that is not labeled or of validation"),
+        ({"data": {"label": False}}, RecipeError, "names examples beside labeled ones, and these"),
         ({"method": "dkd"}, PairError, r"asks for the class of each example \(dkd\), and some of"),
         ({"train": {"batch": 2000}}, DataError, "and there are 40 and 300; change train.batch"),
     ],
@@ -173,7 +173,7 @@ end(0)
 def plain() -> dict[str, Any]:
     """Few steps of plain gradient descent, with the classes' negatives."""
     training = {"epochs": 1, "batch": 32, "momentum": 0.0, "schedule": "constant"}
-    data = {"validation": None, "test": None, "unlabelled": {"limit": 120, "share": 0.5}}
+    data = {"validation": None, "test": None, "unlabeled": {"limit": 120, "share": 0.5}}
     method = {"name": "cktf+kd", "numbers": {**FEW, "memory.kind": "bank"}}
     return digits(
         student="given", teacher="given", method=method, data={**data, "limit": 40}, train=training

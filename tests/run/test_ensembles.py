@@ -64,7 +64,7 @@ def test_the_loss_is_that_of_the_mean(mean: str, two: Any) -> None:
     batch = parts.sets.first(8)
     fixed = parts.trainee.transfer.fixed(parts.teacher(batch))  # type: ignore[misc]
     _, losses = parts.trainee.eval()(batch, fixed)
-    student = models.normalise(batch.inputs, parts.trainee.contract)
+    student = models.normalize(batch.inputs, parts.trainee.contract)
     with torch.no_grad():
         s = parts.trainee.student(student).numpy()
     p = in_loops(said_by(two, batch.inputs), mean, several=False)
@@ -191,7 +191,7 @@ def test_of_several_classes_at_once_the_odds_are_averaged() -> None:
     parts = build(read(recipe), Given(data, Tags, networks))
     batch = parts.sets.first(5)
     (said,) = parts.trainee.transfer.fixed(parts.teacher(batch)).values()  # type: ignore[misc]
-    x = models.normalise(batch.inputs, parts.trainee.contract)
+    x = models.normalize(batch.inputs, parts.trainee.contract)
     with torch.no_grad():
         logits = torch.stack([network(x) for network in networks]).double()
     expected = in_loops(logits, "probabilities", several=True)
@@ -225,10 +225,10 @@ def test_mistakes_in_the_recipe_are_named(two: Any) -> None:
     with pytest.raises(
         MenteeError, match="the networks of an ensemble say 10, 4 numbers; expected"
     ):
-        build(read(recipe_of(None)), Given(teacher=[Grey(10), Grey(4)]))
+        build(read(recipe_of(None)), Given(teacher=[Gray(10), Gray(4)]))
 
 
-class Grey(nn.Module):
+class Gray(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.fc = nn.Linear(64, classes)

@@ -51,7 +51,7 @@ def test_a_generation_learns_from_labels_and_the_one_before(two: list[Run]) -> N
     assert second.summary["parameters"]["teacher"] == first.summary["parameters"]["student"]
     parts = build(read(second.path / "recipe.yaml"))
     batch = parts.sets.first(16)
-    x = models.normalise(batch.inputs, parts.trainee.contract)
+    x = models.normalize(batch.inputs, parts.trainee.contract)
     with torch.no_grad():
         s, t = (network(x).double().numpy() for network in (network_of(second), network_of(first)))
     models.load_weights(parts.trainee.student, second.path / "student.safetensors")

@@ -125,7 +125,7 @@ def test_what_needs_labels_is_refused(
     assert not (tmp_path / "run").exists()
 
 
-# CKTF's code on unlabelled STL-10: KD a=1; CRD b=1; CKTF b=1, θ=0.04.
+# CKTF's code on unlabeled STL-10: KD a=1; CRD b=1; CKTF b=1, θ=0.04.
 PUBLISHED = {
     "kd": {"logits": 1.0},
     "crd": {"embedding": 1.0},

@@ -183,7 +183,7 @@ def test_a_wrong_word_in_a_method(
     assert not (tmp_path / "run").exists()
 
 
-def test_misspelt_keys_are_all_said_at_once(tmp_path: Path, mentee: Mentee, file: Any) -> None:
+def test_misspelled_keys_are_all_said_at_once(tmp_path: Path, mentee: Mentee, file: Any) -> None:
     recipe = digits(train={"epoch": 3, "rate": 0.0}, save={"stesp": 2})
     status, _, err = mentee("train", file(recipe), "--out", tmp_path / "run")
     assert status == 2

@@ -55,7 +55,7 @@ def taught(records: Path, *names: str, **parts: Any) -> dict[str, Any]:
     method = {"name": "ec", "numbers": {"compress.width": 4}}
     teacher = {"record": where, "clean": True}
     return digits(
-        **{"teacher": teacher, "method": method, "train": {"optimiser": "adamw", "rate": 2e-3}}
+        **{"teacher": teacher, "method": method, "train": {"optimizer": "adamw", "rate": 2e-3}}
         | parts
     )
 
@@ -67,7 +67,7 @@ def losses_of(run: Run) -> list[dict[str, float]]:
 
 
 def test_an_embedding_teaches_and_the_summary_says_how_alike_they_became(records, tmp_path):
-    longer = {"epochs": 8, "optimiser": "adamw", "rate": 5e-3}
+    longer = {"epochs": 8, "optimizer": "adamw", "rate": 5e-3}
     run = train(taught(records, "halves", train=longer), out=tmp_path / "run", quiet=True)
     assert run.summary["test"]["accuracy"] > 0.3
     assert 0 < run.summary["similarity"]["teacher"] < 1
@@ -106,7 +106,7 @@ def test_what_learns_first_is_the_same_all_through_the_run_and_resumes(records, 
 
 
 def test_mixup_mixes_embeddings_too(records, tmp_path):
-    parts = {"train": {"mixup": 0.3, "optimiser": "adamw", "rate": 2e-3, "epochs": 1}}
+    parts = {"train": {"mixup": 0.3, "optimizer": "adamw", "rate": 2e-3, "epochs": 1}}
     recipe = taught(records, "halves", **parts)
     plain = train(
         recipe | {"train": recipe["train"] | {"mixup": None}}, out=tmp_path / "a", quiet=True

@@ -132,7 +132,7 @@ def test_signal_handlers_are_put_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", [9, 10, 11, 20])
 def test_a_stop_at_any_point_of_an_epoch(step: int, tmp_path: Path) -> None:
-    recipe = digits(train={"schedule": "cosine", "optimiser": "adamw", "rate": 0.01, "warmup": 3})
+    recipe = digits(train={"schedule": "cosine", "optimizer": "adamw", "rate": 0.01, "warmup": 3})
     whole = train(recipe, out=tmp_path / "whole", quiet=True)
     with pytest.raises(Interrupted):
         train(recipe, out=tmp_path / "run", quiet=True, on_step=interrupt_at(step))

@@ -44,8 +44,8 @@ def test_the_student_is_trunk_projector_and_the_teachers_classifier(
     assert torch.equal(state["classifier.weight"], theirs["fc.weight"])
     assert torch.equal(state["classifier.bias"], theirs["fc.bias"])
     assert not [name for name in state if name.startswith("trunk.fc")]
-    learnt = sum(x.numel() for name, x in state.items() if not name.endswith(BUFFERS))
-    assert run.summary["parameters"]["student"] == learnt
+    learned = sum(x.numel() for name, x in state.items() if not name.endswith(BUFFERS))
+    assert run.summary["parameters"]["student"] == learned
     assert run.summary["weights"] == {"task": 0.0, f"mse/projector~{ROWS[method]}": 1.0}
     assert run.summary["test"]["accuracy"] > 0.5
     assert run.evaluate() == evaluate(run.path) == run.summary["test"]
@@ -80,7 +80,7 @@ def test_the_loss_is_the_mean_squared_difference_of_the_maps(taught: Any, tmp_pa
     assert list(losses) == ["mse/projector~stages.last"]
     expected = (seen["s"] - seen["t"]).square().mean()
     torch.testing.assert_close(losses["mse/projector~stages.last"], expected)
-    assert models.normalise(batch.inputs, contract).shape[0] == 32
+    assert models.normalize(batch.inputs, contract).shape[0] == 32
 
 
 def teacher_of(parts: Any) -> nn.Module:

@@ -124,7 +124,7 @@ def test_networks_and_records_are_mixed_each_by_a_method_of_its_own(
     for each in kept.values():
         assert 0 < each["similarity"] <= 1
         assert each["explained"] < 1
-        assert 0 < each["neighbours"] < 1
+        assert 0 < each["neighbors"] < 1
     text = (run.path / "report.md").read_text()
     assert "## What it kept of each teacher" in text
     assert "| replayed |" in text

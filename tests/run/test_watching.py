@@ -28,7 +28,7 @@ LABEL_FREE = {"label": False}
 
 
 def watched(teacher: dict[str, Any], **parts: Any) -> dict[str, Any]:
-    """Transfer without labels, looked at by 200 labelled images after each epoch."""
+    """Transfer without labels, looked at by 200 labeled images after each epoch."""
     return digits(
         **{
             "teacher": {**teacher, "classes": 10},
@@ -68,7 +68,7 @@ def told(x: Any, y: list[int], i: int, k: int, tau: float) -> int:
     return max(range(10), key=lambda c: votes[c])
 
 
-def test_the_curve_is_that_of_neighbours_in_loops(teacher: dict[str, Any], tmp_path: Path) -> None:
+def test_the_curve_is_that_of_neighbors_in_loops(teacher: dict[str, Any], tmp_path: Path) -> None:
     run = train(watched(teacher, select={"keep": "last"}), out=tmp_path / "run", quiet=True)
     seen = lines(run.path)
     assert [line["epoch"] for line in seen] == [0, 1, 2]
@@ -96,7 +96,7 @@ def test_it_leaves_the_training_alone(teacher: dict[str, Any], tmp_path: Path) -
     assert not lines(other.path)
 
 
-def test_the_best_is_kept_and_nothing_is_learnt_by_standing_still(
+def test_the_best_is_kept_and_nothing_is_learned_by_standing_still(
     teacher: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = watched(
@@ -175,7 +175,7 @@ def test_several_classes_are_watched_by_their_mean_precision(
         (
             {"watch": None, "select": {"by": "knn"}},
             RecipeError,
-            "select.by is knn, which needs labelled examples to watch",
+            "select.by is knn, which needs labeled examples to watch",
         ),
         ({"watch": {"split": "tets"}}, DataError, "no split 'tets'"),
         ({"watch": {"temperature": 0.0}}, RecipeError, "watch.temperature: input should be"),

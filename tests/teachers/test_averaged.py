@@ -9,7 +9,7 @@ from mentee import models
 from mentee.capture import resolve
 from mentee.errors import MenteeError
 from mentee.loop import averaged
-from mentee.models import InputContract, normalise
+from mentee.models import InputContract, normalize
 from mentee.teachers import AveragedTeacher
 from mentee.types import Batch
 
@@ -20,7 +20,7 @@ BATCH = Batch(torch.rand(4, 1, 8, 8), torch.arange(4), torch.arange(4))
 def test_it_says_what_the_average_says_by_now() -> None:
     student = models.build("resnet8-cifar", classes=10, channels=1, seed=0)
     average = averaged(student, 0.75)
-    x = normalise(BATCH.inputs, PLAIN)
+    x = normalize(BATCH.inputs, PLAIN)
     teacher = AveragedTeacher(average.module, resolve(student, ["logits"], x), PLAIN, 0.75)
     before, name = teacher(BATCH)["logits"], teacher.fingerprint()
     begun = {k: v.clone() for k, v in student.named_parameters()}
@@ -40,6 +40,6 @@ def test_it_says_what_the_average_says_by_now() -> None:
 
 def test_its_vectors_have_no_fixed_distribution() -> None:
     student = models.build("resnet8-cifar", classes=10, channels=1, seed=0)
-    spots = resolve(student, ["embedding"], normalise(BATCH.inputs, PLAIN))
+    spots = resolve(student, ["embedding"], normalize(BATCH.inputs, PLAIN))
     with pytest.raises(MenteeError, match="no fixed distribution at embedding; take a"):
         AveragedTeacher(student, spots, PLAIN, 0.9).statistics("embedding")

@@ -1,4 +1,4 @@
-"""The frozen teacher: read with its own normalisation, never trained, never changed."""
+"""The frozen teacher: read with its own normalization, never trained, never changed."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def batch(b=3, seed=0):
     return Batch(images, torch.arange(b), torch.arange(b), torch.zeros(b, dtype=torch.int64))
 
 
-def test_says_what_the_network_says_of_its_own_normalisation(teacher):
+def test_says_what_the_network_says_of_its_own_normalization(teacher):
     said = teacher(batch())
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
     network = models.build("resnet8-cifar", classes=4, seed=1).eval()
@@ -58,7 +58,7 @@ def test_is_no_module_and_so_never_part_of_what_is_saved(teacher):
     assert holder.state_dict() == {}
 
 
-def test_the_fingerprint_follows_weights_places_and_normalisation(teacher):
+def test_the_fingerprint_follows_weights_places_and_normalization(teacher):
     def another(seed=1, wanted=("stages", "embedding", "logits"), mean=MEAN):
         network = models.build("resnet8-cifar", classes=4, seed=seed)
         places = resolve(network, list(wanted), torch.zeros(2, 3, 16, 16))

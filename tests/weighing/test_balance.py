@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mentee.capture import Capture
 from mentee.errors import MenteeError, PairError
-from mentee.methods import Method, Term, Word, adjust, find, levelled
+from mentee.methods import Method, Term, Word, adjust, find, leveled
 from mentee.recipe import read
 from mentee.weighing import FIRST, Pull, Weighing
 from tests.test_loop import RATE, examples, pair, part, run
@@ -165,7 +165,7 @@ def test_there_is_no_other_balance() -> None:
 
 
 def balanced(balance: str, name: str = "crd+kd", **weights: float) -> Method:
-    row = adjust(levelled(find(name)), {"memory.negatives": 20} if "crd" in name else {}, weights)
+    row = adjust(leveled(find(name)), {"memory.negatives": 20} if "crd" in name else {}, weights)
     return Method(row.name, row.terms, row.task, balance=balance)
 
 

@@ -33,8 +33,8 @@ def binary_kd(
     that is never more than a thousandth of them. Where it is most of them, beyond a logit of
     20 T, the published loss falls without end as the student's logit grows.
 
-    The mean over the batch is the published loss, T² times the mean over all labelled entries of
-    the batch: every labelled entry weighs the same, whichever example it belongs to. (The task's
+    The mean over the batch is the published loss, T² times the mean over all labeled entries of
+    the batch: every labeled entry weighs the same, whichever example it belongs to. (The task's
     own loss weighs every example the same.) So an example's loss depends on how many labels the
     others have; each process of several counts its own share of the batch.
 

@@ -9,7 +9,7 @@ from mentee.agree.batch import check_alike, full
 
 
 def cc(student: Float[Tensor, "b d"], teacher: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
-    r"""Products of the gaps of neighbouring examples.
+    r"""Products of the gaps of neighboring examples.
 
     .. math:: L = \frac{1}{b - 1} \sum_{i=1}^{b-1} \langle \delta_i, \delta_{i+1} \rangle, \quad
               \delta_i = |x_i - y_i|

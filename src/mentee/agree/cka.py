@@ -1,4 +1,4 @@
-"""Centred kernel alignment: are the two Gram matrices of the batch in proportion?"""
+"""Centered kernel alignment: are the two Gram matrices of the batch in proportion?"""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def cka(
     *,
     debiased: bool = False,
 ) -> Float[Tensor, ""]:
-    r"""One minus the linear centred kernel alignment of the batch, mean over frames.
+    r"""One minus the linear centered kernel alignment of the batch, mean over frames.
 
     .. math:: L = 1 - \frac{\mathrm{HSIC}(K, M)}
               {\sqrt{\mathrm{HSIC}(K, K) \, \mathrm{HSIC}(M, M)}}, \quad
               K_{ij} = \langle x_i, x_j \rangle, \; M_{ij} = \langle y_i, y_j \rangle
 
-    HSIC(K, M) is the mean of the entries of the centred K times those of the centred M. No shift,
+    HSIC(K, M) is the mean of the entries of the centered K times those of the centered M. No shift,
     turn or scale of either side changes the loss. To bound the slope, each side is divided by the
-    root mean square distance to its centre, or by 1e-3 where that is less; then a HSIC(K, K) below
+    root mean square distance to its center, or by 1e-3 where that is less; then a HSIC(K, K) below
     1e-6 counts as 1e-6.
 
     Args:
@@ -55,21 +55,21 @@ def cka(
             f"cka: debiased over a batch of {x.shape[1]}, expected at least 4 examples; make the "
             "batch larger or set debiased to false"
         )
-    k, m = (each @ each.mT for each in (_scaled(x), _scaled(y)))  # centred, as the rows are
+    k, m = (each @ each.mT for each in (_scaled(x), _scaled(y)))  # centered, as the rows are
     if debiased:
-        k, m = _centred_without_bias(k), _centred_without_bias(m)
+        k, m = _centered_without_bias(k), _centered_without_bias(m)
     # HSIC up to a factor that the quotient does not see:
     own, theirs = (mean_of_pairs(each * each).clamp(min=SHORTEST**2) for each in (k, m))
     return (1 - mean_of_pairs(k * m) / (own * theirs).sqrt()).mean()
 
 
 def _scaled(x: Float[Tensor, "t b d"]) -> Float[Tensor, "t b d"]:
-    """The rows from their centre, of root mean square length 1."""
+    """The rows from their center, of root mean square length 1."""
     x = x - x.mean(-2, keepdim=True)
     return x * x.square().sum(-1).mean(-1).clamp(min=SHORTEST**2).rsqrt()[:, None, None]
 
 
-def _centred_without_bias(k: Float[Tensor, "t b b"]) -> Float[Tensor, "t b b"]:
+def _centered_without_bias(k: Float[Tensor, "t b b"]) -> Float[Tensor, "t b b"]:
     """K'_ij = K_ij - K_i. / (b - 2) - K_.j / (b - 2) + K_.. / ((b - 1)(b - 2)), 0 where i = j."""
     b = k.shape[-1]
     others = 1 - torch.eye(b, dtype=k.dtype, device=k.device)

@@ -55,8 +55,8 @@ def contrast(
         student: unit vectors `[b, d]`.
         teacher: unit vectors `[b, d]`.
         negatives: what the anchors are contrasted with.
-        log_z: logarithm of the normalisers Z, `[2]`: (student anchors, teacher anchors);
-            see `log_normaliser`.
+        log_z: logarithm of the normalizers Z, `[2]`: (student anchors, teacher anchors);
+            see `log_normalizer`.
         temperature: tau, at least 0.02.
         chunk: rows of the bank handled at a time where negatives are shared.
 
@@ -85,7 +85,7 @@ def contrast(
 
 
 @torch.no_grad()
-def log_normaliser(
+def log_normalizer(
     student: Float[Tensor, "b d"],
     teacher: Float[Tensor, "b d"],
     *,

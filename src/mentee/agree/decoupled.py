@@ -65,7 +65,7 @@ def nkd(
     temperature: float = 1.0,
     gamma: float = 1.5,
 ) -> Float[Tensor, " b"]:
-    r"""Normalised distillation: cross-entropies of the label's class and of the others.
+    r"""Normalized distillation: cross-entropies of the label's class and of the others.
 
     .. math:: \ell_i = - p_y \log q_y - \gamma T^2 \sum_{c \ne y} \hat p_c \log \hat q_c
 

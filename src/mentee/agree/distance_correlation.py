@@ -1,7 +1,7 @@
 """Distance correlation: are two examples as far apart for the student as for the teacher?
 
-Distances come from one matrix product of the centred batch, |x_i - x_j|² = |x_i|² + |x_j|² - 2⟨x_i,
-x_j⟩, in float64: in float32 two near rows of a wide batch would differ by rounding alone.
+Distances come from one matrix product of the centered batch, |x_i - x_j|² = |x_i|² + |x_j|² -
+2⟨x_i, x_j⟩, in float64: in float32 two near rows of a wide batch would differ by rounding alone.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ class _Unlike(torch.autograd.Function):
         # A = a - row means - column means + grand mean, of symmetric matrices
         rows = a.mean(-1, keepdim=True)
         half = rows - rows.mean(-2, keepdim=True) / 2
-        centred = a - half - half.mT
-        entries = centred.flatten(-2)  # [2, t, b²]
+        centered = a - half - half.mT
+        entries = centered.flatten(-2)  # [2, t, b²]
         means = entries.movedim(0, 1) @ entries.permute(1, 2, 0) / entries.shape[-1]  # [t, 2, 2]
         aa, ab, bb = means[:, 0, 0], means[:, 0, 1], means[:, 1, 1]
         root = (aa.clamp(min=SHORTEST**2) * bb + 1e-9).rsqrt()
-        # dr/dA = (B - A · mean AB · mean BB · root²) · root / b², which is centred already
+        # dr/dA = (B - A · mean AB · mean BB · root²) · root / b², which is centered already
         own = torch.where(aa >= SHORTEST**2, ab * bb * root**2, 0.0)[:, None, None]
-        slope = torch.addcmul(centred[1], own, centred[0], value=-1).div_(a[0])
+        slope = torch.addcmul(centered[1], own, centered[0], value=-1).div_(a[0])
         ctx.save_for_backward(x, slope, root)
         ctx.dtype = student.dtype  # type: ignore[attr-defined]
         return (1 - ab * root).mean().to(student.dtype)

@@ -29,7 +29,7 @@ def batch_loss(batch: Batch, logits: Tensor, *, smoothing: float = 0.0) -> Tenso
     r"""The task's loss of each example of a batch.
 
     Of examples without labels it is 0, and that of the others is multiplied by b over their number:
-    the mean over the batch is that over the labelled ones.
+    the mean over the batch is that over the labeled ones.
 
     Args:
         batch: its labels, their mask, and how its examples were mixed.
@@ -50,14 +50,14 @@ def batch_loss(batch: Batch, logits: Tensor, *, smoothing: float = 0.0) -> Tenso
         losses = task_loss(logits, batch_labels(batch), batch_mask(batch))
     else:
         losses = by_class(batch, partial(task_loss, logits, smoothing=smoothing))
-    return losses if batch.labelled is None else losses * weight_of_labelled(batch)
+    return losses if batch.labeled is None else losses * weight_of_labeled(batch)
 
 
-def weight_of_labelled(batch: Batch) -> Tensor:
-    """What a loss of a batch's labelled examples is multiplied by: b over their number."""
-    if batch.labelled is None:
+def weight_of_labeled(batch: Batch) -> Tensor:
+    """What a loss of a batch's labeled examples is multiplied by: b over their number."""
+    if batch.labeled is None:
         raise MenteeError("all examples of the batch have labels, or none")
-    counts = batch.labelled.float()
+    counts = batch.labeled.float()
     if batch.mixed is not None:  # with a mixture of labels, of one class an example, in part
         several = batch.mask is not None
         partners = counts[batch.mixed.partner]

@@ -1,4 +1,4 @@
-"""Probabilities of the batch: how likely is each example another one's neighbour?"""
+"""Probabilities of the batch: how likely is each example another one's neighbor?"""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def rkd(
 
 
 def _inner(x: Tensor) -> Float[Tensor, "b b"]:
-    """Inner products of the centred rows."""
+    """Inner products of the centered rows."""
     x = x.flatten(1)
     x = x.float() if x.device.type == "mps" else x.double()
     x = x - x.detach().mean(0)

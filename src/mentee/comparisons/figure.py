@@ -9,8 +9,8 @@ from typing import Any
 
 LINE, LETTER, WIDE, RIGHT, TOP = 20.0, 7.0, 460.0, 130.0, 34.0
 """Pixels: height of a row, room for a letter, width of the plot, for verdicts, for the axis."""
-COLOURS = {"HELPS": "#1a7f37", "HURTS": "#cf222e"}
-GREY = "#6e7781"
+COLORS = {"HELPS": "#1a7f37", "HURTS": "#cf222e"}
+GRAY = "#6e7781"
 
 
 def figure(content: Mapping[str, Any]) -> str:
@@ -71,12 +71,12 @@ def called(entry: Mapping[str, Any]) -> str:
 def row(entry: Mapping[str, Any], x: Callable[[float], float], left: float, y: float) -> str:
     """Name, interval, dot and verdict of one row."""
     found, verdict = entry["to_scratch"], entry["verdict"] or ""
-    colour = COLOURS.get(verdict, GREY)
+    color = COLORS.get(verdict, GRAY)
     parts = [text(left - 12, y + 4, called(entry), anchor="end")]
     if found["low"] is not None:
-        parts.append(line(x(found["low"]), y, x(found["high"]), y, colour, width=2))
-    parts.append(f'<circle cx="{x(found["difference"]):.1f}" cy="{y:g}" r="4" fill="{colour}"/>')
-    parts.append(text(left + WIDE + 12, y + 4, verdict.lower(), fill=colour))
+        parts.append(line(x(found["low"]), y, x(found["high"]), y, color, width=2))
+    parts.append(f'<circle cx="{x(found["difference"]):.1f}" cy="{y:g}" r="4" fill="{color}"/>')
+    parts.append(text(left + WIDE + 12, y + 4, verdict.lower(), fill=color))
     return "\n".join(parts)
 
 
@@ -94,10 +94,10 @@ def ticks(low: float, high: float, count: int = 6) -> Sequence[float]:
     return [step * n for n in range(first, max(last, first + 1) + 1)]
 
 
-def line(x1: float, y1: float, x2: float, y2: float, colour: str, *, width: int = 1) -> str:
+def line(x1: float, y1: float, x2: float, y2: float, color: str, *, width: int = 1) -> str:
     """A straight line."""
     ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
-    return f'<line {ends} stroke="{colour}" stroke-width="{width}"/>'
+    return f'<line {ends} stroke="{color}" stroke-width="{width}"/>'
 
 
 def text(

@@ -112,16 +112,16 @@ def residuals(scores: Scores) -> tuple[Scores, int]:
     there = (~np.isnan(scores)).astype(np.float64)
     count = np.maximum(there.sum(1, keepdims=True), 1.0)
 
-    def centred(values: Scores) -> Scores:
+    def centered(values: Scores) -> Scores:
         """Without the mean of each row, over the runs that are there."""
         found: Scores = there * (values - (there * values).sum(1, keepdims=True) / count)
         return found
 
-    left = centred(np.where(there > 0, scores, 0.0))
+    left = centered(np.where(there > 0, scores, 0.0))
     # Normal equations of the seeds, the rows taken out: Σ_r diag(w_r) − w_r w_rᵀ / n_r.
     normal = np.diag(there.sum(0)) - there.T @ (there / count)
     seeds, _, rank, _ = np.linalg.lstsq(normal, left.sum(0), rcond=1e-9)
-    left = left - centred(np.broadcast_to(seeds, scores.shape))
+    left = left - centered(np.broadcast_to(seeds, scores.shape))
     left[np.abs(left) < 1e-12 * np.nanmax(np.abs(scores), initial=0.0)] = 0.0  # rounding
     freedom = int(there.sum()) - int((there.sum(1) > 0).sum()) - int(rank)
     return (left**2).sum(1), freedom

@@ -38,7 +38,7 @@ def open_arrays(
             Optional `label`: as for `read_labels`; optional `id`: `n` texts.
         rows: what row numbers are called in ids: `rows/0`, `rows/1`, ...
         classes: the class names in the order of the numbers.
-        channels: 1 (grey) or 3 (RGB); None: as given.
+        channels: 1 (gray) or 3 (RGB); None: as given.
         rate: samples a second to read audio at.
         name: what to call them in messages.
 
@@ -139,5 +139,5 @@ def _convert(pixels: Pixels, channels: int | None) -> Pixels:
         return np.repeat(pixels, 3, axis=3)
     # ITU-R 601 luma in 16-bit fixed point, as Pillow computes it
     weights = np.array([19595, 38470, 7471])
-    grey: Pixels = ((pixels @ weights + 0x8000) >> 16).astype(np.uint8)
-    return grey[..., None]
+    gray: Pixels = ((pixels @ weights + 0x8000) >> 16).astype(np.uint8)
+    return gray[..., None]

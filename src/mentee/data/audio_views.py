@@ -145,7 +145,7 @@ class Mask:
         width = u * self.band * top
         low = v * (top - width)
         spectrum = fft.rfft(x, axis=1)
-        # mel(f) rises with f, so that the bins of a band are neighbours
+        # mel(f) rises with f, so that the bins of a band are neighbors
         silence(spectrum, np.searchsorted(mel, low), np.searchsorted(mel, low + width))
         waves: Waves = fft.irfft(spectrum, n, axis=1)
         return np.clip(waves, -1, 1, out=waves)

@@ -30,7 +30,7 @@ class Contents(Protocol):
 
     Attributes:
         kind: what they are.
-        channels: of images 1 (grey) or 3 (RGB); else 1.
+        channels: of images 1 (gray) or 3 (RGB); else 1.
         rate: samples a second of audio as it is read; else None.
     """
 

@@ -52,9 +52,9 @@ def open_embedded(name: str, *, split: str = "train", channels: int | None = Non
     """Read data that an installed package brings along.
 
     Args:
-        name: `digits` (1,797 of 8×8, grey; test 500) or `mnist` (5,000 of 28×28, grey; test 1,000).
+        name: `digits` (1,797 of 8×8, gray; test 500) or `mnist` (5,000 of 28×28, gray; test 1,000).
         split: `train` or `test`, cut by the hash of the ids, class by class: always the same.
-        channels: 1 (grey) or 3 (RGB); None: grey.
+        channels: 1 (gray) or 3 (RGB); None: gray.
 
     Returns:
         The split; an id is the row number in the whole set.

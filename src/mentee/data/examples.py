@@ -33,7 +33,7 @@ class Examples:
         labels: `[n]` int64 class numbers, or `[n, k]` float32 0/1, or None.
         mask: `[n, k]`, true where a label of several is known; None for one class an example.
         classes: the `k` class names in the order of the numbers, or None.
-        labelled: `[n]`, true where an example has labels at all, else its label is −1 or masked;
+        labeled: `[n]`, true where an example has labels at all, else its label is −1 or masked;
             None: all have, or none.
         name: what to call the split in messages.
     """
@@ -45,7 +45,7 @@ class Examples:
     labels: npt.NDArray[np.int64] | npt.NDArray[np.float32] | None = None
     mask: npt.NDArray[np.bool_] | None = None
     classes: tuple[str, ...] | None = None
-    labelled: npt.NDArray[np.bool_] | None = None
+    labeled: npt.NDArray[np.bool_] | None = None
     name: str = "examples"
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ class Examples:
 
     @property
     def channels(self) -> int:
-        """Of images 1 (grey) or 3 (RGB); else 1."""
+        """Of images 1 (gray) or 3 (RGB); else 1."""
         return self.contents.channels
 
     @property
@@ -101,7 +101,7 @@ class Examples:
             keys=self.keys[index],
             labels=None if self.labels is None else self.labels[index],
             mask=None if self.mask is None else self.mask[index],
-            labelled=None if self.labelled is None else self.labelled[index],
+            labeled=None if self.labeled is None else self.labeled[index],
         )
 
     def load(self) -> bool:

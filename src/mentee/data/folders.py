@@ -58,7 +58,7 @@ def open_folder(
         columns: which columns of `metadata.csv` to read; None: `file_name` and `label`, and ids
             are the files' paths.
         classes: the class names in the order wanted; None: sorted, over all splits.
-        channels: 1 (grey) or 3 (RGB); None: as the first image is.
+        channels: 1 (gray) or 3 (RGB); None: as the first image is.
         rate: samples a second to read audio at.
 
     Returns:
@@ -78,8 +78,8 @@ def open_folder(
     elif columns.content or columns.label or columns.id:
         raise DataError(f"{base} has no {METADATA}, so it has no columns to name")
     else:
-        labelled = columns.label is not False
-        kind, names, labels = _read_class_folders(base, root, columns.kind, classes, labelled)
+        labeled = columns.label is not False
+        kind, names, labels = _read_class_folders(base, root, columns.kind, classes, labeled)
         ids = names
     contents = encoded(kind, FolderFiles(root, names), ids, channels=channels, rate=rate)
     return make_examples(contents, ids, labels, name=f"{root} [{split}]")
@@ -94,7 +94,7 @@ def encoded(
         kind: `image` or `audio`.
         files: the files.
         ids: the rows' ids, for messages.
-        channels: of images 1 (grey) or 3 (RGB); None: as the first image is.
+        channels: of images 1 (gray) or 3 (RGB); None: as the first image is.
         rate: samples a second to read audio at.
 
     Raises:
@@ -130,7 +130,7 @@ def _found(folder: Path) -> list[str]:
 
 
 def _read_class_folders(
-    base: Path, root: Path, kind: Kind | None, classes: Sequence[str] | None, labelled: bool
+    base: Path, root: Path, kind: Kind | None, classes: Sequence[str] | None, labeled: bool
 ) -> tuple[Kind, list[str], Labels]:
     there = _found(base)
     kind = kind or _kind_of(there, base)
@@ -144,7 +144,7 @@ def _read_class_folders(
     loose = [name for name in found if "/" not in name]
     prefix = "" if base == root else f"{base.relative_to(root).as_posix()}/"
     names = [prefix + name for name in found]
-    if len(loose) == len(found) or not labelled:
+    if len(loose) == len(found) or not labeled:
         return kind, names, Labels()
     if loose:
         raise DataError(

@@ -71,7 +71,7 @@ def _not_unique(ids: Sequence[str], keys: Int64Array) -> str:
 
 
 def mix(seed: int, keys: Int64Array, *words: int | str) -> UInt64Array:
-    """64 random-looking bits for each key, by rounds of SplitMix64's finaliser.
+    """64 random-looking bits for each key, by rounds of SplitMix64's finalizer.
 
     For given `seed` and `words` this is a bijection of the keys, so different keys never tie.
 
@@ -96,7 +96,7 @@ def _scrambled(word: int | str) -> UInt64Array:
 
 
 def _scramble(bits: UInt64Array) -> UInt64Array:
-    # SplitMix64 (Steele, Lea, Flood 2014): add the golden gamma, then the variant-13 finaliser
+    # SplitMix64 (Steele, Lea, Flood 2014): add the golden gamma, then the variant-13 finalizer
     bits = bits + np.uint64(0x9E3779B97F4A7C15)
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

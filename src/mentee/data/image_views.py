@@ -23,7 +23,7 @@ class Plain:
     """Every view is the image itself.
 
     Attributes:
-        size: resize the shorter side to it and cut out the centre; None: leave as it is.
+        size: resize the shorter side to it and cut out the center; None: leave as it is.
     """
 
     size: int | None = None
@@ -71,13 +71,13 @@ class Crop:
 class ImageNet:
     """A random part of random shape, resized and mirrored, as for ImageNet; torchvision's.
 
-    The clean view resizes the shorter side to 8/7 of `size` and cuts out the centre, except for
+    The clean view resizes the shorter side to 8/7 of `size` and cuts out the center, except for
     images that have that size already.
 
     Attributes:
         seed: another seed, other views.
         size: height and width of what comes out.
-        rand_augment: two further random changes of colour or geometry (RandAugment, magnitude 9).
+        rand_augment: two further random changes of color or geometry (RandAugment, magnitude 9).
     """
 
     seed: int

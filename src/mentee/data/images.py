@@ -55,7 +55,7 @@ class EncodedImages:
     Args:
         files: the encoded files.
         ids: the rows' ids, for messages.
-        channels: 1 (grey) or 3 (RGB); None: as the first image is.
+        channels: 1 (gray) or 3 (RGB); None: as the first image is.
         memory: bytes that all decoded images may take.
 
     Raises:
@@ -133,11 +133,11 @@ def decode(data: bytes, channels: int | None, name: str) -> Pixels:
 
     Args:
         data: the encoded file.
-        channels: 1 (grey) or 3 (RGB); None: grey where the file is, else RGB.
+        channels: 1 (gray) or 3 (RGB); None: gray where the file is, else RGB.
         name: what to call the image in a message.
 
     Returns:
-        `[h, w, c]`, uint8; 16-bit grey keeps its upper 8 bits, transparency is dropped.
+        `[h, w, c]`, uint8; 16-bit gray keeps its upper 8 bits, transparency is dropped.
 
     Raises:
         DataError: the file is damaged, or no image.
@@ -156,13 +156,13 @@ def _pixels(image: Image.Image, channels: int | None) -> Pixels:
     if "exif" in image.info:
         image = ImageOps.exif_transpose(image)
     if image.mode == "F":
-        raise ValueError("it holds floating-point numbers, not 8-bit colours")
+        raise ValueError("it holds floating-point numbers, not 8-bit colors")
     if image.mode.startswith("I"):
         upper = np.asarray(image).astype(np.int64) >> 8
         image = Image.fromarray(upper.clip(0, 255).astype(np.uint8))
     if "transparency" in image.info:
         image = image.convert("RGBA")
-    grey = image.mode in {"1", "L", "LA"} if channels is None else channels == 1
-    mode = "L" if grey else "RGB"
+    gray = image.mode in {"1", "L", "LA"} if channels is None else channels == 1
+    mode = "L" if gray else "RGB"
     pixels = np.array(image if image.mode == mode else image.convert(mode))
-    return pixels.reshape(*pixels.shape[:2], 1 if grey else 3)
+    return pixels.reshape(*pixels.shape[:2], 1 if gray else 3)

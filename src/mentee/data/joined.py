@@ -1,4 +1,4 @@
-"""Labelled and unlabelled examples as one set, and batches that mix both in a fixed proportion."""
+"""Labeled and unlabeled examples as one set, and batches that mix both in a fixed proportion."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from mentee.errors import DataError
 from mentee.types import Batch
 
 
-def join(labelled: Examples, unlabelled: Examples) -> Examples:
-    """Two sets as one, the labelled examples first.
+def join(labeled: Examples, unlabeled: Examples) -> Examples:
+    """Two sets as one, the labeled examples first.
 
     The label of an example without one is −1; of several classes at once it is unknown for each.
 
     Args:
-        labelled: with labels.
-        unlabelled: others; labels they have are left behind.
+        labeled: with labels.
+        unlabeled: others; labels they have are left behind.
 
     Returns:
-        Both, with `labelled` saying which have labels.
+        Both, with `labeled` saying which have labels.
 
     Raises:
         DataError: they are of different kinds, or an id stands in both.
     """
-    a, b = labelled.contents, unlabelled.contents
+    a, b = labeled.contents, unlabeled.contents
     if (a.kind, a.channels, a.rate) != (b.kind, b.channels, b.rate):
         raise DataError(
-            f"{labelled.name} holds {_said(a)}, {unlabelled.name} {_said(b)}; expected the same of "
-            "labelled and unlabelled examples"
+            f"{labeled.name} holds {_said(a)}, {unlabeled.name} {_said(b)}; expected the same of "
+            "labeled and unlabeled examples"
         )
-    both = np.flatnonzero(np.isin(unlabelled.keys, labelled.keys))
+    both = np.flatnonzero(np.isin(unlabeled.keys, labeled.keys))
     if len(both):
         raise DataError(
-            f"{len(both)} ids of {unlabelled.name} stand in {labelled.name} too, such as "
-            f"{unlabelled.ids[both[0]]!r}; name a column of other ids, data.id"
+            f"{len(both)} ids of {unlabeled.name} stand in {labeled.name} too, such as "
+            f"{unlabeled.ids[both[0]]!r}; name a column of other ids, data.id"
         )
     contents, offset = a, 0
     if a is not b:
-        offset = int(labelled.rows.max()) + 1
+        offset = int(labeled.rows.max()) + 1
         contents = Joined(a, b, offset)
-    labels, mask, more = labelled.labels, labelled.mask, len(unlabelled)
+    labels, mask, more = labeled.labels, labeled.mask, len(unlabeled)
     if labels is not None:
         blank = np.full((more, *labels.shape[1:]), -1 if labels.ndim == 1 else 0, labels.dtype)
         if labels.ndim == 2:
@@ -57,15 +57,15 @@ def join(labelled: Examples, unlabelled: Examples) -> Examples:
             mask = np.concatenate([known, np.zeros(blank.shape, np.bool_)])
         labels = np.concatenate([labels, blank])
     return replace(
-        labelled,
+        labeled,
         contents=contents,
-        rows=np.concatenate([labelled.rows, unlabelled.rows + offset]),
-        ids=labelled.ids + unlabelled.ids,
-        keys=np.concatenate([labelled.keys, unlabelled.keys]),
+        rows=np.concatenate([labeled.rows, unlabeled.rows + offset]),
+        ids=labeled.ids + unlabeled.ids,
+        keys=np.concatenate([labeled.keys, unlabeled.keys]),
         labels=labels,
         mask=mask,
-        labelled=np.arange(len(labelled) + more) < len(labelled),
-        name=f"{labelled.name} with {unlabelled.name}",
+        labeled=np.arange(len(labeled) + more) < len(labeled),
+        name=f"{labeled.name} with {unlabeled.name}",
     )
 
 
@@ -128,19 +128,19 @@ class Joined:
 
 @dataclass(frozen=True)
 class Proportion:
-    """How many labelled and unlabelled examples a batch has, and how many batches there are.
+    """How many labeled and unlabeled examples a batch has, and how many batches there are.
 
     An epoch is a pass over those that take more batches; the others are read again in it, in
     another order and another view.
 
     Attributes:
-        labelled: in a batch, over all processes.
-        unlabelled: the same.
-        passes: batches of a pass over the labelled examples, and over the others.
+        labeled: in a batch, over all processes.
+        unlabeled: the same.
+        passes: batches of a pass over the labeled examples, and over the others.
     """
 
-    labelled: int
-    unlabelled: int
+    labeled: int
+    unlabeled: int
     passes: tuple[int, int]
 
     @property
@@ -149,14 +149,14 @@ class Proportion:
         return max(self.passes)
 
 
-def proportion(labelled: int, unlabelled: int, batch: int, share: float, world: int) -> Proportion:
+def proportion(labeled: int, unlabeled: int, batch: int, share: float, world: int) -> Proportion:
     """The proportion nearest to a share that every process can have alike.
 
     Args:
-        labelled: how many there are.
-        unlabelled: the same.
+        labeled: how many there are.
+        unlabeled: the same.
         batch: examples of a batch, over all processes.
-        share: of unlabelled ones in it, in (0, 1).
+        share: of unlabeled ones in it, in (0, 1).
         world: processes.
 
     Raises:
@@ -164,18 +164,18 @@ def proportion(labelled: int, unlabelled: int, batch: int, share: float, world: 
 
     Example:
         >>> proportion(500, 4500, 64, 0.75, 2)
-        Proportion(labelled=16, unlabelled=48, passes=(31, 93))
+        Proportion(labeled=16, unlabeled=48, passes=(31, 93))
     """
     own = batch // world
     count = min(max(round(own * share), 1), own - 1) * world
-    there = (batch - count, labelled), (count, unlabelled)
+    there = (batch - count, labeled), (count, unlabeled)
     if own < 2 or any(0 in pair or pair[0] > pair[1] for pair in there):
         raise DataError(
-            f"a batch of {batch} with a share of {share} is {batch - count} labelled and {count} "
-            f"unlabelled examples, and there are {labelled} and {unlabelled}; change train.batch "
-            "or data.unlabelled.share"
+            f"a batch of {batch} with a share of {share} is {batch - count} labeled and {count} "
+            f"unlabeled examples, and there are {labeled} and {unlabeled}; change train.batch "
+            "or data.unlabeled.share"
         )
-    return Proportion(batch - count, count, (labelled // (batch - count), unlabelled // count))
+    return Proportion(batch - count, count, (labeled // (batch - count), unlabeled // count))
 
 
 def mixed_batches(
@@ -191,7 +191,7 @@ def mixed_batches(
     world: int = 1,
     workers: int = 0,
 ) -> Iterator[Batch]:
-    """One epoch of batches with labelled and unlabelled examples.
+    """One epoch of batches with labeled and unlabeled examples.
 
     The n-th batch of a run depends on nothing but (seed, n) and the ids. The pass of the kind that
     is sooner through is the view of both.
@@ -208,13 +208,13 @@ def mixed_batches(
         world: how many there are.
         workers: as for `batches`.
     """
-    labelled = _labelled(examples)
-    kinds = [np.flatnonzero(labelled), np.flatnonzero(~labelled)]
+    labeled = _labeled(examples)
+    kinds = [np.flatnonzero(labeled), np.flatnonzero(~labeled)]
     shares: list[tuple[int, npt.NDArray[np.int64]]] = []
     orders: dict[tuple[int, int], npt.NDArray[np.int64]] = {}
     for number in range(epoch * of.steps + start, (epoch + 1) * of.steps):
         pieces = []
-        for kind, count in enumerate((of.labelled, of.unlabelled)):
+        for kind, count in enumerate((of.labeled, of.unlabeled)):
             turn, place = divmod(number, of.passes[kind])
             if (kind, turn) not in orders:
                 keys = examples.keys[kinds[kind]]
@@ -227,7 +227,7 @@ def mixed_batches(
     return in_turn(examples, views, shares, workers)
 
 
-def _labelled(examples: Examples) -> npt.NDArray[np.bool_]:
-    if examples.labelled is None:
-        raise DataError(f"{examples.name} is one set; join it with an unlabelled one")
-    return examples.labelled
+def _labeled(examples: Examples) -> npt.NDArray[np.bool_]:
+    if examples.labeled is None:
+        raise DataError(f"{examples.name} is one set; join it with an unlabeled one")
+    return examples.labeled

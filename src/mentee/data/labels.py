@@ -92,7 +92,7 @@ def _numbered(
         raise DataError(
             f"label {numbers[row]} of row {row} (and {len(outside) - 1} others) is out of range: "
             f"{len(classes)} classes are numbered 0 to {len(classes) - 1}; "
-            "mend the labels, leave unlabelled examples out, or name all `classes`"
+            "mend the labels, leave unlabeled examples out, or name all `classes`"
         )
     if schema and wanted and schema != wanted:
         used = {schema[number] for number in np.unique(numbers)}

@@ -194,7 +194,7 @@ def read_batch(examples: Examples, rows: Int64Array, *, views: Views, view: int)
             was chosen.
     """
     keys = torch.from_numpy(examples.keys[rows])
-    labels, mask, labelled = examples.labels, examples.mask, examples.labelled
+    labels, mask, labeled = examples.labels, examples.mask, examples.labeled
     return Batch(
         inputs=views(examples.read(rows), keys, view),
         ids=keys,
@@ -202,5 +202,5 @@ def read_batch(examples: Examples, rows: Int64Array, *, views: Views, view: int)
         labels=None if labels is None else torch.from_numpy(labels[rows]),
         mask=None if mask is None else torch.from_numpy(mask[rows]),
         view=view,
-        labelled=None if labelled is None else torch.from_numpy(labelled[rows]),
+        labeled=None if labeled is None else torch.from_numpy(labeled[rows]),
     )

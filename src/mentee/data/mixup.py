@@ -25,7 +25,7 @@ def mix(batch: Batch, *, alpha: float, seed: int, step: int) -> Batch:
         batch: `b` examples, with floating-point inputs that are not mixed yet.
         alpha: α > 0; the smaller, the less is mixed: 0.3 in EAsT, 0.2 to 1 elsewhere.
         seed: another seed, other draws.
-        step: the optimiser step.
+        step: the optimizer step.
 
     Returns:
         The batch with mixed inputs, of the same memory format, and `mixed` saying how.

@@ -64,7 +64,7 @@ def one_size(
     Args:
         images: uint8 `[b, h, w, c]`, or a list of `[h, w, c]`.
         size: height and width wanted; None: they have one size already.
-        margin: resize the shorter side to `margin · size`, then cut out the centre.
+        margin: resize the shorter side to `margin · size`, then cut out the center.
 
     Returns:
         The images; those of the wanted size are left as they are.

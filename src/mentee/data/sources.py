@@ -67,7 +67,7 @@ def open_examples(
         id: the column of the ids, which must never change; None: see the table.
         classes: the class names in the order wanted, such as another split's; None: the source's.
         limit: take so many examples, balanced over the classes, always the same ones.
-        channels: 1 (grey) or 3 (RGB); None: as the first image is.
+        channels: 1 (gray) or 3 (RGB); None: as the first image is.
         rate: samples a second to read audio at.
 
     Returns:
@@ -82,7 +82,7 @@ def open_examples(
         (100, 'single', ('0', '1', '2'))
     """
     if channels not in (None, 1, 3):
-        raise DataError(f"channels {channels}: expected 1 (grey) or 3 (RGB)")
+        raise DataError(f"channels {channels}: expected 1 (gray) or 3 (RGB)")
     if rate < 1000:
         raise DataError(f"rate {rate}: expected samples a second, such as 16000")
     columns = _columns(kind, {"image": image, "audio": audio, "text": text}, label, id)

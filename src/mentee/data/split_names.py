@@ -15,8 +15,8 @@ _SPLIT_NAME = re.compile(
     r"(train|training|val|valid|validation|dev|test|eval|unlabeled|unlabelled)([_.-].*)?"
 )
 _ALIASES = {
-    "unlabelled": ("unlabelled", "unlabeled"),
     "unlabeled": ("unlabeled", "unlabelled"),
+    "unlabelled": ("unlabeled", "unlabelled"),
     "train": ("train", "training"),
     "validation": ("validation", "val", "valid", "dev"),
     "test": ("test",),

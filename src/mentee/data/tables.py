@@ -42,7 +42,7 @@ def open_table(
         rows: what row numbers are called in ids: `rows/0`, `rows/1`, ...
         columns: which columns to read; texts have their ids in `id` where there is such a column.
         classes: the class names in the order wanted; None: as the schema has them.
-        channels: 1 (grey) or 3 (RGB); None: as the first image is.
+        channels: 1 (gray) or 3 (RGB); None: as the first image is.
         rate: samples a second to read audio at.
 
     Returns:

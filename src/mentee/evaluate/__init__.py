@@ -1,15 +1,15 @@
 """Arrays in, numbers out: how good a student is, and what is in its embedding."""
 
 from mentee.evaluate.jackknife import gain, left_out
-from mentee.evaluate.kept import explained, neighbours
+from mentee.evaluate.kept import explained, neighbors
 from mentee.evaluate.knn import knn, leave_one_out
 from mentee.evaluate.predict import in_order, predict, read_all
-from mentee.evaluate.probe import Labelled, Layer, linear_probe, train_layer
+from mentee.evaluate.probe import Labeled, Layer, linear_probe, train_layer
 from mentee.evaluate.scores import main_score, scores
 from mentee.evaluate.similarity import similarity
 
 __all__ = [
-    "Labelled",
+    "Labeled",
     "Layer",
     "explained",
     "gain",
@@ -19,7 +19,7 @@ __all__ = [
     "left_out",
     "linear_probe",
     "main_score",
-    "neighbours",
+    "neighbors",
     "predict",
     "read_all",
     "scores",

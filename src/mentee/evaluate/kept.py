@@ -10,7 +10,7 @@ from mentee.errors import DataError
 from mentee.evaluate.knn import to_others
 
 RIDGE = 1e-3
-"""What is added to the diagonal of the standardised entries' covariance."""
+"""What is added to the diagonal of the standardized entries' covariance."""
 
 
 def explained(student: Float[Tensor, "n d"], teacher: Float[Tensor, "n2 d2"]) -> float:
@@ -57,9 +57,7 @@ def judged(x: Tensor, y: Tensor, x_new: Tensor, y_new: Tensor) -> float:
     return 1 - left / total if total > 0 else 0.0
 
 
-def neighbours(
-    student: Float[Tensor, "n d"], teacher: Float[Tensor, "n2 d2"], k: int = 10
-) -> float:
+def neighbors(student: Float[Tensor, "n d"], teacher: Float[Tensor, "n2 d2"], k: int = 10) -> float:
     r"""The share of an example's k nearest others, by cosine, that student and teacher agree on.
 
     .. math:: \frac{1}{n k} \sum_i \lvert N_k^s(i) \cap N_k^t(i) \rvert
@@ -69,7 +67,7 @@ def neighbours(
     Args:
         student: `[n, d]`.
         teacher: `[n, d2]`, of the same examples in the same order.
-        k: neighbours, at least 1; no more than there are others.
+        k: neighbors, at least 1; no more than there are others.
 
     Returns:
         In [0, 1].
@@ -81,12 +79,12 @@ def neighbours(
 
     Example:
         >>> x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
-        >>> neighbours(x, 2 * x)
+        >>> neighbors(x, 2 * x)
         1.0
     """
     check(student, teacher)
     if k < 1:
-        raise DataError(f"k is {k}; expected at least 1 neighbour")
+        raise DataError(f"k is {k}; expected at least 1 neighbor")
     k = min(k, len(student) - 1)
     near = (
         [cosines.topk(k, dim=1).indices for cosines in pair]

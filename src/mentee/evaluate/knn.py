@@ -1,4 +1,4 @@
-"""What the nearest neighbours say: a score of vectors that trains nothing."""
+"""What the nearest neighbors say: a score of vectors that trains nothing."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def knn(
     .. math:: p_c(x) = \frac{\sum_{j \in N_k(x)} w_j \, [y_j = c]}{\sum_{j \in N_k(x)} w_j},
               \quad w_j = \exp(\cos(x, x_j) / \tau)
 
-    Without a temperature all neighbours weigh alike: a plain majority. Where an example may have
-    several classes, the sums of a class go over the neighbours of which it is known; a class that
+    Without a temperature all neighbors weigh alike: a plain majority. Where an example may have
+    several classes, the sums of a class go over the neighbors of which it is known; a class that
     is known of none has the share 0.
 
     Args:
@@ -39,7 +39,7 @@ def knn(
         labels: class numbers `[n]`, or 0/1 `[n, c]`.
         queries: `[q, d]`.
         classes: c, how many classes there are.
-        k: neighbours, at least 1; no more than there are references.
+        k: neighbors, at least 1; no more than there are references.
         temperature: τ > 0, or None.
         mask: `[n, c]`, true where a label of several is known.
 
@@ -98,7 +98,7 @@ def leave_one_out(
     """
     _check(vectors, vectors, k, temperature)
     if len(vectors) < 2:
-        raise DataError("one example has no neighbours; give two at least")
+        raise DataError("one example has no neighbors; give two at least")
     k = min(k, len(vectors) - 1)
     found = [_share(c, labels, classes, k, temperature, mask) for c in to_others(vectors)]
     return torch.cat(found)

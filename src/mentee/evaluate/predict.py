@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mentee.capture import Capture, Place
 from mentee.capture.place import first_tensor
 from mentee.errors import MenteeError
-from mentee.models import Contract, normalise
+from mentee.models import Contract, normalize
 from mentee.parallel import gather_objects
 from mentee.types import Batch, Features
 
@@ -42,7 +42,7 @@ def read_all(
     try:
         with Capture(network, places) as capture:
             for batch in batches:
-                features = capture.capture(normalise(batch.inputs.to(device), contract))
+                features = capture.capture(normalize(batch.inputs.to(device), contract))
                 rows.append(batch.rows)
                 said.append({name: x.float().cpu() for name, x in features.items()})
     finally:
@@ -78,7 +78,7 @@ def predict(
     rows, logits = [], []
     try:
         for batch in batches:
-            said = first_tensor(network(normalise(batch.inputs.to(device), contract)))
+            said = first_tensor(network(normalize(batch.inputs.to(device), contract)))
             if said is None:
                 raise MenteeError(f"{type(network).__name__} gives no tensor to take as logits")
             rows.append(batch.rows)

@@ -46,7 +46,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labeled:
     """Vectors with what is known of their classes.
 
     Attributes:
@@ -62,17 +62,17 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def take(self, rows: Tensor) -> Labelled:
+    def take(self, rows: Tensor) -> Labeled:
         """Some of them."""
         mask = None if self.mask is None else self.mask[rows]
-        return Labelled(self.vectors[rows], self.labels[rows], mask)
+        return Labeled(self.vectors[rows], self.labels[rows], mask)
 
 
 def linear_probe(
-    train: Labelled,
+    train: Labeled,
     *,
     classes: int,
-    validation: tuple[Labelled, Labelled] | None = None,
+    validation: tuple[Labeled, Labeled] | None = None,
     strengths: Sequence[float] = STRENGTHS,
 ) -> Layer:
     r"""Logistic regression by scikit-learn, the strength of its penalty chosen on validation.
@@ -111,7 +111,7 @@ def linear_probe(
 
 
 def train_layer(
-    train: Labelled,
+    train: Labeled,
     *,
     classes: int,
     views: Float[Tensor, "v n d"] | None = None,
@@ -144,12 +144,12 @@ def train_layer(
         The layer.
 
     Source: arXiv:2303.07599, the second step of its transfer learning; there the batch norm of
-    the frozen network moves on with the labelled images, here it stays.
+    the frozen network moves on with the labeled images, here it stays.
     """
     own = torch.Generator().manual_seed(seed)
     read = train.vectors.float()[None] if views is None else views.float()
     layer = nn.Linear(read.shape[2], classes)
-    bound = read.shape[2] ** -0.5  # as torch initialises it
+    bound = read.shape[2] ** -0.5  # as torch initializes it
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -bound, bound, generator=own)
     steps = torch.optim.SGD(
@@ -167,7 +167,7 @@ def train_layer(
     return Layer(layer.weight.detach(), layer.bias.detach())
 
 
-def _fitted(train: Labelled, classes: int, strengths: Sequence[float]) -> list[Layer]:
+def _fitted(train: Labeled, classes: int, strengths: Sequence[float]) -> list[Layer]:
     """A layer for each strength, one after the other from where the last one ended."""
     x = train.vectors.double().numpy()
     mean, std = x.mean(0), x.std(0)
@@ -185,7 +185,7 @@ def _fitted(train: Labelled, classes: int, strengths: Sequence[float]) -> list[L
 Fit = list[tuple[Any, Any]]
 
 
-def _of_one(z: Any, train: Labelled, classes: int, strengths: Sequence[float]) -> Fit:
+def _of_one(z: Any, train: Labeled, classes: int, strengths: Sequence[float]) -> Fit:
     labels = train.labels.numpy()
     found = np.unique(labels)
     if len(found) < 2:
@@ -204,7 +204,7 @@ def _of_one(z: Any, train: Labelled, classes: int, strengths: Sequence[float]) -
     return fits
 
 
-def _of_several(z: Any, train: Labelled, classes: int, strengths: Sequence[float]) -> Fit:
+def _of_several(z: Any, train: Labeled, classes: int, strengths: Sequence[float]) -> Fit:
     labels = train.labels.numpy()
     known = np.ones_like(labels, bool) if train.mask is None else train.mask.numpy()
     fits = [(np.zeros((classes, z.shape[1])), np.zeros(classes)) for _ in strengths]

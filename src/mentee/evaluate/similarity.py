@@ -14,7 +14,7 @@ def similarity(first: Float[Tensor, "n d"], second: Float[Tensor, "n2 d2"]) -> f
     .. math::
         \frac{\lVert Y^\top X \rVert_F^2}
              {\lVert X^\top X \rVert_F \, \lVert Y^\top Y \rVert_F},
-        \quad X, Y \text{ centred}
+        \quad X, Y \text{ centered}
 
     It does not change when a set is turned, scaled or moved. The same number as `1 - agree.cka`,
     from the products of entries instead of examples, so that a whole test part fits.

@@ -22,9 +22,9 @@ BLOCK = 1 << 14
 
 
 class Bank(Memory):
-    r"""One row for every training example and module, moved towards what was last seen.
+    r"""One row for every training example and module, moved toward what was last seen.
 
-    .. math:: M_i \leftarrow \mathrm{normalise}(m M_i + (1 - m) g_i), \quad
+    .. math:: M_i \leftarrow \mathrm{normalize}(m M_i + (1 - m) g_i), \quad
               M_i \sim U(-a, a), \; a = 1 / \sqrt{d / 3} \text{ at first}
 
     Args:

@@ -19,7 +19,7 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 
 
 class Memory(ABC):
-    """What banks and queues share: normalisers, and writes that wait for the step's end."""
+    """What banks and queues share: normalizers, and writes that wait for the step's end."""
 
     def __init__(self, groups: Int[Tensor, " n"]) -> None:
         self.groups = groups.to(torch.int32)
@@ -32,7 +32,7 @@ class Memory(ABC):
 
         Args:
             rows: where the batch's examples stand in the training set, `[b]`.
-            step: optimiser steps done so far; with the seed it fixes the draw.
+            step: optimizer steps done so far; with the seed it fixes the draw.
         """
         self._rows = rows
         self._draw = self._choose(rows, step)
@@ -44,7 +44,7 @@ class Memory(ABC):
         return self._negatives(name, keys)
 
     def write(self) -> None:
-        """Take in all that was read since the last write; call it after the optimiser step."""
+        """Take in all that was read since the last write; call it after the optimizer step."""
         rows = torch.empty(0, dtype=torch.int64)
         for name, reads in self._read.items():
             rows, *keys = (gather(torch.cat(parts)) for parts in zip(*reads, strict=True))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mentee.errors import MenteeError, suggest
-from mentee.methods.change import adjust, label_free, levelled
+from mentee.methods.change import adjust, label_free, leveled
 from mentee.methods.derived import FORMS
 from mentee.methods.row import Method, Number, Term, Word
 from mentee.methods.table import METHODS
@@ -26,7 +26,7 @@ __all__ = [
     "adjust",
     "find",
     "label_free",
-    "levelled",
+    "leveled",
     "summands",
 ]
 
@@ -36,7 +36,7 @@ def find(name: str, rows: Mapping[str, Method] = METHODS) -> Method:
 
     Args:
         name: `cktf`; `crd+kd`; `cktf(fitnet)`, what a row compares under CKTF's contrast;
-            `standardised(kd)`, a row of z-scores; or a sum of any of them.
+            `standardized(kd)`, a row of z-scores; or a sum of any of them.
         rows: the table to look in; add rows of your own by `METHODS | {row.name: row}`.
 
     Returns:
@@ -110,7 +110,7 @@ def _same_sum(parts: Sequence[str], rows: Mapping[str, Method]) -> Method | None
 
 
 def _formed(name: str, rows: Mapping[str, Method]) -> Method:
-    """A form of a row, or of a sum: `cktf(at)`, `standardised(kd+dist)`."""
+    """A form of a row, or of a sum: `cktf(at)`, `standardized(kd+dist)`."""
     form, bracket, rest = name.partition("(")
     if bracket and form in FORMS and rest.endswith(")"):
         return FORMS[form](find(rest[:-1].strip(), rows))

@@ -33,7 +33,7 @@ def adjust(
         numbers: `{"contrast.temperature": 0.07}` for every term that uses the word, or
             `{"stages.project.grid": 1}` for the term at one place; `memory.` stands for
             whichever memory a term has, and `memory.kind` exchanges it (`bank`, `sharded_bank`,
-            `queue`, `batch`); so does `represent.kind` with a representation (`standardised` for
+            `queue`, `batch`); so does `represent.kind` with a representation (`standardized` for
             any row of logits).
         weights: `{"task": 0.5, "stages": 0.2, "contrast": 0.4}`: by place or by agreement;
             a place wins.
@@ -70,12 +70,12 @@ def adjust(
     return replace(method, terms=terms, task=weights.get("task", method.task))
 
 
-def levelled(method: Method) -> Method:
+def leveled(method: Method) -> Method:
     """The same row with each weight at 1: what a balanced method weighs where nothing else is said.
 
     Example:
         >>> from mentee.methods import find
-        >>> row = levelled(find("kd"))
+        >>> row = leveled(find("kd"))
         >>> row.task, [term.weight for term in row.terms]
         (1.0, [1.0])
     """

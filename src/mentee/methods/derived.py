@@ -1,4 +1,4 @@
-"""Forms of a row, derived without a line of code for the row: `cktf(X)`, `standardised(X)`.
+"""Forms of a row, derived without a line of code for the row: `cktf(X)`, `standardized(X)`.
 
 CKTF's claim that transfer methods are cases of one framework, made literal: what a row compares is
 put under another agreement, or read in another form.
@@ -26,7 +26,7 @@ VECTORS = (
     "pca",
     "random",
 )
-"""Representations whose entries can be standardised: an example's vector, not yet of unit length,
+"""Representations whose entries can be standardized: an example's vector, not yet of unit length,
 nor the numbers of a distribution."""
 
 OF_BOTH = ("associate",)
@@ -100,43 +100,43 @@ def cktf_form(row: Method) -> Method:
     )
 
 
-def standardised_form(row: Method) -> Method:
+def standardized_form(row: Method) -> Method:
     r"""A row whose vectors are compared by their z-scores, at the same weights.
 
     .. math:: \tilde r = (r - \bar r) / \sigma_r
 
-    over the entries of each example, on both sides: logit standardisation for any row of logits.
+    over the entries of each example, on both sides: logit standardization for any row of logits.
 
     Args:
         row: one whose terms compare plain vectors.
 
     Returns:
-        A row of the name `standardised(NAME)`.
+        A row of the name `standardized(NAME)`.
 
     Raises:
         MenteeError: the row compares something else, or nothing.
     """
     if not row.terms:
-        raise MenteeError(f"standardised({row.name}): the row compares nothing")
+        raise MenteeError(f"standardized({row.name}): the row compares nothing")
     if row.reuse:
         raise MenteeError(
-            f"standardised({row.name}): the teacher's classifier reads what is compared, and not "
+            f"standardized({row.name}): the teacher's classifier reads what is compared, and not "
             "its z-scores; take the row as it is"
         )
     for term in row.terms:
         if not _compares_vectors(term):
             raise MenteeError(
-                f"standardised({row.name}): {term.agree.name} of {term.represent} at "
+                f"standardized({row.name}): {term.agree.name} of {term.represent} at "
                 f"{term.place[0]} does not compare plain vectors; expected a row of logits (kd, "
                 "dkd, dist) or of embeddings (pkt, rkd)"
             )
 
     def changed(terms: tuple[Term, ...]) -> tuple[Term, ...]:
-        return tuple(replace(term, represent=_standardised(term.represent)) for term in terms)
+        return tuple(replace(term, represent=_standardized(term.represent)) for term in terms)
 
     return replace(
         row,
-        name=f"standardised({row.name})",
+        name=f"standardized({row.name})",
         terms=changed(row.terms),
         added=None if row.added is None else changed(row.added),
         alone=None if row.alone is None else changed(row.alone),
@@ -146,7 +146,7 @@ def standardised_form(row: Method) -> Method:
 
 FORMS: dict[str, Callable[[Method], Method]] = {
     "cktf": cktf_form,
-    "standardised": standardised_form,
+    "standardized": standardized_form,
 }
 """Every form by name."""
 
@@ -157,10 +157,10 @@ def _contrasted(term: Term) -> Term:
 
 
 def _compares_vectors(term: Term) -> bool:
-    """Whether entries are compared that can be standardised: not maps, nor unit vectors."""
+    """Whether entries are compared that can be standardized: not maps, nor unit vectors."""
     is_maps = term.represent.name == "as_is" and term.place[0].partition(".")[0] in MAPS
     return term.represent.name in VECTORS and term.agree.name != "contrast" and not is_maps
 
 
-def _standardised(word: Word) -> Word:
-    return Word("standardised") if word == Word("as_is") else Word("standardised", of=word)
+def _standardized(word: Word) -> Word:
+    return Word("standardized") if word == Word("as_is") else Word("standardized", of=word)

@@ -35,13 +35,13 @@ RELATION_ROWS = (
     Method(
         "pkt",
         (Term("embedding", Word("pkt"), 30000.0),),
-        about="Neighbours in the batch as probabilities: any two networks; strong for its cost.",
+        about="Neighbors in the batch as probabilities: any two networks; strong for its cost.",
         source="Passalis and Tefas 2018, arXiv:1803.10837",
     ),
     Method(
         "cc",
         (Term("embedding", Word("cc"), 0.02, _CC),),
-        about="Gaps of neighbours in the batch, as RepDistiller has it: for its tables; weak.",
+        about="Gaps of neighbors in the batch, as RepDistiller has it: for its tables; weak.",
         source="Peng et al. 2019, arXiv:1904.01802",
         note="as in RepDistiller, but for the teacher's side: a trained head there would learn to "
         "say nothing",
@@ -49,7 +49,7 @@ RELATION_ROWS = (
     Method(
         "cka",
         (Term("embedding", Word("cka"), 1.0),),
-        about="Centred kernel alignment of the embeddings: any two networks.",
+        about="Centered kernel alignment of the embeddings: any two networks.",
         source="Kornblith et al. 2019, arXiv:1905.00414",
         note="the weight is Mentee's",
     ),

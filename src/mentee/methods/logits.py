@@ -48,9 +48,9 @@ LOGIT_ROWS = (
     ),
     Method(
         "lskd",
-        (Term("logits", Word("kl", {"temperature": 2.0}), 9.0, Word("standardised")),),
+        (Term("logits", Word("kl", {"temperature": 2.0}), 9.0, Word("standardized")),),
         task=0.1,
-        about="Soft targets of standardised logits: a small student need not be as sure as its "
+        about="Soft targets of standardized logits: a small student need not be as sure as its "
         "teacher; cheap and strong.",
         source="Sun et al. 2024, arXiv:2403.01427",
     ),

@@ -119,7 +119,7 @@ _ROWS = (
     ),
     _east(
         "east-cosine",
-        Word("vectors", {"scale": "centre"}),
+        Word("vectors", {"scale": "center"}),
         "cosine_distance_difference",
         about="Embeddings as teachers, by differences of cosines in place of distances.",
         source="Ding and Lerch 2023, arXiv:2306.17424",

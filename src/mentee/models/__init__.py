@@ -1,7 +1,7 @@
 """Networks by name: the small ones of the papers, timm's, torchvision's, and your own.
 
 Every network gives logits `[b, classes]`. What it reads is its kind: images are float32
-`[b, channels, h, w]`, normalised by an `InputContract`; audio the waveform, float32 `[b, samples]`
+`[b, channels, h, w]`, normalized by an `InputContract`; audio the waveform, float32 `[b, samples]`
 at the rate it was built for; text the bytes, `[b, t]`, 0 behind the end. Networks of the table say
 where they can be read: `network.places`.
 """
@@ -24,7 +24,7 @@ from mentee.models.contract import (
     Contract,
     InputContract,
     TextContract,
-    normalise,
+    normalize,
 )
 from mentee.models.cp_resnet import CPResNet
 from mentee.models.ensemble import Ensemble, Mean
@@ -75,7 +75,7 @@ __all__ = [
     "count_parameters",
     "kind_of",
     "load_weights",
-    "normalise",
+    "normalize",
     "own_classes",
     "read_weights",
     "resolve",

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
-from mentee.models.layers import conv1x1, conv3x3, global_average, initialise
+from mentee.models.layers import conv1x1, conv3x3, global_average, initialize
 from mentee.models.logmel import LogMel
 
 
@@ -47,7 +47,7 @@ class MelInput(nn.Module):
         self.norm = nn.BatchNorm1d(mels)
 
     def forward(self, x: Float[Tensor, "b samples"]) -> Float[Tensor, "b 1 mels frames"]:
-        """The normalised spectrogram."""
+        """The normalized spectrogram."""
         normed: Tensor = self.norm(self.logmel(x).squeeze(1))
         return normed.unsqueeze(1)
 
@@ -114,7 +114,7 @@ class SmallFCN(nn.Module):
         self.stage2 = nn.Sequential(separable(first, second, stride=2), separable(second, second))
         self.stage3 = nn.Sequential(separable(second, third, stride=2), separable(third, third))
         self.fc = nn.Linear(third, classes)
-        initialise(self)
+        initialize(self)
 
     def forward(self, x: Float[Tensor, "b samples"]) -> Float[Tensor, "b k"]:
         """The logits of a batch of clips."""
@@ -165,7 +165,7 @@ class MobileFCN(nn.Module):
         self.stage2 = nn.Sequential(*(separable(128, 128) for _ in range(3)), halve())
         self.stage3 = nn.Sequential(*(separable(c, 256) for c in (128, 256, 256)))
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(256, classes))
-        initialise(self)
+        initialize(self)
 
     def forward(self, x: Float[Tensor, "b samples"]) -> Float[Tensor, "b k"]:
         """The logits of a batch of clips."""

@@ -22,7 +22,7 @@ class InputContract:
         std: what the difference is divided by, as many numbers.
         size: height and width the network was trained with; None: any.
         resize: images are resized to this height and width first (the shorter side, bilinear,
-            antialiased; then the centre is cut out); None: they stay as they come.
+            antialiased; then the center is cut out); None: they stay as they come.
 
     Raises:
         MenteeError: where the lengths differ, a number of `std` or a size is not positive.
@@ -119,7 +119,7 @@ CONTRACTS: dict[str, InputContract] = {
 """The contracts of well-known data; `none` leaves the images as they are."""
 
 
-def normalise(x: Tensor, contract: Contract) -> Tensor:
+def normalize(x: Tensor, contract: Contract) -> Tensor:
     r"""Images: subtract the mean of each channel and divide by its std, (x − mean) / std.
 
     The size changes only where the contract says `resize`; the memory format, the dtype and `x`
@@ -140,9 +140,9 @@ def normalise(x: Tensor, contract: Contract) -> Tensor:
 
     Example:
         >>> import torch
-        >>> normalise(torch.full((1, 3, 1, 1), 0.5), InputContract((0.25,), (0.5,))).flatten()
+        >>> normalize(torch.full((1, 3, 1, 1), 0.5), InputContract((0.25,), (0.5,))).flatten()
         tensor([0.5000, 0.5000, 0.5000])
-        >>> normalise(torch.zeros(2, 8000), AudioContract(rate=16000, seconds=0.5)).shape
+        >>> normalize(torch.zeros(2, 8000), AudioContract(rate=16000, seconds=0.5)).shape
         torch.Size([2, 8000])
     """
     if isinstance(contract, AudioContract):
@@ -151,10 +151,10 @@ def normalise(x: Tensor, contract: Contract) -> Tensor:
         return _checked_text(x, contract)
     if contract.resize is not None:
         x = resized(x, contract.resize)
-    return _normalised_images(x, contract)
+    return _normalized_images(x, contract)
 
 
-def _normalised_images(
+def _normalized_images(
     x: Float[Tensor, "b c h w"], contract: InputContract
 ) -> Float[Tensor, "b c h w"]:
     if len(contract.mean) not in (1, x.shape[1]):
@@ -168,7 +168,7 @@ def _normalised_images(
 
 
 def resized(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
-    """The shorter side to `size` (bilinear, antialiased), then the centre.
+    """The shorter side to `size` (bilinear, antialiased), then the center.
 
     Example:
         >>> import torch

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mentee.errors import MenteeError
 from mentee.models.audio import MelInput, halve
-from mentee.models.layers import global_average, initialise
+from mentee.models.layers import global_average, initialize
 
 BLOCKS = 4
 """Blocks of each of the three stages."""
@@ -100,7 +100,7 @@ class CPResNet(nn.Module):
         self.stage2 = stage(width, 2 * width, second)
         self.stage3 = stage(2 * width, 4 * width, third)
         self.fc = nn.Linear(4 * width, classes)
-        initialise(self)
+        initialize(self)
 
     def forward(self, x: Float[Tensor, "b samples"]) -> Float[Tensor, "b k"]:
         """The logits of a batch of clips."""

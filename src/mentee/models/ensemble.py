@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
-from mentee.models.contract import Contract, InputContract, normalise
+from mentee.models.contract import Contract, InputContract, normalize
 
 Mean: TypeAlias = Literal["probabilities", "logits"]
 
@@ -29,7 +29,7 @@ class Ensemble(nn.Module):
 
     Args:
         networks: at least one.
-        contracts: what each of them reads, of inputs that are not normalised yet.
+        contracts: what each of them reads, of inputs that are not normalized yet.
         mean: of what.
         several: whether an example may have several classes.
 
@@ -66,7 +66,7 @@ class Ensemble(nn.Module):
     def forward(self, x: Tensor) -> Float[Tensor, "b ..."]:
         """The mean, in float32 at least."""
         pairs = zip(self.networks, self.contracts, strict=True)
-        given = [network(normalise(x, contract)) for network, contract in pairs]
+        given = [network(normalize(x, contract)) for network, contract in pairs]
         said: list[Tensor] = [getattr(each, "logits", each).float() for each in given]
         if len({each.shape for each in said}) > 1:
             counts = ", ".join(str(each.shape[-1]) for each in said)

@@ -17,15 +17,15 @@ def conv1x1(inputs: int, outputs: int, *, stride: int = 1, groups: int = 1) -> n
     return nn.Conv2d(inputs, outputs, 1, stride, groups=groups, bias=False)
 
 
-def initialise(network: nn.Module, *, classifier_std: float | None = None) -> None:
+def initialize(network: nn.Module, *, classifier_std: float | None = None) -> None:
     """Draw the weights of every convolution from N(0, 2 / (kernel area · output channels)).
 
-    That is Kaiming's normal initialisation with `fan_out`; biases of convolutions become zero.
+    That is Kaiming's normal initialization with `fan_out`; biases of convolutions become zero.
 
     Args:
         network: changed in place.
         classifier_std: where given, linear layers are drawn from N(0, classifier_std²) with zero
-            bias; otherwise they keep PyTorch's initialisation.
+            bias; otherwise they keep PyTorch's initialization.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -33,20 +33,20 @@ class LogMel(nn.Module):
 
     with Hann's window v, zeros before and after the clip, and `1 + samples // hop` frames, so that
     a clip of any length has at least one. Filter m is a triangle over the frequency f_k, one at its
-    centre and zero at its neighbours' centres,
+    center and zero at its neighbors' centers,
 
     .. math::
 
         H_{m,k} = \max\Bigl(0, \min\Bigl(\frac{f_k - c_{m-1}}{c_m - c_{m-1}},
         \frac{c_{m+1} - f_k}{c_{m+1} - c_m}\Bigr)\Bigr)
 
-    whose centres `c_0 … c_{mels+1}` lie evenly between `fmin` and `fmax` on a scale of pitch:
+    whose centers `c_0 … c_{mels+1}` lie evenly between `fmin` and `fmax` on a scale of pitch:
 
     * `htk`: mel(f) = 2595 log10(1 + f / 700);
     * `slaney`: mel(f) = f / 66.67 below 1 kHz, 15 + 27 log(f / 1000) / log 6.4 above. Its low
       filters are wider, so that with many mels fewer of them fall between two bins.
 
-    There are no constants of normalisation to write by hand: a network puts a batch norm over the
+    There are no constants of normalization to write by hand: a network puts a batch norm over the
     mel bins behind. The Fourier matrix and the filters follow from the arguments, so they are in
     no state dict (at 16 kHz they are larger than a small network); an exported graph holds them.
     Mixed precision is switched off inside: the power of a note spans more than ten decades.
@@ -152,11 +152,11 @@ def mel_filters(
         raise MenteeError(f"the scale of a log-mel spectrogram is slaney or htk, not {scale!r}")
     low, high = (to_mel(edge, scale) for edge in (fmin, fmax))
     pitches = low + (high - low) * torch.arange(mels + 2, dtype=torch.float64) / (mels + 1)
-    centre = to_hertz(pitches, scale)
+    center = to_hertz(pitches, scale)
     bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64)[:, None] * rate / n_fft
-    width = centre.diff()
-    rising = (bins - centre[:-2]) / width[:-1]
-    falling = (centre[2:] - bins) / width[1:]
+    width = center.diff()
+    rising = (bins - center[:-2]) / width[:-1]
+    falling = (center[2:] - bins) / width[1:]
     return torch.minimum(rising, falling).clamp(min=0)
 
 

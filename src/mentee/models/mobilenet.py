@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
-from mentee.models.layers import conv1x1, conv3x3, global_average, initialise
+from mentee.models.layers import conv1x1, conv3x3, global_average, initialize
 
 EMBEDDING = 1280
 """Channels that enter the classifier, whatever the width of the network."""
@@ -95,7 +95,7 @@ class MobileNetV2(nn.Module):
         self.bn2 = nn.BatchNorm2d(EMBEDDING)
         self.relu2 = nn.ReLU(inplace=True)
         self.fc = nn.Linear(EMBEDDING, classes)
-        initialise(self, classifier_std=0.01)
+        initialize(self, classifier_std=0.01)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         """The logits of a batch of images."""

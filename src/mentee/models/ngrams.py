@@ -1,6 +1,6 @@
 """The words and letter groups of a text as numbers of buckets, computed from its bytes.
 
-All in tensors of whole numbers, so that an exported network reads bytes and needs no tokeniser.
+All in tensors of whole numbers, so that an exported network reads bytes and needs no tokenizer.
 """
 
 from __future__ import annotations

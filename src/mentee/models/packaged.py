@@ -51,7 +51,7 @@ class EfficientNetLite(nn.Module):
         self.classifier = own if classes == CLASSES else nn.Linear(own.in_features, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised `[b, 3, h, w]` → logits `[b, classes]`."""
+        """Normalized `[b, 3, h, w]` → logits `[b, classes]`."""
         maps: Tensor = self.top(self.stages(self.stem(images)))
         logits: Tensor = self.classifier(maps.mean((2, 3)))
         return logits
@@ -64,7 +64,7 @@ def build_packaged(name: str, *, classes: int, channels: int, **options: object)
         name: `efficientnet-lite0`, `1` or `2`; any height and width from 32 pixels on.
         classes: outputs of the classifier; 1,000: the classifier it was trained with, else a
             new one.
-        channels: 3; of grey images make three equal channels with `data.channels: 3`.
+        channels: 3; of gray images make three equal channels with `data.channels: 3`.
         options: there are none.
 
     Raises:

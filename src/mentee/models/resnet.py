@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
-from mentee.models.layers import conv1x1, conv3x3, global_average, initialise
+from mentee.models.layers import conv1x1, conv3x3, global_average, initialize
 
 BLOCKS: dict[int, tuple[int, int, int, int]] = {
     10: (1, 1, 1, 1),
@@ -150,7 +150,7 @@ class CifarResNet(nn.Module):
         self.layer2 = stage(BasicBlock, widths[0], widths[1], blocks, 2)
         self.layer3 = stage(BasicBlock, widths[1], widths[2], blocks, 2)
         self.fc = nn.Linear(widths[2], classes)
-        initialise(self)
+        initialize(self)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         """The logits of a batch of images."""
@@ -201,7 +201,7 @@ class ResNet(nn.Module):
         self.layer3 = stage(block, 128 * wider, 256, blocks[2], 2)
         self.layer4 = stage(block, 256 * wider, 512, blocks[3], 2)
         self.fc = nn.Linear(512 * wider, classes)
-        initialise(self)
+        initialize(self)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         """The logits of a batch of images."""

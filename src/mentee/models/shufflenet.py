@@ -1,6 +1,6 @@
 """ShuffleNet V1 and V2 in the forms that CRD's tables use for 32×32 images.
 
-As there, all weights keep PyTorch's initialisation.
+As there, all weights keep PyTorch's initialization.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Networks for text: they read bytes, 0 behind the end, and need no tokeniser.
+"""Networks for text: they read bytes, 0 behind the end, and need no tokenizer.
 
 What stands behind the end of a text changes nothing, in training and in evaluation alike: none of
 them has a batch norm. A text without a byte has finite logits.
@@ -104,7 +104,7 @@ class MaskedConv(nn.Module):
 
 
 class HalvingStage(nn.Module):
-    """Max-pooling of two neighbours in time, a convolution of 3, another one added to it."""
+    """Max-pooling of two neighbors in time, a convolution of 3, another one added to it."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class CharCNN(nn.Module):
 
     An embedding of each byte, a stem of kernel 5, three stages, then mean and maximum over time.
     Each stage adds its second convolution to its first: without that, a few thousand texts take
-    twice as many epochs before anything is learnt. Stages are `[b, t, c]`; the place `embedding`
+    twice as many epochs before anything is learned. Stages are `[b, t, c]`; the place `embedding`
     is the mean and the maximum, one behind the other.
 
     Args:
@@ -171,7 +171,7 @@ class CharCNN(nn.Module):
         mask = (x != 0).unsqueeze(2)
         out = self.stem(self.bytes(x.long()), mask)
         for stage in (self.stage1, self.stage2, self.stage3):
-            mask = mask[:, ::2]  # a pair of neighbours holds text where its first byte does
+            mask = mask[:, ::2]  # a pair of neighbors holds text where its first byte does
             out = stage(out, mask)
         mean = out.sum(1) / mask.sum(1).clamp(min=1)
         logits: Tensor = self.fc(cat([mean, out.amax(1)], dim=1))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
 from mentee.errors import MenteeError
-from mentee.models.layers import global_average, initialise
+from mentee.models.layers import global_average, initialize
 
 CONVOLUTIONS: dict[int, tuple[int, int, int, int, int]] = {
     8: (1, 1, 1, 1, 1),
@@ -81,7 +81,7 @@ class VGG(nn.Module):
         self.layer3 = _group(WIDTHS[2], WIDTHS[3], counts[3])
         self.layer4 = _group(WIDTHS[3], WIDTHS[4], counts[4])
         self.fc = nn.Linear(WIDTHS[4], classes)
-        initialise(self, classifier_std=0.01)
+        initialize(self, classifier_std=0.01)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         """The logits of a batch of images."""

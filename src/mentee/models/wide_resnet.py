@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
-from mentee.models.layers import conv1x1, conv3x3, global_average, initialise
+from mentee.models.layers import conv1x1, conv3x3, global_average, initialize
 
 
 class PreActivationBlock(nn.Module):
@@ -80,7 +80,7 @@ class WideResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(widths[2])
         self.relu = nn.ReLU(inplace=True)
         self.fc = nn.Linear(widths[2], classes)
-        initialise(self)
+        initialize(self)
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mentee.errors import RecipeError
 from mentee.parallel import join, rank
-from mentee.probes.labelled import open_parts, subsets
+from mentee.probes.labeled import open_parts, subsets
 from mentee.probes.ledger import Ledger
 from mentee.probes.probing import Probing
 from mentee.probes.vectors import Company
@@ -62,7 +62,7 @@ def probe(
 ) -> Probed:
     """Probe a run's student: what its embedding is worth with few labels and with many.
 
-    The ways are `linear` (logistic regression by scikit-learn), `knn` (nearest neighbours),
+    The ways are `linear` (logistic regression by scikit-learn), `knn` (nearest neighbors),
     `layer` (a layer trained by steps), `finetune` (the whole network, its classifier new) and
     `probe-finetune` (the same, begun from the regression). What is found is written into the run's
     folder as it comes: after a stop, or with more ways, shares or seeds, the same call goes on.
@@ -79,7 +79,7 @@ def probe(
         All that is known now.
 
     Raises:
-        MenteeError: the run is not finished, or the labelled examples are not as they should be.
+        MenteeError: the run is not finished, or the labeled examples are not as they should be.
         Interrupted: SIGINT or SIGTERM while a network is fine-tuned; everything is saved.
 
     Source: arXiv:2303.07599 (a trained layer), arXiv:2202.10054 (probe, then fine-tune).

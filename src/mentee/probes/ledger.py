@@ -11,7 +11,7 @@ from typing import Any
 
 from mentee import files
 from mentee.parallel import rank
-from mentee.probes.labelled import Parts, Subset
+from mentee.probes.labeled import Parts, Subset
 from mentee.recipe import Probe
 from mentee.run.folder import Folder
 

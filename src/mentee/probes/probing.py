@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mentee.evaluate import Layer
-from mentee.probes.labelled import Parts, Subset
+from mentee.probes.labeled import Parts, Subset
 from mentee.probes.ledger import Ledger
 from mentee.probes.tuning import tuned
 from mentee.probes.vectors import Company, Speaker
-from mentee.probes.ways import Read, by_neighbours, by_regression, by_steps, read, scored
+from mentee.probes.ways import Read, by_neighbors, by_regression, by_steps, read, scored
 from mentee.recipe import Probe
 from mentee.report import spread
 
@@ -26,7 +26,7 @@ class Probing:
 
     Attributes:
         said: what is asked.
-        parts: the labelled examples.
+        parts: the labeled examples.
         subsets: those that are learned from.
         company: who is asked.
         ledger: what is known.
@@ -65,7 +65,7 @@ class Probing:
     def _one(self, way: str, found: Read, subset: Subset) -> tuple[dict[str, float], float | None]:
         """(scores on the test part, strength of the penalty) of one way with one subset."""
         if way == "knn":
-            return by_neighbours(found, self.parts, subset, self.said), None
+            return by_neighbors(found, self.parts, subset, self.said), None
         if way == "linear":
             layer = by_regression(found, self.parts, subset)
         else:

@@ -8,7 +8,7 @@ from safetensors.torch import save
 
 from mentee import files
 from mentee.evaluate import Layer
-from mentee.probes.labelled import Subset
+from mentee.probes.labeled import Subset
 from mentee.probes.vectors import Company
 from mentee.recipe import Probe, Recipe, Train
 from mentee.recipe.method import MethodRecipe
@@ -29,7 +29,7 @@ def tuned(
     on, a finished one is read.
 
     Args:
-        company: the run whose student begins, and the labelled examples.
+        company: the run whose student begins, and the labeled examples.
         said: how it is trained.
         subset: what it learns from.
         who: `student`, or `untrained`: from the weights that it once began with.

@@ -1,4 +1,4 @@
-"""What the student, itself before its first step, and its teacher say of labelled examples."""
+"""What the student, itself before its first step, and its teacher say of labeled examples."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mentee import capture, models
 from mentee.data import Examples, batches, read_batch
 from mentee.errors import MenteeError
 from mentee.evaluate import read_all
-from mentee.models import Contract, normalise
+from mentee.models import Contract, normalize
 from mentee.parallel import rank, world
-from mentee.probes.labelled import Parts, Rows
+from mentee.probes.labeled import Parts, Rows
 from mentee.recipe import Ensemble, Live, Network, Recipe, each_of, live_of
 from mentee.run import networks
 from mentee.run.folder import Folder
@@ -53,7 +53,7 @@ class Company:
         path: the run's folder.
         recipe: of the run, resolved.
         given: what was passed from Python.
-        parts: the labelled examples.
+        parts: the labeled examples.
         notes: sentences.
     """
 
@@ -139,7 +139,7 @@ class Company:
         parts, data = self.parts, self.recipe.data
         if parts.data.source != data.source:
             raise MenteeError(
-                f"{path} was recorded of {data.source}, the labelled examples are of "
+                f"{path} was recorded of {data.source}, the labeled examples are of "
                 f"{parts.data.source}"
             )
         held = {}
@@ -167,7 +167,7 @@ def vectors(
     """What a network says of some examples at its embedding, in one view of them, `[n, d]`."""
     views = parts.sets.views
     one = read_batch(examples, np.zeros(1, np.int64), views=views, view=CLEAN)
-    places = capture.resolve(network, ["embedding"], normalise(one.inputs.to(device), contract))
+    places = capture.resolve(network, ["embedding"], normalize(one.inputs.to(device), contract))
     some = batches(
         examples,
         batch=256 * world(),

@@ -1,4 +1,4 @@
-"""What is made of vectors and few labels: neighbours, a regression, a trained layer."""
+"""What is made of vectors and few labels: neighbors, a regression, a trained layer."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mentee.data import Examples, split
 from mentee.errors import DataError
-from mentee.evaluate import Labelled, Layer, knn, linear_probe, scores, train_layer
-from mentee.probes.labelled import Parts, Rows, Subset
+from mentee.evaluate import Labeled, Layer, knn, linear_probe, scores, train_layer
+from mentee.probes.labeled import Parts, Rows, Subset
 from mentee.probes.vectors import Speaker
 from mentee.recipe import Probe
 from mentee.types import CLEAN
@@ -53,15 +53,15 @@ def read(speaker: Speaker, parts: Parts, rows: Rows, views: int) -> Read:
     )
 
 
-def labelled(examples: Examples, vectors: Tensor) -> Labelled:
+def labeled(examples: Examples, vectors: Tensor) -> Labeled:
     """Vectors with the labels of the same examples."""
     mask = None if examples.mask is None else torch.as_tensor(examples.mask)
-    return Labelled(vectors, torch.as_tensor(examples.labels), mask)
+    return Labeled(vectors, torch.as_tensor(examples.labels), mask)
 
 
-def by_neighbours(found: Read, parts: Parts, subset: Subset, said: Probe) -> dict[str, float]:
+def by_neighbors(found: Read, parts: Parts, subset: Subset, said: Probe) -> dict[str, float]:
     """The main score by the nearest of the subset."""
-    known = labelled(parts.train.take(subset.rows), found.train[found.of(subset.rows)])
+    known = labeled(parts.train.take(subset.rows), found.train[found.of(subset.rows)])
     shares = knn(
         known.vectors,
         known.labels,
@@ -80,7 +80,7 @@ def by_neighbours(found: Read, parts: Parts, subset: Subset, said: Probe) -> dic
 def by_regression(found: Read, parts: Parts, subset: Subset) -> Layer:
     """Logistic regression; a fifth of the subset chooses its strength, then all of it is used."""
     some = parts.train.take(subset.rows)
-    known = labelled(some, found.train[found.of(subset.rows)])
+    known = labeled(some, found.train[found.of(subset.rows)])
     try:
         part, held_out = split(some, fraction=HELD_OUT, seed=subset.seed)
     except DataError:  # one example of each class: nothing can choose
@@ -97,7 +97,7 @@ def by_steps(found: Read, parts: Parts, subset: Subset, said: Probe) -> Layer:
     """A layer trained by steps of gradient descent."""
     rows = found.of(subset.rows)
     return train_layer(
-        labelled(parts.train.take(subset.rows), found.train[rows]),
+        labeled(parts.train.take(subset.rows), found.train[rows]),
         classes=parts.classes,
         views=None if found.views is None else found.views[:, rows],
         seed=subset.seed,

@@ -15,7 +15,7 @@ from mentee.recipe.teachers import (
     each_of,
     live_of,
 )
-from mentee.recipe.unlabelled import Unlabelled
+from mentee.recipe.unlabeled import Unlabeled
 from mentee.recipe.watch import Watch
 
 __all__ = [
@@ -37,7 +37,7 @@ __all__ = [
     "Several",
     "TextInput",
     "Train",
-    "Unlabelled",
+    "Unlabeled",
     "Watch",
     "dump",
     "each_of",

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, Field
 
 from mentee.errors import RecipeError
-from mentee.methods import Method, Number, Term, Word, adjust, find, label_free, levelled
+from mentee.methods import Method, Number, Term, Word, adjust, find, label_free, leveled
 from mentee.recipe.parts import STRICT
 
 
@@ -87,7 +87,7 @@ class MethodRecipe(_Part):
             row = Method(self.name, tuple(term.term() for term in self.terms))
         row = row if labels else label_free(row)
         if self.balance != "none":
-            row = replace(row if self.terms else levelled(row), balance=self.balance)
+            row = replace(row if self.terms else leveled(row), balance=self.balance)
         return adjust(row, self.numbers, self.weights)
 
 

@@ -72,7 +72,7 @@ class Network(_Part):
     for the networks of packages at the size that they were trained with. `classifier`: None: as
     the weights have it; `new`: as it is drawn, whatever they have; or a safetensors file with the
     `weight` and `bias` of one layer. `reuse`: it ends in the classifier of the teacher that it
-    learnt from.
+    learned from.
     """
 
     network: str

@@ -42,14 +42,14 @@ class Tune(BaseModel):
     epochs: Count = 50
     least: int = Field(500, ge=0)
     batch: Count = 32
-    optimiser: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     rate: Positive = 0.01
     decay: float = Field(5e-4, ge=0)
     schedule: Literal["constant", "cosine", "one-cycle"] = "cosine"
 
 
 class Probe(BaseModel):
-    """Labelled examples, and what is to be made of them.
+    """Labeled examples, and what is to be made of them.
 
     The splits `train` and `test` (None: the run's) of `source` (None: the run's own), with the
     labels of the column `label`. Of the first, each of `shares` is taken: balanced over the

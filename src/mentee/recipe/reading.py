@@ -16,7 +16,7 @@ from mentee.recipe.networks import Input, Network, Reuse
 from mentee.recipe.probe import Probe, SteppedLayer, Tune
 from mentee.recipe.schema import Data, Domain, Recipe, Save, Select, Train
 from mentee.recipe.teachers import Averaged, Ensemble, Recorded, Several
-from mentee.recipe.unlabelled import Unlabelled
+from mentee.recipe.unlabeled import Unlabeled
 from mentee.recipe.watch import Watch
 
 
@@ -187,7 +187,7 @@ def _keys(place: Sequence[str]) -> list[str]:
         "methods": MethodRecipe,
         "train": Train,
         "watch": Watch,
-        "unlabelled": Unlabelled,
+        "unlabeled": Unlabeled,
         "probe": Probe,
         "layer": SteppedLayer,
         "finetune": Tune,

@@ -12,7 +12,7 @@ from mentee.recipe.networks import Network, by_name, by_network
 from mentee.recipe.parts import STRICT, Count, Positive, Share
 from mentee.recipe.probe import Probe
 from mentee.recipe.teachers import ATeacher
-from mentee.recipe.unlabelled import Unlabelled
+from mentee.recipe.unlabeled import Unlabeled
 from mentee.recipe.watch import Watch
 
 
@@ -65,7 +65,7 @@ class Data(_Part):
     test: str | None = "test"
     out_of_domain: dict[str, Domain] = {}
     limit: Count | None = None
-    unlabelled: Unlabelled | None = None
+    unlabeled: Unlabeled | None = None
     image: str | None = None
     audio: str | None = None
     text: str | None = None
@@ -93,7 +93,7 @@ class Train(_Part):
     epochs: Count = 30
     batch: Count = 64
     accumulate: Count = 1
-    optimiser: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     rate: Positive = 0.05
     momentum: Share = 0.9
     nesterov: bool = False
@@ -117,7 +117,7 @@ class Train(_Part):
 class Select(_Part):
     """Which weights are kept: the best on validation, or the last; and when to stop early.
 
-    `by: knn`: the best by the neighbours of the watched examples. `patience`: so many evaluations
+    `by: knn`: the best by the neighbors of the watched examples. `patience`: so many evaluations
     that were no better; by `knn`, not better by more than the noise of the difference. None counts
     while the rate still rises. `cooldown`: the part of the steps done over which the rate then
     falls to zero before the run stops; 0: it stops at once.

@@ -1,4 +1,4 @@
-"""Labelled examples by which a run without labels is watched."""
+"""Labeled examples by which a run without labels is watched."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mentee.recipe.parts import STRICT, Count, Positive
 
 
 class Watch(BaseModel):
-    """Labelled examples that are looked at while a student trains; no loss reads them.
+    """Labeled examples that are looked at while a student trains; no loss reads them.
 
     At most `limit` of the examples of `split` (None: the training split) of `source` (None: the
     data's own), balanced over the classes. Each is told by the `knn` others nearest in the

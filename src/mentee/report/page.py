@@ -100,13 +100,13 @@ def _domains(summary: Mapping[str, Any]) -> str:
 
 def _kept(kept: Mapping[str, Mapping[str, Any]]) -> str:
     """How like each teacher the student's embedding is."""
-    lines = [["teacher", "linear CKA", "variance explained", "neighbours in common", "on"]]
+    lines = [["teacher", "linear CKA", "variance explained", "neighbors in common", "on"]]
     for name, each in kept.items():
-        measures = [_number(each[key]) for key in ("similarity", "explained", "neighbours")]
+        measures = [_number(each[key]) for key in ("similarity", "explained", "neighbors")]
         lines.append([name, *measures, f"{each['examples']:,} of {each['part']}"])
     text = (
         "Variance explained: of the teacher's vectors, by a linear map of the student's, judged on "
-        "other examples than it was fitted on. Neighbours: of the ten nearest by cosine."
+        "other examples than it was fitted on. Neighbors: of the ten nearest by cosine."
     )
     return f"{table(lines)}\n\n{text}"
 
@@ -133,8 +133,8 @@ def _cost(summary: Mapping[str, Any]) -> str:
         lines.append(["student computed", summary["computed"]])
     lines.append(["heads trained and dropped", f"{sizes['heads']:,}"])
     count = f"{summary['examples']['train']:,}"
-    if "labelled" in summary["examples"]:
-        count += f", {summary['examples']['labelled']:,} of them with labels"
+    if "labeled" in summary["examples"]:
+        count += f", {summary['examples']['labeled']:,} of them with labels"
     lines.append(["training examples", count])
     lines.append(["epochs, steps", f"{summary['epochs']}, {summary['steps']:,}"])
     lines.append(["seconds per epoch", f"{summary['seconds_per_epoch']:.1f}"])
@@ -176,7 +176,7 @@ def _watched(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -
     ]
     seen = summary["watch"]
     text = (
-        f"{seen['examples']:,} labelled examples, each told by the others nearest to it (knn); no "
+        f"{seen['examples']:,} labeled examples, each told by the others nearest to it (knn); no "
         "loss read their labels. Gain: since the last one that was better by more than its noise."
     )
     return f"{text}\n\n{table([['epoch', *names], *rows])}"

@@ -18,7 +18,7 @@ from mentee.represent.reduce import pca, random_projection
 from mentee.represent.regress import gaussian, regress
 from mentee.represent.review import review
 from mentee.represent.side import Known, Places, Shape, Side, TaskLoss, as_is
-from mentee.represent.standardise import standardised
+from mentee.represent.standardize import standardized
 from mentee.represent.unit import unit
 from mentee.represent.vectors import frames, vectors
 
@@ -51,7 +51,7 @@ __all__ = [
     "random_projection",
     "regress",
     "review",
-    "standardised",
+    "standardized",
     "to_teacher",
     "unit",
     "vectors",
@@ -59,7 +59,7 @@ __all__ = [
 
 REPRESENTATIONS: dict[str, Callable[..., tuple[Side, Side]]] = {
     "as_is": as_is,
-    "standardised": standardised,
+    "standardized": standardized,
     "project": project,
     "vectors": vectors,
     "frames": frames,

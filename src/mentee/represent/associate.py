@@ -153,7 +153,7 @@ class Associated(Side):
                 weights.append((roots[:, i, j, None] / target.shape[1] ** 0.5).expand_as(target))
         target, weight = torch.cat(targets, 1), torch.cat(weights, 1)
         compared = (weight * target).detach()
-        # In value √α P f; its difference to √α f' has the slope of α |P f − f'|², also towards α.
+        # In value √α P f; its difference to √α f' has the slope of α |P f − f'|², also toward α.
         return weight * (projected - target) + compared, compared
 
     def _asked(self, network: nn.Module, x: Tensor) -> Float[Tensor, "b e"]:

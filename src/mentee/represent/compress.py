@@ -31,7 +31,7 @@ def compress(
     learn: Literal["joint", "first"] = "joint",
     steps: int | None = None,
     freeze: int | None = None,
-    standardise: bool = True,
+    standardize: bool = True,
     student_head: StudentHead = "none",
     per_frame: bool = False,
 ) -> tuple[Side, Side]:
@@ -53,7 +53,7 @@ def compress(
             the student's first, and then never again.
         steps: of `first`; None: 500.
         freeze: of `joint`: the step from which on h learns no more; None: never.
-        standardise: divide by mean and deviation over the training examples first.
+        standardize: divide by mean and deviation over the training examples first.
         student_head: `none`: the student's vector itself; `linear` or `mlp` to `width` entries,
             trained and dropped at export; agreements entry by entry need one.
         per_frame: a vector for each time frame, aligned as `frames` does, instead of one; the
@@ -70,7 +70,7 @@ def compress(
     """
     mine, theirs = readers(student, teacher, per_frame)
     ours = student_side(mine, student, width, student_head)
-    scaling = Vectors(teacher, known.measured("compress") if standardise else None)
+    scaling = Vectors(teacher, known.measured("compress") if standardize else None)
     made = _layers("compress", teacher, width, depth, hidden, activation)
     h = Transformation(theirs, scaling, made, width, _share("compress", dropout))
     lesson = _lesson("compress", learn, steps, freeze)
@@ -89,7 +89,7 @@ def probe(
     learn: Literal["joint", "first"] = "first",
     steps: int | None = None,
     freeze: int | None = None,
-    standardise: bool = True,
+    standardize: bool = True,
 ) -> tuple[Side, Side]:
     r"""The classes that a probe of the teacher's vector sees, as logits.
 
@@ -108,7 +108,7 @@ def probe(
         learn: as for `compress`.
         steps: as for `compress`.
         freeze: as for `compress`.
-        standardise: as for `compress`.
+        standardize: as for `compress`.
 
     Returns:
         The student's side (its logits as they are) and the teacher's.
@@ -119,7 +119,7 @@ def probe(
 
     Memory: O(b d). Source: arXiv:2306.17424 (logistic regression of the averaged embedding).
     """
-    scaling = Vectors(teacher, known.measured("probe") if standardise else None)
+    scaling = Vectors(teacher, known.measured("probe") if standardize else None)
     made: nn.Module = nn.Identity()
     if width is not None:
         made = _layers("probe", teacher, width, depth, hidden, "relu")
@@ -182,7 +182,7 @@ class Compressed(Side):
         return logits
 
     def own_loss(self, said: Tensor, task: TaskLoss, step: int) -> Tensor | None:
-        """The task's loss of the probe; None once nothing is to be learnt any more."""
+        """The task's loss of the probe; None once nothing is to be learned any more."""
         if self.freeze is not None and step >= self.freeze:
             return None
         return task(self.logits(said)).mean()
@@ -201,11 +201,11 @@ class Probed(Compressed):
 
 
 class Transformation(nn.Module):
-    """h: standardise, leave out where it learns, then layers.
+    """h: standardize, leave out where it learns, then layers.
 
     Args:
         reader: gives one vector an example, or one a frame; aligns them.
-        scaling: what standardises the teacher's vectors.
+        scaling: what standardizes the teacher's vectors.
         layers: what is trained; none: the vectors themselves.
         width: entries of what comes out.
         dropout: share of the entries left out.

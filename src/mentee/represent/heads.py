@@ -22,7 +22,7 @@ def to_teacher(
     known: Known,
     head: Literal["linear", "mlp"] = "linear",
     hidden: int | None = None,
-    scale: Literal["none", "centre", "standard", "whiten", "phi-s"] = "standard",
+    scale: Literal["none", "center", "standard", "whiten", "phi-s"] = "standard",
     per_frame: bool = False,
 ) -> tuple[Side, Side]:
     r"""The student's vector mapped into the teacher's space by a head that is dropped at export.
@@ -49,7 +49,7 @@ def to_teacher(
         PairError: statistics are asked for and there are none.
 
     Memory: O(b d). Source: with cosine S-SONDO (arXiv:2604.24933), with MSE Proteus, with both
-    UNIC; teachers standardised as in Theia, or as in PHI-S (arXiv:2410.01680).
+    UNIC; teachers standardized as in Theia, or as in PHI-S (arXiv:2410.01680).
     """
     if hidden is not None and hidden < 1:
         raise MenteeError(f"to_teacher: hidden is {hidden}, expected at least 1")
@@ -102,11 +102,11 @@ class Headed(Side):
 
 
 class Mapped(Side):
-    """Standardised vectors of a reader, times a matrix that is never trained.
+    """Standardized vectors of a reader, times a matrix that is never trained.
 
     Args:
         reader: gives one vector an example, or one a frame.
-        scaling: what centres and scales them.
+        scaling: what centers and scales them.
         matrix: `[width, d]`; None: no matrix.
     """
 

@@ -62,7 +62,7 @@ def random_projection(
     student_head: StudentHead = "none",
     per_frame: bool = False,
 ) -> tuple[Side, Side]:
-    r"""The teacher's standardised vector through a random matrix that never changes.
+    r"""The teacher's standardized vector through a random matrix that never changes.
 
     .. math:: c = R (e - \mu) / \sigma, \quad R_{ij} \sim N(0, 1 / width)
 

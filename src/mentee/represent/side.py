@@ -131,7 +131,7 @@ class Side(nn.Module):
         Args:
             said: what `learning` gave.
             task: the task's loss of the same batch.
-            step: optimiser steps done.
+            step: optimizer steps done.
         """
         return None
 

@@ -21,21 +21,21 @@ def vectors(
     teacher: Shape,
     *,
     known: Known,
-    scale: Literal["none", "centre", "standard"] = "none",
+    scale: Literal["none", "center", "standard"] = "none",
 ) -> tuple[Side, Side]:
-    r"""Each side averaged to one vector; the teacher's may be centred or standardised.
+    r"""Each side averaged to one vector; the teacher's may be centered or standardized.
 
     .. math:: v^t = (f^t - \mu) / \sigma
 
     with mean and deviation of each entry over the training examples; an entry that hardly changes
     there is not divided. What does not change under
-    shifts (distance correlation, CKA) needs no centring; the cosine does.
+    shifts (distance correlation, CKA) needs no centering; the cosine does.
 
     Args:
         student: what is read in the student, without the batch: `(c, h, w)`, `(t, d)` or `(d,)`.
         teacher: the same of the teacher.
         known: brings the statistics, where `scale` asks for them.
-        scale: `none`; `centre`: minus the mean; `standard`: and divided by the deviation.
+        scale: `none`; `center`: minus the mean; `standard`: and divided by the deviation.
 
     Returns:
         The student's side and the teacher's; the widths are those of the two networks.
@@ -82,7 +82,7 @@ class Vectors(Side):
         return averaged(features)
 
     def forward(self, fixed: Tensor) -> Tensor:
-        """The same, centred and scaled where that was asked for."""
+        """The same, centered and scaled where that was asked for."""
         return self.scaled(fixed)
 
     def scaled(self, x: Tensor) -> Tensor:

@@ -19,14 +19,14 @@ def whitening(found: Statistics) -> Float[Tensor, "m d"]:
         found: of the teacher's vectors; directions that hardly vary are left out.
 
     Returns:
-        A matrix for centred vectors; what comes out has the unit matrix for a covariance.
+        A matrix for centered vectors; what comes out has the unit matrix for a covariance.
     """
     directions, variances = _that_vary(found)
     return directions / variances.sqrt()[:, None]
 
 
 def balancing(found: Statistics) -> Float[Tensor, "m d"]:
-    r"""PHI standardisation: turned until every entry varies alike, then divided by one number.
+    r"""PHI standardization: turned until every entry varies alike, then divided by one number.
 
     .. math:: W = \frac{1}{\varphi} R V^\top, \quad \varphi^2 = \frac{1}{m} \sum_j \lambda_j, \quad
               (R \Lambda R^\top)_{jj} = \varphi^2
@@ -39,7 +39,7 @@ def balancing(found: Statistics) -> Float[Tensor, "m d"]:
         found: of the teacher's vectors; directions that hardly vary are left out.
 
     Returns:
-        A matrix for centred vectors; every entry of what comes out has variance 1.
+        A matrix for centered vectors; every entry of what comes out has variance 1.
     """
     directions, variances = _that_vary(found)
     return evenly_turned(variances).to(directions) @ directions / variances.mean().sqrt()

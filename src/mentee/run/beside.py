@@ -1,4 +1,4 @@
-"""Which unlabelled examples stand beside the labelled ones."""
+"""Which unlabeled examples stand beside the labeled ones."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def beside(
     validation: Examples | None,
     test: Examples | None,
 ) -> Examples:
-    """The labelled examples with the unlabelled ones that a recipe names.
+    """The labeled examples with the unlabeled ones that a recipe names.
 
     Args:
         said: the recipe's data; it names some.
-        learned: the labelled examples.
-        rest: the training split without the validation part; the labelled are of it.
+        learned: the labeled examples.
+        rest: the training split without the validation part; the labeled are of it.
         other: another split, or another source's; None: what is left of `rest`.
         validation: never taken.
         test: never taken.
@@ -34,24 +34,24 @@ def beside(
         RecipeError: no example has labels, or the recipe reads none.
         DataError: nothing is left to take, or it is the test part.
     """
-    asked = said.unlabelled
+    asked = said.unlabeled
     if asked is None or learned.labels is None:
         raise RecipeError(
-            "data.unlabelled names examples beside labelled ones, and these have no labels; leave "
+            "data.unlabeled names examples beside labeled ones, and these have no labels; leave "
             "it out: with data.label: false all of data.train is read without labels"
         )
     found = rest if other is None else other
     if test is not None and np.isin(found.keys, test.keys).any():
         raise DataError(
-            f"data.unlabelled: {found.name} holds examples of the test part, which is not learned "
+            f"data.unlabeled: {found.name} holds examples of the test part, which is not learned "
             "from even without its labels; name another split, or set data.test to null"
         )
     taken = [learned.keys, *([] if validation is None else [validation.keys])]
     left = np.flatnonzero(~np.isin(found.keys, np.concatenate(taken)))
     if not len(left):
         raise DataError(
-            f"data.unlabelled: {found.name} has no example that is not labelled or of validation; "
-            "set data.limit to the number of labelled ones, or name another split or source"
+            f"data.unlabeled: {found.name} has no example that is not labeled or of validation; "
+            "set data.limit to the number of labeled ones, or name another split or source"
         )
     bare = replace(found.take(left), labels=None, mask=None, classes=None)
     if asked.limit is not None and asked.limit < len(bare):

@@ -27,7 +27,7 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
     one_class = [name for name in names if AGREEMENTS[name].one_class]
     represented = [t.represent.name for t in method.terms if t.agree.name in one_class]
     by_class = [name for name in names if takes(AGREEMENTS[name].function, "labels")]
-    if by_class and examples.labelled is not None:
+    if by_class and examples.labeled is not None:
         raise PairError(
             f"method {method.name!r} asks for the class of each example ({by_class[0]}), and some "
             f"of {examples.name} have none; use a method that does not, such as kd, crd or cktf"

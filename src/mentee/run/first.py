@@ -39,7 +39,7 @@ def learn_first(parts: Parts) -> None:
     said = said_of(parts, parts.teacher, examples, list(first))
     labels = None if examples.labels is None else torch.as_tensor(examples.labels).to(device)
     mask = None if examples.mask is None else torch.as_tensor(examples.mask).to(device)
-    has = None if examples.labelled is None else torch.as_tensor(examples.labelled).to(device)
+    has = None if examples.labeled is None else torch.as_tensor(examples.labeled).to(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(parts.recipe.train.seed)
         for name, side in first.items():
@@ -69,33 +69,33 @@ def learn(
     said: Tensor,
     labels: Tensor | None,
     mask: Tensor | None,
-    labelled: Tensor | None = None,
+    labeled: Tensor | None = None,
 ) -> None:
     """Train one side on its own loss, from the fixed part of what the teacher said."""
     side.requires_grad_(True).train()
-    optimiser = torch.optim.AdamW(side.parameters(), lr=RATE, weight_decay=DECAY)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, side.steps)
+    optimizer = torch.optim.AdamW(side.parameters(), lr=RATE, weight_decay=DECAY)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, side.steps)
     for _ in range(side.steps):
         rows = torch.randint(len(said), (min(BATCH, len(said)),)).to(said.device)
-        y, known, has = (None if e is None else e[rows] for e in (labels, mask, labelled))
+        y, known, has = (None if e is None else e[rows] for e in (labels, mask, labeled))
         fixed = said[rows]
         task = partial(_task, y, known, has)
         loss = side.own_loss(side.learning(fixed, side(fixed)), task, 0)
         if loss is None:
             break
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimizer.step()
         schedule.step()
     side.requires_grad_(False)
 
 
 def _task(
-    labels: Tensor | None, known: Tensor | None, labelled: Tensor | None, logits: Tensor
+    labels: Tensor | None, known: Tensor | None, labeled: Tensor | None, logits: Tensor
 ) -> Tensor:
     if labels is None:
         raise PairError("what learns first learns from labels, and the examples have none")
     losses = task_loss(logits, labels, known)
-    if labelled is None:
+    if labeled is None:
         return losses
-    return losses * (len(losses) / labelled.sum().clamp(min=1))  # the mean is of the labelled ones
+    return losses * (len(losses) / labeled.sum().clamp(min=1))  # the mean is of the labeled ones

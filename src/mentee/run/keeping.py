@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mentee.data import Examples
 from mentee.errors import MenteeError
-from mentee.evaluate import explained, in_order, neighbours, read_all, similarity
+from mentee.evaluate import explained, in_order, neighbors, read_all, similarity
 from mentee.recipe import Domain, Ensemble, Several
 from mentee.run import networks
 from mentee.run.parts import Parts
@@ -36,7 +36,7 @@ def what_was_kept(parts: Parts, reader: Reader) -> dict[str, dict[str, Any]]:
 
     Returns:
         By teacher `part`, `examples`, and the three measures: `similarity` (linear CKA),
-        `explained` (R² of the best linear map to the teacher) and `neighbours` (share in common).
+        `explained` (R² of the best linear map to the teacher) and `neighbors` (share in common).
     """
     own: dict[str, Tensor] = {}
     found = {
@@ -77,7 +77,7 @@ def compared(
         "examples": len(examples),
         "similarity": similarity(mine, theirs),
         "explained": explained(mine, theirs),
-        "neighbours": neighbours(mine, theirs),
+        "neighbors": neighbors(mine, theirs),
     }
 
 

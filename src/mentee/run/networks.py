@@ -12,7 +12,7 @@ from torch import nn
 from mentee import capture, models
 from mentee.errors import RecipeError, RunError
 from mentee.methods import Method
-from mentee.models import AudioContract, Contract, InputContract, TextContract, normalise
+from mentee.models import AudioContract, Contract, InputContract, TextContract, normalize
 from mentee.recipe import (
     AudioInput,
     Data,
@@ -226,7 +226,7 @@ def build(said: Network, made: Makes | None, sets: Sets, *, seed: int | None) ->
     if said.weights is not None and not ended:
         models.load_weights(network, said.weights)
     if said.reuse is not None:
-        inputs = normalise(sets.first(2).inputs, contract(said))
+        inputs = normalize(sets.first(2).inputs, contract(said))
         network = with_end(network, said.reuse, inputs, classes=classes, seed=seed or 0)
     if said.weights is not None and ended:
         models.load_weights(network, said.weights)
@@ -300,4 +300,4 @@ def places(
     network: nn.Module, wanted: Sequence[str], batch: Batch, input: Contract
 ) -> tuple[capture.Place, ...]:
     """Where a network is read, tried on a small batch."""
-    return capture.resolve(network, wanted, normalise(batch.inputs, input))
+    return capture.resolve(network, wanted, normalize(batch.inputs, input))

@@ -1,4 +1,4 @@
-"""From a recipe to the parts of a run: examples, networks, the bound method, the optimiser."""
+"""From a recipe to the parts of a run: examples, networks, the bound method, the optimizer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mentee.run import networks
 from mentee.run.checks import check_balance, check_labels
 from mentee.run.domains import Opened, open_domains
 from mentee.run.networks import Given
-from mentee.run.optimising import optimiser, plan
+from mentee.run.optimizing import optimizer, plan
 from mentee.run.records import check_columns
 from mentee.run.reusing import settled
 from mentee.run.sets import DEFAULT_VIEWS, Sets, open_sets
@@ -52,7 +52,7 @@ class Parts:
     domains: Mapping[str, Opened]
     trainee: Trainee
     teacher: Teacher | None
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     plan: Plan
     average: AveragedModel | None
     accelerator: Accelerator
@@ -134,7 +134,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
         compiled=recipe.train.compile is True,
     )
     transfer.weighing.over(steps.steps)
-    rule = optimiser(recipe, trainee)
+    rule = optimizer(recipe, trainee)
     return Parts(
         recipe,
         sets,

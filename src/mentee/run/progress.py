@@ -11,7 +11,7 @@ from mentee.evaluate import gain
 
 @dataclass(frozen=True)
 class Growth:
-    """What a score by neighbours has grown by.
+    """What a score by neighbors has grown by.
 
     Attributes:
         gain: since the last one that was clearly better.
@@ -33,7 +33,7 @@ class Progress:
         wall: spent in all.
         best: the best validation score so far.
         best_epoch: the epoch, from 1, it was reached in.
-        stale: evaluations since then; by neighbours, since one that was clearly better.
+        stale: evaluations since then; by neighbors, since one that was clearly better.
         clear: of the last one that was, the scores without each group of examples.
         cooldown: the steps between which the rate falls to zero, once the run is to stop early.
         teachers: each teacher's own scores, on how many validation examples, by name; one that
@@ -76,7 +76,7 @@ class Progress:
         return True
 
     def grows(self, score: float, left_out: Sequence[float], epoch: int) -> Growth:
-        """Take in a score by neighbours; how much better it is than the last clearly better one.
+        """Take in a score by neighbors; how much better it is than the last clearly better one.
 
         One that grows by no more than its noise leaves that one where it is, so that small gains
         add up until they are clear.

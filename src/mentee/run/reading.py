@@ -15,7 +15,7 @@ from mentee import capture
 from mentee.data import Examples, read_batch
 from mentee.errors import DataError, PlaceError
 from mentee.evaluate import read_all, scores, similarity
-from mentee.models import Contract, normalise
+from mentee.models import Contract, normalize
 from mentee.recipe import Data, Domain, Recipe, Recorded, each_of
 from mentee.run.sets import Sets
 from mentee.teachers import Record, open_records
@@ -107,7 +107,7 @@ class Reader:
     def said(self, examples: Examples, *names: str) -> Features:
         """What the student says of some examples at some places, not augmented."""
         one = read_batch(examples, np.zeros(1, np.int64), views=self.sets.views, view=CLEAN)
-        some = normalise(one.inputs.to(self.device), self.contract)
+        some = normalize(one.inputs.to(self.device), self.contract)
         places = capture.resolve(self.network, names, some)
         return read_all(self.network, places, self.contract, self.sets.clean(examples), self.device)
 

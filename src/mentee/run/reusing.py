@@ -13,7 +13,7 @@ from mentee.capture import Capture, Place
 from mentee.capture.trace import dry_run
 from mentee.errors import PairError, PlaceError, RecipeError
 from mentee.methods import Method
-from mentee.models import Contract, Reusing, normalise
+from mentee.models import Contract, Reusing, normalize
 from mentee.recipe import Recipe, Reuse
 from mentee.types import Batch
 
@@ -84,7 +84,7 @@ def classifier_of(network: nn.Module, contract: Contract, batch: Batch, name: st
         PairError: it does not; says what stands between.
     """
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    inputs = normalise(batch.inputs.to(device), contract)
+    inputs = normalize(batch.inputs.to(device), contract)
     try:
         places = capture.resolve(network, [name, "embedding", "logits"], inputs)
     except PlaceError as error:

@@ -54,10 +54,10 @@ def watched(parts: Parts) -> Seen | None:
     return look(Reader(parts.student, contract, parts.sets, parts.recipe, device), said, examples)
 
 
-def labelled(sets: Sets) -> dict[str, int]:
+def labeled(sets: Sets) -> dict[str, int]:
     """How many of the training examples have labels, where not all do."""
-    known = sets.train.labelled
-    return {} if known is None else {"labelled": int(known.sum())}
+    known = sets.train.labeled
+    return {} if known is None else {"labeled": int(known.sum())}
 
 
 def computed(recipe: Recipe) -> str:
@@ -137,7 +137,7 @@ def finish(
         },
         "examples": {
             "train": len(sets.train),
-            **labelled(sets),
+            **labeled(sets),
             "validation": len(sets.validation) if sets.validation else 0,
             "test": len(sets.test) if sets.test else 0,
         },

@@ -25,7 +25,7 @@ from mentee.data.joined import Proportion, join, mixed_batches, proportion
 from mentee.data.mixup import mix
 from mentee.errors import DataError
 from mentee.parallel import gather_objects, rank, world
-from mentee.recipe import AudioInput, Data, Input, Recipe, TextInput, Train, Unlabelled
+from mentee.recipe import AudioInput, Data, Input, Recipe, TextInput, Train, Unlabeled
 from mentee.run.beside import beside
 from mentee.types import CLEAN, Batch
 
@@ -102,7 +102,7 @@ class Sets:
         return count
 
     def _proportion(self, batch: int, share: float) -> Proportion:
-        known = 0 if self.train.labelled is None else int(self.train.labelled.sum())
+        known = 0 if self.train.labeled is None else int(self.train.labeled.sum())
         return proportion(known, len(self.train) - known, batch, share, world())
 
     def _loaded(self, train: Train, epoch: int, start: int) -> Iterator[Batch]:
@@ -212,14 +212,14 @@ def open_sets(recipe: Recipe, data: Any = None) -> Sets:
     learned = train if said.limit is None else limit(train, said.limit, seed=said.seed)
     check_classes(learned)
     views, share = views_of(recipe, learned), None
-    if said.unlabelled is not None:
-        other, share = open_unlabelled(numbered, said.unlabelled, data), said.unlabelled.share
+    if said.unlabeled is not None:
+        other, share = open_unlabeled(numbered, said.unlabeled, data), said.unlabeled.share
         learned = beside(said, learned, train, other, validation=validation, test=test)
         whole = whole if other is None else join(whole, other)
     return Sets(learned, whole, validation, test, views, said.cycle, share)
 
 
-def open_unlabelled(said: Data, asked: Unlabelled, data: Any) -> Examples | None:
+def open_unlabeled(said: Data, asked: Unlabeled, data: Any) -> Examples | None:
     """Another split of which no label is read; None: it is what is left of the training split."""
     own = asked.source is None
     if own and asked.split in (None, said.train):

@@ -91,7 +91,7 @@ class Training:
         state = checkpoint.load(self.folder.checkpoints)
         parts = self.parts
         scaler = parts.accelerator.scaler
-        done = checkpoint.restore(state, parts.trainee, parts.optimiser, parts.average, scaler)
+        done = checkpoint.restore(state, parts.trainee, parts.optimizer, parts.average, scaler)
         self.progress = Progress(**state["progress"])
         self._began -= self.progress.wall
         self._saved_step = done.number
@@ -137,7 +137,7 @@ class Training:
             parts.trainee,
             parts.teacher,
             lambda epoch, start: parts.sets.epoch(self.recipe.train, epoch, start),
-            parts.optimiser,
+            parts.optimizer,
             dataclasses.replace(parts.plan, rate=self._rate),
             parts.accelerator,
             average=parts.average,
@@ -281,7 +281,7 @@ class Training:
             self.folder.checkpoints,
             step,
             parts.trainee,
-            parts.optimiser,
+            parts.optimizer,
             average=parts.average,
             scaler=parts.accelerator.scaler,
             progress=dataclasses.asdict(self.progress),

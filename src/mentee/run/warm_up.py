@@ -14,7 +14,7 @@ from mentee.capture import Capture, Place
 from mentee.checkpoint import random_state, set_random_state
 from mentee.errors import RecipeError
 from mentee.loop import Computed, Plan
-from mentee.models import Contract, normalise
+from mentee.models import Contract, normalize
 from mentee.parallel import gather_objects, world
 from mentee.recipe import Recipe
 from mentee.run.sets import Sets
@@ -64,7 +64,7 @@ def choose(
     if "auto" not in (said.channels_last, said.compile):
         return recipe, []
     batch = sets.first(said.batch // said.accumulate // world())
-    inputs = normalise(batch.inputs, contract)
+    inputs = normalize(batch.inputs, contract)
     trial = Trial(student.to(accelerator.device), places, inputs, accelerator)
     last, compiled, lines = said.channels_last, said.compile, list[str]()
     before = random_state()

@@ -1,4 +1,4 @@
-"""How a student is getting on by its embedding alone: neighbours and a probe of a few labels."""
+"""How a student is getting on by its embedding alone: neighbors and a probe of a few labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from mentee.data import Examples, limit
 from mentee.data.hashing import below
 from mentee.errors import DataError, RecipeError
-from mentee.evaluate import Labelled, leave_one_out, left_out, linear_probe, scores
+from mentee.evaluate import Labeled, leave_one_out, left_out, linear_probe, scores
 from mentee.evaluate.jackknife import GROUPS
 from mentee.parallel import follow_first
 from mentee.recipe import Recipe, Watch
@@ -29,7 +29,7 @@ class Seen:
 
     Attributes:
         examples: how many were looked at.
-        knn: the main score by the neighbours: accuracy, or mean average precision.
+        knn: the main score by the neighbors: accuracy, or mean average precision.
         left_out: the same without each of 20 groups of the examples.
         probe: the main score of a linear probe, by cross-validation; None: not asked for.
     """
@@ -41,7 +41,7 @@ class Seen:
 
 
 def open_watched(recipe: Recipe, sets: Sets, data: Any = None) -> Examples | None:
-    """The labelled examples that a recipe watches; None where it watches none.
+    """The labeled examples that a recipe watches; None where it watches none.
 
     Args:
         recipe: as read.
@@ -56,7 +56,7 @@ def open_watched(recipe: Recipe, sets: Sets, data: Any = None) -> Examples | Non
     if said is None:
         if recipe.select.by == "knn":
             raise RecipeError(
-                "select.by is knn, which needs labelled examples to watch: watch: {split: ..., "
+                "select.by is knn, which needs labeled examples to watch: watch: {split: ..., "
                 "limit: 1000}"
             )
         return None
@@ -78,7 +78,7 @@ def open_watched(recipe: Recipe, sets: Sets, data: Any = None) -> Examples | Non
 
 
 def look(reader: Reader, said: Watch, examples: Examples) -> Seen:
-    """See what a student's embedding says of labelled examples, none of them augmented."""
+    """See what a student's embedding says of labeled examples, none of them augmented."""
     follow_first(reader.network)
     vectors = pooled(reader.said(examples, "embedding")["embedding"])
     labels = torch.as_tensor(examples.labels)
@@ -91,7 +91,7 @@ def look(reader: Reader, said: Watch, examples: Examples) -> Seen:
     worth = partial(worth_of, shares, labels, mask)
     probe = None
     if said.probe:
-        probe = cross_validated(Labelled(vectors, labels, mask), classes, groups % FOLDS)
+        probe = cross_validated(Labeled(vectors, labels, mask), classes, groups % FOLDS)
     every = np.arange(len(vectors))
     return Seen(len(every), worth(every), left_out(worth, groups), probe)
 
@@ -106,8 +106,8 @@ def worth_of(shares: Tensor, labels: Tensor, mask: Tensor | None, rows: Any) -> 
     return scores(torch.logit(some, eps=1e-6), labels[chosen], known)["map"]
 
 
-def cross_validated(whole: Labelled, classes: int, folds: Any) -> float:
-    """The main score of linear probes, each example told by one that has not learnt from it."""
+def cross_validated(whole: Labeled, classes: int, folds: Any) -> float:
+    """The main score of linear probes, each example told by one that has not learned from it."""
     said = torch.zeros(len(whole), classes)
     for fold in range(FOLDS):
         held_out = torch.as_tensor(np.flatnonzero(folds == fold))

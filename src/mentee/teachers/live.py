@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from mentee.capture import Capture, Place
-from mentee.models import Contract, Ensemble, normalise
+from mentee.models import Contract, Ensemble, normalize
 from mentee.teachers.statistics import measure
 from mentee.types import Batch, Features, Statistics
 
 
 class LiveTeacher:
-    """A network in evaluation mode, without gradients, with an input normalisation of its own.
+    """A network in evaluation mode, without gradients, with an input normalization of its own.
 
     Not an `nn.Module`, so that it can never become a part of what is trained or saved.
 
@@ -42,7 +42,7 @@ class LiveTeacher:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Features:
         """What the teacher says of a batch at each of its places."""
-        return self._capture.capture(normalise(batch.inputs, self.contract))
+        return self._capture.capture(normalize(batch.inputs, self.contract))
 
     def statistics(self, place: str) -> Statistics:
         """How its vectors at a place are distributed, over the batches of `sample`.
@@ -58,7 +58,7 @@ class LiveTeacher:
         return next((p.device for p in self.network.parameters()), torch.device("cpu"))
 
     def weights_fingerprint(self) -> str:
-        """32 hexadecimal digits of the weights, normalisation and size, wherever it is read."""
+        """32 hexadecimal digits of the weights, normalization and size, wherever it is read."""
         digest = hashlib.blake2b(digest_size=16)
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode())
@@ -72,6 +72,6 @@ class LiveTeacher:
         return digest.hexdigest()
 
     def fingerprint(self) -> str:
-        """32 hexadecimal digits of the weights, the places and the normalisation."""
+        """32 hexadecimal digits of the weights, the places and the normalization."""
         said = repr((self.weights_fingerprint(), [place.path for place in self.places]))
         return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()

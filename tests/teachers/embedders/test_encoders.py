@@ -97,9 +97,9 @@ def test_an_image_is_the_mean_of_its_tokens(seeing):
     with torch.no_grad():
         expected = network(x).last_hidden_state.mean(1)
     torch.testing.assert_close(it.pooled(images), expected, rtol=1e-4, atol=1e-5)
-    grey = images[:, :, :, :1]
-    torch.testing.assert_close(it.pooled(grey), it.pooled(grey.expand(-1, -1, -1, 3)))
-    unit = find_embedder(name, normalise=True).pooled(images)
+    gray = images[:, :, :, :1]
+    torch.testing.assert_close(it.pooled(gray), it.pooled(gray.expand(-1, -1, -1, 3)))
+    unit = find_embedder(name, normalize=True).pooled(images)
     torch.testing.assert_close(unit.norm(dim=1), torch.ones(18))
 
 

@@ -14,10 +14,10 @@ def means(images):
 
 
 @pytest.mark.parametrize("size", [None, 8])
-def test_bytes_are_normalised_and_grey_becomes_three_channels(size):
-    colour = torch.tensor([255, 51, 0], dtype=torch.uint8).expand(8, 8, 3)
-    grey = torch.full((8, 8, 1), 51, dtype=torch.uint8)
-    said = embed_images(means, CONTRACT, size=size)([colour, grey, colour])
+def test_bytes_are_normalized_and_gray_becomes_three_channels(size):
+    color = torch.tensor([255, 51, 0], dtype=torch.uint8).expand(8, 8, 3)
+    gray = torch.full((8, 8, 1), 51, dtype=torch.uint8)
+    said = embed_images(means, CONTRACT, size=size)([color, gray, color])
     first, second = [1.0, -0.2, 0.0], [-0.6, -0.2, 0.2]
     torch.testing.assert_close(said, torch.tensor([first, second, first]))
 
@@ -30,8 +30,8 @@ def test_sizes_may_differ_where_they_are_not_resized():
 
 
 def test_one_channel_is_the_mean_of_three():
-    colour = torch.tensor([30, 60, 90], dtype=torch.uint8).expand(1, 4, 4, 3)
-    said = embed_images(means, InputContract((0.0,), (1.0,)), size=None, channels=1)(colour)
+    color = torch.tensor([30, 60, 90], dtype=torch.uint8).expand(1, 4, 4, 3)
+    said = embed_images(means, InputContract((0.0,), (1.0,)), size=None, channels=1)(color)
     torch.testing.assert_close(said * 255, torch.tensor([[60.0]]))
 
 

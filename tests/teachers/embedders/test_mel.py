@@ -31,13 +31,13 @@ def triangles(scale, norm):
     edges = [edge(top * i / (BANDS + 1), scale) for i in range(BANDS + 2)]
     found = np.zeros((BANDS, WINDOW // 2 + 1))
     for band in range(BANDS):
-        low, centre, high = edges[band : band + 3]
+        low, center, high = edges[band : band + 3]
         for k in range(WINDOW // 2 + 1):
             hz = k * RATE / WINDOW
-            if low < hz <= centre:
-                found[band, k] = (hz - low) / (centre - low)
-            elif centre < hz < high:
-                found[band, k] = (high - hz) / (high - centre)
+            if low < hz <= center:
+                found[band, k] = (hz - low) / (center - low)
+            elif center < hz < high:
+                found[band, k] = (high - hz) / (high - center)
         if norm == "slaney":
             found[band] *= 2 / (high - low)
         elif found[band].sum() > 0:

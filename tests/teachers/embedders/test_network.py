@@ -24,7 +24,7 @@ def test_the_vector_is_what_its_classifier_reads(tmp_path):
     path = saved(tmp_path / "a.safetensors", network)
     it = find_embedder("network:resnet8-cifar", weights=path, input="cifar10")
     images = pixels()
-    x = models.normalise(images.permute(0, 3, 1, 2) / 255, models.contract_of("cifar10"))
+    x = models.normalize(images.permute(0, 3, 1, 2) / 255, models.contract_of("cifar10"))
     classifier = network.get_submodule(network.places["classifier"])
     with torch.no_grad():
         logits = classifier(it.pooled(images))
@@ -53,9 +53,9 @@ def test_weights_of_another_network_are_refused(tmp_path):
         find_embedder("network:resnet8-cifar", weights=other)
 
 
-def test_grey_weights_ask_for_one_channel(tmp_path):
-    grey = models.build("resnet8-cifar", classes=7, channels=1, seed=1)
-    path = saved(tmp_path / "a.safetensors", grey)
+def test_gray_weights_ask_for_one_channel(tmp_path):
+    gray = models.build("resnet8-cifar", classes=7, channels=1, seed=1)
+    path = saved(tmp_path / "a.safetensors", gray)
     text = (
         r"conv1\.weight: \[16, 1, 3, 3\] in the file, \[16, 3, 3, 3\] in the network; it reads 1 "
         r"channels: give the option channels=1$"

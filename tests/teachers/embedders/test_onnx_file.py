@@ -31,7 +31,7 @@ def saved(path, shape, *, axes, outputs=1):
     return f"onnx:{path}"
 
 
-def test_images_are_normalised(tmp_path):
+def test_images_are_normalized(tmp_path):
     name = saved(tmp_path / "a.onnx", ["b", 3, "h", "w"], axes=[2, 3])
     it = find_embedder(name, mean=[0.5, 0.0, 0.0], std=[0.5, 1.0, 1.0])
     pixels = torch.tensor([0, 51, 255], dtype=torch.uint8).expand(2, 6, 6, 3)

@@ -39,7 +39,7 @@ def test_every_teachers_options_have_types_that_can_be_checked(name):
         ("pesto", {"hop": "x"}, r"pesto: option hop is 'x': .*number.*; by default 0\.02$"),
         ("aisfx", {"hop": "x"}, r"aisfx: option hop is 'x': .*number.*; by default 0\.5$"),
         ("minilm", {"tokens": 2.5}, "minilm: option tokens is 2.5: .*integer.*; by default 256$"),
-        ("minilm", {"normalise": "maybe"}, "option normalise is 'maybe': .*boolean"),
+        ("minilm", {"normalize": "maybe"}, "option normalize is 'maybe': .*boolean"),
         ("network:resnet8-cifar", {"weights": 3}, "option weights is 3: input should be a valid"),
         ("pesto", {"hopp": 0.1}, "pesto has no option 'hopp'; did you mean 'hop'"),
         (

@@ -55,8 +55,8 @@ def test_an_example_says_the_same_alone_as_among_others(it):
 @pytest.mark.parametrize("name", EMBEDDERS)
 def test_the_contract_says_where_it_comes_from_and_can_be_written(it, name):
     assert json.loads(json.dumps(it.contract)) == it.contract
-    assert {"learned_from", "source", "licence", "pooling"} <= set(it.contract)
-    assert "NC" not in it.contract["licence"]
+    assert {"learned_from", "source", "license", "pooling"} <= set(it.contract)
+    assert "NC" not in it.contract["license"]
     assert it.contract.get("rate") == it.rate
     assert it.name == name
 

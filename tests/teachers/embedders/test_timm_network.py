@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from mentee.errors import MenteeError
-from mentee.models import contract_of, normalise
+from mentee.models import contract_of, normalize
 from mentee.teachers.embedders import find_embedder
 
 timm = pytest.importorskip("timm", reason="timm is not installed")
@@ -22,7 +22,7 @@ def test_the_vector_is_what_the_classifier_reads(trained):
     network, path = trained
     it = find_embedder("timm:test_resnet", weights=path, size=32)
     pixels = torch.randint(256, (2, 32, 32, 3)).to(torch.uint8)
-    x = normalise(pixels.permute(0, 3, 1, 2) / 255, contract_of("timm:test_resnet"))
+    x = normalize(pixels.permute(0, 3, 1, 2) / 255, contract_of("timm:test_resnet"))
     with torch.no_grad():
         said = network.get_classifier()(it.pooled(pixels))
         torch.testing.assert_close(said, network(x), rtol=1e-4, atol=1e-4)

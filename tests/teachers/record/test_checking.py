@@ -25,8 +25,8 @@ def refused(made, examples, text):
 def test_the_same_examples_fit_whatever_their_labels(made):
     made.check(images(6))
     pixels = images(6).read(np.arange(6)).numpy()
-    labelled = {"image": pixels, "id": images(6).ids, "label": [0, 1, 0, 1, 1, 0]}
-    made.check(open_arrays(labelled, name="labelled"))
+    labeled = {"image": pixels, "id": images(6).ids, "label": [0, 1, 0, 1, 1, 0]}
+    made.check(open_arrays(labeled, name="labeled"))
 
 
 def test_examples_without_a_row(made):

@@ -27,8 +27,8 @@ def vectors(n, d=12, rank=12, seed=0):
 def test_directions_are_those_of_the_singular_vectors(n):
     x = vectors(n)
     basis = fit(x, 3, "x")
-    centred = x.astype(np.float64) - x.mean(0, dtype=np.float64)
-    _, values, right = np.linalg.svd(centred, full_matrices=False)
+    centered = x.astype(np.float64) - x.mean(0, dtype=np.float64)
+    _, values, right = np.linalg.svd(centered, full_matrices=False)
     cosines = np.abs((basis.components.numpy() * right[:3]).sum(1))
     np.testing.assert_allclose(cosines, 1, rtol=1e-5)
     assert basis.explained == pytest.approx((values[:3] ** 2).sum() / (values**2).sum())

@@ -337,8 +337,8 @@ def test_components_and_largest_logits_are_read_as_what_they_stand_for(tmp_path,
         got = found.read(range(40), view)
         torch.testing.assert_close(got[MEAN.name], mean, atol=near, rtol=0)
         torch.testing.assert_close(got[LOGITS.name], logits, atol=3 * near, rtol=0)
-        centre = exact[CLEAN].split([3, 12, 2], dim=1)[1].mean(0)
-        lost = (got[CELLS.name] - cells).square().sum() / (cells - centre).square().sum()
+        center = exact[CLEAN].split([3, 12, 2], dim=1)[1].mean(0)
+        lost = (got[CELLS.name] - cells).square().sum() / (cells - center).square().sum()
         # The directions are those of the clean examples; views have others beside them.
         assert lost < (1 - share + near if view == CLEAN else 0.6)
     assert found.manifest.bases == record_places(tmp_path / "s", said).manifest.bases

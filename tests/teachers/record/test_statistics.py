@@ -24,8 +24,8 @@ def chunks(x, step=37):
 def test_equals_the_singular_value_decomposition():
     x = vectors()
     found = fit(chunks(x), 12)
-    centred = x - x.mean(axis=0)
-    _, singular, directions = np.linalg.svd(centred, full_matrices=False)
+    centered = x - x.mean(axis=0)
+    _, singular, directions = np.linalg.svd(centered, full_matrices=False)
     np.testing.assert_allclose(found.mean, x.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(found.std, x.std(axis=0), rtol=1e-5)
     np.testing.assert_allclose(found.variances, singular**2 / len(x), rtol=1e-4)

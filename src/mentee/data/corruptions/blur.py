@@ -1,4 +1,4 @@
-"""Blurred images: out of focus, behind frosted glass, moving past, moving towards."""
+"""Blurred images: out of focus, behind frosted glass, moving past, moving toward."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def disk(radius: float, edge: float) -> Unit:
 
 
 def glass_blur(pixels: Pixels, draws: Draws, severity: int) -> Pixels:
-    """Let each pixel take the value of a neighbour, between two small Gaussian blurs.
+    """Let each pixel take the value of a neighbor, between two small Gaussian blurs.
 
-    The neighbour is up to a pixel further up and to the left, as in the published images, where
+    The neighbor is up to a pixel further up and to the left, as in the published images, where
     nothing is swapped in effect.
     """
     from scipy.ndimage import gaussian_filter

@@ -90,7 +90,7 @@ def _each(pixels: Pixels, change: Callable[[Image.Image], Image.Image]) -> Pixel
     """Change image by image with Pillow."""
     changed = np.empty_like(pixels)
     for row, image in enumerate(pixels):
-        grey = image.shape[2] == 1
-        found = change(Image.fromarray(image[..., 0] if grey else image))
+        gray = image.shape[2] == 1
+        found = change(Image.fromarray(image[..., 0] if gray else image))
         changed[row] = np.asarray(found).reshape(image.shape)
     return changed

@@ -13,8 +13,8 @@ Pixels = npt.NDArray[np.uint8]
 Unit = npt.NDArray[np.float32]
 """The same with values in [0, 1]."""
 
-GREY = (0.299, 0.587, 0.114)
-"""What red, green and blue count for in the grey of a colour (ITU-R BT.601)."""
+GRAY = (0.299, 0.587, 0.114)
+"""What red, green and blue count for in the gray of a color (ITU-R BT.601)."""
 
 
 def to_unit(pixels: Pixels) -> Unit:
@@ -33,12 +33,12 @@ def enlarged(pixels: Pixels) -> float:
     return max(1.0, float(min(pixels.shape[1:3])) / 32)
 
 
-def grey(images: Unit) -> Unit:
+def gray(images: Unit) -> Unit:
     """`[b, h, w, c]` → `[b, h, w, 1]`."""
     if images.shape[3] == 1:
         return images
-    # Not `images @ GREY`: the last bits of a matrix product depend on how many images there are.
-    red, green, blue = (np.float32(part) * images[..., i] for i, part in enumerate(GREY))
+    # Not `images @ GRAY`: the last bits of a matrix product depend on how many images there are.
+    red, green, blue = (np.float32(part) * images[..., i] for i, part in enumerate(GRAY))
     mixed: Unit = (red + green + blue)[..., None]
     return mixed
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mentee.data.corruptions.blur import trailed
 from mentee.data.corruptions.draws import Draws, Floats
-from mentee.data.corruptions.pixels import Pixels, enlarged, from_unit, grey, magnified, to_unit
+from mentee.data.corruptions.pixels import Pixels, enlarged, from_unit, gray, magnified, to_unit
 
 SNOW = (
     (0.10, 0.2, 1.00, 0.60, 8, 3, 0.95),
@@ -18,7 +18,7 @@ SNOW = (
     (0.30, 0.3, 1.25, 0.65, 14, 12, 0.80),
 )
 """Mean and deviation of the flakes' noise, its magnification, the least value that is a flake,
-radius and σ of their trails in pixels, and what is left of the image's own colours."""
+radius and σ of their trails in pixels, and what is left of the image's own colors."""
 FROST = ((1.0, 0.2), (1.0, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45))
 """What image and frost count for."""
 FOG = ((0.2, 3.0), (0.5, 3.0), (0.75, 2.5), (1.0, 2.0), (1.5, 1.75))
@@ -35,7 +35,7 @@ def snow(pixels: Pixels, draws: Draws, severity: int) -> Pixels:
     flakes = np.where(flakes < least, np.float32(0), flakes).clip(0, 1)
     angle = draws.uniform(low=-3 * math.pi / 4, high=-math.pi / 4)
     flakes = trailed(flakes, radius * scale, sigma * scale, angle)
-    whiter = np.maximum(images, 1.5 * grey(images) + 0.5)
+    whiter = np.maximum(images, 1.5 * gray(images) + 0.5)
     return from_unit(kept * images + (1 - kept) * whiter + flakes + flakes[:, ::-1, ::-1])
 
 
@@ -49,14 +49,14 @@ def frost(pixels: Pixels, draws: Draws, severity: int) -> Pixels:
     h, w, channels = pixels.shape[1:]
     texture = crystals(draws, h, w).astype(np.float32)
     if channels == 1:
-        texture = grey(texture)
+        texture = gray(texture)
     return from_unit(image * to_unit(pixels) + ice * texture)
 
 
 def crystals(draws: Draws, h: int, w: int) -> Floats:
     """Frost: ridges of noise whose power falls with frequency as f^−2.2, bluish.
 
-    The mean grey is 0.35 to 0.8, its deviation within the image 0.04 to 0.11, red is up to 0.2
+    The mean gray is 0.35 to 0.8, its deviation within the image 0.04 to 0.11, red is up to 0.2
     below blue: the range of the photographs used for CIFAR-10-C.
 
     Returns:
@@ -95,7 +95,7 @@ def plasma(draws: Draws, size: int, fading: float) -> Floats:
     """Clouds in [0, 1] by midpoint displacement (diamond and square) on a torus.
 
     The middle of each square is the mean of its corners plus a random number, then the middle of
-    each edge is the mean of its four neighbours plus another; with each halving of the squares the
+    each edge is the mean of its four neighbors plus another; with each halving of the squares the
     random numbers are smaller by `fading`².
 
     Args:
@@ -132,7 +132,7 @@ def plasma(draws: Draws, size: int, fading: float) -> Floats:
 def brightness(pixels: Pixels, draws: Draws, severity: int) -> Pixels:
     """Raise the value v = max(r, g, b) by 0.05 to 0.3; hue and saturation stay.
 
-    A colour becomes itself times min(v + d, 1) / v, black the grey d.
+    A color becomes itself times min(v + d, 1) / v, black the gray d.
     """
     images = to_unit(pixels)
     value = images.max(3, keepdims=True)

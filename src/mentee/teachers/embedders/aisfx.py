@@ -106,7 +106,7 @@ def build_aisfx(*, hop: float = 0.5) -> ReadyEmbedder:
         contract={
             "learned_from": "categories of sound-effect libraries",
             "source": origin("aisfx"),
-            "licence": "CC-BY-4.0",
+            "license": "CC-BY-4.0",
             "rate": RATE,
             "window": WINDOW,
             "hop": HOP,

@@ -19,8 +19,8 @@ CONTRACT = InputContract((127 / 255,), (128 / 255,))
 def build_efficientnet_lite(number: int, *, size: int | None = None) -> ReadyEmbedder:
     """The teacher `efficientnet-lite{number}`, 1280 entries.
 
-    The shorter side of an image is resized to `size` (bilinear, antialiased), then the centre is
-    cut out. A grey image is read as three equal channels.
+    The shorter side of an image is resized to `size` (bilinear, antialiased), then the center is
+    cut out. A gray image is read as three equal channels.
 
     Args:
         number: 0, 1 or 2.
@@ -56,7 +56,7 @@ def build_efficientnet_lite(number: int, *, size: int | None = None) -> ReadyEmb
             "learned_from": "ImageNet-1k labels",
             "source": origin(package.replace("_", "-")),
             "code": origin("efficientnet-lite-pytorch"),
-            "licence": "Apache-2.0",
+            "license": "Apache-2.0",
             "size": size,
             "mean": list(CONTRACT.mean),
             "std": list(CONTRACT.std),

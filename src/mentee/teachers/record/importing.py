@@ -170,7 +170,7 @@ def positions(
         raise DataError(
             f"{path} has no row for {len(missing):,} of {len(examples):,} examples of "
             f"{examples.name}: {_few(missing)}{unlike}; expected the ids that the data has"
-            f"{_respelt(missing, others)}"
+            f"{_respelled(missing, others)}"
         )
     if others and not extra:
         raise DataError(
@@ -180,7 +180,7 @@ def positions(
     return np.array([where[text] for text in examples.ids], np.int64)
 
 
-def _respelt(missing: Sequence[str], others: Sequence[str]) -> str:
+def _respelled(missing: Sequence[str], others: Sequence[str]) -> str:
     """How the file's ids become the data's, where a folder before them is all that differs."""
     wanted = set(missing)
     for mine in others[:1]:

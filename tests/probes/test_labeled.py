@@ -1,4 +1,4 @@
-"""Which labelled examples a probe may learn from: balanced, nested, one of each class."""
+"""Which labeled examples a probe may learn from: balanced, nested, one of each class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mentee.data import Examples, open_examples
 from mentee.errors import DataError, RecipeError
-from mentee.probes.labelled import open_parts, subsets
+from mentee.probes.labeled import open_parts, subsets
 from mentee.recipe import Probe, read
 
 
@@ -65,7 +65,7 @@ def test_the_runs_own_splits_with_their_labels() -> None:
 
 
 def test_splits_of_another_source() -> None:
-    recipe = read(RECIPE, ["data.source=elsewhere", "data.train=unlabelled"])
+    recipe = read(RECIPE, ["data.source=elsewhere", "data.train=unlabeled"])
     parts = open_parts(recipe, Probe(source="embedded:digits", test="test"))
     assert (len(parts.train), len(parts.test)) == (1297, 500)
     with pytest.raises(RecipeError, match=r"name their split, probe\.test=test"):

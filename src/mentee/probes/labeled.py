@@ -1,4 +1,4 @@
-"""The labelled examples of a probe, and which of them it may learn from."""
+"""The labeled examples of a probe, and which of them it may learn from."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Subset:
-    """Labelled examples that are learned from.
+    """Labeled examples that are learned from.
 
     Attributes:
-        share: of all labelled examples.
+        share: of all labeled examples.
         seed: of the draw; another seed, others.
         rows: which, in the order of the examples.
     """
@@ -37,7 +37,7 @@ class Parts:
 
     Attributes:
         data: how both are read.
-        train: the labelled examples.
+        train: the labeled examples.
         test: what every probe is scored on; never learned from, and nothing is chosen by it.
         sets: how their contents become inputs.
     """
@@ -58,7 +58,7 @@ class Parts:
 
 
 def open_parts(recipe: Recipe, said: Probe, given: Any = None) -> Parts:
-    """The labelled examples that a recipe's probe names.
+    """The labeled examples that a recipe's probe names.
 
     Args:
         recipe: of the run, resolved.

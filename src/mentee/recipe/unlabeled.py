@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from mentee.recipe.parts import STRICT, Count
 
 
-class Unlabelled(BaseModel):
+class Unlabeled(BaseModel):
     """Examples that the transfer reads and the task's loss does not.
 
     `split` of `source` (None: the data's own); where both are None, what `data.limit` leaves of

@@ -10,7 +10,7 @@ from mentee.represent.side import Shape, Side
 from mentee.represent.unit import SHORTEST
 
 
-def standardised(student: Shape, teacher: Shape) -> tuple[Side, Side]:
+def standardized(student: Shape, teacher: Shape) -> tuple[Side, Side]:
     r"""Each example's entries minus their mean, divided by their deviation, on both sides.
 
     .. math:: \tilde z_{ic} = \frac{z_{ic} - \bar z_i}{\sigma_i + 10^{-7}}, \quad
@@ -32,21 +32,21 @@ def standardised(student: Shape, teacher: Shape) -> tuple[Side, Side]:
     Memory: O(b k). Source: Sun et al. 2024 (arXiv:2403.01427).
 
     Example:
-        >>> s, t = standardised((3,), (3,))
+        >>> s, t = standardized((3,), (3,))
         >>> [round(v, 4) for v in s(torch.tensor([[1.0, 2.0, 3.0]]))[0].tolist()]
         [-1.0, 0.0, 1.0]
     """
     for name, shape in (("student", student), ("teacher", teacher)):
         if len(shape) != 1 or shape[0] < 2:
             raise PairError(
-                f"standardised: the {name} says {shape} an example, expected a vector of at least "
+                f"standardized: the {name} says {shape} an example, expected a vector of at least "
                 "2 entries, such as logits"
             )
-    return Standardised(), Standardised()
+    return Standardized(), Standardized()
 
 
-class Standardised(Side):
-    """One side of `standardised`; there is nothing in it."""
+class Standardized(Side):
+    """One side of `standardized`; there is nothing in it."""
 
     def forward(self, fixed: Tensor) -> Tensor:
         """The z-scores, `[b, k]`."""

@@ -1,4 +1,4 @@
-"""What trains a student: the optimiser, how many steps, and the rate of each."""
+"""What trains a student: the optimizer, how many steps, and the rate of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mentee.recipe import Recipe
 from mentee.schedule import rate_at
 
 
-def optimiser(recipe: Recipe, trainee: Trainee) -> torch.optim.Optimizer:
+def optimizer(recipe: Recipe, trainee: Trainee) -> torch.optim.Optimizer:
     """SGD or AdamW of all that is trained; norms and biases are decayed only if the recipe says.
 
     The scales of losses never are: decay would draw them all to 1.
@@ -31,7 +31,7 @@ def optimiser(recipe: Recipe, trainee: Trainee) -> torch.optim.Optimizer:
         ]
     if scales:
         parts.append({"params": scales, "weight_decay": 0.0})
-    if said.optimiser == "adamw":
+    if said.optimizer == "adamw":
         # One kernel for all: a step over an embedding table costs a seventh on a CPU.
         return torch.optim.AdamW(parts, lr=said.rate, fused=True)
     return torch.optim.SGD(parts, lr=said.rate, momentum=said.momentum, nesterov=said.nesterov)
