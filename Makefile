@@ -45,7 +45,7 @@ docs: .venv/dev
 
 # The tables of docs/methods.md, from the table of methods and from docstrings.
 methods-doc: .venv/dev
-	$(BIN)/python -m mentee.describe.page docs/methods.md
+	$(BIN)/python -m mentee.catalogue.methods_page docs/methods.md
 
 # The wheel, and its installed command without the source tree.
 build: .venv/dev

@@ -185,7 +185,7 @@ def test_a_student_is_scored_on_other_data_with_fewer_classes(
     import numpy as np
     from PIL import Image
 
-    from mentee.run import evaluate
+    from mentee.api import evaluate
 
     run = tmp_path / "run"
     assert mentee("train", recipe, "--out", run)[0] == 0

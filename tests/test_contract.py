@@ -20,13 +20,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck
 
-from mentee.agree import AGREEMENTS
+from mentee.distillation.objective import takes
+from mentee.losses import AGREEMENTS
 from mentee.memory import Bank
-from mentee.represent import REPRESENTATIONS, SEVERAL, Known, Side, unit
-from mentee.transfer import takes
+from mentee.representations import REPRESENTATIONS, SEVERAL, Known, Side, unit
 from mentee.types import Statistics
-from tests.agree import formulas as agreements
-from tests.represent import formulas as representations
+from tests.losses import formulas as agreements
+from tests.representations import formulas as representations
 
 WIDTH, EXAMPLES, NEGATIVES, LOG_Z, TEMPERATURE = 6, 24, 12, 3.0, 0.1
 ROWS = torch.tensor([3, 8, 0, 13])
@@ -220,7 +220,7 @@ AGREED = {
     ),
     "distance_correlation": AgreementCase(
         loops=lambda s, t, rows: agreements.distance_correlation(s, t),
-        steepest=2e3,  # / sqrt(b): tests/agree/test_distance_correlation.py
+        steepest=2e3,  # / sqrt(b): tests/losses/test_distance_correlation.py
         whole=True,
     ),
     "cosine_distance_difference": AgreementCase(
@@ -230,7 +230,7 @@ AGREED = {
     ),
     "cka": AgreementCase(
         loops=lambda s, t, rows: agreements.cka(s, t),
-        steepest=6.4e4,  # / sqrt(b), where all rows are within 3e-5: tests/agree/test_cka.py
+        steepest=6.4e4,  # / sqrt(b), where all rows are within 3e-5: tests/losses/test_cka.py
         whole=True,
     ),
     "cosine": AgreementCase(
@@ -389,7 +389,7 @@ REPRESENTED = {
     "regress": RepresentationCase(regressed, steepest=2, kinds=MAPS),
     "regress as it is": RepresentationCase(regressed, {"resize": False}, steepest=2, kinds=MAPS),
     "gaussian": RepresentationCase(distributed, steepest=8, kinds=MAPS),
-    # Its margin is that of the batch: tests/represent/test_margin.py.
+    # Its margin is that of the batch: tests/representations/test_margin_relu.py.
     "margin": RepresentationCase(None, steepest=2, kinds=MAPS),
     "factors": RepresentationCase(
         factored, {"learn": "joint"}, steepest=2e3 * 1e-3**0.5 * 8, kinds=MAPS
@@ -405,7 +405,7 @@ REPRESENTED = {
         lambda x, side: representations.project(x, layers(side)), {"width": 5, "head": "mlp"}
     ),
     # Its quotient over the batch is kept as published, whose slope is 1e12 near zero; the numbers
-    # of the published code stand in for loops (tests/represent/test_project.py).
+    # of the published code stand in for loops (tests/representations/test_project.py).
     "project batch_axis": RepresentationCase(None, {"width": 5, "batch_axis": True}, bounded=False),
     "vectors": RepresentationCase(headed),
     "vectors standard": RepresentationCase(headed, {"scale": "standard"}),

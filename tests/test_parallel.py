@@ -16,7 +16,8 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from mentee import checkpoint, record_network, train
+from mentee import record_network, train
+from mentee.api import evaluate
 from mentee.cli import app
 from mentee.parallel import (
     add_up,
@@ -30,9 +31,8 @@ from mentee.parallel import (
     rank,
     world,
 )
-from mentee.run import evaluate
+from mentee.runs import checkpoint
 from tests.processes import ended, launch
-from tests.run import together
 
 CLOSE = 1e-5
 COMMAND: dict[str, Any] = {
@@ -56,15 +56,15 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes made of `together`, and of COMMAND's recipe without any stop."""
     out = tmp_path_factory.mktemp("two")
     (out / "recipe.yaml").write_text(yaml.safe_dump(COMMAND))
-    ended(launch(together.__file__, out, cwd=out))
+    ended(launch(two_processes.__file__, out, cwd=out))
     return out
 
 
-@pytest.mark.parametrize("name", together.METHODS)
+@pytest.mark.parametrize("name", two_processes.METHODS)
 def test_two_processes_are_one_with_the_doubled_batch(name: str, two: Path, tmp_path: Path) -> None:
-    method = together.METHODS[name]
+    method = two_processes.METHODS[name]
     theirs = torch.load(two / "found.pt", weights_only=True)[name]
-    ours = together.trained(tmp_path / "run", method)
+    ours = two_processes.trained(tmp_path / "run", method)
     assert theirs["examples"] == ours["examples"] == [32] * 5
     for mine, other in zip(ours["losses"], theirs["losses"], strict=True):
         assert mine.keys() == other.keys()
@@ -74,7 +74,7 @@ def test_two_processes_are_one_with_the_doubled_batch(name: str, two: Path, tmp_
         for term in mine:
             assert other[term] == pytest.approx(mine[term], abs=CLOSE, rel=CLOSE), term
     assert theirs["loss"] == pytest.approx(ours["loss"], abs=CLOSE, rel=CLOSE)
-    for mine, other in zip(together.gradients(ours), together.gradients(theirs), strict=True):
+    for mine, other in zip(two_processes.gradients(ours), two_processes.gradients(theirs), strict=True):
         assert_close(mine, other)
         assert sum(float(g.abs().sum()) for g in mine.values()) > 1  # there is something to compare
     for part in ("heads", "memory", "weighing"):
@@ -84,11 +84,11 @@ def test_two_processes_are_one_with_the_doubled_batch(name: str, two: Path, tmp_
 
 def test_two_processes_hear_the_teachers_that_one_hears(two: Path, tmp_path: Path) -> None:
     theirs = torch.load(two / "found.pt", weights_only=True)["several"]
-    teachers = together.several(tmp_path)
-    ours = together.trained(tmp_path / "run", "to-teacher", teachers)
+    teachers = two_processes.several(tmp_path)
+    ours = two_processes.trained(tmp_path / "run", "to-teacher", teachers)
     assert theirs["loss"] == pytest.approx(ours["loss"], abs=CLOSE, rel=CLOSE)
     assert_close(ours["weights"][-1], theirs["weights"][-1])
-    heard = together.trained(tmp_path / "heard", "to-teacher", {**teachers, "drop": 0.0})
+    heard = two_processes.trained(tmp_path / "heard", "to-teacher", {**teachers, "drop": 0.0})
     assert heard["loss"] != pytest.approx(ours["loss"], abs=1e-3)
 
 
@@ -207,7 +207,7 @@ import numpy as np
 import torch
 from mentee import record
 from mentee.parallel import leave, rank
-from mentee.teachers.embedders import embedder
+from mentee.teachers.pretrained import embedder
 
 def said(images):
     pixels = torch.stack([torch.as_tensor(image).float() for image in images])[..., 0]

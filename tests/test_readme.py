@@ -12,11 +12,11 @@ import yaml
 from typer.testing import CliRunner
 
 from mentee import recipe
-from mentee.agree import AGREEMENTS
 from mentee.cli import app
+from mentee.losses import AGREEMENTS
 from mentee.memory import MEMORIES
 from mentee.methods import METHODS
-from mentee.represent import REPRESENTATIONS
+from mentee.representations import REPRESENTATIONS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

@@ -225,9 +225,9 @@ def record(task: str, rows: list[str], setting: Setting) -> None:
 def run(job: Job) -> dict[str, Any]:
     """Train and probe one row with one seed, go on with it, or read what it gave before."""
     import mentee
+    from mentee.api import go_on
+    from mentee.build.networks import Given
     from mentee.recipe import read
-    from mentee.run import go_on
-    from mentee.run.networks import Given
 
     done = go_on(read(recipe_of(job)), job.folder, Given())
     return {"summary": dict(done.summary), "probe": dict(silent(mentee.probe, job).content)}

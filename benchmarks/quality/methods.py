@@ -67,7 +67,7 @@ def with_small_banks(names: list[str]) -> dict[str, Any]:
 
 def claim(content: dict[str, Any]) -> list[dict[str, Any]]:
     """Of each of the thirteen: what it gains as `cktf(X)` and as `X+cktf`, paired by seed."""
-    from mentee.comparisons.statistics import difference, holm, noise, verdict
+    from mentee.experiments.statistics import difference, holm, noise, verdict
 
     found = {each["method"]: each["test"]["scores"] for each in content["rows"] if each["test"]}
     names, seeds = list(found), [str(seed) for seed in content["seeds"]]

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mentee import models
-from mentee.loop import Computed
+from mentee.distillation.loop import Computed
 
 BATCH, CLASSES, ROUNDS = 64, 10, 25
 STUDENTS: dict[str, Callable[[], Tensor]] = {

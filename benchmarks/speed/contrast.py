@@ -20,10 +20,10 @@ from pathlib import Path
 import torch
 from measure import environment, in_turn, peak_growth, summary
 
-from mentee.agree import contrast
-from mentee.agree.products import product
+from mentee.losses import contrast
+from mentee.losses.matmul import product
 from mentee.memory import Bank
-from mentee.represent import unit
+from mentee.representations import unit
 
 B, K, WIDTH, N, TAU, EPS, CLASSES = 64, 16384, 128, 50_000, 0.1, 1e-7, 100
 LOG_Z = torch.tensor([10.8, 10.8])

@@ -28,10 +28,10 @@ import torch
 from contrast import CLASSES, TAU, WIDTH, anchors
 from measure import environment, peak_growth
 
-from mentee.agree import contrast
 from mentee.data import open_examples
+from mentee.losses import contrast
 from mentee.memory import Bank
-from mentee.represent import unit
+from mentee.representations import unit
 
 MODULES = [f"module {number}" for number in range(5)]
 BATCHES, NEGATIVES, N = (64, 256, 1024), (4096, 16384, 65536), 65_536
@@ -68,8 +68,8 @@ def warm(b: int, k: int) -> Callable[[], None]:
 
 def large(folder: Path) -> dict[str, float]:
     """Train in a process that may have a quarter of what the record takes."""
-    from mentee.teachers.record.growing import about_data
-    from mentee.teachers.record.writing import About, write_record
+    from mentee.record.embedding_writer import About, write_record
+    from mentee.record.growing import about_data
 
     examples = open_examples(texts())
     random = np.random.default_rng(0).standard_normal((256, WIDE)).astype(np.float16)

@@ -26,9 +26,10 @@ from unittest.mock import patch
 from measure import environment
 
 import mentee
-from mentee import loop
+from mentee.build import datasets
 from mentee.data import loader
-from mentee.run import sets, training
+from mentee.distillation import loop
+from mentee.training import trainer
 
 DATA = Path(os.environ.get("MENTEE_DATA", "."))
 ADAMW = {"optimizer": "adamw", "rate": 1e-3}
@@ -118,8 +119,8 @@ class Clock:
 
 def measured(name: str, ahead: bool) -> dict[str, Any]:
     """One run: milliseconds a step of each part, and what is made of them."""
-    clock, parts = Clock(), training.Training
-    optimizer = mentee.run.parts.optimizer
+    clock, parts = Clock(), trainer.Training
+    optimizer = mentee.build.setup.optimizer
 
     def rule(*args: Any) -> Any:
         made = optimizer(*args)
@@ -127,16 +128,16 @@ def measured(name: str, ahead: bool) -> dict[str, Any]:
         return made
 
     changes = [
-        patch.object(sets.Sets, "epoch", clock.items("waiting for data", sets.Sets.epoch)),
+        patch.object(datasets.Sets, "epoch", clock.items("waiting for data", datasets.Sets.epoch)),
         patch.object(loop.Trainee, "forward", clock.timed("forward", loop.Trainee.forward)),
         patch.object(
             loop.Accelerator, "backward", clock.timed("backward", loop.Accelerator.backward)
         ),
-        patch.object(mentee.run.parts, "optimizer", rule),
+        patch.object(mentee.build.setup, "optimizer", rule),
         patch.object(parts, "_validate", clock.timed("validation", parts._validate)),
         patch.object(parts, "_save", clock.timed("checkpoints", parts._save)),
         patch.object(parts, "_log", clock.timed("lines", parts._log)),
-        patch.object(training, "train", clock.items("loop", training.train)),
+        patch.object(training, "train", clock.items("loop", trainer.train)),
         patch.object(parts, "_train", clock.timed("between steps", parts._train)),
         patch.object(training, "finish", lambda p, f, g, last, wall: {"steps": last.number}),
     ]

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from measure import environment, in_turn, summary
 
+from mentee.build.networks import Given
+from mentee.build.setup import build
 from mentee.data import open_examples
-from mentee.loop import train
+from mentee.distillation.loop import train
 from mentee.recipe import read
-from mentee.run.networks import Given
-from mentee.run.parts import build
-from mentee.teachers.record import import_record
+from mentee.record import import_record
 from mentee.types import Step
 
 WIDTH, BATCH, ROUNDS, CLASSES = 512, 64, 7, 10

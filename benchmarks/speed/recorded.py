@@ -25,13 +25,13 @@ import torch
 from measure import environment, in_turn, summary
 
 from mentee import models, record_network
-from mentee.agree.products import product
+from mentee.build.networks import Given
+from mentee.build.setup import build
 from mentee.data import open_examples
-from mentee.loop import train
+from mentee.distillation.loop import train
+from mentee.losses.matmul import product
 from mentee.recipe import read
-from mentee.run.networks import Given
-from mentee.run.parts import build
-from mentee.teachers.record import import_record
+from mentee.record import import_record
 from mentee.types import Step
 
 N, ROUNDS, WIDTH, ROWS_AT_ONCE = 50_000, 40, 768, 256

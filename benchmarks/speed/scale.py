@@ -30,17 +30,17 @@ import torch
 from accelerate import Accelerator
 from measure import environment, in_turn, peak_growth
 
-from mentee import capture, models, record_network
-from mentee.agree import contrast
+from mentee import features, models, record_network
+from mentee.build.networks import Given
+from mentee.build.setup import build
 from mentee.data import batches, build_views, open_examples
+from mentee.distillation.objective import Transfer, wanted
+from mentee.losses import contrast
 from mentee.memory import MEMORIES, Memory
 from mentee.methods import find
 from mentee.parallel import end, rank
 from mentee.recipe import read
-from mentee.represent import unit
-from mentee.run.networks import Given
-from mentee.run.parts import build
-from mentee.transfer import Transfer, wanted
+from mentee.representations import unit
 
 WIDTH, MODULES, CLASSES = 128, 5, 100
 ROUNDS = int(os.environ.get("ROUNDS", "9"))
@@ -199,7 +199,7 @@ def numbers(network: str) -> int:
     size, classes = TEACHERS[network]
     method = find("cktf+kd")
     built = models.build(network, classes=classes, channels=3, seed=0)
-    places = capture.resolve(built, wanted(method)[1], torch.rand(2, 3, size, size))
+    places = features.resolve(built, wanted(method)[1], torch.rand(2, 3, size, size))
     shapes = {place.name: place.shape for place in places}
     transfer = Transfer(method, shapes, shapes, groups=None, examples=2)
     kept = {

@@ -16,10 +16,10 @@ import numpy as np
 from measure import environment, in_turn, summary
 
 from mentee import models
-from mentee.loop import train
+from mentee.build.networks import Given
+from mentee.build.setup import build
+from mentee.distillation.loop import train
 from mentee.recipe import read
-from mentee.run.networks import Given
-from mentee.run.parts import build
 from mentee.types import Step
 
 N, ROUNDS = 50_000, 40

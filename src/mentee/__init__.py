@@ -6,11 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mentee.comparisons import Comparison, compare
+    from mentee.api import Run, record, record_network, resume, train, verify
+    from mentee.experiments.compare import Comparison, compare
+    from mentee.experiments.pipeline import chain
+    from mentee.experiments.probe import Probed, probe
+    from mentee.experiments.sweep import Sweep, sweep
     from mentee.methods import METHODS, Method, Term, Word
-    from mentee.probes import Probed, chain, probe
-    from mentee.run import Run, record, record_network, resume, train, verify
-    from mentee.sweeps import Sweep, sweep
 
 __version__ = "0.1.0"
 __all__ = [
@@ -34,23 +35,23 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Comparison": "mentee.comparisons",
-    "compare": "mentee.comparisons",
+    "Comparison": "mentee.experiments.compare",
+    "compare": "mentee.experiments.compare",
     "METHODS": "mentee.methods",
     "Method": "mentee.methods",
-    "Probed": "mentee.probes",
+    "Probed": "mentee.experiments.probe",
     "Term": "mentee.methods",
     "Word": "mentee.methods",
-    "Run": "mentee.run",
-    "chain": "mentee.probes",
-    "probe": "mentee.probes",
-    "Sweep": "mentee.sweeps",
-    "record": "mentee.run",
-    "record_network": "mentee.run",
-    "resume": "mentee.run",
-    "sweep": "mentee.sweeps",
-    "train": "mentee.run",
-    "verify": "mentee.run",
+    "Run": "mentee.api",
+    "chain": "mentee.experiments.pipeline",
+    "probe": "mentee.experiments.probe",
+    "Sweep": "mentee.experiments.sweep",
+    "record": "mentee.api",
+    "record_network": "mentee.api",
+    "resume": "mentee.api",
+    "sweep": "mentee.experiments.sweep",
+    "train": "mentee.api",
+    "verify": "mentee.api",
 }
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mentee.api import Run, next_free, train
 from mentee.errors import MenteeError, suggest
 from mentee.report import duration
-from mentee.run import Run, next_free, train
 
 METHODS = ("none", "kd", "cktf", "cktf+kd")
 

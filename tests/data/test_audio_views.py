@@ -8,7 +8,7 @@ import torch
 
 from mentee.data import VIEWS, batches, build_views, hash_ids, open_examples
 from mentee.data.audio_views import Mask
-from mentee.data.hashing import mix
+from mentee.data.counter_rng import mix
 from mentee.errors import DataError
 from mentee.types import CLEAN
 

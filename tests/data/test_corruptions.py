@@ -11,8 +11,8 @@ from mentee.data.arrays import open_arrays
 from mentee.data.audio import ArrayClips
 from mentee.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt, names
 from mentee.data.corruptions.draws import Draws
+from mentee.data.counter_rng import hash_ids
 from mentee.data.examples import make_examples
-from mentee.data.hashing import hash_ids
 from mentee.data.images import ArrayImages
 from mentee.data.labels import Labels
 from mentee.errors import DataError

@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from tests.conftest import folder_from
 
 from mentee.data import open_examples
 from mentee.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from mentee.data.corruptions.draws import Draws
-from mentee.data.hashing import hash_ids
+from mentee.data.counter_rng import hash_ids
 from mentee.errors import DataError
+from tests.conftest import folder_from
 
 RATE = 16_000
 

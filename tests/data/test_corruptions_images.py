@@ -16,7 +16,7 @@ from mentee.data.corruptions.blur import disk, trailed
 from mentee.data.corruptions.draws import Draws
 from mentee.data.corruptions.noise import _poisson
 from mentee.data.corruptions.weather import crystals, plasma
-from mentee.data.hashing import hash_ids
+from mentee.data.counter_rng import hash_ids
 
 
 def draws(n=4, name="x"):

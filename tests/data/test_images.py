@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mentee.data.encoded import FolderFiles
+from mentee.data.file_bytes import FolderFiles
 from mentee.data.images import EncodedImages, decode
 from mentee.errors import DataError
 

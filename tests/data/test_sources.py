@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mentee.data import Examples, embedded, find_cifar10, open_examples
+from mentee.data import Examples, builtin, find_cifar10, open_examples
 from mentee.errors import DataError
 
 
@@ -111,7 +111,7 @@ def test_mnist_with_and_without_its_package(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_cifar10_without_the_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(embedded.DATA_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(builtin.DATA_VARIABLE, str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert find_cifar10() is None
     with pytest.raises(DataError, match=r"cifar10 is not in the folder .*uoft-cs/cifar10"):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mentee.data import VIEWS, batches, build_views, encode, hash_ids, open_examples
-from mentee.data.hashing import mix
+from mentee.data.counter_rng import mix
 from mentee.data.text_views import _SPACE
 from mentee.errors import DataError
 from mentee.types import CLEAN

@@ -10,10 +10,10 @@ from accelerate import Accelerator
 from torch import Tensor
 
 import mentee.memory.sharded
-from mentee.agree.contrast import contrast
+from mentee.losses.contrast import contrast
 from mentee.memory import Bank, ShardedBank
 from mentee.parallel import end, rank, world
-from mentee.represent import unit
+from mentee.representations import unit
 
 N, WIDTH, EACH = 61, 6, 4
 """So many examples that the shares are of 31 and 30 rows."""

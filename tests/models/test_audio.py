@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mentee.capture import Capture, list_places, resolve
 from mentee.errors import MenteeError
+from mentee.features import Capture, list_places, resolve
 from mentee.models import CPResNet, MobileFCN, SmallFCN, build
 from mentee.models.audio import MelInput
 from mentee.models.cp_resnet import kernels_of

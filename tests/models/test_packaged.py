@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mentee.capture import Capture, resolve
 from mentee.errors import MenteeError
+from mentee.features import Capture, resolve
 from mentee.models import build, contract_of, normalize, own_classes, read_weights
 from mentee.models.packaged import PACKAGED
 from mentee.models.packages import carried_file

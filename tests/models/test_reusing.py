@@ -5,10 +5,10 @@ import copy
 import numpy as np
 import pytest
 import torch
-from tests.represent import formulas
+from tests.representations import formulas
 from torch import nn
 
-from mentee.capture import resolve
+from mentee.features import resolve
 from mentee.models import Reusing, build, count_parameters
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mentee.capture import Capture, resolve
 from mentee.errors import MenteeError
+from mentee.features import Capture, resolve
 from mentee.models import CharCNN, HashedBag, build
 
 TEXTS = [b"Not bad at all!", b"", b"A", "ein schöner Film".encode(), b"the worst film I have seen"]

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from tests.teachers.record.together import Fake, expected, images
 
 from mentee.data import limit, open_arrays, read_batch, split
 from mentee.data.views import build_views
 from mentee.errors import DataError
+from mentee.record import import_record, record
 from mentee.teachers import RecordedTeacher
-from mentee.teachers.record import import_record, record
 from mentee.types import Batch, Mixed
+from tests.record.two_processes import Fake, expected, images
 
 VIEWS = build_views("none", seed=0)
 

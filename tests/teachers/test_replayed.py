@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.teachers.record.test_places import CELLS, LOGITS, MEAN, recording
 
 from mentee.data import limit, read_batch
 from mentee.errors import DataError, MenteeError, PairError
+from mentee.record.network_record import PlacesRecord
+from mentee.record.network_writer import record_places
 from mentee.teachers import ReplayedTeacher
-from mentee.teachers.record.places import PlacesRecord
-from mentee.teachers.record.writing_places import record_places
 from mentee.types import CLEAN, Mixed
+from tests.record.test_network_record import CELLS, LOGITS, MEAN, recording
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tests.teachers.record.together import images
 
 from mentee.errors import DataError
 from mentee.teachers.rows import Rows
 from mentee.types import Batch
+from tests.record.two_processes import images
 
 
 def batch(examples, rows):

@@ -17,7 +17,7 @@ from mentee.cli.recording import records
 from mentee.cli.sweeping import sweep
 
 if TYPE_CHECKING:
-    from mentee.run import Run
+    from mentee.api import Run
 
 app = typer.Typer(
     help="Train a compact student network from what bigger networks know, and see what it was "
@@ -65,7 +65,7 @@ def train(
     out: Out = None,
 ) -> None:
     """Train a student by a recipe."""
-    from mentee.run import train
+    from mentee.api import train
 
     _part(_result(train(recipe, out=out, changes=changes or [])))
 
@@ -73,7 +73,7 @@ def train(
 @app.command()
 def resume(run: Annotated[Path, typer.Argument(help="The run's folder.")]) -> None:
     """Go on with a run exactly where its newest checkpoint stands."""
-    from mentee.run import resume
+    from mentee.api import resume
 
     _part(_result(resume(run)))
 
@@ -104,8 +104,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score a run's student: on its test part, on other data, on other domains."""
-    from mentee.run import evaluate, evaluate_domains
-    from mentee.run.domains import as_domains, refuse_one_set, shown
+    from mentee.api import evaluate, evaluate_domains
+    from mentee.evaluation.out_of_domain import as_domains, refuse_one_set, shown
 
     if on or corruptions:
         refuse_one_set(data, split)
@@ -124,7 +124,7 @@ def places(
     every: Annotated[bool, typer.Option("--all", help="Every module, not only the names.")] = False,
 ) -> None:
     """List where a network can be read, with shapes."""
-    from mentee.describe import show_places
+    from mentee.catalogue import show_places
 
     print(show_places(network, size=size, channels=channels, classes=classes, every=every))
 

@@ -31,7 +31,7 @@ def compare(
     ] = None,
 ) -> None:
     """Train methods × seeds at equal budget, and say which help; the same command goes on."""
-    from mentee.comparisons import compare
+    from mentee.experiments.compare import compare
 
     found = compare(
         recipe,

@@ -37,7 +37,7 @@ def methods(
     ] = False,
 ) -> None:
     """List the methods; show one as its sentence; or say which fit a student and a teacher."""
-    from mentee.describe import Pair, list_methods, show_method, show_pair
+    from mentee.catalogue import Pair, list_methods, show_method, show_pair
     from mentee.errors import MenteeError
     from mentee.methods import METHODS, find
 

@@ -27,8 +27,8 @@ def probe(
     changes: Changes = None,
 ) -> None:
     """Say what a student's embedding is worth with few labels and with many."""
+    from mentee.experiments.probe import probe
     from mentee.parallel import end, rank
-    from mentee.probes import probe
 
     own = [*asked(ways, shares, seeds), *(changes or [])]
     for run in runs:
@@ -55,8 +55,8 @@ def chain(
     ] = None,
 ) -> None:
     """Record a teacher, train a student, probe it and report; after a stop the same goes on."""
+    from mentee.experiments.pipeline import chain
     from mentee.parallel import end, rank
-    from mentee.probes import chain
 
     own = [*(changes or []), *asked(ways, shares, seeds)]
     found = chain(recipe, out=out, views=views, live=live, changes=own)
@@ -67,7 +67,7 @@ def chain(
 
 def report(run: Annotated[Path, typer.Argument(help="The run's folder.")]) -> None:
     """Write a run's report again from its files, and print it."""
-    from mentee.run.reporting import write_report
+    from mentee.evaluation.reporting import write_report
 
     print(write_report(run).partition("\n## Recipe\n")[0].rstrip())
     print(f"\n{run / 'report.md'}")

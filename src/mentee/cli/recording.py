@@ -85,8 +85,8 @@ def record(
     from mentee.parallel import end
 
     if teacher is None:
-        from mentee.run import record_network
-        from mentee.teachers.record.numbers import as_dtype
+        from mentee.api import record_network
+        from mentee.record.numeric import as_dtype
 
         record_network(
             data,
@@ -103,7 +103,7 @@ def record(
         end(0)
         return
     from mentee.errors import RecipeError
-    from mentee.run.recording import parsed, record
+    from mentee.recording.embeddings import parsed, record
 
     own = {"--views": views, "--methods": methods or None, "--pca": pca, "--top-k": top_k}
     given = [name for name, value in own.items() if value is not None]
@@ -179,7 +179,7 @@ def record_import(
     overwrite: Annotated[bool, typer.Option(help="Replace a record that is there.")] = False,
 ) -> None:
     """Take vectors that you have already, matched to the data by their ids."""
-    from mentee.run.recording import import_vectors, parsed
+    from mentee.recording.embeddings import import_vectors, parsed
 
     import_vectors(
         vectors,
@@ -223,10 +223,10 @@ def record_verify(
     changes: Changes = None,
 ) -> None:
     """Compare a record with its teacher: every checksum, and the worst cosine of a sample."""
+    from mentee.api import verify, verify_vectors
     from mentee.errors import RecipeError
-    from mentee.run import verify, verify_vectors
-    from mentee.run.recording import parsed
-    from mentee.teachers.record.places import holds_places
+    from mentee.record.network_record import holds_places
+    from mentee.recording.embeddings import parsed
 
     if not holds_places(folder):
         options, reading = parsed(option or [], "--option"), parsed(column or [], "--column")

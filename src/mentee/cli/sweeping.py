@@ -27,7 +27,7 @@ def sweep(
     ] = None,
 ) -> None:
     """Train students × methods × seeds with one record; the same command goes on after a stop."""
-    from mentee.sweeps import sweep
+    from mentee.experiments.sweep import sweep
 
     found = sweep(
         recipe,

@@ -1,13 +1,13 @@
 """Examples → batches: sources, splits, reproducible views, and the loader."""
 
 from mentee.data.arrays import open_arrays
-from mentee.data.contents import KINDS, Contents, ImageTensors, Kind, Read
-from mentee.data.embedded import EMBEDDED, find_cifar10, open_embedded
+from mentee.data.builtin import EMBEDDED, find_cifar10, open_embedded
+from mentee.data.counter_rng import hash_id, hash_ids
 from mentee.data.examples import Examples, Task
-from mentee.data.hashing import hash_id, hash_ids
-from mentee.data.joined import join
 from mentee.data.loader import batches, read_batch, steps_per_epoch
 from mentee.data.mixup import mix
+from mentee.data.payload import KINDS, Contents, ImageTensors, Kind, Read
+from mentee.data.semi_supervised import join
 from mentee.data.sources import open_examples
 from mentee.data.splits import check_classes, limit, split
 from mentee.data.texts import encode

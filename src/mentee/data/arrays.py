@@ -9,10 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from mentee.data.audio import FULL, ArrayClips, Wave, resample
-from mentee.data.contents import KINDS, Contents
 from mentee.data.examples import Examples, make_examples, row_ids
 from mentee.data.images import ArrayImages, Pixels
 from mentee.data.labels import Labels, read_labels
+from mentee.data.payload import KINDS, Contents
 from mentee.data.texts import Texts
 from mentee.errors import DataError, suggest
 

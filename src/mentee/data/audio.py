@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mentee.data.contents import MEMORY, Kind, Rows
-from mentee.data.decoded import Decoded, keep, kept
-from mentee.data.encoded import Files
+from mentee.data.audio_cache import Decoded, keep, kept
+from mentee.data.file_bytes import Files
+from mentee.data.payload import MEMORY, Kind, Rows
 from mentee.errors import DataError
 
 Samples = npt.NDArray[np.int16]
@@ -64,8 +64,8 @@ class EncodedClips:
 
     A clip is kept as 16-bit numbers, whether on disk or in memory, so a sample is off by at most
     2⁻¹⁶; 16-bit files of the wanted rate are read exactly. Where more than half of the source is
-    wanted, all of it is decoded into one memory-mapped file (`mentee.data.decoded`), which later
-    runs open at once. Smaller parts are decoded into memory, anew in each run.
+    wanted, all of it is decoded into one memory-mapped file (`mentee.data.audio_cache`), which
+    later runs open at once. Smaller parts are decoded into memory, anew in each run.
 
     Args:
         files: the encoded files.

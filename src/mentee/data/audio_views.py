@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from mentee.data.hashing import FloatArray, Int64Array, uniform
+from mentee.data.counter_rng import FloatArray, Int64Array, uniform
 from mentee.errors import DataError
 from mentee.types import CLEAN
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from mentee.data.contents import Kind
 from mentee.data.labels import Labels, read_labels
+from mentee.data.payload import Kind
 from mentee.errors import DataError, suggest
 
 LABEL_NAMES = ("label", "labels", "fine_label", "class")

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mentee.data.contents import Contents, Kind, Read
-from mentee.data.hashing import Int64Array, hash_ids
+from mentee.data.counter_rng import Int64Array, hash_ids
 from mentee.data.labels import Labels
+from mentee.data.payload import Contents, Kind, Read
 from mentee.errors import DataError
 
 Task: TypeAlias = Literal["single", "multi", "none"]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from mentee.data.audio import EncodedClips
 from mentee.data.columns import PLAIN, USUAL, Columns, named_ids, read_plain
-from mentee.data.contents import Contents, Kind
-from mentee.data.encoded import Files, FolderFiles
 from mentee.data.examples import Examples, make_examples
+from mentee.data.file_bytes import Files, FolderFiles
 from mentee.data.images import EncodedImages
 from mentee.data.labels import Labels, read_labels
+from mentee.data.payload import Contents, Kind
 from mentee.data.split_names import METADATA, inner_folders, split_folder, split_folders
 from mentee.errors import DataError
 

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from mentee.data.contents import ImageTensors
-from mentee.data.hashing import below, mix
+from mentee.data.counter_rng import below, mix
+from mentee.data.payload import ImageTensors
 from mentee.data.pixels import crop, one_size, to_float
 from mentee.errors import DataError
 from mentee.types import CLEAN

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mentee.data.contents import MEMORY, Kind, Rows
-from mentee.data.encoded import Files
+from mentee.data.file_bytes import Files
+from mentee.data.payload import MEMORY, Kind, Rows
 from mentee.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]

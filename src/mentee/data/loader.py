@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mentee.data.counter_rng import Int64Array, mix
 from mentee.data.examples import Examples
-from mentee.data.hashing import Int64Array, mix
 from mentee.data.views import Views
 from mentee.errors import DataError
 from mentee.types import Batch

@@ -9,8 +9,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from mentee.data.contents import ImageTensors
-from mentee.data.hashing import Int64Array
+from mentee.data.counter_rng import Int64Array
+from mentee.data.payload import ImageTensors
 from mentee.errors import DataError
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from mentee.data.arrays import open_arrays
+from mentee.data.builtin import CIFAR10_HUB, EMBEDDED, find_cifar10, open_embedded
 from mentee.data.columns import PLAIN, Columns, Label
-from mentee.data.contents import KINDS, Kind
-from mentee.data.embedded import CIFAR10_HUB, EMBEDDED, find_cifar10, open_embedded
 from mentee.data.examples import Examples
 from mentee.data.folders import open_folder
+from mentee.data.payload import KINDS, Kind
 from mentee.data.split_names import tables_in, tables_of
 from mentee.data.splits import limit as at_most
 from mentee.data.tables import open_hub, open_parquet, open_table

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mentee.data.counter_rng import Int64Array, mix
 from mentee.data.examples import Examples
-from mentee.data.hashing import Int64Array, mix
 from mentee.errors import DataError
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mentee.data.columns import LABEL_NAMES, USUAL, Columns, Label, named_ids
-from mentee.data.contents import Contents, Kind
-from mentee.data.encoded import ColumnFiles
 from mentee.data.examples import Examples, make_examples, row_ids
+from mentee.data.file_bytes import ColumnFiles
 from mentee.data.folders import encoded
 from mentee.data.labels import Labels, read_labels
+from mentee.data.payload import Contents, Kind
 from mentee.data.split_names import refuse_other_split
 from mentee.data.texts import ID, TEXT, Texts
 from mentee.errors import DataError, suggest

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from mentee.data.hashing import Int64Array, mix, uniform
+from mentee.data.counter_rng import Int64Array, mix, uniform
 from mentee.data.texts import encode
 from mentee.types import CLEAN
 

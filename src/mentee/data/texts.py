@@ -12,8 +12,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from mentee.data.columns import PLAIN, USUAL, Columns, named_ids, read_plain
-from mentee.data.contents import Kind, Rows
 from mentee.data.examples import Examples, make_examples, row_ids
+from mentee.data.payload import Kind, Rows
 from mentee.data.split_names import inner_folders, refuse_other_split, tables_in
 from mentee.errors import DataError
 

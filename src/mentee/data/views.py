@@ -14,8 +14,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from mentee.data.audio_views import Cut, Mask, Shift
-from mentee.data.contents import KINDS
 from mentee.data.image_views import Crop, Plain, build_imagenet
+from mentee.data.payload import KINDS
 from mentee.data.text_views import Bytes, Drop
 from mentee.errors import DataError, suggest
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
-from mentee.agree.negatives import Draw, Negatives
 from mentee.errors import MenteeError
+from mentee.losses.negatives import Draw, Negatives
 from mentee.memory.base import DTYPES, Memory, Pair, check_count, count_others
 
 FULL_PERMUTATION = 1 << 18

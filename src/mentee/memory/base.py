@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mentee.agree.negatives import Draw, Negatives
 from mentee.errors import MenteeError, RunError
+from mentee.losses.negatives import Draw, Negatives
 from mentee.parallel import gather
 
 Pair = tuple[Tensor, Tensor]

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from mentee.agree.negatives import Draw, Negatives
+from mentee.losses.negatives import Draw, Negatives
 from mentee.memory.base import DTYPES, Memory, Pair, check_count, count_others
 from mentee.parallel import gather, world
 

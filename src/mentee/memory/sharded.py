@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from mentee.agree.negatives import Draw, Negatives
+from mentee.losses.negatives import Draw, Negatives
 from mentee.memory.bank import BLOCK, Bank
 from mentee.memory.base import Pair
 from mentee.parallel import add_up, collect, gather, rank, world

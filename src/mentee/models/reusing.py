@@ -17,7 +17,7 @@ PROJECTOR = "projector"
 
 @runtime_checkable
 class Read(Protocol):
-    """Where a trunk is read: `mentee.capture.Place` is one."""
+    """Where a trunk is read: `mentee.features.Place` is one."""
 
     @property
     def path(self) -> str:
@@ -66,7 +66,7 @@ class Reusing(nn.Module):
 
     Example:
         >>> import torch
-        >>> from mentee.capture import resolve
+        >>> from mentee.features import resolve
         >>> trunk = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 36, 5))
         >>> (place,) = resolve(trunk, ["0"], torch.zeros(2, 3, 8, 8))
         >>> student = Reusing(trunk, place, drops=["2"], shape=(16, 4, 4), classes=7)

@@ -1,6 +1,7 @@
 """The recipe: a strict schema, every problem said at once, nothing left open once resolved."""
 
 from mentee.recipe.method import MethodRecipe
+from mentee.recipe.monitor import Watch
 from mentee.recipe.networks import AudioInput, Input, Network, Reuse, TextInput
 from mentee.recipe.probe import Probe
 from mentee.recipe.reading import dump, find_recipe, read, shipped
@@ -16,7 +17,6 @@ from mentee.recipe.teachers import (
     live_of,
 )
 from mentee.recipe.unlabeled import Unlabeled
-from mentee.recipe.watch import Watch
 
 __all__ = [
     "ATeacher",

@@ -12,12 +12,12 @@ from pydantic import BaseModel, ValidationError
 
 from mentee.errors import RecipeError, suggest
 from mentee.recipe.method import MethodRecipe, TermRecipe, WordRecipe
+from mentee.recipe.monitor import Watch
 from mentee.recipe.networks import Input, Network, Reuse
 from mentee.recipe.probe import Probe, SteppedLayer, Tune
 from mentee.recipe.schema import Data, Domain, Recipe, Save, Select, Train
 from mentee.recipe.teachers import Averaged, Ensemble, Recorded, Several
 from mentee.recipe.unlabeled import Unlabeled
-from mentee.recipe.watch import Watch
 
 
 def read(given: str | Path | Mapping[str, Any] | Recipe, changes: Sequence[str] = ()) -> Recipe:

@@ -8,12 +8,12 @@ from pydantic import BaseModel, BeforeValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from mentee.recipe.method import AMethod, MethodRecipe
+from mentee.recipe.monitor import Watch
 from mentee.recipe.networks import Network, by_name, by_network
 from mentee.recipe.parts import STRICT, Count, Positive, Share
 from mentee.recipe.probe import Probe
 from mentee.recipe.teachers import ATeacher
 from mentee.recipe.unlabeled import Unlabeled
-from mentee.recipe.watch import Watch
 
 
 class _Part(BaseModel):

@@ -13,7 +13,7 @@ import torch
 
 from mentee.data import Examples
 from mentee.errors import DataError, PairError
-from mentee.teachers.record.places import PlacesRecord
+from mentee.record.network_record import PlacesRecord
 from mentee.teachers.rows import Rows
 from mentee.teachers.statistics import measure
 from mentee.types import CLEAN, Batch, Features, Statistics

@@ -27,7 +27,13 @@ from mentee.data.corruptions.digital import (
     pixelate,
 )
 from mentee.data.corruptions.noise import gaussian_noise, impulse_noise, shot_noise
-from mentee.data.corruptions.sound import band_limit, gain, pink_noise, reverberation, white_noise
+from mentee.data.corruptions.sound import (
+    band_limit,
+    gain,
+    pink_noise,
+    reverberation,
+    white_noise,
+)
 from mentee.data.corruptions.weather import brightness, fog, frost, snow
 from mentee.data.examples import Examples
 from mentee.errors import DataError, suggest

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mentee.data.contents import Contents, Kind, Rows
 from mentee.data.corruptions.draws import Draws
-from mentee.data.hashing import Int64Array
+from mentee.data.counter_rng import Int64Array
+from mentee.data.payload import Contents, Kind, Rows
 
 Corruption = Callable[..., npt.NDArray[Any]]
 """Images: `(pixels [b, h, w, c], draws, severity)`; audio: `(wave, rate, draws, severity)`."""

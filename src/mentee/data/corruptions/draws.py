@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mentee.data.hashing import Int64Array, mix
+from mentee.data.counter_rng import Int64Array, mix
 
 Floats = npt.NDArray[np.floating[Any]]
 

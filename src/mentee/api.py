@@ -1,0 +1,287 @@
+"""The composition root: recipe → parts → loop → files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+from mentee import models
+from mentee.build import networks
+from mentee.build.datasets import Sets, open_one
+from mentee.build.networks import Given, Makes, Teaches
+from mentee.build.setup import build
+from mentee.errors import RunError
+from mentee.evaluation.out_of_domain import Tested, judge, open_domains
+from mentee.evaluation.student_reader import Reader
+from mentee.methods import Method
+from mentee.parallel import gather_objects
+from mentee.recipe import Domain, Recipe, read
+from mentee.recording.embeddings import import_vectors, record
+from mentee.recording.network import record_network
+from mentee.recording.verify import Verified, verify, verify_vectors
+from mentee.runs import checkpoint
+from mentee.runs.folder import Folder
+from mentee.training.signals import Interrupted, Paused
+from mentee.training.trainer import Training
+from mentee.types import Step
+
+__all__ = [
+    "Interrupted",
+    "Paused",
+    "Run",
+    "Verified",
+    "evaluate",
+    "evaluate_domains",
+    "go_on",
+    "import_vectors",
+    "next_free",
+    "record",
+    "record_network",
+    "resume",
+    "train",
+    "verify",
+    "verify_vectors",
+]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        path: its folder.
+        summary: what its `summary.json` says; `summary["test"]["accuracy"]`, for one.
+    """
+
+    path: Path
+    summary: Mapping[str, Any]
+
+    def evaluate(self, data: Any = None, split: str | None = None) -> dict[str, float]:
+        """Score its student on other data, or on another split of its own."""
+        return evaluate(self.path, data=data, split=split)
+
+
+def train(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    *,
+    out: str | Path | None = None,
+    changes: Sequence[str] = (),
+    data: Any = None,
+    student: Makes | None = None,
+    teacher: Teaches | None = None,
+    methods: Mapping[str, Method] | None = None,
+    quiet: bool = False,
+    on_step: Callable[[Step], None] | None = None,
+    until: int | None = None,
+) -> Run:
+    """Train a student by a recipe; the run is a folder.
+
+    Args:
+        recipe: a YAML file, a shipped recipe's name, or the content as a mapping.
+        out: the run's folder; None: `runs/NETWORK-METHOD-N`, the next number that is free.
+        changes: `train.epochs=20` and the like, applied last.
+        data: instead of the recipe's source: arrays, a `datasets.Dataset` or `DatasetDict`.
+        student: instead of the recipe's: a module, or what makes one from `classes`.
+        teacher: the same for the teacher; or several in a list, which teach as one.
+        methods: rows of your own.
+        quiet: print nothing.
+        on_step: called with each `Step`.
+        until: pause after so many epochs of all, ready to be resumed; None: go to the end.
+
+    Returns:
+        The run, finished.
+
+    Raises:
+        MenteeError: the recipe, the data, a network or the folder is not as it should be.
+        Interrupted: SIGINT or SIGTERM; everything is saved.
+        Paused: it has come as far as `until`.
+    """
+    content = read(recipe, changes)
+    parts = build(content, Given(data, student, teacher, methods))
+    # The first process chooses: another one may see its folder already and take the next number.
+    folder = Folder(gather_objects(Path(out) if out else free_folder(content))[0])
+    training = Training(parts, folder, quiet=quiet, on_step=on_step, until=until)
+    training.begin()
+    return Run(folder.path, training.run())
+
+
+def resume(
+    path: str | Path,
+    *,
+    data: Any = None,
+    student: Makes | None = None,
+    teacher: Teaches | None = None,
+    methods: Mapping[str, Method] | None = None,
+    quiet: bool = False,
+    on_step: Callable[[Step], None] | None = None,
+    until: int | None = None,
+) -> Run:
+    """Go on with a run from its newest checkpoint, exactly as if it had never stopped.
+
+    Args:
+        path: the run's folder.
+        data: as for `train`, where it was passed there.
+        student: the same.
+        teacher: the same.
+        methods: the same.
+        quiet: print nothing.
+        on_step: called with each `Step`.
+        until: pause after so many epochs of all, ready to be resumed; None: go to the end.
+
+    Returns:
+        The run, finished; at once if it was finished before.
+
+    Raises:
+        RunError: there is no run, no checkpoint, or it does not fit.
+        Paused: it has come as far as `until`.
+    """
+    folder = Folder(Path(path))
+    folder.must_exist()
+    if folder.summary.is_file():
+        return Run(folder.path, json.loads(folder.summary.read_text(encoding="utf-8")))
+    parts = build(read(folder.recipe), Given(data, student, teacher, methods))
+    training = Training(parts, folder, quiet=quiet, on_step=on_step, until=until)
+    return Run(folder.path, training.run(training.restore()))
+
+
+def go_on(
+    recipe: Recipe,
+    path: Path,
+    given: Given,
+    *,
+    quiet: bool = True,
+    on_step: Callable[[Step], None] | None = None,
+    until: int | None = None,
+) -> Run:
+    """Resume a run that has a checkpoint, begin any other anew; return a finished one at once.
+
+    Args:
+        recipe: of the run.
+        path: its folder.
+        given: what was passed from Python.
+        quiet: print nothing.
+        on_step: called with each `Step`.
+        until: as for `train`.
+
+    Raises:
+        MenteeError: as `train` and `resume`.
+        Paused: it has come as far as `until`.
+    """
+    folder = Folder(path)
+    how: dict[str, Any] = {"quiet": quiet, "on_step": on_step, "until": until}
+    how |= {name: getattr(given, name) for name in ("data", "student", "teacher", "methods")}
+    if folder.summary.is_file() or checkpoint.found(folder.checkpoints):
+        return resume(path, **how)
+    # A run that was killed before its first checkpoint left nothing to go on with.
+    for left in (folder.metrics, folder.recipe):
+        left.unlink(missing_ok=True)
+    shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    return train(recipe, out=path, **how)
+
+
+def evaluate(
+    path: str | Path,
+    *,
+    data: Any = None,
+    split: str | None = None,
+    student: Makes | None = None,
+) -> dict[str, float]:
+    """Score a run's student.
+
+    Args:
+        path: the run's folder.
+        data: other data, as for `open_examples`; None: the run's own.
+        split: which split of it; None: the run's test part.
+        student: the module, where it was passed from Python.
+
+    Returns:
+        Its scores.
+
+    Raises:
+        RunError: the run has no student yet, or no test part and no split is named.
+    """
+    recipe = finished(path)
+    part = split or recipe.data.test
+    if part is None:
+        raise RunError(
+            f"{path} has no test part; say which split to score with --split, or give other "
+            "data with --data"
+        )
+    if isinstance(data, str):
+        changed = recipe.data.model_copy(update={"source": data})
+        recipe, data = recipe.model_copy(update={"data": changed}), None
+    Given(data, student).check(recipe.model_copy(update={"teacher": None}))
+    sets = open_one(recipe, part, data)
+    return reader(path, recipe, sets, student).scores(sets.train)
+
+
+def evaluate_domains(
+    path: str | Path, domains: Mapping[str, Domain], *, student: Makes | None = None
+) -> Tested:
+    """Score a run's student on its test part and on other domains, and say what is lost there.
+
+    Args:
+        path: the run's folder.
+        domains: test sets by name.
+        student: the module, where it was passed from Python.
+
+    Returns:
+        Scores, drop of the main score, and similarity to the recorded teacher, by domain.
+
+    Raises:
+        RunError: the run has no student yet, or no test part.
+        DataError: a domain cannot be read.
+    """
+    recipe = finished(path)
+    if recipe.data.test is None:
+        raise RunError(f"{path} has no test part, so there is nothing to compare domains with")
+    Given(None, student).check(recipe.model_copy(update={"teacher": None}))
+    sets = open_one(recipe, recipe.data.test)
+    opened = open_domains(domains, recipe, sets.train)
+    return judge(reader(path, recipe, sets, student), sets.train, opened)
+
+
+def finished(path: str | Path) -> Recipe:
+    """The resolved recipe of a run that has a student.
+
+    Raises:
+        RunError: it has none, or there is no run.
+    """
+    folder = Folder(Path(path))
+    folder.must_exist()
+    if not folder.student.is_file():
+        raise RunError(
+            f"{folder.path} has no student.safetensors: the run is not finished; go on with "
+            f"mentee resume {folder.path}"
+        )
+    return read(folder.recipe)
+
+
+def reader(path: str | Path, recipe: Recipe, sets: Sets, student: Makes | None) -> Reader:
+    """A run's student, ready to be scored by all processes that a launcher started."""
+    said = recipe.student.model_copy(update={"weights": None, "classifier": None})
+    network = networks.build(said, student, sets, seed=0)
+    models.load_weights(network, Folder(Path(path)).student)
+    device = PartialState(cpu=not torch.cuda.is_available()).device
+    return Reader(network.to(device), networks.contract(recipe.student), sets, recipe, device)
+
+
+def free_folder(recipe: Recipe) -> Path:
+    """`runs/NETWORK-METHOD-N` with the next number that is free."""
+    name = f"{recipe.student.network}-{recipe.method.name}"
+    return next_free(name.replace(":", "-").replace("/", "-"))
+
+
+def next_free(name: str) -> Path:
+    """`runs/NAME-N` with the next number that is free."""
+    number = 1
+    while (Path("runs") / f"{name}-{number}").exists():
+        number += 1
+    return Path("runs") / f"{name}-{number}"

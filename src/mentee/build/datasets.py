@@ -1,0 +1,300 @@
+"""The examples of a run: opened, cut, limited, and turned into batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mentee.build.unlabeled import beside
+from mentee.data import (
+    Examples,
+    Views,
+    batches,
+    build_views,
+    check_classes,
+    limit,
+    open_examples,
+    read_batch,
+    split,
+    steps_per_epoch,
+)
+from mentee.data.mixup import mix
+from mentee.data.semi_supervised import Proportion, join, mixed_batches, proportion
+from mentee.errors import DataError
+from mentee.parallel import gather_objects, rank, world
+from mentee.recipe import AudioInput, Data, Input, Recipe, TextInput, Train, Unlabeled
+from mentee.types import CLEAN, Batch
+
+MEASURED = 2048
+DEFAULT_VIEWS = {"image": "crop-flip", "audio": "none", "text": "none"}
+READING = (
+    "source",
+    "kind",
+    "image",
+    "audio",
+    "text",
+    "label",
+    "id",
+    "classes",
+    "channels",
+    "rate",
+)
+"""The keys of `data` that say how a source is opened."""
+
+_kept: list[dict[str, Examples]] = []
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The examples of a run.
+
+    Attributes:
+        train: what the student learns from.
+        whole: the training split before anything was cut off it.
+        validation: what chooses its weights; None: the last are kept.
+        test: touched once, at the end.
+        views: turns images into what a network reads.
+        cycle: after how many epochs the views are the same again; None: never.
+        share: of each batch that has no labels; None: all examples have, or none.
+    """
+
+    train: Examples
+    whole: Examples
+    validation: Examples | None
+    test: Examples | None
+    views: Views
+    cycle: int | None = None
+    share: float | None = None
+
+    @property
+    def classes(self) -> int:
+        """How many classes the labels have; 0 where there are no labels."""
+        return len(self.train.classes or ())
+
+    def epoch(self, train: Train, epoch: int, start: int) -> Iterator[Batch]:
+        """This process's augmented batches of an epoch, after the first `start`."""
+        loaded = self._loaded(train, epoch, start)
+        if train.mixup is None:
+            return loaded
+        first = epoch * self.batches(train) + start
+        numbered = enumerate(loaded, first)
+        return (mix(b, alpha=train.mixup, seed=train.seed, step=i) for i, b in numbered)
+
+    def batches(self, train: Train) -> int:
+        """How many batches an epoch has.
+
+        Raises:
+            DataError: there are fewer examples than one batch has.
+        """
+        batch = train.batch // train.accumulate
+        if self.share is not None:
+            return self._proportion(batch, self.share).steps
+        count = steps_per_epoch(len(self.train), batch)
+        if count == 0:
+            raise DataError(
+                f"there are {len(self.train)} training examples, fewer than one batch of {batch}; "
+                "lower train.batch"
+            )
+        return count
+
+    def _proportion(self, batch: int, share: float) -> Proportion:
+        known = 0 if self.train.labeled is None else int(self.train.labeled.sum())
+        return proportion(known, len(self.train) - known, batch, share, world())
+
+    def _loaded(self, train: Train, epoch: int, start: int) -> Iterator[Batch]:
+        if self.share is not None:
+            return mixed_batches(
+                self.train,
+                self._proportion(train.batch // train.accumulate, self.share),
+                views=self.views,
+                seed=train.seed,
+                epoch=epoch,
+                start=start,
+                cycle=self.cycle,
+                rank=rank(),
+                world=world(),
+                workers=train.workers,
+            )
+        return batches(
+            self.train,
+            batch=train.batch // train.accumulate,
+            views=self.views,
+            view=epoch if self.cycle is None else epoch % self.cycle,
+            seed=train.seed,
+            epoch=epoch,
+            start=start,
+            rank=rank(),
+            world=world(),
+            workers=train.workers,
+        )
+
+    def clean(self, examples: Examples, workers: int = 0, batch: int = 256) -> Iterator[Batch]:
+        """This process's share of a set, in order and not augmented."""
+        return batches(
+            examples,
+            batch=batch * world(),
+            views=self.views,
+            view=CLEAN,
+            seed=0,
+            epoch=0,
+            shuffle=False,
+            drop_last=False,
+            rank=rank(),
+            world=world(),
+            workers=workers,
+        )
+
+    def measured_input(self, said: Data) -> Input | AudioInput | TextInput:
+        """What a network that is trained on these examples reads.
+
+        Of images: mean and deviation of the channels, over at most 2,048 of the training part.
+        """
+        if self.train.kind == "audio":
+            return AudioInput(rate=said.rate, seconds=said.seconds or 1.0)
+        if self.train.kind == "text":
+            return TextInput(length=said.length)
+        sums: list[tuple[Any, Any, int]] = []
+        for batch in self.clean(self.some(MEASURED)):
+            x = batch.inputs.double()
+            sums.append((x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), x[:, 0].numel()))
+        everything = [each for share in gather_objects(sums) for each in share]
+        total, squares, count = (sum(part) for part in zip(*everything, strict=True))
+        mean = total / count
+        std = (squares / count - mean**2).clamp(min=1e-6).sqrt()
+        return Input(
+            mean=[round(value, 4) for value in mean.tolist()],
+            std=[round(value, 4) for value in std.tolist()],
+        )
+
+    def first(self, n: int) -> Batch:
+        """The first training examples, not augmented; the same in every process."""
+        rows = np.arange(min(n, len(self.train)))
+        return read_batch(self.train, rows, views=self.views, view=CLEAN)
+
+    def some(self, n: int) -> Examples:
+        """At most `n` of the training examples, evenly spaced."""
+        rows = np.unique(np.linspace(0, len(self.train) - 1, n).astype(np.int64))
+        return self.train.take(rows)
+
+
+def open_sets(recipe: Recipe, data: Any = None) -> Sets:
+    """Open, cut and limit the examples of a recipe.
+
+    Args:
+        recipe: says which, and how they are augmented.
+        data: instead of the recipe's source: anything that `open_examples` takes.
+
+    Raises:
+        DataError: the data cannot be read, or a class has no example to learn from.
+    """
+    said = recipe.data
+    train = whole = open_part(said, said.train, data)
+    # The classes of the other parts are numbered as the training part's.
+    classes = list(train.classes) if train.classes else None
+    numbered = said.model_copy(update={"classes": classes, "channels": train.channels})
+
+    def another(name: str) -> Examples:
+        refuse_same(data, name)
+        return open_part(numbered, name, data)
+
+    validation: Examples | None = None
+    if said.label is False:
+        pass  # no label chooses anything, so nothing is cut off
+    elif isinstance(said.validation, float):
+        train, validation = split(train, fraction=said.validation, seed=said.seed)
+    elif said.validation is not None:
+        validation = another(said.validation)
+    test = another(said.test) if said.test is not None else None
+    learned = train if said.limit is None else limit(train, said.limit, seed=said.seed)
+    check_classes(learned)
+    views, share = views_of(recipe, learned), None
+    if said.unlabeled is not None:
+        other, share = open_unlabeled(numbered, said.unlabeled, data), said.unlabeled.share
+        learned = beside(said, learned, train, other, validation=validation, test=test)
+        whole = whole if other is None else join(whole, other)
+    return Sets(learned, whole, validation, test, views, said.cycle, share)
+
+
+def open_unlabeled(said: Data, asked: Unlabeled, data: Any) -> Examples | None:
+    """Another split of which no label is read; None: it is what is left of the training split."""
+    own = asked.source is None
+    if own and asked.split in (None, said.train):
+        return None
+    split = asked.split or "train"
+    if own:
+        refuse_same(data, split)
+    change = {"label": False, "classes": None, "source": asked.source or said.source}
+    return open_part(said.model_copy(update=change), split, data if own else None)
+
+
+def open_one(recipe: Recipe, split: str, data: Any = None) -> Sets:
+    """One part of some data as a set of its own, to score a student on.
+
+    Args:
+        recipe: of the run, resolved; says which classes, and how images are read.
+        split: which part.
+        data: as for `open_sets`.
+
+    Raises:
+        DataError: the data cannot be read.
+    """
+    examples = open_part(recipe.data, split, data)
+    return Sets(examples, examples, None, None, views_of(recipe, examples))
+
+
+@contextmanager
+def kept_open() -> Iterator[None]:
+    """While this lasts, what runs of this process read is opened and decoded once.
+
+    Only where the sources do not change between the runs.
+    """
+    _kept.append({})
+    try:
+        yield
+    finally:
+        _kept.pop()
+
+
+def open_part(said: Data, split: str, data: Any) -> Examples:
+    """One part of what a recipe names, or of what is passed instead."""
+    if not _kept or data is not None:
+        return _open_part(said, split, data)
+    key = repr((split, [getattr(said, name) for name in READING]))
+    if key not in _kept[-1]:
+        _kept[-1][key] = _open_part(said, split, data)
+    return _kept[-1][key]
+
+
+def _open_part(said: Data, split: str, data: Any) -> Examples:
+    source = said.source if data is None else data
+    return open_examples(source, split=split, **{name: getattr(said, name) for name in READING[1:]})
+
+
+def refuse_same(data: Any, split: str) -> None:
+    """Refuse to score on what was trained on: arrays and single tables have no splits."""
+    if data is None or (isinstance(data, Mapping) and "image" not in data):
+        return
+    raise DataError(
+        f"the data passed have no splits, so there is no split {split!r} in them; pass a "
+        "datasets.DatasetDict with one, or set data.test to null and score the student on other "
+        "data with Run.evaluate(data=...)"
+    )
+
+
+def views_of(recipe: Recipe, examples: Examples) -> Views:
+    """What turns the examples' contents into what a network reads."""
+    said = recipe.data
+    return build_views(
+        said.views or DEFAULT_VIEWS[examples.kind],
+        kind=examples.kind,
+        seed=recipe.train.seed if said.view_seed is None else said.view_seed,
+        size=said.size,
+        pad=said.pad,
+        seconds=said.seconds,
+        rate=said.rate,
+        length=said.length,
+    )

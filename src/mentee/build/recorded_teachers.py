@@ -1,0 +1,134 @@
+"""Records as teachers of a run, made sure that they are of its examples and of what is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from mentee.build.datasets import MEASURED, Sets
+from mentee.distillation.objective import Transfer
+from mentee.errors import PairError, RecipeError
+from mentee.recipe import Data, Recipe, Recorded, Several
+from mentee.record.memory import load
+from mentee.record.network_record import is_places, open_places
+from mentee.teachers import RecordedTeacher, ReplayedTeacher, SeveralTeachers, open_records
+from mentee.teachers.recorded import IN_MEMORY
+from mentee.teachers.teacher import Teacher
+from mentee.types import CLEAN, TOGETHER, column, together
+
+
+def recorded(said: Recorded, data: Data, sets: Sets, wanted: list[str]) -> RecordedTeacher:
+    """The records of the training split, made sure that they are of these examples.
+
+    Raises:
+        RecipeError: what was recorded is not what the student will read.
+        DataError: a record does not fit the examples, or is damaged.
+        RunError: it does not fit into memory.
+    """
+    moved = data.views in ("shift", "mask") and any(p.startswith("frames") for p in wanted)
+    if moved or (data.views != "none" and not said.clean):
+        raise RecipeError(
+            f"the record was made of the clean examples, and data.views is {data.views}; "
+            + (
+                "its time frames do not fit a clip that is moved: set data.views to none"
+                if moved
+                else "set data.views to none, or say that what the teacher said of the clean "
+                "example teaches every view of it: teacher: {record: ..., clean: true}"
+            )
+        )
+    records = {name: open_records(path, data.train) for name, path in said.records.items()}
+    for record in records.values():
+        record.check(sets.whole)
+        seconds = record.manifest.data.get("seconds")
+        other = seconds is not None and not math.isclose(
+            float(seconds), data.seconds or 0.0, abs_tol=1e-3
+        )
+        if record.manifest.frames is not None and other:
+            raise RecipeError(
+                f"{record.folder} has the time frames of {seconds} seconds, and data.seconds is "
+                f"{data.seconds}; make them equal"
+            )
+    if said.in_memory:
+        load(records.values(), name="what was recorded")
+    memory = 0 if said.in_memory else IN_MEMORY  # nothing is in memory twice
+    return RecordedTeacher(records.get("", records), sets.train, memory=memory)
+
+
+def replays(said: Recorded, data: Data) -> bool:
+    """Whether it is a record of the places of a network.
+
+    Raises:
+        RecipeError: it is one of several.
+    """
+    several = [name for name, path in said.records.items() if is_places(path, data.train)]
+    if several and len(said.records) > 1:
+        raise RecipeError(
+            f"teacher.record: {several[0]} is a record of a network's places, which teaches alone; "
+            "name it only, or name records of embeddings"
+        )
+    return bool(several)
+
+
+def replayed(said: Recorded, recipe: Recipe, sets: Sets, wanted: Sequence[str]) -> ReplayedTeacher:
+    """The record of a network's places, made sure that it is of these examples.
+
+    Raises:
+        RecipeError: it has not what the method reads.
+        DataError: it does not fit the examples, or is damaged.
+        RunError: it does not fit into memory.
+    """
+    (path,) = said.records.values()
+    record = open_places(path, recipe.data.train)
+    record.check(sets.train, sets.whole)
+    held = {name for each in record.columns for name in each.shapes}
+    numbered = {name.rpartition(".")[0] for name in held if name.rpartition(".")[2].isdigit()}
+    missing = [place for place in wanted if place not in held | numbered]
+    if missing:
+        raise RecipeError(lacks(path, recipe.method.name, missing, sorted(held)))
+    clean = said.clean or recipe.data.views == "none"
+    if said.in_memory:
+        views = [CLEAN] if clean else range(recipe.data.cycle or record.views)
+        load(record.of_views(views), name=str(path))
+    sample = sets.some(MEASURED)
+    return ReplayedTeacher(record, sets.train, clean=clean, sample=lambda: sets.clean(sample))
+
+
+def check_columns(transfer: Transfer, teacher: Teacher | None, said: object) -> None:
+    """Make sure that a record of places has what a bound method reads.
+
+    Args:
+        transfer: the bound method.
+        teacher: that it reads.
+        said: what the recipe says of it.
+
+    Raises:
+        PairError: a representation depends on the batch.
+        RecipeError: the record has something else of a place.
+    """
+    for bound in transfer.bound:
+        whose, place, what = teacher, bound.teacher, said
+        if isinstance(teacher, SeveralTeachers) and isinstance(said, Several):
+            whose, what = teacher.teachers[bound.term.teacher], said.teachers[bound.term.teacher]
+            place = TOGETHER.join(teacher.whose(each)[1] for each in together(place))
+        if not isinstance(whose, ReplayedTeacher):
+            continue
+        reduction = transfer.side(bound)[1].reduction
+        if reduction is None:
+            raise PairError(
+                f"{bound.name} depends on what else is in the batch, so no record holds it; give "
+                "the recipe its network as teacher"
+            )
+        held = {each.name for each in whose.record.columns}
+        if column(place, reduction) not in held:
+            path = getattr(what, "record", "")
+            wanted = [column(place, reduction)]
+            raise RecipeError(lacks(path, transfer.method.name, wanted, sorted(held)))
+
+
+def lacks(path: Any, method: str, wanted: Sequence[str], held: Sequence[str]) -> str:
+    """What to do where a record has not what a method reads."""
+    return (
+        f"the record {path} has {', '.join(held)}; method {method!r} reads {', '.join(wanted)} "
+        f"too. Add it: mentee record RECIPE --out {path} --methods {method}"
+    )

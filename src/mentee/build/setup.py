@@ -1,0 +1,282 @@
+"""From a recipe to the parts of a run: examples, networks, the bound method, the optimizer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from mentee.build import networks
+from mentee.build.classifier_reuse import settled
+from mentee.build.compatibility import check_balance, check_labels
+from mentee.build.datasets import DEFAULT_VIEWS, Sets, open_sets
+from mentee.build.networks import Given
+from mentee.build.optimizer import optimizer, plan
+from mentee.build.record_views import with_views_of_record
+from mentee.build.recorded_teachers import check_columns
+from mentee.build.teachers import kept_by, live_teachers, outputs_without_labels, read_teacher
+from mentee.build.warm_up import choose
+from mentee.data import Examples
+from mentee.distillation.layer_pairs import taught_by
+from mentee.distillation.loop import Plan, Trainee, averaged
+from mentee.distillation.objective import Transfer, wanted
+from mentee.errors import RecipeError
+from mentee.evaluation.out_of_domain import Opened, open_domains
+from mentee.methods import METHODS, Method
+from mentee.metrics import main_score
+from mentee.models import Reusing
+from mentee.parallel import rank, world
+from mentee.recipe import ATeacher, Averaged, Recipe, Recorded, Several
+from mentee.teachers import AveragedTeacher
+from mentee.teachers.teacher import Teacher
+from mentee.training.monitor import open_watched
+
+PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that a run is made of."""
+
+    recipe: Recipe
+    sets: Sets
+    watched: Examples | None
+    domains: Mapping[str, Opened]
+    trainee: Trainee
+    teacher: Teacher | None
+    optimizer: torch.optim.Optimizer
+    plan: Plan
+    average: AveragedModel | None
+    accelerator: Accelerator
+    warm_up: Sequence[str] = ()
+
+    @property
+    def student(self) -> nn.Module:
+        """The network that is evaluated and kept: the moving average where there is one."""
+        average: nn.Module | None = None if self.average is None else self.average.module
+        return self.trainee.student if average is None else average
+
+
+def build(recipe: Recipe, given: Given | None = None) -> Parts:
+    """Make everything that a recipe names; both networks are tried on two examples.
+
+    Args:
+        recipe: as read.
+        given: what was passed from Python.
+
+    Returns:
+        The parts, with the resolved recipe.
+
+    Raises:
+        MenteeError: something does not exist, or does not fit; said before any training.
+    """
+    given = given or Given()
+    given.check(recipe)
+    teaches, rows = given.stand_in(recipe).teacher, {**METHODS, **(given.methods or {})}
+    recipe = with_views_of_record(recipe, teaches)
+    labels = recipe.data.label is not False
+    method = by_teacher(recipe.method.method(rows, labels), teaches, rows, labels)
+    accelerator = start(recipe, method)
+    sets = open_sets(recipe, given.data)
+    check_labels(method, sets.train, recipe.train.mixup)
+    check_balance(method, recipe)
+    watched = open_watched(recipe, sets, given.data)
+    recipe = resolve(given.stand_in(recipe), sets, method)
+    domains = open_domains(recipe.data.out_of_domain, recipe, sets.test, given.data)
+    batch = sets.first(2)
+    ours, theirs = wanted(method)
+
+    teacher = read_teacher(recipe, given, sets, theirs, batch) if theirs else None
+    kept = kept_by(recipe, method, teacher, given, sets, batch)
+    recipe = settled(recipe, method, kept)
+    input = networks.contract(recipe.student)
+    student = networks.build(recipe.student, given.student, sets, seed=recipe.train.seed)
+    if kept is not None and isinstance(student, Reusing):
+        student.take(kept.weight, kept.bias)
+    places = networks.places(student, [*dict.fromkeys([*ours, "logits"])], batch, input)
+    steps = plan(recipe, sets.batches(recipe.train))
+    recipe, warm_up = choose(recipe, student, places, sets, steps, input, accelerator)
+    student = place(student, recipe, accelerator)
+    rate = recipe.train.average
+    average = None if rate is None else averaged(student, rate)
+    if isinstance(recipe.teacher, Averaged) and average is not None and theirs:
+        spots = networks.places(average.module, theirs, batch, input)
+        teacher = AveragedTeacher(average.module, spots, input, recipe.teacher.average)
+    for live, _ in live_teachers(teacher, recipe.teacher).values():
+        place(live.network, recipe, accelerator)
+    transfer = Transfer(
+        method,
+        {p.name: p.shape for p in places},
+        {p.name: p.shape for p in teacher.places} if teacher else {},
+        groups=groups(sets.train),
+        examples=len(sets.train),
+        classes=None if sets.train.labels is None else sets.classes,
+        statistics=teacher.statistics if teacher else None,
+        seed=recipe.train.seed,
+        device=accelerator.device,
+    )
+    check_columns(transfer, teacher, recipe.teacher)
+    trainee = Trainee(
+        student,
+        places,
+        input,
+        transfer,
+        smoothing=recipe.train.smoothing,
+        channels_last=recipe.train.channels_last is True,
+        compiled=recipe.train.compile is True,
+    )
+    transfer.weighing.over(steps.steps)
+    rule = optimizer(recipe, trainee)
+    return Parts(
+        recipe,
+        sets,
+        watched,
+        domains,
+        trainee,
+        teacher,
+        rule,
+        steps,
+        average,
+        accelerator,
+        warm_up,
+    )
+
+
+def by_teacher(
+    method: Method, said: ATeacher | None, rows: Mapping[str, Method], labels: bool
+) -> Method:
+    """The method, with its terms once for each teacher where there are several.
+
+    Args:
+        method: of the recipe.
+        said: what the recipe says of its teacher, or what was passed from Python instead.
+        rows: the table, with rows of one's own.
+        labels: whether any is read.
+    """
+    if isinstance(said, Recorded):
+        return taught_by(method, {name: 1 / len(said.records) for name in said.records})
+    if isinstance(said, Several):
+        each = {name: one.method(rows, labels) for name, one in said.methods.items()}
+        return replace(taught_by(method, said.shares, each), drop=said.drop)
+    return method
+
+
+def start(recipe: Recipe, method: Method) -> Accelerator:
+    """The processes and their precision; from here on all random numbers follow the seed."""
+    said = recipe.train
+    if said.precision == "float16" and not torch.cuda.is_available():
+        raise RecipeError(
+            "train.precision is float16, which needs a GPU; expected float32 or bfloat16 on a CPU"
+        )
+    # A process that trained before may have done so in another precision, which accelerate keeps.
+    AcceleratorState._reset_state()
+    # Without a task's loss the student's classifier may get no gradient, and DDP wants to know.
+    # An own loss may end before the run does.
+    words = {word.name for term in method.terms for word in term.represent.chain}
+    # Of a trunk with another one's classifier the end may be left as it is, and unused.
+    loose = method.task == 0 or bool(words & {"compress", "probe"}) or bool(method.reuse)
+    unused = DistributedDataParallelKwargs(find_unused_parameters=loose)
+    accelerator = Accelerator(
+        mixed_precision=PRECISIONS[said.precision],
+        kwargs_handlers=[unused],
+        cpu=not torch.cuda.is_available(),
+    )
+    if said.batch % (said.accumulate * world()):
+        raise RecipeError(
+            f"train.batch is {said.batch}; expected a multiple of train.accumulate "
+            f"({said.accumulate}) times the number of processes ({world()})"
+        )
+    seed(said.seed)
+    return accelerator
+
+
+def seed(number: int) -> None:
+    """Seed the global generators."""
+    random.seed(number)
+    np.random.seed(number % 2**32)
+    torch.manual_seed(number)
+
+
+def draw_apart(number: int) -> None:
+    """Let each process draw numbers of its own, for dropout; the first goes on as one alone does.
+
+    Until then all draw the same, so that what each of them builds is the same.
+    """
+    if rank() > 0:
+        seed(int(np.random.SeedSequence([number, rank()]).generate_state(1)[0]))
+
+
+def resolve(recipe: Recipe, sets: Sets, method: Method) -> Recipe:
+    """The same recipe with nothing left open: classes, channels, inputs, the score that chooses."""
+    train, average = sets.train, average_of(recipe)
+    data: dict[str, Any] = {
+        "classes": list(train.classes) if train.classes else None,
+        "channels": train.channels if train.kind == "image" else None,
+        "kind": train.kind,
+        "views": recipe.data.views or DEFAULT_VIEWS[train.kind],
+    }
+    if recipe.data.label is False:
+        data["validation"] = None
+    teacher, outputs = networks.resolve_teacher(recipe.teacher, sets, recipe.data), None
+    if recipe.data.label is False and not isinstance(teacher, Averaged):
+        outputs = outputs_without_labels(method, teacher, recipe.data)
+    by = recipe.select.by or (main_score(train.task) if sets.validation else None)
+    by = by or ("knn" if recipe.watch else None)
+    chosen = by == "knn" or (sets.validation and by)
+    select = {"by": by} if chosen else {"by": None, "keep": "last", "patience": None}
+    return recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update=data),
+            "student": networks.resolve(recipe.student, sets, recipe.data, outputs),
+            "teacher": teacher,
+            "train": recipe.train.model_copy(update={"average": average}),
+            "select": recipe.select.model_copy(update=select),
+        }
+    )
+
+
+def average_of(recipe: Recipe) -> float | None:
+    """What the student's moving average keeps of itself in a step; the one that teaches is it.
+
+    Raises:
+        RecipeError: the recipe says another one, or there is nothing it could teach.
+    """
+    said, other = recipe.teacher, recipe.train.average
+    if not isinstance(said, Averaged):
+        return other
+    if other not in (None, said.average):
+        raise RecipeError(
+            f"teacher.average is {said.average} and train.average {other}; the average that "
+            "teaches is the one that is kept: leave train.average out"
+        )
+    if recipe.data.label is False:
+        raise RecipeError(
+            "teacher.average: without labels the student's own average has nothing to teach it; "
+            "name a teacher that has learned something, or let the labels be read"
+        )
+    return said.average
+
+
+def place(network: nn.Module, recipe: Recipe, accelerator: Accelerator) -> nn.Module:
+    """Onto the device, in the memory format that convolutions are fastest in."""
+    network.to(accelerator.device)
+    if recipe.train.channels_last:
+        network.to(memory_format=torch.channels_last)
+    return network
+
+
+def groups(examples: Examples) -> Tensor | None:
+    """The class of each example, where each has exactly one."""
+    if examples.task != "single":
+        return None
+    classes = torch.as_tensor(examples.labels, dtype=torch.int32)
+    own = len(examples.classes or ()) + torch.arange(len(classes), dtype=torch.int32)
+    return torch.where(classes < 0, own, classes)  # who has no label is like nobody

@@ -1,0 +1,203 @@
+"""How the student is computed, where a recipe leaves it to a measurement."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from mentee.build.datasets import Sets
+from mentee.distillation.loop import Computed, Plan
+from mentee.errors import RecipeError
+from mentee.features import Capture, Place
+from mentee.models import Contract, normalize
+from mentee.parallel import gather_objects, world
+from mentee.recipe import Recipe
+from mentee.runs.checkpoint import random_state, set_random_state
+
+ROUNDS, LEAST = 10, 0.03
+"""Steps of each kind that are timed, and the share of a step that counts as faster."""
+
+WORTH_TRYING = 60.0
+"""Seconds of the student's steps below which compiling, 10 to 60 seconds, is not even tried."""
+
+
+def choose(
+    recipe: Recipe,
+    student: nn.Module,
+    places: Sequence[Place],
+    sets: Sets,
+    plan: Plan,
+    contract: Contract,
+    accelerator: Accelerator,
+) -> tuple[Recipe, list[str]]:
+    """Settle `train.channels_last` and `train.compile`; what is `auto` is measured.
+
+    Copies of the student are run forward and backward on one batch, in turn. Nothing of the run is
+    touched: no weight, no statistic, no random state. All processes take what the first finds.
+
+    Args:
+        recipe: as read.
+        student: built, and not yet compiled or hooked.
+        places: where it is read.
+        sets: its examples.
+        plan: how many batches there will be.
+        contract: what the student reads.
+        accelerator: device and precision.
+
+    Returns:
+        The recipe without `auto`, and the lines that say what was found.
+
+    Raises:
+        RecipeError: the recipe says `compile: true`, and nothing can be compiled here.
+    """
+    said = recipe.train
+    if said.compile is True and (refused := why_not_compiled()):
+        raise RecipeError(
+            f"train.compile is true, but torch.compile does not work here: {refused}; install "
+            "what is missing, such as a C++ compiler (g++), or say train.compile: false, or auto"
+        )
+    if "auto" not in (said.channels_last, said.compile):
+        return recipe, []
+    batch = sets.first(said.batch // said.accumulate // world())
+    inputs = normalize(batch.inputs, contract)
+    trial = Trial(student.to(accelerator.device), places, inputs, accelerator)
+    last, compiled, lines = said.channels_last, said.compile, list[str]()
+    before = random_state()
+    if last == "auto":
+        last, line = trial.channels_last()
+        lines.append(line)
+    if compiled == "auto":
+        compiled, line = trial.compile(last, plan.epochs * plan.batches)
+        lines.append(line)
+    set_random_state(before)
+    last, compiled, lines = gather_objects((last, compiled, lines))[0]
+    train = said.model_copy(update={"channels_last": last, "compile": compiled})
+    return recipe.model_copy(update={"train": train}), lines
+
+
+def why_not_compiled() -> str | None:
+    """Why `torch.compile` does not work here, on something tiny; None: it does."""
+    try:
+        torch.compile(torch.neg, dynamic=False)(torch.zeros(8))
+    except Exception as error:  # a missing compiler, a missing header, a folder not writable, ...
+        return first_line(error)
+    return None
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says."""
+    return str(error).strip().partition("\n")[0]
+
+
+class Trial:
+    """Forward and backward passes of copies of a student.
+
+    Args:
+        student: copied; stays as it is.
+        places: where it is read.
+        inputs: a batch.
+        accelerator: device and precision.
+    """
+
+    def __init__(
+        self, student: nn.Module, places: Sequence[Place], inputs: Tensor, accelerator: Accelerator
+    ) -> None:
+        self.student, self.places, self.accelerator = student, places, accelerator
+        self.inputs = inputs.to(accelerator.device)
+
+    def channels_last(self) -> tuple[bool, str]:
+        """Whether channels-last is used: unless contiguous is faster by `LEAST`."""
+        if not any(p.ndim == 4 for p in self.student.parameters()):
+            return True, "channels-last: changes nothing for a student without convolutions of maps"
+        calls = {"channels-last": self.call(True, False), "contiguous": self.call(False, False)}
+        for call in calls.values():
+            call()
+        last, contiguous = (milliseconds(each) for each in in_turn(calls))
+        slower = contiguous < (1 - LEAST) * last
+        return not slower, (
+            f"channels-last: {'no' if slower else 'yes'}; the student's part of a step takes "
+            f"{last:.1f} ms, contiguous {contiguous:.1f} ms"
+        )
+
+    def compile(self, last: bool, steps: int) -> tuple[bool, str]:
+        """Whether the student is compiled: where that saves more time than it takes."""
+        plain = self.call(last, False)
+        plain()
+        whole = steps * milliseconds(in_turn({"plain": plain})[0]) / 1e3
+        if whole < WORTH_TRYING:
+            return False, (
+                f"compile: no; not tried, since the student's part of all {steps:,} steps takes "
+                f"{whole:.0f} s in all"
+            )
+        call, began = self.call(last, True), time.perf_counter()
+        try:
+            call()
+        except Exception as error:  # no compiler, or a student that it cannot compile
+            return False, f"compile: no; torch.compile does not work here: {first_line(error)}"
+        spent = time.perf_counter() - began
+        call()
+        before, after = (milliseconds(e) for e in in_turn({"plain": plain, "compiled": call}))
+        return verdict(before, after, spent, steps)
+
+    def call(self, last: bool, compiled: bool) -> Callable[[], None]:
+        """One forward and backward pass of a new copy."""
+        network = copy.deepcopy(self.student).train()
+        how = Computed(network, channels_last=last, compiled=compiled)
+        capture = Capture(network, self.places)
+
+        def call() -> None:
+            with self.accelerator.autocast():
+                logits = capture.run(how, self.inputs)["logits"]
+            logits.float().square().mean().backward()  # type: ignore[no-untyped-call]
+            network.zero_grad(set_to_none=True)
+            if logits.is_cuda:
+                torch.cuda.synchronize()
+
+        return call
+
+
+def in_turn(calls: Mapping[str, Callable[[], None]]) -> list[list[float]]:
+    """Seconds of each call, taken in turn: A B A B."""
+    times: list[list[float]] = [[] for _ in calls]
+    for _ in range(ROUNDS):
+        for each, call in zip(times, calls.values(), strict=True):
+            began = time.perf_counter()
+            call()
+            each.append(time.perf_counter() - began)
+    return times
+
+
+def milliseconds(seconds: Sequence[float]) -> float:
+    """The shortest, in ms: whatever else the machine does can only add to it."""
+    return 1e3 * min(seconds)
+
+
+def verdict(before: float, after: float, spent: float, steps: int) -> tuple[bool, str]:
+    r"""Whether compiling pays, and the arithmetic.
+
+    Args:
+        before: milliseconds of a step.
+        after: the same compiled.
+        spent: seconds that compiling took.
+        steps: of the whole run.
+
+    Example:
+        >>> pays, line = verdict(50.0, 41.0, 21.0, 1560)
+        >>> print(pays, line.replace("; ", "\n"))
+        False compile: no
+        18 % less a step (50.0 → 41.0 ms), 21 s to compile, pays after 2,334 of 1,560 steps
+    """
+    share, took = 1 - after / before, f"{before:.1f} → {after:.1f} ms"
+    if share < LEAST:
+        return False, f"compile: no; not {100 * LEAST:.0f} % less a step ({took})"
+    pays = round(spent / (before - after) * 1e3) + 1
+    return pays < steps, (
+        f"compile: {'yes' if pays < steps else 'no'}; {100 * share:.0f} % less a step "
+        f"({took}), {spent:.0f} s to compile, pays after {pays:,} of "
+        f"{steps:,} steps"
+    )

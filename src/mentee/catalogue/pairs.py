@@ -1,0 +1,258 @@
+"""Which rows fit two networks, why others do not, and what those cost that do."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import torch
+from torch import Tensor, nn
+
+from mentee import models
+from mentee.build.classifier_reuse import classifier_of, with_end
+from mentee.build.warm_up import in_turn, milliseconds
+from mentee.catalogue.needs import statistics
+from mentee.distillation.loop import Trainee
+from mentee.distillation.objective import Transfer, wanted
+from mentee.distillation.terms import blank
+from mentee.errors import MenteeError, PairError
+from mentee.features import Place, resolve
+from mentee.losses import AGREEMENTS
+from mentee.methods import Method
+from mentee.models import InputContract
+from mentee.recipe import Reuse
+from mentee.representations import Places, Shape
+from mentee.teachers import LiveTeacher
+from mentee.types import Batch, column, read
+
+TASKS = ("single", "multi", "none")
+"""One class an example, several at once, or no labels."""
+FEW = 64
+"""Examples that a memory is built for, to be counted; it grows in a line with their number."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """Whether a row applies to a pair, and what it costs.
+
+    Attributes:
+        name: of the row.
+        problem: why it does not apply; None: it does.
+        heads: parameters that are trained beside the student, and dropped.
+        kept: parameters that the student has more, where it keeps the teacher's classifier.
+        memory: bytes of the memories.
+        record: bytes that a record keeps of an example and view, in float16 as by default; None:
+            nothing can be recorded.
+        slower: how much longer a step of the student takes, as a share; None: not measured.
+    """
+
+    name: str
+    problem: str | None = None
+    heads: int = 0
+    kept: int = 0
+    memory: int = 0
+    record: int | None = 0
+    slower: float | None = None
+
+
+class Pair:
+    """Two networks by name, and what they would learn from.
+
+    Args:
+        student: a name for `mentee.models.build`.
+        teacher: the same.
+        size: height and width of the images.
+        channels: of the images.
+        classes: of the labels, and outputs of the student.
+        teacher_classes: outputs of the teacher; None: as many.
+        examples: in the training set.
+        task: of `TASKS`.
+        batch: examples of a step, for its time.
+
+    Raises:
+        MenteeError: there is no such network or task.
+    """
+
+    def __init__(
+        self,
+        student: str,
+        teacher: str,
+        *,
+        size: int = 32,
+        channels: int = 3,
+        classes: int = 10,
+        teacher_classes: int | None = None,
+        examples: int = 50_000,
+        task: str = "single",
+        batch: int = 64,
+    ) -> None:
+        if task not in TASKS:
+            raise MenteeError(f"the task is {task!r}, expected one of {', '.join(TASKS)}")
+        self.names = (student, teacher)
+        self.image = (channels, size, size)
+        self.classes, self.examples, self.task, self.batch = classes, examples, task, batch
+        outputs = classes if teacher_classes is None else teacher_classes
+        self.student = models.build(student, classes=classes, channels=channels, seed=0)
+        self.teacher = models.build(teacher, classes=outputs, channels=channels, seed=0)
+        self._found: dict[tuple[nn.Module, str], tuple[Place, ...]] = {}
+        self._ends: dict[str, nn.Module] = {}
+
+    def apply(self, row: Method, *, time: bool = False) -> Applied:
+        """Bind a row to the two, without data.
+
+        Args:
+            row: any.
+            time: measure how much longer a step takes.
+        """
+        try:
+            check_task(row, self.task)
+            transfer = self.bind(row, FEW)
+        except MenteeError as error:
+            return Applied(row.name, str(error))
+        heads = models.count_parameters(transfer.sides)
+        kept = models.count_parameters(self._taught(row)) - models.count_parameters(self.student)
+        memory = self._kept(row, transfer)
+        record = recorded(transfer, self._shapes(self.teacher, wanted(row)[1]))
+        slower = self.slower(row) if time else None
+        return Applied(row.name, None, heads, kept, memory, record, slower)
+
+    def bind(self, row: Method, examples: int) -> Transfer:
+        """A row bound to the pair, for a training set of so many examples."""
+        ours, theirs = wanted(row)
+        taught = self._shapes(self.teacher, theirs)
+        labels = self.task != "none"
+        return Transfer(
+            row,
+            self._shapes(self._taught(row), ours),
+            taught,
+            groups=torch.zeros(examples, dtype=torch.int32) if self.task == "single" else None,
+            examples=examples,
+            classes=self.classes if labels else None,
+            statistics=partial(statistics, taught),
+        )
+
+    def slower(self, row: Method) -> float:
+        """How much longer a step of the student takes, as a share: forward, losses, backward.
+
+        What the teacher says is computed once, before. Both kinds of step are taken in turn, and
+        the shortest of each count.
+        """
+        batch, network = self._batch, copy.deepcopy(self.teacher)  # hooks stay where they are
+        places = self._places(self.teacher, wanted(row)[1])
+        alone, taught = self._trainee(Method("none")), self._trainee(row)
+        said = taught.transfer.fixed(LiveTeacher(network, places, self._contract)(batch))
+
+        def step(trainee: Trainee, fixed: Mapping[str, Tensor]) -> None:
+            trainee.transfer.begin(batch, 0)
+            trainee(batch, fixed)[0].backward()
+            trainee.zero_grad(set_to_none=True)
+            trainee.transfer.write()
+
+        calls = {"alone": partial(step, alone, {}), "taught": partial(step, taught, said)}
+        for call in calls.values():
+            call()
+        own, whole = (milliseconds(each) for each in in_turn(calls))
+        return whole / own - 1
+
+    def _trainee(self, row: Method) -> Trainee:
+        network = self._taught(row)
+        places = self._places(network, [*dict.fromkeys([*wanted(row)[0], "logits"])])
+        learner = copy.deepcopy(network)  # hooks do not stay behind
+        return Trainee(learner, places, self._contract, self.bind(row, self.examples))
+
+    def _taught(self, row: Method) -> nn.Module:
+        """The student that learns: with the teacher's classifier behind it, for a row that says so.
+
+        Raises:
+            PairError: the teacher's cannot be kept.
+        """
+        if not row.reuse:
+            return self.student
+        if row.reuse not in self._ends:
+            kept = classifier_of(self.teacher, self._contract, self._batch, row.reuse)
+            if len(kept.weight) != self.classes:
+                raise PairError(
+                    f"it keeps the teacher's classifier, which has {len(kept.weight)} classes, and "
+                    f"the labels have {self.classes}"
+                )
+            end = Reuse(
+                place=row.reuse,
+                shape=list(kept.shape),
+                bias=kept.bias is not None,
+                signed=kept.signed,
+            )
+            inputs = torch.zeros(2, *self.image)
+            self._ends[row.reuse] = with_end(
+                self.student, end, inputs, classes=self.classes, seed=0
+            )
+        return self._ends[row.reuse]
+
+    def _shapes(self, network: nn.Module, names: list[str]) -> dict[str, Shape]:
+        return {place.name: place.shape for place in self._places(network, names)}
+
+    def _places(self, network: nn.Module, names: Iterable[str]) -> list[Place]:
+        """Each name is looked up once in each network."""
+        for name in names:
+            if (network, name) not in self._found:
+                example = torch.zeros(2, *self.image)
+                self._found[network, name] = resolve(network, [name], example)
+        found = [place for name in names for place in self._found[network, name]]
+        return list(dict.fromkeys(found))
+
+    def _kept(self, row: Method, transfer: Transfer) -> int:
+        """Bytes of the memories with all examples."""
+        if not transfer.memories:
+            return 0
+        few, twice = held(transfer), held(self.bind(row, 2 * FEW))
+        return few + (twice - few) * (self.examples - FEW) // FEW
+
+    @cached_property
+    def _contract(self) -> InputContract:
+        half = (0.5,) * self.image[0]
+        return InputContract(half, half)
+
+    @cached_property
+    def _batch(self) -> Batch:
+        rows = torch.arange(self.batch) % self.examples
+        labels = rows % self.classes  # without any, the student's own step is that of made-up ones
+        if self.task == "multi":
+            labels = torch.randint(2, (self.batch, self.classes)).float()
+        return Batch(torch.rand(self.batch, *self.image), rows, rows, labels)
+
+
+def check_task(row: Method, task: str) -> None:
+    """Refuse a row whose agreements are for other labels.
+
+    Raises:
+        MenteeError: they are.
+    """
+    for name in [term.agree.name for term in row.terms if term.agree.name in AGREEMENTS]:
+        if AGREEMENTS[name].one_class and task == "multi":
+            raise MenteeError(f"{name} is for one class an example, and it may have several here")
+        if AGREEMENTS[name].several and task == "single":
+            raise MenteeError(f"{name} is for several classes an example, and it has one here")
+
+
+def held(transfer: Transfer) -> int:
+    """Bytes of what the memories keep."""
+    return sum(x.numel() * x.element_size() for x in transfer.memory_state().values())
+
+
+def recorded(transfer: Transfer, shapes: Mapping[str, Shape]) -> int | None:
+    """Bytes that a record keeps of an example and view, in float16; None: it cannot be made.
+
+    Args:
+        transfer: the bound method.
+        shapes: what is read of the teacher.
+    """
+    columns = {}
+    for bound in transfer.bound:
+        side = transfer.side(bound)[1]
+        if side.reduction is None:
+            return None
+        shape: Places = read(shapes, bound.teacher)
+        said: Tensor = side.fixed(blank(shape))
+        columns[column(bound.teacher, side.reduction)] = said.numel()
+    return 2 * sum(columns.values())

@@ -1,0 +1,1 @@
+"""A method bound to one pair of networks, and the training loop."""

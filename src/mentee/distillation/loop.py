@@ -1,0 +1,234 @@
+"""The loop: an iterator of optimizer steps. It logs nothing, evaluates nothing, writes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from mentee.distillation.objective import Transfer
+from mentee.errors import DivergedError
+from mentee.features import Capture, Place
+from mentee.losses.labels import batch_loss
+from mentee.models import Contract, normalize
+from mentee.parallel import gather, world
+from mentee.teachers.teacher import Teacher
+from mentee.types import Batch, Step
+
+
+class Computed:
+    """How a network is computed in training: the layout of its maps, and whether compiled.
+
+    It is what a `Capture` of the network, built before the first call, runs.
+
+    Args:
+        network: changed in place, to the layout; the compiled form is kept beside it.
+        channels_last: the layout of maps, in memory.
+        compiled: by `torch.compile`, for batches of one size, at the first call.
+    """
+
+    def __init__(self, network: nn.Module, *, channels_last: bool, compiled: bool) -> None:
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        network.to(memory_format=self._layout)
+        self._call: Callable[[Tensor], object] = network
+        if compiled:
+            self._call = torch.compile(network, dynamic=False)
+
+    def __call__(self, inputs: Tensor) -> object:
+        """What the network returns for a batch, `[b, ...]`."""
+        if inputs.ndim == 4:
+            inputs = inputs.contiguous(memory_format=self._layout)
+        return self._call(inputs)
+
+
+class Trainee(nn.Module):
+    """The student with all that is trained beside it, so that one wrapper can serve both.
+
+    Args:
+        student: the network itself.
+        places: where it is read; `logits` is always among them.
+        contract: what the student reads.
+        transfer: the method bound to this pair.
+        smoothing: label smoothing of the task's loss, in [0, 1).
+        channels_last: the layout of the student's maps.
+        compiled: whether the student is compiled.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        places: Iterable[Place],
+        contract: Contract,
+        transfer: Transfer,
+        *,
+        smoothing: float = 0.0,
+        channels_last: bool = True,
+        compiled: bool = False,
+    ) -> None:
+        super().__init__()
+        self.student, self.transfer = student, transfer
+        self.contract, self.smoothing = contract, smoothing
+        self._capture = Capture(student, tuple(places))
+        self._computed = Computed(student, channels_last=channels_last, compiled=compiled)
+        self._looks = not compiled  # a compiled graph has no points inside
+
+    def forward(
+        self, batch: Batch, fixed: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum, and the unweighted value of each term and, with labels, of `task`."""
+        weighing, step = self.transfer.weighing, self.transfer.step
+        looks = self._looks and torch.is_grad_enabled() and weighing.due(step)
+        edges: dict[str, GradientEdge] = {}
+        inputs = normalize(batch.inputs, self.contract)
+        features = self._capture.run(self._computed, inputs, edges if looks else None)
+        losses: dict[str, Tensor] = self.transfer(features, fixed, batch)
+        if batch.labels is not None and self.transfer.weights["task"] != 0:
+            logits = features["logits"].float()
+            losses["task"] = batch_loss(batch, logits, smoothing=self.smoothing).mean()
+        if looks:
+            with torch.autocast(batch.inputs.device.type, enabled=False):
+                weighing.look(losses, edges, step)
+        return weighing(losses, step), losses
+
+
+def averaged(student: nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of a student, batch statistics copied."""
+    return AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many steps, and what happens in each.
+
+    Attributes:
+        epochs: passes over the training set.
+        batches: batches of an epoch.
+        accumulate: batches of one step.
+        rate: base learning rate to the rate of a step: `(steps done, steps in all) -> factor`.
+        clip: largest norm of the gradient of all that is trained; None: any.
+    """
+
+    epochs: int
+    batches: int
+    accumulate: int
+    rate: Callable[[int, int], float]
+    clip: float | None = None
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.epochs * math.ceil(self.batches / self.accumulate)
+
+
+def train(
+    trainee: Trainee,
+    teacher: Teacher | None,
+    load: Callable[[int, int], Iterator[Batch]],
+    optimizer: torch.optim.Optimizer,
+    plan: Plan,
+    accelerator: Accelerator,
+    *,
+    average: AveragedModel | None = None,
+    done: Step | None = None,
+) -> Iterator[Step]:
+    r"""Train until the plan's end, one `Step` at a time; stop by not asking for the next.
+
+    .. math:: L = w_{task} L_{task} + \sum_k w_k \, agree_k(represent_{S,k}, represent_{T,k})
+
+    Args:
+        trainee: student and transfer, on the accelerator's device.
+        teacher: read for every batch; None for a method without terms.
+        load: `(epoch, batches to skip) -> batches of this process`.
+        optimizer: of all that `trainee` trains.
+        plan: how many steps, and what happens in each.
+        accelerator: precision and processes.
+        average: a moving average of the student that follows it.
+        done: the last step done, to go on after it.
+
+    Yields:
+        One `Step` per optimizer step, after it is complete: memories written, average moved on.
+
+    Raises:
+        DivergedError: the loss is not finite; the step is not taken.
+    """
+    model, optimizer = accelerator.prepare(trainee, optimizer)
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
+    bases = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
+    number, begun, position = (done.number, done.epoch, done.position) if done else (0, 0, 0)
+    if position >= plan.batches:
+        begun, position = begun + 1, 0
+    for epoch in range(begun, plan.epochs):
+        batches = load(epoch, position)
+        while parts := list(islice(batches, plan.accumulate)):
+            if not (trainee.training and trainee.student.training):  # it visits every module
+                trainee.train()
+            for group, base in zip(optimizer.param_groups, bases, strict=True):
+                group["lr"] = base * plan.rate(number, plan.steps)
+            loss, losses = backward(model, trainee, teacher, parts, number, accelerator)
+            check_finite(loss, losses, number, epoch)
+            if plan.clip is not None:
+                accelerator.clip_grad_norm_(trained, plan.clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            trainee.transfer.write()
+            if average is not None:
+                average.update_parameters(trainee.student)
+            number, position = number + 1, position + len(parts)
+            rate, examples = optimizer.param_groups[0]["lr"], sum(map(len, parts)) * world()
+            yield Step(number, epoch, position, loss, losses, rate, examples)
+        position = 0
+
+
+def backward(
+    model: Callable[..., tuple[Tensor, dict[str, Tensor]]],
+    trainee: Trainee,
+    teacher: Teacher | None,
+    parts: Sequence[Batch],
+    number: int,
+    accelerator: Accelerator,
+) -> tuple[float, dict[str, float]]:
+    """The gradient of one step, its loss and the value of each term, averaged over the step.
+
+    Args:
+        model: `trainee` as the accelerator wrapped it.
+        trainee: student and transfer.
+        teacher: read for every batch.
+        parts: the batches of the step.
+        number: steps done before it.
+        accelerator: precision and processes.
+    """
+    transfer, values, losses = trainee.transfer, [], dict[str, Tensor]()
+    heard = teacher if teacher and transfer.weighing.listens(number) else None
+    for part in parts:
+        batch = part.to(accelerator.device)
+        fixed = transfer.fixed(heard(batch)) if heard else {}
+        transfer.begin(batch, number)
+        last = part is parts[-1]
+        with contextlib.nullcontext() if last else accelerator.no_sync(model):
+            loss, losses = model(batch, fixed)
+            accelerator.backward(loss / len(parts))
+        values.append(torch.stack([loss, *losses.values()]).detach())
+    # The one place of a step where the CPU waits for the device.
+    total, *each = gather(torch.stack(values).mean(0)[None]).mean(0).tolist()
+    found = dict(zip(losses, each, strict=True))
+    transfer.weighing.note(found, number)
+    return total, found
+
+
+def check_finite(total: float, losses: Mapping[str, float], done: int, epoch: int) -> None:
+    """Refuse to go on with a loss that is no number."""
+    if math.isfinite(total):
+        return
+    terms = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
+    raise DivergedError(
+        f"the loss is {total} at step {done + 1} (epoch {epoch + 1}): {terms}; nothing of this "
+        "step was kept. Try a lower train.rate, train.clip: 1.0, or full precision"
+    )

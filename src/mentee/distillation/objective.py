@@ -1,0 +1,299 @@
+"""Binds a method to one teacher and one student: builds its terms, owns the trained heads.
+
+The networks themselves are never held here: features come in, losses go out.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mentee.distillation.components import checked, look_up
+from mentee.distillation.layer_pairs import check_widths, pair_places, wanted
+from mentee.distillation.terms import (
+    GIVEN,
+    Bound,
+    at_least_float,
+    checked_chain,
+    name_of,
+    nothing,
+    own_name,
+    reads_others,
+    shapes_said,
+    sides_of,
+    takes,
+)
+from mentee.distillation.weights import Dropping, Weighing
+from mentee.errors import MenteeError, PairError
+from mentee.losses import AGREEMENTS
+from mentee.losses.contrast import log_normalizer
+from mentee.losses.labels import batch_loss, batch_mask, by_class
+from mentee.losses.negatives import Negatives
+from mentee.memory import MEMORIES, Memory
+from mentee.methods import Method, Term, Word
+from mentee.parallel import gather, gather_slopes
+from mentee.representations import SEVERAL, Known, Places, Shape, Side
+from mentee.types import Batch, Features, Statistics, column, read, together
+
+__all__ = ["Bound", "Transfer", "takes", "wanted"]
+
+
+class Transfer(nn.Module):
+    """The terms of a method for one pair, with the heads that are trained and then dropped.
+
+    Args:
+        method: the row.
+        student: what the student says at the places of `wanted`: `{"stages.0": (16, 32, 32), ...}`.
+        teacher: the same of the teacher.
+        groups: `[n]`, class of each training example, or None where an example has not one class.
+        examples: n, number of training examples.
+        classes: how many classes the labels have; None: there are no labels.
+        statistics: of the teacher's vectors at a place, for the words that ask for them.
+        seed: of the heads and of the memories' draws.
+        device: where the heads and the memories are kept.
+
+    Raises:
+        PairError: the method does not fit this pair.
+        MenteeError: a word or a number of the method is not known.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        student: Mapping[str, Shape],
+        teacher: Mapping[str, Shape],
+        *,
+        groups: Tensor | None,
+        examples: int,
+        classes: int | None = None,
+        statistics: Callable[[str], Statistics] | None = None,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        self.method = method
+        self.step = 0
+        self.sides = nn.ModuleDict()
+        self.memories: list[Memory] = []
+        self.bound: list[Bound] = []
+        self._widths: dict[str, int] = {}
+        sites = [
+            (replace(term, weight=term.weight * term.fade ** (len(pairs) - 1 - number)), *pair)
+            for term in method.terms
+            if term.weight != 0
+            for pairs in [pair_places(term, student, teacher)]
+            for number, pair in enumerate(pairs)
+        ]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for term, s, t in sorted(sites, key=reads_others):
+                known = Known(classes, statistics and partial(statistics, t), seed)
+                shapes = read(student, s), read(teacher, t)
+                self._bind(term, s, t, shapes, known)
+        self.to(device)
+        own = torch.arange(examples, device=device)
+        self._remember(own if groups is None else groups.to(device), own, seed)
+        alone = {own_name(b): 1.0 for b in self.bound if self.side(b)[1].learns_alone}
+        terms = {b.name: b.term for b in self.bound}
+        weights = {name: term.weight for name, term in terms.items()}
+        reads = {b.name: together(b.student) for b in self.bound}
+        said = {"task": method.task} | weights | alone
+        self.weighing = Weighing(terms, said, reads, method.balance)
+        self.dropping: Dropping | None = None
+        if method.drop and len(method.shares) > 1:
+            whose = {name: term.teacher for name, term in terms.items()}
+            self.dropping = Dropping(method.drop, method.shares, whose, seed)
+
+    def _bind(
+        self,
+        term: Term,
+        s: str,
+        t: str,
+        shapes: tuple[Places, Places],
+        known: Known,
+    ) -> None:
+        agreement = look_up("agreement", term.agree, AGREEMENTS)
+        agree = checked(term.agree, agreement.function, given=GIVEN)
+        if takes(agreement.function, "labels"):
+            known.labels(term.agree.name)
+        term = replace(term, agree=agree, represent=checked_chain(term.represent))
+        name = name_of(term, s, t, self.bound, self.method.name)
+        reader = term.represent.chain[-1].name
+        if "&" in s and reader not in SEVERAL:
+            raise PairError(
+                f"{name}: {reader} reads one place; expected {' or '.join(SEVERAL)} "
+                "where several are read together"
+            )
+        beside = [self.side(other)[1].learner for other in self.bound if other.teacher == t]
+        sides = sides_of(term.represent, shapes, {"known": known, "beside": beside})
+        said = shapes_said(sides, shapes)
+        remembers = term.memory is not None and agreement.memory != "no"
+        if agreement.same_width is True or (agreement.same_width and remembers):
+            check_widths(name, term.represent.name, *said)
+        if remembers and len(said[0]) != 1:
+            raise PairError(
+                f"{name}: a memory keeps a vector for each example, the representation has shape "
+                f"{said[0]}; use one that gives vectors, such as project"
+            )
+        self._widths[name] = said[0][-1]
+        self.sides[name.replace(".", "_")] = nn.ModuleList(sides)
+        self.bound.append(Bound(name, s, t, term, agreement, None))
+
+    def _remember(self, classes: Tensor, rows: Tensor, seed: int) -> None:
+        """Give the terms that ask for negatives a memory; those with equal ones share it.
+
+        Args:
+            classes: `[n]`, what makes two examples no negatives of one another, where a memory
+                knows of classes.
+            rows: `[n]`, the same where it does not: all unlike.
+            seed: of the draws.
+        """
+        kinds: dict[object, tuple[Word, int, list[Bound]]] = {}
+        for bound in self.bound:
+            word = bound.term.memory
+            if bound.agreement.memory == "no" or (bound.agreement.memory == "may" and not word):
+                continue
+            if word is None:
+                raise MenteeError(
+                    f"{bound.name} asks for negatives; give the term a memory: "
+                    f"{', '.join(MEMORIES)}"
+                )
+            width = self._widths[bound.name]
+            key = (word.name, tuple(sorted(word.numbers.items())), width)
+            kinds.setdefault(key, (word, width, []))[2].append(bound)
+        for word, width, members in kinds.values():
+            numbers: dict[str, Any] = dict(word.numbers)
+            groups = classes if numbers.pop("class_aware", True) else rows
+            build = look_up("memory", word, MEMORIES)
+            numbers = dict(checked(Word(word.name, numbers), build).numbers)
+            if "seed" in inspect.signature(build).parameters:
+                numbers = {"seed": seed} | numbers
+            memory = build([b.name for b in members], groups, width, **numbers)
+            self.memories.append(memory)
+            self.bound = [replace(b, memory=memory) if b in members else b for b in self.bound]
+
+    def side(self, bound: Bound) -> tuple[Side, Side]:
+        """(the student's side, the teacher's) of a bound term."""
+        student, teacher = typing.cast(nn.ModuleList, self.sides[bound.name.replace(".", "_")])
+        return typing.cast(Side, student), typing.cast(Side, teacher)
+
+    @torch.no_grad()
+    def fixed(self, teacher: Features) -> dict[str, Tensor]:
+        """The fixed part of the teacher's side, by term: all that the terms need of the teacher.
+
+        Args:
+            teacher: what is read at its places, or the fixed parts themselves by `column`.
+        """
+        said = {}
+        for bound in self.bound:
+            side = self.side(bound)[1]
+            name = None if side.reduction is None else column(bound.teacher, side.reduction)
+            if name in teacher:
+                said[bound.name] = teacher[name]
+            else:
+                said[bound.name] = side.fixed(read(teacher, bound.teacher))
+        return said
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """What each loss weighs when it counts, as the row says it."""
+        return self.weighing.said
+
+    def begin(self, batch: Batch, step: int) -> None:
+        """Choose the batch's negatives; call it before the batch's `forward`."""
+        self.step = step
+        for memory in self.memories:
+            memory.begin(batch.rows, step)
+
+    def forward(
+        self, student: Features, fixed: Mapping[str, Tensor], batch: Batch
+    ) -> dict[str, Tensor]:
+        """The unweighted value of each term and of each side's own loss, a scalar each.
+
+        Args:
+            student: what the student says at its places.
+            fixed: what `fixed` gave for the same batch; of a term that is not there nothing is
+                computed.
+            batch: labels, masks and mixture of the same examples.
+        """
+        losses: dict[str, Tensor] = {}
+        for bound in self.bound:
+            mine, theirs = self.side(bound)
+            if bound.name not in fixed:  # a zero that keeps every process in step
+                losses[bound.name] = nothing(mine, theirs, device=batch.inputs.device)
+                if theirs.learns_alone:
+                    losses[own_name(bound)] = losses[bound.name]
+                continue
+            s = mine(mine.fixed(read(student, bound.student)))
+            t = theirs(fixed[bound.name].detach())
+            with torch.autocast(s.device.type, enabled=False):  # sums need float32 at least
+                if theirs.learns_alone:
+                    learner, seen = theirs.learner, fixed[bound.name].detach()
+                    learning = learner.learning(seen, t if learner is theirs else learner(seen))
+                    learning = at_least_float(learning)
+                    own = learner.own_loss(learning, partial(batch_loss, batch), self.step)
+                    # Where nothing is learned any more: a zero that keeps every process in step.
+                    losses[own_name(bound)] = t.detach().sum() * 0 if own is None else own
+                    t = t.detach() if theirs.learner is theirs else t
+                s, t = mine.meet(at_least_float(s), at_least_float(t))
+                losses[bound.name] = self._agree(bound, s, t, batch)
+        if self.dropping is not None and fixed:
+            values = {b.name: losses[b.name] for b in self.bound if b.name in fixed}
+            weights = self.weighing.used(self.step)
+            losses |= self.dropping(values, weights, batch, self.step)
+        return {name: value.mean() for name, value in losses.items()}
+
+    def _agree(self, bound: Bound, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
+        function = bound.agreement.function
+        given: dict[str, Any] = dict(bound.term.agree.numbers)
+        if bound.agreement.whole_batch and bound.memory is None:
+            student, teacher = gather_slopes(student), gather(teacher.detach())
+        if takes(function, "mask"):
+            given["mask"] = batch_mask(batch)
+        if takes(function, "labels"):
+            return by_class(batch, lambda y: function(student, teacher, labels=y, **given))
+        if bound.memory is None:
+            return function(student, teacher, **given)
+        negatives = bound.memory.read(bound.name, student, teacher)
+        if takes(function, "log_z"):
+            given["log_z"] = self._log_z(bound, student, teacher, negatives)
+        return function(student, teacher, negatives=negatives, **given)
+
+    def _log_z(
+        self, bound: Bound, student: Tensor, teacher: Tensor, negatives: Negatives
+    ) -> Tensor:
+        """The normalizers of a contrast, fixed by the first batch, for ever."""
+        kept = typing.cast(Memory, bound.memory).log_z
+        if bound.name not in kept:
+            numbers: dict[str, Any] = dict(bound.term.agree.numbers)
+            own = log_normalizer(student, teacher, negatives=negatives, **numbers)
+            kept[bound.name] = gather(own.exp()[None]).mean(0).log().cpu()
+        return kept[bound.name]
+
+    def write(self) -> None:
+        """Let the memories take in the step; call it after the optimizer step."""
+        for memory in self.memories:
+            memory.write()
+
+    def memory_state(self) -> dict[str, Tensor]:
+        """What all memories hold."""
+        return {
+            f"{number}.{key}": value
+            for number, memory in enumerate(self.memories)
+            for key, value in memory.state().items()
+        }
+
+    def load_memory(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a state that `memory_state` gave."""
+        for number, memory in enumerate(self.memories):
+            prefix = f"{number}."
+            memory.load(
+                {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            )

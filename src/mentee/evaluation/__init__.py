@@ -1,0 +1,1 @@
+"""What is measured of a trained student: scores, other domains, similarity to the teacher."""

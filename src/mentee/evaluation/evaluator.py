@@ -1,0 +1,155 @@
+"""Scores of a run's networks, and its end: the student, the summary, the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from mentee import files
+from mentee.build.datasets import Sets
+from mentee.build.setup import Parts
+from mentee.build.teachers import live_teachers, reading
+from mentee.data import Examples
+from mentee.evaluation.out_of_domain import judge
+from mentee.evaluation.predict import predict
+from mentee.evaluation.predictions import predicted
+from mentee.evaluation.student_reader import Reader, score_of
+from mentee.evaluation.teacher_similarity import what_was_kept
+from mentee.models import Contract, count_parameters
+from mentee.parallel import follow_first, rank
+from mentee.recipe import Recipe, dump
+from mentee.report import page
+from mentee.runs.folder import Folder
+from mentee.runs.state import Progress
+from mentee.training.monitor import Seen, look
+from mentee.types import Step
+
+
+def score(
+    parts: Parts,
+    examples: Examples,
+    network: nn.Module | None = None,
+    contract: Contract | None = None,
+) -> dict[str, float]:
+    """The scores of a network (None: the student) on some examples, not augmented."""
+    network = parts.student if network is None else network
+    follow_first(network)
+    logits = predict(
+        network,
+        contract or parts.trainee.contract,
+        parts.sets.clean(examples, parts.recipe.train.workers),
+        parts.accelerator.device,
+    )
+    return score_of(logits, examples, parts.recipe.select.threshold)
+
+
+def watched(parts: Parts) -> Seen | None:
+    """What the watched examples say of the student; None where there are none."""
+    said, examples = parts.recipe.watch, parts.watched
+    if said is None or examples is None:
+        return None
+    contract, device = parts.trainee.contract, parts.accelerator.device
+    return look(Reader(parts.student, contract, parts.sets, parts.recipe, device), said, examples)
+
+
+def labeled(sets: Sets) -> dict[str, int]:
+    """How many of the training examples have labels, where not all do."""
+    known = sets.train.labeled
+    return {} if known is None else {"labeled": int(known.sum())}
+
+
+def computed(recipe: Recipe) -> str:
+    """How the student was computed, in words."""
+    layout = "channels-last" if recipe.train.channels_last else "contiguous"
+    return f"{layout}, compiled" if recipe.train.compile else layout
+
+
+def finish(
+    parts: Parts,
+    folder: Folder,
+    progress: Progress,
+    last: Step,
+    wall: float,
+    memory: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Choose the weights and write them, score them on the test part once, write the rest.
+
+    Args:
+        parts: what the run is made of.
+        folder: where its files go.
+        progress: what it remembers.
+        last: its last step.
+        wall: seconds it took in all.
+        memory: of `peak`.
+
+    Returns:
+        What `summary.json` says.
+    """
+    sets, recipe, student = parts.sets, parts.recipe, parts.student
+    chosen = recipe.select.keep == "best" and progress.best is not None
+    parts.accelerator.wait_for_everyone()  # the best weights are on disk
+    if chosen:
+        student.load_state_dict(folder.load_weights(folder.best))
+    follow_first(student)
+    if rank() == 0:  # before anything that may fail
+        folder.save_weights(folder.student, student.state_dict())
+    steps_per_epoch = -(-parts.plan.batches // parts.plan.accumulate)
+    taught = live_teachers(parts.teacher, recipe.teacher)
+    reader = Reader(student, parts.trainee.contract, sets, recipe, parts.accelerator.device)
+    tested = judge(reader, sets.test, parts.domains)
+    kept = what_was_kept(parts, reader)
+    seen, said = watched(parts), None
+    if sets.test is not None and tested.logits is not None:
+        said = predicted(tested.logits, sets.test)
+    summary = {
+        "method": parts.trainee.transfer.method.name,
+        "weights": parts.trainee.transfer.weights,
+        "balance": parts.trainee.transfer.method.balance,
+        "weights_used": parts.trainee.transfer.weighing.used(last.number - 1),
+        "measured": progress.measured,
+        "student": recipe.student.model_dump(mode="json"),
+        "classes": recipe.data.classes,
+        "seed": recipe.train.seed,
+        "test": tested.scores,
+        "validation": score(parts, sets.validation) if sets.validation else None,
+        "watch": seen and {"examples": seen.examples, "knn": seen.knn, "probe": seen.probe},
+        "out_of_domain": tested.domains,
+        "similarity": tested.similarity,
+        "notes": tested.notes,
+        "teacher": progress.teachers.get(""),
+        "teachers": {name: each for name, each in progress.teachers.items() if name},
+        "kept": kept,
+        "reading": None if parts.teacher is None else reading(recipe),
+        "computed": computed(recipe),
+        "warm_up": folder.read_environment().get("warm_up", []),
+        "selected": {
+            "keep": recipe.select.keep,
+            "by": recipe.select.by if chosen else None,
+            "epoch": progress.best_epoch if chosen else last.epoch + 1,
+            "score": progress.best if chosen else None,
+        },
+        "parameters": {
+            "student": count_parameters(parts.trainee.student),
+            "teacher": sum(count_parameters(each.network) for each, _ in taught.values()) or None,
+            "heads": count_parameters(parts.trainee.transfer),
+        },
+        "examples": {
+            "train": len(sets.train),
+            **labeled(sets),
+            "validation": len(sets.validation) if sets.validation else 0,
+            "test": len(sets.test) if sets.test else 0,
+        },
+        "epochs": last.epoch + 1,
+        "steps": last.number,
+        "seconds_per_epoch": progress.seconds / max(last.number, 1) * steps_per_epoch,
+        "seconds": wall,
+        "memory": dict(memory),
+    }
+    if rank() == 0:
+        if said is not None:
+            said.save(folder.predictions)
+        files.write_text(folder.report, page(summary, folder.read_metrics(), dump(recipe)))
+        files.write_json(folder.summary, summary)
+    return summary

@@ -1,0 +1,257 @@
+"""The test part and the other domains: scores, what is lost, and how like the teacher one is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from mentee.build.datasets import open_part, refuse_same
+from mentee.data import Examples, limit
+from mentee.data.corruptions import SEVERITIES, corrupt, names
+from mentee.errors import DataError, RecipeError
+from mentee.evaluation.student_reader import Read, Reader, split_of
+from mentee.metrics import main_score
+from mentee.recipe import Domain, Recipe
+from mentee.teachers import open_records
+
+PREFIXES = ("embedded", "hub")
+"""What stands before the colon of a source's own name."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A domain, opened.
+
+    Attributes:
+        domain: as the recipe says it.
+        whole: its split.
+        examples: those that are scored, before they are corrupted.
+    """
+
+    domain: Domain
+    whole: Examples
+    examples: Examples
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a student was found to be worth.
+
+    Attributes:
+        scores: on the test part; None where there is none, or it has no labels.
+        similarity: of the student's embedding to the teacher's on the test part, by record; None
+            where there is no record of it.
+        domains: the same for each other domain, with `drop`, what is lost of the main score.
+        notes: a sentence for all that could not be told.
+        logits: `[n, k]` on the test part; None where there is none.
+    """
+
+    scores: dict[str, float] | None
+    similarity: dict[str, float] | None
+    domains: dict[str, dict[str, Any]]
+    notes: list[str]
+    logits: Tensor | None = None
+
+
+def judge(reader: Reader, test: Examples | None, opened: Mapping[str, Opened]) -> Tested:
+    """Score a student on its test part and on other domains.
+
+    What is lost to a corruption is told from the same examples as they are.
+
+    Args:
+        reader: the student, and how its data are read; notes what could not be told.
+        test: the test part.
+        opened: which others, from `open_domains`.
+    """
+    own: Read | None = None
+    if test is not None:
+        own = reader("test", test, reader.records("test", Domain(), test))
+    found: dict[str, dict[str, Any]] = {}
+    for name, each in opened.items():
+        domain, clean = each.domain, own.scores if own else {}
+        records = reader.records(name, domain, each.whole)
+        if domain.corruption is not None and each.examples is not test:
+            clean = reader(name, each.examples, {}).scores
+        for label, some in corrupted(name, domain, each.examples):
+            there = reader(name, some, records)
+            found[label] = {
+                "examples": len(some),
+                "scores": there.scores,
+                "drop": drop(clean, there.scores, some),
+                "similarity": there.similarity,
+            }
+    domains = {name: each.domain for name, each in opened.items()}
+    found |= averages(domains, found)
+    if own is None:
+        return Tested(None, None, found, reader.notes)
+    return Tested(own.scores or None, own.similarity, found, reader.notes, own.logits)
+
+
+def as_domains(pairs: Sequence[str], corrupted: bool, limit: int | None) -> dict[str, Domain]:
+    """`["tweets=sentiment:test_tweets", "loud=test_loud"]` to domains; and all corruptions.
+
+    Raises:
+        RecipeError: a pair has no name or no split.
+
+    Example:
+        >>> as_domains(["tweets=texts/:test_tweets"], False, None)["tweets"].split
+        'test_tweets'
+    """
+    found = {}
+    for pair in pairs:
+        name, equals, place = pair.partition("=")
+        source, _, split = place.rpartition(":")
+        if not (name and equals and split):
+            raise RecipeError(f"--on {pair}: expected name=split, or name=source:split")
+        if source in PREFIXES:
+            raise RecipeError(
+                f"--on {pair}: {place} is a source, and no split of it is named; expected "
+                f"name=source:split, such as {name}={place}:test"
+            )
+        found[name] = Domain(source=source or None, split=split)
+    if corrupted:
+        found["corruptions"] = Domain(corruption="all", limit=limit)
+    return found
+
+
+def refuse_one_set(data: str | None, split: str | None) -> None:
+    """Refuse to score one other set where domains are compared with the test part.
+
+    Raises:
+        RecipeError: there is such a set.
+    """
+    if data is not None or split is not None:
+        given = " and ".join(n for n, v in (("--data", data), ("--split", split)) if v is not None)
+        raise RecipeError(
+            f"{given} scores one set alone, --on and --corruptions compare sets with the run's "
+            "test part; leave one of them out, or name the set by --on NAME=SOURCE:SPLIT"
+        )
+
+
+def shown(tested: Tested) -> str:
+    """A table of plain text: a line for the test part, for each other domain, for each note."""
+    scores = list(tested.scores or next(iter(tested.domains.values()), {}).get("scores", {}))
+    rows = [["on", *scores, "drop", "like the teacher"]]
+    parts = {"test": {"scores": tested.scores or {}, "similarity": tested.similarity}}
+    for name, found in (parts | tested.domains).items():
+        alike = ", ".join(f"{v:.3f}" for v in (found["similarity"] or {}).values())
+        lost = found.get("drop")
+        said = [f"{found['scores'][key]:.4f}" if key in found["scores"] else "" for key in scores]
+        rows.append([name, *said, "" if lost is None else f"{lost:+.4f}", alike])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join([*lines, *(f"note: {note}" for note in tested.notes)])
+
+
+def drop(own: Mapping[str, float], there: Mapping[str, float], examples: Examples) -> float | None:
+    """How much of the main score is lost between the test part and a domain."""
+    name = main_score(examples.task)
+    if name is None or name not in own or name not in there:
+        return None
+    return own[name] - there[name]
+
+
+def corrupted(name: str, domain: Domain, examples: Examples) -> Iterator[tuple[str, Examples]]:
+    """A domain's examples by label: themselves, or in each corruption that it stands for.
+
+    Raises:
+        DataError: there is no such corruption.
+    """
+    if domain.corruption is None:
+        yield name, examples
+        return
+    every = domain.corruption == "all"
+    kinds = names(examples.kind) if every else (domain.corruption,)
+    if not kinds:
+        raise DataError(f"there is no corruption of {examples.kind}; leave this domain out")
+    severities = SEVERITIES if domain.severity is None else (domain.severity,)
+    one = not every and domain.severity is not None
+    for kind in kinds:
+        for severity in severities:
+            label = name if one else f"{name}/{kind}-{severity}"
+            yield label, corrupt(examples, kind, severity)
+
+
+def open_domains(
+    domains: Mapping[str, Domain], recipe: Recipe, test: Examples | None, data: Any = None
+) -> dict[str, Opened]:
+    """Open other test sets, and make sure that all they name exists.
+
+    Args:
+        domains: which, by name.
+        recipe: of the run, resolved; says which classes there are, and how data are read.
+        test: the test part.
+        data: as for `open_sets`.
+
+    Raises:
+        DataError: with every problem found, a line each: no such source, split, class,
+            corruption or record, or a record of other examples.
+    """
+    found = {name: tried(each, recipe, test, data) for name, each in domains.items()}
+    problems = [f"  - {k}: {each}" for k, each in found.items() if isinstance(each, DataError)]
+    if problems:
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        raise DataError("\n".join([f"{count} in the sets of other domains:", *problems]))
+    return {name: each for name, each in found.items() if isinstance(each, Opened)}
+
+
+def tried(domain: Domain, recipe: Recipe, test: Examples | None, data: Any) -> Opened | DataError:
+    """A domain, opened and each of its names looked up; or what is wrong with it."""
+    try:
+        found = open_domain(domain, recipe, test, data)
+        for path in domain.records.values():  # checksums are compared when it is used
+            open_records(path, split_of(domain, recipe.data), verify=False).check(found.whole)
+        for _ in corrupted("", domain, found.examples):
+            pass
+    except DataError as error:
+        return error
+    return found
+
+
+def open_domain(domain: Domain, recipe: Recipe, test: Examples | None, data: Any) -> Opened:
+    """The examples of a domain, before they are corrupted."""
+    if domain.source is None and domain.split is None:
+        if test is None:
+            raise DataError(
+                "it names no split, and there is no test part to take; give it a split, or a source"
+            )
+        whole = test
+    else:
+        said, split = recipe.data, split_of(domain, recipe.data)
+        if domain.source is None:
+            refuse_same(data, split)
+        else:
+            said, data = said.model_copy(update={"source": domain.source}), None
+        whole = open_part(said, split, data)
+    examples = whole
+    if domain.limit is not None and domain.limit < len(whole):
+        examples = limit(whole, domain.limit, seed=recipe.data.seed)
+    return Opened(domain, whole, examples)
+
+
+def averages(
+    domains: Mapping[str, Domain], found: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The mean over a domain's corruptions, under the domain's own name."""
+    means: dict[str, dict[str, Any]] = {}
+    for name in domains:
+        parts = [each for label, each in found.items() if label.startswith(f"{name}/")]
+        if name in found or not parts:
+            continue
+        drops = [each["drop"] for each in parts if each["drop"] is not None]
+        means[name] = {
+            "examples": sum(each["examples"] for each in parts),
+            "scores": {
+                key: sum(each["scores"][key] for each in parts) / len(parts)
+                for key in parts[0]["scores"]
+            },
+            "drop": sum(drops) / len(drops) if drops else None,
+            "similarity": None,
+        }
+    return means

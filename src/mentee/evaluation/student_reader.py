@@ -1,0 +1,195 @@
+"""One student, scored on any set and compared with what the teacher's records say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mentee import features
+from mentee.build.datasets import Sets
+from mentee.data import Examples, read_batch
+from mentee.errors import DataError, PlaceError
+from mentee.evaluation.predict import read_all
+from mentee.metrics import scores, similarity
+from mentee.models import Contract, normalize
+from mentee.recipe import Data, Domain, Recipe, Recorded, each_of
+from mentee.record.manifest import MANIFEST
+from mentee.record.network_record import is_places
+from mentee.teachers import Record, open_records
+from mentee.types import CLEAN, Features
+
+
+def score_of(logits: Tensor, examples: Examples, threshold: float) -> dict[str, float]:
+    """The scores of predictions; none for examples without labels.
+
+    Raises:
+        DataError: no class of several has both kinds of examples.
+    """
+    if examples.labels is None:
+        return {}
+    mask = None if examples.mask is None else torch.as_tensor(examples.mask)
+    return scores(logits, torch.as_tensor(examples.labels), mask, threshold=threshold)
+
+
+class Read(NamedTuple):
+    """What a student was found to say of some examples.
+
+    Attributes:
+        scores: by name; none for examples without labels.
+        similarity: of its embedding to each record's vectors, or None.
+        logits: `[n, k]`.
+    """
+
+    scores: dict[str, float]
+    similarity: dict[str, float] | None
+    logits: Tensor
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Scores one student on any set, and compares its embedding with the teacher's.
+
+    Attributes:
+        network: the student.
+        contract: what it reads.
+        sets: of the run; says how contents become inputs.
+        recipe: of the run, resolved; says which records the teacher left.
+        device: where the network is.
+        notes: a sentence for all that could not be told, so that nothing else is lost with it.
+    """
+
+    network: nn.Module
+    contract: Contract
+    sets: Sets
+    recipe: Recipe
+    device: torch.device | str
+    notes: list[str] = field(default_factory=list)
+    _opened: dict[tuple[Path, str], Record | None] = field(default_factory=dict)
+
+    def __call__(self, name: str, examples: Examples, records: Mapping[str, Record]) -> Read:
+        """Scores on some examples, and similarity to each record's vectors.
+
+        Args:
+            name: what to call them in a note.
+            examples: what the student reads.
+            records: what `records` found for them.
+        """
+        asked = len(examples) > 1 and records
+        try:
+            said = self.said(examples, "logits", *(["embedding"] if asked else []))
+        except PlaceError as error:
+            if not asked:
+                raise
+            self.note(f"{name} is not compared with the teacher: {error}")
+            said = self.said(examples, "logits")
+        found: dict[str, float] = {}
+        try:
+            found = score_of(said["logits"], examples, self.recipe.select.threshold)
+        except DataError as error:
+            self.note(f"{name} has no scores: {error}")
+        compared = alike(said["embedding"], examples, records) if "embedding" in said else None
+        return Read(found, compared, said["logits"])
+
+    def scores(self, examples: Examples) -> dict[str, float]:
+        """The scores alone.
+
+        Raises:
+            DataError: no class of several has both kinds of examples.
+        """
+        logits = self.said(examples, "logits")["logits"]
+        return score_of(logits, examples, self.recipe.select.threshold)
+
+    def said(self, examples: Examples, *names: str) -> Features:
+        """What the student says of some examples at some places, not augmented."""
+        one = read_batch(examples, np.zeros(1, np.int64), views=self.sets.views, view=CLEAN)
+        some = normalize(one.inputs.to(self.device), self.contract)
+        places = features.resolve(self.network, names, some)
+        return read_all(self.network, places, self.contract, self.sets.clean(examples), self.device)
+
+    def records(self, name: str, domain: Domain, whole: Examples) -> dict[str, Record]:
+        """What the teacher's records say of a set; empty where there is none of it.
+
+        A record that is damaged, or of other examples, is left out with a note.
+
+        Args:
+            name: what to call the set in a note.
+            domain: where it is from.
+            whole: its split, neither limited nor corrupted.
+        """
+        found = {}
+        split = split_of(domain, self.recipe.data)
+        for label, folder in self._folders(domain, split).items():
+            record = self._fitting(name, folder, split, whole)
+            if record is not None:
+                found[label or "teacher"] = record
+        return found
+
+    def note(self, text: str) -> None:
+        """Keep a sentence, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def _folders(self, domain: Domain, split: str) -> dict[str, Path]:
+        """Where the records of a domain are, by name."""
+        data, teacher = self.recipe.data, self.recipe.teacher
+        if domain.record is not None:
+            return {name: Path(path) for name, path in domain.records.items()}
+        if domain.source not in (None, data.source):
+            return {}
+        found = {
+            name or label: folder_of(path, split, data.train)
+            for name, each in each_of(teacher).items()
+            if isinstance(each, Recorded)
+            for label, path in each.records.items()
+        }
+        return {name: folder for name, folder in found.items() if folder is not None}
+
+    def _fitting(self, name: str, folder: Path, split: str, whole: Examples) -> Record | None:
+        """The record in a folder, opened once; None with a note where it cannot be used."""
+        key = (folder, split)
+        try:
+            if key not in self._opened:
+                self._opened[key] = None  # a damaged one is neither read nor noted twice
+                self._opened[key] = open_records(folder, split)
+            record = self._opened[key]
+            if record is not None:
+                record.check(whole)
+        except DataError as error:
+            self.note(f"{name} is not compared with the teacher: {error}")
+            return None
+        return record
+
+
+def split_of(domain: Domain, data: Data) -> str:
+    """The split that a domain is from."""
+    return domain.split or data.test or "test"
+
+
+def folder_of(path: Path | str, split: str, train: str) -> Path | None:
+    """Where a teacher's record of one split is, or None.
+
+    Args:
+        path: what the recipe names: a folder with one for each split, or that of training alone.
+        split: which split.
+        train: the split that the student is trained on.
+    """
+    folder = Path(path)
+    if (folder / MANIFEST).is_file():
+        return folder if split == train else None
+    return folder / split if (folder / split).is_dir() and not is_places(folder, split) else None
+
+
+def alike(embedding: Tensor, examples: Examples, records: Mapping[str, Record]) -> dict[str, float]:
+    """Linear CKA of a student's embedding with what each record says of the examples."""
+    found = {}
+    for name, record in records.items():
+        theirs = torch.from_numpy(record.of(examples.keys)).float()
+        vectors = theirs.mean(1) if theirs.ndim == 3 else theirs
+        found[name] = similarity(embedding, vectors)
+    return found

@@ -1,0 +1,188 @@
+"""Methods × seeds at equal budget: which row helps on your data, and how sure that is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mentee import files
+from mentee.api import next_free
+from mentee.build.datasets import kept_open
+from mentee.build.networks import Given, Makes, Teaches
+from mentee.experiments.figure import figure
+from mentee.experiments.jobs import jobs_of
+from mentee.experiments.results import results
+from mentee.experiments.rows import SCRATCH, rows_of
+from mentee.experiments.search import Halving
+from mentee.experiments.sweep import Job, Watch, sweep
+from mentee.experiments.tables import html, markdown, plain
+from mentee.experiments.teacher_agreement import Agreement
+from mentee.experiments.worker import Told
+from mentee.methods import Method
+from mentee.recipe import Recipe, read
+
+__all__ = ["Comparison", "compare"]
+NAME = "compare"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What became of a comparison.
+
+    Attributes:
+        path: the folder of the runs and of `compare.json`.
+        content: what `compare.json` says.
+        failed: why runs failed, by name.
+    """
+
+    path: Path
+    content: Mapping[str, Any]
+    failed: Mapping[str, str]
+
+    @property
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """Student × method, the best on validation first."""
+        found: Sequence[Mapping[str, Any]] = self.content["rows"]
+        return found
+
+    def to_json(self) -> str:
+        """What `compare.json` says."""
+        return json.dumps(self.content, indent=2) + "\n"
+
+    def __str__(self) -> str:
+        return f"{plain(self.content)}\n{self.path / NAME}.md"
+
+
+class Writing(Watch):
+    """Writes the table anew whenever a run has ended.
+
+    Args:
+        jobs: all runs.
+        out: the folder of `compare.json`.
+        agreement: with the teacher.
+        halving: stops poor rows; None: all are trained.
+    """
+
+    def __init__(
+        self, jobs: Sequence[Job], out: Path, agreement: Agreement, halving: Halving | None
+    ) -> None:
+        self.jobs, self.out, self.agreement, self.halving = jobs, out, agreement, halving
+
+    def begin(self, todo: Sequence[Job]) -> Sequence[Job]:
+        """Ask the teacher once, before any run begins."""
+        self.agreement.ask_teacher()
+        return todo if self.halving is None else self.halving.begin(todo)
+
+    def ended(self, told: Told, failed: Mapping[str, str]) -> Sequence[Job]:
+        """Write what is known now."""
+        following = () if self.halving is None else self.halving.ended(told)
+        if told.what != "paused" or not following:
+            self.write(failed)
+        return following
+
+    def write(self, failed: Mapping[str, str], *, last: bool = False) -> dict[str, Any]:
+        """`compare.json`, `.md`, `.svg` and `.html`, each atomically; the content of the first."""
+        budget = None if self.halving is None else self.halving.said()
+        rows = rows_of(self.jobs, failed, budget["stopped"] if budget else {})
+        agreements = self.agreement.of(self.jobs, older=last)
+        notes = [self.agreement.note] if self.agreement.note else []
+        seeds = list(dict.fromkeys(job.seed for job in self.jobs))
+        content = results(rows, seeds, agreements, notes, budget)
+        drawn = figure(content)
+        if last:
+            for left in self.out.glob(f".{NAME}.*"):  # by a kill while one was written
+                left.unlink(missing_ok=True)
+        files.write_json(self.out / f"{NAME}.json", content)
+        files.write_text(self.out / f"{NAME}.svg", drawn)
+        files.write_text(self.out / f"{NAME}.md", markdown(content))
+        files.write_text(self.out / f"{NAME}.html", html(content, drawn))
+        return content
+
+
+def compare(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    names: Sequence[str],
+    *,
+    seeds: int = 3,
+    students: Sequence[str] = (),
+    views: int | None = None,
+    record: str | Path | None = None,
+    live: bool = False,
+    processes: int | None = None,
+    out: str | Path | None = None,
+    changes: Sequence[str] = (),
+    data: Any = None,
+    student: Makes | None = None,
+    teacher: Teaches | None = None,
+    methods: Mapping[str, Method] | None = None,
+    say: Callable[[str], None] = print,
+    budget: float | None = None,
+) -> Comparison:
+    """Train students × methods × seeds as `sweep` does, and say which method helps.
+
+    Of one seed all rows have the same data order and first weights; all have the same steps.
+    From scratch (`none`) is always among them. Finished runs of a sweep or comparison by the same
+    recipe in the same folder are read and not repeated.
+
+    Args:
+        recipe: as for `sweep`.
+        names: of the methods.
+        seeds: how many, from the recipe's `train.seed` on; two at least for a verdict.
+        students: as for `sweep`; each is compared with its own scratch.
+        views: as for `sweep`.
+        record: the same.
+        live: the same.
+        processes: the same.
+        out: the folder of the runs' folders; None: `runs/compare-N`, the next number that is free.
+        changes: as for `sweep`.
+        data: the same.
+        student: the same.
+        teacher: the same.
+        methods: the same.
+        say: what to do with a line of text.
+        budget: stop poor rows of the first seed by successive halving, first after this share of
+            the epochs; in (0, 1). None: train all. Needs optuna.
+
+    Returns:
+        The rows with their differences, intervals and verdicts.
+
+    Raises:
+        MenteeError: what was asked for does not go together, or nothing of it can be trained.
+        Interrupted: SIGINT or SIGTERM; everything is saved.
+    """
+    names = with_scratch(names)
+    path = Path(out) if out else next_free(NAME)
+    given = Given(data, student, teacher, methods)
+    content = given.stand_in(read(recipe, changes))
+    jobs = jobs_of(content, students, names, seeds, path)
+    halving = None if budget is None else Halving(content, jobs, budget, path)
+    writing = Writing(jobs, path, Agreement(content, given, path, say), halving)
+    done = sweep(
+        recipe,
+        names,
+        seeds=seeds,
+        students=students,
+        views=views,
+        record=record,
+        live=live,
+        processes=processes,
+        out=path,
+        changes=changes,
+        data=data,
+        student=student,
+        teacher=teacher,
+        methods=methods,
+        say=say,
+        watch=writing,
+    )
+    with kept_open():
+        writing.agreement.ask_teacher()
+        return Comparison(path, writing.write(done.failed, last=True), done.failed)
+
+
+def with_scratch(names: Sequence[str]) -> list[str]:
+    """The same methods, from scratch first."""
+    return [SCRATCH, *(name for name in names if name != SCRATCH)]

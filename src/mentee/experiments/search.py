@@ -1,0 +1,209 @@
+"""Successive halving over the rows of a comparison: poor ones are stopped early, by optuna."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mentee.errors import MenteeError, RecipeError
+from mentee.experiments.results import STOPPED
+from mentee.experiments.rows import MAIN, SCRATCH
+from mentee.experiments.sweep import Job
+from mentee.experiments.worker import Told
+from mentee.recipe import Recipe
+
+FACTOR = 3
+"""One of so many rows goes on at each rung."""
+LEDGER = "optuna.log"
+
+
+class Halving:
+    """Trains rows of the first seed from rung to rung; those that go on to the end get all seeds.
+
+    A row that comes to a rung goes on if its validation score there is among the best third of
+    those that have come to it so far (optuna's `SuccessiveHalvingPruner`). From scratch is never
+    stopped. A stopped run is saved and can be resumed.
+
+    Args:
+        recipe: of all runs.
+        jobs: all runs.
+        share: of the epochs, before the first rung; in (0, 1).
+        out: the folder of the ledger, which remembers scores and decisions after any stop.
+
+    Attributes:
+        rungs: the epochs after which rows are stopped.
+
+    Raises:
+        RecipeError: there is nothing to decide by, or the share leaves no epoch to save.
+        MenteeError: optuna is not installed.
+    """
+
+    def __init__(self, recipe: Recipe, jobs: Sequence[Job], share: float, out: Path) -> None:
+        self.jobs, self.out, self.share = jobs, out, share
+        self.seed, self.epochs = recipe.train.seed, recipe.train.epochs
+        self.rungs = rungs(recipe.train.epochs, share, recipe.select.every)
+        if recipe.data.validation is None:
+            raise RecipeError(
+                "a budget stops rows by their validation score, and data.validation is null; give "
+                "it a share or a split, or leave the budget out"
+            )
+        if not self.rungs:
+            raise RecipeError(
+                f"a budget of {share:g} of {recipe.train.epochs} epochs leaves nothing to stop "
+                f"(validated every {recipe.select.every}); expected a smaller share above 0"
+            )
+        self._optuna = _optuna()
+        self._states = self._optuna.trial.TrialState
+        self._studies: dict[str, Any] = {}
+        self._todo: dict[str, Job] = {}
+
+    def begin(self, todo: Sequence[Job]) -> list[Job]:
+        """The first runs: all of scratch, the first seed of the others, the rest of those done."""
+        self._todo = {job.name: job for job in todo}
+        done = {job.pair for job in self.jobs if job.seed == self.seed and job.finished}
+        first = [self._next(job) for job in todo if job.seed == self.seed]
+        rest = [job for job in todo if job.seed != self.seed]
+        return [
+            *(job for job in first if job is not None),
+            *(job for job in rest if job.method == SCRATCH or job.pair in done),
+        ]
+
+    def ended(self, told: Told) -> list[Job]:
+        """What comes after a run: its next part, its other seeds, or nothing."""
+        job = self._todo.get(told.name)
+        if job is None or job.seed != self.seed:
+            return []
+        if told.what == "paused":
+            self._report(job, told.step)
+            following = self._next(job, told.step)
+            return [] if following is None else [following]
+        trial, value = self._trial(job), last_score(job, None)
+        if not trial.state.is_finished():
+            whole = told.what == "finished" and value is not None
+            state = self._states.COMPLETE if whole else self._states.FAIL
+            self._study(job).tell(trial.number, value if whole else None, state=state)
+        if told.what != "finished" or job.method == SCRATCH:
+            return []
+        return [o for o in self._todo.values() if o.pair == job.pair and o.seed != self.seed]
+
+    def stopped(self) -> dict[str, str]:
+        """What to say of runs that are not gone on with, by name."""
+        gone: dict[tuple[str, str], str] = {}
+        for job in (job for job in self.jobs if job.seed == self.seed and not job.finished):
+            trial = self._known(job)
+            if trial is None or trial.state != self._states.PRUNED:
+                continue
+            epoch = max(trial.intermediate_values)
+            value = trial.intermediate_values[epoch]
+            gone[job.pair] = f"{STOPPED} after epoch {epoch}: validation {value:.4f}"
+        left = (job for job in self.jobs if job.pair in gone and not job.finished)
+        return {job.name: gone[job.pair] for job in left}
+
+    def said(self) -> dict[str, Any]:
+        """What `compare.json` says of it."""
+        return {
+            "share": self.share,
+            "factor": FACTOR,
+            "rungs": self.rungs,
+            "epochs": self.epochs,
+            "stopped": self.stopped(),
+        }
+
+    def _next(self, job: Job, passed: int = 0) -> Job | None:
+        """A run of the first seed as far as its next rung; None: it was stopped."""
+        trial = self._trial(job)
+        if trial.state == self._states.PRUNED:
+            return None
+        passed = max(passed, *trial.intermediate_values, 0)
+        return replace(job, until=next((rung for rung in self.rungs if rung > passed), None))
+
+    def _report(self, job: Job, epoch: int) -> None:
+        """Tell optuna how good a run is at a rung, and stop it if that is what comes of it."""
+        frozen, value = self._trial(job), last_score(job, epoch)
+        if value is None or epoch in frozen.intermediate_values:
+            return
+        trial = self._optuna.trial.Trial(self._study(job), frozen._trial_id)
+        trial.report(value, epoch)
+        if trial.should_prune() and job.method != SCRATCH:
+            self._study(job).tell(trial, state=self._states.PRUNED)
+
+    def _study(self, job: Job) -> Any:
+        """The study of a student's rows."""
+        if job.student not in self._studies:
+            storages = self._optuna.storages
+            backend = storages.journal.JournalFileBackend(str(self.out / LEDGER))
+            self._studies[job.student] = self._optuna.create_study(
+                study_name=job.student,
+                storage=storages.JournalStorage(backend),
+                direction="maximize",
+                pruner=self._optuna.pruners.SuccessiveHalvingPruner(
+                    min_resource=self.rungs[0], reduction_factor=FACTOR
+                ),
+                load_if_exists=True,
+            )
+        return self._studies[job.student]
+
+    def _known(self, job: Job) -> Any:
+        """The trial of a run, failed ones apart; None: there is none."""
+        for trial in self._study(job).get_trials(deepcopy=False):
+            if trial.user_attrs.get("run") == job.name and trial.state != self._states.FAIL:
+                return trial
+        return None
+
+    def _trial(self, job: Job) -> Any:
+        """The trial of a run, made where there is none."""
+        if self._known(job) is None:
+            self._study(job).ask().set_user_attr("run", job.name)
+        return self._known(job)
+
+
+def rungs(epochs: int, share: float, every: int) -> list[int]:
+    """The epochs after which rows are stopped: a share of all, and each next thrice as late.
+
+    Args:
+        epochs: of a whole run.
+        share: before the first.
+        every: how many epochs there are between two validations.
+
+    Raises:
+        RecipeError: the share is not in (0, 1).
+
+    Example:
+        >>> rungs(30, 0.1, 1), rungs(30, 0.25, 5), rungs(2, 0.9, 1)
+        ([3, 9, 27], [10], [])
+    """
+    if not 0 < share < 1:
+        raise RecipeError(f"a budget is a share of the epochs above 0 and below 1, not {share:g}")
+    first = math.ceil(max(1, math.floor(share * epochs + 0.5)) / every) * every
+    found = []
+    while first < epochs:
+        found.append(first)
+        first *= FACTOR
+    return found
+
+
+def last_score(job: Job, epoch: int | None) -> float | None:
+    """The newest validation score of a run, up to an epoch."""
+    by = job.recipe.select.by
+    for line in reversed(job.folder.read_metrics()):
+        if "validation" in line and (epoch is None or line["epoch"] <= epoch):
+            found: Mapping[str, float] = line["validation"]
+            name: str = by or next((each for each in MAIN if each in found), MAIN[0])
+            return found.get(name)
+    return None
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+        import optuna.storages.journal
+    except ImportError:
+        raise MenteeError(
+            "--budget needs optuna, which is not installed; pip install 'mentee[compare]', or "
+            "leave the budget out"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna

@@ -1,0 +1,209 @@
+"""From names to places: `resolve` for what a method asks for, `list_places` for people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from mentee.errors import PlaceError, suggest
+from mentee.features.layer import Place, Side
+from mentee.features.layout import channel_axis, layout_of
+from mentee.features.rules import Stage, find_classifier, find_stages, find_stem
+from mentee.features.trace import Reading, Trace, dry_run
+
+LAST = "stages.last"
+SHORT_NAMES = ("logits", "embedding", "stages", "stem")
+_SIDES: dict[str, Side] = {"in": "input", "out": "output"}
+
+
+def resolve(network: nn.Module, wanted: Sequence[str], example: Tensor) -> tuple[Place, ...]:
+    """Find the places of a network by their names, with one dry forward.
+
+    `logits` is what the network returns; `embedding` the input of its classifier; `stages` the
+    outputs of its resolution stages, as `stages.0`, `stages.1`, ... from fine to coarse (a network
+    of one resolution, such as a ViT, gives the blocks that end each quarter of its depth);
+    `stages.last` the coarsest of them, however many there are; `stem` the output of the stem, after
+    its activation. Any other name is a module's path: `layer2.0.conv1` or `layer2:out` for its
+    output, `layer2:in` for its input. A network that states `places = {"stem": ..., "stages":
+    (...), "classifier": ...}` (module paths) is taken at its word.
+
+    Args:
+        network: any module, not wrapped and not compiled; it is left as it was.
+        wanted: the names; a name given twice counts once.
+        example: a small batch of the network's inputs, `[b, ...]`; two examples are enough.
+
+    Returns:
+        The places, in the order of the names.
+
+    Raises:
+        PlaceError: the network has no such place; the text names the close ones.
+
+    Example:
+        >>> import torch
+        >>> network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        >>> for place in resolve(network, ["embedding", "logits", "0"], torch.zeros(2, 4)):
+        ...     print(place.name, place.path or "(the network)", place.side, place.shape)
+        embedding 2 input (8,)
+        logits (the network) output (3,)
+        0 0 output (8,)
+    """
+    trace = dry_run(network, example)
+    places = [place for name in wanted for place in _places(trace, name)]
+    return tuple({place.name: place for place in places}.values())
+
+
+def list_places(network: nn.Module, example: Tensor) -> list[Place]:
+    """All places of a network: the short names first, then every module with a tensor output.
+
+    Args:
+        network: any module, not wrapped and not compiled; it is left as it was.
+        example: a small batch of the network's inputs, `[b, ...]`.
+
+    Returns:
+        The places; a short name that the network does not have is left out.
+
+    Example:
+        >>> import torch
+        >>> network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        >>> [place.name for place in list_places(network, torch.zeros(2, 4))]
+        ['logits', 'embedding', 'stem', '0', '1', '2']
+    """
+    trace = dry_run(network, example)
+    names = (*SHORT_NAMES, *(name for name in trace.called() if name not in SHORT_NAMES))
+    return [place for name in names for place in _places_or_none(trace, name)]
+
+
+def _places_or_none(trace: Trace, name: str) -> list[Place]:
+    try:
+        return _places(trace, name)
+    except PlaceError:
+        return []
+
+
+def _places(trace: Trace, name: str) -> list[Place]:
+    if name == "logits":
+        result = Reading(trace.result, trace.tick, trace.result._version)
+        return [_describe(trace, name, "", "output", result)]
+    if name == "embedding":
+        return [_embedding(trace)]
+    if name == "stem":
+        return [_stem(trace)]
+    if name == "stages":
+        return [_stage(trace, number, stage) for number, stage in enumerate(_stages(trace))]
+    if name == LAST:
+        stages = _stages(trace)
+        return [replace(_stage(trace, len(stages) - 1, stages[-1]), name=LAST)]
+    if re.fullmatch(r"stages\.\d+", name):
+        return [_numbered_stage(trace, name)]
+    return [_module(trace, name)]
+
+
+def _embedding(trace: Trace) -> Place:
+    path = find_classifier(trace)
+    reading = None if path is None else trace.at(path, "input")
+    if path is None or reading is None:
+        raise PlaceError(
+            f"{_title(trace)} has no 'embedding': no linear layer or 1×1 convolution gives its "
+            "logits. Name the classifier's input yourself, such as 'fc:in', or state "
+            'places = {"classifier": ...} in its class'
+        )
+    return _describe(trace, "embedding", path, "input", reading)
+
+
+def _stem(trace: Trace) -> Place:
+    path = find_stem(trace)
+    return _describe(trace, "stem", path, "output", trace.at(path))
+
+
+def _stages(trace: Trace) -> tuple[Stage, ...]:
+    stages = find_stages(trace)
+    if not stages:
+        raise PlaceError(
+            f"{_title(trace)} has no 'stages': it gives no maps or tokens of several resolutions, "
+            "nor a row of equal blocks. Name modules by their paths, or state "
+            'places = {"stages": (...)} in its class'
+        )
+    return stages
+
+
+def _stage(trace: Trace, number: int, stage: Stage) -> Place:
+    reading = trace.at(stage.path)
+    return _describe(trace, f"stages.{number}", stage.path, "output", reading, stage.channels)
+
+
+def _numbered_stage(trace: Trace, name: str) -> Place:
+    stages, number = _stages(trace), int(name.partition(".")[2])
+    if number >= len(stages):
+        raise PlaceError(
+            f"no place {name!r} in {_title(trace)}: 'stages' has {len(stages)} entries, "
+            f"stages.0 to stages.{len(stages) - 1}"
+        )
+    return _stage(trace, number, stages[number])
+
+
+def _module(trace: Trace, name: str) -> Place:
+    path, _, mark = name.partition(":")
+    if path not in trace.modules or mark not in ("", *_SIDES):
+        known = [*SHORT_NAMES, *(known for known in trace.modules if known)]
+        raise PlaceError(
+            f"no place {name!r} in {_title(trace)}; "
+            f"{suggest(path, known)}; ':in' after a module's path reads its input"
+        )
+    side = _SIDES.get(mark, "output")
+    return _describe(trace, name, path, side, trace.at(path, side))
+
+
+def _describe(
+    trace: Trace,
+    name: str,
+    path: str,
+    side: Side,
+    reading: Reading | None,
+    channels: int | None = None,
+) -> Place:
+    """What is delivered from one side of a module; a PlaceError where nothing can be."""
+    if reading is None:
+        raise PlaceError(_silent(trace, name, path, side))
+    tensor, examples = reading.tensor, len(trace.example)
+    layout = layout_of(tensor, examples)
+    if layout is None:
+        raise PlaceError(
+            f"the place {name!r} in {_title(trace)} says {list(tensor.shape)} for {examples} "
+            f"examples; expected [{examples}, d], [{examples}, t, d] or [{examples}, c, h, w]. "
+            "Take another module, such as the one around it"
+        )
+    axis = 1 if layout == "vector" else channel_axis(trace, reading, channels)
+    moved = Place(name, path, side, (), layout, axis).deliver(tensor)
+    shape = tuple(moved.shape[1:])
+    if name in ("embedding", "logits") and layout == "map" and shape[1:] == (1, 1):
+        layout, shape = "vector", shape[:1]
+    prefix = _prefix(trace, shape[0]) if layout == "tokens" else 0
+    return Place(name, path, side, shape, layout, axis, trace.is_overwritten(reading), prefix)
+
+
+def _silent(trace: Trace, name: str, path: str, side: Side) -> str:
+    inside = [known for known in trace.called() if known.startswith(f"{path}.")]
+    start = f"the place {name!r} in {_title(trace)}: the module {path!r} "
+    if inside:
+        return start + f"is only a container or gives no tensor ({side}); inside it: {_few(inside)}"
+    return start + f"is not called by forward in eval mode, or has no tensor {side}"
+
+
+def _few(paths: list[str]) -> str:
+    return ", ".join(paths[:6]) + (", ..." if len(paths) > 6 else "")
+
+
+def _prefix(trace: Trace, tokens: int) -> int:
+    """Declared prefix tokens, where the place holds just these and one token a patch."""
+    declared = getattr(trace.network, "num_prefix_tokens", 0)
+    patches = trace.at("patch_embed")
+    if not declared or patches is None or patches.tensor.ndim != 3:
+        return 0
+    return int(declared) if tokens == patches.tensor.shape[1] + declared else 0
+
+
+def _title(trace: Trace) -> str:
+    return type(trace.network).__name__

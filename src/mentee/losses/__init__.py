@@ -1,0 +1,133 @@
+"""How two representations are compared: pure functions, one loss per example where there is one.
+
+An agreement says what it needs beyond its two tensors, so that binding a method to a pair can fail
+early and the engine knows what to pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from mentee.losses.activation_boundary import ab, partial_l2
+from mentee.losses.binary_kd import binary_kd
+from mentee.losses.cka import cka
+from mentee.losses.contrast import contrast
+from mentee.losses.correlation_congruence import cc
+from mentee.losses.cosine_distance_difference import cosine_distance_difference
+from mentee.losses.dist import dist
+from mentee.losses.distance_correlation import distance_correlation
+from mentee.losses.dkd import dkd, nkd
+from mentee.losses.elementwise import cosine, l1, mse, smooth_l1, squared
+from mentee.losses.gram import ickd, sp
+from mentee.losses.hard_label import hard_label
+from mentee.losses.hierarchical_context import hcl
+from mentee.losses.kl import kl
+from mentee.losses.mlkd import batch_level, class_level
+from mentee.losses.nst import nst
+from mentee.losses.pkt import pkt
+from mentee.losses.rkd import rkd
+from mentee.losses.similarity_kl import similarity_kl
+from mentee.losses.task import task_loss
+from mentee.losses.ttm import ttm, wttm
+from mentee.losses.vid import vid
+
+__all__ = [
+    "AGREEMENTS",
+    "Agreement",
+    "ab",
+    "batch_level",
+    "binary_kd",
+    "cc",
+    "cka",
+    "class_level",
+    "contrast",
+    "cosine",
+    "cosine_distance_difference",
+    "dist",
+    "distance_correlation",
+    "dkd",
+    "hard_label",
+    "hcl",
+    "ickd",
+    "kl",
+    "l1",
+    "mse",
+    "nkd",
+    "nst",
+    "partial_l2",
+    "pkt",
+    "rkd",
+    "similarity_kl",
+    "smooth_l1",
+    "sp",
+    "squared",
+    "task_loss",
+    "ttm",
+    "vid",
+    "wttm",
+]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One word of the table, with what it asks for.
+
+    Attributes:
+        function: `(student, teacher, **numbers) -> [b]`, or a scalar for the whole batch. Where it
+            has such parameters it is given `negatives` and `log_z` (of the memory), `mask` (of
+            the labels that are known) and `labels` (the class of each example).
+        memory: whether it reads negatives: never, always, or where the term has a memory.
+        same_width: both sides must have as many entries; `with memory`: only then.
+        one_class: it makes sense only where an example has exactly one class.
+        several: it makes sense only where an example may have several classes.
+        whole_batch: without a memory it compares the examples of the batch with one another, so
+            the parts of all processes have to be gathered first.
+    """
+
+    function: Callable[..., Tensor]
+    memory: Literal["no", "must", "may"] = "no"
+    same_width: bool | Literal["with memory"] = False
+    one_class: bool = False
+    several: bool = False
+    whole_batch: bool = False
+
+
+AGREEMENTS: dict[str, Agreement] = {
+    "kl": Agreement(kl, same_width=True, one_class=True),
+    "dkd": Agreement(dkd, same_width=True, one_class=True),
+    "nkd": Agreement(nkd, same_width=True, one_class=True),
+    "dist": Agreement(dist, same_width=True, one_class=True, whole_batch=True),
+    "ttm": Agreement(ttm, same_width=True, one_class=True),
+    "wttm": Agreement(wttm, same_width=True, one_class=True),
+    "hard_label": Agreement(hard_label, same_width=True, one_class=True),
+    "batch_level": Agreement(batch_level, same_width=True, one_class=True, whole_batch=True),
+    "class_level": Agreement(class_level, same_width=True, one_class=True, whole_batch=True),
+    "binary_kd": Agreement(binary_kd, same_width=True, several=True),
+    "contrast": Agreement(contrast, memory="must", same_width=True),
+    "similarity_kl": Agreement(
+        similarity_kl, memory="may", same_width="with memory", whole_batch=True
+    ),
+    "sp": Agreement(sp, whole_batch=True),
+    "rkd": Agreement(rkd, whole_batch=True),
+    "pkt": Agreement(pkt, whole_batch=True),
+    "cc": Agreement(cc, same_width=True, whole_batch=True),
+    "ickd": Agreement(ickd),
+    "distance_correlation": Agreement(distance_correlation, whole_batch=True),
+    "cosine_distance_difference": Agreement(cosine_distance_difference, whole_batch=True),
+    "cka": Agreement(cka, whole_batch=True),
+    "cosine": Agreement(cosine, same_width=True),
+    "mse": Agreement(mse, same_width=True),
+    "squared": Agreement(squared, same_width=True),
+    "l1": Agreement(l1, same_width=True),
+    "smooth_l1": Agreement(smooth_l1, same_width=True),
+    "nst": Agreement(nst),
+    "hcl": Agreement(hcl, same_width=True),
+    "ab": Agreement(ab, same_width=True),
+    "partial_l2": Agreement(partial_l2, same_width=True),
+    "vid": Agreement(vid),
+}
+"""Every agreement by name."""

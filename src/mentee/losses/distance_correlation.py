@@ -1,0 +1,103 @@
+"""Distance correlation: are two examples as far apart for the student as for the teacher?
+
+Distances come from one matrix product of the centered batch, |x_i - x_j|² = |x_i|² + |x_j|² -
+2⟨x_i, x_j⟩, in float64: in float32 two near rows of a wide batch would differ by rounding alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from mentee.losses.batch_statistics import SHORTEST, by_frame
+
+
+def distance_correlation(
+    student: Float[Tensor, "b ... sd"], teacher: Float[Tensor, "b ... td"]
+) -> Float[Tensor, ""]:
+    r"""One minus the squared distance correlation of the batch, mean over frames.
+
+    .. math:: a_{ij} = \sqrt{\lVert x_i - x_j \rVert^2 + 10^{-12}}, \quad
+              A_{ij} = a_{ij} - \bar a_{i \cdot} - \bar a_{\cdot j} + \bar a, \quad
+              L = 1 - \frac{\overline{A B}}{\sqrt{\overline{A A} \; \overline{B B} + 10^{-9}}}
+
+    with b and B the same of the teacher's vectors y. No map between the two widths is needed, and
+    no shift, turn or common scale of either side changes the loss. A mean of A A below 1e-6 counts
+    as 1e-6, so that the slope stays bounded where all rows nearly agree.
+
+    Args:
+        student: `[b, d]`, or `[b, t, d]` to compare the batch frame by frame.
+        teacher: as many examples and frames, any width; no gradient reaches it.
+
+    Returns:
+        A scalar in [0, 1]: 0 where all distances are in proportion, 1 for a batch of one or of
+        equal rows. It depends on the batch's size.
+
+    Raises:
+        MenteeError: the shapes do not go together.
+
+    Memory: O(t b² + t b d) in float64; no `[b, b, d]`.
+    Source: Ding, Lerch 2023 (arXiv:2306.17424); Székely, Rizzo, Bakirov 2007.
+
+    Example:
+        >>> x = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+        >>> wider = torch.cat([x, torch.zeros(8, 2)], dim=1)
+        >>> distance_correlation(x, 5 * wider + 1).item() < 1e-6
+        True
+    """
+    x, y = by_frame("distance_correlation", student, teacher.detach())
+    loss: Tensor = _Unlike.apply(x, y)
+    return loss
+
+
+class _Unlike(torch.autograd.Function):
+    """1 - r, mean over frames, and its gradient: a few operations on both sides at once."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, student: Tensor, teacher: Tensor) -> Tensor:
+        x = _exact(student)
+        a = _distances(x, _exact(teacher))
+        # A = a - row means - column means + grand mean, of symmetric matrices
+        rows = a.mean(-1, keepdim=True)
+        half = rows - rows.mean(-2, keepdim=True) / 2
+        centered = a - half - half.mT
+        entries = centered.flatten(-2)  # [2, t, b²]
+        means = entries.movedim(0, 1) @ entries.permute(1, 2, 0) / entries.shape[-1]  # [t, 2, 2]
+        aa, ab, bb = means[:, 0, 0], means[:, 0, 1], means[:, 1, 1]
+        root = (aa.clamp(min=SHORTEST**2) * bb + 1e-9).rsqrt()
+        # dr/dA = (B - A · mean AB · mean BB · root²) · root / b², which is centered already
+        own = torch.where(aa >= SHORTEST**2, ab * bb * root**2, 0.0)[:, None, None]
+        slope = torch.addcmul(centered[1], own, centered[0], value=-1).div_(a[0])
+        ctx.save_for_backward(x, slope, root)
+        ctx.dtype = student.dtype  # type: ignore[attr-defined]
+        return (1 - ab * root).mean().to(student.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, outer: Tensor) -> tuple[Tensor, None]:
+        x, slope, root = ctx.saved_tensors  # type: ignore[attr-defined]
+        frames, examples = x.shape[:2]
+        # dL/dx_i = sum_j pulls_ij (x_i - x_j), from both a_ij and a_ji
+        pulls = slope * (root * (outer * (-2 / (frames * examples**2))))[:, None, None]
+        pulls.diagonal(dim1=-2, dim2=-1).zero_()  # 1e6 times 0, but for rounding
+        slopes = torch.baddbmm(pulls.sum(-1, keepdim=True) * x, pulls, x, alpha=-1)
+        return slopes.to(ctx.dtype), None  # type: ignore[attr-defined]
+
+
+def _exact(x: Float[Tensor, "t b d"]) -> Float[Tensor, "t b d"]:
+    """In float64, or float32 where the device has no float64; the batch's mean taken away.
+
+    No distance changes by that, and less is lost to rounding.
+    """
+    x = x if x.device.type == "mps" else x.double()
+    return x - x.mean(-2, keepdim=True)
+
+
+def _distances(*sides: Float[Tensor, "t b _"]) -> Float[Tensor, "s t b b"]:
+    """a_ij = sqrt(|x_i - x_j|² + 1e-12) within each frame's batch, of each side."""
+    inner = torch.stack([x @ x.mT for x in sides])
+    squares = inner.diagonal(dim1=-2, dim2=-1)[..., None]
+    # On the diagonal exactly 0: s + s - 2 s.
+    return (squares + squares.mT).sub_(inner, alpha=2).clamp_(min=0).add_(1e-12).sqrt_()

@@ -1,0 +1,1 @@
+"""Record a teacher's outputs once, import vectors, and verify a record."""

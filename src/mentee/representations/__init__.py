@@ -1,0 +1,93 @@
+"""What is compared: each representation builds a student's side and a teacher's side for a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mentee.representations.adapter import Known, Places, Shape, Side, TaskLoss, as_is
+from mentee.representations.compose import Chained
+from mentee.representations.compressed_logits import CompressedLogits, compressed_logits
+from mentee.representations.embedding_compression import Compressed, compress, probe
+from mentee.representations.feature_maps import attention, maps
+from mentee.representations.fsp import flow
+from mentee.representations.heads import to_teacher
+from mentee.representations.margin_relu import margin
+from mentee.representations.paraphraser import factors
+from mentee.representations.pca import pca, random_projection
+from mentee.representations.pooled import frames, vectors
+from mentee.representations.project import project
+from mentee.representations.regressor import gaussian, regress
+from mentee.representations.reviewkd import review
+from mentee.representations.semckd import associate
+from mentee.representations.standardize import standardized
+from mentee.representations.unit_norm import unit
+
+__all__ = [
+    "CROSSING",
+    "REPRESENTATIONS",
+    "SEVERAL",
+    "Chained",
+    "Compressed",
+    "CompressedLogits",
+    "Known",
+    "Places",
+    "Shape",
+    "Side",
+    "TaskLoss",
+    "as_is",
+    "associate",
+    "attention",
+    "compress",
+    "compressed_logits",
+    "factors",
+    "flow",
+    "frames",
+    "gaussian",
+    "maps",
+    "margin",
+    "pca",
+    "probe",
+    "project",
+    "random_projection",
+    "regress",
+    "review",
+    "standardized",
+    "to_teacher",
+    "unit",
+    "vectors",
+]
+
+REPRESENTATIONS: dict[str, Callable[..., tuple[Side, Side]]] = {
+    "as_is": as_is,
+    "standardized": standardized,
+    "project": project,
+    "vectors": vectors,
+    "frames": frames,
+    "to_teacher": to_teacher,
+    "maps": maps,
+    "attention": attention,
+    "regress": regress,
+    "gaussian": gaussian,
+    "margin": margin,
+    "factors": factors,
+    "flow": flow,
+    "review": review,
+    "associate": associate,
+    "compress": compress,
+    "compressed_logits": compressed_logits,
+    "probe": probe,
+    "pca": pca,
+    "random": random_projection,
+}
+"""Every representation by name: `(student shape, teacher shape, **numbers) -> (Side, Side)`.
+
+One that needs to know more of a pair than its shapes takes `known`, which the engine passes. One
+that reads what another term's side makes takes `beside`, the teacher's sides of the method's other
+terms at the same place of the teacher, and is built after them.
+"""
+
+CROSSING = ("associate",)
+"""Those of which each place of the student meets each of the teacher: always read together."""
+
+SEVERAL = ("flow", "review", *CROSSING)
+"""Those that read several places together: their shapes are tuples of shapes."""

@@ -1,0 +1,57 @@
+"""A representation of another: what the inner side says is what the outer one reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from mentee.representations.adapter import Side
+
+
+class Chained(Side):
+    r"""One side of a representation of another.
+
+    .. math:: r(x) = outer(inner(x))
+
+    What neither trains is fixed, as far from the place as it goes: where the inner side has only a
+    fixed part, the outer one's is added to it, and a record keeps the smaller of the two. An inner
+    side that learns alone still does, and the agreement trains the outer one alone.
+
+    Args:
+        inner: reads what is read at the place.
+        outer: reads what the inner side says.
+    """
+
+    def __init__(self, inner: Side, outer: Side) -> None:
+        super().__init__()
+        self.inner, self.outer = inner, outer
+        self._all_fixed = type(inner).forward is Side.forward and inner.reduction is not None
+        self.learns_alone, self.steps = inner.learns_alone, inner.steps
+
+    @property
+    def learner(self) -> Side:
+        """The inner side's: its own loss is the only one there is."""
+        return self.inner.learner
+
+    @property
+    def reduction(self) -> str | None:
+        """What the fixed parts do, one after the other."""
+        parts = [self.inner.reduction, *([self.outer.reduction] if self._all_fixed else [])]
+        if any(part is None for part in parts):
+            return None
+        return ", then ".join(part for part in parts if part)
+
+    def fixed(self, features: Any) -> Any:
+        """The part without parameters."""
+        said = self.inner.fixed(features)
+        return self.outer.fixed(said) if self._all_fixed else said
+
+    def forward(self, fixed: Any) -> Tensor:
+        """What the outer side makes of the inner one."""
+        if self._all_fixed:
+            return self.outer(fixed)  # type: ignore[no-any-return]
+        said = self.inner(fixed)
+        if self.learns_alone:
+            said = said.detach()
+        return self.outer(self.outer.fixed(said))  # type: ignore[no-any-return]

@@ -1,0 +1,202 @@
+"""Maps of two networks at one resolution, and their attention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from mentee.errors import MenteeError, PairError
+from mentee.representations.adapter import Shape, Side
+from mentee.representations.project import pool
+from mentee.representations.unit_norm import unit
+
+PREFIXES = range(6)
+"""How many tokens may stand before those of the patches: a class token, registers."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How what is read at a place is laid out as a map.
+
+    Attributes:
+        channels: of the map.
+        size: its height and width.
+        tokens: it is read as tokens `[t, d]`.
+    """
+
+    channels: int
+    size: tuple[int, int]
+    tokens: bool
+
+    def of(self, x: Tensor) -> Float[Tensor, "b c h w"]:
+        """What was read, as a map; the tokens before the patches left out."""
+        if not self.tokens:
+            return x
+        patches = x[:, -(self.size[0] * self.size[1]) :]
+        return patches.transpose(1, 2).reshape(len(x), self.channels, *self.size)
+
+
+def grids(name: str, student: Shape, teacher: Shape) -> tuple[Grid, Grid]:
+    """How both sides are laid out.
+
+    Raises:
+        PairError: a side says a vector, or tokens that make no square beside a map.
+    """
+    (ours,), (theirs,) = all_grids(name, [student], [teacher])
+    return ours, theirs
+
+
+def all_grids(
+    name: str, students: Sequence[Shape], teachers: Sequence[Shape]
+) -> tuple[list[Grid], list[Grid]]:
+    """How both sides are laid out at several places, of which each may meet each.
+
+    Raises:
+        PairError: a place says a vector, or tokens that make no square beside a map.
+    """
+    sides = {"student": students, "teacher": teachers}
+    for side, shape in ((side, each) for side, shapes in sides.items() for each in shapes):
+        if len(shape) == 1:
+            raise PairError(
+                f"{name}: the {side} says one vector of {shape[0]} an example, expected a map or "
+                "tokens; read stages or a module's path"
+            )
+    lines = all(len(shape) == 2 for shape in [*students, *teachers])
+    ours, theirs = ([_grid(name, each, lines) for each in shapes] for shapes in sides.values())
+    return ours, theirs
+
+
+def _grid(name: str, shape: Shape, line: bool) -> Grid:
+    if len(shape) == 3:
+        return Grid(shape[0], (shape[1], shape[2]), tokens=False)
+    count, width = shape
+    if line:
+        return Grid(width, (count, 1), tokens=True)
+    sides = [math.isqrt(count - before) for before in PREFIXES if before < count]
+    square = [side for before, side in enumerate(sides) if side**2 == count - before]
+    if not square:
+        raise PairError(
+            f"{name}: {count} tokens meet a map, and they make no square, whichever of the first "
+            f"{PREFIXES[-1]} are left out; use a word that averages them, such as project"
+        )
+    return Grid(width, (square[0], square[0]), tokens=True)
+
+
+def coarser(*both: Grid) -> tuple[int, int]:
+    """The resolution at which two maps meet."""
+    return min(g.size[0] for g in both), min(g.size[1] for g in both)
+
+
+def maps(student: Shape, teacher: Shape) -> tuple[Side, Side]:
+    """Both sides' maps, the finer one averaged to the resolution of the coarser.
+
+    Tokens `[t, d]` that meet a map are laid out as a square, without the class token and the
+    registers before them; two sides of tokens are lines of t cells.
+
+    Args:
+        student: what is read in the student, without the batch: `(c, h, w)` or `(t, d)`.
+        teacher: the same of the teacher.
+
+    Returns:
+        The student's side and the teacher's: `[b, c, h, w]` of one h and w, channels as they are.
+
+    Raises:
+        PairError: a side says vectors, or tokens that make no square.
+
+    Memory: O(b c h w).
+
+    Example:
+        >>> import torch
+        >>> s, t = maps((16, 8, 8), (17, 32))
+        >>> s(s.fixed(torch.zeros(2, 16, 8, 8))).shape, t(t.fixed(torch.zeros(2, 17, 32))).shape
+        (torch.Size([2, 16, 4, 4]), torch.Size([2, 32, 4, 4]))
+    """
+    both = grids("maps", student, teacher)
+    size = coarser(*both)
+    return Maps(both[0], size), Maps(both[1], size)
+
+
+class Maps(Side):
+    """One side of `maps`.
+
+    Args:
+        grid: how what is read is laid out.
+        size: the resolution to come out.
+    """
+
+    def __init__(self, grid: Grid, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.grid, self.size = grid, size
+
+    @property
+    def reduction(self) -> str | None:
+        """The mean of each cell; nothing where a map stays as it is."""
+        stays = not self.grid.tokens and self.grid.size == self.size
+        return "" if stays else f"map of {self.size[0]}x{self.size[1]}"
+
+    def fixed(self, features: Tensor) -> Float[Tensor, "b c h w"]:
+        """Laid out and averaged."""
+        x = self.grid.of(features)
+        return x if self.grid.size == self.size else pool(x, self.size)
+
+
+def attention(student: Shape, teacher: Shape, *, power: int = 2) -> tuple[Side, Side]:
+    r"""Where a network looks: the mean power of the channels at each place of the map.
+
+    .. math:: a = \mathrm{unit} \Bigl( \frac{1}{c} \sum_c |f_c|^p \Bigr)
+
+    The finer map is averaged to the resolution of the coarser first. All of it is fixed: a record
+    keeps h·w numbers, whatever the channels.
+
+    Args:
+        student: what is read in the student, without the batch: `(c, h, w)` or `(t, d)`.
+        teacher: the same of the teacher.
+        power: p, at least 1.
+
+    Returns:
+        The student's side and the teacher's: vectors of h·w entries.
+
+    Raises:
+        MenteeError: the power is below 1.
+        PairError: as for `maps`.
+
+    Memory: O(b c h w). Source: Zagoruyko, Komodakis 2017 (arXiv:1612.03928).
+    """
+    if power < 1:
+        raise MenteeError(f"attention: power is {power}, expected at least 1")
+    both = grids("attention", student, teacher)
+    size = coarser(*both)
+    return Attention(both[0], size, power), Attention(both[1], size, power)
+
+
+class Attention(Maps):
+    """One side of `attention`.
+
+    Args:
+        grid: how what is read is laid out.
+        size: the resolution to come out.
+        power: of the channels.
+    """
+
+    def __init__(self, grid: Grid, size: tuple[int, int], power: int) -> None:
+        super().__init__(grid, size)
+        self.power = power
+
+    @property
+    def reduction(self) -> str:
+        """The attention at a resolution."""
+        return f"attention {self.power} of {self.size[0]}x{self.size[1]}"
+
+    def fixed(self, features: Tensor) -> Float[Tensor, "b d"]:
+        """The map of attention, flat and of unit length."""
+        return attend(super().fixed(features), self.power)
+
+
+def attend(x: Float[Tensor, "b c h w"], power: int) -> Float[Tensor, "b d"]:
+    """The mean power of the channels, flat and of unit length."""
+    wide = x.float() if x.element_size() < 4 else x
+    return unit(wide.abs().pow(power).mean(1).flatten(1)).to(x.dtype)

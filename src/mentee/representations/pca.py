@@ -1,0 +1,91 @@
+"""Teacher's vectors made smaller without labels: what embedding compression is measured against."""
+
+from __future__ import annotations
+
+import torch
+
+from mentee.errors import PairError
+from mentee.representations.adapter import Known, Shape, Side
+from mentee.representations.heads import Mapped, StudentHead, channels, student_side
+from mentee.representations.pooled import Vectors, readers
+
+
+def pca(
+    student: Shape,
+    teacher: Shape,
+    *,
+    known: Known,
+    width: int = 64,
+    whiten: bool = False,
+    student_head: StudentHead = "none",
+    per_frame: bool = False,
+) -> tuple[Side, Side]:
+    r"""The teacher's vector along its first principal directions.
+
+    .. math:: c = V^\top (e - \mu), \quad \text{whitened: } c_j / \sqrt{\lambda_j}
+
+    Args:
+        student: what is read in the student, without the batch.
+        teacher: the same of the teacher.
+        known: the statistics of the teacher's vectors.
+        width: how many directions.
+        whiten: divide each by its deviation.
+        student_head: as for `compress`.
+        per_frame: as for `compress`.
+
+    Returns:
+        The student's side and the teacher's.
+
+    Raises:
+        PairError: there are no statistics, or fewer directions than `width`.
+
+    Memory: O(b d).
+    """
+    found = known.measured("pca")
+    most = len(found.components)
+    if not 1 <= width <= most:
+        raise PairError(f"pca: width is {width}, expected 1 to {most}, what the vectors have")
+    directions, deviations = found.components[:width], found.variances[:width].sqrt()
+    if whiten:
+        directions = directions / deviations.clamp(min=1e-6)[:, None]
+    mine, theirs = readers(student, teacher, per_frame)
+    ours = student_side(mine, student, width, student_head)
+    return ours, Mapped(theirs, Vectors(teacher, found, spread=False), directions)
+
+
+def random_projection(
+    student: Shape,
+    teacher: Shape,
+    *,
+    known: Known,
+    width: int = 64,
+    student_head: StudentHead = "none",
+    per_frame: bool = False,
+) -> tuple[Side, Side]:
+    r"""The teacher's standardized vector through a random matrix that never changes.
+
+    .. math:: c = R (e - \mu) / \sigma, \quad R_{ij} \sim N(0, 1 / width)
+
+    Args:
+        student: what is read in the student, without the batch.
+        teacher: the same of the teacher.
+        known: the statistics of the teacher's vectors, and the seed of R.
+        width: entries of c.
+        student_head: as for `compress`.
+        per_frame: as for `compress`.
+
+    Returns:
+        The student's side and the teacher's.
+
+    Raises:
+        PairError: there are no statistics, or `width` is below 1.
+
+    Memory: O(b d).
+    """
+    if width < 1:
+        raise PairError(f"random_projection: width is {width}, expected at least 1")
+    generator = torch.Generator().manual_seed(known.seed)
+    matrix = torch.randn(width, channels(teacher), generator=generator) / width**0.5
+    scaling = Vectors(teacher, known.measured("random_projection"))
+    mine, theirs = readers(student, teacher, per_frame)
+    return student_side(mine, student, width, student_head), Mapped(theirs, scaling, matrix)

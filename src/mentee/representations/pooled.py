@@ -1,0 +1,189 @@
+"""Vectors without heads: pooled over an example, or one for each time frame."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mentee.errors import PairError
+from mentee.representations.adapter import Known, Shape, Side
+from mentee.types import Statistics
+
+SMALLEST_STD = 1e-4
+"""A deviation below this share of the largest is that of an entry that says nothing."""
+
+
+def vectors(
+    student: Shape,
+    teacher: Shape,
+    *,
+    known: Known,
+    scale: Literal["none", "center", "standard"] = "none",
+) -> tuple[Side, Side]:
+    r"""Each side averaged to one vector; the teacher's may be centered or standardized.
+
+    .. math:: v^t = (f^t - \mu) / \sigma
+
+    with mean and deviation of each entry over the training examples; an entry that hardly changes
+    there is not divided. What does not change under
+    shifts (distance correlation, CKA) needs no centering; the cosine does.
+
+    Args:
+        student: what is read in the student, without the batch: `(c, h, w)`, `(t, d)` or `(d,)`.
+        teacher: the same of the teacher.
+        known: brings the statistics, where `scale` asks for them.
+        scale: `none`; `center`: minus the mean; `standard`: and divided by the deviation.
+
+    Returns:
+        The student's side and the teacher's; the widths are those of the two networks.
+
+    Raises:
+        PairError: statistics are asked for and there are none.
+
+    Memory: O(b d). Source: arXiv:2306.17424 (its constants for each teacher, measured instead).
+    """
+    statistics = None if scale == "none" else known.measured(f"vectors with scale {scale}")
+    return Vectors(student), Vectors(teacher, statistics, spread=scale == "standard")
+
+
+class Vectors(Side):
+    """One side of `vectors`.
+
+    Args:
+        shape: what is read, without the batch.
+        statistics: what is subtracted; None: nothing.
+        spread: divide by the deviations too.
+    """
+
+    def __init__(
+        self, shape: Shape, statistics: Statistics | None = None, *, spread: bool = True
+    ) -> None:
+        super().__init__()
+        self.is_vector = len(shape) == 1
+        self.shifted = statistics is not None
+        if statistics is not None:
+            std, ones = statistics.std, torch.ones_like(statistics.std)
+            says_something = std > SMALLEST_STD * std.max()
+            self.register_buffer("mean", statistics.mean.clone())
+            self.register_buffer(
+                "scale", torch.where(says_something, std, ones) if spread else ones
+            )
+
+    @property
+    def reduction(self) -> str:
+        """The mean over space or time; of a vector nothing."""
+        return "" if self.is_vector else "mean"
+
+    def fixed(self, features: Tensor) -> Tensor:
+        """One vector an example, `[b, d]`."""
+        return averaged(features)
+
+    def forward(self, fixed: Tensor) -> Tensor:
+        """The same, centered and scaled where that was asked for."""
+        return self.scaled(fixed)
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """Minus the mean, divided by the scale."""
+        if not self.shifted:
+            return x
+        mean, scale = (self.get_buffer(name).to(x.dtype) for name in ("mean", "scale"))
+        return (x - mean) / scale
+
+
+def frames(
+    student: Shape,
+    teacher: Shape,
+    *,
+    student_repeat: int | None = None,
+    teacher_repeat: int | None = None,
+) -> tuple[Side, Side]:
+    """A vector for each time frame, the slower side's frames repeated until the rates agree.
+
+    Maps `[b, c, f, t]` are averaged over f. Then each side's frames are repeated by a whole
+    factor and both are cut to the shorter.
+
+    Args:
+        student: what is read in the student, without the batch: `(c, f, t)` or `(t, d)`.
+        teacher: the same of the teacher.
+        student_repeat: how often each of the student's frames stands; None: as often as brings
+            the two closest, 1 where the student has more frames.
+        teacher_repeat: the same of the teacher.
+
+    Returns:
+        The student's side and the teacher's, `[b, t, d]` each, of one t.
+
+    Raises:
+        PairError: a side has no time axis, or a factor is below 1.
+
+    Memory: O(b t d). Source: arXiv:2306.17424.
+
+    Example:
+        >>> s, t = frames((16, 8, 10), (3, 32))
+        >>> s(s.fixed(torch.zeros(2, 16, 8, 10))).shape, t(t.fixed(torch.zeros(2, 3, 32))).shape
+        (torch.Size([2, 9, 16]), torch.Size([2, 9, 32]))
+    """
+    counts = []
+    for side, shape in (("student", student), ("teacher", teacher)):
+        if len(shape) == 1:
+            raise PairError(
+                f"frames: the {side} says one vector of {shape[0]} an example, which has no time "
+                "frames; read a stage of the student and a record made with --frames, or use "
+                "vectors"
+            )
+        counts.append(shape[-1] if len(shape) == 3 else shape[0])
+    ours, theirs = counts
+    repeats = (
+        student_repeat or max(round(theirs / ours), 1),
+        teacher_repeat or max(round(ours / theirs), 1),
+    )
+    if min(repeats) < 1:
+        raise PairError(f"frames: the factors are {repeats}, expected at least 1 each")
+    length = min(ours * repeats[0], theirs * repeats[1])
+    return Frames(student, repeats[0], length), Frames(teacher, repeats[1], length)
+
+
+class Frames(Side):
+    """One side of `frames`.
+
+    Args:
+        shape: what is read, without the batch.
+        repeat: how often each frame stands.
+        length: how many frames are left.
+    """
+
+    def __init__(self, shape: Shape, repeat: int, length: int) -> None:
+        super().__init__()
+        self.is_map, self.repeat, self.length = len(shape) == 3, repeat, length
+
+    @property
+    def reduction(self) -> str:
+        """The mean over the frequencies of maps; of frames nothing."""
+        return "mean of rows" if self.is_map else ""
+
+    def fixed(self, features: Tensor) -> Tensor:
+        """One vector a frame, `[b, t, d]`."""
+        return features.mean(2).transpose(1, 2) if features.ndim == 4 else features
+
+    def forward(self, fixed: Tensor) -> Tensor:
+        """Repeated and cut, `[b, length, d]`."""
+        return fixed.repeat_interleave(self.repeat, dim=1)[:, : self.length]
+
+
+def readers(student: Shape, teacher: Shape, per_frame: bool) -> tuple[Side, Side]:
+    """What stands before a head or a map: one vector an example, or one a frame."""
+    return frames(student, teacher) if per_frame else (Vectors(student), Vectors(teacher))
+
+
+def averaged(x: Tensor) -> Float[Tensor, "b d"]:
+    """Maps averaged over height and width, tokens and frames over t, vectors as they are.
+
+    Example:
+        >>> averaged(torch.ones(2, 3, 4, 4)).shape, averaged(torch.ones(2, 7, 5)).shape
+        (torch.Size([2, 3]), torch.Size([2, 5]))
+    """
+    if x.ndim == 4:
+        return x.mean((2, 3))
+    return x.mean(1) if x.ndim == 3 else x

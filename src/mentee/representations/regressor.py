@@ -1,0 +1,112 @@
+"""The student's maps with the teacher's channels: convolutions that are dropped at export."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mentee.errors import MenteeError
+from mentee.representations.adapter import Shape, Side
+from mentee.representations.feature_maps import Maps, coarser, grids
+from mentee.representations.heads import Headed
+
+
+def regress(student: Shape, teacher: Shape, *, resize: bool = True) -> tuple[Side, Side]:
+    r"""The student's map through a 1×1 convolution to the teacher's channels.
+
+    .. math:: s = W f^s + b, \quad t = f^t
+
+    Args:
+        student: what is read in the student, without the batch: `(c, h, w)` or `(t, d)`.
+        teacher: the same of the teacher.
+        resize: average the finer side to the resolution of the coarser; else both stay, for an
+            agreement that does not compare places.
+
+    Returns:
+        The student's side and the teacher's, `[b, c, h, w]` of the teacher's c.
+
+    Raises:
+        PairError: as for `maps`.
+
+    Memory: O(b c h w). Source: Romero et al. 2015 (arXiv:1412.6550).
+
+    Example:
+        >>> s, t = regress((16, 8, 8), (24, 4, 4))
+        >>> s(s.fixed(torch.zeros(2, 16, 8, 8))).shape
+        torch.Size([2, 24, 4, 4])
+    """
+    ours, theirs = grids("regress", student, teacher)
+    sizes = [coarser(ours, theirs)] * 2 if resize else [ours.size, theirs.size]
+    head = nn.Conv2d(ours.channels, theirs.channels, 1)
+    return Headed(Maps(ours, sizes[0]), head), Maps(theirs, sizes[1])
+
+
+def gaussian(
+    student: Shape, teacher: Shape, *, variance: float = 5.0, eps: float = 1e-5
+) -> tuple[Side, Side]:
+    r"""A normal distribution of the teacher's map, given the student's: for `vid`.
+
+    .. math:: \mu = W_3 \, r(W_2 \, r(W_1 f^s)), \quad
+              \sigma_c^2 = \log(1 + e^{a_c}) + \epsilon
+
+    with r the ReLU and W 1×1 convolutions without bias; a is trained, one number a channel.
+
+    Args:
+        student: what is read in the student, without the batch: `(c, h, w)` or `(t, d)`.
+        teacher: the same of the teacher.
+        variance: at the beginning, above eps.
+        eps: the least variance, above 0.
+
+    Returns:
+        The student's side, `[b, 2 c, h, w]` (the means, then the variances, of the teacher's c
+        channels), and the teacher's, `[b, c, h, w]`.
+
+    Raises:
+        MenteeError: `variance` or `eps` is out of range.
+        PairError: as for `maps`.
+
+    Memory: O(b c h w). Source: Ahn et al. 2019 (arXiv:1904.05835).
+    """
+    if not variance > eps > 0:
+        raise MenteeError(
+            f"gaussian: variance is {variance} and eps {eps}, expected variance > eps > 0"
+        )
+    ours, theirs = grids("gaussian", student, teacher)
+    size, width = coarser(ours, theirs), theirs.channels
+    head = nn.Sequential(
+        nn.Conv2d(ours.channels, width, 1, bias=False),
+        nn.ReLU(),
+        nn.Conv2d(width, width, 1, bias=False),
+        nn.ReLU(),
+        nn.Conv2d(width, width, 1, bias=False),
+    )
+    return Gaussian(Maps(ours, size), head, width, variance, eps), Maps(theirs, size)
+
+
+class Gaussian(Headed):
+    """The student's side of `gaussian`.
+
+    Args:
+        reader: gives the maps.
+        head: gives the means.
+        width: channels.
+        variance: at the beginning.
+        eps: the least.
+    """
+
+    def __init__(
+        self, reader: Maps, head: nn.Module, width: int, variance: float, eps: float
+    ) -> None:
+        super().__init__(reader, head)
+        self.eps = eps
+        self.log_scale = nn.Parameter(torch.full((width,), math.log(math.expm1(variance - eps))))
+
+    def forward(self, fixed: Tensor) -> Float[Tensor, "b c2 h w"]:
+        """Means and variances, one behind the other."""
+        means = super().forward(fixed)
+        variances = F.softplus(self.log_scale) + self.eps
+        return torch.cat([means, variances[:, None, None].expand_as(means)], 1)

@@ -1,0 +1,92 @@
+"""What a run remembers between its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mentee.metrics import gain
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What a score by neighbors has grown by.
+
+    Attributes:
+        gain: since the last one that was clearly better.
+        noise: the standard error of that.
+        best: whether it is the highest so far.
+    """
+
+    gain: float
+    noise: float
+    best: bool
+
+
+@dataclass
+class Progress:
+    """What a run remembers beside its networks; saved with every checkpoint.
+
+    Attributes:
+        seconds: spent in training steps.
+        wall: spent in all.
+        best: the best validation score so far.
+        best_epoch: the epoch, from 1, it was reached in.
+        stale: evaluations since then; by neighbors, since one that was clearly better.
+        clear: of the last one that was, the scores without each group of examples.
+        cooldown: the steps between which the rate falls to zero, once the run is to stop early.
+        teachers: each teacher's own scores, on how many validation examples, by name; one that
+            is alone has none.
+        measured: in the first `steps`, of each of the `losses` its mean unweighted value and its
+            weight, and its weighted pull in the first one over that of the loss `beside`.
+        sums: the losses of the steps since the last line of the metrics, added up.
+        counted: how many steps those are.
+    """
+
+    seconds: float = 0.0
+    wall: float = 0.0
+    best: float | None = None
+    best_epoch: int | None = None
+    stale: int = 0
+    clear: list[float] | None = None
+    cooldown: tuple[int, int] | None = None
+    teachers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    measured: dict[str, Any] | None = None
+    sums: dict[str, float] = field(default_factory=dict)
+    counted: int = 0
+
+    def add(self, losses: Mapping[str, float]) -> None:
+        """Take in the losses of a step."""
+        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in losses.items()}
+        self.counted += 1
+
+    def means(self) -> dict[str, float]:
+        """The mean losses since the last call."""
+        found = {name: value / self.counted for name, value in self.sums.items()}
+        self.sums, self.counted = {}, 0
+        return found
+
+    def improves(self, score: float, epoch: int) -> bool:
+        """Take in a validation score; whether it is the best."""
+        if self.best is not None and score <= self.best:
+            self.stale += 1
+            return False
+        self.best, self.best_epoch, self.stale = score, epoch, 0
+        return True
+
+    def grows(self, score: float, left_out: Sequence[float], epoch: int) -> Growth:
+        """Take in a score by neighbors; how much better it is than the last clearly better one.
+
+        One that grows by no more than its noise leaves that one where it is, so that small gains
+        add up until they are clear.
+        """
+        difference, noise = (0.0, 0.0) if self.clear is None else gain(left_out, self.clear)
+        if self.clear is None or difference > noise:
+            self.clear, self.stale = list(left_out), 0
+        else:
+            self.stale += 1
+        best = self.best is None or score > self.best
+        if best:
+            self.best, self.best_epoch = score, epoch
+        return Growth(difference, noise, best)

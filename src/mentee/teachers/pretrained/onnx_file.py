@@ -1,0 +1,151 @@
+"""Any ONNX file, through onnxruntime."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mentee.errors import MenteeError, suggest
+from mentee.models import InputContract
+from mentee.models.packages import imported, origin
+from mentee.teachers.pretrained.clips import embed_clips
+from mentee.teachers.pretrained.images import embed_images
+from mentee.teachers.pretrained.ready import Contents, ReadyEmbedder
+
+
+def build_onnx(
+    path: str,
+    *,
+    output: str | None = None,
+    mean: Sequence[float] = (0.0,),
+    std: Sequence[float] = (1.0,),
+    size: int | None = None,
+    rate: int | None = None,
+    learned_from: str = "see its source",
+    license: str = "see its source",
+) -> ReadyEmbedder:
+    """The teacher `onnx:PATH`, for images or audio.
+
+    What it reads is taken from the file: one float input `[b, c, h, w]` is images in [0, 1],
+    normalized by `mean` and `std`; `[b, samples]` is audio. Where the file fixes the height, images
+    are resized to it; where it fixes the samples, a clip is cut into windows of that length, the
+    last filled up with zeros, and the vectors are averaged. Where it fixes the batch to 1, examples
+    are read one by one.
+
+    Args:
+        path: the file.
+        output: which output holds the vectors, `[b, d]`; `[b, t, d]` is averaged over t,
+            `[b, d, h, w]` over space. None: the only one.
+        mean: images: what is subtracted, for each channel or for all.
+        std: images: what the difference is divided by.
+        size: images: height and width, where the file does not fix them.
+        rate: audio: samples a second; needed.
+        learned_from: what to note in the record.
+        license: what to note in the record.
+
+    Raises:
+        MenteeError: onnxruntime is missing, the file cannot be read, or an option does not fit it.
+    """
+    title, session = f"onnx:{path}", _open(path)
+    name = _output(session, output, title)
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) not in (2, 4):
+        said = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
+        raise MenteeError(
+            f"{title}: expected one float input, [b, c, h, w] or [b, samples]; it has {said}; "
+            "wrap it in a function instead: mentee.teachers.pretrained.embedder"
+        )
+    shape = [length if isinstance(length, int) else None for length in inputs[0].shape]
+
+    def read(batch: Tensor) -> Tensor:
+        # contiguous: onnxruntime takes rows as they lie in memory
+        (said,) = session.run([name], {inputs[0].name: np.ascontiguousarray(batch.numpy())})
+        given = torch.from_numpy(said)
+        if given.ndim == 4:
+            return given.flatten(2).mean(2)
+        return given.mean(1) if given.ndim == 3 else given
+
+    vectors: Callable[[Contents], Tensor]
+    noted: dict[str, Any]
+    if len(shape) == 4:
+        kind, size = "image", shape[2] or size
+        contract = InputContract(tuple(map(float, mean)), tuple(map(float, std)))
+        channels = shape[1] or 3
+        vectors = embed_images(read, contract, size=size, channels=channels, batch=shape[0])
+        trial: Contents = torch.zeros(1, size or 32, size or 32, channels, dtype=torch.uint8)
+        noted = {"size": size, "mean": list(contract.mean), "std": list(contract.std)}
+    else:
+        kind, samples = "audio", shape[1]
+        if rate is None:
+            raise MenteeError(f"{title} reads audio: say how many samples a second it wants, rate=")
+        whole = embed_clips(read, batch=shape[0])
+        vectors = whole if samples is None else _in_windows(whole, samples)
+        trial = [torch.zeros(samples or rate)]
+        noted = {"rate": rate, "window": samples, "short": "zeros"}
+    return ReadyEmbedder(
+        name=title,
+        kind=kind,
+        rate=rate if kind == "audio" else None,
+        width=_width(vectors, trial, title),
+        vectors=vectors,
+        weights={"file": hashlib.blake2b(Path(path).read_bytes()).digest()},
+        contract={
+            "learned_from": learned_from,
+            "source": Path(path).name,
+            "license": license,
+            "loaded_by": origin("onnxruntime"),
+            "output": name,
+            "pooling": "mean over time or space, where there is one",
+            **noted,
+        },
+    )
+
+
+def _open(path: str) -> Any:
+    runtime = imported("onnxruntime", teacher=f"onnx:{path}")
+    if not Path(path).is_file():
+        raise MenteeError(f"there is no file {path}")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    try:
+        return runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common class of their own
+        raise MenteeError(f"onnxruntime cannot read {path}: {error}") from error
+
+
+def _output(session: Any, wanted: str | None, title: str) -> str:
+    names = [each.name for each in session.get_outputs()]
+    if wanted is None and len(names) > 1:
+        raise MenteeError(f"{title} has the outputs {', '.join(names)}: say which, output=")
+    if wanted is not None and wanted not in names:
+        raise MenteeError(f"{title} has no output {wanted!r}; {suggest(wanted, names)}")
+    return wanted or names[0]
+
+
+def _in_windows(
+    whole: Callable[[Sequence[Tensor]], Tensor], samples: int
+) -> Callable[[Contents], Tensor]:
+    def vectors(clips: Contents) -> Tensor:
+        cut = [F.pad(clip.float(), (0, -len(clip) % samples)) for clip in clips]
+        windows_of = [torch.split(clip, samples) for clip in cut]
+        said = whole([window for windows in windows_of for window in windows])
+        return torch.stack(
+            [of.mean(0) for of in torch.split(said, [len(windows) for windows in windows_of])]
+        )
+
+    return vectors
+
+
+def _width(vectors: Callable[[Contents], Tensor], trial: Contents, title: str) -> int:
+    said = vectors(trial)
+    if said.ndim != 2:
+        raise MenteeError(f"{title} gave {list(said.shape)} for one example; expected [1, d]")
+    return said.shape[1]

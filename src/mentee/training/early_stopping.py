@@ -1,0 +1,76 @@
+"""The end of a run before its last epoch: nothing got better, so the rate falls, and it is over."""
+
+from __future__ import annotations
+
+from mentee.distillation.loop import Plan
+from mentee.recipe import Select
+from mentee.runs.state import Progress
+
+
+class Stopping:
+    r"""When a run stops early, and its learning rate until then.
+
+    After `select.patience` evaluations in turn that were no better, at step a, the rate falls in a
+    line to zero over a part c, `select.cooldown`, of the steps done, in whole epochs:
+
+    .. math:: \eta(n) = \eta(a) \frac{b - n}{b - a}, \quad a \le n < b = (1 + c) \, a
+
+    With c = 0 the run is over at a. No evaluation counts while the rate still rises: what a student
+    is worth at a growing rate says little of what it will be. b is never after the schedule's end.
+
+    Args:
+        select: what the recipe says of stopping.
+        plan: the steps, and the rate of each by the schedule.
+
+    Source: the line to zero after a plateau is the cooldown of Hägele et al. 2024
+    (arXiv:2405.18392), there after a number of steps that was chosen before.
+    """
+
+    def __init__(self, select: Select, plan: Plan) -> None:
+        self.patience, self.cooldown, self.plan = select.patience, select.cooldown, plan
+        self._epoch = plan.steps // plan.epochs
+
+    def rate(self, progress: Progress, done: int, total: int) -> float:
+        """What the base rate is multiplied by after `done` steps."""
+        if progress.cooldown is None:
+            return self.plan.rate(done, total)
+        begin, end = progress.cooldown
+        return self.plan.rate(begin, total) * max(0.0, (end - done) / (end - begin))
+
+    def steps(self, progress: Progress) -> int:
+        """How many steps the run will have, as far as is known."""
+        return progress.cooldown[1] if progress.cooldown else self.plan.steps
+
+    def judge(self, progress: Progress, done: int) -> str:
+        """Look at what an epoch's evaluation said; returns what there is to say of it, or "".
+
+        Args:
+            progress: where it is kept how often the student got no better, and when the rate began
+                to fall; changed in place.
+            done: steps done, an epoch's last one.
+        """
+        if self._rises(done):
+            progress.stale = 0
+        if progress.cooldown is not None or not self._stale(progress):
+            return ""
+        said = f"no better for {progress.stale} evaluations"
+        if not self.cooldown:
+            return f"{said}: stopped early"
+        epochs = max(1, round(self.cooldown * done / self._epoch))
+        end = min(done + epochs * self._epoch, self.plan.steps)
+        progress.cooldown = (done, end)
+        return f"{said}: the rate falls to zero until epoch {end // self._epoch}, then it stops"
+
+    def over(self, progress: Progress, done: int) -> bool:
+        """Whether the run ends here, before or at its plan's end."""
+        if progress.cooldown is not None:
+            return done >= progress.cooldown[1]
+        return not self.cooldown and self._stale(progress)
+
+    def _stale(self, progress: Progress) -> bool:
+        return self.patience is not None and progress.stale >= self.patience
+
+    def _rises(self, done: int) -> bool:
+        """Whether the schedule's rate is still on its way up."""
+        now, before = (self.plan.rate(n, self.plan.steps) for n in (done, done - 1))
+        return now > before

@@ -1,0 +1,129 @@
+"""How a student is getting on by its embedding alone: neighbors and a probe of a few labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mentee.build.datasets import Sets, open_part
+from mentee.data import Examples, limit
+from mentee.data.counter_rng import below
+from mentee.errors import DataError, RecipeError
+from mentee.evaluation.student_reader import Reader
+from mentee.metrics import Labeled, leave_one_out, left_out, linear_probe, scores
+from mentee.metrics.jackknife import GROUPS
+from mentee.parallel import follow_first
+from mentee.recipe import Recipe, Watch
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was found at one look.
+
+    Attributes:
+        examples: how many were looked at.
+        knn: the main score by the neighbors: accuracy, or mean average precision.
+        left_out: the same without each of 20 groups of the examples.
+        probe: the main score of a linear probe, by cross-validation; None: not asked for.
+    """
+
+    examples: int
+    knn: float
+    left_out: list[float]
+    probe: float | None
+
+
+def open_watched(recipe: Recipe, sets: Sets, data: Any = None) -> Examples | None:
+    """The labeled examples that a recipe watches; None where it watches none.
+
+    Args:
+        recipe: as read.
+        sets: of the run.
+        data: what was passed instead of the recipe's source.
+
+    Raises:
+        RecipeError: the weights are to be chosen by them, and there are none.
+        DataError: they cannot be read, have no labels, or are of another kind.
+    """
+    said = recipe.watch
+    if said is None:
+        if recipe.select.by == "knn":
+            raise RecipeError(
+                "select.by is knn, which needs labeled examples to watch: watch: {split: ..., "
+                "limit: 1000}"
+            )
+        return None
+    own = said.source is None
+    change: dict[str, Any] = {"label": said.label, "channels": sets.train.channels}
+    if not own:
+        change |= {"source": said.source, "classes": None}
+    content = recipe.data.model_copy(update=change)
+    examples = open_part(content, said.split or recipe.data.train, data if own else None)
+    if examples.labels is None or examples.kind != sets.train.kind:
+        raise DataError(
+            f"watch: {examples.name} holds {examples.kind} with "
+            f"{'no ' if examples.labels is None else ''}labels; expected {sets.train.kind} with "
+            "labels (watch.label: their column)"
+        )
+    if said.limit is not None and said.limit < len(examples):
+        examples = limit(examples, said.limit, seed=recipe.data.seed)
+    return examples
+
+
+def look(reader: Reader, said: Watch, examples: Examples) -> Seen:
+    """See what a student's embedding says of labeled examples, none of them augmented."""
+    follow_first(reader.network)
+    vectors = pooled(reader.said(examples, "embedding")["embedding"])
+    labels = torch.as_tensor(examples.labels)
+    mask = None if examples.mask is None else torch.as_tensor(examples.mask)
+    classes = len(examples.classes or ())
+    shares = leave_one_out(
+        vectors, labels, classes=classes, k=said.knn, temperature=said.temperature, mask=mask
+    )
+    groups = below(GROUPS, 0, examples.keys, "watch")
+    worth = partial(worth_of, shares, labels, mask)
+    probe = None
+    if said.probe:
+        probe = cross_validated(Labeled(vectors, labels, mask), classes, groups % FOLDS)
+    every = np.arange(len(vectors))
+    return Seen(len(every), worth(every), left_out(worth, groups), probe)
+
+
+def worth_of(shares: Tensor, labels: Tensor, mask: Tensor | None, rows: Any) -> float:
+    """Accuracy, or mean average precision, of some examples by the shares of their classes."""
+    chosen = torch.as_tensor(rows)
+    some = shares[chosen]
+    if labels.ndim == 1:
+        return float((some.argmax(1) == labels[chosen]).double().mean())
+    known = None if mask is None else mask[chosen]
+    return scores(torch.logit(some, eps=1e-6), labels[chosen], known)["map"]
+
+
+def cross_validated(whole: Labeled, classes: int, folds: Any) -> float:
+    """The main score of linear probes, each example told by one that has not learned from it."""
+    said = torch.zeros(len(whole), classes)
+    for fold in range(FOLDS):
+        held_out = torch.as_tensor(np.flatnonzero(folds == fold))
+        rest = torch.as_tensor(np.flatnonzero(folds != fold))
+        said[held_out] = linear_probe(whole.take(rest), classes=classes)(whole.vectors[held_out])
+    found = scores(said, whole.labels, whole.mask)
+    return found.get("accuracy", found.get("map", 0.0))
+
+
+def pooled(features: Tensor) -> Tensor:
+    """One vector an example: maps and tokens by their mean.
+
+    Example:
+        >>> pooled(torch.ones(2, 3, 4, 4)).shape, pooled(torch.ones(2, 7, 3)).shape
+        (torch.Size([2, 3]), torch.Size([2, 3]))
+    """
+    if features.ndim == 4:
+        return features.mean((2, 3))
+    return features.mean(1) if features.ndim == 3 else features

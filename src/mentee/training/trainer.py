@@ -1,0 +1,312 @@
+"""One run from its first step, or a checkpoint, to its report."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from mentee.build.setup import Parts, draw_apart
+from mentee.build.teachers import live_teachers
+from mentee.distillation.loop import train
+from mentee.distillation.weights import FIRST
+from mentee.errors import RunError
+from mentee.evaluation.evaluator import finish, score, watched
+from mentee.metrics import main_score
+from mentee.parallel import agree_on, rank
+from mentee.recipe import dump
+from mentee.report import Reporter, losses
+from mentee.runs import checkpoint
+from mentee.runs.folder import Folder, environment
+from mentee.runs.state import Progress
+from mentee.training.adapter_pretraining import learn_first
+from mentee.training.early_stopping import Stopping
+from mentee.training.peak_memory import forget_peak, peak
+from mentee.training.signals import Asked, Interrupted, Paused
+from mentee.types import Step
+
+TEACHER_SAMPLE = 2000
+LOGGED = 50
+
+
+class Training:
+    """A run under way.
+
+    Args:
+        parts: what it is made of.
+        folder: where its files go; only the first process writes.
+        quiet: print nothing.
+        on_step: called after each step.
+        until: pause after so many epochs; None: go to the end.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        folder: Folder,
+        *,
+        quiet: bool = False,
+        on_step: Callable[[Step], None] | None = None,
+        until: int | None = None,
+    ) -> None:
+        self.parts, self.folder, self.on_step = parts, folder, on_step
+        self.quiet = quiet or rank() != 0
+        self.recipe, self.progress = parts.recipe, Progress()
+        self.stopping = Stopping(self.recipe.select, parts.plan)
+        self.until = until
+        self._since = forget_peak()
+        self._began = self._saved_at = time.monotonic()
+        self._saved_step = 0
+
+    def begin(self) -> None:
+        """Make the run folder."""
+        facts = environment(
+            data=self._fingerprints(),
+            teacher=self._teacher(),
+            processes=self.parts.accelerator.num_processes,
+            warm_up=list(self.parts.warm_up),
+        )
+        if rank() == 0:
+            self.folder.begin(dump(self.recipe), facts)
+
+    def restore(self) -> Step:
+        """Go back to the newest checkpoint; returns the last step done.
+
+        Raises:
+            RunError: there is none to read, or the data or the teacher are no longer those it
+                began with.
+        """
+        facts = self.folder.read_environment()
+        began = {f"{name} examples": was for name, was in facts["data"].items()}
+        began["teacher's weights"] = facts["teacher"]
+        now = {f"{name} examples": is_now for name, is_now in self._fingerprints().items()}
+        now["teacher's weights"] = self._teacher()
+        for name, was in began.items():
+            if now[name] != was:
+                raise RunError(
+                    f"the {name} are no longer those that {self.folder.path} began with "
+                    f"(fingerprint {now[name]}, not {was}); bring them back, or start anew"
+                )
+        state = checkpoint.load(self.folder.checkpoints)
+        parts = self.parts
+        scaler = parts.accelerator.scaler
+        done = checkpoint.restore(state, parts.trainee, parts.optimizer, parts.average, scaler)
+        self.progress = Progress(**state["progress"])
+        self._began -= self.progress.wall
+        self._saved_step = done.number
+        if rank() == 0:
+            self.folder.forget_after(done.number)
+        return done
+
+    def run(self, done: Step | None = None) -> dict[str, Any]:
+        """Train to the end, then score and report.
+
+        Args:
+            done: the last step done, of `restore`.
+
+        Returns:
+            What `summary.json` says.
+
+        Raises:
+            Interrupted: a signal asked to stop; everything is saved.
+            Paused: it has come as far as it was to.
+        """
+        first = done.number if done else 0
+        steps = self.stopping.steps(self.progress)
+        with Asked() as asked, Reporter(steps, first, quiet=self.quiet) as reporter:
+            for line in self.parts.warm_up:
+                reporter.say(line)
+            if done is None:
+                self._look_at_teacher(reporter)
+                if text := self._watch(Step(0, -1, 0, 0.0)):
+                    reporter.say(f"before the first step: {text}")
+                learn_first(self.parts)
+                draw_apart(self.recipe.train.seed)
+            last = self._train(done, asked, reporter)
+            wall, memory = self._wall(), peak(self._since)
+            return finish(self.parts, self.folder, self.progress, last, wall, memory)
+
+    def _train(self, done: Step | None, asked: Asked, reporter: Reporter) -> Step:
+        """The steps, and what happens between them; returns the last."""
+        parts, last = self.parts, done or Step(0, 0, 0, 0.0)
+        if self._over(last):  # it was stopped between its last validation and its end
+            return last
+        self._check_pause(last)
+        steps = train(
+            parts.trainee,
+            parts.teacher,
+            lambda epoch, start: parts.sets.epoch(self.recipe.train, epoch, start),
+            parts.optimizer,
+            dataclasses.replace(parts.plan, rate=self._rate),
+            parts.accelerator,
+            average=parts.average,
+            done=done,
+        )
+        for last, seconds in timed(steps):
+            self.progress.seconds += seconds
+            self.progress.add(last.losses)
+            reporter.step(last, seconds)
+            if last.number == min(FIRST, parts.plan.steps):
+                self._measured(reporter)
+            if self.on_step is not None:
+                self.on_step(last)
+            ends_epoch = last.position >= parts.plan.batches
+            if ends_epoch or self.progress.counted == LOGGED:
+                means = self.progress.means()
+                weights = parts.trainee.transfer.weighing.used(last.number - 1)
+                self._log(last, {"losses": means, "weights": weights, "rate": last.rate})
+            if ends_epoch:
+                self._validate(last, means, reporter)
+                if text := self.stopping.judge(self.progress, last.number):
+                    reporter.say(text)
+                    reporter.expect(self.stopping.steps(self.progress))
+            signal = agree_on(asked.number or 0)
+            if signal or self._due(last) or self._pauses(last):
+                self._save(last)
+            if signal:
+                raise Interrupted(
+                    f"stopped after step {last.number} of {parts.plan.steps}, everything is saved; "
+                    f"go on with: mentee resume {self.folder.path}",
+                    signal,
+                )
+            if ends_epoch and self._over(last):
+                break
+            self._check_pause(last)
+        return last
+
+    def _measured(self, reporter: Reporter) -> None:
+        """Keep and say how large the losses are, and how hard they pull."""
+        weighing = self.parts.trainee.transfer.weighing
+        measured = weighing.measured
+        self.progress.measured = {
+            "steps": measured.steps,
+            "beside": measured.beside,
+            "losses": measured.table(weighing.used()),
+        }
+        if self.parts.trainee.transfer.bound:
+            for line in losses.lines(self.progress.measured):
+                reporter.say(line)
+
+    def _validate(self, step: Step, means: Mapping[str, float], reporter: Reporter) -> None:
+        """Score the student on validation, keep it if it is the best, print the epoch's line."""
+        epochs, select = self.recipe.train.epochs, self.recipe.select
+        epoch, texts = step.epoch + 1, list[str]()
+        examples = self.parts.sets.validation
+        due = epoch % select.every == 0 or epoch == epochs or self._over(step)
+        if examples is not None and due:
+            found = score(self.parts, examples)
+            self._log(step, {"validation": found})
+            if select.by is not None and select.by != "knn":
+                if select.by not in found:
+                    raise RunError(f"select.by is {select.by}, expected one of {', '.join(found)}")
+                texts.append(f"validation {select.by} {found[select.by]:.4f}")
+                if self.progress.improves(found[select.by], epoch):
+                    self._keep_best()
+        if due:
+            texts.append(self._watch(step))
+        reporter.epoch(epoch, epochs, means, "  ".join(filter(None, texts)), step.number)
+
+    def _watch(self, step: Step) -> str:
+        """See what the watched examples say of the student, keep it if it is the best."""
+        seen = watched(self.parts)
+        if seen is None:
+            return ""
+        text, line = f"knn {seen.knn:.4f}", {"knn": seen.knn}
+        if self.recipe.select.by == "knn":
+            growth = self.progress.grows(seen.knn, seen.left_out, step.epoch + 1)
+            if growth.best:
+                self._keep_best()
+            line |= {"gain": growth.gain, "noise": growth.noise}
+            text += f" ({growth.gain:+.4f} ± {growth.noise:.4f})"
+        if seen.probe is not None:
+            text, line = f"{text}  probe {seen.probe:.4f}", line | {"probe": seen.probe}
+        self._log(step, {"watch": line})
+        return text
+
+    def _keep_best(self) -> None:
+        if rank() == 0:
+            self.folder.save_weights(self.folder.best, self.parts.student.state_dict())
+
+    def _look_at_teacher(self, reporter: Reporter) -> None:
+        """Score teachers on some validation examples: a wrong input or class order shows."""
+        examples, classes = self.parts.sets.validation, self.parts.sets.classes
+        if examples is None or examples.labels is None:
+            return
+        some = examples.spaced(TEACHER_SAMPLE)
+        key = main_score(examples.task)
+        for name, (teacher, said) in live_teachers(self.parts.teacher, self.recipe.teacher).items():
+            if said.classes != classes:
+                continue
+            found = score(self.parts, some, teacher.network, teacher.contract)
+            self.progress.teachers[name] = {"examples": len(some), "scores": found}
+            if key is None:
+                continue
+            who = f"teacher {name}".strip()
+            reporter.say(f"{who}: validation {key} {found[key]:.4f} ({len(some)} examples)")
+            if key == "accuracy" and found[key] < 2 / classes:
+                reporter.say(
+                    f"warning: the {who} is hardly better than chance; check its input (mean and "
+                    "std), its weights and the order of the classes"
+                )
+
+    def _over(self, step: Step) -> bool:
+        return self.stopping.over(self.progress, step.number)
+
+    def _rate(self, done: int, total: int) -> float:
+        return self.stopping.rate(self.progress, done, total)
+
+    def _due(self, step: Step) -> bool:
+        """Whether a checkpoint is due, by steps or by minutes."""
+        said, ends = self.recipe.save, step.number == self.parts.plan.steps
+        many = said.steps is not None and step.number - self._saved_step >= said.steps
+        long = said.minutes is not None and time.monotonic() - self._saved_at > 60 * said.minutes
+        return bool(agree_on(int(many or long or ends)))
+
+    def _pauses(self, step: Step) -> bool:
+        """Whether it has come as far as it was to, and there is more to do."""
+        if self.until is None or self.until >= self.recipe.train.epochs:
+            return False
+        return step.epoch + (step.position >= self.parts.plan.batches) >= self.until
+
+    def _check_pause(self, step: Step) -> None:
+        if self._pauses(step):
+            raise Paused(step.epoch + (step.position >= self.parts.plan.batches))
+
+    def _save(self, step: Step) -> None:
+        self._saved_at, self._saved_step = time.monotonic(), step.number
+        self.progress.wall = self._wall()
+        parts = self.parts
+        checkpoint.save(
+            self.folder.checkpoints,
+            step,
+            parts.trainee,
+            parts.optimizer,
+            average=parts.average,
+            scaler=parts.accelerator.scaler,
+            progress=dataclasses.asdict(self.progress),
+        )
+
+    def _log(self, step: Step, content: Mapping[str, Any]) -> None:
+        if rank() == 0:
+            self.folder.log({"step": step.number, "epoch": step.epoch + 1, **content})
+
+    def _fingerprints(self) -> dict[str, str | None]:
+        sets = self.parts.sets
+        parts = {"train": sets.train, "validation": sets.validation, "test": sets.test}
+        parts |= {"watch": self.parts.watched} if self.parts.watched else {}
+        return {name: part.fingerprint() if part else None for name, part in parts.items()}
+
+    def _teacher(self) -> str | None:
+        return self.parts.teacher.fingerprint() if self.parts.teacher else None
+
+    def _wall(self) -> float:
+        return time.monotonic() - self._began
+
+
+def timed(steps: Iterator[Step]) -> Iterator[tuple[Step, float]]:
+    """Each step with the seconds it took; what its taker does in between is not counted."""
+    began = time.perf_counter()
+    for step in steps:
+        yield step, time.perf_counter() - began
+        began = time.perf_counter()

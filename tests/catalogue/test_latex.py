@@ -1,0 +1,93 @@
+"""Formulas of docstrings as lines of text."""
+
+from __future__ import annotations
+
+import pytest
+
+from mentee.catalogue.docstrings import told
+from mentee.catalogue.latex import plain
+from mentee.losses import AGREEMENTS
+from mentee.memory import MEMORIES
+from mentee.representations import REPRESENTATIONS
+
+
+@pytest.mark.parametrize(
+    ("latex", "text"),
+    [
+        (r"x_i^2 - y_{ij}", "x_i² − y_ij"),
+        (r"\frac{1}{b^2} \sum_{ij} p_{ij}", "1/b² Σ_ij p_ij"),
+        (r"\frac{a + b}{c}", "(a + b)/c"),
+        (r"\frac{a}{\sqrt{b + 10^{-9}}}", "a/√(b + 10⁻⁹)"),
+        (r"\log \frac{p}{q} + 1", "log(p/q) + 1"),
+        (r"\sum_{c \ne y} \hat p_c \log \hat q_c", "Σ_(c ≠ y) p̂_c log q̂_c"),
+        (r"\sum_{i=1}^{b-1} z", "Σ_(i=1)^(b−1) z"),
+        (r"\bigl( 1 - \frac{1}{b} \bigr), \quad \rho(u, v)", "(1 − 1/b), ρ(u, v)"),
+        (r"\lVert q q^\top \rVert_F^2", "‖q qᵀ‖_F²"),
+        (r"\langle \hat x_{if}, \tilde y \rangle", "⟨x̂_if, ỹ⟩"),
+        (r"\overline{A B} \; \bar a_{i \cdot}", "mean(A B) ā_i·"),
+        (r"\arg\max_c z^t_{ic}", "arg max_c z^t_ic"),
+        (r"f^{(l+1)} e^{-s} e^{a_c}", "f^(l+1) e^(−s) e^(a_c)"),
+        (r"\mathrm{softmax}(z / T)", "softmax(z / T)"),
+        (
+            r"h = \begin{cases} z^2 & |z| < \beta \\ 0 & \text{else} \end{cases}",
+            "h = {z² if |z| < β; 0 else}",
+        ),
+    ],
+)
+def test_a_formula_is_said_in_a_line(latex: str, text: str) -> None:
+    assert plain(latex) == text
+
+
+EVERY = {
+    **{name: entry.function for name, entry in AGREEMENTS.items()},
+    **REPRESENTATIONS,
+    **MEMORIES,
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_words_docstring_can_be_read(name: str) -> None:
+    said = told(EVERY[name])
+    assert said.summary.endswith((".", "?"))
+    assert "\\" not in said.formula
+    assert said.formula.count("{") == said.formula.count(" else}")
+    assert said.formula.count("(") == said.formula.count(")")
+    assert all(about and ":math:" not in about for about in said.arguments.values())
+
+
+@pytest.mark.parametrize("name", AGREEMENTS)
+def test_every_agreement_has_a_formula(name: str) -> None:
+    assert told(AGREEMENTS[name].function).formula
+
+
+def test_a_docstring_is_taken_apart() -> None:
+    def function(a: int, *, long: float = 1.0) -> None:
+        r"""Says :math:`x^2` of it.
+
+        .. math:: y = a
+
+        More words.
+
+        .. math:: z = \sigma,
+                  w = \tau
+
+        Args:
+            a: the first.
+            long: one that goes on
+                in a second line: here.
+
+        Returns:
+            Nothing.
+
+        Memory: O(b k). Source: no one.
+        """
+
+    said = told(function)
+    assert said.summary == "Says x² of it."
+    assert said.formula == "y = a; z = σ, w = τ"
+    assert said.arguments == {
+        "a": "the first.",
+        "long": "one that goes on in a second line: here.",
+    }
+    assert said.memory == "O(b k)"
+    assert told(lambda: None).summary == ""

@@ -1,0 +1,55 @@
+"""What a person is told: made-up runs, the lines as they are printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mentee.experiments.jobs import jobs_of
+from mentee.experiments.progress import Course, main_score
+from mentee.experiments.shared_record import Fit
+from mentee.experiments.worker import Told
+from mentee.recipe import read
+
+RECIPE = read({"data": "embedded:digits", "student": "resnet8-cifar"})
+
+
+def test_lines_of_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = jobs_of(RECIPE, [], ["none", "kd", "crd"], 1, tmp_path)
+    lines: list[str] = []
+    heard = Course(jobs, lines.append)
+    found = {job.pair: Fit(steps=1000) for job in jobs}
+    found[jobs[2].pair] = Fit(problem="no teacher")
+    assert heard.plan(jobs, found) == jobs[:2]
+    assert lines == [
+        "3 runs, 2,000 steps to train",
+        "resnet8-cifar-crd-seed0  failed: no teacher",
+    ]
+    none, kd = (job.name for job in jobs[:2])
+    heard.hear(Told(none, "step", 1))
+    assert len(lines) == 2, "one step says nothing of the pace"
+    heard.hear(Told(none, "step", 500))
+    assert lines[2].startswith("0 of 3 finished, 25 % of the steps, about ")
+    heard.hear(Told(none, "step", 501))
+    assert len(lines) == 3, "not a line each second"
+    monkeypatch.setattr(course, "SAID", 0.0)
+    heard.hear(Told(none, "step", 600))
+    assert lines[3].startswith("0 of 3 finished, 30 % of the steps, about ")
+    jobs[0].path.mkdir()
+    summary = {"test": {"accuracy": 0.5}, "seconds": 75.0, "steps": 1000}
+    (jobs[0].path / "summary.json").write_text(json.dumps(summary))
+    heard.hear(Told(none, "finished"))
+    assert lines[4] == "resnet8-cifar-none-seed0  test accuracy 0.5000  1 min 15 s  (1 of 3)"
+    heard.hear(Told(kd, "failed", text="the loss is nan"))
+    assert heard.failed == {"resnet8-cifar-crd-seed0": "no teacher", kd: "the loss is nan"}
+
+
+def test_the_score_that_counts() -> None:
+    assert main_score({"test": {"map": 0.25, "f1": 0.5}, "validation": {"map": 1.0}}) == (
+        "map",
+        0.25,
+    )
+    assert main_score({"test": None, "validation": {"accuracy": 0.75}}) == ("accuracy", 0.75)
+    assert main_score({"test": {}, "validation": None}) is None

@@ -1,0 +1,386 @@
+"""A sweep is its runs, whatever stops it: real processes, real signals, real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from mentee import resume, sweep, train
+from mentee.errors import MenteeError, RecipeError, RunError
+from mentee.methods import Method, Term, Word
+from mentee.record.network_record import open_places
+from mentee.runs import checkpoint
+from tests.conftest import digits, taught_by
+
+Begin = Callable[..., subprocess.Popen[str]]
+SHORT = {"epochs": 2, "batch": 32}
+NO_BANK = {"name": "cktf+kd", "numbers": {"memory.kind": "batch"}}
+
+
+@pytest.fixture
+def recipe(taught: Any) -> dict[str, Any]:
+    return taught(method=NO_BANK, train=SHORT, data={"limit": 160})
+
+
+def names(path: Path) -> set[str]:
+    return {each.parent.name for each in path.glob("*/summary.json")}
+
+
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of one thread, as the tests' own: sums come out bit for bit."""
+    monkeypatch.setattr("mentee.experiments.pool.cores", lambda: 2)
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_sweep_is_its_runs_with_one_record(recipe: dict[str, Any], tmp_path: Path) -> None:
+    lines: list[str] = []
+    found = sweep(
+        recipe,
+        ["none", "kd", "cktf+kd"],
+        seeds=2,
+        processes=2,
+        out=tmp_path / "s",
+        say=lines.append,
+    )
+    expected = {f"resnet8-cifar-{m}-seed{s}" for m in ("none", "kd", "cktf+kd") for s in (0, 1)}
+    assert names(tmp_path / "s") == set(found.runs) == expected
+    assert not found.failed
+    assert sum("images × 3 views" in line for line in lines) == 1
+    assert "2 processes of 1 thread each" in lines
+    assert set(open_places(tmp_path / "s" / "record").manifest.methods) == {"kd", "cktf+kd"}
+    summaries = {name: run.summary for name, run in found.runs.items()}
+    assert summaries["resnet8-cifar-kd-seed1"]["reading"] == "views=2"
+    assert summaries["resnet8-cifar-none-seed0"]["reading"] is None
+    # All seeds see the record's views, `none` too: pairs differ in the method alone.
+    for name in expected:
+        said = yaml.safe_load((tmp_path / "s" / name / "recipe.yaml").read_text())
+        assert (said["data"]["view_seed"], said["data"]["cycle"]) == (0, 2)
+        assert said["train"]["seed"] == int(name[-1])
+    # The recipe's own method keeps its numbers.
+    assert said["method"]["numbers"] in ({}, NO_BANK["numbers"])
+    own = yaml.safe_load((tmp_path / "s/resnet8-cifar-cktf+kd-seed0/recipe.yaml").read_text())
+    assert own["method"]["numbers"] == NO_BANK["numbers"]
+
+    # Each is what `train` makes of its recipe, to the last bit.
+    alone = train(tmp_path / "s/resnet8-cifar-kd-seed1/recipe.yaml", out=tmp_path / "a", quiet=True)
+    ours = load_file(tmp_path / "s/resnet8-cifar-kd-seed1/student.safetensors")
+    for name, value in load_file(alone.path / "student.safetensors").items():
+        assert value.equal(ours[name]), name
+    assert alone.summary["test"] == summaries["resnet8-cifar-kd-seed1"]["test"]
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_processes_or_one_process_make_the_same(recipe: dict[str, Any], tmp_path: Path) -> None:
+    kwargs: dict[str, Any] = {"seeds": 1, "say": str}
+    one = sweep(recipe, ["kd", "crd"], processes=1, out=tmp_path / "one", **kwargs)
+    two = sweep(recipe, ["kd", "crd"], processes=2, out=tmp_path / "two", **kwargs)
+    for name, run in one.runs.items():
+        mine, other = (load_file(r.path / "student.safetensors") for r in (run, two.runs[name]))
+        assert all(mine[key].equal(other[key]) for key in mine), name
+
+
+def test_finished_runs_are_not_repeated_and_more_can_be_added(
+    recipe: dict[str, Any], tmp_path: Path
+) -> None:
+    first = sweep(recipe, ["kd"], seeds=1, processes=1, out=tmp_path / "s", say=str)
+    student = first.runs["resnet8-cifar-kd-seed0"].path / "student.safetensors"
+    before = student.stat().st_mtime_ns
+    lines: list[str] = []
+    more = sweep(recipe, ["kd", "crd"], seeds=2, processes=1, out=tmp_path / "s", say=lines.append)
+    assert len(more.runs) == 4
+    assert student.stat().st_mtime_ns == before
+    assert lines[0].startswith("4 runs, 1 finished before")
+    lines.clear()
+    assert (
+        len(sweep(recipe, ["kd"], seeds=2, processes=1, out=tmp_path / "s", say=lines.append).runs)
+        == 2
+    )
+    assert lines == []
+
+
+def test_something_else_is_not_gone_on_with(recipe: dict[str, Any], tmp_path: Path) -> None:
+    sweep(recipe, ["none"], seeds=1, processes=1, out=tmp_path / "s", say=str)
+    with pytest.raises(RunError, match=r"train.epochs: 2 there, 3 here"):
+        sweep(recipe, ["none"], seeds=1, out=tmp_path / "s", changes=["train.epochs=3"])
+    with pytest.raises(RunError, match=r"live: False there, True here"):
+        sweep(recipe, ["none"], seeds=1, out=tmp_path / "s", live=True)
+    train(digits(), out=tmp_path / "t" / "resnet8-cifar-none-seed0", quiet=True)
+    with pytest.raises(RunError, match="is there and not of this sweep"):
+        sweep(recipe, ["none"], seeds=1, out=tmp_path / "t")
+
+
+def test_what_fails_is_named_and_stops_nothing(
+    recipe: dict[str, Any], file: Any, mentee: Any, tmp_path: Path
+) -> None:
+    """One does not fit the data, one diverges, one is damaged; the others are trained."""
+    wild = {"name": "kd", "weights": {"logits": 1e38, "task": 1e38}}
+    path, out = file(recipe | {"method": wild}), tmp_path / "s"
+    arguments = ["sweep", path, "--methods", "none,kd,east-kd", "--seeds", "1"]
+    arguments += ["--processes", "1", "--out", out]
+    status, said, err = mentee(*arguments)
+    assert status == 1, err
+    assert names(out) == {"resnet8-cifar-none-seed0"}
+    assert "resnet8-cifar-kd-seed0  failed: the loss is" in said
+    assert "failed: resnet8-cifar-east-kd-seed0: method 'east-kd' compares each class" in said
+    assert "the loss is" in (out / "resnet8-cifar-kd-seed0" / "failure.txt").read_text()
+    status, said, _ = mentee(*arguments)
+    assert status == 1
+    assert "3 runs, 1 finished before" in said
+
+
+def test_nothing_begins_where_nothing_fits(recipe: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(MenteeError, match="there is no method 'crdd'"):
+        sweep(recipe, ["kd", "crdd"], out=tmp_path / "s")
+    with pytest.raises(MenteeError, match="compares each class on its own"):
+        sweep(recipe, ["east-kd"], processes=1, out=tmp_path / "s", say=str)
+    with pytest.raises(RecipeError, match="has no runs"):
+        sweep(recipe, [], out=tmp_path / "s")
+    with pytest.raises(RecipeError, match="two runs would have the folder"):
+        sweep(recipe, ["kd", "kd"], out=tmp_path / "s")
+    with pytest.raises(RecipeError, match="nothing is recorded"):
+        sweep(recipe, ["kd"], out=tmp_path / "s", live=True, views=2)
+    assert not list((tmp_path).glob("s/*/recipe.yaml"))
+
+
+def test_what_cannot_be_recorded_is_live_on_the_records_views(
+    recipe: dict[str, Any], tmp_path: Path
+) -> None:
+    exact = {"name": "cktf-exact", "numbers": {"memory.negatives": 16}}
+    lines: list[str] = []
+    found = sweep(
+        recipe | {"method": exact},
+        ["cktf-exact", "kd"],
+        seeds=1,
+        views=1,
+        processes=1,
+        out=tmp_path / "s",
+        say=lines.append,
+    )
+    assert "read live, since no record can hold what they read: cktf-exact" in lines
+    read = {name: run.summary["reading"] for name, run in found.runs.items()}
+    assert read == {"resnet8-cifar-cktf-exact-seed0": "live", "resnet8-cifar-kd-seed0": "views=1"}
+    said = yaml.safe_load((tmp_path / "s/resnet8-cifar-cktf-exact-seed0/recipe.yaml").read_text())
+    assert (said["data"]["cycle"], said["data"]["view_seed"]) == (1, 0)
+
+
+def test_live_and_a_record_that_is_there(recipe: dict[str, Any], tmp_path: Path) -> None:
+    kwargs: dict[str, Any] = {"seeds": 1, "processes": 1, "say": str}
+    live = sweep(recipe, ["kd"], live=True, out=tmp_path / "live", **kwargs)
+    assert not (tmp_path / "live" / "record").exists()
+    assert live.runs["resnet8-cifar-kd-seed0"].summary["reading"] == "live"
+    sweep(recipe, ["kd"], views=1, record=tmp_path / "r", out=tmp_path / "a", **kwargs)
+    record = {"teacher": {"record": str(tmp_path / "r")}}
+    used = sweep(recipe | record, ["kd", "none"], out=tmp_path / "b", **kwargs)
+    assert used.runs["resnet8-cifar-kd-seed0"].summary["reading"] == "views=1"
+    lacking = sweep(recipe | record, ["crd", "kd"], out=tmp_path / "c", **kwargs)
+    assert list(lacking.runs) == ["resnet8-cifar-kd-seed0"]
+    assert "Add it: mentee record" in lacking.failed["resnet8-cifar-crd-seed0"]
+
+
+def test_several_students_share_the_record(recipe: dict[str, Any], tmp_path: Path) -> None:
+    found = sweep(
+        recipe, ["kd", "crd"], students=["resnet8-cifar", "resnet20-cifar"], seeds=1,
+        out=tmp_path / "s", say=str,
+    )  # fmt: skip
+    assert {job.student for job in found.jobs} == {"resnet8-cifar", "resnet20-cifar"}
+    assert len(found.runs) == 4
+    sizes = {name: run.summary["parameters"]["student"] for name, run in found.runs.items()}
+    assert sizes["resnet20-cifar-kd-seed0"] > 2 * sizes["resnet8-cifar-kd-seed0"]
+    # The recipe's own student keeps its options.
+    assert sizes["resnet8-cifar-kd-seed0"] < 30_000
+
+
+def test_rows_and_networks_from_python(recipe: dict[str, Any], tmp_path: Path) -> None:
+    row = Method("mine", (Term("logits", Word("kl", {"temperature": 2.0}), 1.0),))
+    found = sweep(recipe, ["mine"], methods={"mine": row}, seeds=2, out=tmp_path / "a", say=str)
+    assert len(found.runs) == 2
+    student = lambda classes, channels: None  # noqa: E731 - a lambda cannot be pickled
+    with pytest.raises(MenteeError):
+        sweep(recipe, ["kd"], student=student, seeds=2, processes=2, out=tmp_path / "b", say=str)
+
+
+# --- stopped at any moment ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def long(teacher: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A recipe of 40 steps, a checkpoint every 3."""
+    path = tmp_path_factory.mktemp("long") / "recipe.yaml"
+    train = {"epochs": 10, "batch": 32}
+    save = {"steps": 3, "minutes": None}
+    said = taught_by(teacher, method=NO_BANK, train=train, data={"limit": 128}, save=save)
+    path.write_text(yaml.safe_dump(said))
+    return str(path)
+
+
+def arguments(path: str, out: Path, processes: int = 2) -> tuple[str, ...]:
+    said = ("sweep", path, "--methods", "kd,cktf+kd", "--seeds", "2", "--views", "2")
+    return ("-m", "mentee.cli", *said, "--processes", str(processes), "--out", str(out))
+
+
+@pytest.fixture(scope="module")
+def whole(long: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same sweep, that nothing stopped."""
+    out = tmp_path_factory.mktemp("whole") / "s"
+    sweep(long, ["kd", "cktf+kd"], seeds=2, views=2, processes=2, out=out, say=str)
+    return out
+
+
+def wait_for(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    for _ in range(24_000):
+        if what():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    raise AssertionError("it never came")
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_text() for pid in children}
+    return [pid for pid, line in lines.items() if "spawn_main" in line]
+
+
+def is_there(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def assert_same(out: Path, whole: Path) -> None:
+    assert names(out) == names(whole)
+    for name in names(whole):
+        mine, other = (load_file(folder / name / "student.safetensors") for folder in (out, whole))
+        assert all(mine[key].equal(other[key]) for key in other), name
+        lines = [(folder / name / "metrics.jsonl").read_bytes() for folder in (out, whole)]
+        assert lines[0] == lines[1], name
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+
+
+@needs_proc
+def test_kill_9_of_all_or_of_the_parent_and_the_same_command_goes_on(
+    begin: Begin, long: str, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "s"
+    # 1. Everything dies at once, in the midst of two runs.
+    process = begin(*arguments(long, out))
+    wait_for(lambda: checkpoint.found(out / "resnet8-cifar-kd-seed0" / "checkpoints"), process)
+    workers = workers_of(process)
+    assert len(workers) == 2
+    for pid in (process.pid, *workers):
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    assert len(names(out)) < 4
+    # 2. The parent alone dies; its workers save and end.
+    process = begin(*arguments(long, out))
+    wait_for(lambda: len(workers_of(process)) == 2 and names(out), process)
+    workers = workers_of(process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    # 3. The same command again, without waiting for them.
+    again = begin(*arguments(long, out))
+    said, err = again.communicate(timeout=300)
+    assert again.returncode == 0, err
+    assert "finished before" in said
+    assert not any(map(is_there, workers))
+    assert_same(out, whole)
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    ("number", "processes"),
+    [
+        (signal.SIGINT, 2),
+        pytest.param(signal.SIGTERM, 2, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 1, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_ends_all_in_order(
+    number: signal.Signals, processes: int, begin: Begin, long: str, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "s"
+    process = begin(*arguments(long, out, processes))
+    wait_for(lambda: checkpoint.found(out / "resnet8-cifar-kd-seed0" / "checkpoints"), process)
+    workers = workers_of(process)
+    os.killpg(process.pid, number)  # as a terminal does: to the whole group
+    said, err = process.communicate(timeout=300)
+    assert process.returncode == 128 + number, (said, err)
+    assert "everything is saved; the same command" in err
+    assert "Traceback" not in err
+    assert not any(map(is_there, workers))
+    assert len(list(out.glob("*-seed0"))) == processes, "no other run was begun"
+    if (number, processes) == (signal.SIGINT, 2):
+        again = begin(*arguments(long, out))
+        said, err = again.communicate(timeout=300)
+        assert again.returncode == 0, err
+        assert "begun before" in said
+        assert_same(out, whole)
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (signal.SIGKILL, "exit status -9, perhaps for lack of memory; the same command goes on"),
+        pytest.param(
+            signal.SIGTERM,
+            "exit status 0; the same command goes on",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_worker_that_is_killed_costs_its_run_alone(
+    number: signal.Signals, text: str, begin: Begin, long: str, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "s"
+    process = begin(*arguments(long, out))
+    for method in ("kd", "cktf+kd"):
+        folder = out / f"resnet8-cifar-{method}-seed0" / "checkpoints"
+        wait_for(lambda folder=folder: checkpoint.found(folder), process)
+    os.kill(workers_of(process)[0], number)
+    said, err = process.communicate(timeout=300)
+    assert process.returncode == 1, err
+    assert f"its process ended with {text}" in said
+    assert len(names(out)) == 3
+    left = ({each.name for each in out.glob("*-seed*")} - names(out)).pop()
+    resume(out / left, quiet=True)  # an ordinary run folder
+    assert names(out) == names(whole)
+
+
+def test_two_sweeps_do_not_share_a_folder(begin: Begin, long: str, tmp_path: Path) -> None:
+    process = begin(*arguments(long, tmp_path / "s"))
+    wait_for(lambda: (tmp_path / "s" / "sweep.json").is_file(), process)
+    with pytest.raises(RunError, match="another sweep is at work"):
+        sweep(long, ["kd", "cktf+kd"], seeds=2, views=2, out=tmp_path / "s")
+    process.kill()
+    process.communicate()
+
+
+def test_a_script_without_a_guard_is_told_so(begin: Begin, long: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    call = f"sweep({long!r}, ['kd'], seeds=2, processes=2, out={str(tmp_path / 's')!r})"
+    script.write_text(f"from mentee import sweep\n{call}\n")
+    process = begin(script)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "below `if __name__ == '__main__':`" in err
+
+
+def test_the_ledger_says_what_was_asked_for(recipe: dict[str, Any], tmp_path: Path) -> None:
+    sweep(recipe, ["none"], seeds=1, processes=1, out=tmp_path / "s", say=str)
+    ledger = json.loads((tmp_path / "s" / "sweep.json").read_text())
+    assert ledger["resnet8-cifar-none-seed0"]["recipe"]["method"]["name"] == "none"

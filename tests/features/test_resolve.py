@@ -1,0 +1,245 @@
+"""Finding places in networks written by hand: rules, layouts, what is left undisturbed, errors."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from mentee.errors import PlaceError
+from mentee.features import Capture, Place, list_places, resolve
+
+from .networks import Answering, Block, ChannelsLast, Declared, Undeclared, Waves
+
+
+def paths(network: nn.Module, wanted: list[str], example: Tensor) -> list[str]:
+    return [place.path for place in resolve(network, wanted, example)]
+
+
+def images(size: int = 16) -> Tensor:
+    return torch.randn(2, 3, size, size)
+
+
+def test_general_rule() -> None:
+    found = paths(Undeclared(), ["stem", "stages", "embedding", "logits"], images())
+    assert found == ["act", "body.0", "body.1", "body.2", "out", ""]
+
+
+def test_declared_places_come_first() -> None:
+    found = paths(Declared(), ["stem", "stages", "embedding"], images())
+    assert found == ["norm", "body.0", "body.2", "out"]
+
+
+def test_explicit_paths_and_sides() -> None:
+    wanted = ["body.1.0.conv1", "body.1:in", "body.1:out", "body.1"]
+    places = resolve(Undeclared(), wanted, images())
+    assert [place.name for place in places] == wanted
+    assert [place.side for place in places] == ["output", "input", "output", "output"]
+    assert [place.shape for place in places] == [(12, 8, 8), (8, 16, 16), (12, 8, 8), (12, 8, 8)]
+
+
+def test_the_last_stage_has_a_name_of_its_own() -> None:
+    last, numbered = resolve(Undeclared(), ["stages.last", "stages.2"], images())
+    assert last.name == "stages.last"
+    assert dataclasses.replace(last, name="stages.2") == numbered
+
+
+def test_a_name_given_twice_counts_once() -> None:
+    places = resolve(Undeclared(), ["stages.1", "stages", "stages.1"], images())
+    assert [place.name for place in places] == ["stages.1", "stages.0", "stages.2"]
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    widths=st.lists(st.integers(1, 20), min_size=2, max_size=4),
+    height=st.integers(16, 40),
+    width=st.integers(16, 40),
+)
+def test_shapes_for_any_size(widths: list[int], height: int, width: int) -> None:
+    network, inputs = Undeclared(tuple(widths)).eval(), torch.randn(2, 3, height, width)
+    places = resolve(network, ["stages"], inputs)
+    with torch.no_grad(), Capture(network, places) as capture:
+        features = capture.capture(inputs)
+    x = torch.relu(network.norm(network.entry(inputs)))
+    for place, stage in zip(places, network.body, strict=True):
+        x = stage(x)
+        assert place.layout == "map"
+        assert place.shape == tuple(x.shape[1:])
+        torch.testing.assert_close(features[place.name], x)
+
+
+@pytest.mark.parametrize("form", ["tuple", "mapping", "object"])
+def test_logits_inside_other_outputs(form: str) -> None:
+    network, inputs = Answering(form).eval(), images()
+    places = resolve(network, ["logits", "embedding"], inputs)
+    with torch.no_grad(), Capture(network, places) as capture:
+        features = capture.capture(inputs)
+        assert torch.equal(features["logits"], network.inner(inputs))
+        torch.testing.assert_close(network.inner.out(features["embedding"]), features["logits"])
+
+
+def test_series_are_delivered_as_tokens() -> None:
+    network, inputs = Waves().eval(), torch.randn(2, 1, 40)
+    places = resolve(network, ["stages", "embedding"], inputs)
+    assert [place.shape for place in places] == [(20, 10), (10, 12), (12,)]
+    with torch.no_grad(), Capture(network, places) as capture:
+        features = capture.capture(inputs)
+        expected = network.second(network.first(inputs))
+    for example in range(2):
+        for time in range(20):
+            assert torch.equal(features["stages.0"][example, time], expected[example, :, time])
+
+
+def test_maps_with_channels_last_are_turned() -> None:
+    network, inputs = ChannelsLast().eval(), torch.randn(2, 3, 12, 20)
+    (place,) = resolve(network, ["mix"], inputs)
+    assert (place.shape, place.channel_axis) == ((40, 6, 10), -1)
+    with torch.no_grad(), Capture(network, [place]) as capture:
+        mixed = capture.capture(inputs)["mix"]
+        expected = network.mix(network.entry(inputs).permute(0, 2, 3, 1))
+    assert torch.equal(mixed.permute(0, 2, 3, 1), expected)
+
+
+def test_declared_format_decides_where_the_shape_cannot() -> None:
+    network, inputs = ChannelsLast(), torch.randn(2, 3, 80, 80)  # 40 × 40 points, 40 channels
+    assert resolve(network, ["mix"], inputs)[0].channel_axis == 1
+    network.output_fmt = "NHWC"
+    assert resolve(network, ["mix"], inputs)[0].channel_axis == -1
+
+
+def test_embedding_before_a_convolutional_head_is_a_vector() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Conv2d(6, 4, 1), nn.Flatten()
+    )
+    places = resolve(network, ["embedding", "2"], images())
+    assert [(place.path, place.layout, place.shape) for place in places] == [
+        ("3", "vector", (6,)),
+        ("2", "map", (6, 1, 1)),
+    ]
+
+
+def test_classifier_under_a_softmax() -> None:
+    network = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4), nn.LogSoftmax(1))
+    assert paths(network, ["embedding"], torch.randn(2, 6)) == ["2"]
+
+
+def test_a_linear_layer_is_a_network_too() -> None:
+    network, inputs = nn.Linear(6, 4), torch.randn(2, 6)
+    places = resolve(network, ["embedding", "logits"], inputs)
+    with Capture(network, places) as capture:
+        features = capture.capture(inputs)
+    assert torch.equal(features["embedding"], inputs)
+    assert torch.equal(features["logits"], network(inputs))
+
+
+class Drawing(Undeclared):
+    """Draws random numbers in eval mode too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + torch.rand_like(x))
+
+
+def test_nothing_is_disturbed() -> None:
+    network, inputs = Drawing().train(), images()
+    network.norm.eval()
+    flags = [module.training for module in network.modules()]
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+    kept = inputs.clone()
+    before = torch.get_rng_state()
+    list_places(network, inputs)
+    resolve(network, ["stages", "embedding"], inputs)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert [module.training for module in network.modules()] == flags
+    assert all(torch.equal(state[key], value) for key, value in network.state_dict().items())
+    assert torch.equal(inputs, kept)
+    assert not any(module._forward_hooks for module in network.modules())
+    assert not any(module._forward_pre_hooks for module in network.modules())
+
+
+def test_flags_and_hooks_are_put_back_after_an_error() -> None:
+    network = Undeclared().train()
+    with pytest.raises(RuntimeError, match="channels"):
+        resolve(network, ["logits"], torch.randn(2, 4, 16, 16))
+    assert all(module.training for module in network.modules())
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_list_places_names_all_modules() -> None:
+    network, inputs = Undeclared(), images()
+    places = list_places(network, inputs)
+    names = [place.name for place in places]
+    assert names[:6] == ["logits", "embedding", "stages.0", "stages.1", "stages.2", "stem"]
+    assert {"entry", "body.2.1.conv2", "out"} < set(names)
+    assert "body" not in names
+    assert all(isinstance(place, Place) for place in places)
+    assert resolve(network, names, inputs) == tuple(places)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        (
+            "body.1.0.conv3",
+            r"no place 'body.1.0.conv3' in Undeclared; did you mean .*'body.1.0.conv1'",
+        ),
+        ("embeding", r"did you mean 'embedding'"),
+        ("stage", r"did you mean .*'stages'"),
+        ("stages.7", r"'stages' has 3 entries, stages.0 to stages.2"),
+        ("body", r"the module 'body' is only a container .* inside it: body.0"),
+        ("out:inn", r"':in' after a module's path reads its input"),
+    ],
+)
+def test_wrong_places(wanted: str, text: str) -> None:
+    with pytest.raises(PlaceError, match=text):
+        resolve(Undeclared(), [wanted], images())
+
+
+def test_module_that_is_not_called() -> None:
+    network = Undeclared()
+    network.spare = nn.Linear(2, 2)
+    with pytest.raises(PlaceError, match="'spare' is not called by forward"):
+        resolve(network, ["spare"], images())
+
+
+def test_declared_module_that_is_not_there() -> None:
+    class Wrong(Undeclared):
+        places: ClassVar = {"stem": "relu"}
+
+    with pytest.raises(PlaceError, match=r"Wrong.places says 'stem' is the module 'relu'"):
+        resolve(Wrong(), ["stem"], images())
+
+
+def test_network_without_stages_or_classifier() -> None:
+    with pytest.raises(PlaceError, match="Sequential has no 'stages'"):
+        resolve(nn.Sequential(nn.Linear(3, 3), nn.ReLU()), ["stages"], torch.randn(2, 3))
+    with pytest.raises(PlaceError, match=r"has no 'embedding'.*'fc:in'"):
+        resolve(nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU()), ["embedding"], images())
+    with pytest.raises(PlaceError, match="has no 'stem'"):
+        resolve(nn.ReLU(), ["stem"], images())
+
+
+def test_rows_that_are_not_examples() -> None:
+    network = nn.Sequential(nn.Flatten(0, 1), nn.Flatten())
+    with pytest.raises(PlaceError, match=r"'0' in Sequential says \[6, 16, 16\] for 2 examples"):
+        resolve(network, ["0"], images())
+
+
+def test_network_without_a_tensor() -> None:
+    class Silent(nn.Module):
+        def forward(self, x: Tensor) -> None:
+            return None
+
+    with pytest.raises(PlaceError, match="Silent returned no tensor"):
+        resolve(Silent(), ["logits"], images())
+
+
+def test_blocks_of_one_resolution_are_taken_at_the_quarters() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 2, 2), nn.ReLU(), nn.Sequential(*(Block(4, 4, 1) for _ in range(10)))
+    )
+    assert paths(network, ["stages"], images()) == ["2.2", "2.4", "2.7", "2.9"]

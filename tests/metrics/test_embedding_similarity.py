@@ -1,0 +1,74 @@
+"""What is left of a teacher in a student's embedding: other code's numbers, corners, promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+from sklearn.neighbors import NearestNeighbors
+
+from mentee.errors import DataError
+from mentee.metrics import explained, neighbors
+from mentee.metrics.embedding_similarity import RIDGE
+
+
+def pair(n: int = 300) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    student = torch.randn(n, 6, generator=rng).double() * 3 + 1
+    noise = torch.randn(n, 4, generator=rng).double()
+    return student, student @ torch.randn(6, 4, generator=rng).double() + 2 * noise
+
+
+def test_the_variance_explained_is_that_of_a_ridge_regression_on_the_other_half() -> None:
+    student, teacher = pair()
+    expected = []
+    for i in (0, 1):
+        x, y = student[i::2].numpy(), teacher[i::2].numpy()
+        new, truth = student[1 - i :: 2].numpy(), teacher[1 - i :: 2].numpy()
+        middle, spread = x.mean(0), x.std(0, ddof=1)
+        model = Ridge(alpha=RIDGE * len(x)).fit((x - middle) / spread, y)
+        said = model.predict((new - middle) / spread)
+        total = ((truth - y.mean(0)) ** 2).sum()
+        expected.append(1 - ((truth - said) ** 2).sum() / total)
+    assert explained(student, teacher) == pytest.approx(np.mean(expected), rel=1e-9)
+    assert explained(student, teacher) == pytest.approx(
+        r2_score(truth, said, multioutput="variance_weighted"), abs=0.05
+    )
+
+
+def test_neighbors_are_those_of_another_code() -> None:
+    student, teacher = pair(2100)  # more than one block
+    near = [
+        NearestNeighbors(n_neighbors=11, metric="cosine").fit(x).kneighbors(x)[1][:, 1:]
+        for x in (student.numpy(), teacher.numpy())
+    ]
+    common = [len(set(a) & set(b)) for a, b in zip(*near, strict=True)]
+    assert neighbors(student, teacher) == pytest.approx(np.mean(common) / 10, abs=1e-3)
+
+
+def test_what_says_nothing_of_the_teacher_explains_nothing() -> None:
+    rng = torch.Generator().manual_seed(1)
+    student, teacher = (torch.randn(400, 5, generator=rng) for _ in range(2))
+    assert explained(student, teacher) < 0.05
+    assert neighbors(student, teacher) == pytest.approx(10 / 399, abs=0.01)
+    assert explained(student, torch.ones(400, 3)) == 0.0
+    assert explained(torch.ones(400, 3), teacher) < 0.01
+
+
+def test_few_examples_have_as_many_neighbors_as_there_are() -> None:
+    student, teacher = pair(5)
+    assert neighbors(student, teacher) == 1.0
+
+
+@pytest.mark.parametrize("measure", [explained, neighbors])
+def test_other_examples_are_refused(measure: object) -> None:
+    assert callable(measure)
+    with pytest.raises(DataError, match=r"5 vectors of a student and 6 of a teacher; expected"):
+        measure(torch.ones(5, 2), torch.ones(6, 2))
+    with pytest.raises(DataError, match="at least 4"):
+        measure(torch.ones(3, 2), torch.ones(3, 2))
+    if measure is neighbors:
+        with pytest.raises(DataError, match="k is 0; expected at least 1"):
+            neighbors(torch.ones(5, 2), torch.ones(5, 2), k=0)

@@ -1,0 +1,124 @@
+"""Soft labels of the compressor's own probe: one module, trained by its own loss alone."""
+
+import pytest
+import torch
+
+from mentee.distillation.objective import Transfer
+from mentee.errors import PairError
+from mentee.losses import AGREEMENTS
+from mentee.methods import METHODS, Method, Term, Word, adjust, find
+from tests.representations.test_embedding_compression import CLASSES, B, D, batch, bind, says, statistics
+
+COMPRESS = Term("embedding", Word("distance_correlation"), 0.42, Word("compress", {"width": 4}))
+SOFT = Term(("logits", "embedding"), Word("kl"), 0.18, Word("compressed_logits"))
+
+
+def sides(transfer):
+    """The teacher's side of each term by its representation."""
+    return {bound.term.represent.name: transfer.side(bound)[1] for bound in transfer.bound}
+
+
+@pytest.mark.parametrize("terms", [(COMPRESS, SOFT), (SOFT, COMPRESS)])
+def test_they_are_those_of_the_compressors_probe_in_any_order_of_the_terms(terms):
+    transfer = bind(Method("own", terms))
+    found = sides(transfer)
+    assert found["compressed_logits"].compressed is found["compress"]
+    x = torch.randn(B, D)
+    expected = found["compress"].probe(found["compress"](x))
+    assert torch.equal(found["compressed_logits"](x), expected)
+    assert found["compressed_logits"].reduction == found["compress"].reduction
+
+
+@pytest.mark.parametrize("row", ["ec-kd", "ec-binary-kd"])
+def test_nothing_is_saved_or_trained_twice(row):
+    transfer, alone = bind(find(row)), bind(find("ec"))
+    assert transfer.state_dict().keys() == alone.state_dict().keys()
+    assert len(list(transfer.parameters())) == len(list(alone.parameters()))
+    names = {name for name in transfer.weights if name.startswith("own/")}
+    assert names == {"own/distance_correlation/embedding"}
+
+
+@pytest.mark.parametrize("agree", ["kl", "binary_kd", "mse", "cosine", "contrast"])
+def test_the_students_loss_reaches_neither_compressor_nor_probe(agree):
+    """Also not through the contrast, which trains any other head on the teacher's side."""
+    memory = Word("batch") if AGREEMENTS[agree].memory != "no" else None
+    soft = Term(SOFT.places, Word(agree), 1.0, SOFT.represent, memory)
+    transfer = bind(Method("own", (soft, COMPRESS)))
+    student, teacher, losses = says(transfer)
+    losses[f"{agree}/logits~embedding"].backward()
+    assert all(p.grad is None for p in transfer.parameters())
+    assert teacher["embedding"].grad is None
+    assert student["logits"].grad.abs().max() > 0
+    assert student["embedding"].grad is None
+
+
+def test_the_own_loss_moves_what_is_said():
+    transfer = bind(find("ec-kd"))
+    _, teacher, losses = says(transfer)
+    side, x = sides(transfer)["compressed_logits"], teacher["embedding"].detach()
+    before = side(x)
+    losses["own/distance_correlation/embedding"].backward()
+    torch.optim.SGD(transfer.parameters(), lr=1.0).step()
+    assert not torch.equal(side(x), before)
+
+
+def test_several_records_have_a_compressor_each():
+    places = ("embedding.a", "embedding.b")
+    terms = tuple(
+        Term((term.place[0], place), term.agree, term.weight / 2, term.represent)
+        for term in (SOFT, COMPRESS)
+        for place in places
+    )
+    shapes = {"embedding": (16,), "logits": (CLASSES,)}, dict.fromkeys(places, (D,))
+    more = {"classes": CLASSES, "statistics": statistics, "groups": None, "examples": B}
+    transfer = Transfer(Method("own", terms), *shapes, **more)
+    theirs = {(b.term.represent.name, b.teacher): transfer.side(b)[1] for b in transfer.bound}
+    for place in places:
+        read = theirs["compressed_logits", place].compressed
+        assert read is theirs["compress", place]
+
+
+def test_of_time_frames_the_mean_is_probed():
+    compress = Word("compress", {"width": 4, "per_frame": True})
+    terms = (
+        Term(("embedding", "frames"), Word("distance_correlation"), 1.0, compress),
+        Term(("logits", "frames"), Word("kl"), 1.0, Word("compressed_logits")),
+    )
+    transfer = Transfer(
+        Method("own", terms),
+        {"embedding": (6, 5, 10), "logits": (CLASSES,)},
+        {"frames": (3, D)},
+        groups=None,
+        examples=B,
+        classes=CLASSES,
+        statistics=statistics,
+    )
+    student = {"embedding": torch.randn(B, 6, 5, 10), "logits": torch.randn(B, CLASSES)}
+    fixed = transfer.fixed({"frames": torch.randn(B, 3, D)})
+    transfer.begin(batch(), 0)
+    losses = transfer(student, fixed, batch())
+    assert all(torch.isfinite(value) for value in losses.values())
+    found, frames = sides(transfer), fixed["kl/logits~frames"]
+    expected = found["compress"].probe(found["compress"](frames).mean(1))
+    assert torch.equal(found["compressed_logits"](frames), expected)
+
+
+@pytest.mark.parametrize(
+    ("method", "count"),
+    [
+        (Method("own", (SOFT,)), "none"),
+        (Method("own", (SOFT, *METHODS["probe-kd"].terms, *METHODS["east"].terms)), "none"),
+        (adjust(Method("own", (SOFT, COMPRESS)), {}, {"embedding": 0.0}), "none"),
+        (
+            Method(
+                "own",
+                (SOFT, COMPRESS, Term("embedding", Word("cka"), 1.0, COMPRESS.represent)),
+            ),
+            "2",
+        ),
+    ],
+)
+def test_without_one_compressor_at_the_place_they_are_refused(method, count):
+    text = rf"compress term, and at this place of the teacher there are {count}; expected one"
+    with pytest.raises(PairError, match=text):
+        bind(method)

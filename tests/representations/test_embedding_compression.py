@@ -1,0 +1,225 @@
+"""Embedding compression: what learns from what, and the options."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mentee.distillation.objective import Transfer
+from mentee.errors import MenteeError, PairError
+from mentee.losses import AGREEMENTS
+from mentee.methods import Method, Term, Word, adjust, find
+from mentee.representations import Known, compress, probe
+from mentee.types import Batch, Statistics
+
+D, B, CLASSES = 20, 8, 3
+
+
+def statistics(place="embedding"):
+    return Statistics(torch.full((D,), 2.0), torch.arange(1.0, D + 1), torch.eye(D), torch.ones(D))
+
+
+KNOWN = Known(CLASSES, lambda: statistics(), seed=1)
+
+
+def batch(**more):
+    ids = torch.arange(B)
+    return Batch(torch.zeros(B, 1), ids, ids, labels=ids % CLASSES, **more)
+
+
+def bind(method, *, teacher=(D,), student=(16,)):
+    return Transfer(
+        method,
+        {"embedding": student, "logits": (CLASSES,)},
+        {"embedding": teacher},
+        groups=torch.arange(B) % CLASSES,
+        examples=B,
+        classes=CLASSES,
+        statistics=statistics,
+        seed=3,
+    )
+
+
+def says(transfer, *, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    student = {
+        "embedding": torch.randn(B, 16, generator=generator).requires_grad_(),
+        "logits": torch.randn(B, CLASSES, generator=generator).requires_grad_(),
+    }
+    teacher = {"embedding": (2 + 3 * torch.randn(B, D, generator=generator)).requires_grad_()}
+    transfer.begin(batch(), 0)
+    return student, teacher, transfer(student, transfer.fixed(teacher), batch())
+
+
+EC_ROWS = ["ec", "ec+probe-kd", "ec-kd", "ec-binary-kd"]
+
+
+@pytest.mark.parametrize(
+    ("agree", "head"),
+    [
+        ("distance_correlation", "none"),
+        ("cosine_distance_difference", "none"),
+        ("cka", "none"),
+        ("cosine", "linear"),
+        ("mse", "mlp"),
+        ("contrast", "linear"),
+    ],
+)
+def test_the_students_loss_reaches_neither_compressor_nor_teacher(agree, head):
+    """Also not through the contrast, which trains any other head on the teacher's side."""
+    memory = Word("batch") if AGREEMENTS[agree].memory != "no" else None
+    word = Word("compress", {"width": 4, "student_head": head})
+    transfer = bind(Method("m", (Term("embedding", Word(agree), 1.0, word, memory),)))
+    student, teacher, losses = says(transfer)
+    bound = transfer.bound[0]
+    losses[bound.name].backward()
+    _, theirs = transfer.side(bound)
+    assert all(p.grad is None for p in theirs.parameters())
+    assert teacher["embedding"].grad is None
+    assert student["embedding"].grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("row", EC_ROWS)
+def test_the_own_loss_reaches_the_compressor_alone(row):
+    transfer = bind(find(row))
+    student, teacher, losses = says(transfer)
+    own = [value for name, value in losses.items() if name.startswith("own/")]
+    torch.stack(own).sum().backward()
+    _, theirs = transfer.side(transfer.bound[0])
+    assert all(p.grad is not None for p in theirs.parameters())
+    assert teacher["embedding"].grad is None
+    assert all(x.grad is None for x in student.values())
+
+
+def test_the_own_loss_is_the_cross_entropy_of_the_probe():
+    transfer = bind(find("ec"))
+    _, teacher, losses = says(transfer)
+    _, side = transfer.side(transfer.bound[0])
+    layers = [m for m in side.modules() if isinstance(m, nn.Linear)]
+    (w, b), (p, q) = [(m.weight.detach().numpy(), m.bias.detach().numpy()) for m in layers]
+    total = 0.0
+    for i, row in enumerate(teacher["embedding"].detach().numpy().astype(np.float64)):
+        logits = p @ (w @ ((row - 2) / np.arange(1, D + 1)) + b) + q
+        total += np.log(np.exp(logits).sum()) - logits[i % CLASSES]
+    np.testing.assert_allclose(losses["own/distance_correlation/embedding"].item(), total / B, 1e-5)
+
+
+@pytest.mark.parametrize("learn", ["joint", "first"])
+@pytest.mark.parametrize("build", [compress, probe])
+def test_the_student_follows_what_is_said_without_dropout(build, learn):
+    _, plain = build((CLASSES,), (D,), known=KNOWN, width=4, learn=learn)
+    _, side = build((CLASSES,), (D,), known=KNOWN, width=4, learn=learn, dropout=0.5)
+    side.load_state_dict(plain.state_dict())
+    x = torch.randn(B, D)
+    assert torch.equal(side.train()(x), plain(x))
+    assert not torch.equal(side.learning(x, side(x)), side.learning(x, side(x)))
+    assert torch.equal(side.eval().learning(x, side(x)), plain(x))
+    assert torch.equal(plain.train().learning(x, plain(x)), plain(x))
+
+
+def test_dropout_is_of_the_own_loss_alone():
+    """Where nothing is learned any more, nothing is left out either."""
+    numbers = {"compress.dropout": 0.5, "compress.freeze": 5}
+    plain, left_out = (bind(adjust(find("ec"), each, {})) for each in ({}, numbers))
+    name, own = "distance_correlation/embedding", "own/distance_correlation/embedding"
+    (_, _, whole), (_, _, some) = says(plain), says(left_out.train())
+    assert torch.equal(some[name], whole[name])
+    assert some[own] != whole[own]
+    student, teacher, _ = says(left_out)
+    left_out.begin(batch(), 5)
+    frozen = left_out(student, left_out.fixed(teacher), batch())
+    assert torch.equal(frozen[name], whole[name])
+    assert frozen[own] == 0
+
+
+def test_frozen_after_a_step_it_learns_no_more():
+    transfer = bind(adjust(find("ec"), {"compress.freeze": 5}, {}))
+    _, _, before = says(transfer)
+    assert before["own/distance_correlation/embedding"].requires_grad
+    student, teacher, _ = says(transfer)
+    transfer.begin(batch(), 5)
+    after = transfer(student, transfer.fixed(teacher), batch())[
+        "own/distance_correlation/embedding"
+    ]
+    assert not after.requires_grad
+    assert after == 0
+
+
+def test_learned_first_it_is_frozen_from_the_beginning():
+    transfer = bind(adjust(find("ec"), {"compress.learn": "first", "compress.steps": 30}, {}))
+    _, _, losses = says(transfer)
+    _, theirs = transfer.side(transfer.bound[0])
+    assert theirs.steps == 30
+    assert not any(p.requires_grad for p in theirs.parameters())
+    assert list(losses) == ["distance_correlation/embedding"]
+
+
+def test_a_probe_says_logits_of_this_tasks_classes():
+    ours, theirs = probe((CLASSES,), (D,), known=KNOWN, width=4)
+    x = torch.randn(B, D)
+    assert theirs(theirs.fixed(x)).shape == (B, CLASSES)
+    assert ours(ours.fixed(x)) is x
+
+
+def test_frames_are_compressed_one_by_one_and_probed_by_their_mean():
+    ours, theirs = compress((6, 5, 10), (3, D), known=KNOWN, width=4, per_frame=True)
+    said = theirs(theirs.fixed(torch.randn(2, 3, D)))
+    assert said.shape == (2, 9, 4)
+    assert ours(ours.fixed(torch.randn(2, 6, 5, 10))).shape == (2, 9, 6)
+    logits = []
+    theirs.own_loss(said, lambda z: logits.append(z) or z.sum(1), 0)
+    torch.testing.assert_close(logits[0], theirs.probe(said.mean(1)))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ({"width": 0}, "width is 0, expected at least 1"),
+        ({"depth": 0}, "depth is 0, expected at least 1"),
+        ({"dropout": 1.0}, r"dropout is 1.0, expected a share in \[0, 1\)"),
+        ({"learn": "first", "steps": 0}, "steps is 0, expected at least 1"),
+        ({"learn": "first", "steps": -5}, "steps is -5, expected at least 1"),
+        ({"learn": "joint", "freeze": -1}, "freeze is -1, expected a step, 0 or later"),
+    ],
+)
+@pytest.mark.parametrize("build", [compress, probe])
+def test_numbers_out_of_range_are_refused(build, numbers, text):
+    with pytest.raises(MenteeError, match=rf"{build.__name__}: {text}"):
+        build((16,), (D,), known=KNOWN, **{"width": 4, **numbers})
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ({"learn": "joint", "steps": 9}, r"steps is 9 .* joint, .*\.freeze to the step where it"),
+        ({"learn": "first", "freeze": 9}, "freeze is 9 and learn is first, .*; leave freeze out"),
+        ({"hidden": 9}, r"hidden is 9 and depth is 1, .*; set .*\.depth to 2 or more, or leave"),
+    ],
+)
+@pytest.mark.parametrize("build", [compress, probe])
+def test_numbers_that_would_change_nothing_are_refused(build, numbers, text):
+    with pytest.raises(MenteeError, match=rf"{build.__name__}: {text}"):
+        build((16,), (D,), known=KNOWN, **{"width": 4, **numbers})
+
+
+@pytest.mark.parametrize("numbers", [{"depth": 2}, {"hidden": 9}])
+def test_a_probe_without_a_width_has_no_layers_to_say_anything_of(numbers):
+    with pytest.raises(MenteeError, match=r"without a width there are no layers .*probe\.width"):
+        probe((CLASSES,), (D,), known=KNOWN, **numbers)
+
+
+@pytest.mark.parametrize("build", [compress, probe])
+def test_first_is_500_steps_where_none_are_said(build):
+    assert build((CLASSES,), (D,), known=KNOWN, learn="first")[1].steps == 500
+    assert build((CLASSES,), (D,), known=KNOWN, learn="joint")[1].steps == 0
+
+
+def test_without_labels_there_is_nothing_to_compress_for():
+    with pytest.raises(PairError, match="compress learns from labels and the examples have none"):
+        compress((16,), (D,), known=Known(None, lambda: statistics()))
+
+
+def test_without_statistics_it_says_who_has_to_bring_them():
+    with pytest.raises(PairError, match="needs the mean and spread"):
+        compress((16,), (D,), known=Known(CLASSES))
+    compress((16,), (D,), known=Known(CLASSES), standardize=False)

@@ -1,0 +1,73 @@
+"""Flow: against loops, for unequal networks, and where it cannot be."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.autograd import gradcheck
+
+from mentee.errors import PairError
+from mentee.representations import flow
+from tests.representations import formulas
+
+SHAPES = ((2, 4, 4), (3, 4, 4), (5, 2, 2))
+
+
+def said_at(shapes, b=3, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn(b, *shape, generator=g, dtype=torch.float64) for shape in shapes)
+
+
+def test_it_equals_its_formula_in_loops():
+    for side in flow(SHAPES, SHAPES):
+        x = said_at(SHAPES)
+        got = side(side.fixed(x)).numpy()
+        for example in range(3):
+            first, second, third = (each[example].numpy() for each in x)
+            coarse = second.reshape(3, 2, 2, 2, 2).mean((2, 4))
+            expected = [formulas.flow([first, second]), formulas.flow([coarse, third])]
+            np.testing.assert_allclose(got[example], np.concatenate(expected), rtol=1e-9)
+
+
+def test_the_teachers_side_is_fixed_and_the_students_gets_the_gradient():
+    ours, theirs = flow(SHAPES, SHAPES)
+    assert theirs.reduction == "flow"
+    assert not list(theirs.parameters())
+    assert not list(ours.parameters())
+    x = tuple(each.requires_grad_() for each in said_at(SHAPES))
+    assert gradcheck(lambda *x: ours(ours.fixed(x)), x, fast_mode=True)
+
+
+def test_other_channels_and_resolutions_meet_through_convolutions():
+    teacher = ((4, 8, 8), (3, 4, 4), (7, 4, 4))
+    ours, theirs = flow(SHAPES, teacher)
+    heads = [type(head) for head in ours.heads]
+    assert heads == [nn.Conv2d, nn.Identity, nn.Conv2d]
+    ours.double()
+    got = ours(ours.fixed(said_at(SHAPES)))
+    assert got.shape == theirs(theirs.fixed(said_at(teacher))).shape == (3, 4 * 3 + 3 * 7)
+
+
+@pytest.mark.parametrize("b", [1, 4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("scale", [0.0, 1e-6, 1e4])
+def test_it_is_finite_at_the_corners(b, dtype, scale):
+    ours, _ = flow(SHAPES, SHAPES)
+    x = tuple((scale * each).to(dtype).requires_grad_() for each in said_at(SHAPES, b))
+    said = ours(ours.fixed(x))
+    said.sum().backward()
+    assert torch.isfinite(said).all()
+    assert all(torch.isfinite(each.grad).all() for each in x)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "text"),
+    [
+        ((3, 8, 8), "flow reads several places together; name them with &"),
+        (((3, 8, 8),), "reads each two places in turn, and there is one only"),
+        (((3, 8, 8), (5,)), "the student says one vector of 5 an example"),
+    ],
+)
+def test_what_is_no_row_of_maps_is_refused(shapes, text):
+    with pytest.raises(PairError, match=text):
+        flow(shapes, shapes)
