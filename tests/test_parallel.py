@@ -33,6 +33,7 @@ from mentee.parallel import (
 )
 from mentee.runs import checkpoint
 from tests.processes import ended, launch
+from tests.training import two_processes
 
 CLOSE = 1e-5
 COMMAND: dict[str, Any] = {
