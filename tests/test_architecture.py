@@ -11,7 +11,7 @@ import pytest
 
 import mentee
 from mentee import recipe
-from mentee.losses import AGREEMENTS
+from mentee.losses import LOSSES
 from mentee.memory import MEMORIES
 from mentee.methods import METHODS, find
 from mentee.representations import REPRESENTATIONS
@@ -108,7 +108,7 @@ def described(name):
 
 @pytest.mark.parametrize(
     "name",
-    [*METHODS, *REPRESENTATIONS, *AGREEMENTS, *MEMORIES],
+    [*METHODS, *REPRESENTATIONS, *LOSSES, *MEMORIES],
 )
 def test_the_page_of_methods_has_every_word(name):
     assert described(name), f"docs/methods.md does not say what `{name}` is"
@@ -118,7 +118,7 @@ GIVEN_BY_THE_ENGINE = {"negatives", "log_z", "chunk", "mask", "labels", "known",
 
 
 def numbers():
-    for name, agreement in AGREEMENTS.items():
+    for name, agreement in LOSSES.items():
         for number in keywords(agreement.function) - GIVEN_BY_THE_ENGINE:
             yield name, number
     for table in (REPRESENTATIONS, MEMORIES):

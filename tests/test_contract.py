@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck
 
 from mentee.distillation.objective import takes
-from mentee.losses import AGREEMENTS
+from mentee.losses import LOSSES
 from mentee.memory import Bank
-from mentee.representations import REPRESENTATIONS, SEVERAL, Known, Side, unit
+from mentee.representations import REPRESENTATIONS, SEVERAL, Adapter, PairInfo, unit
 from mentee.types import Statistics
 from tests.losses import formulas as agreements
 from tests.representations import formulas as representations
@@ -284,7 +284,7 @@ def gap(student: Tensor, teacher: Tensor) -> float:
 
 
 def function_of(name: str) -> Callable[..., Tensor]:
-    return AGREEMENTS[name.partition(" ")[0]].function
+    return LOSSES[name.partition(" ")[0]].function
 
 
 def agree(name: str, student: Tensor, teacher: Tensor, rows: Tensor) -> Tensor:
@@ -308,24 +308,24 @@ class RepresentationCase:
         kinds: what it can read.
     """
 
-    loops: Callable[[np.ndarray, Side], np.ndarray] | None
+    loops: Callable[[np.ndarray, Adapter], np.ndarray] | None
     numbers: Mapping[str, Any] = field(default_factory=dict)
     bounded: bool = True
     steepest: float | None = None
     kinds: tuple[str, ...] = ("vector", "tokens", "map")
 
 
-def whole(side: Side) -> Side:
+def whole(side: Adapter) -> Adapter:
     """The side itself, or the one of another term that it reads."""
     return getattr(side, "compressed", side)
 
 
-def layers(side: Side) -> list[tuple[np.ndarray, np.ndarray]]:
+def layers(side: Adapter) -> list[tuple[np.ndarray, np.ndarray]]:
     linear = [each for each in whole(side).modules() if isinstance(each, nn.Linear)]
     return [(each.weight.detach().numpy(), each.bias.detach().numpy()) for each in linear]
 
 
-def headed(x: np.ndarray, side: Side) -> np.ndarray:
+def headed(x: np.ndarray, side: Adapter) -> np.ndarray:
     """Average, standardize where the side does, then its layers or its matrix."""
     side = whole(side)
     scale = [m for m in side.modules() if getattr(m, "shifted", False)]
@@ -337,12 +337,12 @@ def headed(x: np.ndarray, side: Side) -> np.ndarray:
     return representations.mlp(x, layers(getattr(side, "h", side)))
 
 
-def probed(x: np.ndarray, side: Side) -> np.ndarray:
+def probed(x: np.ndarray, side: Adapter) -> np.ndarray:
     """The teacher's side of a probe; the student's is what it reads."""
     return representations.mlp(headed(x, side), layers(side)[-1:]) if layers(side) else x
 
 
-def convolutions(side: Side) -> list[tuple[np.ndarray, np.ndarray]]:
+def convolutions(side: Adapter) -> list[tuple[np.ndarray, np.ndarray]]:
     """Of the side's encoder or head; none on the teacher's side of a regression."""
     inside = getattr(side, "encoder", getattr(side, "head", nn.Identity()))
     found = [m for m in inside.modules() if isinstance(m, nn.Conv2d)]
@@ -353,14 +353,14 @@ def convolutions(side: Side) -> list[tuple[np.ndarray, np.ndarray]]:
     ]
 
 
-def regressed(x: np.ndarray, side: Side) -> np.ndarray:
+def regressed(x: np.ndarray, side: Adapter) -> np.ndarray:
     x = representations.as_map(x)
     for number, each in enumerate(convolutions(side)):
         x = representations.convolved(np.maximum(x, 0) if number else x, *each)
     return x
 
 
-def distributed(x: np.ndarray, side: Side) -> np.ndarray:
+def distributed(x: np.ndarray, side: Adapter) -> np.ndarray:
     means = regressed(x, side)
     if not hasattr(side, "log_scale"):
         return means
@@ -368,7 +368,7 @@ def distributed(x: np.ndarray, side: Side) -> np.ndarray:
     return np.concatenate([means, np.ones_like(means) * each[:, None, None]])
 
 
-def factored(x: np.ndarray, side: Side) -> np.ndarray:
+def factored(x: np.ndarray, side: Adapter) -> np.ndarray:
     x = representations.as_map(x)
     for each in convolutions(side):
         x = representations.convolved(x, *each)
@@ -441,24 +441,24 @@ def statistics(kind: str) -> Statistics:
     return Statistics(x.mean(0), x.std(0, correction=0), spread.Vh, spread.S**2 / 20)
 
 
-def sides(name: str, kind: str) -> tuple[Side, Side]:
+def sides(name: str, kind: str) -> tuple[Adapter, Adapter]:
     word = name.partition(" ")[0]
     with torch.random.fork_rng():
         torch.manual_seed(2)
         numbers, build = dict(REPRESENTED[name].numbers), REPRESENTATIONS[word]
         if takes(build, "known"):
-            numbers["known"] = Known(3, lambda: statistics(kind), seed=1)
+            numbers["known"] = PairInfo(3, lambda: statistics(kind), seed=1)
         if takes(build, "beside"):
             numbers["beside"] = [sides("compress", kind)[1]]
         built = build(SHAPES[kind], SHAPES[kind], **numbers)
     return built[0].double(), built[1].double()
 
 
-def represent(side: Side, x: Tensor) -> Tensor:
+def represent(side: Adapter, x: Tensor) -> Tensor:
     return side(side.fixed(x))
 
 
-def slope_bound(side: Side) -> float:
+def slope_bound(side: Adapter) -> float:
     """Unit's 1000 times the norms of the linear layers; 1 where there are none."""
     norms = [float(np.linalg.norm(weight, 2)) for weight, _ in layers(side)]
     return 1e3 * math.prod(norms) if norms else 1.0
@@ -468,7 +468,7 @@ def slope_bound(side: Side) -> float:
 
 
 def test_every_word_has_a_case():
-    assert {name.partition(" ")[0] for name in AGREED} == AGREEMENTS.keys()
+    assert {name.partition(" ")[0] for name in AGREED} == LOSSES.keys()
     alone = {name.partition(" ")[0] for name in REPRESENTED}
     assert alone == REPRESENTATIONS.keys() - {*SEVERAL}  # in files of their own
 
@@ -517,7 +517,7 @@ def test_an_agreement_says_whether_it_compares_the_batch_as_a_whole(name):
     first, again = agree(name, student, teacher, ROWS), agree(name, *others, ROWS)
     if not AGREED[name].whole:
         first, again = first[0], again[0]
-    depends = AGREEMENTS[name.partition(" ")[0]].whole_batch and not name.endswith(" memory")
+    depends = LOSSES[name.partition(" ")[0]].whole_batch and not name.endswith(" memory")
     assert (first.item() != again.item()) is depends
 
 

@@ -75,7 +75,9 @@ def test_two_processes_are_one_with_the_doubled_batch(name: str, two: Path, tmp_
         for term in mine:
             assert other[term] == pytest.approx(mine[term], abs=CLOSE, rel=CLOSE), term
     assert theirs["loss"] == pytest.approx(ours["loss"], abs=CLOSE, rel=CLOSE)
-    for mine, other in zip(two_processes.gradients(ours), two_processes.gradients(theirs), strict=True):
+    for mine, other in zip(
+        two_processes.gradients(ours), two_processes.gradients(theirs), strict=True
+    ):
         assert_close(mine, other)
         assert sum(float(g.abs().sum()) for g in mine.values()) > 1  # there is something to compare
     for part in ("heads", "memory", "weighing"):

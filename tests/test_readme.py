@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from mentee import recipe
 from mentee.cli import app
-from mentee.losses import AGREEMENTS
+from mentee.losses import LOSSES
 from mentee.memory import MEMORIES
 from mentee.methods import METHODS
 from mentee.representations import REPRESENTATIONS
@@ -91,7 +91,7 @@ def run_commands(block: Block) -> None:
 @pytest.fixture
 def _own_words():
     """A page may add words of its own to the tables; the next one does not find them."""
-    kept = [(table, dict(table)) for table in (AGREEMENTS, REPRESENTATIONS, MEMORIES)]
+    kept = [(table, dict(table)) for table in (LOSSES, REPRESENTATIONS, MEMORIES)]
     yield
     for table, before in kept:
         table.clear()
@@ -165,7 +165,7 @@ def rows(page: str, heading: str) -> dict[str, str]:
     ("heading", "table"),
     [
         ("Rows", METHODS),
-        ("Agreements", AGREEMENTS),
+        ("Agreements", LOSSES),
         ("Representations", REPRESENTATIONS),
         ("Memories", MEMORIES),
     ],
@@ -186,7 +186,7 @@ def test_docs_name_each_methods_words_places_and_weights(name):
 
 
 WORDS = [
-    *(("Agreements", name, entry.function) for name, entry in AGREEMENTS.items()),
+    *(("Agreements", name, entry.function) for name, entry in LOSSES.items()),
     *(("Representations", name, build) for name, build in REPRESENTATIONS.items()),
     *(("Memories", name, build) for name, build in MEMORIES.items()),
 ]

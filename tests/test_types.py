@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from mentee.types import CLEAN, Batch, Mixed, Step
+from mentee.types import CLEAN, Batch, Mixup, Step
 
 
 def test_a_batch_is_as_long_as_its_ids_and_moves_whole():
@@ -17,7 +17,7 @@ def test_a_batch_is_as_long_as_its_ids_and_moves_whole():
         mask=torch.ones(3, 2, dtype=torch.bool),
         labeled=torch.tensor([True, True, False]),
         view=4,
-        mixed=Mixed(torch.tensor([2, 0, 1]), 0.75),
+        mixed=Mixup(torch.tensor([2, 0, 1]), 0.75),
     )
     assert len(batch) == 3
     moved = batch.to("meta")
@@ -48,5 +48,5 @@ def test_what_has_crossed_is_not_changed():
 
 
 def test_what_is_said_of_examples_is_mixed_as_they_are():
-    mixed = Mixed(torch.tensor([1, 0]), 0.75)
+    mixed = Mixup(torch.tensor([1, 0]), 0.75)
     assert mixed.of(torch.tensor([[0.0], [4.0]])).tolist() == [[1.0], [3.0]]

@@ -55,7 +55,7 @@ SIMCLR = Path("runs/teachers/simclr-cifar10.safetensors")
 
 
 @dataclass(frozen=True)
-class Setting:
+class DemoSetting:
     """How large the benchmark is.
 
     Attributes:
@@ -128,7 +128,7 @@ class Job:
     row: str
     seed: int
     stops: bool
-    setting: Setting
+    setting: DemoSetting
 
     @property
     def folder(self) -> Path:
@@ -161,7 +161,7 @@ def recipe_of(job: Job) -> dict[str, Any]:
     }
 
 
-def base(task: str, setting: Setting) -> dict[str, Any]:
+def base(task: str, setting: DemoSetting) -> dict[str, Any]:
     """Data and student."""
     alone = {"label": False, "test": None}
     if task == "audio":
@@ -184,12 +184,12 @@ def embedders(task: str) -> dict[str, tuple[str, dict[str, Any]]]:
     }
 
 
-def subset(setting: Setting) -> Path:
+def subset(setting: DemoSetting) -> Path:
     """The folder of the images: so many of the training part, and all of the test part."""
     return setting.runs / f"cifar10-{setting.images}"
 
 
-def write_images(setting: Setting) -> None:
+def write_images(setting: DemoSetting) -> None:
     """Take the images, always the same ones, where that has not been done."""
     folder = subset(setting)
     if (folder / "test.parquet").is_file():
@@ -205,7 +205,7 @@ def write_images(setting: Setting) -> None:
     whole["test"].shuffle(seed=0).select(range(count)).to_parquet(folder / "test.parquet")
 
 
-def record(task: str, rows: list[str], setting: Setting) -> None:
+def record(task: str, rows: list[str], setting: DemoSetting) -> None:
     """Run the teachers once, where that has not been done."""
     import mentee
 
@@ -226,10 +226,10 @@ def run(job: Job) -> dict[str, Any]:
     """Train and probe one row with one seed, go on with it, or read what it gave before."""
     import mentee
     from mentee.api import go_on
-    from mentee.build.networks import Given
+    from mentee.build.networks import PythonOverrides
     from mentee.recipe import read
 
-    done = go_on(read(recipe_of(job)), job.folder, Given())
+    done = go_on(read(recipe_of(job)), job.folder, PythonOverrides())
     return {"summary": dict(done.summary), "probe": dict(silent(mentee.probe, job).content)}
 
 
@@ -316,15 +316,15 @@ def main() -> None:
     parser.add_argument("--stop", action="store_true", help="also stopped by neighbors")
     parser.add_argument("--finished", action="store_true", help="write the tables, run nothing")
     parser.add_argument("--rows", nargs="+")
-    parser.add_argument("--images", type=int, default=Setting.images)
-    parser.add_argument("--views", type=int, default=Setting.views)
-    parser.add_argument("--epochs", type=int, default=Setting.epochs)
-    parser.add_argument("--seeds", type=int, default=Setting.seeds)
+    parser.add_argument("--images", type=int, default=DemoSetting.images)
+    parser.add_argument("--views", type=int, default=DemoSetting.views)
+    parser.add_argument("--epochs", type=int, default=DemoSetting.epochs)
+    parser.add_argument("--seeds", type=int, default=DemoSetting.seeds)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--runs", type=Path, default=Setting.runs)
+    parser.add_argument("--runs", type=Path, default=DemoSetting.runs)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    setting = Setting(given.runs, given.images, given.views, given.epochs, given.seeds)
+    setting = DemoSetting(given.runs, given.images, given.views, given.epochs, given.seeds)
     rows = given.rows or list(ROWS[given.task])
     if given.task == "images" and not SIMCLR.is_file():
         print(f"left out: rows that need {SIMCLR} (simclr.py)", flush=True)
@@ -347,7 +347,7 @@ def main() -> None:
     write(given, setting, done)
 
 
-def jobs_of(given: Any, rows: list[str], setting: Setting) -> list[Job]:
+def jobs_of(given: Any, rows: list[str], setting: DemoSetting) -> list[Job]:
     """All runs; with `--finished` those of which every seed is there."""
     jobs = [
         Job(given.task, row, seed, stops, setting)
@@ -376,7 +376,7 @@ def kept(done: dict[Job, dict[str, Any]]) -> dict[str, dict[str, dict[str, float
     return found
 
 
-def write(given: Any, setting: Setting, done: dict[Job, dict[str, Any]]) -> None:
+def write(given: Any, setting: DemoSetting, done: dict[Job, dict[str, Any]]) -> None:
     """Put the tables into the task's JSON file."""
     whole = {job: each for job, each in done.items() if not job.stops}
     first = next(iter(whole))

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mentee import models
-from mentee.distillation.loop import Computed
+from mentee.distillation.loop import CompiledForward
 
 BATCH, CLASSES, ROUNDS = 64, 10, 25
 STUDENTS: dict[str, Callable[[], Tensor]] = {
@@ -41,7 +41,7 @@ WAYS = {
 def step(student: str, inputs: Tensor, how: dict[str, bool]) -> Callable[[], None]:
     """A training step of a new student."""
     network = models.build(student, classes=CLASSES, seed=0).train()
-    computed = Computed(network, **how)
+    computed = CompiledForward(network, **how)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
     labels = torch.arange(BATCH) % CLASSES
 

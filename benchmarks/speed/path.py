@@ -128,8 +128,16 @@ def measured(name: str, ahead: bool) -> dict[str, Any]:
         return made
 
     changes = [
-        patch.object(datasets.Sets, "epoch", clock.items("waiting for data", datasets.Sets.epoch)),
-        patch.object(loop.Trainee, "forward", clock.timed("forward", loop.Trainee.forward)),
+        patch.object(
+            datasets.DatasetSplits,
+            "epoch",
+            clock.items("waiting for data", datasets.DatasetSplits.epoch),
+        ),
+        patch.object(
+            loop.DistillationModule,
+            "forward",
+            clock.timed("forward", loop.DistillationModule.forward),
+        ),
         patch.object(
             loop.Accelerator, "backward", clock.timed("backward", loop.Accelerator.backward)
         ),

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from measure import environment, in_turn, summary
 
-from mentee.build.networks import Given
+from mentee.build.networks import PythonOverrides
 from mentee.build.setup import build
 from mentee.data import open_examples
 from mentee.distillation.loop import train
@@ -65,7 +65,7 @@ def contents() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
 
 def steps(recipe: dict[str, Any], arrays: dict[str, Any]) -> Iterator[Step]:
     """The steps of a run that never ends, for our purposes."""
-    parts = build(read(recipe), Given(data=arrays))
+    parts = build(read(recipe), PythonOverrides(data=arrays))
     return train(
         parts.trainee,
         parts.teacher,

@@ -25,7 +25,7 @@ import torch
 from measure import environment, in_turn, summary
 
 from mentee import models, record_network
-from mentee.build.networks import Given
+from mentee.build.networks import PythonOverrides
 from mentee.build.setup import build
 from mentee.data import open_examples
 from mentee.distillation.loop import train
@@ -50,7 +50,7 @@ RECIPE: dict[str, Any] = {
 LIVE = {"network": "resnet20-cifar", "input": "cifar10"}
 
 
-def steps(recipe: dict[str, Any], given: Given) -> Iterator[Step]:
+def steps(recipe: dict[str, Any], given: PythonOverrides) -> Iterator[Step]:
     """The steps of a run on noise, all of one view."""
     parts = build(read(recipe), given)
     return train(
@@ -81,14 +81,14 @@ def measure_steps(folder: str, data: dict[str, Any], teacher: torch.nn.Module) -
     said: dict[str, Any] = {"kd": "kd"}
     for name, (method, k, dtype) in CONTRASTS.items():
         said[name] = {"name": method, "numbers": {"memory.negatives": k, "memory.dtype": dtype}}
-    found, alone = {}, steps(RECIPE, Given(data=data)).__next__
+    found, alone = {}, steps(RECIPE, PythonOverrides(data=data)).__next__
     for name, method in said.items():
         recorded = RECIPE | {"method": method, "teacher": {"record": folder}}
         live = RECIPE | {"method": method, "teacher": LIVE}
         calls: dict[str, Callable[[], object]] = {
             "none": alone,
-            "recorded": steps(recorded, Given(data=data)).__next__,
-            "live": steps(live, Given(data=data, teacher=teacher)).__next__,
+            "recorded": steps(recorded, PythonOverrides(data=data)).__next__,
+            "live": steps(live, PythonOverrides(data=data, teacher=teacher)).__next__,
         }
         if name in CONTRASTS:
             calls["products"] = products(*CONTRASTS[name])

@@ -31,10 +31,10 @@ from accelerate import Accelerator
 from measure import environment, in_turn, peak_growth
 
 from mentee import features, models, record_network
-from mentee.build.networks import Given
+from mentee.build.networks import PythonOverrides
 from mentee.build.setup import build
 from mentee.data import batches, build_views, open_examples
-from mentee.distillation.objective import Transfer, wanted
+from mentee.distillation.objective import DistillationLoss, wanted
 from mentee.losses import contrast
 from mentee.memory import MEMORIES, Memory
 from mentee.methods import find
@@ -171,12 +171,12 @@ def recorded(examples: int = 512) -> dict[str, Any]:
         "image": random.integers(0, 256, (examples, 32, 32, 3), dtype=np.uint8),
         "label": np.arange(examples) % 10,
     }
-    given = Given(data=data, teacher=models.build("resnet20-cifar", classes=10, seed=0))
+    given = PythonOverrides(data=data, teacher=models.build("resnet20-cifar", classes=10, seed=0))
     live = RECIPE | {"teacher": {"network": "resnet20-cifar", "input": "cifar10"}}
     with tempfile.TemporaryDirectory() as folder:
         record_network(live, folder, views=1, data=data, teacher=given.teacher)
         files = [path for path in Path(folder).rglob("*") if path.is_file()]
-        parts = build(read(RECIPE | {"teacher": {"record": folder}}), Given(data=data))
+        parts = build(read(RECIPE | {"teacher": {"record": folder}}), PythonOverrides(data=data))
         assert parts.teacher is not None
         some = list(parts.sets.epoch(parts.recipe.train, 0, 0))
         times = []
@@ -201,7 +201,7 @@ def numbers(network: str) -> int:
     built = models.build(network, classes=classes, channels=3, seed=0)
     places = features.resolve(built, wanted(method)[1], torch.rand(2, 3, size, size))
     shapes = {place.name: place.shape for place in places}
-    transfer = Transfer(method, shapes, shapes, groups=None, examples=2)
+    transfer = DistillationLoss(method, shapes, shapes, groups=None, examples=2)
     kept = {
         (bound.teacher, side.reduction): side.fixed(torch.zeros(1, *shapes[bound.teacher])).numel()
         for bound in transfer.bound

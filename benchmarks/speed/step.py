@@ -16,7 +16,7 @@ import numpy as np
 from measure import environment, in_turn, summary
 
 from mentee import models
-from mentee.build.networks import Given
+from mentee.build.networks import PythonOverrides
 from mentee.build.setup import build
 from mentee.distillation.loop import train
 from mentee.recipe import read
@@ -45,7 +45,7 @@ def steps(method: str, numbers: dict[str, object], data: dict[str, np.ndarray]) 
         }
     )
     teacher = models.build("resnet20-cifar", classes=10, seed=0)
-    parts = build(recipe, Given(data=data, teacher=teacher))
+    parts = build(recipe, PythonOverrides(data=data, teacher=teacher))
     return train(
         parts.trainee,
         parts.teacher,

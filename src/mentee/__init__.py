@@ -9,20 +9,20 @@ if TYPE_CHECKING:
     from mentee.api import Run, record, record_network, resume, train, verify
     from mentee.experiments.compare import Comparison, compare
     from mentee.experiments.pipeline import chain
-    from mentee.experiments.probe import Probed, probe
+    from mentee.experiments.probe import ProbeResult, probe
     from mentee.experiments.sweep import Sweep, sweep
-    from mentee.methods import METHODS, Method, Term, Word
+    from mentee.methods import METHODS, Component, Method, Term
 
 __version__ = "0.1.0"
 __all__ = [
     "METHODS",
     "Comparison",
+    "Component",
     "Method",
-    "Probed",
+    "ProbeResult",
     "Run",
     "Sweep",
     "Term",
-    "Word",
     "chain",
     "compare",
     "probe",
@@ -39,9 +39,9 @@ _HOMES = {
     "compare": "mentee.experiments.compare",
     "METHODS": "mentee.methods",
     "Method": "mentee.methods",
-    "Probed": "mentee.experiments.probe",
+    "ProbeResult": "mentee.experiments.probe",
     "Term": "mentee.methods",
-    "Word": "mentee.methods",
+    "Component": "mentee.methods",
     "Run": "mentee.api",
     "chain": "mentee.experiments.pipeline",
     "probe": "mentee.experiments.probe",

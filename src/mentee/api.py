@@ -14,11 +14,11 @@ from accelerate import PartialState
 
 from mentee import models
 from mentee.build import networks
-from mentee.build.datasets import Sets, open_one
-from mentee.build.networks import Given, Makes, Teaches
+from mentee.build.datasets import DatasetSplits, open_one
+from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
 from mentee.build.setup import build
 from mentee.errors import RunError
-from mentee.evaluation.out_of_domain import Tested, judge, open_domains
+from mentee.evaluation.out_of_domain import EvaluationResult, judge, open_domains
 from mentee.evaluation.student_reader import Reader
 from mentee.methods import Method
 from mentee.parallel import gather_objects
@@ -74,8 +74,8 @@ def train(
     out: str | Path | None = None,
     changes: Sequence[str] = (),
     data: Any = None,
-    student: Makes | None = None,
-    teacher: Teaches | None = None,
+    student: ModelFactory | None = None,
+    teacher: TeacherSource | None = None,
     methods: Mapping[str, Method] | None = None,
     quiet: bool = False,
     on_step: Callable[[Step], None] | None = None,
@@ -104,7 +104,7 @@ def train(
         Paused: it has come as far as `until`.
     """
     content = read(recipe, changes)
-    parts = build(content, Given(data, student, teacher, methods))
+    parts = build(content, PythonOverrides(data, student, teacher, methods))
     # The first process chooses: another one may see its folder already and take the next number.
     folder = Folder(gather_objects(Path(out) if out else free_folder(content))[0])
     training = Training(parts, folder, quiet=quiet, on_step=on_step, until=until)
@@ -116,8 +116,8 @@ def resume(
     path: str | Path,
     *,
     data: Any = None,
-    student: Makes | None = None,
-    teacher: Teaches | None = None,
+    student: ModelFactory | None = None,
+    teacher: TeacherSource | None = None,
     methods: Mapping[str, Method] | None = None,
     quiet: bool = False,
     on_step: Callable[[Step], None] | None = None,
@@ -146,7 +146,7 @@ def resume(
     folder.must_exist()
     if folder.summary.is_file():
         return Run(folder.path, json.loads(folder.summary.read_text(encoding="utf-8")))
-    parts = build(read(folder.recipe), Given(data, student, teacher, methods))
+    parts = build(read(folder.recipe), PythonOverrides(data, student, teacher, methods))
     training = Training(parts, folder, quiet=quiet, on_step=on_step, until=until)
     return Run(folder.path, training.run(training.restore()))
 
@@ -154,7 +154,7 @@ def resume(
 def go_on(
     recipe: Recipe,
     path: Path,
-    given: Given,
+    given: PythonOverrides,
     *,
     quiet: bool = True,
     on_step: Callable[[Step], None] | None = None,
@@ -191,7 +191,7 @@ def evaluate(
     *,
     data: Any = None,
     split: str | None = None,
-    student: Makes | None = None,
+    student: ModelFactory | None = None,
 ) -> dict[str, float]:
     """Score a run's student.
 
@@ -217,14 +217,14 @@ def evaluate(
     if isinstance(data, str):
         changed = recipe.data.model_copy(update={"source": data})
         recipe, data = recipe.model_copy(update={"data": changed}), None
-    Given(data, student).check(recipe.model_copy(update={"teacher": None}))
+    PythonOverrides(data, student).check(recipe.model_copy(update={"teacher": None}))
     sets = open_one(recipe, part, data)
     return reader(path, recipe, sets, student).scores(sets.train)
 
 
 def evaluate_domains(
-    path: str | Path, domains: Mapping[str, Domain], *, student: Makes | None = None
-) -> Tested:
+    path: str | Path, domains: Mapping[str, Domain], *, student: ModelFactory | None = None
+) -> EvaluationResult:
     """Score a run's student on its test part and on other domains, and say what is lost there.
 
     Args:
@@ -242,7 +242,7 @@ def evaluate_domains(
     recipe = finished(path)
     if recipe.data.test is None:
         raise RunError(f"{path} has no test part, so there is nothing to compare domains with")
-    Given(None, student).check(recipe.model_copy(update={"teacher": None}))
+    PythonOverrides(None, student).check(recipe.model_copy(update={"teacher": None}))
     sets = open_one(recipe, recipe.data.test)
     opened = open_domains(domains, recipe, sets.train)
     return judge(reader(path, recipe, sets, student), sets.train, opened)
@@ -264,7 +264,9 @@ def finished(path: str | Path) -> Recipe:
     return read(folder.recipe)
 
 
-def reader(path: str | Path, recipe: Recipe, sets: Sets, student: Makes | None) -> Reader:
+def reader(
+    path: str | Path, recipe: Recipe, sets: DatasetSplits, student: ModelFactory | None
+) -> Reader:
     """A run's student, ready to be scored by all processes that a launcher started."""
     said = recipe.student.model_copy(update={"weights": None, "classifier": None})
     network = networks.build(said, student, sets, seed=0)

@@ -17,7 +17,7 @@ METHODS = ("none", "kd", "cktf", "cktf+kd")
 
 
 @dataclass(frozen=True)
-class Setting:
+class DemoSetting:
     """What a demo trains on which data.
 
     Attributes:
@@ -42,7 +42,7 @@ class Setting:
 
 
 SETTINGS = {
-    "digits": Setting(
+    "digits": DemoSetting(
         "scikit-learn's 8×8 handwritten digits",
         {"source": "embedded:digits", "views": "crop", "pad": 1},
         ({"network": "resnet20-cifar"}, 20),
@@ -52,7 +52,7 @@ SETTINGS = {
         memory="batch",  # a bank of 100 rows is a poor sample, and half of it an epoch old
         rate=0.05,
     ),
-    "cifar10": Setting(
+    "cifar10": DemoSetting(
         "CIFAR-10 photographs (an hour or more on two cores, most of it the teacher)",
         {"source": "cifar10", "views": "crop-flip"},
         ({"network": "resnet20-cifar", "input": "cifar10"}, 15),
@@ -115,7 +115,7 @@ def demo(
     return runs
 
 
-def student_recipe(setting: Setting, method: str, seed: int, teacher: Path) -> dict[str, Any]:
+def student_recipe(setting: DemoSetting, method: str, seed: int, teacher: Path) -> dict[str, Any]:
     """The recipe of one student."""
     said, epochs = setting.student
     numbers = {"memory.kind": setting.memory} if "cktf" in method else {}

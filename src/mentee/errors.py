@@ -18,7 +18,7 @@ class DataError(MenteeError):
     """The data cannot be read, or are not what the recipe says."""
 
 
-class PlaceError(MenteeError):
+class LayerError(MenteeError):
     """A network has no such place, or it said nothing there."""
 
 

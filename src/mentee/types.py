@@ -23,7 +23,7 @@ T = TypeVar("T")
 TOGETHER = "&"
 """Between the names of places that are read together."""
 
-OF_PLACE = " | "
+REDUCTION_SEPARATOR = " | "
 """Between a place and what a representation's fixed part makes of it."""
 
 Features: TypeAlias = dict[str, Tensor]
@@ -37,7 +37,7 @@ def column(place: str, reduction: str) -> str:
         >>> column("stages.0", "4x4 cells"), column("logits", "")
         ('stages.0 | 4x4 cells', 'logits')
     """
-    return f"{place}{OF_PLACE}{reduction}" if reduction else place
+    return f"{place}{REDUCTION_SEPARATOR}{reduction}" if reduction else place
 
 
 def together(places: str) -> list[str]:
@@ -83,7 +83,7 @@ class Statistics:
 
 
 @dataclass(frozen=True)
-class Mixed:
+class Mixup:
     """How the examples of a batch were mixed with one another (mixup).
 
     Attributes:
@@ -122,7 +122,7 @@ class Batch:
     labels: Tensor | None = None
     mask: Bool[Tensor, "b k"] | None = None
     view: int = CLEAN
-    mixed: Mixed | None = None
+    mixed: Mixup | None = None
     labeled: Bool[Tensor, " b"] | None = None
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ from torch import nn
 
 from mentee import models, resume, train
 from mentee.api import evaluate, record_network
-from mentee.build.networks import Given
+from mentee.build.networks import PythonOverrides
 from mentee.build.setup import build
 from mentee.errors import MenteeError, PairError, RecipeError, RunError
 from mentee.methods import find
@@ -176,7 +176,7 @@ def test_it_adds_up_with_other_rows_and_reads_the_trunks_stages(
     form = taught(method={"name": "cktf(simkd)", "numbers": {"memory.negatives": 16}}, **SMALL)
     parts = build(read(form))
     assert parts.trainee.transfer.weights == {"task": 1.0, "contrast/projector~stages.last": 0.8}
-    assert isinstance(parts.trainee.student, models.Reusing)
+    assert isinstance(parts.trainee.student, models.ReusedClassifierStudent)
     text = "would end in the teacher's classifier in two ways, behind stages.last and embedding"
     with pytest.raises(MenteeError, match=text):
         find("simkd+simkd-pooled")
@@ -326,14 +326,14 @@ class Normed(nn.Module):
 def test_a_norm_or_a_softmax_beside_the_classifier_is_found(
     method: str, softened: bool, text: str, taught: Any
 ) -> None:
-    given = Given(None, None, Normed(softened=softened))
+    given = PythonOverrides(None, None, Normed(softened=softened))
     recipe = read(taught(method=method, teacher="mine", **SMALL))
     with pytest.raises(PairError, match=text):
         build(recipe, given)
 
 
 def test_features_below_zero_leave_the_last_relu_out(taught: Any) -> None:
-    given = Given(None, None, Normed(softened=False))
+    given = PythonOverrides(None, None, Normed(softened=False))
     parts = build(read(taught(method="simkd-pooled", teacher="mine", **SMALL)), given)
     assert parts.recipe.student.reuse is not None
     assert parts.recipe.student.reuse.signed

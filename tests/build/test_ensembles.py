@@ -13,7 +13,7 @@ from torch import nn
 
 from mentee import models, resume, sweep, train
 from mentee.api import record_network, verify
-from mentee.build.networks import Given
+from mentee.build.networks import PythonOverrides
 from mentee.build.setup import build
 from mentee.errors import DataError, MenteeError, PairError, RecipeError, RunError
 from mentee.recipe import Ensemble, read
@@ -141,12 +141,12 @@ def test_several_are_passed_from_python(two: Any, tmp_path: Path) -> None:
     ):
         resume(tmp_path / "run")
     resume(tmp_path / "run", teacher=networks, quiet=True)
-    alone = build(read(recipe_of(None)), Given(teacher=networks))
+    alone = build(read(recipe_of(None)), PythonOverrides(teacher=networks))
     assert isinstance(alone.recipe.teacher, Ensemble)
     with pytest.raises(
         RecipeError, match="names 2 networks, and 1 were passed from Python; pass as"
     ):
-        build(read(recipe), Given(teacher=networks[:1]))
+        build(read(recipe), PythonOverrides(teacher=networks[:1]))
 
 
 def test_a_sweep_records_them_once(two: Any, tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_of_several_classes_at_once_the_odds_are_averaged() -> None:
         "student": "mine", "method": rows, "train": {"batch": 8},
     }  # fmt: skip
     networks = [Tags(3).eval(), Tags(3).eval()]
-    parts = build(read(recipe), Given(data, Tags, networks))
+    parts = build(read(recipe), PythonOverrides(data, Tags, networks))
     batch = parts.sets.first(5)
     (said,) = parts.trainee.transfer.fixed(parts.teacher(batch)).values()  # type: ignore[misc]
     x = models.normalize(batch.inputs, parts.trainee.contract)
@@ -225,7 +225,7 @@ def test_mistakes_in_the_recipe_are_named(two: Any) -> None:
     with pytest.raises(
         MenteeError, match="the networks of an ensemble say 10, 4 numbers; expected"
     ):
-        build(read(recipe_of(None)), Given(teacher=[Gray(10), Gray(4)]))
+        build(read(recipe_of(None)), PythonOverrides(teacher=[Gray(10), Gray(4)]))
 
 
 class Gray(nn.Module):

@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 
 from mentee import models, probe, record, resume, train
 from mentee.api import record_network
-from mentee.build.networks import Given
+from mentee.build.networks import PythonOverrides
 from mentee.build.setup import build
 from mentee.errors import MenteeError, PairError, RecipeError, RunError
-from mentee.recipe import Several, read
-from mentee.teachers import SeveralTeachers
+from mentee.recipe import MultiRecipe, read
+from mentee.teachers import MultiTeacher
 from mentee.teachers.pretrained import embedder
 from mentee.types import Step
 from tests.conftest import cut_off, digits
@@ -59,7 +59,7 @@ def losses_of(recipe: Any, out: Path, **given: Any) -> list[dict[str, float]]:
 def test_each_has_heads_of_its_own_and_its_share(two: Any, tmp_path: Path) -> None:
     recipe = recipe_of({"teachers": two, "weights": {"a": 3}})
     parts = build(read(recipe))
-    assert isinstance(parts.teacher, SeveralTeachers)
+    assert isinstance(parts.teacher, MultiTeacher)
     weights = parts.trainee.transfer.weights
     assert weights["kl/logits~logits.a"] == pytest.approx(0.75)
     assert weights["kl/logits~logits.b"] == pytest.approx(0.25)
@@ -169,13 +169,13 @@ def test_several_are_passed_from_python_by_name(two: Any, tmp_path: Path) -> Non
     named = losses_of(recipe_of(two), tmp_path / "named")
     assert passed == named
     kept = read(tmp_path / "run" / "recipe.yaml").teacher
-    assert isinstance(kept, Several)
+    assert isinstance(kept, MultiRecipe)
     (tmp_path / "run" / "summary.json").unlink()
     with pytest.raises(RunError, match=r"which was passed from Python; pass it again"):
         resume(tmp_path / "run")
     resume(tmp_path / "run", teacher=made, quiet=True)
     with pytest.raises(RecipeError, match=r"c passed from Python, and teacher\.teachers na"):
-        build(read(recipe_of(two)), Given(teacher={"c": made["a"]}))
+        build(read(recipe_of(two)), PythonOverrides(teacher={"c": made["a"]}))
 
 
 def test_dropping_changes_what_is_heard_and_is_the_same_after_a_stop(

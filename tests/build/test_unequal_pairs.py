@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mentee.build.networks import Given
+from mentee.build.networks import PythonOverrides
 from mentee.build.setup import build
 from mentee.distillation.loop import backward
 from mentee.errors import PairError
@@ -130,7 +130,7 @@ def parts_of(name: str, pair: str, *, several: bool) -> Any:
         "method": method_of(name),
         "train": {"batch": 8},
     }
-    return build(read(recipe), Given(examples(several), student, teacher))
+    return build(read(recipe), PythonOverrides(examples(several), student, teacher))
 
 
 ROWS = [name for name, row in METHODS.items() if row.terms]

@@ -16,7 +16,7 @@ import yaml
 from mentee import train
 from mentee.build.setup import build
 from mentee.build.warm_up import verdict
-from mentee.distillation.loop import Computed
+from mentee.distillation.loop import CompiledForward
 from mentee.recipe import read
 from mentee.runs.checkpoint import random_state
 from tests.conftest import digits
@@ -87,7 +87,7 @@ def test_the_layout_reaches_every_map(last: bool) -> None:
     network[0].register_forward_hook(lambda m, args, out: seen.extend([args[0], m.weight, out]))
     for given in (torch.channels_last, torch.contiguous_format):
         x = torch.rand(2, 3, 8, 8).contiguous(memory_format=given)
-        Computed(network, channels_last=last, compiled=False)(x)
+        CompiledForward(network, channels_last=last, compiled=False)(x)
     wanted = torch.channels_last if last else torch.contiguous_format
     assert len(seen) == 6
     assert all(each.is_contiguous(memory_format=wanted) for each in seen)

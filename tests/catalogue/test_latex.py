@@ -6,7 +6,7 @@ import pytest
 
 from mentee.catalogue.docstrings import told
 from mentee.catalogue.latex import plain
-from mentee.losses import AGREEMENTS
+from mentee.losses import LOSSES
 from mentee.memory import MEMORIES
 from mentee.representations import REPRESENTATIONS
 
@@ -39,7 +39,7 @@ def test_a_formula_is_said_in_a_line(latex: str, text: str) -> None:
 
 
 EVERY = {
-    **{name: entry.function for name, entry in AGREEMENTS.items()},
+    **{name: entry.function for name, entry in LOSSES.items()},
     **REPRESENTATIONS,
     **MEMORIES,
 }
@@ -55,9 +55,9 @@ def test_every_words_docstring_can_be_read(name: str) -> None:
     assert all(about and ":math:" not in about for about in said.arguments.values())
 
 
-@pytest.mark.parametrize("name", AGREEMENTS)
+@pytest.mark.parametrize("name", LOSSES)
 def test_every_agreement_has_a_formula(name: str) -> None:
-    assert told(AGREEMENTS[name].function).formula
+    assert told(LOSSES[name].function).formula
 
 
 def test_a_docstring_is_taken_apart() -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mentee.catalogue import list_methods, show_method, show_places
+from mentee.catalogue import list_methods, show_layers, show_method
 from mentee.errors import MenteeError
-from mentee.methods import METHODS, Method, Term, Word
+from mentee.methods import METHODS, Component, Method, Term
 
 KL = "ℓ_i = T² Σ_c p_ic (log p_ic − log q_ic), p = softmax(z^t / T), q = softmax(z^s / T)"
 
@@ -24,8 +24,8 @@ def test_every_row_is_listed_on_a_line_of_its_own_below_what_it_needs():
 
 
 def test_a_row_of_your_own_is_listed_too():
-    word = Word("project", {"width": 8}, Word("attention"))
-    terms = (Term("stages", Word("contrast"), 1.0, word, Word("queue")),)
+    word = Component("project", {"width": 8}, Component("attention"))
+    terms = (Term("stages", Component("contrast"), 1.0, word, Component("queue")),)
     rows = {"mine": Method("mine", about="My own."), "other": Method("other", terms)}
     assert list_methods(rows).splitlines()[:5] == [
         "no teacher:",
@@ -81,9 +81,9 @@ def test_a_row_whose_student_keeps_the_teachers_classifier_says_so():
 
 def test_terms_with_other_numbers_stay_apart():
     words = [
-        Word("kl", {"temperature": 2.0}),
-        Word("kl"),
-        Word("dist", {"beta": 2.0, "gamma": 1.0}),
+        Component("kl", {"temperature": 2.0}),
+        Component("kl"),
+        Component("dist", {"beta": 2.0, "gamma": 1.0}),
     ]
     row = Method("mine", tuple(Term("logits", word, 1.0) for word in [*words, words[2]]))
     lines = show_method("mine", {"mine": row}).splitlines()
@@ -95,12 +95,12 @@ def test_terms_with_other_numbers_stay_apart():
 
 
 def test_a_word_that_is_not_there_is_said():
-    text = show_method("mine", {"mine": Method("mine", (Term("logits", Word("kll"), 1.0),))})
+    text = show_method("mine", {"mine": Method("mine", (Term("logits", Component("kll"), 1.0),))})
     assert "needs: what no made-up pair has: there is no agreement 'kll'; did you mean 'kl'" in text
 
 
 def test_a_pair_of_places_names_both():
-    row = Method("mine", (Term(("layer2", "layer3"), Word("mse"), 0.25),), about="Mine.")
+    row = Method("mine", (Term(("layer2", "layer3"), Component("mse"), 0.25),), about="Mine.")
     assert show_method("mine", {"mine": row}).splitlines() == [
         "mine: Mine.",
         "L =  1 · task",
@@ -122,7 +122,7 @@ def test_a_misspelled_row_is_refused():
 
 
 def test_the_short_names_of_a_network_are_shown_with_shapes():
-    lines = show_places("resnet8-cifar", size=16, channels=1, classes=7).splitlines()
+    lines = show_layers("resnet8-cifar", size=16, channels=1, classes=7).splitlines()
     assert lines[0].startswith("resnet8-cifar: ")
     assert lines[0].endswith(" parameters, 1 × 16 × 16")
     shapes = {line.split("  ")[0]: line for line in lines[1:]}
@@ -134,8 +134,8 @@ def test_the_short_names_of_a_network_are_shown_with_shapes():
 
 
 def test_all_modules_are_shown_when_asked_for():
-    few = show_places("resnet8-cifar", size=16).splitlines()
-    every = show_places("resnet8-cifar", size=16, every=True).splitlines()
+    few = show_layers("resnet8-cifar", size=16).splitlines()
+    every = show_layers("resnet8-cifar", size=16, every=True).splitlines()
     assert set(few[0].split()) == set(every[0].split())
     assert len(every) > 2 * len(few)
     assert any("output of " in line and ".conv" in line for line in every)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mentee.catalogue.methods_page import BLOCK, TABLES, main, rows, written
-from mentee.methods import Method, Term, Word
+from mentee.methods import Component, Method, Term
 
 PAGE = Path(__file__).parents[2] / "docs" / "methods.md"
 
@@ -37,10 +37,10 @@ def test_every_line_of_a_table_has_as_many_cells(name: str) -> None:
 
 
 def test_a_row_of_your_own_is_written_too() -> None:
-    head = Word("project", {"width": 8}, Word("attention"))
+    head = Component("project", {"width": 8}, Component("attention"))
     terms = (
-        Term("stages", Word("contrast"), 0.5, head, Word("queue")),
-        Term("embedding", Word("mse"), 2.0, rise=0.5),
+        Term("stages", Component("contrast"), 0.5, head, Component("queue")),
+        Term("embedding", Component("mse"), 2.0, rise=0.5),
     )
     row = Method("mine", terms, 0.1, added=terms, source="Mine.", note="not yet | published")
     assert rows({"mine": row}).splitlines()[2] == (
@@ -52,6 +52,6 @@ def test_a_row_of_your_own_is_written_too() -> None:
 
 
 def test_terms_that_differ_in_place_and_weight_are_one() -> None:
-    terms = tuple(Term(place, Word("kl"), w) for place, w in (("stem", 0.5), ("logits", 2.0)))
+    terms = tuple(Term(place, Component("kl"), w) for place, w in (("stem", 0.5), ("logits", 2.0)))
     line = rows({"mine": Method("mine", terms)}).splitlines()[2]
     assert "| `kl` of `as_is`: 0.5 at `stem`, 2 at `logits` |" in line

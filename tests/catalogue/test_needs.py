@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mentee.catalogue.needs import asked, needs
-from mentee.losses import AGREEMENTS
-from mentee.methods import METHODS, Method, Term, Word, find
+from mentee.losses import LOSSES
+from mentee.methods import METHODS, Component, Method, Term, find
 from mentee.representations import REPRESENTATIONS
 
 SAME = "the same classes in the same order"
@@ -49,22 +49,26 @@ def test_the_published_cktf_asks_for_a_wide_teacher_of_its_resolution() -> None:
 
 
 def test_widths_are_tried_both_ways() -> None:
-    plain = Method("plain", (Term("embedding", Word("mse"), 1.0),))
+    plain = Method("plain", (Term("embedding", Component("mse"), 1.0),))
     assert needs(plain) == [ANY, "equal widths"]
-    headed = Method("headed", (Term("embedding", Word("mse"), 1.0, Word("to_teacher")),))
+    headed = Method("headed", (Term("embedding", Component("mse"), 1.0, Component("to_teacher")),))
     assert needs(headed) == [ANY]
 
 
 def test_a_row_of_a_modules_own_path_and_a_chain() -> None:
-    word = Word("project", {"width": 8}, Word("attention"))
+    word = Component("project", {"width": 8}, Component("attention"))
     term = Term(
-        ("layer2.0", "layer3.1"), Word("contrast"), 1.0, word, Word("queue", {"negatives": 4})
+        ("layer2.0", "layer3.1"),
+        Component("contrast"),
+        1.0,
+        word,
+        Component("queue", {"negatives": 4}),
     )
     assert needs(Method("mine", (term,))) == ["layer3", "a memory"]
 
 
 def test_a_row_that_fits_nothing_says_why() -> None:
-    row = Method("odd", (Term("logits", Word("mse"), 1.0, Word("maps")),))
+    row = Method("odd", (Term("logits", Component("mse"), 1.0, Component("maps")),))
     (said,) = needs(row)
     assert said.startswith("what no made-up pair has: maps: the student says one vector")
 
@@ -76,7 +80,7 @@ def test_every_row_fits_its_twin(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_needs_do_not_contradict_the_flags_of_the_words(name: str) -> None:
-    found, entries = needs(METHODS[name]), [AGREEMENTS[t.agree.name] for t in METHODS[name].terms]
+    found, entries = needs(METHODS[name]), [LOSSES[t.agree.name] for t in METHODS[name].terms]
     assert ("one class an example" in found) == any(each.one_class for each in entries)
     assert ("several classes an example" in found) == any(each.several for each in entries)
     assert ("a memory" in found) == any(term.memory for term in METHODS[name].terms)

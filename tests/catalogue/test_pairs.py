@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 
 from mentee.catalogue import show_pair
-from mentee.catalogue.pairs import Pair, held
+from mentee.catalogue.pairs import CandidatePair, held
 from mentee.errors import MenteeError
-from mentee.methods import METHODS, Method, Term, Word, adjust, find
+from mentee.methods import METHODS, Component, Method, Term, adjust, find
 
 
 @pytest.fixture(scope="module")
-def pair() -> Pair:
-    return Pair("resnet8-cifar", "resnet20-cifar", size=16, examples=1000, batch=4)
+def pair() -> CandidatePair:
+    return CandidatePair("resnet8-cifar", "resnet20-cifar", size=16, examples=1000, batch=4)
 
 
-def test_costs_are_those_of_the_formulas(pair: Pair) -> None:
+def test_costs_are_those_of_the_formulas(pair: CandidatePair) -> None:
     kd = pair.apply(find("kd"))
     assert (kd.problem, kd.heads, kd.memory, kd.record, kd.slower) == (None, 0, 0, 2 * 10, None)
     crd = pair.apply(find("crd"))
@@ -29,36 +29,36 @@ def test_costs_are_those_of_the_formulas(pair: Pair) -> None:
     assert pair.apply(find("none")).record == 0
 
 
-def test_what_a_student_keeps_of_its_teacher_is_said(pair: Pair) -> None:
+def test_what_a_student_keeps_of_its_teacher_is_said(pair: CandidatePair) -> None:
     found = pair.apply(find("simkd-pooled"))
     projector = (64 * 32 + 2 * 32) + (32 * 32 + 2 * 32) + (32 * 64 + 2 * 64)  # and batch norms
     assert (found.problem, found.kept) == (None, projector)  # its own classifier is as large
     assert f"0 (+{projector:,} kept)" in show_pair(pair, {"simkd-pooled": find("simkd-pooled")})
-    other = Pair("resnet8-cifar", "resnet20-cifar", size=16, teacher_classes=7)
+    other = CandidatePair("resnet8-cifar", "resnet20-cifar", size=16, teacher_classes=7)
     problem = other.apply(find("simkd")).problem or ""
     assert problem.startswith("it keeps the teacher's classifier, which has 7 classes")
 
 
 @pytest.mark.parametrize("name", ["cktf", "similarity"])
-def test_memories_grow_in_a_line_or_not_at_all(pair: Pair, name: str) -> None:
+def test_memories_grow_in_a_line_or_not_at_all(pair: CandidatePair, name: str) -> None:
     row = adjust(find(name), {"memory.negatives": 50}, {})
     assert pair.apply(row).memory == held(pair.bind(row, 1000))
 
 
-def test_a_row_that_has_nothing_to_record_says_so(pair: Pair) -> None:
+def test_a_row_that_has_nothing_to_record_says_so(pair: CandidatePair) -> None:
     assert pair.apply(find("cktf-exact")).record is None
     assert "live only" in show_pair(pair, {"cktf-exact": find("cktf-exact")})
 
 
 def test_what_does_not_apply_says_why() -> None:
-    other = Pair("resnet8-cifar", "vgg8", size=32, teacher_classes=7)
+    other = CandidatePair("resnet8-cifar", "vgg8", size=32, teacher_classes=7)
     assert "the student has 10 classes, the teacher 7" in (other.apply(find("kd")).problem or "")
     assert other.apply(find("cktf(kd)")).problem is None
     text = show_pair(other, {name: METHODS[name] for name in ("none", "kd", "dist", "crd")})
     applies, _, not_ = text.partition("does not apply\n")
     assert [line.split()[0] for line in not_.splitlines()] == ["kd", "dist"]
     assert [line.split()[0] for line in applies.splitlines()[4:6]] == ["none", "crd"]
-    absent = Method("mine", (Term("layer9", Word("mse"), 1.0),))
+    absent = Method("mine", (Term("layer9", Component("mse"), 1.0),))
     assert "layer9" in (other.apply(absent).problem or "")
 
 
@@ -72,19 +72,23 @@ def test_what_does_not_apply_says_why() -> None:
     ],
 )
 def test_labels_decide_too(task: str, name: str, problem: str) -> None:
-    found = Pair("resnet8-cifar", "resnet20-cifar", size=16, task=task).apply(find(name)).problem
+    found = (
+        CandidatePair("resnet8-cifar", "resnet20-cifar", size=16, task=task)
+        .apply(find(name))
+        .problem
+    )
     assert found is not None
     assert found.startswith(problem)
 
 
 def test_there_are_three_tasks() -> None:
     with pytest.raises(MenteeError, match=r"the task is .mult., expected one of single, multi"):
-        Pair("resnet8-cifar", "resnet8-cifar", task="mult")
+        CandidatePair("resnet8-cifar", "resnet8-cifar", task="mult")
 
 
-def test_the_time_of_a_step_is_measured_beside_the_students_own(pair: Pair) -> None:
-    wide = Word("project", {"width": 2048, "grid": 16})
-    found = pair.apply(Method("slow", (Term("stem", Word("mse"), 1.0, wide),)), time=True)
+def test_the_time_of_a_step_is_measured_beside_the_students_own(pair: CandidatePair) -> None:
+    wide = Component("project", {"width": 2048, "grid": 16})
+    found = pair.apply(Method("slow", (Term("stem", Component("mse"), 1.0, wide),)), time=True)
     assert found.heads == 2 * (16 * 16**2 * 2048 + 2048)
     assert found.slower is not None
     assert found.slower > 0.5  # a hundred times the parameters of the student
@@ -97,6 +101,8 @@ def test_the_time_of_a_step_is_measured_beside_the_students_own(pair: Pair) -> N
 
 @pytest.mark.parametrize("task", ["multi", "none"])
 def test_the_time_of_a_step_with_other_labels(task: str) -> None:
-    pair = Pair("resnet8-cifar", "resnet20-cifar", size=16, examples=100, batch=4, task=task)
+    pair = CandidatePair(
+        "resnet8-cifar", "resnet20-cifar", size=16, examples=100, batch=4, task=task
+    )
     row = adjust(find("crd"), {"memory.negatives": 10}, {})
     assert pair.apply(row, time=True).slower is not None

@@ -154,13 +154,13 @@ def test_images_of_any_size_and_color(rng, shape):
 
 
 def test_images_of_several_sizes(rng):
-    class Several(ArrayImages):
+    class MultiRecipe(ArrayImages):
         def read(self, rows):
             return [self.pixels[row][: 32 - row] for row in rows]
 
     pixels = smooth(rng, 3)
     labels = Labels(None, None, None)
-    several = make_examples(Several(pixels), ["a", "b", "c"], labels, name="several")
+    several = make_examples(MultiRecipe(pixels), ["a", "b", "c"], labels, name="several")
     found = corrupt(several, "shot_noise", 2).read(np.array([2, 0]))
     assert [tuple(item.shape) for item in found] == [(30, 32, 3), (32, 32, 3)]
     one = make_examples(ArrayImages(pixels), ["a", "b", "c"], labels, name="one")

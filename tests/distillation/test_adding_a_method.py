@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mentee import METHODS, Method, Term, Word, record_network, resume, sweep, train
+from mentee import METHODS, Component, Method, Term, record_network, resume, sweep, train
 from mentee.api import Interrupted
 from mentee.catalogue import Pair, list_methods, needs, show_method, show_pair
 from mentee.catalogue.methods_page import rows as table_of_rows
@@ -18,8 +18,15 @@ from tests.training.test_resume import assert_same, interrupt_at
 MINE = Method(
     "mine",
     (
-        Term("stages", Word("mse"), 2.0, Word("attention", {"power": 1}), fade=0.5, rise=0.2),
-        Term("embedding", Word("cosine"), 0.5, Word("to_teacher")),
+        Term(
+            "stages",
+            Component("mse"),
+            2.0,
+            Component("attention", {"power": 1}),
+            fade=0.5,
+            rise=0.2,
+        ),
+        Term("embedding", Component("cosine"), 0.5, Component("to_teacher")),
     ),
     about="Where they look, and what they say in the end.",
     source="Nobody 2026",

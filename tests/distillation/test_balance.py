@@ -10,20 +10,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from mentee.distillation.weights import FIRST, Pull, Weighing
+from mentee.distillation.weights import FIRST, GradientNorms, LossWeights
 from mentee.errors import MenteeError, PairError
 from mentee.features import Capture
-from mentee.methods import Method, Term, Word, adjust, find, leveled
+from mentee.methods import Component, Method, Term, adjust, find, leveled
 from mentee.recipe import read
 from tests.distillation.test_loop import RATE, examples, pair, part, run
 
 VALUES = {"task": 2.0, "a": 300.0, "b": 0.004}
 
 
-def weighing(balance: str, **weights: float) -> Weighing:
-    terms = {name: Term("logits", Word("kl"), 1.0) for name in ("a", "b")}
+def weighing(balance: str, **weights: float) -> LossWeights:
+    terms = {name: Term("logits", Component("kl"), 1.0) for name in ("a", "b")}
     said = {"task": 1.0, "a": 1.0, "b": 1.0, "own/b": 1.0} | weights
-    return Weighing(terms, said, {name: ["logits"] for name in terms}, balance)
+    return LossWeights(terms, said, {name: ["logits"] for name in terms}, balance)
 
 
 def values(**changes: float) -> dict[str, Tensor]:
@@ -118,7 +118,7 @@ def test_gradient_is_the_mean_of_the_measured_ratios() -> None:
     rng = np.random.default_rng(1)
     for number in range(25):
         own, task = float(rng.uniform(1, 9)), float(rng.uniform(1, 9))
-        pulls = {"a": Pull(own, task), "b": Pull(1.0, 1.0)}
+        pulls = {"a": GradientNorms(own, task), "b": GradientNorms(1.0, 1.0)}
         if number == 0:
             w.measured.pulls = pulls
         w.balance.see(pulls, "task")
@@ -133,8 +133,8 @@ def test_gradient_is_the_mean_of_the_measured_ratios() -> None:
 
 def test_a_term_that_is_satisfied_or_silent_is_not_blown_up() -> None:
     w = weighing("gradient")
-    w.measured.pulls = {"a": Pull(4.0, 1.0), "b": Pull(0.0, 1.0)}
-    w.balance.see({"a": Pull(1e-9, 1.0), "b": Pull(0.0, 1.0)}, "task")
+    w.measured.pulls = {"a": GradientNorms(4.0, 1.0), "b": GradientNorms(0.0, 1.0)}
+    w.balance.see({"a": GradientNorms(1e-9, 1.0), "b": GradientNorms(0.0, 1.0)}, "task")
     assert w.used()["a"] == pytest.approx(25.0)  # as if its gradient were 0.04
     assert w.used()["b"] == 1.0  # nothing to measure
 
@@ -143,15 +143,15 @@ def test_a_term_that_the_task_does_not_meet_cannot_be_balanced_by_gradients() ->
     with pytest.raises(
         PairError, match=r"task does not depend on that place; say method\.balance: u"
     ):
-        weighing("gradient").balance.see({"a": Pull(1.0, math.nan)}, "task")
+        weighing("gradient").balance.see({"a": GradientNorms(1.0, math.nan)}, "task")
 
 
 def test_the_pulls_are_measured_when_they_are_asked_for() -> None:
     assert [s for s in range(50) if weighing("gradient").due(s)] == [0, 20, 40]
     assert [s for s in range(50) if weighing("unit").due(s)] == [0]
-    assert not Weighing({}, {"task": 1.0}, {}).due(0)
-    first = {"a": Term("logits", Word("kl"), 1.0, first=0.1)}
-    alone = Weighing(first, {"task": 1.0, "a": 1.0}, {"a": ["logits"]}, "gradient")
+    assert not LossWeights({}, {"task": 1.0}, {}).due(0)
+    first = {"a": Term("logits", Component("kl"), 1.0, first=0.1)}
+    alone = LossWeights(first, {"task": 1.0, "a": 1.0}, {"a": ["logits"]}, "gradient")
     alone.over(300)
     assert [s for s in range(50) if alone.due(s)] == [0, 20]  # the teacher is heard for 30 steps
 

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from mentee import features, models
 from mentee.build.setup import build
-from mentee.distillation.loop import Plan, Trainee, averaged, train
-from mentee.distillation.objective import Transfer, wanted
+from mentee.distillation.loop import DistillationModule, Plan, averaged, train
+from mentee.distillation.objective import DistillationLoss, wanted
 from mentee.errors import DivergedError
 from mentee.losses import task_loss
 from mentee.methods import Method, adjust, find
 from mentee.models import InputContract
 from mentee.runs import checkpoint
-from mentee.teachers import LiveTeacher
+from mentee.teachers import OnlineTeacher
 from mentee.types import Batch, Step
 
 PLAIN = InputContract((0.5,), (0.5,))
@@ -79,7 +79,7 @@ def load(batch: int) -> Any:
 
 def pair(
     method: Method, student: nn.Module | None = None, teacher: nn.Module | None = None, **more: Any
-) -> tuple[Trainee, LiveTeacher | None]:
+) -> tuple[DistillationModule, OnlineTeacher | None]:
     """A student and a teacher of other widths, bound by a method."""
     student = network(4, 1) if student is None else student
     ours, theirs = wanted(method)
@@ -88,20 +88,20 @@ def pair(
     taught = None
     if theirs:
         teacher = network(8, 2) if teacher is None else teacher
-        taught = LiveTeacher(teacher, features.resolve(teacher, theirs, x), PLAIN)
-    transfer = Transfer(
+        taught = OnlineTeacher(teacher, features.resolve(teacher, theirs, x), PLAIN)
+    transfer = DistillationLoss(
         method,
         {place.name: place.shape for place in places},
         {place.name: place.shape for place in taught.places} if taught else {},
         groups=(torch.arange(N) % CLASSES).int(),
         examples=N,
     )
-    return Trainee(student, places, PLAIN, transfer, **more), taught
+    return DistillationModule(student, places, PLAIN, transfer, **more), taught
 
 
 def run(
-    trainee: Trainee,
-    teacher: LiveTeacher | None,
+    trainee: DistillationModule,
+    teacher: OnlineTeacher | None,
     *,
     batch: int = 16,
     accumulate: int = 1,

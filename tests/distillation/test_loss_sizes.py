@@ -7,17 +7,17 @@ import math
 import pytest
 import torch
 
-from mentee.distillation.weights import FIRST, Measured, Pull
+from mentee.distillation.weights import FIRST, GradientNorms, LossSizes
 from mentee.distillation.weights.balance import Gradient
 from mentee.errors import RunError
 
 
-def filled(steps: int = 3) -> Measured:
-    measured = Measured(["task", "a", "b"])
+def filled(steps: int = 3) -> LossSizes:
+    measured = LossSizes(["task", "a", "b"])
     measured.begin({"task": torch.tensor(1.0), "a": torch.tensor(4.0), "own/b": torch.tensor(9.0)})
     for number in range(steps):
         measured.note({"task": 1.0 + number, "a": 4.0, "b": 0.1 * number, "own/b": 3.0})
-    measured.pulls = {"a": Pull(2.0, 0.5), "b": Pull(1.0, math.nan)}
+    measured.pulls = {"a": GradientNorms(2.0, 0.5), "b": GradientNorms(1.0, math.nan)}
     measured.beside = "task"
     return measured
 
@@ -37,9 +37,9 @@ def test_the_table_has_means_weights_and_weighted_pulls() -> None:
     }
 
 
-@pytest.mark.parametrize("before", [Measured(["task", "a", "b"]), filled()], ids=["new", "begun"])
-def test_it_goes_on_where_it_was(before: Measured) -> None:
-    after = Measured(["task", "a", "b"])
+@pytest.mark.parametrize("before", [LossSizes(["task", "a", "b"]), filled()], ids=["new", "begun"])
+def test_it_goes_on_where_it_was(before: LossSizes) -> None:
+    after = LossSizes(["task", "a", "b"])
     after.load({name: tensor.clone() for name, tensor in before.state().items()})
     assert after.means() == (before.means() if before.steps else {})
     assert (after.steps, after.beside) == (before.steps, before.beside)
@@ -52,14 +52,14 @@ def test_it_goes_on_where_it_was(before: Measured) -> None:
 
 def test_a_state_of_other_losses_is_refused() -> None:
     with pytest.raises(RunError, match="has measured 3 losses, this run has 1; resume with the re"):
-        Measured(["task"]).load(filled().state())
+        LossSizes(["task"]).load(filled().state())
 
 
 def test_ratios_of_gradients_go_on_where_they_were() -> None:
     before, after = Gradient(filled()), Gradient(filled())
-    before.see({"a": Pull(3.0, 0.7)}, "task")
+    before.see({"a": GradientNorms(3.0, 0.7)}, "task")
     after.load(before.state())
     for balance in (before, after):
-        balance.see({"a": Pull(2.0, 0.9)}, "task")
+        balance.see({"a": GradientNorms(2.0, 0.9)}, "task")
     assert after.factors() == before.factors()
     assert before.factors()["a"] != 1.0

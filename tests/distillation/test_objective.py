@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mentee import models
-from mentee.distillation.layer_pairs import evenly, expand, pair_places
-from mentee.distillation.objective import Transfer, wanted
+from mentee.distillation.layer_pairs import evenly, expand, pair_layers
+from mentee.distillation.objective import DistillationLoss, wanted
 from mentee.errors import MenteeError, PairError
 from mentee.features import Capture, resolve
 from mentee.memory import MEMORIES
-from mentee.methods import METHODS, Method, Term, Word, adjust, find
+from mentee.methods import METHODS, Component, Method, Term, adjust, find
 from mentee.models import InputContract
-from mentee.teachers import LiveTeacher
-from mentee.types import Batch, Mixed, Statistics
+from mentee.teachers import OnlineTeacher
+from mentee.types import Batch, Mixup, Statistics
 from tests.losses import formulas as agreements
 from tests.representations import formulas as representations
 
@@ -37,7 +37,7 @@ def bind(method="cktf", student=SHAPES, teacher=WIDER, *, numbers=None, weights=
     row = find(method) if isinstance(method, str) else method
     numbers = {"memory.negatives": 16, "project.width": 8} if numbers is None else numbers
     options = {"groups": labels(), "examples": EXAMPLES, "seed": 3} | options
-    return Transfer(adjust(row, numbers, weights or {}), student, teacher, **options)
+    return DistillationLoss(adjust(row, numbers, weights or {}), student, teacher, **options)
 
 
 def features(shapes, b=5, seed=0, dtype=torch.float32):
@@ -76,7 +76,7 @@ def pair(method, student, teacher, size=16):
         shapes.append({place.name: place.shape for place in found})
         networks.append(network)
         said.append(found)
-    transfer = Transfer(
+    transfer = DistillationLoss(
         method,
         *shapes,
         groups=labels(),
@@ -84,7 +84,7 @@ def pair(method, student, teacher, size=16):
         classes=4,
         statistics=lambda place: made_up(shapes[1][place]),
     )
-    taught = LiveTeacher(networks[1], said[1], PLAIN)
+    taught = OnlineTeacher(networks[1], said[1], PLAIN)
     inputs = batch(range(3), size=size)
     fixed = transfer.fixed(taught(inputs))
     transfer.begin(inputs, 0)
@@ -176,7 +176,7 @@ def test_a_module_of_the_student_meets_another_of_the_teacher():
 @settings(deadline=None, max_examples=60)
 def test_stages_meet_in_order_and_the_last_meets_the_last(ours, theirs):
     student, teacher = ({f"stages.{i}": (2, 2, 2) for i in range(n)} for n in (ours, theirs))
-    pairs = pair_places(Term("stages", Word("contrast"), 1.0), student, teacher)
+    pairs = pair_layers(Term("stages", Component("contrast"), 1.0), student, teacher)
     assert len(pairs) == min(ours, theirs)
     assert pairs[-1] == (f"stages.{ours - 1}", f"stages.{theirs - 1}")
     for side in zip(*pairs, strict=True):
@@ -408,7 +408,13 @@ def test_without_classes_each_example_is_its_own_group(groups, aware):
 
 def test_the_memory_is_as_wide_as_the_representation():
     """Also where the representation has no number for its width."""
-    term = Term("embedding", Word("contrast"), 1.0, Word("as_is"), Word("bank", {"negatives": 9}))
+    term = Term(
+        "embedding",
+        Component("contrast"),
+        1.0,
+        Component("as_is"),
+        Component("bank", {"negatives": 9}),
+    )
     shapes = {"embedding": (20,)}
     transfer = bind(Method("own", (term,)), shapes, shapes, numbers={})
     assert transfer.memories[0].stores["contrast/embedding"].shape == (2, EXAMPLES, 20)
@@ -474,36 +480,52 @@ def test_losses_under_autocast_are_close_and_in_full_precision(dtype):
 
 
 def changed(term=None, **more):
-    term = {"agree": Word("contrast"), "represent": Word("project"), "memory": Word("bank")} | more
+    term = {
+        "agree": Component("contrast"),
+        "represent": Component("project"),
+        "memory": Component("bank"),
+    } | more
     return Method("own", (Term("embedding", weight=1.0, **term),))
 
 
 @pytest.mark.parametrize(
     ("more", "text"),
     [
-        ({"agree": Word("contrats")}, "there is no agreement 'contrats'; did you mean 'contrast'"),
-        ({"represent": Word("projct")}, "no representation 'projct'; did you mean 'project'"),
-        ({"memory": Word("bnak")}, "there is no memory 'bnak'; did you mean 'bank'"),
+        (
+            {"agree": Component("contrats")},
+            "there is no agreement 'contrats'; did you mean 'contrast'",
+        ),
+        ({"represent": Component("projct")}, "no representation 'projct'; did you mean 'project'"),
+        ({"memory": Component("bnak")}, "there is no memory 'bnak'; did you mean 'bank'"),
         ({"memory": None}, "contrast/embedding asks for negatives; give the term a memory: bank"),
         (
-            {"agree": Word("contrast", {"temprature": 1.0})},
+            {"agree": Component("contrast", {"temprature": 1.0})},
             "contrast has no number 'temprature'; did you mean 'temperature'",
         ),
-        ({"agree": Word("contrast", {"log_z": 1.0})}, "contrast has no number 'log_z'"),
-        ({"agree": Word("contrast", {"chunk": 1})}, "contrast has no number 'chunk'"),
+        ({"agree": Component("contrast", {"log_z": 1.0})}, "contrast has no number 'log_z'"),
+        ({"agree": Component("contrast", {"chunk": 1})}, "contrast has no number 'chunk'"),
         (
-            {"agree": Word("contrast", {"temperature": "cold"})},
+            {"agree": Component("contrast", {"temperature": "cold"})},
             "contrast.temperature is 'cold': .*number",
         ),
-        ({"represent": Word("project", {"width": 4.5})}, "project.width is 4.5: .*integer"),
-        ({"represent": Word("project", {"width": "64"})}, "project.width is '64': .*integer"),
-        ({"represent": Word("project", {"width": 0})}, "project: width is 0, expected at least 1"),
-        ({"represent": Word("project", {"head": "deep"})}, "project.head is 'deep': .*'linear'"),
-        ({"memory": Word("bank", {"momentum": None})}, "bank.momentum is None: .*number"),
-        ({"memory": Word("bank", {"draw": "all"})}, "bank.draw is 'all': .*'shared' or 'exact'"),
-        ({"memory": Word("bank", {"dtype": "int8"})}, "bank.dtype is 'int8': .*'float32'"),
-        ({"memory": Word("queue", {"momentum": 0.5})}, "queue has no number 'momentum'"),
-        ({"memory": Word("batch", {"negatives": 5})}, "batch has no number 'negatives'"),
+        ({"represent": Component("project", {"width": 4.5})}, "project.width is 4.5: .*integer"),
+        ({"represent": Component("project", {"width": "64"})}, "project.width is '64': .*integer"),
+        (
+            {"represent": Component("project", {"width": 0})},
+            "project: width is 0, expected at least 1",
+        ),
+        (
+            {"represent": Component("project", {"head": "deep"})},
+            "project.head is 'deep': .*'linear'",
+        ),
+        ({"memory": Component("bank", {"momentum": None})}, "bank.momentum is None: .*number"),
+        (
+            {"memory": Component("bank", {"draw": "all"})},
+            "bank.draw is 'all': .*'shared' or 'exact'",
+        ),
+        ({"memory": Component("bank", {"dtype": "int8"})}, "bank.dtype is 'int8': .*'float32'"),
+        ({"memory": Component("queue", {"momentum": 0.5})}, "queue has no number 'momentum'"),
+        ({"memory": Component("batch", {"negatives": 5})}, "batch has no number 'negatives'"),
     ],
 )
 def test_a_word_or_number_that_is_not_known_is_refused(more, text):
@@ -515,7 +537,7 @@ def test_a_whole_number_serves_where_a_fraction_is_asked_for():
     """A recipe may say temperature: 4."""
     logits = {"logits": (3,)}
     row = adjust(find("kd"), {"kl.temperature": 4}, {})
-    bound = Transfer(row, logits, logits, groups=None, examples=9)
+    bound = DistillationLoss(row, logits, logits, groups=None, examples=9)
     student, teacher = torch.randn(2, 5, 3)
     found = bound({"logits": student}, bound.fixed({"logits": teacher}), batch(range(5), size=1))
     expected = agreements.kl(student.tolist(), teacher.tolist(), 4).mean()
@@ -525,7 +547,9 @@ def test_a_whole_number_serves_where_a_fraction_is_asked_for():
 def test_a_term_that_is_given_twice_is_refused():
     """Within one row; what two rows of a sum have in common is added up."""
     logits = {"logits": (3,)}
-    twice = Method("twice", (Term("logits", Word("kl"), 0.3), Term("logits", Word("kl"), 0.7)))
+    twice = Method(
+        "twice", (Term("logits", Component("kl"), 0.3), Term("logits", Component("kl"), 0.7))
+    )
     with pytest.raises(MenteeError, match=r"'twice' has kl/logits twice; add up their weights"):
         bind(twice, logits, logits, numbers={})
 
@@ -542,8 +566,12 @@ def test_other_representations_at_one_place_are_named():
 
 
 def test_other_numbers_of_one_representation_are_named():
-    words = [Word("vectors"), Word("vectors", {"scale": "standard"}), Word("vectors")]
-    terms = tuple(Term("embedding", Word("distance_correlation"), 1.0, word) for word in words)
+    words = [
+        Component("vectors"),
+        Component("vectors", {"scale": "standard"}),
+        Component("vectors"),
+    ]
+    terms = tuple(Term("embedding", Component("distance_correlation"), 1.0, word) for word in words)
     transfer = bind(Method("own", terms[:2]), numbers={}, statistics=measured)
     assert [bound.name for bound in transfer.bound] == [
         "distance_correlation/embedding",
@@ -568,7 +596,7 @@ def measured(place):
 )
 def test_the_head_that_a_representation_may_have_is_named(word, text):
     numbers = {} if word == "vectors" else {"width": 4}
-    row = Method("own", (Term("embedding", Word("cosine"), 1.0, Word(word, numbers)),))
+    row = Method("own", (Term("embedding", Component("cosine"), 1.0, Component(word, numbers)),))
     with pytest.raises(PairError, match=text):
         bind(row, numbers={}, classes=4, statistics=measured)
 
@@ -594,11 +622,11 @@ def test_what_a_record_of_embeddings_does_not_have_is_said_with_what_does(place,
     shapes = {held: (3, 8) if held.startswith("frames") else (8,)}
     student = {"logits": (4,), "embedding": (6,), "stages.2": (6, 4, 4)}
     with pytest.raises(PairError, match=text):
-        pair_places(Term(("embedding", place), Word("cka"), 1.0), student, shapes)
+        pair_layers(Term(("embedding", place), Component("cka"), 1.0), student, shapes)
 
 
 def test_representations_of_unequal_shape_are_refused():
-    row = Method("own", (Term("embedding", Word("kl"), 1.0),))
+    row = Method("own", (Term("embedding", Component("kl"), 1.0),))
     text = r"kl/embedding: .* has shape \(6,\), the teacher's \(20,\); .* such as project"
     with pytest.raises(PairError, match=text):
         bind(row, numbers={})
@@ -621,7 +649,7 @@ def test_of_mixed_examples_both_classes_count_by_their_shares():
     transfer = bind("nkd", LOGITS, LOGITS, numbers={}, classes=5)
     s, t = features(LOGITS, seed=1), features(LOGITS, seed=2)
     some, partner = batch(range(5), size=1), torch.tensor([1, 2, 3, 4, 0])
-    mixed = dataclasses.replace(some, mixed=Mixed(partner, 0.75))
+    mixed = dataclasses.replace(some, mixed=Mixup(partner, 0.75))
     expected = sum(
         share * agreements.nkd(s["logits"].tolist(), t["logits"].tolist(), y.tolist(), 1.0, 1.5)
         for share, y in ((0.75, some.labels), (0.25, some.labels[partner]))
@@ -680,13 +708,15 @@ def test_of_unequal_depths_evenly_spaced_places_meet_together():
 
 
 def test_as_many_places_are_read_together_on_both_sides():
-    row = Method("own", (Term(("stem&stages", "stages"), Word("squared"), 1.0, Word("flow")),))
+    row = Method(
+        "own", (Term(("stem&stages", "stages"), Component("squared"), 1.0, Component("flow")),)
+    )
     with pytest.raises(PairError, match="read at stem & stages, the teacher at stages; expected"):
         bind(row, MAPPED, WIDE, numbers={})
 
 
 def test_a_word_of_one_place_does_not_read_several():
-    row = Method("own", (Term("stem&stages", Word("mse"), 1.0, Word("attention")),))
+    row = Method("own", (Term("stem&stages", Component("mse"), 1.0, Component("attention")),))
     text = "mse/stem&stages.0&stages.1&stages.2: attention reads one place; expected flow or review"
     with pytest.raises(PairError, match=text):
         bind(row, MAPPED, WIDE, numbers={})
@@ -718,8 +748,8 @@ def test_an_attention_is_told_of_similarities_beyond_half_precision(dtype):
 
 
 def test_nothing_is_made_of_one_side_of_what_depends_on_both():
-    word = Word("project", {}, Word("associate"))
-    row = Method("own", (Term("stages", Word("cosine"), 1.0, word),))
+    word = Component("project", {}, Component("associate"))
+    row = Method("own", (Term("stages", Component("cosine"), 1.0, word),))
     with pytest.raises(PairError, match="project of associate: what associate compares depends on"):
         bind(row, MAPPED, WIDE, numbers={})
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mentee.distillation.weights import Weighing
-from mentee.methods import METHODS, Method, Term, Word, find
+from mentee.distillation.weights import LossWeights
+from mentee.methods import METHODS, Component, Method, Term, find
 from mentee.recipe import read
 from tests.distillation.test_objective import MAPPED, WIDE, bind
 
@@ -21,12 +21,12 @@ def test_a_term_that_comes_first_is_alone_and_then_counts_no_more() -> None:
     weighing.over(27)  # three of them first
     assert weighing.at(2) == {"task": 0.0, flowing: 50.0, contrast: 0.0}
     assert weighing.at(3) == {"task": 1.0, flowing: 0.0, contrast: 0.8}
-    assert weighing.listens(2)
-    assert weighing.listens(3)
+    assert weighing.teacher_is_used(2)
+    assert weighing.teacher_is_used(3)
     alone = bind("fsp", MAPPED, WIDE, numbers={}).weighing
     alone.over(27)
-    assert alone.listens(2)
-    assert not alone.listens(3)
+    assert alone.teacher_is_used(2)
+    assert not alone.teacher_is_used(3)
 
 
 def test_steps_without_the_teacher_are_not_measured() -> None:
@@ -51,11 +51,11 @@ def test_a_weight_rises_in_a_line_and_is_whole_after_its_share_of_the_steps() ->
 
 def test_a_weight_rises_from_where_its_term_begins_to_count() -> None:
     terms = {
-        "a": Term("logits", Word("kl"), 2.0, first=0.2, rise=0.1),
-        "b": Term("logits", Word("mse"), 3.0, rise=0.4),
+        "a": Term("logits", Component("kl"), 2.0, first=0.2, rise=0.1),
+        "b": Term("logits", Component("mse"), 3.0, rise=0.4),
     }
     said = {"task": 1.0, "a": 2.0, "b": 3.0, "own/b": 1.0}
-    weighing = Weighing(terms, said, {"a": ["logits"], "b": ["logits"]})
+    weighing = LossWeights(terms, said, {"a": ["logits"], "b": ["logits"]})
     weighing.over(20)  # a alone for 4, rising over 2; b rises over 8 from there
     for step in range(20):
         first = step < 4

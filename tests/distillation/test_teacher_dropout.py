@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mentee.distillation.weights import Dropping
+from mentee.distillation.weights import TeacherDropout
 from mentee.types import Batch
 
 SHARES = {"a": 0.5, "b": 0.3, "c": 0.2}
@@ -44,7 +44,7 @@ def in_loops(values: dict[str, Tensor], drawn: np.ndarray, count: int) -> dict[s
 
 def test_it_is_the_formula() -> None:
     count, values = 40, values_of(40)
-    dropping = Dropping(0.5, SHARES, WHOSE, seed=1)
+    dropping = TeacherDropout(0.5, SHARES, WHOSE, seed=1)
     batch = batch_of(count)
     drawn = dropping._drawn(list(SHARES), batch, 7).numpy()
     found = {name: float(v.mean()) for name, v in dropping(values, WEIGHTS, batch, 7).items()}
@@ -55,25 +55,25 @@ def test_the_one_that_is_followed_least_is_always_heard_and_the_weight_is_renewe
     values = {"cosine/a": torch.tensor([5.0, 0.0]), "cosine/b": torch.tensor([0.0, 7.0])}
     shares, weights = {"a": 0.5, "b": 0.5}, {"cosine/a": 0.5, "cosine/b": 0.5}
     whose = {"cosine/a": "a", "cosine/b": "b"}
-    alone = Dropping(1 - 1e-12, shares, whose)(values, weights, batch_of(2), 0)
+    alone = TeacherDropout(1 - 1e-12, shares, whose)(values, weights, batch_of(2), 0)
     assert alone["cosine/a"].tolist() == [10.0, 0.0]
     assert alone["cosine/b"].tolist() == [0.0, 14.0]
     for step in range(20):
-        found = Dropping(0.5, shares, whose)(values, weights, batch_of(2), step)
+        found = TeacherDropout(0.5, shares, whose)(values, weights, batch_of(2), step)
         assert found["cosine/a"][0] in (5.0, 10.0)
         assert found["cosine/b"][1] in (7.0, 14.0)
 
 
 def test_nobody_is_dropped_where_the_share_is_zero() -> None:
     values = values_of(8)
-    found = Dropping(0.0, SHARES, WHOSE)(values, WEIGHTS, batch_of(8), 0)
+    found = TeacherDropout(0.0, SHARES, WHOSE)(values, WEIGHTS, batch_of(8), 0)
     for name, value in values.items():
         torch.testing.assert_close(found[name], value.expand(8))
 
 
 def test_about_as_many_are_dropped_as_is_said() -> None:
     values = {"x/a": torch.ones(4000), "x/b": torch.zeros(4000)}
-    dropping = Dropping(0.3, {"a": 0.5, "b": 0.5}, {"x/a": "a", "x/b": "b"})
+    dropping = TeacherDropout(0.3, {"a": 0.5, "b": 0.5}, {"x/a": "a", "x/b": "b"})
     found = dropping(values, {"x/a": 0.5, "x/b": 0.5}, batch_of(4000), 0)
     alone = (found["x/a"] == 2.0).double().mean()  # where b is not heard, a weighs twice as much
     assert alone.item() == pytest.approx(0.3, abs=0.03)
@@ -82,7 +82,7 @@ def test_about_as_many_are_dropped_as_is_said() -> None:
 def test_the_draws_follow_seed_step_and_example_and_nothing_else() -> None:
     def drawn(seed: int, step: int, first: int, count: int = 64) -> list[list[bool]]:
         batch = batch_of(count, first)
-        return Dropping(0.5, SHARES, WHOSE, seed)._drawn(list(SHARES), batch, step).tolist()  # type: ignore[no-any-return]
+        return TeacherDropout(0.5, SHARES, WHOSE, seed)._drawn(list(SHARES), batch, step).tolist()  # type: ignore[no-any-return]
 
     whole = drawn(1, 5, 3)
     assert whole == drawn(1, 5, 3)
@@ -96,7 +96,7 @@ def test_the_draws_follow_seed_step_and_example_and_nothing_else() -> None:
 def test_only_what_is_heard_has_a_slope() -> None:
     a = torch.tensor([5.0, 0.1], requires_grad=True)
     b = torch.tensor([0.1, 5.0], requires_grad=True)
-    dropping = Dropping(1 - 1e-12, {"a": 0.5, "b": 0.5}, {"x/a": "a", "x/b": "b"})
+    dropping = TeacherDropout(1 - 1e-12, {"a": 0.5, "b": 0.5}, {"x/a": "a", "x/b": "b"})
     found = dropping({"x/a": a, "x/b": b}, {"x/a": 0.5, "x/b": 0.5}, batch_of(2), 0)
     sum(value.mean() for value in found.values()).backward()  # type: ignore[union-attr]
     assert a.grad is not None

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import mentee as package
-from mentee import Method, Term, Word, compare, sweep
+from mentee import Component, Method, Term, compare, sweep
 from mentee.data import open_examples
 from mentee.errors import MenteeError
 from mentee.evaluation.predictions import load
@@ -27,7 +27,7 @@ from mentee.models import build
 from tests.conftest import taught_by
 
 Begin = Callable[..., subprocess.Popen[str]]
-KL = Word("kl", {"temperature": 4.0})
+KL = Component("kl", {"temperature": 4.0})
 WILD = {"wild": Method("wild", (Term("logits", KL, 1e38),), task=1e38)}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from mentee.errors import RunError
 from mentee.experiments.jobs import jobs_of, keep
-from mentee.recipe import Several, read
+from mentee.recipe import MultiRecipe, read
 
 RECIPE = read(
     {
@@ -50,7 +50,7 @@ def test_from_scratch_nobody_teaches_by_a_method_of_its_own() -> None:
     said = {"teachers": teachers, "methods": {"b": "phi-s"}}
     recipe = read({**RECIPE.model_dump(), "teacher": said})
     none, kd = jobs_of(recipe, [], ["none", "kd"], 1, Path("s"))
-    assert isinstance(none.recipe.teacher, Several)
+    assert isinstance(none.recipe.teacher, MultiRecipe)
     assert none.recipe.teacher.methods == {}
     assert kd.recipe.teacher == recipe.teacher
 

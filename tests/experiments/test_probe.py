@@ -17,7 +17,7 @@ from mentee import Run, models, probe, record_network, train
 from mentee.api import import_vectors
 from mentee.data import open_examples
 from mentee.errors import MenteeError, RecipeError, RunError
-from mentee.experiments.probe import Probed
+from mentee.experiments.probe import ProbeResult
 from tests.conftest import digits
 from tests.experiments.conftest import label_free
 from tests.training.test_monitor import embedding
@@ -149,7 +149,7 @@ def test_what_is_known_is_kept_and_more_is_added(mine: Path) -> None:
 TUNE = ["probe.ways=[linear,finetune,probe-finetune]", "probe.shares=[0.05]", "probe.seeds=1"]
 
 
-def tuned(path: Path, *changes: str) -> tuple[Probed, dict[str, dict[str, torch.Tensor]]]:
+def tuned(path: Path, *changes: str) -> tuple[ProbeResult, dict[str, dict[str, torch.Tensor]]]:
     """What was found, and the weights of each fine-tuned network."""
     found = probe(path, changes=[*TUNE, "probe.who=[student]", *changes], say=silent)
     folders = sorted((path / "probe").iterdir())

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mentee.experiments.jobs import jobs_of
-from mentee.experiments.progress import Course, main_score
+from mentee.experiments.progress import SweepProgress, main_score
 from mentee.experiments.shared_record import Fit
-from mentee.experiments.worker import Told
+from mentee.experiments.worker import WorkerMessage
 from mentee.recipe import read
 
 RECIPE = read({"data": "embedded:digits", "student": "resnet8-cifar"})
@@ -19,7 +19,7 @@ RECIPE = read({"data": "embedded:digits", "student": "resnet8-cifar"})
 def test_lines_of_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = jobs_of(RECIPE, [], ["none", "kd", "crd"], 1, tmp_path)
     lines: list[str] = []
-    heard = Course(jobs, lines.append)
+    heard = SweepProgress(jobs, lines.append)
     found = {job.pair: Fit(steps=1000) for job in jobs}
     found[jobs[2].pair] = Fit(problem="no teacher")
     assert heard.plan(jobs, found) == jobs[:2]
@@ -28,21 +28,21 @@ def test_lines_of_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "resnet8-cifar-crd-seed0  failed: no teacher",
     ]
     none, kd = (job.name for job in jobs[:2])
-    heard.hear(Told(none, "step", 1))
+    heard.hear(WorkerMessage(none, "step", 1))
     assert len(lines) == 2, "one step says nothing of the pace"
-    heard.hear(Told(none, "step", 500))
+    heard.hear(WorkerMessage(none, "step", 500))
     assert lines[2].startswith("0 of 3 finished, 25 % of the steps, about ")
-    heard.hear(Told(none, "step", 501))
+    heard.hear(WorkerMessage(none, "step", 501))
     assert len(lines) == 3, "not a line each second"
     monkeypatch.setattr(course, "SAID", 0.0)
-    heard.hear(Told(none, "step", 600))
+    heard.hear(WorkerMessage(none, "step", 600))
     assert lines[3].startswith("0 of 3 finished, 30 % of the steps, about ")
     jobs[0].path.mkdir()
     summary = {"test": {"accuracy": 0.5}, "seconds": 75.0, "steps": 1000}
     (jobs[0].path / "summary.json").write_text(json.dumps(summary))
-    heard.hear(Told(none, "finished"))
+    heard.hear(WorkerMessage(none, "finished"))
     assert lines[4] == "resnet8-cifar-none-seed0  test accuracy 0.5000  1 min 15 s  (1 of 3)"
-    heard.hear(Told(kd, "failed", text="the loss is nan"))
+    heard.hear(WorkerMessage(kd, "failed", text="the loss is nan"))
     assert heard.failed == {"resnet8-cifar-crd-seed0": "no teacher", kd: "the loss is nan"}
 
 

@@ -18,8 +18,8 @@ import yaml
 from mentee import compare, resume
 from mentee.errors import MenteeError, RecipeError
 from mentee.experiments.jobs import Job, jobs_of
-from mentee.experiments.search import Halving, rungs
-from mentee.experiments.worker import Told
+from mentee.experiments.search import SuccessiveHalving, rungs
+from mentee.experiments.worker import WorkerMessage
 from mentee.recipe import read
 from tests.conftest import taught_by
 from tests.experiments.test_compare import names, stamps, wait_for
@@ -51,18 +51,22 @@ def halved(
     Args:
         again: forget all between two parts, as a kill does.
     """
-    halving = Halving(RECIPE, jobs, 0.25, out)
+    halving = SuccessiveHalving(RECIPE, jobs, 0.25, out)
     waiting, done = halving.begin([job for job in jobs if not job.finished]), []
     while waiting:
         job = waiting.pop(0)
         done.append(f"{job.method}{job.seed}:{job.until or 9}")
         reach(job, job.until or 9, values[job.method])
-        told = Told(job.name, "paused", job.until) if job.until else Told(job.name, "finished", 9)
+        told = (
+            WorkerMessage(job.name, "paused", job.until)
+            if job.until
+            else WorkerMessage(job.name, "finished", 9)
+        )
         if not job.until:
             end(job)
         waiting += halving.ended(told)
         if again:
-            halving = Halving(RECIPE, jobs, 0.25, out)
+            halving = SuccessiveHalving(RECIPE, jobs, 0.25, out)
             waiting = halving.begin([each for each in jobs if not each.finished])
     return done
 
@@ -85,7 +89,7 @@ def test_a_third_goes_on_and_the_rest_is_not_trained(tmp_path: Path) -> None:
     whole = {part for part in done if part.endswith(":9")}
     assert {"none0:9", "none1:9", "e0:9", "e1:9"} <= whole
     assert not any(part.startswith(("a1", "c1", "d1", "f1")) for part in done)
-    stopped = Halving(RECIPE, jobs, 0.25, tmp_path).stopped()
+    stopped = SuccessiveHalving(RECIPE, jobs, 0.25, tmp_path).stopped()
     assert stopped[jobs[1].name] == "STOPPED after epoch 2: validation 0.1000"
     assert {job.method for job in jobs if job.name in stopped} >= {"a", "c", "d", "f"}
     assert all(job.name in stopped for job in jobs if not job.finished)
@@ -110,7 +114,7 @@ def test_a_kill_between_any_two_parts_changes_no_decision(tmp_path: Path) -> Non
         assert len(done) == len(set(done)), "nothing is trained twice"
         outs.append(
             (
-                Halving(RECIPE, jobs, 0.25, out).stopped().values(),
+                SuccessiveHalving(RECIPE, jobs, 0.25, out).stopped().values(),
                 {j.name for j in jobs if j.finished},
             )
         )
@@ -120,41 +124,43 @@ def test_a_kill_between_any_two_parts_changes_no_decision(tmp_path: Path) -> Non
 
 def test_a_run_that_fails_is_tried_again_and_stops_nothing(tmp_path: Path) -> None:
     jobs = jobs_of(RECIPE, [], ["none", "a", "b"], 2, tmp_path)
-    halving = Halving(RECIPE, jobs, 0.25, tmp_path)
+    halving = SuccessiveHalving(RECIPE, jobs, 0.25, tmp_path)
     first = {job.method: job for job in halving.begin(jobs) if job.seed == 0}
     reach(first["none"], 2, 0.5)
-    assert [job.until for job in halving.ended(Told(first["none"].name, "paused", 2))] == [6]
-    assert halving.ended(Told(first["a"].name, "failed", text="the loss is nan")) == []
+    assert [job.until for job in halving.ended(WorkerMessage(first["none"].name, "paused", 2))] == [
+        6
+    ]
+    assert halving.ended(WorkerMessage(first["a"].name, "failed", text="the loss is nan")) == []
     assert first["a"].name not in halving.stopped()
-    again = Halving(RECIPE, jobs, 0.25, tmp_path)
+    again = SuccessiveHalving(RECIPE, jobs, 0.25, tmp_path)
     back = {job.name: job.until for job in again.begin(jobs)}
     assert back[first["a"].name] == 2
     assert back[first["none"].name] == 6
     reach(first["a"], 2, 0.6)
-    assert [job.until for job in again.ended(Told(first["a"].name, "paused", 2))] == [6]
+    assert [job.until for job in again.ended(WorkerMessage(first["a"].name, "paused", 2))] == [6]
 
 
 def test_without_a_score_nothing_is_stopped_and_it_ends(tmp_path: Path) -> None:
     jobs = jobs_of(RECIPE, [], ["none", "a"], 1, tmp_path)
-    halving = Halving(RECIPE, jobs, 0.25, tmp_path)
+    halving = SuccessiveHalving(RECIPE, jobs, 0.25, tmp_path)
     job = halving.begin(jobs)[1]
     (job.path).mkdir()
     parts = [job.until]
     while job.until:
-        (job,) = halving.ended(Told(job.name, "paused", job.until))
+        (job,) = halving.ended(WorkerMessage(job.name, "paused", job.until))
         parts.append(job.until)
     assert parts == [2, 6, None]
-    assert halving.ended(Told(job.name, "finished", 9)) == []
+    assert halving.ended(WorkerMessage(job.name, "finished", 9)) == []
 
 
 def test_students_compete_among_themselves(tmp_path: Path) -> None:
     students = ["resnet8-cifar", "vgg8"]
     jobs = jobs_of(RECIPE, students, ["none", "a", "b"], 1, tmp_path)
-    halving = Halving(RECIPE, jobs, 0.25, tmp_path)
+    halving = SuccessiveHalving(RECIPE, jobs, 0.25, tmp_path)
     for job in halving.begin(jobs):
         high = 0.5 if job.student == "vgg8" else 0.0
         reach(job, 2, high + {"none": 0.2, "a": 0.1, "b": 0.3}[job.method])
-        halving.ended(Told(job.name, "paused", 2))
+        halving.ended(WorkerMessage(job.name, "paused", 2))
     stopped = set(halving.stopped())
     assert stopped == {f"{s}-a-seed0" for s in students}
 
@@ -163,12 +169,12 @@ def test_what_a_budget_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     jobs = jobs_of(RECIPE, [], ["none"], 1, tmp_path)
     data = RECIPE.data.model_copy(update={"validation": None})
     with pytest.raises(RecipeError, match=r"data\.validation is null"):
-        Halving(RECIPE.model_copy(update={"data": data}), jobs, 0.25, tmp_path)
+        SuccessiveHalving(RECIPE.model_copy(update={"data": data}), jobs, 0.25, tmp_path)
     with pytest.raises(RecipeError, match="leaves nothing to stop"):
-        Halving(RECIPE, jobs, 0.99, tmp_path)
+        SuccessiveHalving(RECIPE, jobs, 0.99, tmp_path)
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MenteeError, match=r"pip install 'mentee\[compare\]'"):
-        Halving(RECIPE, jobs, 0.25, tmp_path)
+        SuccessiveHalving(RECIPE, jobs, 0.25, tmp_path)
 
 
 # --- with runs -----------------------------------------------------------------------------------
@@ -237,13 +243,13 @@ def read_text(path: Path) -> str:
 
 
 def test_a_job_may_end_before_its_end(teacher: dict[str, Any], tmp_path: Path) -> None:
-    from mentee.build.networks import Given
+    from mentee.build.networks import PythonOverrides
     from mentee.experiments.worker import perform
 
     job = jobs_of(read(said(teacher)), [], ["none"], 1, tmp_path)[0]
-    told = perform(replace(job, until=2), Given(), lambda told: None)
+    told = perform(replace(job, until=2), PythonOverrides(), lambda told: None)
     assert (told.what, told.step) == ("paused", 2)
     epochs = [line["epoch"] for line in job.folder.read_metrics() if "validation" in line]
     assert epochs == [1, 2]
-    assert perform(replace(job, until=2), Given(), lambda told: None).what == "paused"
-    assert perform(job, Given(), lambda told: None).what == "finished"
+    assert perform(replace(job, until=2), PythonOverrides(), lambda told: None).what == "paused"
+    assert perform(job, PythonOverrides(), lambda told: None).what == "finished"

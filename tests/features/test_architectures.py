@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mentee.features import Capture, Place, resolve
+from mentee.features import Capture, Layer, resolve
 
 from .networks import TIMM, from_timm
 
@@ -29,7 +29,7 @@ INTERMEDIATE = (
 )
 
 
-def read(network: nn.Module, inputs: Tensor) -> tuple[tuple[Place, ...], dict[str, Tensor]]:
+def read(network: nn.Module, inputs: Tensor) -> tuple[tuple[Layer, ...], dict[str, Tensor]]:
     places = resolve(network, NAMES, inputs)
     with torch.no_grad(), Capture(network, places) as capture:
         return places, capture.capture(inputs)

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mentee.errors import PlaceError
-from mentee.features import Capture, Place, resolve
+from mentee.errors import LayerError
+from mentee.features import Capture, Layer, resolve
 
 from .networks import TIMM, Declared, Undeclared, from_timm
 
@@ -149,17 +149,17 @@ def test_closed_captures_say_so() -> None:
     capture = Capture(network, resolve(network, ["stages.0"], inputs))
     capture.close()
     capture.close()
-    with pytest.raises(PlaceError, match=r"'stages.0' .*this capture is closed"):
+    with pytest.raises(LayerError, match=r"'stages.0' .*this capture is closed"):
         capture.capture(inputs)
 
 
 def test_another_network() -> None:
     network, other, inputs = Undeclared(), Undeclared(), images()
     capture = Capture(network, resolve(network, ["stages"], inputs))
-    with capture, pytest.raises(PlaceError, match="what was run does not call this network"):
+    with capture, pytest.raises(LayerError, match="what was run does not call this network"):
         capture.run(other, inputs)
-    with pytest.raises(PlaceError, match=r"module 'layer1'.*Undeclared does not have"):
-        Capture(network, [Place("stages.0", "layer1", "output", (8, 4, 4), "map")])
+    with pytest.raises(LayerError, match=r"module 'layer1'.*Undeclared does not have"):
+        Capture(network, [Layer("stages.0", "layer1", "output", (8, 4, 4), "map")])
 
 
 # Type checks at test time break the graph inside the hooks, and torch's own filter of this warning
@@ -219,9 +219,9 @@ def test_capture_after_the_compiled_network_has_run() -> None:
     compiled = torch.compile(network, backend="eager")
     compiled(inputs)
     late = Capture(network, places)
-    with late, pytest.raises(PlaceError, match=r"'stages.0' .*build the Capture first, then torch"):
+    with late, pytest.raises(LayerError, match=r"'stages.0' .*build the Capture first, then torch"):
         late.run(compiled, inputs)
-    with pytest.raises(PlaceError, match="got a compiled Undeclared"):
+    with pytest.raises(LayerError, match="got a compiled Undeclared"):
         resolve(compiled, ["stages"], inputs)
 
 

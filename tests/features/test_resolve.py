@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from mentee.errors import PlaceError
-from mentee.features import Capture, Place, list_places, resolve
+from mentee.errors import LayerError
+from mentee.features import Capture, Layer, list_layers, resolve
 
 from .networks import Answering, Block, ChannelsLast, Declared, Undeclared, Waves
 
@@ -151,7 +151,7 @@ def test_nothing_is_disturbed() -> None:
     state = {key: value.clone() for key, value in network.state_dict().items()}
     kept = inputs.clone()
     before = torch.get_rng_state()
-    list_places(network, inputs)
+    list_layers(network, inputs)
     resolve(network, ["stages", "embedding"], inputs)
     assert torch.equal(torch.get_rng_state(), before)
     assert [module.training for module in network.modules()] == flags
@@ -171,12 +171,12 @@ def test_flags_and_hooks_are_put_back_after_an_error() -> None:
 
 def test_list_places_names_all_modules() -> None:
     network, inputs = Undeclared(), images()
-    places = list_places(network, inputs)
+    places = list_layers(network, inputs)
     names = [place.name for place in places]
     assert names[:6] == ["logits", "embedding", "stages.0", "stages.1", "stages.2", "stem"]
     assert {"entry", "body.2.1.conv2", "out"} < set(names)
     assert "body" not in names
-    assert all(isinstance(place, Place) for place in places)
+    assert all(isinstance(place, Layer) for place in places)
     assert resolve(network, names, inputs) == tuple(places)
 
 
@@ -195,14 +195,14 @@ def test_list_places_names_all_modules() -> None:
     ],
 )
 def test_wrong_places(wanted: str, text: str) -> None:
-    with pytest.raises(PlaceError, match=text):
+    with pytest.raises(LayerError, match=text):
         resolve(Undeclared(), [wanted], images())
 
 
 def test_module_that_is_not_called() -> None:
     network = Undeclared()
     network.spare = nn.Linear(2, 2)
-    with pytest.raises(PlaceError, match="'spare' is not called by forward"):
+    with pytest.raises(LayerError, match="'spare' is not called by forward"):
         resolve(network, ["spare"], images())
 
 
@@ -210,22 +210,22 @@ def test_declared_module_that_is_not_there() -> None:
     class Wrong(Undeclared):
         places: ClassVar = {"stem": "relu"}
 
-    with pytest.raises(PlaceError, match=r"Wrong.places says 'stem' is the module 'relu'"):
+    with pytest.raises(LayerError, match=r"Wrong.places says 'stem' is the module 'relu'"):
         resolve(Wrong(), ["stem"], images())
 
 
 def test_network_without_stages_or_classifier() -> None:
-    with pytest.raises(PlaceError, match="Sequential has no 'stages'"):
+    with pytest.raises(LayerError, match="Sequential has no 'stages'"):
         resolve(nn.Sequential(nn.Linear(3, 3), nn.ReLU()), ["stages"], torch.randn(2, 3))
-    with pytest.raises(PlaceError, match=r"has no 'embedding'.*'fc:in'"):
+    with pytest.raises(LayerError, match=r"has no 'embedding'.*'fc:in'"):
         resolve(nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU()), ["embedding"], images())
-    with pytest.raises(PlaceError, match="has no 'stem'"):
+    with pytest.raises(LayerError, match="has no 'stem'"):
         resolve(nn.ReLU(), ["stem"], images())
 
 
 def test_rows_that_are_not_examples() -> None:
     network = nn.Sequential(nn.Flatten(0, 1), nn.Flatten())
-    with pytest.raises(PlaceError, match=r"'0' in Sequential says \[6, 16, 16\] for 2 examples"):
+    with pytest.raises(LayerError, match=r"'0' in Sequential says \[6, 16, 16\] for 2 examples"):
         resolve(network, ["0"], images())
 
 
@@ -234,7 +234,7 @@ def test_network_without_a_tensor() -> None:
         def forward(self, x: Tensor) -> None:
             return None
 
-    with pytest.raises(PlaceError, match="Silent returned no tensor"):
+    with pytest.raises(LayerError, match="Silent returned no tensor"):
         resolve(Silent(), ["logits"], images())
 
 

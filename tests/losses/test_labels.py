@@ -8,7 +8,7 @@ import torch
 
 from mentee.errors import MenteeError
 from mentee.losses.labels import batch_labels, batch_loss, batch_mask
-from mentee.types import Batch, Mixed
+from mentee.types import Batch, Mixup
 
 B, K, SHARE = 4, 3, 0.7
 PARTNER = torch.tensor([2, 0, 3, 1])
@@ -28,7 +28,7 @@ def cross_entropy(z, y):
 
 def test_of_one_class_each_label_counts_by_its_share():
     labels = torch.tensor([0, 2, 1, 1])
-    got = batch_loss(batch(labels, mixed=Mixed(PARTNER, SHARE)), LOGITS)
+    got = batch_loss(batch(labels, mixed=Mixup(PARTNER, SHARE)), LOGITS)
     z, y, p = LOGITS.numpy(), labels.tolist(), PARTNER.tolist()
     expected = [
         SHARE * cross_entropy(z[i], y[i]) + (1 - SHARE) * cross_entropy(z[i], y[p[i]])
@@ -38,7 +38,7 @@ def test_of_one_class_each_label_counts_by_its_share():
 
 
 def test_of_several_a_label_is_mixed_from_those_that_are_known():
-    mixed = batch(SEVERAL, KNOWN, Mixed(PARTNER, SHARE))
+    mixed = batch(SEVERAL, KNOWN, Mixup(PARTNER, SHARE))
     losses = batch_loss(mixed, LOGITS).numpy()
     for i in range(B):
         j, terms = int(PARTNER[i]), []
@@ -64,7 +64,7 @@ def test_unmixed_it_is_the_tasks_loss():
 
 
 def test_without_a_mask_all_labels_are_known():
-    mixed = batch(SEVERAL, mixed=Mixed(PARTNER, SHARE))
+    mixed = batch(SEVERAL, mixed=Mixup(PARTNER, SHARE))
     expected = SHARE * SEVERAL + (1 - SHARE) * SEVERAL[PARTNER]
     torch.testing.assert_close(batch_labels(mixed), expected)
     assert batch_mask(mixed) is None
@@ -96,7 +96,7 @@ def test_the_mean_is_that_of_the_examples_with_labels():
 
 def test_of_mixed_examples_each_label_there_is_counts_by_its_share():
     labels = torch.tensor([0, -1, 1, -1])
-    got = batch_loss(some_labeled(labels, mixed=Mixed(PARTNER, SHARE)), LOGITS)
+    got = batch_loss(some_labeled(labels, mixed=Mixup(PARTNER, SHARE)), LOGITS)
     total = weight = 0.0
     for i in range(B):
         for j, share in ((i, SHARE), (int(PARTNER[i]), 1 - SHARE)):
@@ -108,7 +108,7 @@ def test_of_mixed_examples_each_label_there_is_counts_by_its_share():
 
 def test_of_mixed_examples_of_several_classes_those_with_a_known_label_count():
     known = KNOWN & HAS[:, None]
-    mixed = some_labeled(SEVERAL * known, known, Mixed(PARTNER, SHARE))
+    mixed = some_labeled(SEVERAL * known, known, Mixup(PARTNER, SHARE))
     plain = batch_loss(replace(mixed, labeled=None), LOGITS)
     has = HAS | HAS[PARTNER]
     assert batch_loss(mixed, LOGITS).mean().item() == pytest.approx(

@@ -3,11 +3,11 @@
 import pytest
 
 from mentee.errors import MenteeError
-from mentee.methods import METHODS, Method, Term, Word, adjust, find, summands
+from mentee.methods import METHODS, Component, Method, Term, adjust, find, summands
 from mentee.recipe import read
 
 LATE = Method(
-    "late", (Term("stages.last", Word("mse"), 7.0, Word("regress"), first=0.1),), task=0.3
+    "late", (Term("stages.last", Component("mse"), 7.0, Component("regress"), first=0.1),), task=0.3
 )
 
 
@@ -20,7 +20,7 @@ def test_the_contrast_form_is_the_representation_under_the_contrast():
         crd.agree,
         crd.memory,
     )
-    assert term.represent == Word("project", crd.represent.numbers, Word("regress"))
+    assert term.represent == Component("project", crd.represent.numbers, Component("regress"))
 
 
 def test_rows_whose_structure_is_in_their_agreement_come_to_the_contrast_of_the_features():
@@ -57,7 +57,7 @@ def test_a_form_may_be_of_a_sum_and_a_sum_of_forms():
 def test_a_standardized_row_keeps_its_weights():
     form = find("standardized(kd)")
     assert (form.task, [t.weight for t in form.terms]) == (0.1, [0.9])
-    assert form.terms[0].represent == Word("standardized")
+    assert form.terms[0].represent == Component("standardized")
     compressed = find("standardized(ec)").terms[0].represent
     assert str(compressed) == "standardized of compress(width=64)"
 

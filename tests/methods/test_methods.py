@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from mentee.errors import MenteeError
-from mentee.methods import METHODS, Method, Term, Word, adjust, find
+from mentee.methods import METHODS, Component, Method, Term, adjust, find
 
 # The published numbers
 
@@ -18,8 +18,8 @@ def test_kd_weighs_one_tenth_task_and_nine_tenths_soft_targets_at_temperature_fo
     row = find("kd")
     (term,) = row.terms
     assert (row.task, term.weight, term.places) == (0.1, 0.9, "logits")
-    assert term.agree == Word("kl", {"temperature": 4.0})
-    assert term.represent == Word("as_is")
+    assert term.agree == Component("kl", {"temperature": 4.0})
+    assert term.represent == Component("as_is")
 
 
 @pytest.mark.parametrize("name", ["crd+kd", "cktf+kd", "kd+cktf", "kd+none"])
@@ -30,10 +30,10 @@ def test_in_a_sum_soft_targets_and_task_weigh_one(name):
 
 
 def check_contrast(term, *, draw, batch_axis):
-    assert term.agree == Word("contrast", {"temperature": 0.1})
-    assert term.represent == Word("project", {"width": 128, "batch_axis": batch_axis})
+    assert term.agree == Component("contrast", {"temperature": 0.1})
+    assert term.represent == Component("project", {"width": 128, "batch_axis": batch_axis})
     numbers = {"negatives": 16384, "draw": draw, "momentum": 0.5, "class_aware": True}
-    assert term.memory == Word("bank", numbers)
+    assert term.memory == Component("bank", numbers)
 
 
 def test_crd_is_the_contrast_of_the_embedding():
@@ -66,8 +66,8 @@ def test_every_row_says_what_it_does_and_where_it_is_from():
 
 
 def test_one_place_stands_for_both_networks_unless_two_are_named():
-    assert Term("stem", Word("kl"), 1.0).place == ("stem", "stem")
-    assert Term(("layer2", "layer3"), Word("kl"), 1.0).place == ("layer2", "layer3")
+    assert Term("stem", Component("kl"), 1.0).place == ("stem", "stem")
+    assert Term(("layer2", "layer3"), Component("kl"), 1.0).place == ("layer2", "layer3")
 
 
 # find
@@ -86,7 +86,7 @@ def test_the_row_cktf_kd_is_the_sum_of_its_parts():
 
 
 def test_a_row_of_your_own_is_found_beside_the_table():
-    mine = Method("mine", (Term("logits", Word("kl"), 0.5),))
+    mine = Method("mine", (Term("logits", Component("kl"), 0.5),))
     rows = METHODS | {"mine": mine}
     assert find("mine", rows) is mine
     assert [term.weight for term in find("crd+mine", rows).terms] == [0.8, 0.5]
@@ -136,9 +136,9 @@ def test_a_number_of_one_place_has_the_last_word(turned):
 
 
 def test_a_place_may_have_dots():
-    row = Method("own", (Term(("layer2.0", "layer3"), Word("kl"), 1.0),))
+    row = Method("own", (Term(("layer2.0", "layer3"), Component("kl"), 1.0),))
     changed = adjust(row, {"layer2.0.kl.temperature": 2.0}, {"layer2.0": 0.3})
-    assert changed.terms[0].agree == Word("kl", {"temperature": 2.0})
+    assert changed.terms[0].agree == Component("kl", {"temperature": 2.0})
     assert changed.terms[0].weight == 0.3
 
 
@@ -158,14 +158,14 @@ def test_memory_stands_for_whichever_memory_there_is():
 @pytest.mark.parametrize("kind", ["queue", "batch"])
 def test_another_memory_keeps_only_the_numbers_that_every_kind_has(kind):
     row = adjust(find("crd"), {"memory.kind": kind, "memory.class_aware": False}, {})
-    assert row.terms[0].memory == Word(kind, {"class_aware": False})
+    assert row.terms[0].memory == Component(kind, {"class_aware": False})
     same = adjust(find("crd"), {"memory.kind": "bank"}, {})
     assert same == find("crd")
 
 
 def test_a_representation_is_exchanged_and_takes_no_numbers_along():
     row = adjust(find("dkd"), {"represent.kind": "standardized", "dkd.temperature": 2.0}, {})
-    assert row.terms[0].represent == Word("standardized")
+    assert row.terms[0].represent == Component("standardized")
     assert row.terms[0].agree.numbers["temperature"] == 2.0
     one = adjust(find("cktf"), {"stem.represent.kind": "vectors"}, {})
     assert [term.represent.name for term in one.terms] == ["vectors", "project", "project"]
@@ -251,7 +251,7 @@ def test_soft_labels_of_the_compressor_weigh_three_tenths_of_lambda(name, agree)
     follow, soft = row.terms
     assert (follow.places, follow.weight, follow.represent.name) == ("embedding", 0.42, "compress")
     assert (soft.place, soft.weight) == (("logits", "embedding"), 0.18)
-    assert (soft.agree.name, soft.represent) == (agree, Word("compressed_logits"))
+    assert (soft.agree.name, soft.represent) == (agree, Component("compressed_logits"))
     assert [term.weight for term in find(f"{name}+none").terms] == [1.05, 0.45]
 
 

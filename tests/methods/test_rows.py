@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mentee.distillation.objective import Transfer
+from mentee.distillation.objective import DistillationLoss
 from mentee.errors import MenteeError
 from mentee.methods import FORMS, METHODS, adjust, find
 from mentee.types import Batch, Statistics, column, read, together
@@ -62,7 +62,7 @@ def bound(name, seed=3):
     chains = [word.name for term in row.terms for word in term.represent.chain]
     row = adjust(row, {"pca.width": 4} if "pca" in chains else {}, {})
     row = adjust(row, {"random.width": 8} if "random" in chains else {}, {})
-    return Transfer(
+    return DistillationLoss(
         row,
         student_of(name),
         TEACHER,

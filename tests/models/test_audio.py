@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mentee.errors import MenteeError
-from mentee.features import Capture, list_places, resolve
+from mentee.features import Capture, list_layers, resolve
 from mentee.models import CPResNet, MobileFCN, SmallFCN, build
 from mentee.models.audio import MelInput
 from mentee.models.cp_resnet import kernels_of
@@ -158,7 +158,7 @@ def test_dropout_stands_behind_the_embedding():
 
 
 def test_list_places_knows_the_spectrogram():
-    names = [place.name for place in list_places(thin("small-fcn"), torch.randn(2, RATE))]
+    names = [place.name for place in list_layers(thin("small-fcn"), torch.randn(2, RATE))]
     assert {"logits", "embedding", "stem", "mel", "mel.logmel"} <= set(names)
 
 

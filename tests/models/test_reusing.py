@@ -9,12 +9,12 @@ from tests.representations import formulas
 from torch import nn
 
 from mentee.features import resolve
-from mentee.models import Reusing, build, count_parameters
+from mentee.models import ReusedClassifierStudent, build, count_parameters
 
 
 def reusing(trunk, name, x, shape, **more):
     (place,) = resolve(trunk, [name], x)
-    return Reusing(trunk, place, shape=shape, classes=7, **({"drops": []} | more))
+    return ReusedClassifierStudent(trunk, place, shape=shape, classes=7, **({"drops": []} | more))
 
 
 def small(**more):

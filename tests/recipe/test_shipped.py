@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 import mentee
 from mentee import models, recipe
 from mentee.api import import_vectors
-from mentee.distillation.objective import Transfer, wanted
+from mentee.distillation.objective import DistillationLoss, wanted
 from mentee.errors import MenteeError
 from mentee.features import resolve
 from mentee.memory import Bank
@@ -148,7 +148,7 @@ def test_method_binds_to_the_pair_with_the_published_heads(name):
         found = resolve(built, places, torch.zeros(2, 3, size, size))
         shapes.append({place.name: place.shape for place in found})
     groups = torch.arange(EXAMPLES) % 3
-    transfer = Transfer(method, *shapes, groups=groups, examples=EXAMPLES)
+    transfer = DistillationLoss(method, *shapes, groups=groups, examples=EXAMPLES)
 
     contrasts = [bound for bound in transfer.bound if bound.memory]
     for side, network in enumerate((said.student.network, said.teacher.network)):
@@ -176,7 +176,7 @@ def test_without_labels_the_method_is_the_published_one_and_binds(name):
             models.build(network, classes=200, seed=0), places, torch.zeros(2, 3, 64, 64)
         )
         shapes.append({place.name: place.shape for place in found})
-    transfer = Transfer(method, *shapes, groups=None, examples=EXAMPLES)
+    transfer = DistillationLoss(method, *shapes, groups=None, examples=EXAMPLES)
     for side, network in enumerate((student, teacher)):
         heads = [transfer.side(bound)[side].head.in_features for bound in transfer.bound]
         assert heads == HEADS[network]

@@ -11,8 +11,8 @@ from mentee.data import open_arrays
 from mentee.errors import DataError
 from mentee.record import Record, record
 from mentee.record.growing import ordered
-from mentee.record.network_record import PlacesRecord
-from mentee.record.network_writer import record_places
+from mentee.record.network_record import NetworkRecord
+from mentee.record.network_writer import write_network_record
 from mentee.record.planning import plan
 from mentee.types import CLEAN
 from tests.record.test_network_record import CELLS, LOGITS, MEAN, Stopped, content, recording
@@ -39,19 +39,19 @@ def inodes(folder):
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_only_new_examples_are_computed_in_every_view_and_the_shards_stay(tmp_path, dtype):
     out = tmp_path / "r"
-    record_places(out, recording(dtype=dtype), shard_rows=4)
+    write_network_record(out, recording(dtype=dtype), shard_rows=4)
     files, before = inodes(out), content(out)
     more = recording(examples=grown(17), dtype=dtype)
     planned = plan(out, more)
     assert [planned.rows(each) for each in planned.sheets] == [7, 7, 7]
     assert planned.bytes == 3 * 7 * 5 * (4 if dtype == "float32" else 1)
-    record_places(out, more, shard_rows=4)
+    write_network_record(out, more, shard_rows=4)
     assert more.says.calls == 3 * 2, "7 new examples, 4 at once, in 3 views"
     assert same_files(out, files)
     after = content(out)
     assert all(after[name] == old for name, old in before.items() if name.endswith(".npy"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r"]
-    found = PlacesRecord.open(out)
+    found = NetworkRecord.open(out)
     found.check(more.examples)
     found.check(more.examples.take(np.arange(17)[::-1]))
     rows = found.positions(more.examples.keys)
@@ -63,19 +63,19 @@ def test_only_new_examples_are_computed_in_every_view_and_the_shards_stay(tmp_pa
             both, torch.from_numpy(exact), atol=1e-6 if dtype == "float32" else 2e-2, rtol=1e-6
         )
     idle = recording(examples=grown(17, seed=9), dtype=dtype)
-    record_places(out, idle)
+    write_network_record(out, idle)
     assert idle.says.calls == 0
 
 
 def test_it_grows_again_and_takes_views_and_places_on_the_way(tmp_path):
     out = tmp_path / "r"
-    record_places(out, recording(count=1))
-    record_places(out, recording(count=1, examples=grown(13)))
+    write_network_record(out, recording(count=1))
+    write_network_record(out, recording(count=1, examples=grown(13)))
     more = recording(count=2, columns=(MEAN, LOGITS, CELLS), examples=grown(18))
-    record_places(out, more)
+    write_network_record(out, more)
     # 5 new examples of 2 sheets, 18 of the new view, and of the 3 sheets of the new place
     assert more.says.calls == 2 * 2 + 5 * (1 + 3)
-    found = PlacesRecord.open(out)
+    found = NetworkRecord.open(out)
     assert [part["rows"] for part in found.manifest.data["parts"]] == [10, 3, 5]
     rows = found.positions(more.examples.keys)
     for view in (CLEAN, 0, 1):
@@ -86,9 +86,9 @@ def test_it_grows_again_and_takes_views_and_places_on_the_way(tmp_path):
 
 def test_what_was_interrupted_is_gone_on_with_and_the_record_stays_until_then(tmp_path):
     for name in ("a", "b"):
-        record_places(tmp_path / name, recording(), shard_rows=4)
+        write_network_record(tmp_path / name, recording(), shard_rows=4)
     old = content(tmp_path / "a")
-    record_places(tmp_path / "a", recording(examples=grown(19)), shard_rows=4)
+    write_network_record(tmp_path / "a", recording(examples=grown(19)), shard_rows=4)
     for stop in (1, 2, 2, 3):
         said = recording(examples=grown(19))
 
@@ -98,11 +98,11 @@ def test_what_was_interrupted_is_gone_on_with_and_the_record_stays_until_then(tm
             return said.says(batch, names)
 
         with pytest.raises(Stopped):
-            record_places(tmp_path / "b", replace(said, says=stopping), shard_rows=4)
+            write_network_record(tmp_path / "b", replace(said, says=stopping), shard_rows=4)
         assert content(tmp_path / "b") == old
-        PlacesRecord.open(tmp_path / "b").check(images(10))
+        NetworkRecord.open(tmp_path / "b").check(images(10))
     last = recording(examples=grown(19))
-    record_places(tmp_path / "b", last, shard_rows=4)
+    write_network_record(tmp_path / "b", last, shard_rows=4)
     assert last.says.calls == 1, "the last batch of the last view"
     assert content(tmp_path / "b") == content(tmp_path / "a")
 
@@ -115,8 +115,8 @@ def changed(n, which):
 
 def test_examples_that_were_changed_or_lost_are_refused(tmp_path):
     out = tmp_path / "r"
-    record_places(out, recording())
-    record_places(out, recording(examples=images(14)))
+    write_network_record(out, recording())
+    write_network_record(out, recording(examples=images(14)))
     before = content(out)
     for examples, text in [
         (changed(17, 3), r"rows 0 to 9 are of examples of pictures whose contents were changed"),
@@ -126,29 +126,29 @@ def test_examples_that_were_changed_or_lost_are_refused(tmp_path):
     ]:
         said = recording(examples=examples)
         with pytest.raises(DataError, match=rf"cannot be extended.*{text}.*--overwrite"):
-            record_places(out, said)
+            write_network_record(out, said)
         assert (said.says.calls, content(out)) == (0, before)
 
 
 def test_rows_of_examples_that_went_to_validation_stay_and_do_no_harm(tmp_path):
     out, whole = tmp_path / "r", images(16)
-    record_places(out, recording(examples=whole.take(range(8)), whole=images(10)))
+    write_network_record(out, recording(examples=whole.take(range(8)), whole=images(10)))
     taught = whole.take([*range(2, 8), *range(10, 16)])
-    record_places(out, recording(examples=taught, whole=whole))
-    found = PlacesRecord.open(out)
+    write_network_record(out, recording(examples=taught, whole=whole))
+    found = NetworkRecord.open(out)
     assert (len(found), found.manifest.data["rows"]) == (14, 12)
     found.check(taught, whole)
     with pytest.raises(DataError, match=r"2 of its 14 rows are of no example"):
         found.check(changed(16, 4).take([*range(2, 8), *range(10, 16)]))
     idle = recording(examples=taught, whole=whole)
-    record_places(out, idle)
+    write_network_record(out, idle)
     assert idle.says.calls == 0
 
 
 def test_fewer_examples_do_not_make_a_record_smaller(tmp_path):
-    record_places(tmp_path / "r", recording())
+    write_network_record(tmp_path / "r", recording())
     with pytest.raises(DataError, match=r"something else: examples: "):
-        record_places(tmp_path / "r", recording(examples=images(6), whole=images(10)))
+        write_network_record(tmp_path / "r", recording(examples=images(6), whole=images(10)))
 
 
 def test_a_teachers_vectors_grow_too(tmp_path):

@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from mentee.errors import RunError
 from mentee.record import Record, memory, record
-from mentee.record.network_record import PlacesRecord
-from mentee.record.network_writer import record_places
+from mentee.record.network_record import NetworkRecord
+from mentee.record.network_writer import write_network_record
 from mentee.types import CLEAN
 from tests.record.test_network_record import LOGITS, MEAN, recording
 from tests.record.two_processes import Fake, images
@@ -34,14 +34,14 @@ def test_rows_in_memory_are_the_rows_of_the_files(tmp_path, dtype):
 
 
 def test_what_is_too_large_is_refused_before_it_is_copied(tmp_path, monkeypatch):
-    found = record_places(tmp_path / "r", recording())
+    found = write_network_record(tmp_path / "r", recording())
     records = found.of_views([0, 1])
     size = sum(each.bytes for each in records)
     assert size == sum(os.stat(p).st_size for p in tmp_path.rglob("view-*/*.npy"))
     monkeypatch.setattr(memory, "available", lambda: size)
     memory.load(records, name="r")
     monkeypatch.setattr(memory, "available", lambda: size - 1)
-    again = PlacesRecord.open(tmp_path / "r").of_views([0, 1])
+    again = NetworkRecord.open(tmp_path / "r").of_views([0, 1])
     text = r"teacher.in_memory: r needs 0.0 MB and 0.0 MB are available; leave it out"
     with pytest.raises(RunError, match=text):
         memory.load(again, name="r")
@@ -105,7 +105,7 @@ def mapped(folder):
 def test_workers_map_the_same_files_and_copy_no_more_than_their_batch(tmp_path, start, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where a new process finds `Reads`
     said = recording(n=4000, count=1, batch=500)
-    made = record_places(tmp_path / "r", said, shard_rows=1500)
+    made = write_network_record(tmp_path / "r", said, shard_rows=1500)
     made.read([0], 0)  # here the files are mapped already
     made.positions(said.examples.keys)
     size = sum(os.stat(path).st_size for path in (tmp_path / "r/view-000").glob("*.npy"))
@@ -125,7 +125,7 @@ def test_workers_map_the_same_files_and_copy_no_more_than_their_batch(tmp_path, 
 
 
 def test_another_process_maps_what_is_in_memory_here(tmp_path):
-    made = record_places(tmp_path / "r", recording(n=4000, count=1, batch=500))
+    made = write_network_record(tmp_path / "r", recording(n=4000, count=1, batch=500))
     memory.load(made.of_views([0]), name="r")
     again = pickle.loads(pickle.dumps(made))
     assert "_shards" not in again.records[0, 0].__dict__

@@ -14,10 +14,10 @@ from mentee.data.views import build_views
 from mentee.errors import DataError, RunError
 from mentee.record import shards
 from mentee.record.columns import Column, in_components, with_largest
-from mentee.record.network_record import PlacesRecord, is_places, open_places
-from mentee.record.network_writer import record_places
+from mentee.record.network_record import NetworkRecord, is_network_record, open_network_record
+from mentee.record.network_writer import write_network_record
 from mentee.record.signed import write_signed
-from mentee.record.views import Recording
+from mentee.record.views import RecordingJob
 from mentee.types import CLEAN
 from tests.record.two_processes import images
 
@@ -44,7 +44,7 @@ class Says:
 
 
 def recording(n=10, columns=(MEAN, LOGITS), count=2, **changes):
-    said = Recording(
+    said = RecordingJob(
         examples=images(n),
         views=build_views("crop", seed=3, pad=1),
         how={"views": "crop", "pad": 1, "view_seed": 3},
@@ -69,8 +69,8 @@ def content(folder):
 
 def test_rows_come_by_column_and_view(tmp_path):
     said = recording()
-    record_places(tmp_path / "r", said, shard_rows=3)
-    found = PlacesRecord.open(tmp_path / "r")
+    write_network_record(tmp_path / "r", said, shard_rows=3)
+    found = NetworkRecord.open(tmp_path / "r")
     assert (len(found), found.views, [c.name for c in found.columns]) == (
         10,
         2,
@@ -90,24 +90,28 @@ def test_rows_come_by_column_and_view(tmp_path):
 
 
 def test_it_is_found_by_split(tmp_path):
-    record_places(tmp_path / "r" / "train", recording())
-    assert is_places(tmp_path / "r")
-    assert not is_places(tmp_path / "r", "test")
-    assert len(open_places(tmp_path / "r")) == len(open_places(tmp_path / "r" / "train")) == 10
+    write_network_record(tmp_path / "r" / "train", recording())
+    assert is_network_record(tmp_path / "r")
+    assert not is_network_record(tmp_path / "r", "test")
+    assert (
+        len(open_network_record(tmp_path / "r"))
+        == len(open_network_record(tmp_path / "r" / "train"))
+        == 10
+    )
     with pytest.raises(DataError, match=r"no record of split 'test': known: train"):
-        open_places(tmp_path / "r", "test")
+        open_network_record(tmp_path / "r", "test")
 
 
 def test_what_is_there_is_not_done_again_and_more_views_and_places_are_added(tmp_path):
-    record_places(tmp_path / "r", recording(count=1))
+    write_network_record(tmp_path / "r", recording(count=1))
     before = content(tmp_path / "r")
     more = recording(count=2, columns=(MEAN, CELLS))
-    record_places(tmp_path / "r", more)
+    write_network_record(tmp_path / "r", more)
     # 3 batches of each: the second view of the old columns, and three views of the new one
     assert more.says.calls == 3 * (1 + 3)
     after = content(tmp_path / "r")
     assert all(after[name] == old for name, old in before.items() if name != "places.json")
-    found = PlacesRecord.open(tmp_path / "r")
+    found = NetworkRecord.open(tmp_path / "r")
     assert [c.name for c in found.columns] == [c.name for c in (MEAN, LOGITS, CELLS)]
     for view in (CLEAN, 0, 1):
         got, row = found.read([5], view), np.array([5])
@@ -117,7 +121,7 @@ def test_what_is_there_is_not_done_again_and_more_views_and_places_are_added(tmp
         for name, value in wanted.items():
             torch.testing.assert_close(got[name], value)
     idle = recording(count=2, columns=(MEAN,))
-    record_places(tmp_path / "r", idle)
+    write_network_record(tmp_path / "r", idle)
     assert idle.says.calls == 0
 
 
@@ -134,15 +138,15 @@ def test_what_is_there_is_not_done_again_and_more_views_and_places_are_added(tmp
     ],
 )
 def test_a_record_of_something_else_is_not_extended(tmp_path, change, text):
-    record_places(tmp_path / "r", recording())
+    write_network_record(tmp_path / "r", recording())
     with pytest.raises(DataError, match=rf"cannot be extended.*{text}.*--overwrite"):
-        record_places(tmp_path / "r", recording(count=3, **change))
+        write_network_record(tmp_path / "r", recording(count=3, **change))
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(DataError, match=r"is no record \(it has thesis.tex\)"):
-        record_places(tmp_path, recording())
+        write_network_record(tmp_path, recording())
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -150,7 +154,7 @@ def test_a_disk_too_small_is_said_before_the_teacher_is_run(tmp_path, monkeypatc
     monkeypatch.setattr(shards.shutil, "disk_usage", lambda folder: type("U", (), {"free": 599}))
     said = recording()  # 3 views of 10 rows of 5 numbers of 4 bytes
     with pytest.raises(RunError, match=r"needs 0.0 MB and 0.0 MB are free"):
-        record_places(tmp_path / "r", said)
+        write_network_record(tmp_path / "r", said)
     assert said.says.calls == 0
 
 
@@ -159,7 +163,7 @@ class Stopped(BaseException):
 
 
 def test_what_was_interrupted_is_gone_on_with_to_the_same_bytes(tmp_path):
-    record_places(tmp_path / "whole", recording(), shard_rows=4)
+    write_network_record(tmp_path / "whole", recording(), shard_rows=4)
     for stop in range(1, 9):
         said, out = recording(), tmp_path / f"cut{stop}"
 
@@ -169,10 +173,10 @@ def test_what_was_interrupted_is_gone_on_with_to_the_same_bytes(tmp_path):
             return said.says(batch, names)
 
         with pytest.raises(Stopped):
-            record_places(out, replace(said, says=stopping), shard_rows=4)
+            write_network_record(out, replace(said, says=stopping), shard_rows=4)
         with pytest.raises(DataError, match=r"no whole record of places.*mentee record RECIPE"):
-            PlacesRecord.open(out)
-        record_places(out, said, shard_rows=4)
+            NetworkRecord.open(out)
+        write_network_record(out, said, shard_rows=4)
         assert said.says.calls == 9, "3 batches of each of 3 views, none of them twice"
         assert content(out) == content(tmp_path / "whole")
 
@@ -196,11 +200,11 @@ def test_what_was_interrupted_is_not_mixed_with_something_else(tmp_path, change,
     before = content(out)
     other = recording(**change)
     with pytest.raises(DataError, match=rf"left by an interrupted.*{text}.*--overwrite"):
-        record_places(out, other)
+        write_network_record(out, other)
     assert other.says.calls == 0
     assert content(out) == before
-    record_places(out, other, overwrite=True)
-    record_places(tmp_path / "s", other)
+    write_network_record(out, other, overwrite=True)
+    write_network_record(tmp_path / "s", other)
     assert content(out) == content(tmp_path / "s")
 
 
@@ -213,73 +217,73 @@ def interrupt(out, said, stop, **how):
         return said.says(batch, names)
 
     with pytest.raises(Stopped):
-        record_places(out, replace(said, says=stopping), **how)
+        write_network_record(out, replace(said, says=stopping), **how)
 
 
 @pytest.mark.parametrize("stop", [1, 5, 8])
 def test_a_record_that_is_overwritten_stays_until_the_new_one_is_whole(tmp_path, stop):
     out = tmp_path / "r"
-    record_places(out, recording())
+    write_network_record(out, recording())
     before = content(out)
     narrow = recording(dtype="float16")
     interrupt(out, narrow, stop, overwrite=True)
     assert content(out) == before
-    PlacesRecord.open(out)
-    record_places(out, narrow, overwrite=True)
+    NetworkRecord.open(out)
+    write_network_record(out, narrow, overwrite=True)
     assert narrow.says.calls == 9 + stop % 3, "whole views are not done again"
-    record_places(tmp_path / "s", recording(dtype="float16"))
+    write_network_record(tmp_path / "s", recording(dtype="float16"))
     assert content(out) == content(tmp_path / "s")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r", "s"]
 
 
 def test_what_is_left_of_another_overwriting_is_not_gone_on_with(tmp_path):
     out = tmp_path / "r"
-    record_places(out, recording())
+    write_network_record(out, recording())
     interrupt(out, recording(dtype="float16"), 5, overwrite=True)
-    record_places(out, recording(dtype="bfloat16"), overwrite=True)
-    record_places(tmp_path / "s", recording(dtype="bfloat16"))
+    write_network_record(out, recording(dtype="bfloat16"), overwrite=True)
+    write_network_record(tmp_path / "s", recording(dtype="bfloat16"))
     assert content(out) == content(tmp_path / "s")
 
 
 def test_a_kill_between_the_two_moves_loses_nothing(tmp_path, monkeypatch):
     out = tmp_path / "r"
-    record_places(out, recording())
+    write_network_record(out, recording())
     with monkeypatch.context() as patch:
         patch.setattr(writing_places, "put_in_place", lambda out: out.rename(tmp_path / ".r.old"))
         with pytest.raises(DataError):
-            record_places(out, recording(dtype="float16"), overwrite=True)
+            write_network_record(out, recording(dtype="float16"), overwrite=True)
     assert not out.exists()
     idle = recording(dtype="float16")
-    record_places(out, idle)
+    write_network_record(out, idle)
     assert idle.says.calls == 0
-    assert PlacesRecord.open(out).manifest.dtype == "float16"
+    assert NetworkRecord.open(out).manifest.dtype == "float16"
 
 
 @pytest.mark.parametrize("damage", ["places.json", "clean/manifest.json"])
 def test_a_damaged_record_can_be_overwritten(tmp_path, damage):
     out = tmp_path / "r"
-    record_places(out, recording())
+    write_network_record(out, recording())
     (out / damage).write_text("{")
-    record_places(out, recording(), overwrite=True)
-    PlacesRecord.open(out)
+    write_network_record(out, recording(), overwrite=True)
+    NetworkRecord.open(out)
 
 
 def test_several_processes_share_the_views(tmp_path):
     together, parts = Barrier(2), [recording(count=3) for _ in range(2)]
 
     def process(rank):
-        record_places(tmp_path / "r", parts[rank], rank=rank, world=2, wait=together.wait)
+        write_network_record(tmp_path / "r", parts[rank], rank=rank, world=2, wait=together.wait)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(process, range(2)))
     assert [part.says.calls for part in parts] == [3 * 2, 3 * 2]
-    record_places(tmp_path / "s", recording(count=3))
+    write_network_record(tmp_path / "s", recording(count=3))
     assert content(tmp_path / "r") == content(tmp_path / "s")
 
 
 def test_one_flipped_byte_anywhere_is_found_and_named(tmp_path):
     made = tmp_path / "r"
-    record_places(made, recording(n=3, count=1))
+    write_network_record(made, recording(n=3, count=1))
     for path in sorted(made.rglob("*")):
         if not path.is_file():
             continue
@@ -287,30 +291,30 @@ def test_one_flipped_byte_anywhere_is_found_and_named(tmp_path):
         for place in range(0, len(whole), max(1, len(whole) // 40)):
             path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
             with pytest.raises(DataError, match=path.name):
-                PlacesRecord.open(made)
+                NetworkRecord.open(made)
         path.write_bytes(whole)
-    PlacesRecord.open(made)
+    NetworkRecord.open(made)
 
 
 def test_a_view_that_is_gone_or_of_another_record_is_named(tmp_path):
-    record_places(tmp_path / "r", recording())
-    record_places(tmp_path / "s", recording(columns=(MEAN,)))
+    write_network_record(tmp_path / "r", recording())
+    write_network_record(tmp_path / "s", recording(columns=(MEAN,)))
     shutil.rmtree(tmp_path / "r" / "view-001")
     with pytest.raises(DataError, match=r"view-001 is no record"):
-        PlacesRecord.open(tmp_path / "r")
+        NetworkRecord.open(tmp_path / "r")
     shutil.copytree(tmp_path / "s" / "view-001", tmp_path / "r" / "view-001")
     with pytest.raises(DataError, match=r"view-001 holds 10 rows of 3 numbers.*says 10 of 5"):
-        PlacesRecord.open(tmp_path / "r")
+        NetworkRecord.open(tmp_path / "r")
 
 
 def test_another_format_is_said(tmp_path):
-    record_places(tmp_path / "r", recording())
+    write_network_record(tmp_path / "r", recording())
     path = tmp_path / "r" / "places.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 9}))
     with pytest.raises(
         DataError, match=r"has format 9, this version of mentee reads formats 1 and 2"
     ):
-        PlacesRecord.open(tmp_path / "r")
+        NetworkRecord.open(tmp_path / "r")
 
 
 def narrow(n=40, **changes):
@@ -323,7 +327,7 @@ def narrow(n=40, **changes):
 @pytest.mark.parametrize(("dtype", "near"), [("float32", 1e-6), ("float16", 2e-3), ("int8", 2e-2)])
 def test_components_and_largest_logits_are_read_as_what_they_stand_for(tmp_path, dtype, near):
     said, lines = narrow(dtype=dtype), []
-    found = record_places(tmp_path / "r", said, say=lines.append)
+    found = write_network_record(tmp_path / "r", said, say=lines.append)
     (basis,) = found.manifest.bases
     share = basis.explained[CELLS.name]
     assert lines == [
@@ -341,20 +345,20 @@ def test_components_and_largest_logits_are_read_as_what_they_stand_for(tmp_path,
         lost = (got[CELLS.name] - cells).square().sum() / (cells - center).square().sum()
         # The directions are those of the clean examples; views have others beside them.
         assert lost < (1 - share + near if view == CLEAN else 0.6)
-    assert found.manifest.bases == record_places(tmp_path / "s", said).manifest.bases
+    assert found.manifest.bases == write_network_record(tmp_path / "s", said).manifest.bases
 
 
 def test_components_survive_interruption_growth_and_new_views(tmp_path):
-    record_places(tmp_path / "whole", narrow(), shard_rows=16)
+    write_network_record(tmp_path / "whole", narrow(), shard_rows=16)
     for stop in (3, 12, 15, 25):  # 10 batches for the directions, then 10 a view
         said, out = narrow(), tmp_path / f"cut{stop}"
         interrupt(out, said, stop, shard_rows=16)
-        record_places(out, said, shard_rows=16)
+        write_network_record(out, said, shard_rows=16)
         assert content(out) == content(tmp_path / "whole")
     out = tmp_path / "whole"
     file = (out / "basis.safetensors").read_bytes()
     more = narrow(examples=images(50), count=3)
-    found = record_places(out, more, shard_rows=16)
+    found = write_network_record(out, more, shard_rows=16)
     assert (out / "basis.safetensors").read_bytes() == file, "the old rows are along the old ones"
     assert more.says.calls == 3 * 3 + 13
     got = found.read([45], 2)
@@ -362,11 +366,13 @@ def test_components_survive_interruption_growth_and_new_views(tmp_path):
     along = found.bases[0][CELLS.name].components
     wanted = found.bases[0][CELLS.name].mean + row @ along.T @ along
     torch.testing.assert_close(got[CELLS.name], wanted)
-    record_places(out, recording(examples=images(50), columns=(MEAN, CELLS, LOGITS), count=4))
+    write_network_record(
+        out, recording(examples=images(50), columns=(MEAN, CELLS, LOGITS), count=4)
+    )
     other = in_components((MEAN, CELLS), {CELLS.name: 2})
     with pytest.raises(DataError, match=r"2x2 cells: 3 principal components there, 2 principal"):
-        record_places(out, recording(examples=images(50), columns=other))
-    assert PlacesRecord.open(out).views == 4
+        write_network_record(out, recording(examples=images(50), columns=other))
+    assert NetworkRecord.open(out).views == 4
 
 
 def test_components_of_another_recording_are_not_taken(tmp_path):
@@ -374,40 +380,40 @@ def test_components_of_another_recording_are_not_taken(tmp_path):
     interrupt(out, narrow(), 25)
     (out / "basis.safetensors").unlink()
     with pytest.raises(DataError, match=r"teacher's basis: \w+ there, None here"):
-        record_places(out, narrow())
+        write_network_record(out, narrow())
 
 
 def test_a_damaged_or_missing_file_of_directions_is_named(tmp_path):
     out = tmp_path / "r"
-    record_places(out, narrow(n=20))
+    write_network_record(out, narrow(n=20))
     path = out / "basis.safetensors"
     whole = path.read_bytes()
     for place in range(0, len(whole), 50):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
         with pytest.raises(DataError, match=r"basis.safetensors is damaged"):
-            PlacesRecord.open(out)
+            NetworkRecord.open(out)
     path.unlink()
     with pytest.raises(DataError, match=r"basis.safetensors is missing"):
-        PlacesRecord.open(out)
+        NetworkRecord.open(out)
 
 
 def test_a_record_of_the_first_format_is_read_and_extended(tmp_path):
     out = tmp_path / "r"
-    record_places(out, recording(count=1))
+    write_network_record(out, recording(count=1))
     path = out / "places.json"
     said = json.loads(path.read_text())
     old = {k: v for k, v in said.items() if k not in ("bases", "checksum")} | {"format": 1}
     old["groups"] = [[c.said() for c in (MEAN, LOGITS)]]
     write_signed(path, old)
-    assert PlacesRecord.open(out).columns == (MEAN, LOGITS)
+    assert NetworkRecord.open(out).columns == (MEAN, LOGITS)
     more = recording(count=2)
-    record_places(out, more)
-    assert (more.says.calls, PlacesRecord.open(out).manifest.format) == (3, 2)
+    write_network_record(out, more)
+    assert (more.says.calls, NetworkRecord.open(out).manifest.format) == (3, 2)
 
 
 def test_int8_has_one_scale_an_entry_for_all_views(tmp_path):
-    record_places(tmp_path / "r", recording(n=40, dtype="int8"))
-    found = PlacesRecord.open(tmp_path / "r")
+    write_network_record(tmp_path / "r", recording(n=40, dtype="int8"))
+    found = NetworkRecord.open(tmp_path / "r")
     scales = {record.manifest.scales for record in found.records.values()}
     assert len(scales) == 1
     said = recording(n=40)

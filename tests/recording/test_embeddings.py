@@ -16,7 +16,7 @@ from mentee.api import import_vectors, verify_vectors
 from mentee.data import open_examples
 from mentee.errors import DataError, PairError, RecipeError
 from mentee.recording.embeddings import parsed
-from mentee.representations import Known, compress
+from mentee.representations import PairInfo, compress
 from mentee.teachers.pretrained import embedder
 from mentee.training.adapter_pretraining import learn
 from mentee.types import Statistics
@@ -164,7 +164,7 @@ def test_soft_labels_of_the_compressors_own_probe_teach(records, tmp_path):
 
 def test_what_learns_first_leaves_out_and_says_all():
     measured = Statistics(torch.zeros(16), torch.ones(16), torch.eye(16), torch.ones(16))
-    known, x = Known(3, lambda: measured), torch.randn(60, 16)
+    known, x = PairInfo(3, lambda: measured), torch.randn(60, 16)
     found = []
     for dropout in (0.0, 0.5):
         torch.manual_seed(0)

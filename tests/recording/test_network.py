@@ -22,7 +22,7 @@ from mentee import record_network, train, verify
 from mentee.errors import DataError, PairError, RecipeError, RunError
 from mentee.methods import METHODS
 from mentee.record import memory
-from mentee.record.network_record import open_places
+from mentee.record.network_record import open_network_record
 from mentee.types import Step
 from tests.conftest import digits
 
@@ -183,7 +183,7 @@ def test_a_place_that_was_not_recorded_is_named_with_the_command(live: Any, tmp_
     with pytest.raises(RecipeError, match=r"has logits; method 'cktf' reads .*--methods cktf"):
         train(recipe, out=tmp_path / "a", quiet=True)
     record_network(live("kd"), tmp_path / "r", names=["cktf"], views=2, say=str)
-    assert open_places(tmp_path / "r").manifest.methods == ("kd", "cktf")
+    assert open_network_record(tmp_path / "r").manifest.methods == ("kd", "cktf")
     train(recipe, out=tmp_path / "a", quiet=True)
 
 
@@ -208,7 +208,7 @@ def test_verify_reads_a_sample_live_and_knows_other_weights(
 def test_nothing_but_a_record_is_overwritten(live: Any, tmp_path: Path) -> None:
     record_network(live("kd"), tmp_path / "r", views=0, say=str)
     record_network(live("kd"), tmp_path / "r", views=0, dtype="int8", overwrite=True, say=str)
-    assert open_places(tmp_path / "r").manifest.dtype == "int8"
+    assert open_network_record(tmp_path / "r").manifest.dtype == "int8"
     (tmp_path / "s" / "train").mkdir(parents=True)
     (tmp_path / "s" / "train" / "thesis.tex").write_text("years of work")
     with pytest.raises((DataError, RunError), match="no record"):
@@ -234,7 +234,7 @@ def test_what_is_recorded_already_is_not_computed_again(
     computed.clear()
     record_network(live("at"), tmp_path / "r", views=0, say=str)
     assert set(computed) == {1}  # to know its shape
-    assert open_places(tmp_path / "r").manifest.methods == ("fsp", "at")
+    assert open_network_record(tmp_path / "r").manifest.methods == ("fsp", "at")
 
 
 def test_a_recipe_without_a_network_has_nothing_to_record(live: Any, tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_components_and_largest_logits_teach(live: Any, tmp_path: Path, mentee: 
     status, said, err = mentee(*command, *few)
     assert status == 0, err
     assert "stages.2 | mean: 16 principal components have " in said
-    held = {c.place: (c.kept, c.stored) for c in open_places(out).columns}
+    held = {c.place: (c.kept, c.stored) for c in open_network_record(out).columns}
     assert held["stages.2"] == ("pca", 16)
     assert held["logits"] == ("top", 17)
     assert held["embedding"][0] == "whole"
@@ -351,7 +351,9 @@ def test_data_that_grew_are_recorded_on_and_teach_as_the_network_does(
     assert "64 images × 3 views" in lines[2]
     ours = recipe_of("kd", data=data, teacher={"record": str(out)})
     theirs = live("kd", data={**data, "cycle": 2})
-    said = open_places(out).manifest.teacher["network"]["input"]  # as measured on the first 96
+    said = open_network_record(out).manifest.teacher["network"][
+        "input"
+    ]  # as measured on the first 96
     theirs["teacher"] = theirs["teacher"] | {"input": said}
     losses = [
         [step.loss for step in steps_of(each, tmp_path / name)]
@@ -388,7 +390,7 @@ def test_an_interrupted_recording_can_be_overwritten(live: Any, tmp_path: Path) 
     with pytest.raises(DataError, match=r"dtype: float16 there, int8 here.*--overwrite"):
         record_network(live("kd"), tmp_path / "r", views=1, dtype="int8", say=str)
     record_network(live("kd"), tmp_path / "r", views=1, dtype="int8", overwrite=True, say=str)
-    assert open_places(tmp_path / "r").manifest.dtype == "int8"
+    assert open_network_record(tmp_path / "r").manifest.dtype == "int8"
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:

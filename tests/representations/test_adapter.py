@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mentee.distillation.objective import takes
-from mentee.representations import REPRESENTATIONS, Known, Side, as_is
+from mentee.representations import REPRESENTATIONS, Adapter, PairInfo, as_is
 from mentee.types import Statistics
 
 MAPS = ("maps", "attention", "regress", "gaussian", "margin", "factors")
@@ -26,7 +26,7 @@ def test_as_is_changes_nothing():
 
 def known():
     measured = Statistics(torch.zeros(6), torch.ones(6), torch.eye(6), torch.ones(6))
-    return Known(classes=3, measure=lambda: measured)
+    return PairInfo(classes=3, measure=lambda: measured)
 
 
 def sides_of(shape):
@@ -64,7 +64,7 @@ def test_a_fixed_part_has_no_parameters_and_no_memory_of_the_batch(shape):
         assert not side.fixed(x).requires_grad
 
 
-class Own(Side):
+class Own(Adapter):
     """Somebody's side that says nothing of its fixed part."""
 
     def __init__(self):
@@ -77,4 +77,4 @@ class Own(Side):
 
 def test_a_fixed_part_that_nothing_is_said_of_is_not_taken_for_another():
     assert Own().reduction is None
-    assert Side().reduction == ""
+    assert Adapter().reduction == ""

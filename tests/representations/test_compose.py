@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from mentee.distillation.objective import Transfer
+from mentee.distillation.objective import DistillationLoss
 from mentee.errors import MenteeError, PairError
-from mentee.methods import Method, Term, Word
-from mentee.representations import Chained, attention, factors, project, regress
+from mentee.methods import Component, Method, Term
+from mentee.representations import Compose, attention, factors, project, regress
 from mentee.training.adapter_pretraining import learn
 from mentee.types import Batch, Statistics
 from tests.representations.formulas import unit
 
 STUDENT, TEACHER = (3, 4, 4), (5, 4, 4)
-PROJECT = Word("project", {"width": 6})
-MEMORY = Word("bank", {"negatives": 4})
+PROJECT = Component("project", {"width": 6})
+MEMORY = Component("bank", {"negatives": 4})
 
 
 def maps(shape, b=4, seed=0):
@@ -24,7 +24,7 @@ def maps(shape, b=4, seed=0):
 def test_the_outer_reads_what_the_inner_says():
     """project of attention: a head over the map's mean squares, in loops."""
     inner, outer = attention(STUDENT, TEACHER), project((16,), (16,), width=6)
-    side, x = Chained(inner[1], outer[1]), maps(TEACHER)
+    side, x = Compose(inner[1], outer[1]), maps(TEACHER)
     weight, bias = (p.detach().numpy() for p in outer[1].head.parameters())
     for b, row in enumerate(side(side.fixed(x)).detach().numpy()):
         attended = unit(
@@ -36,13 +36,13 @@ def test_the_outer_reads_what_the_inner_says():
 def test_what_neither_trains_is_fixed():
     """A record keeps the pooled map of a regressed pair, and shares it with plain project."""
     inner, outer = regress((3, 16, 16), (5, 16, 16)), project((5, 16, 16), (5, 16, 16))
-    teacher = Chained(inner[1], outer[1])
+    teacher = Compose(inner[1], outer[1])
     assert teacher.reduction == outer[1].reduction == "2x2 cells"
     assert teacher.fixed(maps((5, 16, 16))).shape == (4, 5 * 4)
-    student = Chained(inner[0], outer[0])  # a convolution stands between: its input is kept
+    student = Compose(inner[0], outer[0])  # a convolution stands between: its input is kept
     assert student.reduction == ""
     assert student.fixed(maps((3, 16, 16))).shape == (4, 3, 16, 16)
-    both = Chained(attention(STUDENT, TEACHER)[1], project((16,), (16,))[1])
+    both = Compose(attention(STUDENT, TEACHER)[1], project((16,), (16,))[1])
     assert both.reduction == "attention 2 of 4x4"
 
 
@@ -50,7 +50,9 @@ def bound(term, **more):
     labels = torch.arange(8) % 3
     known = {"groups": labels, "examples": 8, "classes": 3}
     row = Method("one", (term,))
-    return Transfer(row, {"at": STUDENT, "v": (3,)}, {"at": TEACHER, "v": (5,)}, **known, **more)
+    return DistillationLoss(
+        row, {"at": STUDENT, "v": (3,)}, {"at": TEACHER, "v": (5,)}, **known, **more
+    )
 
 
 def batch():
@@ -59,8 +61,10 @@ def batch():
 
 
 def test_an_inner_side_that_learns_alone_is_taught_by_its_own_loss_only():
-    compressed = Word("compress", {"width": 2})
-    term = Term("v", Word("contrast"), 1.0, Word("project", {"width": 6}, compressed), MEMORY)
+    compressed = Component("compress", {"width": 2})
+    term = Term(
+        "v", Component("contrast"), 1.0, Component("project", {"width": 6}, compressed), MEMORY
+    )
     statistics = Statistics(torch.zeros(5), torch.ones(5), torch.eye(5), torch.ones(5))
     transfer = bound(term, statistics=lambda place: statistics)
     transfer.begin(batch(), 0)
@@ -77,7 +81,7 @@ def test_an_inner_side_that_learns_alone_is_taught_by_its_own_loss_only():
 
 def test_an_inner_side_that_learns_first_is_frozen_and_the_outer_one_is_not():
     inner, outer = factors(STUDENT, TEACHER, steps=3), project((16,), (16,))
-    side = Chained(inner[1], outer[1])
+    side = Compose(inner[1], outer[1])
     before = {name: p.clone() for name, p in side.named_parameters()}
     assert side.steps == 3
     learn(side.learner, maps(TEACHER, b=8), None, None)
@@ -88,11 +92,11 @@ def test_an_inner_side_that_learns_first_is_frozen_and_the_outer_one_is_not():
 
 
 def test_the_whole_chain_is_named_where_names_would_be_the_same():
-    words = [PROJECT, Word("project", {"width": 6}, Word("attention"))]
-    terms = tuple(Term("at", Word("contrast"), 1.0, word, MEMORY) for word in words)
+    words = [PROJECT, Component("project", {"width": 6}, Component("attention"))]
+    terms = tuple(Term("at", Component("contrast"), 1.0, word, MEMORY) for word in words)
     row = Method("two", terms)
     labels = torch.arange(8) % 3
-    transfer = Transfer(row, {"at": STUDENT}, {"at": TEACHER}, groups=labels, examples=8)
+    transfer = DistillationLoss(row, {"at": STUDENT}, {"at": TEACHER}, groups=labels, examples=8)
     assert [b.name for b in transfer.bound] == [
         "contrast/at",
         "contrast/at (project of attention)",
@@ -102,11 +106,19 @@ def test_the_whole_chain_is_named_where_names_would_be_the_same():
 @pytest.mark.parametrize(
     ("word", "error", "text"),
     [
-        (Word("project", of=Word("atention")), MenteeError, "did you mean 'attention'"),
-        (Word("project", of=Word("attention", {"pover": 2})), MenteeError, "did you mean 'power'"),
-        (Word("maps", of=Word("attention")), PairError, "the student says one vector of 16"),
+        (Component("project", of=Component("atention")), MenteeError, "did you mean 'attention'"),
+        (
+            Component("project", of=Component("attention", {"pover": 2})),
+            MenteeError,
+            "did you mean 'power'",
+        ),
+        (
+            Component("maps", of=Component("attention")),
+            PairError,
+            "the student says one vector of 16",
+        ),
     ],
 )
 def test_a_chain_that_makes_no_sense_is_refused(word, error, text):
     with pytest.raises(error, match=text):
-        bound(Term("at", Word("contrast"), 1.0, word, MEMORY))
+        bound(Term("at", Component("contrast"), 1.0, word, MEMORY))

@@ -3,14 +3,24 @@
 import pytest
 import torch
 
-from mentee.distillation.objective import Transfer
+from mentee.distillation.objective import DistillationLoss
 from mentee.errors import PairError
-from mentee.losses import AGREEMENTS
-from mentee.methods import METHODS, Method, Term, Word, adjust, find
-from tests.representations.test_embedding_compression import CLASSES, B, D, batch, bind, says, statistics
+from mentee.losses import LOSSES
+from mentee.methods import METHODS, Component, Method, Term, adjust, find
+from tests.representations.test_embedding_compression import (
+    CLASSES,
+    B,
+    D,
+    batch,
+    bind,
+    says,
+    statistics,
+)
 
-COMPRESS = Term("embedding", Word("distance_correlation"), 0.42, Word("compress", {"width": 4}))
-SOFT = Term(("logits", "embedding"), Word("kl"), 0.18, Word("compressed_logits"))
+COMPRESS = Term(
+    "embedding", Component("distance_correlation"), 0.42, Component("compress", {"width": 4})
+)
+SOFT = Term(("logits", "embedding"), Component("kl"), 0.18, Component("compressed_logits"))
 
 
 def sides(transfer):
@@ -41,8 +51,8 @@ def test_nothing_is_saved_or_trained_twice(row):
 @pytest.mark.parametrize("agree", ["kl", "binary_kd", "mse", "cosine", "contrast"])
 def test_the_students_loss_reaches_neither_compressor_nor_probe(agree):
     """Also not through the contrast, which trains any other head on the teacher's side."""
-    memory = Word("batch") if AGREEMENTS[agree].memory != "no" else None
-    soft = Term(SOFT.places, Word(agree), 1.0, SOFT.represent, memory)
+    memory = Component("batch") if LOSSES[agree].memory != "no" else None
+    soft = Term(SOFT.places, Component(agree), 1.0, SOFT.represent, memory)
     transfer = bind(Method("own", (soft, COMPRESS)))
     student, teacher, losses = says(transfer)
     losses[f"{agree}/logits~embedding"].backward()
@@ -71,7 +81,7 @@ def test_several_records_have_a_compressor_each():
     )
     shapes = {"embedding": (16,), "logits": (CLASSES,)}, dict.fromkeys(places, (D,))
     more = {"classes": CLASSES, "statistics": statistics, "groups": None, "examples": B}
-    transfer = Transfer(Method("own", terms), *shapes, **more)
+    transfer = DistillationLoss(Method("own", terms), *shapes, **more)
     theirs = {(b.term.represent.name, b.teacher): transfer.side(b)[1] for b in transfer.bound}
     for place in places:
         read = theirs["compressed_logits", place].compressed
@@ -79,12 +89,12 @@ def test_several_records_have_a_compressor_each():
 
 
 def test_of_time_frames_the_mean_is_probed():
-    compress = Word("compress", {"width": 4, "per_frame": True})
+    compress = Component("compress", {"width": 4, "per_frame": True})
     terms = (
-        Term(("embedding", "frames"), Word("distance_correlation"), 1.0, compress),
-        Term(("logits", "frames"), Word("kl"), 1.0, Word("compressed_logits")),
+        Term(("embedding", "frames"), Component("distance_correlation"), 1.0, compress),
+        Term(("logits", "frames"), Component("kl"), 1.0, Component("compressed_logits")),
     )
-    transfer = Transfer(
+    transfer = DistillationLoss(
         Method("own", terms),
         {"embedding": (6, 5, 10), "logits": (CLASSES,)},
         {"frames": (3, D)},
@@ -112,7 +122,7 @@ def test_of_time_frames_the_mean_is_probed():
         (
             Method(
                 "own",
-                (SOFT, COMPRESS, Term("embedding", Word("cka"), 1.0, COMPRESS.represent)),
+                (SOFT, COMPRESS, Term("embedding", Component("cka"), 1.0, COMPRESS.represent)),
             ),
             "2",
         ),

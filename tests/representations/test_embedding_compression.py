@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from mentee.distillation.objective import Transfer
+from mentee.distillation.objective import DistillationLoss
 from mentee.errors import MenteeError, PairError
-from mentee.losses import AGREEMENTS
-from mentee.methods import Method, Term, Word, adjust, find
-from mentee.representations import Known, compress, probe
+from mentee.losses import LOSSES
+from mentee.methods import Component, Method, Term, adjust, find
+from mentee.representations import PairInfo, compress, probe
 from mentee.types import Batch, Statistics
 
 D, B, CLASSES = 20, 8, 3
@@ -19,7 +19,7 @@ def statistics(place="embedding"):
     return Statistics(torch.full((D,), 2.0), torch.arange(1.0, D + 1), torch.eye(D), torch.ones(D))
 
 
-KNOWN = Known(CLASSES, lambda: statistics(), seed=1)
+KNOWN = PairInfo(CLASSES, lambda: statistics(), seed=1)
 
 
 def batch(**more):
@@ -28,7 +28,7 @@ def batch(**more):
 
 
 def bind(method, *, teacher=(D,), student=(16,)):
-    return Transfer(
+    return DistillationLoss(
         method,
         {"embedding": student, "logits": (CLASSES,)},
         {"embedding": teacher},
@@ -67,9 +67,9 @@ EC_ROWS = ["ec", "ec+probe-kd", "ec-kd", "ec-binary-kd"]
 )
 def test_the_students_loss_reaches_neither_compressor_nor_teacher(agree, head):
     """Also not through the contrast, which trains any other head on the teacher's side."""
-    memory = Word("batch") if AGREEMENTS[agree].memory != "no" else None
-    word = Word("compress", {"width": 4, "student_head": head})
-    transfer = bind(Method("m", (Term("embedding", Word(agree), 1.0, word, memory),)))
+    memory = Component("batch") if LOSSES[agree].memory != "no" else None
+    word = Component("compress", {"width": 4, "student_head": head})
+    transfer = bind(Method("m", (Term("embedding", Component(agree), 1.0, word, memory),)))
     student, teacher, losses = says(transfer)
     bound = transfer.bound[0]
     losses[bound.name].backward()
@@ -216,10 +216,10 @@ def test_first_is_500_steps_where_none_are_said(build):
 
 def test_without_labels_there_is_nothing_to_compress_for():
     with pytest.raises(PairError, match="compress learns from labels and the examples have none"):
-        compress((16,), (D,), known=Known(None, lambda: statistics()))
+        compress((16,), (D,), known=PairInfo(None, lambda: statistics()))
 
 
 def test_without_statistics_it_says_who_has_to_bring_them():
     with pytest.raises(PairError, match="needs the mean and spread"):
-        compress((16,), (D,), known=Known(CLASSES))
-    compress((16,), (D,), known=Known(CLASSES), standardize=False)
+        compress((16,), (D,), known=PairInfo(CLASSES))
+    compress((16,), (D,), known=PairInfo(CLASSES), standardize=False)

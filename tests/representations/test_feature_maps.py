@@ -76,5 +76,5 @@ def test_a_paraphraser_learns_to_reconstruct():
 def test_a_paraphraser_that_learned_first_learns_no_more():
     _, side = factors((4, 6, 6), (4, 6, 6), steps=7)
     assert side.steps == 7
-    assert not side.learns_alone
+    assert not side.own_objective_only
     assert not any(p.requires_grad for p in side.parameters())

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from mentee.errors import MenteeError
-from mentee.representations import Known, to_teacher
+from mentee.representations import PairInfo, to_teacher
 
 
 def test_only_the_students_side_is_trained():
-    ours, theirs = to_teacher((4, 3, 3), (7,), known=Known(), scale="none", head="mlp", hidden=5)
+    ours, theirs = to_teacher((4, 3, 3), (7,), known=PairInfo(), scale="none", head="mlp", hidden=5)
     assert [tuple(p.shape) for p in ours.parameters()] == [(5, 4), (5,), (7, 5), (7,)]
     assert not list(theirs.parameters())
     x = torch.randn(2, 7)
@@ -18,4 +18,4 @@ def test_only_the_students_side_is_trained():
 
 def test_a_hidden_layer_has_entries():
     with pytest.raises(MenteeError, match="hidden is 0, expected at least 1"):
-        to_teacher((4,), (7,), known=Known(), scale="none", head="mlp", hidden=0)
+        to_teacher((4,), (7,), known=PairInfo(), scale="none", head="mlp", hidden=0)

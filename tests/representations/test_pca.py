@@ -6,7 +6,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from mentee.errors import PairError
-from mentee.representations import Known, pca, random_projection
+from mentee.representations import PairInfo, pca, random_projection
 from mentee.types import Statistics
 
 X = torch.randn(60, 7, generator=torch.Generator().manual_seed(1)) * torch.arange(1.0, 8)
@@ -16,7 +16,7 @@ def known(seed=0):
     centered = X - X.mean(0)
     svd = torch.linalg.svd(centered, full_matrices=False)
     found = Statistics(X.mean(0), X.std(0, correction=0), svd.Vh, svd.S**2 / len(X))
-    return Known(None, lambda: found, seed)
+    return PairInfo(None, lambda: found, seed)
 
 
 @pytest.mark.parametrize("whiten", [False, True])

@@ -10,7 +10,7 @@ from mentee.distillation.loop import averaged
 from mentee.errors import MenteeError
 from mentee.features import resolve
 from mentee.models import InputContract, normalize
-from mentee.teachers import AveragedTeacher
+from mentee.teachers import EmaTeacher
 from mentee.types import Batch
 
 PLAIN = InputContract((0.5,), (0.5,))
@@ -21,7 +21,7 @@ def test_it_says_what_the_average_says_by_now() -> None:
     student = models.build("resnet8-cifar", classes=10, channels=1, seed=0)
     average = averaged(student, 0.75)
     x = normalize(BATCH.inputs, PLAIN)
-    teacher = AveragedTeacher(average.module, resolve(student, ["logits"], x), PLAIN, 0.75)
+    teacher = EmaTeacher(average.module, resolve(student, ["logits"], x), PLAIN, 0.75)
     before, name = teacher(BATCH)["logits"], teacher.fingerprint()
     begun = {k: v.clone() for k, v in student.named_parameters()}
     average.update_parameters(student)
@@ -42,4 +42,4 @@ def test_its_vectors_have_no_fixed_distribution() -> None:
     student = models.build("resnet8-cifar", classes=10, channels=1, seed=0)
     spots = resolve(student, ["embedding"], normalize(BATCH.inputs, PLAIN))
     with pytest.raises(MenteeError, match="no fixed distribution at embedding; take a"):
-        AveragedTeacher(student, spots, PLAIN, 0.9).statistics("embedding")
+        EmaTeacher(student, spots, PLAIN, 0.9).statistics("embedding")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mentee.errors import MenteeError
-from mentee.teachers import SeveralTeachers, Teacher
+from mentee.teachers import MultiTeacher, Teacher
 from mentee.teachers.multi import place_of
 from mentee.types import Batch, Statistics
 
@@ -41,7 +41,7 @@ def test_places_and_columns_bear_the_names() -> None:
         "a": ["stem", "stages", "logits"],
         "b": ["stages.1", "stem", "stages", "layer2.0.conv1"],
     }
-    several = SeveralTeachers({"a": a, "b": b}, asked)
+    several = MultiTeacher({"a": a, "b": b}, asked)
     assert isinstance(several, Teacher)
     said = several(BATCH)
     assert list(said) == [
@@ -66,7 +66,7 @@ def test_a_number_is_a_part_of_a_name_where_the_method_says_so() -> None:
 def test_the_fingerprint_follows_names_and_teachers() -> None:
     def of(**numbers: float) -> str:
         teachers = {name: Said(number, "logits") for name, number in numbers.items()}
-        return SeveralTeachers(teachers, {key: ["logits"] for key in numbers}).fingerprint()
+        return MultiTeacher(teachers, {key: ["logits"] for key in numbers}).fingerprint()
 
     assert of(a=1.0, b=2.0) == of(a=1.0, b=2.0)
     assert len({of(a=1.0, b=2.0), of(a=2.0, b=1.0), of(a=1.0, c=2.0), of(a=1.0)}) == 4

@@ -6,7 +6,7 @@ import torch
 from mentee import models
 from mentee.features import resolve
 from mentee.models import InputContract
-from mentee.teachers import LiveTeacher
+from mentee.teachers import OnlineTeacher
 from mentee.types import Batch
 
 MEAN, STD = (0.2, 0.4, 0.6), (0.1, 0.2, 0.3)
@@ -16,7 +16,7 @@ MEAN, STD = (0.2, 0.4, 0.6), (0.1, 0.2, 0.3)
 def teacher():
     network = models.build("resnet8-cifar", classes=4, seed=1)
     places = resolve(network, ["stages", "embedding", "logits"], torch.zeros(2, 3, 16, 16))
-    return LiveTeacher(network, places, InputContract(MEAN, STD))
+    return OnlineTeacher(network, places, InputContract(MEAN, STD))
 
 
 def batch(b=3, seed=0):
@@ -62,7 +62,7 @@ def test_the_fingerprint_follows_weights_places_and_normalization(teacher):
     def another(seed=1, wanted=("stages", "embedding", "logits"), mean=MEAN):
         network = models.build("resnet8-cifar", classes=4, seed=seed)
         places = resolve(network, list(wanted), torch.zeros(2, 3, 16, 16))
-        return LiveTeacher(network, places, InputContract(mean, STD)).fingerprint()
+        return OnlineTeacher(network, places, InputContract(mean, STD)).fingerprint()
 
     assert another() == teacher.fingerprint()
     assert len(teacher.fingerprint()) == 32

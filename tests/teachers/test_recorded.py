@@ -9,7 +9,7 @@ from mentee.data.views import build_views
 from mentee.errors import DataError
 from mentee.record import import_record, record
 from mentee.teachers import RecordedTeacher
-from mentee.types import Batch, Mixed
+from mentee.types import Batch, Mixup
 from tests.record.two_processes import Fake, expected, images
 
 VIEWS = build_views("none", seed=0)
@@ -83,7 +83,7 @@ def test_vectors_are_mixed_as_the_inputs_are(made, memory):
     teacher = RecordedTeacher(made, whole, memory=memory)
     batch = batch_of(whole, [0, 1, 2])
     partner = torch.tensor([2, 0, 1])
-    mixed = Batch(batch.inputs, batch.ids, batch.rows, mixed=Mixed(partner, 0.7))
+    mixed = Batch(batch.inputs, batch.ids, batch.rows, mixed=Mixup(partner, 0.7))
     a = expected(whole)[:3]
     np.testing.assert_allclose(teacher(mixed)["embedding"], 0.7 * a + 0.3 * a[partner], rtol=1e-5)
 

@@ -12,22 +12,22 @@ from mentee import resume, train
 from mentee.distillation.loop import Plan
 from mentee.distillation.lr_schedule import one_cycle
 from mentee.recipe import Select
-from mentee.runs.state import Progress
-from mentee.training.early_stopping import Stopping
+from mentee.runs.state import RunState
+from mentee.training.early_stopping import EarlyStopping
 from tests.conftest import cut_off, digits
 from tests.training.test_resume import assert_same
 
 STILL = {"epochs": 9, "rate": 1e-9, "schedule": "constant"}
 
 
-def stopping(schedule: Any = None, **select: Any) -> Stopping:
+def stopping(schedule: Any = None, **select: Any) -> EarlyStopping:
     """Of 40 epochs of 10 steps."""
     falls = schedule or (lambda done, total: 1 - done / total)
-    return Stopping(Select(**select), Plan(40, 10, 1, falls))
+    return EarlyStopping(Select(**select), Plan(40, 10, 1, falls))
 
 
 def test_without_patience_nothing_stops() -> None:
-    free, progress = stopping(), Progress(stale=99)
+    free, progress = stopping(), RunState(stale=99)
     assert free.judge(progress, 200) == ""
     assert not free.over(progress, 200)
     assert free.rate(progress, 200, 400) == 0.5
@@ -36,14 +36,14 @@ def test_without_patience_nothing_stops() -> None:
 
 def test_without_a_cooldown_it_is_over_at_once() -> None:
     patient = stopping(patience=3)
-    assert patient.judge(Progress(stale=2), 200) == ""
-    assert not patient.over(Progress(stale=2), 200)
-    assert patient.judge(Progress(stale=3), 200) == "no better for 3 evaluations: stopped early"
-    assert patient.over(Progress(stale=3), 200)
+    assert patient.judge(RunState(stale=2), 200) == ""
+    assert not patient.over(RunState(stale=2), 200)
+    assert patient.judge(RunState(stale=3), 200) == "no better for 3 evaluations: stopped early"
+    assert patient.over(RunState(stale=3), 200)
 
 
 def test_the_rate_falls_in_a_line_to_zero_over_a_part_of_the_steps_done() -> None:
-    patient, progress = stopping(patience=3, cooldown=0.2), Progress(stale=3)
+    patient, progress = stopping(patience=3, cooldown=0.2), RunState(stale=3)
     assert "falls to zero until epoch 24" in patient.judge(progress, 200)
     assert progress.cooldown == (200, 240)
     assert patient.steps(progress) == 240
@@ -57,7 +57,7 @@ def test_the_rate_falls_in_a_line_to_zero_over_a_part_of_the_steps_done() -> Non
 
 @pytest.mark.parametrize(("done", "end"), [(10, 20), (100, 120), (380, 400), (400, 400)])
 def test_it_takes_whole_epochs_one_at_least_and_ends_with_the_schedule(done: int, end: int) -> None:
-    progress = Progress(stale=1)
+    progress = RunState(stale=1)
     stopping(patience=1, cooldown=0.2).judge(progress, done)
     assert progress.cooldown == (done, end)
 
@@ -68,7 +68,7 @@ def test_nothing_counts_while_the_rate_rises() -> None:
 
     for cooldown in (0.0, 0.2):
         patient = stopping(rate, patience=3, cooldown=cooldown)
-        progress = Progress(stale=3)
+        progress = RunState(stale=3)
         assert patient.judge(progress, 90) == ""
         assert progress.stale == 0
         progress.stale = 3

@@ -19,7 +19,7 @@ from mentee import models, resume, train
 from mentee.data import limit, open_examples
 from mentee.errors import DataError, RecipeError
 from mentee.runs import checkpoint
-from mentee.runs.state import Progress
+from mentee.runs.state import RunState
 from tests.build.test_mistakes import several
 from tests.conftest import digits
 from tests.training.test_resume import KILLED, assert_same, number_of
@@ -205,7 +205,7 @@ def test_examples_without_labels_cannot_be_watched(teacher: dict[str, Any], tmp_
 def test_small_gains_add_up_until_they_are_clear() -> None:
     """Each is within its noise of the one before, the third is beyond that of the first."""
     noisy = np.linspace(-0.05, 0.05, 20)
-    progress = Progress()
+    progress = RunState()
     progress.grows(0.50, [0.50] * 20, 0)
     for epoch, (score, stale) in enumerate([(0.505, 1), (0.51, 2), (0.56, 0), (0.55, 1)], 1):
         growth = progress.grows(score, (score + 0.4 * noisy).tolist(), epoch)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mentee.errors import PairError, PlaceError, RecipeError
-from mentee.features import Capture, Place, resolve
+from mentee.errors import LayerError, PairError, RecipeError
+from mentee.features import Capture, Layer, resolve
 from mentee.features.trace import dry_run
 from mentee.methods import Method
-from mentee.models import Contract, Reusing, normalize
+from mentee.models import Contract, ReusedClassifierStudent, normalize
 from mentee.recipe import Recipe, Reuse
 from mentee.types import Batch
 
@@ -86,7 +86,7 @@ def classifier_of(network: nn.Module, contract: Contract, batch: Batch, name: st
     inputs = normalize(batch.inputs.to(device), contract)
     try:
         places = resolve(network, [name, "embedding", "logits"], inputs)
-    except PlaceError as error:
+    except LayerError as error:
         raise PairError(f"the teacher has no classifier to be kept: {error}") from error
     module = network.get_submodule({p.name: p.path for p in places}["embedding"])
     flags = {each: each.training for each in network.modules()}
@@ -128,7 +128,9 @@ def classifier_of(network: nn.Module, contract: Contract, batch: Batch, name: st
     )
 
 
-def with_end(trunk: nn.Module, said: Reuse, inputs: Tensor, *, classes: int, seed: int) -> Reusing:
+def with_end(
+    trunk: nn.Module, said: Reuse, inputs: Tensor, *, classes: int, seed: int
+) -> ReusedClassifierStudent:
     """A student of a trunk and the end that a resolved recipe says.
 
     The trunk's own classifier, and what else it has behind the place, is dropped; where a trunk
@@ -153,10 +155,10 @@ def with_end(trunk: nn.Module, said: Reuse, inputs: Tensor, *, classes: int, see
         )
     places = stages_of(trunk, inputs)
 
-    def student(drops: list[str]) -> Reusing:
+    def student(drops: list[str]) -> ReusedClassifierStudent:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return Reusing(
+            return ReusedClassifierStudent(
                 copy.deepcopy(trunk),
                 place,
                 drops=drops,
@@ -176,7 +178,7 @@ def with_end(trunk: nn.Module, said: Reuse, inputs: Tensor, *, classes: int, see
     return found
 
 
-def behind(trunk: nn.Module, place: Place, inputs: Tensor) -> list[str]:
+def behind(trunk: nn.Module, place: Layer, inputs: Tensor) -> list[str]:
     """The outermost modules with weights that begin after a place is read."""
     trace = dry_run(trunk, inputs)
     read = trace.at(place.path, place.side)
@@ -197,7 +199,7 @@ def stages_of(trunk: nn.Module, inputs: Tensor) -> dict[str, str | tuple[str, ..
     for name in ("stem", "stages"):
         try:
             paths = [each.path for each in resolve(trunk, [name], inputs)]
-        except PlaceError:
+        except LayerError:
             continue
         found[name] = paths[0] if name == "stem" else tuple(paths)
     return found

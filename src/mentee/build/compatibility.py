@@ -5,7 +5,7 @@ from __future__ import annotations
 from mentee.data import Examples
 from mentee.distillation.terms import takes
 from mentee.errors import PairError, RecipeError
-from mentee.losses import AGREEMENTS
+from mentee.losses import LOSSES
 from mentee.methods import Method
 from mentee.recipe import Recipe
 
@@ -23,16 +23,16 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
             f"method {method.name!r} without the task's loss learns nothing; name one that has a "
             "teacher, such as kd, crd, cktf, to-teacher or similarity"
         )
-    names = [term.agree.name for term in method.terms if term.agree.name in AGREEMENTS]
-    one_class = [name for name in names if AGREEMENTS[name].one_class]
+    names = [term.agree.name for term in method.terms if term.agree.name in LOSSES]
+    one_class = [name for name in names if LOSSES[name].one_class]
     represented = [t.represent.name for t in method.terms if t.agree.name in one_class]
-    by_class = [name for name in names if takes(AGREEMENTS[name].function, "labels")]
+    by_class = [name for name in names if takes(LOSSES[name].function, "labels")]
     if by_class and examples.labeled is not None:
         raise PairError(
             f"method {method.name!r} asks for the class of each example ({by_class[0]}), and some "
             f"of {examples.name} have none; use a method that does not, such as kd, crd or cktf"
         )
-    several = [name for name in names if AGREEMENTS[name].several]
+    several = [name for name in names if LOSSES[name].several]
     if several and examples.task == "single":
         raise PairError(
             f"method {method.name!r} compares each class on its own ({several[0]}), but an example "

@@ -49,7 +49,7 @@ _kept: list[dict[str, Examples]] = []
 
 
 @dataclass(frozen=True)
-class Sets:
+class DatasetSplits:
     """The examples of a run.
 
     Attributes:
@@ -181,7 +181,7 @@ class Sets:
         return self.train.take(rows)
 
 
-def open_sets(recipe: Recipe, data: Any = None) -> Sets:
+def open_sets(recipe: Recipe, data: Any = None) -> DatasetSplits:
     """Open, cut and limit the examples of a recipe.
 
     Args:
@@ -216,7 +216,7 @@ def open_sets(recipe: Recipe, data: Any = None) -> Sets:
         other, share = open_unlabeled(numbered, said.unlabeled, data), said.unlabeled.share
         learned = beside(said, learned, train, other, validation=validation, test=test)
         whole = whole if other is None else join(whole, other)
-    return Sets(learned, whole, validation, test, views, said.cycle, share)
+    return DatasetSplits(learned, whole, validation, test, views, said.cycle, share)
 
 
 def open_unlabeled(said: Data, asked: Unlabeled, data: Any) -> Examples | None:
@@ -231,7 +231,7 @@ def open_unlabeled(said: Data, asked: Unlabeled, data: Any) -> Examples | None:
     return open_part(said.model_copy(update=change), split, data if own else None)
 
 
-def open_one(recipe: Recipe, split: str, data: Any = None) -> Sets:
+def open_one(recipe: Recipe, split: str, data: Any = None) -> DatasetSplits:
     """One part of some data as a set of its own, to score a student on.
 
     Args:
@@ -243,7 +243,7 @@ def open_one(recipe: Recipe, split: str, data: Any = None) -> Sets:
         DataError: the data cannot be read.
     """
     examples = open_part(recipe.data, split, data)
-    return Sets(examples, examples, None, None, views_of(recipe, examples))
+    return DatasetSplits(examples, examples, None, None, views_of(recipe, examples))
 
 
 @contextmanager

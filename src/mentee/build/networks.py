@@ -11,7 +11,7 @@ from torch import nn
 
 from mentee import features, models
 from mentee.build.classifier_reuse import with_end
-from mentee.build.datasets import Sets
+from mentee.build.datasets import DatasetSplits
 from mentee.errors import RecipeError, RunError
 from mentee.methods import Method
 from mentee.models import AudioContract, Contract, InputContract, TextContract, normalize
@@ -20,16 +20,18 @@ from mentee.recipe import (
     Data,
     Ensemble,
     Input,
-    Live,
+    MultiRecipe,
     Network,
+    OnlineRecipe,
     Recipe,
-    Several,
     TextInput,
 )
 from mentee.types import Batch
 
-Makes: TypeAlias = nn.Module | Callable[..., nn.Module]
-Teaches: TypeAlias = Makes | Sequence[Makes] | Mapping[str, Makes | Sequence[Makes]]
+ModelFactory: TypeAlias = nn.Module | Callable[..., nn.Module]
+TeacherSource: TypeAlias = (
+    ModelFactory | Sequence[ModelFactory] | Mapping[str, ModelFactory | Sequence[ModelFactory]]
+)
 """A network; several that teach as one; or, by name, several that each teach for themselves."""
 
 GIVEN = "given:"
@@ -37,7 +39,7 @@ GIVEN = "given:"
 
 
 @dataclass(frozen=True)
-class Given:
+class PythonOverrides:
     """What a caller in Python passes beside the recipe, each instead of a name in it.
 
     Attributes:
@@ -49,8 +51,8 @@ class Given:
     """
 
     data: Any = None
-    student: Makes | None = None
-    teacher: Teaches | None = None
+    student: ModelFactory | None = None
+    teacher: TeacherSource | None = None
     methods: Mapping[str, Method] | None = None
 
     def stand_in(self, recipe: Recipe) -> Recipe:
@@ -89,21 +91,23 @@ def marked(said: Network | None, made: Any) -> Network:
     return (said or Network(network=name)).model_copy(update={"network": name})
 
 
-def one_marked(said: object, made: Makes | Sequence[Makes]) -> Network | Ensemble:
+def one_marked(said: object, made: ModelFactory | Sequence[ModelFactory]) -> Network | Ensemble:
     """A teacher of a recipe, one network or several as one, with marks for the names."""
     if isinstance(made, (list, tuple)):
         return all_marked(said, made)
     return marked(said if isinstance(said, Network) else None, made)
 
 
-def each_marked(said: object, made: Mapping[str, Makes | Sequence[Makes]]) -> Several:
+def each_marked(
+    said: object, made: Mapping[str, ModelFactory | Sequence[ModelFactory]]
+) -> MultiRecipe:
     """Several teachers of a recipe with marks for the names of those that were passed.
 
     Raises:
         RecipeError: the recipe names others.
     """
-    if not isinstance(said, Several):
-        return Several(teachers={name: one_marked(None, each) for name, each in made.items()})
+    if not isinstance(said, MultiRecipe):
+        return MultiRecipe(teachers={name: one_marked(None, each) for name, each in made.items()})
     if unknown := [name for name in made if name not in said.teachers]:
         raise RecipeError(
             f"{', '.join(unknown)} passed from Python, and teacher.teachers names "
@@ -133,7 +137,7 @@ def all_marked(said: object, made: Sequence[Any]) -> Ensemble:
 T = TypeVar("T")
 
 
-def resolve_teacher(said: T, sets: Sets, data: Data) -> T:
+def resolve_teacher(said: T, sets: DatasetSplits, data: Data) -> T:
     """What a recipe says of its teacher, each network with its outputs and input written out."""
     whole: Any = said
     match whole:
@@ -142,13 +146,13 @@ def resolve_teacher(said: T, sets: Sets, data: Data) -> T:
         case Ensemble():
             several = [resolve_teacher(each, sets, data) for each in whole.networks]
             whole = whole.model_copy(update={"networks": several})
-        case Several():
+        case MultiRecipe():
             each = {name: resolve_teacher(one, sets, data) for name, one in whole.teachers.items()}
             whole = whole.model_copy(update={"teachers": each})
     return cast(T, whole)
 
 
-def resolve(said: Network, sets: Sets, data: Data, outputs: int | None = None) -> Network:
+def resolve(said: Network, sets: DatasetSplits, data: Data, outputs: int | None = None) -> Network:
     """The same network with its outputs and its input written out.
 
     Args:
@@ -196,7 +200,9 @@ def contract(said: Network) -> Contract:
     raise RecipeError(f"{said.network}: input is {said.input!r}, expected mean and std")
 
 
-def build(said: Network, made: Makes | None, sets: Sets, *, seed: int | None) -> nn.Module:
+def build(
+    said: Network, made: ModelFactory | None, sets: DatasetSplits, *, seed: int | None
+) -> nn.Module:
     """A network of a resolved recipe, with its weights."""
     classes, channels = said.classes or sets.classes, sets.train.channels
     rate = {"rate": said.input.rate} if isinstance(said.input, AudioInput) else {}
@@ -273,13 +279,13 @@ def begin_classifier(network: nn.Module, said: Network, batch: Batch) -> None:
 
 
 def build_teacher(
-    said: Live, made: Teaches | None, sets: Sets, *, seed: int | None
+    said: OnlineRecipe, made: TeacherSource | None, sets: DatasetSplits, *, seed: int | None
 ) -> tuple[nn.Module, Contract]:
     """A teacher of a resolved recipe, one network or several as one, and what it reads."""
     if isinstance(said, Network):
         if isinstance(made, (list, tuple)):
             raise RecipeError("teacher: several networks were passed from Python for one")
-        return build(said, cast(Makes | None, made), sets, seed=seed), contract(said)
+        return build(said, cast(ModelFactory | None, made), sets, seed=seed), contract(said)
     several = made if isinstance(made, (list, tuple)) else [made] * len(said.networks)
     networks = [build(*pair, sets, seed=seed) for pair in zip(said.networks, several, strict=True)]
     ensemble = models.Ensemble(
@@ -298,6 +304,6 @@ def of_whole(weights: str) -> bool:
 
 def places(
     network: nn.Module, wanted: Sequence[str], batch: Batch, input: Contract
-) -> tuple[features.Place, ...]:
+) -> tuple[features.Layer, ...]:
     """Where a network is read, tried on a small batch."""
     return features.resolve(network, wanted, normalize(batch.inputs, input))

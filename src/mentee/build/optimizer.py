@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from mentee.distillation.loop import Plan, Trainee
+from mentee.distillation.loop import DistillationModule, Plan
 from mentee.distillation.lr_schedule import rate_at
 from mentee.errors import RecipeError
 from mentee.recipe import Recipe
 
 
-def optimizer(recipe: Recipe, trainee: Trainee) -> torch.optim.Optimizer:
+def optimizer(recipe: Recipe, trainee: DistillationModule) -> torch.optim.Optimizer:
     """SGD or AdamW of all that is trained; norms and biases are decayed only if the recipe says.
 
     The scales of losses never are: decay would draw them all to 1.

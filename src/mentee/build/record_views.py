@@ -8,8 +8,8 @@ from typing import Any
 from mentee.build.datasets import DEFAULT_VIEWS
 from mentee.build.recorded_teachers import replays
 from mentee.errors import RecipeError
-from mentee.recipe import ATeacher, Data, Recipe, Recorded, each_of
-from mentee.record.network_manifest import read_places
+from mentee.recipe import ATeacher, Data, Recipe, RecordedRecipe, each_of
+from mentee.record.network_manifest import read_network_manifest
 from mentee.record.network_record import find_split
 
 VIEW_KEYS = ("views", "pad", "size", "seconds", "rate", "length", "view_seed")
@@ -27,12 +27,12 @@ def with_views_of_record(recipe: Recipe, teacher: ATeacher | None) -> Recipe:
         RecipeError: the recipe makes other views, or more of them.
     """
     for each in each_of(teacher).values():
-        if isinstance(each, Recorded) and replays(each, recipe.data):
+        if isinstance(each, RecordedRecipe) and replays(each, recipe.data):
             recipe = with_views_of(each, recipe)
     return recipe
 
 
-def with_views_of(said: Recorded, recipe: Recipe) -> Recipe:
+def with_views_of(said: RecordedRecipe, recipe: Recipe) -> Recipe:
     """The recipe with the views that one record has.
 
     Raises:
@@ -40,7 +40,7 @@ def with_views_of(said: Recorded, recipe: Recipe) -> Recipe:
     """
     data = recipe.data
     (path,) = said.records.values()
-    manifest = read_places(find_split(Path(path), data.train))
+    manifest = read_network_manifest(find_split(Path(path), data.train))
     views = data.views or DEFAULT_VIEWS[manifest.kind]
     if views == "none" or said.clean:
         return recipe

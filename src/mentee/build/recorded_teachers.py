@@ -6,19 +6,21 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from mentee.build.datasets import MEASURED, Sets
-from mentee.distillation.objective import Transfer
+from mentee.build.datasets import MEASURED, DatasetSplits
+from mentee.distillation.objective import DistillationLoss
 from mentee.errors import PairError, RecipeError
-from mentee.recipe import Data, Recipe, Recorded, Several
+from mentee.recipe import Data, MultiRecipe, Recipe, RecordedRecipe
 from mentee.record.memory import load
-from mentee.record.network_record import is_places, open_places
-from mentee.teachers import RecordedTeacher, ReplayedTeacher, SeveralTeachers, open_records
+from mentee.record.network_record import is_network_record, open_network_record
+from mentee.teachers import MultiTeacher, RecordedNetworkTeacher, RecordedTeacher, open_records
 from mentee.teachers.recorded import IN_MEMORY
 from mentee.teachers.teacher import Teacher
 from mentee.types import CLEAN, TOGETHER, column, together
 
 
-def recorded(said: Recorded, data: Data, sets: Sets, wanted: list[str]) -> RecordedTeacher:
+def recorded(
+    said: RecordedRecipe, data: Data, sets: DatasetSplits, wanted: list[str]
+) -> RecordedTeacher:
     """The records of the training split, made sure that they are of these examples.
 
     Raises:
@@ -55,13 +57,13 @@ def recorded(said: Recorded, data: Data, sets: Sets, wanted: list[str]) -> Recor
     return RecordedTeacher(records.get("", records), sets.train, memory=memory)
 
 
-def replays(said: Recorded, data: Data) -> bool:
+def replays(said: RecordedRecipe, data: Data) -> bool:
     """Whether it is a record of the places of a network.
 
     Raises:
         RecipeError: it is one of several.
     """
-    several = [name for name, path in said.records.items() if is_places(path, data.train)]
+    several = [name for name, path in said.records.items() if is_network_record(path, data.train)]
     if several and len(said.records) > 1:
         raise RecipeError(
             f"teacher.record: {several[0]} is a record of a network's places, which teaches alone; "
@@ -70,7 +72,9 @@ def replays(said: Recorded, data: Data) -> bool:
     return bool(several)
 
 
-def replayed(said: Recorded, recipe: Recipe, sets: Sets, wanted: Sequence[str]) -> ReplayedTeacher:
+def replayed(
+    said: RecordedRecipe, recipe: Recipe, sets: DatasetSplits, wanted: Sequence[str]
+) -> RecordedNetworkTeacher:
     """The record of a network's places, made sure that it is of these examples.
 
     Raises:
@@ -79,7 +83,7 @@ def replayed(said: Recorded, recipe: Recipe, sets: Sets, wanted: Sequence[str]) 
         RunError: it does not fit into memory.
     """
     (path,) = said.records.values()
-    record = open_places(path, recipe.data.train)
+    record = open_network_record(path, recipe.data.train)
     record.check(sets.train, sets.whole)
     held = {name for each in record.columns for name in each.shapes}
     numbered = {name.rpartition(".")[0] for name in held if name.rpartition(".")[2].isdigit()}
@@ -91,10 +95,12 @@ def replayed(said: Recorded, recipe: Recipe, sets: Sets, wanted: Sequence[str]) 
         views = [CLEAN] if clean else range(recipe.data.cycle or record.views)
         load(record.of_views(views), name=str(path))
     sample = sets.some(MEASURED)
-    return ReplayedTeacher(record, sets.train, clean=clean, sample=lambda: sets.clean(sample))
+    return RecordedNetworkTeacher(
+        record, sets.train, clean=clean, sample=lambda: sets.clean(sample)
+    )
 
 
-def check_columns(transfer: Transfer, teacher: Teacher | None, said: object) -> None:
+def check_columns(transfer: DistillationLoss, teacher: Teacher | None, said: object) -> None:
     """Make sure that a record of places has what a bound method reads.
 
     Args:
@@ -108,10 +114,10 @@ def check_columns(transfer: Transfer, teacher: Teacher | None, said: object) -> 
     """
     for bound in transfer.bound:
         whose, place, what = teacher, bound.teacher, said
-        if isinstance(teacher, SeveralTeachers) and isinstance(said, Several):
+        if isinstance(teacher, MultiTeacher) and isinstance(said, MultiRecipe):
             whose, what = teacher.teachers[bound.term.teacher], said.teachers[bound.term.teacher]
             place = TOGETHER.join(teacher.whose(each)[1] for each in together(place))
-        if not isinstance(whose, ReplayedTeacher):
+        if not isinstance(whose, RecordedNetworkTeacher):
             continue
         reduction = transfer.side(bound)[1].reduction
         if reduction is None:

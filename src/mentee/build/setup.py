@@ -17,8 +17,8 @@ from torch.optim.swa_utils import AveragedModel
 from mentee.build import networks
 from mentee.build.classifier_reuse import settled
 from mentee.build.compatibility import check_balance, check_labels
-from mentee.build.datasets import DEFAULT_VIEWS, Sets, open_sets
-from mentee.build.networks import Given
+from mentee.build.datasets import DEFAULT_VIEWS, DatasetSplits, open_sets
+from mentee.build.networks import PythonOverrides
 from mentee.build.optimizer import optimizer, plan
 from mentee.build.record_views import with_views_of_record
 from mentee.build.recorded_teachers import check_columns
@@ -26,16 +26,16 @@ from mentee.build.teachers import kept_by, live_teachers, outputs_without_labels
 from mentee.build.warm_up import choose
 from mentee.data import Examples
 from mentee.distillation.layer_pairs import taught_by
-from mentee.distillation.loop import Plan, Trainee, averaged
-from mentee.distillation.objective import Transfer, wanted
+from mentee.distillation.loop import DistillationModule, Plan, averaged
+from mentee.distillation.objective import DistillationLoss, wanted
 from mentee.errors import RecipeError
-from mentee.evaluation.out_of_domain import Opened, open_domains
+from mentee.evaluation.out_of_domain import OpenedDomain, open_domains
 from mentee.methods import METHODS, Method
 from mentee.metrics import main_score
-from mentee.models import Reusing
+from mentee.models import ReusedClassifierStudent
 from mentee.parallel import rank, world
-from mentee.recipe import ATeacher, Averaged, Recipe, Recorded, Several
-from mentee.teachers import AveragedTeacher
+from mentee.recipe import ATeacher, EmaRecipe, MultiRecipe, Recipe, RecordedRecipe
+from mentee.teachers import EmaTeacher
 from mentee.teachers.teacher import Teacher
 from mentee.training.monitor import open_watched
 
@@ -43,14 +43,14 @@ PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
 @dataclass(frozen=True)
-class Parts:
+class TrainingSetup:
     """Everything that a run is made of."""
 
     recipe: Recipe
-    sets: Sets
+    sets: DatasetSplits
     watched: Examples | None
-    domains: Mapping[str, Opened]
-    trainee: Trainee
+    domains: Mapping[str, OpenedDomain]
+    trainee: DistillationModule
     teacher: Teacher | None
     optimizer: torch.optim.Optimizer
     plan: Plan
@@ -65,7 +65,7 @@ class Parts:
         return self.trainee.student if average is None else average
 
 
-def build(recipe: Recipe, given: Given | None = None) -> Parts:
+def build(recipe: Recipe, given: PythonOverrides | None = None) -> TrainingSetup:
     """Make everything that a recipe names; both networks are tried on two examples.
 
     Args:
@@ -78,7 +78,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     Raises:
         MenteeError: something does not exist, or does not fit; said before any training.
     """
-    given = given or Given()
+    given = given or PythonOverrides()
     given.check(recipe)
     teaches, rows = given.stand_in(recipe).teacher, {**METHODS, **(given.methods or {})}
     recipe = with_views_of_record(recipe, teaches)
@@ -99,7 +99,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     recipe = settled(recipe, method, kept)
     input = networks.contract(recipe.student)
     student = networks.build(recipe.student, given.student, sets, seed=recipe.train.seed)
-    if kept is not None and isinstance(student, Reusing):
+    if kept is not None and isinstance(student, ReusedClassifierStudent):
         student.take(kept.weight, kept.bias)
     places = networks.places(student, [*dict.fromkeys([*ours, "logits"])], batch, input)
     steps = plan(recipe, sets.batches(recipe.train))
@@ -107,12 +107,12 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     student = place(student, recipe, accelerator)
     rate = recipe.train.average
     average = None if rate is None else averaged(student, rate)
-    if isinstance(recipe.teacher, Averaged) and average is not None and theirs:
+    if isinstance(recipe.teacher, EmaRecipe) and average is not None and theirs:
         spots = networks.places(average.module, theirs, batch, input)
-        teacher = AveragedTeacher(average.module, spots, input, recipe.teacher.average)
+        teacher = EmaTeacher(average.module, spots, input, recipe.teacher.average)
     for live, _ in live_teachers(teacher, recipe.teacher).values():
         place(live.network, recipe, accelerator)
-    transfer = Transfer(
+    transfer = DistillationLoss(
         method,
         {p.name: p.shape for p in places},
         {p.name: p.shape for p in teacher.places} if teacher else {},
@@ -124,7 +124,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
         device=accelerator.device,
     )
     check_columns(transfer, teacher, recipe.teacher)
-    trainee = Trainee(
+    trainee = DistillationModule(
         student,
         places,
         input,
@@ -135,7 +135,7 @@ def build(recipe: Recipe, given: Given | None = None) -> Parts:
     )
     transfer.weighing.over(steps.steps)
     rule = optimizer(recipe, trainee)
-    return Parts(
+    return TrainingSetup(
         recipe,
         sets,
         watched,
@@ -161,9 +161,9 @@ def by_teacher(
         rows: the table, with rows of one's own.
         labels: whether any is read.
     """
-    if isinstance(said, Recorded):
+    if isinstance(said, RecordedRecipe):
         return taught_by(method, {name: 1 / len(said.records) for name in said.records})
-    if isinstance(said, Several):
+    if isinstance(said, MultiRecipe):
         each = {name: one.method(rows, labels) for name, one in said.methods.items()}
         return replace(taught_by(method, said.shares, each), drop=said.drop)
     return method
@@ -214,7 +214,7 @@ def draw_apart(number: int) -> None:
         seed(int(np.random.SeedSequence([number, rank()]).generate_state(1)[0]))
 
 
-def resolve(recipe: Recipe, sets: Sets, method: Method) -> Recipe:
+def resolve(recipe: Recipe, sets: DatasetSplits, method: Method) -> Recipe:
     """The same recipe with nothing left open: classes, channels, inputs, the score that chooses."""
     train, average = sets.train, average_of(recipe)
     data: dict[str, Any] = {
@@ -226,7 +226,7 @@ def resolve(recipe: Recipe, sets: Sets, method: Method) -> Recipe:
     if recipe.data.label is False:
         data["validation"] = None
     teacher, outputs = networks.resolve_teacher(recipe.teacher, sets, recipe.data), None
-    if recipe.data.label is False and not isinstance(teacher, Averaged):
+    if recipe.data.label is False and not isinstance(teacher, EmaRecipe):
         outputs = outputs_without_labels(method, teacher, recipe.data)
     by = recipe.select.by or (main_score(train.task) if sets.validation else None)
     by = by or ("knn" if recipe.watch else None)
@@ -250,7 +250,7 @@ def average_of(recipe: Recipe) -> float | None:
         RecipeError: the recipe says another one, or there is nothing it could teach.
     """
     said, other = recipe.teacher, recipe.train.average
-    if not isinstance(said, Averaged):
+    if not isinstance(said, EmaRecipe):
         return other
     if other not in (None, said.average):
         raise RecipeError(

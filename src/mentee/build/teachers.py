@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mentee.build import networks
 from mentee.build.classifier_reuse import Classifier, classifier_of
-from mentee.build.datasets import MEASURED, Sets
-from mentee.build.networks import Given, Teaches
+from mentee.build.datasets import MEASURED, DatasetSplits
+from mentee.build.networks import PythonOverrides, TeacherSource
 from mentee.build.recorded_teachers import recorded, replayed, replays
 from mentee.distillation import layer_pairs
 from mentee.errors import MenteeError, PairError, RecipeError
@@ -16,20 +16,20 @@ from mentee.methods import Method
 from mentee.models import own_classes
 from mentee.recipe import (
     ATeacher,
-    Averaged,
     Data,
+    EmaRecipe,
     Ensemble,
-    Live,
+    MultiRecipe,
     Network,
+    OnlineRecipe,
     Recipe,
-    Recorded,
-    Several,
+    RecordedRecipe,
     each_of,
     live_of,
 )
-from mentee.record.network_manifest import read_places
+from mentee.record.network_manifest import read_network_manifest
 from mentee.record.network_record import find_split
-from mentee.teachers import LiveTeacher, ReplayedTeacher, SeveralTeachers
+from mentee.teachers import MultiTeacher, OnlineTeacher, RecordedNetworkTeacher
 from mentee.teachers.teacher import Teacher
 from mentee.types import Batch
 
@@ -38,7 +38,7 @@ LEARNED = ("pretrained", "weights", "checkpoint_path")
 
 
 def read_teacher(
-    recipe: Recipe, given: Given, sets: Sets, wanted: list[str], batch: Batch
+    recipe: Recipe, given: PythonOverrides, sets: DatasetSplits, wanted: list[str], batch: Batch
 ) -> Teacher | None:
     """The teacher, at the places that the method reads; None: it is made of the student."""
     said = recipe.teacher
@@ -47,16 +47,21 @@ def read_teacher(
             f"method {recipe.method.name!r} reads a teacher; name one under teacher:, or train "
             "from scratch with method: none"
         )
-    if isinstance(said, Averaged):
+    if isinstance(said, EmaRecipe):
         return None
-    if isinstance(said, Several):
+    if isinstance(said, MultiRecipe):
         return several(said, recipe, given, sets, wanted, batch)
     return one(said, given.teacher, recipe, sets, wanted, batch)
 
 
 def several(
-    said: Several, recipe: Recipe, given: Given, sets: Sets, wanted: list[str], batch: Batch
-) -> SeveralTeachers:
+    said: MultiRecipe,
+    recipe: Recipe,
+    given: PythonOverrides,
+    sets: DatasetSplits,
+    wanted: list[str],
+    batch: Batch,
+) -> MultiTeacher:
     """Each of several teachers, at the places that bear its name.
 
     Raises:
@@ -79,7 +84,7 @@ def several(
                 layer_pairs.check_recorded(place, {p.name: p.shape for p in found[name].places})
         except MenteeError as error:
             raise type(error)(f"teacher {name}: {error}") from error
-    return SeveralTeachers(found, asked)
+    return MultiTeacher(found, asked)
 
 
 def own_places(wanted: Sequence[str], name: str) -> list[str]:
@@ -93,10 +98,10 @@ def own_places(wanted: Sequence[str], name: str) -> list[str]:
 
 
 def one(
-    said: Live | Recorded,
-    made: Teaches | None,
+    said: OnlineRecipe | RecordedRecipe,
+    made: TeacherSource | None,
     recipe: Recipe,
-    sets: Sets,
+    sets: DatasetSplits,
     wanted: list[str],
     batch: Batch,
 ) -> Teacher:
@@ -110,7 +115,7 @@ def one(
         wanted: the places that are read.
         batch: two examples.
     """
-    if isinstance(said, Recorded):
+    if isinstance(said, RecordedRecipe):
         if replays(said, recipe.data):
             return replayed(said, recipe, sets, wanted)
         return recorded(said, recipe.data, sets, wanted)
@@ -130,26 +135,26 @@ def one(
         )
     network, input = networks.build_teacher(said, made, sets, seed=recipe.train.seed)
     places = networks.places(network, wanted, batch, input)
-    return LiveTeacher(network, places, input, sample=lambda: sets.clean(sets.some(MEASURED)))
+    return OnlineTeacher(network, places, input, sample=lambda: sets.clean(sets.some(MEASURED)))
 
 
 def live_teachers(
     teacher: Teacher | None, said: ATeacher | None
-) -> dict[str, tuple[LiveTeacher, Live]]:
+) -> dict[str, tuple[OnlineTeacher, OnlineRecipe]]:
     """The teachers that are networks read live, by name, with what the recipe says of them."""
     if teacher is None:
         return {}
-    opened = teacher.teachers if isinstance(teacher, SeveralTeachers) else {"": teacher}
+    opened = teacher.teachers if isinstance(teacher, MultiTeacher) else {"": teacher}
     pairs = [(name, opened.get(name), each) for name, each in each_of(said).items()]
     return {
         name: (each, what)
         for name, each, what in pairs
-        if isinstance(each, LiveTeacher) and isinstance(what, Live)
+        if isinstance(each, OnlineTeacher) and isinstance(what, OnlineRecipe)
     }
 
 
 def outputs_without_labels(
-    method: Method, said: Live | Recorded | Several | None, data: Data
+    method: Method, said: OnlineRecipe | RecordedRecipe | MultiRecipe | None, data: Data
 ) -> int:
     """How many outputs a student has where there are no labels.
 
@@ -162,24 +167,29 @@ def outputs_without_labels(
         data: says of which split its record is.
     """
     read = layer_pairs.wanted(method)[1]
-    if isinstance(said, Several):
+    if isinstance(said, MultiRecipe):
         heard = [each for name, each in said.teachers.items() if f"logits.{name}" in read]
         return outputs_of(heard[0], data) if heard else 1
     return 1 if "logits" not in read and not method.reuse else outputs_of(said, data)
 
 
-def outputs_of(said: Live | Recorded | None, data: Data) -> int:
+def outputs_of(said: OnlineRecipe | RecordedRecipe | None, data: Data) -> int:
     """How many outputs a teacher has; 1 where that is not known."""
-    if isinstance(said, Recorded):
+    if isinstance(said, RecordedRecipe):
         if not replays(said, data):
             return 1
         (path,) = said.records.values()
-        said = live_of(read_places(find_split(Path(path), data.train)).teacher["network"])
+        said = live_of(read_network_manifest(find_split(Path(path), data.train)).teacher["network"])
     return 1 if said is None else said.classes or 1
 
 
 def kept_by(
-    recipe: Recipe, method: Method, teacher: Teacher | None, given: Given, sets: Sets, batch: Batch
+    recipe: Recipe,
+    method: Method,
+    teacher: Teacher | None,
+    given: PythonOverrides,
+    sets: DatasetSplits,
+    batch: Batch,
 ) -> Classifier | None:
     """The teacher's classifier, where the method's student keeps it.
 
@@ -190,9 +200,9 @@ def kept_by(
     """
     if not method.reuse:
         return None
-    if isinstance(teacher, LiveTeacher):
+    if isinstance(teacher, OnlineTeacher):
         return classifier_of(teacher.network, teacher.contract, batch, method.reuse)
-    if not isinstance(teacher, ReplayedTeacher):
+    if not isinstance(teacher, RecordedNetworkTeacher):
         raise PairError(
             f"method {method.name!r} keeps the teacher's classifier, and a record of embeddings, "
             "or the student's own average, has none; give the recipe a network as teacher, or take "
@@ -207,7 +217,7 @@ def kept_by(
             f"method {method.name!r} keeps the classifier of the network {whose}, and it cannot "
             f"be had ({error}); put it back where it was, or give the recipe the network as teacher"
         ) from error
-    if LiveTeacher(network, (), input).weights_fingerprint() != was["fingerprint"]:
+    if OnlineTeacher(network, (), input).weights_fingerprint() != was["fingerprint"]:
         raise PairError(
             f"method {method.name!r} keeps the classifier of the network {whose}, and "
             f"{said.network} has other weights by now; record anew"
@@ -218,12 +228,12 @@ def kept_by(
 def reading(recipe: Recipe) -> str:
     """How the teacher is read: `live`, `clean`, `clean for every view` or `views=V`; each."""
     said = recipe.teacher
-    if isinstance(said, Several):
+    if isinstance(said, MultiRecipe):
         alone = {n: recipe.model_copy(update={"teacher": t}) for n, t in said.teachers.items()}
         return ", ".join(f"{name}: {reading(each)}" for name, each in alone.items())
-    if isinstance(said, Averaged):
+    if isinstance(said, EmaRecipe):
         return f"the student's own average ({said.average:g})"
-    if not isinstance(said, Recorded):
+    if not isinstance(said, RecordedRecipe):
         return "live"
     if recipe.data.views == "none":
         return "clean"

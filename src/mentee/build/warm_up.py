@@ -10,10 +10,10 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from mentee.build.datasets import Sets
-from mentee.distillation.loop import Computed, Plan
+from mentee.build.datasets import DatasetSplits
+from mentee.distillation.loop import CompiledForward, Plan
 from mentee.errors import RecipeError
-from mentee.features import Capture, Place
+from mentee.features import Capture, Layer
 from mentee.models import Contract, normalize
 from mentee.parallel import gather_objects, world
 from mentee.recipe import Recipe
@@ -29,8 +29,8 @@ WORTH_TRYING = 60.0
 def choose(
     recipe: Recipe,
     student: nn.Module,
-    places: Sequence[Place],
-    sets: Sets,
+    places: Sequence[Layer],
+    sets: DatasetSplits,
     plan: Plan,
     contract: Contract,
     accelerator: Accelerator,
@@ -105,7 +105,7 @@ class Trial:
     """
 
     def __init__(
-        self, student: nn.Module, places: Sequence[Place], inputs: Tensor, accelerator: Accelerator
+        self, student: nn.Module, places: Sequence[Layer], inputs: Tensor, accelerator: Accelerator
     ) -> None:
         self.student, self.places, self.accelerator = student, places, accelerator
         self.inputs = inputs.to(accelerator.device)
@@ -147,7 +147,7 @@ class Trial:
     def call(self, last: bool, compiled: bool) -> Callable[[], None]:
         """One forward and backward pass of a new copy."""
         network = copy.deepcopy(self.student).train()
-        how = Computed(network, channels_last=last, compiled=compiled)
+        how = CompiledForward(network, channels_last=last, compiled=compiled)
         capture = Capture(network, self.places)
 
         def call() -> None:

@@ -16,7 +16,7 @@ SECTION = r"^{}:\n(.*?)(?:\n\n|\Z)"
 
 
 @dataclass(frozen=True)
-class Told:
+class ParsedDocstring:
     """A docstring in parts, each in plain text.
 
     Attributes:
@@ -32,7 +32,7 @@ class Told:
     memory: str
 
 
-def told(function: Callable[..., object]) -> Told:
+def told(function: Callable[..., object]) -> ParsedDocstring:
     """What a function's or class's docstring says.
 
     Example:
@@ -43,7 +43,7 @@ def told(function: Callable[..., object]) -> Told:
     text = inspect.getdoc(function) or ""
     arguments = re.search(SECTION.format("Args"), text, re.DOTALL | re.MULTILINE)
     memory = re.search(r"^Memory: (.*?)\.(?:\s|$)", text, re.DOTALL | re.MULTILINE)
-    return Told(
+    return ParsedDocstring(
         _line(text.partition("\n\n")[0]),
         "; ".join(plain(found) for found in FORMULA.findall(text)),
         {name: _line(said) for name, said in ENTRY.findall(arguments[1] if arguments else "")},

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from mentee.catalogue.docstrings import told
-from mentee.losses import AGREEMENTS
+from mentee.losses import LOSSES
 from mentee.memory import MEMORIES
-from mentee.methods import Method, Term, Word
+from mentee.methods import Component, Method, Term
 from mentee.representations import REPRESENTATIONS
 
 Name: TypeAlias = Callable[[str], str]
@@ -46,7 +46,7 @@ def when(term: Term, name: Name = str) -> str:
     return more
 
 
-def called(word: Word, name: Name = str) -> str:
+def called(word: Component, name: Name = str) -> str:
     """A word with its numbers, and those that it is of."""
     parts = []
     for each in word.chain:
@@ -59,14 +59,14 @@ def together(terms: Sequence[Term], name: Name = str) -> list[str]:
     """The summands, those that differ only in the one number of their agreement as one."""
     alike: dict[str, list[Term]] = {}
     for term in terms:
-        bare = sentence(replace(term, agree=Word(term.agree.name)), name)
+        bare = sentence(replace(term, agree=Component(term.agree.name)), name)
         alike.setdefault(bare, []).append(term)
     found = []
     for each in alike.values():
         keys = {tuple(term.agree.numbers) for term in each}
         if len(each) > 1 and len(keys) == 1 and len(key := keys.pop()) == 1:
             values = ", ".join(str(term.agree.numbers[key[0]]) for term in each)
-            agree = Word(each[0].agree.name, {key[0]: values})
+            agree = Component(each[0].agree.name, {key[0]: values})
             found.append(sentence(replace(each[0], agree=agree), name))
         else:
             found += [sentence(term, name) for term in each]
@@ -111,7 +111,7 @@ def weights(terms: Sequence[Term]) -> str:
 def formulas(row: Method) -> dict[str, str]:
     """What the words of a row stand for, each once: its formula, or what it is in a line."""
     functions: dict[str, Callable[..., object]] = {
-        **{name: entry.function for name, entry in AGREEMENTS.items()},
+        **{name: entry.function for name, entry in LOSSES.items()},
         **REPRESENTATIONS,
         **MEMORIES,
     }

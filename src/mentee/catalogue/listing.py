@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from mentee import models
 from mentee.catalogue.equation import elsewhere, formulas, together
 from mentee.catalogue.needs import needs
-from mentee.catalogue.pairs import Applied, Pair
+from mentee.catalogue.pairs import Applied, CandidatePair
 from mentee.methods import METHODS, Method, find
 
 MORE = (
@@ -63,7 +63,9 @@ def show_method(name: str, rows: Mapping[str, Method] = METHODS) -> str:
     return "\n".join([*lines, *([f"note: {row.note}"] if row.note else [])])
 
 
-def show_pair(pair: Pair, rows: Mapping[str, Method] = METHODS, *, time: bool = False) -> str:
+def show_pair(
+    pair: CandidatePair, rows: Mapping[str, Method] = METHODS, *, time: bool = False
+) -> str:
     """Which rows apply to a pair and what they cost; which do not, and why.
 
     Args:
@@ -84,7 +86,7 @@ def show_pair(pair: Pair, rows: Mapping[str, Method] = METHODS, *, time: bool = 
     return "\n".join([pair_said(pair), "", *text, *(["", "does not apply", *not_] if not_ else [])])
 
 
-def pair_said(pair: Pair) -> str:
+def pair_said(pair: CandidatePair) -> str:
     """The two networks, and what the columns mean."""
     student, teacher = pair.names
     sizes = [models.count_parameters(each) for each in (pair.student, pair.teacher)]

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mentee import files
-from mentee.catalogue.docstrings import Told, told
+from mentee.catalogue.docstrings import ParsedDocstring, told
 from mentee.catalogue.equation import by_places, elsewhere
 from mentee.catalogue.needs import asked, needs
 from mentee.distillation.terms import GIVEN, takes
-from mentee.losses import AGREEMENTS, Agreement
+from mentee.losses import LOSSES, LossSpec
 from mentee.memory import MEMORIES
 from mentee.methods import METHODS, Method
 from mentee.report.page import table
@@ -49,7 +49,7 @@ def rows(methods: Mapping[str, Method] = METHODS) -> str:
 def agreements() -> str:
     """The agreements: what they are, their formula, their numbers, what they ask for."""
     lines = [["agreement", "what it is", "formula", "numbers", "compares", "needs"]]
-    for name, entry in AGREEMENTS.items():
+    for name, entry in LOSSES.items():
         said = told(entry.function)
         numbers = numbers_of(entry.function, said, GIVEN)
         given = [code(name), said.summary, code(said.formula), numbers, sides(said), asks(entry)]
@@ -97,7 +97,9 @@ def written(page: str) -> str:
     return BLOCK.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", page)
 
 
-def numbers_of(function: Callable[..., object], said: Told, given: Iterable[str] = ()) -> str:
+def numbers_of(
+    function: Callable[..., object], said: ParsedDocstring, given: Iterable[str] = ()
+) -> str:
     """Each number with its default, and what the docstring says of it in its first sentence."""
     parameters = inspect.signature(function).parameters.values()
     parts = []
@@ -108,14 +110,14 @@ def numbers_of(function: Callable[..., object], said: Told, given: Iterable[str]
     return "; ".join(parts) or "none"
 
 
-def sides(said: Told) -> str:
+def sides(said: ParsedDocstring) -> str:
     """What the docstring says of the two tensors."""
     student, teacher = (said.arguments[side].rstrip(".") for side in ("student", "teacher"))
     teacher = re.sub(r"[;,] no gradient reaches (it|them)$", "", teacher)
     return student if teacher in ("as the student's", student) else f"{student}; teacher: {teacher}"
 
 
-def asks(entry: Agreement) -> str:
+def asks(entry: LossSpec) -> str:
     """What an agreement asks for beyond its two tensors."""
     width = {True: "equal shapes", False: "", "with memory": "equal widths with a memory"}
     memory = {"no": "", "must": "a memory", "may": "a memory or the whole batch"}

@@ -7,13 +7,13 @@ from functools import partial
 
 import torch
 
-from mentee.distillation.objective import Transfer, wanted
+from mentee.distillation.objective import DistillationLoss, wanted
 from mentee.distillation.terms import sides_of, takes
 from mentee.errors import MenteeError
-from mentee.losses import AGREEMENTS
-from mentee.methods import Method, Word
+from mentee.losses import LOSSES
+from mentee.methods import Component, Method
 from mentee.models import PROJECTOR
-from mentee.representations import REPRESENTATIONS, SEVERAL, Known, Shape
+from mentee.representations import REPRESENTATIONS, SEVERAL, PairInfo, Shape
 from mentee.types import Statistics, together
 
 CLASSES, EXAMPLES = 10, 64
@@ -76,7 +76,7 @@ def _shapes(row: Method) -> Iterator[str]:
 
 def _labels(row: Method) -> Iterator[str]:
     """What is asked of the labels, beside what the task's loss does."""
-    agreements = [AGREEMENTS[term.agree.name] for term in row.terms]
+    agreements = [LOSSES[term.agree.name] for term in row.terms]
     if any(each.one_class for each in agreements):
         yield "one class an example"
     if any(each.several for each in agreements):
@@ -117,7 +117,7 @@ def made_up(
     fine: int = 1,
     classes: int = CLASSES,
     labels: bool = True,
-) -> Transfer:
+) -> DistillationLoss:
     """A row bound to a pair that is none.
 
     Args:
@@ -132,7 +132,7 @@ def made_up(
     teacher = dict(each for place in theirs for each in said(place, wide, fine, classes))
     if PROJECTOR in student:  # it gives what the teacher says
         student[PROJECTOR] = next(said(row.reuse, wide, fine, classes))[1]
-    return Transfer(
+    return DistillationLoss(
         row,
         student,
         teacher,
@@ -177,7 +177,7 @@ def asked(name: str) -> list[str]:
     """
     found: dict[str, None] = {}
 
-    class Asked(Known):
+    class SignalGuard(PairInfo):
         def labels(self, name: str) -> int:
             found["labels"] = None
             return super().labels(name)
@@ -192,6 +192,6 @@ def asked(name: str) -> list[str]:
         return ["a term of `compress` at the same place"]
     if takes(REPRESENTATIONS[name], "known"):
         shapes = dict(said("embedding", 1.0, 1, CLASSES))
-        known = Asked(CLASSES, partial(statistics, shapes, "embedding"))
-        sides_of(Word(name), (shapes["embedding"], shapes["embedding"]), {"known": known})
+        known = SignalGuard(CLASSES, partial(statistics, shapes, "embedding"))
+        sides_of(Component(name), (shapes["embedding"], shapes["embedding"]), {"known": known})
     return list(found)

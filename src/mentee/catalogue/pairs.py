@@ -14,17 +14,17 @@ from mentee import models
 from mentee.build.classifier_reuse import classifier_of, with_end
 from mentee.build.warm_up import in_turn, milliseconds
 from mentee.catalogue.needs import statistics
-from mentee.distillation.loop import Trainee
-from mentee.distillation.objective import Transfer, wanted
+from mentee.distillation.loop import DistillationModule
+from mentee.distillation.objective import DistillationLoss, wanted
 from mentee.distillation.terms import blank
 from mentee.errors import MenteeError, PairError
-from mentee.features import Place, resolve
-from mentee.losses import AGREEMENTS
+from mentee.features import Layer, resolve
+from mentee.losses import LOSSES
 from mentee.methods import Method
 from mentee.models import InputContract
 from mentee.recipe import Reuse
-from mentee.representations import Places, Shape
-from mentee.teachers import LiveTeacher
+from mentee.representations import FeatureShape, Shape
+from mentee.teachers import OnlineTeacher
 from mentee.types import Batch, column, read
 
 TASKS = ("single", "multi", "none")
@@ -57,7 +57,7 @@ class Applied:
     slower: float | None = None
 
 
-class Pair:
+class CandidatePair:
     """Two networks by name, and what they would learn from.
 
     Args:
@@ -96,7 +96,7 @@ class Pair:
         outputs = classes if teacher_classes is None else teacher_classes
         self.student = models.build(student, classes=classes, channels=channels, seed=0)
         self.teacher = models.build(teacher, classes=outputs, channels=channels, seed=0)
-        self._found: dict[tuple[nn.Module, str], tuple[Place, ...]] = {}
+        self._found: dict[tuple[nn.Module, str], tuple[Layer, ...]] = {}
         self._ends: dict[str, nn.Module] = {}
 
     def apply(self, row: Method, *, time: bool = False) -> Applied:
@@ -118,12 +118,12 @@ class Pair:
         slower = self.slower(row) if time else None
         return Applied(row.name, None, heads, kept, memory, record, slower)
 
-    def bind(self, row: Method, examples: int) -> Transfer:
+    def bind(self, row: Method, examples: int) -> DistillationLoss:
         """A row bound to the pair, for a training set of so many examples."""
         ours, theirs = wanted(row)
         taught = self._shapes(self.teacher, theirs)
         labels = self.task != "none"
-        return Transfer(
+        return DistillationLoss(
             row,
             self._shapes(self._taught(row), ours),
             taught,
@@ -142,9 +142,9 @@ class Pair:
         batch, network = self._batch, copy.deepcopy(self.teacher)  # hooks stay where they are
         places = self._places(self.teacher, wanted(row)[1])
         alone, taught = self._trainee(Method("none")), self._trainee(row)
-        said = taught.transfer.fixed(LiveTeacher(network, places, self._contract)(batch))
+        said = taught.transfer.fixed(OnlineTeacher(network, places, self._contract)(batch))
 
-        def step(trainee: Trainee, fixed: Mapping[str, Tensor]) -> None:
+        def step(trainee: DistillationModule, fixed: Mapping[str, Tensor]) -> None:
             trainee.transfer.begin(batch, 0)
             trainee(batch, fixed)[0].backward()
             trainee.zero_grad(set_to_none=True)
@@ -156,11 +156,11 @@ class Pair:
         own, whole = (milliseconds(each) for each in in_turn(calls))
         return whole / own - 1
 
-    def _trainee(self, row: Method) -> Trainee:
+    def _trainee(self, row: Method) -> DistillationModule:
         network = self._taught(row)
         places = self._places(network, [*dict.fromkeys([*wanted(row)[0], "logits"])])
         learner = copy.deepcopy(network)  # hooks do not stay behind
-        return Trainee(learner, places, self._contract, self.bind(row, self.examples))
+        return DistillationModule(learner, places, self._contract, self.bind(row, self.examples))
 
     def _taught(self, row: Method) -> nn.Module:
         """The student that learns: with the teacher's classifier behind it, for a row that says so.
@@ -192,7 +192,7 @@ class Pair:
     def _shapes(self, network: nn.Module, names: list[str]) -> dict[str, Shape]:
         return {place.name: place.shape for place in self._places(network, names)}
 
-    def _places(self, network: nn.Module, names: Iterable[str]) -> list[Place]:
+    def _places(self, network: nn.Module, names: Iterable[str]) -> list[Layer]:
         """Each name is looked up once in each network."""
         for name in names:
             if (network, name) not in self._found:
@@ -201,7 +201,7 @@ class Pair:
         found = [place for name in names for place in self._found[network, name]]
         return list(dict.fromkeys(found))
 
-    def _kept(self, row: Method, transfer: Transfer) -> int:
+    def _kept(self, row: Method, transfer: DistillationLoss) -> int:
         """Bytes of the memories with all examples."""
         if not transfer.memories:
             return 0
@@ -228,19 +228,19 @@ def check_task(row: Method, task: str) -> None:
     Raises:
         MenteeError: they are.
     """
-    for name in [term.agree.name for term in row.terms if term.agree.name in AGREEMENTS]:
-        if AGREEMENTS[name].one_class and task == "multi":
+    for name in [term.agree.name for term in row.terms if term.agree.name in LOSSES]:
+        if LOSSES[name].one_class and task == "multi":
             raise MenteeError(f"{name} is for one class an example, and it may have several here")
-        if AGREEMENTS[name].several and task == "single":
+        if LOSSES[name].several and task == "single":
             raise MenteeError(f"{name} is for several classes an example, and it has one here")
 
 
-def held(transfer: Transfer) -> int:
+def held(transfer: DistillationLoss) -> int:
     """Bytes of what the memories keep."""
     return sum(x.numel() * x.element_size() for x in transfer.memory_state().values())
 
 
-def recorded(transfer: Transfer, shapes: Mapping[str, Shape]) -> int | None:
+def recorded(transfer: DistillationLoss, shapes: Mapping[str, Shape]) -> int | None:
     """Bytes that a record keeps of an example and view, in float16; None: it cannot be made.
 
     Args:
@@ -252,7 +252,7 @@ def recorded(transfer: Transfer, shapes: Mapping[str, Shape]) -> int | None:
         side = transfer.side(bound)[1]
         if side.reduction is None:
             return None
-        shape: Places = read(shapes, bound.teacher)
+        shape: FeatureShape = read(shapes, bound.teacher)
         said: Tensor = side.fixed(blank(shape))
         columns[column(bound.teacher, side.reduction)] = said.numel()
     return 2 * sum(columns.values())

@@ -124,9 +124,9 @@ def places(
     every: Annotated[bool, typer.Option("--all", help="Every module, not only the names.")] = False,
 ) -> None:
     """List where a network can be read, with shapes."""
-    from mentee.catalogue import show_places
+    from mentee.catalogue import show_layers
 
-    print(show_places(network, size=size, channels=channels, classes=classes, every=every))
+    print(show_layers(network, size=size, channels=channels, classes=classes, every=every))
 
 
 def _part(said: str) -> None:

@@ -37,7 +37,7 @@ def methods(
     ] = False,
 ) -> None:
     """List the methods; show one as its sentence; or say which fit a student and a teacher."""
-    from mentee.catalogue import Pair, list_methods, show_method, show_pair
+    from mentee.catalogue import CandidatePair, list_methods, show_method, show_pair
     from mentee.errors import MenteeError
     from mentee.methods import METHODS, find
 
@@ -46,7 +46,7 @@ def methods(
     if student is None or teacher is None:
         print(list_methods() if name is None else show_method(name))
         return
-    pair = Pair(
+    pair = CandidatePair(
         student,
         teacher,
         size=size,

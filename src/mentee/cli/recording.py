@@ -225,10 +225,10 @@ def record_verify(
     """Compare a record with its teacher: every checksum, and the worst cosine of a sample."""
     from mentee.api import verify, verify_vectors
     from mentee.errors import RecipeError
-    from mentee.record.network_record import holds_places
+    from mentee.record.network_record import holds_network_record
     from mentee.recording.embeddings import parsed
 
-    if not holds_places(folder):
+    if not holds_network_record(folder):
         options, reading = parsed(option or [], "--option"), parsed(column or [], "--column")
         found = verify_vectors(
             folder, data, teacher, sample=sample, options=options, reading=reading

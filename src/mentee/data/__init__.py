@@ -6,7 +6,7 @@ from mentee.data.counter_rng import hash_id, hash_ids
 from mentee.data.examples import Examples, Task
 from mentee.data.loader import batches, read_batch, steps_per_epoch
 from mentee.data.mixup import mix
-from mentee.data.payload import KINDS, Contents, ImageTensors, Kind, Read
+from mentee.data.payload import KINDS, ImageTensors, Kind, Payload, Read
 from mentee.data.semi_supervised import join
 from mentee.data.sources import open_examples
 from mentee.data.splits import check_classes, limit, split
@@ -17,10 +17,10 @@ __all__ = [
     "EMBEDDED",
     "KINDS",
     "VIEWS",
-    "Contents",
     "Examples",
     "ImageTensors",
     "Kind",
+    "Payload",
     "Read",
     "Task",
     "Views",

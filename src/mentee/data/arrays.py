@@ -12,7 +12,7 @@ from mentee.data.audio import FULL, ArrayClips, Wave, resample
 from mentee.data.examples import Examples, make_examples, row_ids
 from mentee.data.images import ArrayImages, Pixels
 from mentee.data.labels import Labels, read_labels
-from mentee.data.payload import KINDS, Contents
+from mentee.data.payload import KINDS, Payload
 from mentee.data.texts import Texts
 from mentee.errors import DataError, suggest
 
@@ -68,7 +68,7 @@ def open_arrays(
     ids = row_ids(rows, len(content)) if given is None else [str(value) for value in given]
     if len(ids) != len(content):
         raise DataError(f"{name} have {len(content)} examples and {len(ids)} ids")
-    contents: Contents
+    contents: Payload
     if kind == "image":
         pixels = _pixels(content, arrays.get("layout"), name)
         contents = ArrayImages(_convert(pixels, channels))

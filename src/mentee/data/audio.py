@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mentee.data.audio_cache import Decoded, keep, kept
+from mentee.data.audio_cache import DecodedAudio, keep, kept
 from mentee.data.file_bytes import Files
 from mentee.data.payload import MEMORY, Kind, Rows
 from mentee.errors import DataError
@@ -86,7 +86,7 @@ class EncodedClips:
         self._rate = rate
         self._memory = memory
         self._fits = True
-        self._whole: Decoded | None = None
+        self._whole: DecodedAudio | None = None
         self._some: dict[int, Samples] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -121,7 +121,7 @@ class EncodedClips:
         """The row's file."""
         return self.files.fetch(np.array([row]))[0]
 
-    def _on_disk(self, rows: Rows) -> Decoded | None:
+    def _on_disk(self, rows: Rows) -> DecodedAudio | None:
         stamp, name = self.files.stamp(), f"rate {self._rate}"
         found = kept(stamp, name)
         if found is None and 2 * len(rows) > len(self.ids):

@@ -25,7 +25,7 @@ _SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Decoded:
+class DecodedAudio:
     """Clips of several lengths, one behind the other.
 
     Attributes:
@@ -46,7 +46,7 @@ def cache_folder() -> Path:
     return Path(given) if given else Path.home() / ".cache" / "mentee"
 
 
-def kept(stamp: bytes, name: str) -> Decoded | None:
+def kept(stamp: bytes, name: str) -> DecodedAudio | None:
     """What an earlier run kept.
 
     Args:
@@ -59,13 +59,13 @@ def kept(stamp: bytes, name: str) -> Decoded | None:
     samples, offsets = _paths(stamp, name)
     try:
         # A plain view: slicing a np.memmap takes ten times as long.
-        found = Decoded(np.asarray(np.load(samples, mmap_mode="r")), np.load(offsets))
+        found = DecodedAudio(np.asarray(np.load(samples, mmap_mode="r")), np.load(offsets))
     except (OSError, ValueError, EOFError):
         return None
     return found if found.samples.shape == (int(found.offsets[-1]),) else None
 
 
-def keep(stamp: bytes, name: str, clips: Iterator[npt.NDArray[np.int16]]) -> Decoded | None:
+def keep(stamp: bytes, name: str, clips: Iterator[npt.NDArray[np.int16]]) -> DecodedAudio | None:
     """Write all clips into the cache, one by one as they are decoded.
 
     Args:

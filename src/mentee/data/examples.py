@@ -13,7 +13,7 @@ import torch
 
 from mentee.data.counter_rng import Int64Array, hash_ids
 from mentee.data.labels import Labels
-from mentee.data.payload import Contents, Kind, Read
+from mentee.data.payload import Kind, Payload, Read
 from mentee.errors import DataError
 
 Task: TypeAlias = Literal["single", "multi", "none"]
@@ -38,7 +38,7 @@ class Examples:
         name: what to call the split in messages.
     """
 
-    contents: Contents
+    contents: Payload
     rows: Int64Array
     ids: tuple[str, ...]
     keys: Int64Array
@@ -164,7 +164,7 @@ class Examples:
         return digest.hexdigest()
 
 
-def make_examples(contents: Contents, ids: Sequence[str], labels: Labels, *, name: str) -> Examples:
+def make_examples(contents: Payload, ids: Sequence[str], labels: Labels, *, name: str) -> Examples:
     """All examples of a source.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from mentee.data.examples import Examples
-from mentee.data.payload import Contents, Kind, Rows
+from mentee.data.payload import Kind, Payload, Rows
 from mentee.errors import DataError
 
 
@@ -32,10 +32,10 @@ def window(examples: Examples, seconds: float) -> Examples:
     samples = round(rate * seconds)
     if samples < 1:
         raise DataError(f"{seconds} seconds have no sample at {rate} a second")
-    return replace(examples, contents=Windows(examples.contents, samples))
+    return replace(examples, contents=FixedLength(examples.contents, samples))
 
 
-class Windows:
+class FixedLength:
     """Clips of one length.
 
     Args:
@@ -46,7 +46,7 @@ class Windows:
     kind: Kind = "audio"
     channels = 1
 
-    def __init__(self, contents: Contents, samples: int) -> None:
+    def __init__(self, contents: Payload, samples: int) -> None:
         self.contents, self.samples, self.rate = contents, samples, contents.rate
 
     def ready(self, rows: Rows) -> bool:

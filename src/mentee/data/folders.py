@@ -12,7 +12,7 @@ from mentee.data.examples import Examples, make_examples
 from mentee.data.file_bytes import Files, FolderFiles
 from mentee.data.images import EncodedImages
 from mentee.data.labels import Labels, read_labels
-from mentee.data.payload import Contents, Kind
+from mentee.data.payload import Kind, Payload
 from mentee.data.split_names import METADATA, inner_folders, split_folder, split_folders
 from mentee.errors import DataError
 
@@ -87,7 +87,7 @@ def open_folder(
 
 def encoded(
     kind: Kind, files: Files, ids: Sequence[str], *, channels: int | None, rate: int
-) -> Contents:
+) -> Payload:
     """Encoded files as what they hold.
 
     Args:

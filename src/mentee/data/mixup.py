@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from mentee.errors import DataError
-from mentee.types import Batch, Mixed
+from mentee.types import Batch, Mixup
 
 _LOW_64 = (1 << 64) - 1
 
@@ -57,4 +57,4 @@ def mix(batch: Batch, *, alpha: float, seed: int, step: int) -> Batch:
     partner = torch.from_numpy(draw.permutation(len(batch))).to(batch.inputs.device)
     inputs = share * batch.inputs
     inputs.add_(batch.inputs[partner], alpha=1 - share)
-    return replace(batch, inputs=inputs, mixed=Mixed(partner, share))
+    return replace(batch, inputs=inputs, mixed=Mixup(partner, share))

@@ -25,7 +25,7 @@ MEMORY = 2 << 30
 
 
 @runtime_checkable
-class Contents(Protocol):
+class Payload(Protocol):
     """The contents of a source, by row of the source.
 
     Attributes:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mentee.data.counter_rng import mix
 from mentee.data.examples import Examples
 from mentee.data.loader import in_turn
-from mentee.data.payload import Contents, Rows
+from mentee.data.payload import Payload, Rows
 from mentee.data.views import Views
 from mentee.errors import DataError
 from mentee.types import Batch
@@ -48,7 +48,7 @@ def join(labeled: Examples, unlabeled: Examples) -> Examples:
     contents, offset = a, 0
     if a is not b:
         offset = int(labeled.rows.max()) + 1
-        contents = Joined(a, b, offset)
+        contents = JoinedPayload(a, b, offset)
     labels, mask, more = labeled.labels, labeled.mask, len(unlabeled)
     if labels is not None:
         blank = np.full((more, *labels.shape[1:]), -1 if labels.ndim == 1 else 0, labels.dtype)
@@ -69,12 +69,12 @@ def join(labeled: Examples, unlabeled: Examples) -> Examples:
     )
 
 
-def _said(contents: Contents) -> str:
+def _said(contents: Payload) -> str:
     more = {"image": f" of {contents.channels} channels", "audio": f" at {contents.rate} Hz"}
     return contents.kind + more.get(contents.kind, "")
 
 
-class Joined:
+class JoinedPayload:
     """The contents of two sources, one behind the other.
 
     Args:
@@ -83,7 +83,7 @@ class Joined:
         offset: the first row of the second.
     """
 
-    def __init__(self, first: Contents, second: Contents, offset: int) -> None:
+    def __init__(self, first: Payload, second: Payload, offset: int) -> None:
         self.first, self.second, self.offset = first, second, offset
         self.kind, self.channels, self.rate = first.kind, first.channels, first.rate
 

@@ -11,7 +11,7 @@ from mentee.data.examples import Examples, make_examples, row_ids
 from mentee.data.file_bytes import ColumnFiles
 from mentee.data.folders import encoded
 from mentee.data.labels import Labels, read_labels
-from mentee.data.payload import Contents, Kind
+from mentee.data.payload import Kind, Payload
 from mentee.data.split_names import refuse_other_split
 from mentee.data.texts import ID, TEXT, Texts
 from mentee.errors import DataError, suggest
@@ -57,7 +57,7 @@ def open_table(
     kind, column = _content(table, columns, name)
     own = columns.id or (ID if kind == "text" and ID in table.column_names else None)
     ids = _ids(table, own, name) if own else row_ids(rows, len(table))
-    contents: Contents
+    contents: Payload
     if kind == "text":
         contents = Texts(list(table[column]), ids)
     else:

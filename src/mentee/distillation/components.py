@@ -10,19 +10,21 @@ from dataclasses import replace
 from pydantic import TypeAdapter, ValidationError
 
 from mentee.errors import MenteeError, suggest
-from mentee.methods import Word
+from mentee.methods import Component
 
 Entry = typing.TypeVar("Entry")
 
 
-def look_up(kind: str, word: Word, table: Mapping[str, Entry]) -> Entry:
+def look_up(kind: str, word: Component, table: Mapping[str, Entry]) -> Entry:
     """The table's entry of that name, or an error that names the close ones."""
     if word.name not in table:
         raise MenteeError(f"there is no {kind} {word.name!r}; {suggest(word.name, table)}")
     return table[word.name]
 
 
-def checked(word: Word, function: Callable[..., object], given: Sequence[str] = ()) -> Word:
+def checked(
+    word: Component, function: Callable[..., object], given: Sequence[str] = ()
+) -> Component:
     """Refuse a number that the word does not have, or a value of another type.
 
     Args:

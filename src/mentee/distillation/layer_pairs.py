@@ -23,7 +23,7 @@ def _each(places: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(name for place in places for name in together(place)))
 
 
-def pair_places(
+def pair_layers(
     term: Term, student: Mapping[str, Shape], teacher: Mapping[str, Shape]
 ) -> list[tuple[str, str]]:
     """Which place of the student meets which of the teacher.

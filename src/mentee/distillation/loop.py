@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mentee.distillation.objective import Transfer
+from mentee.distillation.objective import DistillationLoss
 from mentee.errors import DivergedError
-from mentee.features import Capture, Place
+from mentee.features import Capture, Layer
 from mentee.losses.labels import batch_loss
 from mentee.models import Contract, normalize
 from mentee.parallel import gather, world
@@ -24,7 +24,7 @@ from mentee.teachers.teacher import Teacher
 from mentee.types import Batch, Step
 
 
-class Computed:
+class CompiledForward:
     """How a network is computed in training: the layout of its maps, and whether compiled.
 
     It is what a `Capture` of the network, built before the first call, runs.
@@ -49,7 +49,7 @@ class Computed:
         return self._call(inputs)
 
 
-class Trainee(nn.Module):
+class DistillationModule(nn.Module):
     """The student with all that is trained beside it, so that one wrapper can serve both.
 
     Args:
@@ -65,9 +65,9 @@ class Trainee(nn.Module):
     def __init__(
         self,
         student: nn.Module,
-        places: Iterable[Place],
+        places: Iterable[Layer],
         contract: Contract,
-        transfer: Transfer,
+        transfer: DistillationLoss,
         *,
         smoothing: float = 0.0,
         channels_last: bool = True,
@@ -77,7 +77,7 @@ class Trainee(nn.Module):
         self.student, self.transfer = student, transfer
         self.contract, self.smoothing = contract, smoothing
         self._capture = Capture(student, tuple(places))
-        self._computed = Computed(student, channels_last=channels_last, compiled=compiled)
+        self._computed = CompiledForward(student, channels_last=channels_last, compiled=compiled)
         self._looks = not compiled  # a compiled graph has no points inside
 
     def forward(
@@ -129,7 +129,7 @@ class Plan:
 
 
 def train(
-    trainee: Trainee,
+    trainee: DistillationModule,
     teacher: Teacher | None,
     load: Callable[[int, int], Iterator[Batch]],
     optimizer: torch.optim.Optimizer,
@@ -189,7 +189,7 @@ def train(
 
 def backward(
     model: Callable[..., tuple[Tensor, dict[str, Tensor]]],
-    trainee: Trainee,
+    trainee: DistillationModule,
     teacher: Teacher | None,
     parts: Sequence[Batch],
     number: int,
@@ -206,7 +206,7 @@ def backward(
         accelerator: precision and processes.
     """
     transfer, values, losses = trainee.transfer, [], dict[str, Tensor]()
-    heard = teacher if teacher and transfer.weighing.listens(number) else None
+    heard = teacher if teacher and transfer.weighing.teacher_is_used(number) else None
     for part in parts:
         batch = part.to(accelerator.device)
         fixed = transfer.fixed(heard(batch)) if heard else {}

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from mentee.distillation.components import checked, look_up
-from mentee.distillation.layer_pairs import check_widths, pair_places, wanted
+from mentee.distillation.layer_pairs import check_widths, pair_layers, wanted
 from mentee.distillation.terms import (
     GIVEN,
-    Bound,
+    BoundTerm,
     at_least_float,
     checked_chain,
     name_of,
@@ -30,22 +30,22 @@ from mentee.distillation.terms import (
     sides_of,
     takes,
 )
-from mentee.distillation.weights import Dropping, Weighing
+from mentee.distillation.weights import LossWeights, TeacherDropout
 from mentee.errors import MenteeError, PairError
-from mentee.losses import AGREEMENTS
+from mentee.losses import LOSSES
 from mentee.losses.contrast import log_normalizer
 from mentee.losses.labels import batch_loss, batch_mask, by_class
 from mentee.losses.negatives import Negatives
 from mentee.memory import MEMORIES, Memory
-from mentee.methods import Method, Term, Word
+from mentee.methods import Component, Method, Term
 from mentee.parallel import gather, gather_slopes
-from mentee.representations import SEVERAL, Known, Places, Shape, Side
+from mentee.representations import SEVERAL, Adapter, FeatureShape, PairInfo, Shape
 from mentee.types import Batch, Features, Statistics, column, read, together
 
-__all__ = ["Bound", "Transfer", "takes", "wanted"]
+__all__ = ["BoundTerm", "DistillationLoss", "takes", "wanted"]
 
 
-class Transfer(nn.Module):
+class DistillationLoss(nn.Module):
     """The terms of a method for one pair, with the heads that are trained and then dropped.
 
     Args:
@@ -82,44 +82,44 @@ class Transfer(nn.Module):
         self.step = 0
         self.sides = nn.ModuleDict()
         self.memories: list[Memory] = []
-        self.bound: list[Bound] = []
+        self.bound: list[BoundTerm] = []
         self._widths: dict[str, int] = {}
         sites = [
             (replace(term, weight=term.weight * term.fade ** (len(pairs) - 1 - number)), *pair)
             for term in method.terms
             if term.weight != 0
-            for pairs in [pair_places(term, student, teacher)]
+            for pairs in [pair_layers(term, student, teacher)]
             for number, pair in enumerate(pairs)
         ]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for term, s, t in sorted(sites, key=reads_others):
-                known = Known(classes, statistics and partial(statistics, t), seed)
+                known = PairInfo(classes, statistics and partial(statistics, t), seed)
                 shapes = read(student, s), read(teacher, t)
                 self._bind(term, s, t, shapes, known)
         self.to(device)
         own = torch.arange(examples, device=device)
         self._remember(own if groups is None else groups.to(device), own, seed)
-        alone = {own_name(b): 1.0 for b in self.bound if self.side(b)[1].learns_alone}
+        alone = {own_name(b): 1.0 for b in self.bound if self.side(b)[1].own_objective_only}
         terms = {b.name: b.term for b in self.bound}
         weights = {name: term.weight for name, term in terms.items()}
         reads = {b.name: together(b.student) for b in self.bound}
         said = {"task": method.task} | weights | alone
-        self.weighing = Weighing(terms, said, reads, method.balance)
-        self.dropping: Dropping | None = None
+        self.weighing = LossWeights(terms, said, reads, method.balance)
+        self.dropping: TeacherDropout | None = None
         if method.drop and len(method.shares) > 1:
             whose = {name: term.teacher for name, term in terms.items()}
-            self.dropping = Dropping(method.drop, method.shares, whose, seed)
+            self.dropping = TeacherDropout(method.drop, method.shares, whose, seed)
 
     def _bind(
         self,
         term: Term,
         s: str,
         t: str,
-        shapes: tuple[Places, Places],
-        known: Known,
+        shapes: tuple[FeatureShape, FeatureShape],
+        known: PairInfo,
     ) -> None:
-        agreement = look_up("agreement", term.agree, AGREEMENTS)
+        agreement = look_up("agreement", term.agree, LOSSES)
         agree = checked(term.agree, agreement.function, given=GIVEN)
         if takes(agreement.function, "labels"):
             known.labels(term.agree.name)
@@ -144,7 +144,7 @@ class Transfer(nn.Module):
             )
         self._widths[name] = said[0][-1]
         self.sides[name.replace(".", "_")] = nn.ModuleList(sides)
-        self.bound.append(Bound(name, s, t, term, agreement, None))
+        self.bound.append(BoundTerm(name, s, t, term, agreement, None))
 
     def _remember(self, classes: Tensor, rows: Tensor, seed: int) -> None:
         """Give the terms that ask for negatives a memory; those with equal ones share it.
@@ -155,7 +155,7 @@ class Transfer(nn.Module):
             rows: `[n]`, the same where it does not: all unlike.
             seed: of the draws.
         """
-        kinds: dict[object, tuple[Word, int, list[Bound]]] = {}
+        kinds: dict[object, tuple[Component, int, list[BoundTerm]]] = {}
         for bound in self.bound:
             word = bound.term.memory
             if bound.agreement.memory == "no" or (bound.agreement.memory == "may" and not word):
@@ -172,17 +172,17 @@ class Transfer(nn.Module):
             numbers: dict[str, Any] = dict(word.numbers)
             groups = classes if numbers.pop("class_aware", True) else rows
             build = look_up("memory", word, MEMORIES)
-            numbers = dict(checked(Word(word.name, numbers), build).numbers)
+            numbers = dict(checked(Component(word.name, numbers), build).numbers)
             if "seed" in inspect.signature(build).parameters:
                 numbers = {"seed": seed} | numbers
             memory = build([b.name for b in members], groups, width, **numbers)
             self.memories.append(memory)
             self.bound = [replace(b, memory=memory) if b in members else b for b in self.bound]
 
-    def side(self, bound: Bound) -> tuple[Side, Side]:
+    def side(self, bound: BoundTerm) -> tuple[Adapter, Adapter]:
         """(the student's side, the teacher's) of a bound term."""
         student, teacher = typing.cast(nn.ModuleList, self.sides[bound.name.replace(".", "_")])
-        return typing.cast(Side, student), typing.cast(Side, teacher)
+        return typing.cast(Adapter, student), typing.cast(Adapter, teacher)
 
     @torch.no_grad()
     def fixed(self, teacher: Features) -> dict[str, Tensor]:
@@ -228,13 +228,13 @@ class Transfer(nn.Module):
             mine, theirs = self.side(bound)
             if bound.name not in fixed:  # a zero that keeps every process in step
                 losses[bound.name] = nothing(mine, theirs, device=batch.inputs.device)
-                if theirs.learns_alone:
+                if theirs.own_objective_only:
                     losses[own_name(bound)] = losses[bound.name]
                 continue
             s = mine(mine.fixed(read(student, bound.student)))
             t = theirs(fixed[bound.name].detach())
             with torch.autocast(s.device.type, enabled=False):  # sums need float32 at least
-                if theirs.learns_alone:
+                if theirs.own_objective_only:
                     learner, seen = theirs.learner, fixed[bound.name].detach()
                     learning = learner.learning(seen, t if learner is theirs else learner(seen))
                     learning = at_least_float(learning)
@@ -250,7 +250,7 @@ class Transfer(nn.Module):
             losses |= self.dropping(values, weights, batch, self.step)
         return {name: value.mean() for name, value in losses.items()}
 
-    def _agree(self, bound: Bound, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
+    def _agree(self, bound: BoundTerm, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
         function = bound.agreement.function
         given: dict[str, Any] = dict(bound.term.agree.numbers)
         if bound.agreement.whole_batch and bound.memory is None:
@@ -267,7 +267,7 @@ class Transfer(nn.Module):
         return function(student, teacher, negatives=negatives, **given)
 
     def _log_z(
-        self, bound: Bound, student: Tensor, teacher: Tensor, negatives: Negatives
+        self, bound: BoundTerm, student: Tensor, teacher: Tensor, negatives: Negatives
     ) -> Tensor:
         """The normalizers of a contrast, fixed by the first batch, for ever."""
         kept = typing.cast(Memory, bound.memory).log_z

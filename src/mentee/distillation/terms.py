@@ -14,14 +14,14 @@ from torch import Tensor
 
 from mentee.distillation.components import checked, look_up
 from mentee.errors import MenteeError, PairError
-from mentee.losses import Agreement
+from mentee.losses import LossSpec
 from mentee.memory import Memory
-from mentee.methods import Term, Word
-from mentee.representations import REPRESENTATIONS, Chained, Places, Shape, Side
+from mentee.methods import Component, Term
+from mentee.representations import REPRESENTATIONS, Adapter, Compose, FeatureShape, Shape
 
 
 @dataclass(frozen=True)
-class Bound:
+class BoundTerm:
     """A term at one place of one pair.
 
     Attributes:
@@ -38,7 +38,7 @@ class Bound:
     student: str
     teacher: str
     term: Term
-    agreement: Agreement
+    agreement: LossSpec
     memory: Memory | None
 
 
@@ -61,14 +61,14 @@ def reads_others(site: tuple[Term, str, str]) -> bool:
     return any(takes(builder(word), "beside") for word in site[0].represent.chain)
 
 
-def builder(word: Word) -> Callable[..., tuple[Side, Side]]:
+def builder(word: Component) -> Callable[..., tuple[Adapter, Adapter]]:
     """What builds the two sides of a representation."""
     return look_up("representation", word, REPRESENTATIONS)
 
 
 def sides_of(
-    word: Word, shapes: tuple[Places, Places], offered: Mapping[str, object]
-) -> tuple[Side, Side]:
+    word: Component, shapes: tuple[FeatureShape, FeatureShape], offered: Mapping[str, object]
+) -> tuple[Adapter, Adapter]:
     """Build the two sides of a representation, from the place outwards where it is a chain.
 
     Args:
@@ -81,7 +81,7 @@ def sides_of(
     """
     inner = None if word.of is None else sides_of(word.of, shapes, offered)
     if inner is not None:
-        if type(inner[0]).meet is not Side.meet:
+        if type(inner[0]).meet is not Adapter.meet:
             raise PairError(
                 f"{word}: what {word.of} compares depends on both sides, so nothing can be made of "
                 "one of them; give the term this representation alone"
@@ -91,16 +91,16 @@ def sides_of(
     build = builder(word)
     asked = {key: value for key, value in offered.items() if takes(build, key)}
     outer = build(*shapes, **word.numbers, **asked)
-    return outer if inner is None else (Chained(inner[0], outer[0]), Chained(inner[1], outer[1]))
+    return outer if inner is None else (Compose(inner[0], outer[0]), Compose(inner[1], outer[1]))
 
 
-def checked_chain(word: Word) -> Word:
+def checked_chain(word: Component) -> Component:
     """The same representation, its numbers and those of all it is of checked."""
     of = None if word.of is None else checked_chain(word.of)
     return replace(checked(word, builder(word), given=("known", "beside")), of=of)
 
 
-def name_of(term: Term, s: str, t: str, others: Sequence[Bound], method: str) -> str:
+def name_of(term: Term, s: str, t: str, others: Sequence[BoundTerm], method: str) -> str:
     """What a term is called; what sets it apart is named where another one has the name."""
     name = f"{term.agree.name}/{s if s == t else f'{s}~{t}'}"
     alike = [b.term for b in others if b.name.partition(" ")[0] == name]
@@ -129,12 +129,12 @@ def names(term: Term) -> list[str]:
     return [word.name for word in term.represent.chain]
 
 
-def own_name(bound: Bound) -> str:
+def own_name(bound: BoundTerm) -> str:
     """What the own loss of a term's teacher side is called."""
     return f"{OWN}{bound.name}"
 
 
-def blank(shape: Places) -> Any:
+def blank(shape: FeatureShape) -> Any:
     """Zeros for one example that is read with this shape, or with these at several places."""
     if shape and isinstance(shape[0], tuple):
         return tuple(blank(each) for each in shape)
@@ -142,20 +142,22 @@ def blank(shape: Places) -> Any:
 
 
 @torch.no_grad()
-def shape_said(side: Side, shape: Places) -> Shape:
+def shape_said(side: Adapter, shape: FeatureShape) -> Shape:
     """What a side makes of one example that is read with this shape."""
     return tuple(side(side.fixed(blank(shape))).shape[1:])
 
 
 @torch.no_grad()
-def shapes_said(sides: tuple[Side, Side], shapes: tuple[Places, Places]) -> tuple[Shape, Shape]:
+def shapes_said(
+    sides: tuple[Adapter, Adapter], shapes: tuple[FeatureShape, FeatureShape]
+) -> tuple[Shape, Shape]:
     """What is compared of one example that is read with these shapes: (student's, teacher's)."""
     said, other = (side(side.fixed(blank(each))) for side, each in zip(sides, shapes, strict=True))
     met = sides[0].meet(said, other)
     return tuple(met[0].shape[1:]), tuple(met[1].shape[1:])
 
 
-def nothing(*sides: Side, device: torch.device) -> Tensor:
+def nothing(*sides: Adapter, device: torch.device) -> Tensor:
     """A loss of 0 that reaches all that is trained in some sides."""
     zero = torch.zeros((), device=device)
     trained = [p for side in sides for p in side.parameters() if p.requires_grad]

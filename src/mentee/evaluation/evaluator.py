@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from mentee import files
-from mentee.build.datasets import Sets
-from mentee.build.setup import Parts
+from mentee.build.datasets import DatasetSplits
+from mentee.build.setup import TrainingSetup
 from mentee.build.teachers import live_teachers, reading
 from mentee.data import Examples
 from mentee.evaluation.out_of_domain import judge
@@ -22,13 +22,13 @@ from mentee.parallel import follow_first, rank
 from mentee.recipe import Recipe, dump
 from mentee.report import page
 from mentee.runs.folder import Folder
-from mentee.runs.state import Progress
-from mentee.training.monitor import Seen, look
+from mentee.runs.state import RunState
+from mentee.training.monitor import MonitorResult, look
 from mentee.types import Step
 
 
 def score(
-    parts: Parts,
+    parts: TrainingSetup,
     examples: Examples,
     network: nn.Module | None = None,
     contract: Contract | None = None,
@@ -45,7 +45,7 @@ def score(
     return score_of(logits, examples, parts.recipe.select.threshold)
 
 
-def watched(parts: Parts) -> Seen | None:
+def watched(parts: TrainingSetup) -> MonitorResult | None:
     """What the watched examples say of the student; None where there are none."""
     said, examples = parts.recipe.watch, parts.watched
     if said is None or examples is None:
@@ -54,7 +54,7 @@ def watched(parts: Parts) -> Seen | None:
     return look(Reader(parts.student, contract, parts.sets, parts.recipe, device), said, examples)
 
 
-def labeled(sets: Sets) -> dict[str, int]:
+def labeled(sets: DatasetSplits) -> dict[str, int]:
     """How many of the training examples have labels, where not all do."""
     known = sets.train.labeled
     return {} if known is None else {"labeled": int(known.sum())}
@@ -67,9 +67,9 @@ def computed(recipe: Recipe) -> str:
 
 
 def finish(
-    parts: Parts,
+    parts: TrainingSetup,
     folder: Folder,
-    progress: Progress,
+    progress: RunState,
     last: Step,
     wall: float,
     memory: Mapping[str, Any],

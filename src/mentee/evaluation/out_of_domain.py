@@ -22,7 +22,7 @@ PREFIXES = ("embedded", "hub")
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedDomain:
     """A domain, opened.
 
     Attributes:
@@ -37,7 +37,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Tested:
+class EvaluationResult:
     """What a student was found to be worth.
 
     Attributes:
@@ -56,7 +56,9 @@ class Tested:
     logits: Tensor | None = None
 
 
-def judge(reader: Reader, test: Examples | None, opened: Mapping[str, Opened]) -> Tested:
+def judge(
+    reader: Reader, test: Examples | None, opened: Mapping[str, OpenedDomain]
+) -> EvaluationResult:
     """Score a student on its test part and on other domains.
 
     What is lost to a corruption is told from the same examples as they are.
@@ -86,8 +88,8 @@ def judge(reader: Reader, test: Examples | None, opened: Mapping[str, Opened]) -
     domains = {name: each.domain for name, each in opened.items()}
     found |= averages(domains, found)
     if own is None:
-        return Tested(None, None, found, reader.notes)
-    return Tested(own.scores or None, own.similarity, found, reader.notes, own.logits)
+        return EvaluationResult(None, None, found, reader.notes)
+    return EvaluationResult(own.scores or None, own.similarity, found, reader.notes, own.logits)
 
 
 def as_domains(pairs: Sequence[str], corrupted: bool, limit: int | None) -> dict[str, Domain]:
@@ -131,7 +133,7 @@ def refuse_one_set(data: str | None, split: str | None) -> None:
         )
 
 
-def shown(tested: Tested) -> str:
+def shown(tested: EvaluationResult) -> str:
     """A table of plain text: a line for the test part, for each other domain, for each note."""
     scores = list(tested.scores or next(iter(tested.domains.values()), {}).get("scores", {}))
     rows = [["on", *scores, "drop", "like the teacher"]]
@@ -180,7 +182,7 @@ def corrupted(name: str, domain: Domain, examples: Examples) -> Iterator[tuple[s
 
 def open_domains(
     domains: Mapping[str, Domain], recipe: Recipe, test: Examples | None, data: Any = None
-) -> dict[str, Opened]:
+) -> dict[str, OpenedDomain]:
     """Open other test sets, and make sure that all they name exists.
 
     Args:
@@ -198,10 +200,12 @@ def open_domains(
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise DataError("\n".join([f"{count} in the sets of other domains:", *problems]))
-    return {name: each for name, each in found.items() if isinstance(each, Opened)}
+    return {name: each for name, each in found.items() if isinstance(each, OpenedDomain)}
 
 
-def tried(domain: Domain, recipe: Recipe, test: Examples | None, data: Any) -> Opened | DataError:
+def tried(
+    domain: Domain, recipe: Recipe, test: Examples | None, data: Any
+) -> OpenedDomain | DataError:
     """A domain, opened and each of its names looked up; or what is wrong with it."""
     try:
         found = open_domain(domain, recipe, test, data)
@@ -214,7 +218,7 @@ def tried(domain: Domain, recipe: Recipe, test: Examples | None, data: Any) -> O
     return found
 
 
-def open_domain(domain: Domain, recipe: Recipe, test: Examples | None, data: Any) -> Opened:
+def open_domain(domain: Domain, recipe: Recipe, test: Examples | None, data: Any) -> OpenedDomain:
     """The examples of a domain, before they are corrupted."""
     if domain.source is None and domain.split is None:
         if test is None:
@@ -232,7 +236,7 @@ def open_domain(domain: Domain, recipe: Recipe, test: Examples | None, data: Any
     examples = whole
     if domain.limit is not None and domain.limit < len(whole):
         examples = limit(whole, domain.limit, seed=recipe.data.seed)
-    return Opened(domain, whole, examples)
+    return OpenedDomain(domain, whole, examples)
 
 
 def averages(

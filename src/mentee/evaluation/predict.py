@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
-from mentee.features import Capture, Place
+from mentee.features import Capture, Layer
 from mentee.features.layer import first_tensor
 from mentee.models import Contract, normalize
 from mentee.parallel import gather_objects
@@ -18,7 +18,7 @@ from mentee.types import Batch, Features
 @torch.no_grad()
 def read_all(
     network: nn.Module,
-    places: Sequence[Place],
+    places: Sequence[Layer],
     contract: Contract,
     batches: Iterable[Batch],
     device: torch.device | str = "cpu",

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from mentee import features
-from mentee.build.datasets import Sets
+from mentee.build.datasets import DatasetSplits
 from mentee.data import Examples, read_batch
-from mentee.errors import DataError, PlaceError
+from mentee.errors import DataError, LayerError
 from mentee.evaluation.predict import read_all
 from mentee.metrics import scores, similarity
 from mentee.models import Contract, normalize
-from mentee.recipe import Data, Domain, Recipe, Recorded, each_of
+from mentee.recipe import Data, Domain, Recipe, RecordedRecipe, each_of
 from mentee.record.manifest import MANIFEST
-from mentee.record.network_record import is_places
+from mentee.record.network_record import is_network_record
 from mentee.teachers import Record, open_records
 from mentee.types import CLEAN, Features
 
@@ -66,7 +66,7 @@ class Reader:
 
     network: nn.Module
     contract: Contract
-    sets: Sets
+    sets: DatasetSplits
     recipe: Recipe
     device: torch.device | str
     notes: list[str] = field(default_factory=list)
@@ -83,7 +83,7 @@ class Reader:
         asked = len(examples) > 1 and records
         try:
             said = self.said(examples, "logits", *(["embedding"] if asked else []))
-        except PlaceError as error:
+        except LayerError as error:
             if not asked:
                 raise
             self.note(f"{name} is not compared with the teacher: {error}")
@@ -145,7 +145,7 @@ class Reader:
         found = {
             name or label: folder_of(path, split, data.train)
             for name, each in each_of(teacher).items()
-            if isinstance(each, Recorded)
+            if isinstance(each, RecordedRecipe)
             for label, path in each.records.items()
         }
         return {name: folder for name, folder in found.items() if folder is not None}
@@ -182,7 +182,11 @@ def folder_of(path: Path | str, split: str, train: str) -> Path | None:
     folder = Path(path)
     if (folder / MANIFEST).is_file():
         return folder if split == train else None
-    return folder / split if (folder / split).is_dir() and not is_places(folder, split) else None
+    return (
+        folder / split
+        if (folder / split).is_dir() and not is_network_record(folder, split)
+        else None
+    )
 
 
 def alike(embedding: Tensor, examples: Examples, records: Mapping[str, Record]) -> dict[str, float]:

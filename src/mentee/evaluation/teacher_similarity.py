@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from mentee.build import networks
-from mentee.build.setup import Parts
+from mentee.build.setup import TrainingSetup
 from mentee.data import Examples
 from mentee.errors import MenteeError
 from mentee.evaluation.predict import in_order, read_all
 from mentee.evaluation.student_reader import Reader
 from mentee.metrics import explained, neighbors, similarity
-from mentee.recipe import Domain, Ensemble, Several
-from mentee.teachers import LiveTeacher, RecordedTeacher, SeveralTeachers
+from mentee.recipe import Domain, Ensemble, MultiRecipe
+from mentee.teachers import MultiTeacher, OnlineTeacher, RecordedTeacher
 from mentee.teachers.teacher import Teacher
 from mentee.training.monitor import pooled
 from mentee.types import Batch
@@ -25,7 +25,7 @@ SAMPLE = 2000
 """Examples that are compared, at most."""
 
 
-def what_was_kept(parts: Parts, reader: Reader) -> dict[str, dict[str, Any]]:
+def what_was_kept(parts: TrainingSetup, reader: Reader) -> dict[str, dict[str, Any]]:
     """How like each of several teachers the student's embedding is; empty where there is one.
 
     On the test part, or on the validation part where there is none, or else, and where a record has
@@ -46,10 +46,10 @@ def what_was_kept(parts: Parts, reader: Reader) -> dict[str, dict[str, Any]]:
     return {name: each for name, each in found.items() if each is not None}
 
 
-def asked(parts: Parts) -> Iterable[tuple[str, Teacher, str]]:
+def asked(parts: TrainingSetup) -> Iterable[tuple[str, Teacher, str]]:
     """Each of several teachers: its name, itself, and the place that is looked at."""
     teacher, said = parts.teacher, parts.recipe.teacher
-    if isinstance(teacher, SeveralTeachers) and isinstance(said, Several):
+    if isinstance(teacher, MultiTeacher) and isinstance(said, MultiRecipe):
         for name, each in teacher.teachers.items():
             ensemble = isinstance(said.teachers[name], Ensemble)
             yield name, each, "logits" if ensemble else "embedding"
@@ -59,7 +59,12 @@ def asked(parts: Parts) -> Iterable[tuple[str, Teacher, str]]:
 
 
 def compared(
-    name: str, teacher: Teacher, key: str, parts: Parts, reader: Reader, own: dict[str, Tensor]
+    name: str,
+    teacher: Teacher,
+    key: str,
+    parts: TrainingSetup,
+    reader: Reader,
+    own: dict[str, Tensor],
 ) -> dict[str, Any] | None:
     """The three measures for one teacher; None, with a note, where they cannot be told.
 
@@ -83,7 +88,7 @@ def compared(
 
 
 def vectors(
-    name: str, teacher: Teacher, key: str, parts: Parts, reader: Reader
+    name: str, teacher: Teacher, key: str, parts: TrainingSetup, reader: Reader
 ) -> tuple[str, Examples, Tensor]:
     """The part that is looked at, some of its examples, and what a teacher says of them.
 
@@ -93,7 +98,7 @@ def vectors(
     sets = parts.sets
     held = {"test": sets.test, "validation": sets.validation, "train": sets.train}
     part, examples = next((p, e.spaced(SAMPLE)) for p, e in held.items() if e is not None)
-    if isinstance(teacher, LiveTeacher):
+    if isinstance(teacher, OnlineTeacher):
         places = networks.places(teacher.network, [key], sets.first(2), teacher.contract)
         clean, device = sets.clean(examples), parts.accelerator.device
         said = read_all(teacher.network, places, teacher.contract, clean, device)

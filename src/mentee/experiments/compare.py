@@ -11,16 +11,16 @@ from typing import Any
 from mentee import files
 from mentee.api import next_free
 from mentee.build.datasets import kept_open
-from mentee.build.networks import Given, Makes, Teaches
+from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
 from mentee.experiments.figure import figure
 from mentee.experiments.jobs import jobs_of
 from mentee.experiments.results import results
 from mentee.experiments.rows import SCRATCH, rows_of
-from mentee.experiments.search import Halving
-from mentee.experiments.sweep import Job, Watch, sweep
+from mentee.experiments.search import SuccessiveHalving
+from mentee.experiments.sweep import Job, SweepObserver, sweep
 from mentee.experiments.tables import html, markdown, plain
-from mentee.experiments.teacher_agreement import Agreement
-from mentee.experiments.worker import Told
+from mentee.experiments.teacher_agreement import TeacherAgreement
+from mentee.experiments.worker import WorkerMessage
 from mentee.methods import Method
 from mentee.recipe import Recipe, read
 
@@ -56,7 +56,7 @@ class Comparison:
         return f"{plain(self.content)}\n{self.path / NAME}.md"
 
 
-class Writing(Watch):
+class ComparisonObserver(SweepObserver):
     """Writes the table anew whenever a run has ended.
 
     Args:
@@ -67,7 +67,11 @@ class Writing(Watch):
     """
 
     def __init__(
-        self, jobs: Sequence[Job], out: Path, agreement: Agreement, halving: Halving | None
+        self,
+        jobs: Sequence[Job],
+        out: Path,
+        agreement: TeacherAgreement,
+        halving: SuccessiveHalving | None,
     ) -> None:
         self.jobs, self.out, self.agreement, self.halving = jobs, out, agreement, halving
 
@@ -76,7 +80,7 @@ class Writing(Watch):
         self.agreement.ask_teacher()
         return todo if self.halving is None else self.halving.begin(todo)
 
-    def ended(self, told: Told, failed: Mapping[str, str]) -> Sequence[Job]:
+    def ended(self, told: WorkerMessage, failed: Mapping[str, str]) -> Sequence[Job]:
         """Write what is known now."""
         following = () if self.halving is None else self.halving.ended(told)
         if told.what != "paused" or not following:
@@ -115,8 +119,8 @@ def compare(
     out: str | Path | None = None,
     changes: Sequence[str] = (),
     data: Any = None,
-    student: Makes | None = None,
-    teacher: Teaches | None = None,
+    student: ModelFactory | None = None,
+    teacher: TeacherSource | None = None,
     methods: Mapping[str, Method] | None = None,
     say: Callable[[str], None] = print,
     budget: float | None = None,
@@ -155,11 +159,11 @@ def compare(
     """
     names = with_scratch(names)
     path = Path(out) if out else next_free(NAME)
-    given = Given(data, student, teacher, methods)
+    given = PythonOverrides(data, student, teacher, methods)
     content = given.stand_in(read(recipe, changes))
     jobs = jobs_of(content, students, names, seeds, path)
-    halving = None if budget is None else Halving(content, jobs, budget, path)
-    writing = Writing(jobs, path, Agreement(content, given, path, say), halving)
+    halving = None if budget is None else SuccessiveHalving(content, jobs, budget, path)
+    writing = ComparisonObserver(jobs, path, TeacherAgreement(content, given, path, say), halving)
     done = sweep(
         recipe,
         names,

@@ -13,17 +13,17 @@ from torch import Tensor, nn
 
 from mentee import features, models
 from mentee.build import networks
-from mentee.build.networks import GIVEN, Given
+from mentee.build.networks import GIVEN, PythonOverrides
 from mentee.data import Examples, batches, read_batch
 from mentee.errors import MenteeError
 from mentee.evaluation.predict import read_all
 from mentee.evaluation.student_reader import folder_of
-from mentee.experiments.labeled import Parts, Rows
+from mentee.experiments.labeled import Rows, TrainingSetup
 from mentee.models import Contract, normalize
 from mentee.parallel import rank, world
-from mentee.recipe import Ensemble, Live, Network, Recipe, each_of, live_of
-from mentee.record.network_manifest import read_places
-from mentee.record.network_record import find_split, is_places
+from mentee.recipe import Ensemble, Network, OnlineRecipe, Recipe, each_of, live_of
+from mentee.record.network_manifest import read_network_manifest
+from mentee.record.network_record import find_split, is_network_record
 from mentee.runs.folder import Folder
 from mentee.teachers import open_records
 from mentee.training.monitor import pooled
@@ -31,7 +31,7 @@ from mentee.types import CLEAN
 
 
 @dataclass(frozen=True)
-class Speaker:
+class EmbeddingSource:
     """Somebody whose vectors are probed.
 
     Attributes:
@@ -46,7 +46,7 @@ class Speaker:
 
 
 @dataclass(frozen=True)
-class Company:
+class EmbeddingSources:
     """Finds those whose vectors are probed; a note for whoever cannot be.
 
     Attributes:
@@ -59,11 +59,11 @@ class Company:
 
     path: Path
     recipe: Recipe
-    given: Given
-    parts: Parts
+    given: PythonOverrides
+    parts: TrainingSetup
     notes: list[str] = field(default_factory=list)
 
-    def find(self, who: str) -> Iterator[Speaker]:
+    def find(self, who: str) -> Iterator[EmbeddingSource]:
         """The student, the untrained one, or the teacher: of several records each."""
         if who == "student":
             yield self._network(who, self.student())
@@ -94,10 +94,12 @@ class Company:
             return None
         return self._drawn(self.recipe.student, self.given.student)
 
-    def _drawn(self, said: Network, made: networks.Makes | None) -> nn.Module:
+    def _drawn(self, said: Network, made: networks.ModelFactory | None) -> nn.Module:
         return networks.build(said, made, self.parts.sets, seed=self.recipe.train.seed)
 
-    def _network(self, name: str, network: nn.Module, said: Network | None = None) -> Speaker:
+    def _network(
+        self, name: str, network: nn.Module, said: Network | None = None
+    ) -> EmbeddingSource:
         contract = networks.contract(said or self.recipe.student)
         device = PartialState(cpu=not torch.cuda.is_available()).device
         network.to(device)
@@ -106,23 +108,23 @@ class Company:
             examples = self.parts.named(part).take(rows)
             return vectors(network, contract, self.parts, examples, view, device)
 
-        return Speaker(name, of)
+        return EmbeddingSource(name, of)
 
-    def _teachers(self) -> Iterator[Speaker]:
+    def _teachers(self) -> Iterator[EmbeddingSource]:
         split = self.recipe.data.train
         for label, said in each_of(self.recipe.teacher).items():
-            if isinstance(said, Live):
+            if isinstance(said, OnlineRecipe):
                 yield self._taught(label, said)
                 continue
             for own, path in said.records.items():
                 name = f"teacher {label or own}".strip()
-                if is_places(path, split):
-                    kept = read_places(find_split(Path(path), split)).teacher["network"]
+                if is_network_record(path, split):
+                    kept = read_network_manifest(find_split(Path(path), split)).teacher["network"]
                     yield self._taught(label or own, live_of(kept))
                 else:
-                    yield Speaker(name, self._recorded(path), augmented=False)
+                    yield EmbeddingSource(name, self._recorded(path), augmented=False)
 
-    def _taught(self, label: str, said: Live) -> Speaker:
+    def _taught(self, label: str, said: OnlineRecipe) -> EmbeddingSource:
         """A network that teaches, alone or by a name."""
         if isinstance(said, Ensemble):
             raise MenteeError("several networks teach by their logits, and have no one embedding")
@@ -159,7 +161,7 @@ class Company:
 def vectors(
     network: nn.Module,
     contract: Contract,
-    parts: Parts,
+    parts: TrainingSetup,
     examples: Examples,
     view: int,
     device: torch.device | str,

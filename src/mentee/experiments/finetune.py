@@ -8,10 +8,10 @@ from safetensors.torch import save
 
 from mentee import files
 from mentee.api import go_on
-from mentee.build.networks import GIVEN, Given
-from mentee.experiments.embeddings import Company
+from mentee.build.networks import GIVEN, PythonOverrides
+from mentee.experiments.embeddings import EmbeddingSources
 from mentee.experiments.labeled import Subset
-from mentee.metrics import Layer
+from mentee.metrics import LinearClassifier
 from mentee.recipe import Probe, Recipe, Train
 from mentee.recipe.method import MethodRecipe
 from mentee.recipe.schema import Select
@@ -21,7 +21,13 @@ CLASSIFIER = "classifier.safetensors"
 
 
 def tuned(
-    company: Company, said: Probe, subset: Subset, *, who: str, begin: Layer | None, stamp: str
+    company: EmbeddingSources,
+    said: Probe,
+    subset: Subset,
+    *,
+    who: str,
+    begin: LinearClassifier | None,
+    stamp: str,
 ) -> dict[str, float]:
     """Train the whole network on the labels of a subset, in a folder of its own in `RUN/probe`.
 
@@ -75,7 +81,7 @@ def tuned(
         train=Train(**tune, **same, seed=subset.seed),
         select=Select(keep="last"),
     )
-    sources = Given(data=given.data if passed else None, student=given.student)
+    sources = PythonOverrides(data=given.data if passed else None, student=given.student)
     summary = go_on(content_of, out, sources).summary
     found: dict[str, float] = dict(summary["test"])
     return found

@@ -10,7 +10,7 @@ from typing import Any
 
 from mentee import files
 from mentee.errors import RecipeError, RunError
-from mentee.recipe import ATeacher, MethodRecipe, Network, Recipe, Several, read
+from mentee.recipe import ATeacher, MethodRecipe, MultiRecipe, Network, Recipe, read
 from mentee.runs.folder import Folder
 
 LEDGER = "sweep.json"
@@ -115,7 +115,7 @@ def job_of(recipe: Recipe, student: Network, method: MethodRecipe, seed: int, ou
 def heard(recipe: Recipe, method: MethodRecipe) -> ATeacher | None:
     """The recipe's teacher; from scratch none of several teaches by a method of its own either."""
     said = recipe.teacher
-    if method.name == "none" and isinstance(said, Several):
+    if method.name == "none" and isinstance(said, MultiRecipe):
         return said.model_copy(update={"methods": {}})
     return said
 

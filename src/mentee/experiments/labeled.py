@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mentee.build.datasets import Sets, open_part, refuse_same, views_of
+from mentee.build.datasets import DatasetSplits, open_part, refuse_same, views_of
 from mentee.data import Examples, limit
 from mentee.errors import DataError, RecipeError
 from mentee.recipe import Data, Probe, Recipe
@@ -32,7 +32,7 @@ class Subset:
 
 
 @dataclass(frozen=True)
-class Parts:
+class TrainingSetup:
     """What a probe learns from and is scored on.
 
     Attributes:
@@ -45,7 +45,7 @@ class Parts:
     data: Data
     train: Examples
     test: Examples
-    sets: Sets
+    sets: DatasetSplits
 
     def named(self, part: str) -> Examples:
         """The examples of `train` or of `test`."""
@@ -57,7 +57,7 @@ class Parts:
         return len(self.train.classes or ())
 
 
-def open_parts(recipe: Recipe, said: Probe, given: Any = None) -> Parts:
+def open_parts(recipe: Recipe, said: Probe, given: Any = None) -> TrainingSetup:
     """The labeled examples that a recipe's probe names.
 
     Args:
@@ -93,8 +93,8 @@ def open_parts(recipe: Recipe, said: Probe, given: Any = None) -> Parts:
                 f"{examples.name} has no labels to probe with; name their column, "
                 "probe.label=NAME, or another source, probe.source=..."
             )
-    sets = Sets(train, train, None, scored, views_of(recipe, train))
-    return Parts(data, train, scored, sets)
+    sets = DatasetSplits(train, train, None, scored, views_of(recipe, train))
+    return TrainingSetup(data, train, scored, sets)
 
 
 def subsets(train: Examples, said: Probe) -> list[Subset]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from mentee.report import duration
 
 
-class Pace:
+class TimeEstimate:
     """Counts the steps of runs that go on side by side.
 
     Args:

@@ -9,12 +9,12 @@ from typing import Any
 
 from mentee import files
 from mentee.api import go_on, next_free, record_network
-from mentee.build.networks import Given, Makes, Teaches
+from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
 from mentee.errors import RunError
-from mentee.experiments.probe import Probed, probe
+from mentee.experiments.probe import ProbeResult, probe
 from mentee.methods import Method
 from mentee.parallel import gather_objects, join, rank
-from mentee.recipe import Network, Recipe, Recorded, dump, read
+from mentee.recipe import Network, Recipe, RecordedRecipe, dump, read
 
 ASKED = "chain.json"
 """In the chain's folder: what was asked for, so that nothing else is gone on with."""
@@ -28,12 +28,12 @@ def chain(
     live: bool = False,
     changes: Sequence[str] = (),
     data: Any = None,
-    student: Makes | None = None,
-    teacher: Teaches | None = None,
+    student: ModelFactory | None = None,
+    teacher: TeacherSource | None = None,
     methods: Mapping[str, Method] | None = None,
     quiet: bool = False,
     say: Callable[[str], None] = print,
-) -> Probed:
+) -> ProbeResult:
     """Record a recipe's teacher, train its student, probe that, and write the report.
 
     `OUT/record` and `OUT/run` are an ordinary record and an ordinary run. What is done is not done
@@ -61,7 +61,7 @@ def chain(
         Interrupted: SIGINT or SIGTERM; everything is saved.
     """
     join()
-    content, given = read(recipe, changes), Given(data, student, teacher, methods)
+    content, given = read(recipe, changes), PythonOverrides(data, student, teacher, methods)
     path = gather_objects(Path(out) if out else next_free("chain"))[0]
     if rank() == 0:
         keep(path, content, {"views": views, "live": live})
@@ -77,7 +77,7 @@ def chain(
             methods=methods,
             say=say,
         )
-        record = Recorded(record=str((path / "record").resolve()))
+        record = RecordedRecipe(record=str((path / "record").resolve()))
         taught = content.model_copy(update={"teacher": record})
     run = go_on(taught, path / "run", given, quiet=quiet)
     return probe(run.path, data=data, student=student, teacher=teacher, say=say)

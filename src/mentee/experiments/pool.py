@@ -19,11 +19,11 @@ from multiprocessing.context import SpawnProcess
 import torch
 
 from mentee.build.datasets import kept_open
-from mentee.build.networks import Given
+from mentee.build.networks import PythonOverrides
 from mentee.errors import RunError
 from mentee.experiments.jobs import Job
-from mentee.experiments.worker import Told, perform
-from mentee.training.signals import Asked, Interrupted
+from mentee.experiments.worker import WorkerMessage, perform
+from mentee.training.signals import Interrupted, SignalGuard
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LOOK = 0.5
@@ -52,7 +52,10 @@ def divided(jobs: int, processes: int | None) -> tuple[int, int]:
 
 
 def one_by_one(
-    waiting: list[Job], given: Given, heard: Callable[[Told], object], asked: Asked
+    waiting: list[Job],
+    given: PythonOverrides,
+    heard: Callable[[WorkerMessage], object],
+    asked: SignalGuard,
 ) -> None:
     """Train runs in this process, one after another, until a signal asks to stop."""
     with kept_open():
@@ -66,11 +69,11 @@ def one_by_one(
 
 def side_by_side(
     waiting: list[Job],
-    given: Given,
+    given: PythonOverrides,
     processes: int,
     threads: int,
-    heard: Callable[[Told], object],
-    asked: Asked,
+    heard: Callable[[WorkerMessage], object],
+    asked: SignalGuard,
 ) -> None:
     """Train runs in processes of their own, until a signal asks to stop.
 
@@ -134,7 +137,7 @@ class Worker:
     ready: bool = False
 
     @classmethod
-    def start(cls, given: Given, threads: int) -> Worker:
+    def start(cls, given: PythonOverrides, threads: int) -> Worker:
         """A new process.
 
         Raises:
@@ -154,11 +157,11 @@ class Worker:
         theirs.close()
         return cls(process, ours)
 
-    def told(self) -> Iterator[Told]:
+    def told(self) -> Iterator[WorkerMessage]:
         """All that it has told since the last time."""
         with contextlib.suppress(EOFError, OSError):
             while self.pipe.poll():
-                told: Told = self.pipe.recv()
+                told: WorkerMessage = self.pipe.recv()
                 self.ready = True
                 yield told
 
@@ -168,7 +171,7 @@ class Worker:
         with contextlib.suppress(OSError):  # it has ended: that is seen elsewhere
             self.pipe.send(job)
 
-    def check_end(self, heard: Callable[[Told], object]) -> None:
+    def check_end(self, heard: Callable[[WorkerMessage], object]) -> None:
         """Tell of the run that it left behind, if it did.
 
         Raises:
@@ -186,7 +189,7 @@ class Worker:
             text = (
                 f"its process ended with exit status {code}{why}; the same command goes on with it"
             )
-            heard(Told(self.job.name, "failed", text=text))
+            heard(WorkerMessage(self.job.name, "failed", text=text))
 
 
 @contextlib.contextmanager
@@ -205,18 +208,18 @@ def as_a_child(threads: int) -> Iterator[None]:
             signal.signal(signal.SIGINT, old)
 
 
-def work(pipe: Connection, given: Given, threads: int) -> None:
+def work(pipe: Connection, given: PythonOverrides, threads: int) -> None:
     """What such a process does: one run after another, until there are no more."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # the terminal's Ctrl-C goes to the parent alone, which tells this process
     torch.set_num_threads(threads)
     threading.Thread(target=end_with_parent, daemon=True).start()
 
-    def tell(told: Told) -> None:
+    def tell(told: WorkerMessage) -> None:
         with contextlib.suppress(OSError):  # the parent is gone
             pipe.send(told)
 
-    tell(Told("", "ready"))
+    tell(WorkerMessage("", "ready"))
     with kept_open(), contextlib.suppress(EOFError, OSError, Interrupted):
         while (job := pipe.recv()) is not None:
             tell(perform(job, given, tell))

@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from mentee.api import finished
-from mentee.build.networks import Given, Makes, Teaches
+from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
 from mentee.errors import RecipeError
 from mentee.evaluation.reporting import write_report
-from mentee.experiments.embeddings import Company
+from mentee.experiments.embeddings import EmbeddingSources
 from mentee.experiments.labeled import open_parts, subsets
-from mentee.experiments.probe_results import Ledger
+from mentee.experiments.probe_results import ProbeResults
 from mentee.experiments.probing import Probing
 from mentee.parallel import join, rank
 from mentee.recipe import Probe, Recipe, read
 from mentee.report import cells
 from mentee.runs.folder import Folder
 
-__all__ = ["Probed", "probe"]
+__all__ = ["ProbeResult", "probe"]
 
 
 @dataclass(frozen=True)
-class Probed:
+class ProbeResult:
     """What probes of a run's student found.
 
     Attributes:
@@ -56,10 +56,10 @@ def probe(
     *,
     changes: Sequence[str] = (),
     data: Any = None,
-    student: Makes | None = None,
-    teacher: Teaches | None = None,
+    student: ModelFactory | None = None,
+    teacher: TeacherSource | None = None,
     say: Callable[[str], None] = print,
-) -> Probed:
+) -> ProbeResult:
     """Probe a run's student: what its embedding is worth with few labels and with many.
 
     The ways are `linear` (logistic regression by scikit-learn), `knn` (nearest neighbors),
@@ -87,11 +87,11 @@ def probe(
     join()
     folder, say = Folder(Path(path)), say if rank() == 0 else lambda line: None
     recipe, said = asked(folder.path, changes)
-    given = Given(data, student, teacher)
+    given = PythonOverrides(data, student, teacher)
     given.check(recipe.model_copy(update={"teacher": None}))
     parts = open_parts(recipe, said, data)
-    company = Company(folder.path, recipe, given, parts)
-    ledger = Ledger.open(folder.path, parts, said)
+    company = EmbeddingSources(folder.path, recipe, given, parts)
+    ledger = ProbeResults.open(folder.path, parts, said)
     probing = Probing(said, parts, subsets(parts.train, said), company, ledger, say)
     for who in said.who:
         probing.ask(who)
@@ -99,7 +99,7 @@ def probe(
     ledger.write()
     if rank() == 0:
         write_report(folder.path)
-    return Probed(folder.path, ledger.content)
+    return ProbeResult(folder.path, ledger.content)
 
 
 def asked(path: Path, changes: Sequence[str]) -> tuple[Recipe, Probe]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mentee import files
-from mentee.experiments.labeled import Parts, Subset
+from mentee.experiments.labeled import Subset, TrainingSetup
 from mentee.parallel import rank
 from mentee.recipe import Probe
 from mentee.runs.folder import Folder
@@ -19,7 +19,7 @@ FORMAT = 1
 
 
 @dataclass
-class Ledger:
+class ProbeResults:
     """The rows of a probe, kept in the run's folder as they are found.
 
     Attributes:
@@ -35,7 +35,7 @@ class Ledger:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def open(cls, run: Path, parts: Parts, said: Probe) -> Ledger:
+    def open(cls, run: Path, parts: TrainingSetup, said: Probe) -> ProbeResults:
         """Go on with what a run's folder has of the same probe, or begin anew."""
         folder = Folder(run)
         asked = {

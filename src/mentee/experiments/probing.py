@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mentee.experiments.embeddings import Company, Speaker
+from mentee.experiments.embeddings import EmbeddingSource, EmbeddingSources
 from mentee.experiments.finetune import tuned
-from mentee.experiments.labeled import Parts, Subset
-from mentee.experiments.probe_results import Ledger
+from mentee.experiments.labeled import Subset, TrainingSetup
+from mentee.experiments.probe_results import ProbeResults
 from mentee.experiments.ways import Read, by_neighbors, by_regression, by_steps, read, scored
-from mentee.metrics import Layer
+from mentee.metrics import LinearClassifier
 from mentee.recipe import Probe
 from mentee.report import spread
 
@@ -34,10 +34,10 @@ class Probing:
     """
 
     said: Probe
-    parts: Parts
+    parts: TrainingSetup
     subsets: Sequence[Subset]
-    company: Company
-    ledger: Ledger
+    company: EmbeddingSources
+    ledger: ProbeResults
     say: Callable[[str], None]
 
     def ask(self, who: str) -> None:
@@ -47,7 +47,7 @@ class Probing:
         if who != "teacher":
             self._tune(who)
 
-    def _vectors_of(self, speaker: Speaker) -> None:
+    def _vectors_of(self, speaker: EmbeddingSource) -> None:
         ways = [way for way in self.said.ways if way not in TUNED]
         todo = [each for each in self.subsets if self._unknown(speaker.name, ways, each)]
         if not todo:
@@ -89,7 +89,7 @@ class Probing:
                 self.ledger.add(who, way, subset, scores)
             self._tell(who, way, todo)
 
-    def _first_layer(self, who: str, subset: Subset) -> Layer:
+    def _first_layer(self, who: str, subset: Subset) -> LinearClassifier:
         """What a regression makes of the vectors that a network begins with."""
         (speaker,) = self.company.find(who)
         return by_regression(read(speaker, self.parts, subset.rows, 0), self.parts, subset)

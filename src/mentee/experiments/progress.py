@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mentee.experiments.jobs import Job
-from mentee.experiments.pace import Pace
+from mentee.experiments.pace import TimeEstimate
 from mentee.experiments.shared_record import Fit
-from mentee.experiments.worker import Told
+from mentee.experiments.worker import WorkerMessage
 from mentee.report import duration
 
 SAID = 60.0
 """Seconds between two lines about how far it is."""
 
 
-class Watch:
+class SweepObserver:
     """Sees what becomes of a sweep's runs, and says which come next; this one lets them be."""
 
     def begin(self, todo: Sequence[Job]) -> Sequence[Job]:
@@ -29,7 +29,7 @@ class Watch:
         """
         return todo
 
-    def ended(self, told: Told, failed: Mapping[str, str]) -> Sequence[Job]:
+    def ended(self, told: WorkerMessage, failed: Mapping[str, str]) -> Sequence[Job]:
         """Which runs come next, after one has finished, failed or paused.
 
         Args:
@@ -39,7 +39,7 @@ class Watch:
         return ()
 
 
-class Course:
+class SweepProgress:
     """Hears what the runs tell, and says it in lines.
 
     Args:
@@ -54,7 +54,7 @@ class Course:
         self.jobs, self.say = jobs, say
         self.failed: dict[str, str] = {}
         self._done = {job.name for job in jobs if job.finished}
-        self._pace, self._said_at = Pace({}), 0.0
+        self._pace, self._said_at = TimeEstimate({}), 0.0
 
     def plan(self, todo: Sequence[Job], found: Mapping[tuple[str, str], Fit]) -> list[Job]:
         """Say what will be done; those that cannot be trained fail here.
@@ -76,10 +76,10 @@ class Course:
             problem = found[job.pair].problem
             if problem is not None:
                 self._fail(job.name, problem)
-        self._pace = Pace(steps)
+        self._pace = TimeEstimate(steps)
         return fit
 
-    def hear(self, told: Told) -> None:
+    def hear(self, told: WorkerMessage) -> None:
         """Take in what a run tells, and say what a person wants to know of it."""
         if told.what == "step":
             first = not self._pace.left()

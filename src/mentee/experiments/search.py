@@ -12,7 +12,7 @@ from mentee.errors import MenteeError, RecipeError
 from mentee.experiments.results import STOPPED
 from mentee.experiments.rows import MAIN, SCRATCH
 from mentee.experiments.sweep import Job
-from mentee.experiments.worker import Told
+from mentee.experiments.worker import WorkerMessage
 from mentee.recipe import Recipe
 
 FACTOR = 3
@@ -20,7 +20,7 @@ FACTOR = 3
 LEDGER = "optuna.log"
 
 
-class Halving:
+class SuccessiveHalving:
     """Trains rows of the first seed from rung to rung; those that go on to the end get all seeds.
 
     A row that comes to a rung goes on if its validation score there is among the best third of
@@ -71,7 +71,7 @@ class Halving:
             *(job for job in rest if job.method == SCRATCH or job.pair in done),
         ]
 
-    def ended(self, told: Told) -> list[Job]:
+    def ended(self, told: WorkerMessage) -> list[Job]:
         """What comes after a run: its next part, its other seeds, or nothing."""
         job = self._todo.get(told.name)
         if job is None or job.seed != self.seed:

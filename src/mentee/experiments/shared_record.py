@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mentee.build.networks import Given
+from mentee.build.networks import PythonOverrides
 from mentee.build.setup import build
 from mentee.errors import MenteeError
 from mentee.experiments.jobs import Job
-from mentee.recipe import Recipe, Recorded
+from mentee.recipe import Recipe, RecordedRecipe
 from mentee.record.manifest import Dtype
-from mentee.record.network_manifest import read_places
-from mentee.record.network_record import is_places
+from mentee.record.network_manifest import read_network_manifest
+from mentee.record.network_record import is_network_record
 from mentee.recording.network import record_network
 
 
@@ -35,7 +35,9 @@ class Fit:
     problem: str | None = None
 
 
-def fits(jobs: Sequence[Job], given: Given, *, others: bool = False) -> dict[tuple[str, str], Fit]:
+def fits(
+    jobs: Sequence[Job], given: PythonOverrides, *, others: bool = False
+) -> dict[tuple[str, str], Fit]:
     """Each student tried with each method on two examples.
 
     Args:
@@ -54,7 +56,7 @@ def fits(jobs: Sequence[Job], given: Given, *, others: bool = False) -> dict[tup
     return found
 
 
-def fit(recipe: Recipe, given: Given) -> Fit:
+def fit(recipe: Recipe, given: PythonOverrides) -> Fit:
     """One student tried with one method."""
     try:
         parts = build(recipe, given)
@@ -71,7 +73,7 @@ def taught(
     found: Mapping[tuple[str, str], Fit],
     record: Path,
     views: int | None,
-    given: Given,
+    given: PythonOverrides,
     say: Callable[[str], None],
 ) -> list[Job]:
     """The same runs with a record of their teacher, which is made once for all of them.
@@ -113,17 +115,17 @@ def taught(
         )
         count = made.manifest.count if views is None else views
     update = {"cycle": count or None, "view_seed": seed}
-    teacher = Recorded(record=str(record.resolve()))
+    teacher = RecordedRecipe(record=str(record.resolve()))
     return [with_record(job, found[job.pair], teacher, update) for job in jobs]
 
 
 def dtype_there(record: Path, split: str) -> Dtype:
     """The numbers of a record that is there, else those of a new one."""
     target = record / split
-    return read_places(target).dtype if is_places(target) else "float16"
+    return read_network_manifest(target).dtype if is_network_record(target) else "float16"
 
 
-def with_record(job: Job, fit: Fit, teacher: Recorded, update: Mapping[str, Any]) -> Job:
+def with_record(job: Job, fit: Fit, teacher: RecordedRecipe, update: Mapping[str, Any]) -> Job:
     """A run that reads the record, or is live on its views."""
     changes: dict[str, Any] = {"data": job.recipe.data.model_copy(update=update)}
     if fit.keeps:

@@ -11,19 +11,19 @@ from typing import Any
 
 from mentee.api import Interrupted, Run, next_free
 from mentee.build.datasets import kept_open
-from mentee.build.networks import Given, Makes, Teaches
+from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
 from mentee.errors import RecipeError, RunError
 from mentee.experiments.jobs import Job, jobs_of, keep
 from mentee.experiments.pool import divided, one_by_one, side_by_side
-from mentee.experiments.progress import Course, Watch, main_score, spread
+from mentee.experiments.progress import SweepObserver, SweepProgress, main_score, spread
 from mentee.experiments.shared_record import fits, taught
-from mentee.experiments.worker import Told, held
+from mentee.experiments.worker import WorkerMessage, held
 from mentee.methods import METHODS, Method
 from mentee.parallel import world
-from mentee.recipe import Live, Recipe, read
-from mentee.training.signals import Asked
+from mentee.recipe import OnlineRecipe, Recipe, read
+from mentee.training.signals import SignalGuard
 
-__all__ = ["Job", "Sweep", "Watch", "sweep"]
+__all__ = ["Job", "Sweep", "SweepObserver", "sweep"]
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ def sweep(
     out: str | Path | None = None,
     changes: Sequence[str] = (),
     data: Any = None,
-    student: Makes | None = None,
-    teacher: Teaches | None = None,
+    student: ModelFactory | None = None,
+    teacher: TeacherSource | None = None,
     methods: Mapping[str, Method] | None = None,
     say: Callable[[str], None] = print,
-    watch: Watch | None = None,
+    watch: SweepObserver | None = None,
 ) -> Sweep:
     """Train students × methods × seeds by one recipe, each an ordinary run folder.
 
@@ -105,9 +105,9 @@ def sweep(
         MenteeError: what was asked for does not go together, or nothing of it can be trained.
         Interrupted: SIGINT or SIGTERM; everything is saved.
     """
-    given = Given(data, student, teacher, methods)
+    given = PythonOverrides(data, student, teacher, methods)
     content = given.stand_in(read(recipe, changes))
-    network = isinstance(content.teacher, Live)
+    network = isinstance(content.teacher, OnlineRecipe)
     asked_for = {"live": live, "views": views, "record": None if record is None else str(record)}
     if student is not None and students:
         raise RecipeError("a student was passed from Python and others are named; give either")
@@ -122,7 +122,7 @@ def sweep(
     jobs = jobs_of(content, students, names, seeds, path)
     for job in jobs:
         job.recipe.method.method({**METHODS, **(methods or {})})  # there is such a row
-    course = Course(jobs, say)
+    course = SweepProgress(jobs, say)
     with held(path, wait=False):
         keep(path, jobs, asked_for)
         todo = [job for job in jobs if not job.finished]
@@ -134,7 +134,7 @@ def sweep(
                     kept = Path(record or path / "record")
                     todo = taught(content, todo, found, kept, views, given, say)
             if todo:
-                train(todo, given, processes, course, watch or Watch())
+                train(todo, given, processes, course, watch or SweepObserver())
     runs = {
         job.name: Run(job.path, json.loads(job.folder.summary.read_text(encoding="utf-8")))
         for job in jobs
@@ -144,7 +144,11 @@ def sweep(
 
 
 def train(
-    todo: Sequence[Job], given: Given, processes: int | None, course: Course, watch: Watch
+    todo: Sequence[Job],
+    given: PythonOverrides,
+    processes: int | None,
+    course: SweepProgress,
+    watch: SweepObserver,
 ) -> None:
     """Train what is left, in as many processes as there are to be.
 
@@ -154,13 +158,13 @@ def train(
     count, threads = divided(len(course.jobs), processes)  # however many are left
     waiting = list(watch.begin(todo))
 
-    def hear(told: Told) -> None:
+    def hear(told: WorkerMessage) -> None:
         course.hear(told)
         if told.what != "step":
             waiting.extend(watch.ended(told, course.failed))
 
     try:
-        with Asked() as asked:
+        with SignalGuard() as asked:
             if count == 1:
                 one_by_one(waiting, given, hear, asked)
             else:

@@ -14,15 +14,15 @@ from accelerate import PartialState
 from mentee.api import finished, reader
 from mentee.build import networks
 from mentee.build.datasets import open_one, open_sets
-from mentee.build.networks import Given
+from mentee.build.networks import PythonOverrides
 from mentee.errors import MenteeError
 from mentee.evaluation.predict import predict
 from mentee.evaluation.predictions import Predictions, load, predicted
 from mentee.experiments.jobs import Job
-from mentee.recipe import Ensemble, Live, Recipe
+from mentee.recipe import Ensemble, OnlineRecipe, Recipe
 
 
-class Agreement:
+class TeacherAgreement:
     """Compares what students and their teacher predict; each is asked once, and its answer kept.
 
     Args:
@@ -35,7 +35,9 @@ class Agreement:
         note: why there is nothing to compare with; None: there is.
     """
 
-    def __init__(self, recipe: Recipe, given: Given, out: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, recipe: Recipe, given: PythonOverrides, out: Path, say: Callable[[str], None]
+    ) -> None:
         self.recipe, self.given, self.out, self.say = recipe, given, out, say
         self.note: str | None = None
         self._teacher: Predictions | None = None
@@ -122,9 +124,9 @@ class Agreement:
             return None
         return load(self._path()) if self._path().is_file() else None
 
-    def _teacher_said(self) -> Live:
+    def _teacher_said(self) -> OnlineRecipe:
         said = self.recipe.teacher
-        if not isinstance(said, Live):
+        if not isinstance(said, OnlineRecipe):
             why = "the teacher is a record" if said else "the recipe names no teacher"
             raise MenteeError(f"{why}, not a network of the student's classes.")
         return said

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from mentee.data import Examples, split
 from mentee.errors import DataError
-from mentee.experiments.embeddings import Speaker
-from mentee.experiments.labeled import Parts, Rows, Subset
-from mentee.metrics import Labeled, Layer, knn, linear_probe, scores, train_layer
+from mentee.experiments.embeddings import EmbeddingSource
+from mentee.experiments.labeled import Rows, Subset, TrainingSetup
+from mentee.metrics import Labeled, LinearClassifier, knn, linear_probe, scores, train_layer
 from mentee.recipe import Probe
 from mentee.types import CLEAN
 
@@ -42,7 +42,7 @@ class Read:
         return torch.from_numpy(np.searchsorted(self.rows, rows))
 
 
-def read(speaker: Speaker, parts: Parts, rows: Rows, views: int) -> Read:
+def read(speaker: EmbeddingSource, parts: TrainingSetup, rows: Rows, views: int) -> Read:
     """Ask somebody for the vectors of some rows of the training part and of the test part."""
     seen = [speaker.of("train", rows, view) for view in range(views)] if speaker.augmented else []
     return Read(
@@ -59,7 +59,9 @@ def labeled(examples: Examples, vectors: Tensor) -> Labeled:
     return Labeled(vectors, torch.as_tensor(examples.labels), mask)
 
 
-def by_neighbors(found: Read, parts: Parts, subset: Subset, said: Probe) -> dict[str, float]:
+def by_neighbors(
+    found: Read, parts: TrainingSetup, subset: Subset, said: Probe
+) -> dict[str, float]:
     """The main score by the nearest of the subset."""
     known = labeled(parts.train.take(subset.rows), found.train[found.of(subset.rows)])
     shares = knn(
@@ -77,7 +79,7 @@ def by_neighbors(found: Read, parts: Parts, subset: Subset, said: Probe) -> dict
     return {name: scored(logits, parts)[name]}
 
 
-def by_regression(found: Read, parts: Parts, subset: Subset) -> Layer:
+def by_regression(found: Read, parts: TrainingSetup, subset: Subset) -> LinearClassifier:
     """Logistic regression; a fifth of the subset chooses its strength, then all of it is used."""
     some = parts.train.take(subset.rows)
     known = labeled(some, found.train[found.of(subset.rows)])
@@ -93,7 +95,7 @@ def by_regression(found: Read, parts: Parts, subset: Subset) -> Layer:
         return linear_probe(known, classes=parts.classes)
 
 
-def by_steps(found: Read, parts: Parts, subset: Subset, said: Probe) -> Layer:
+def by_steps(found: Read, parts: TrainingSetup, subset: Subset, said: Probe) -> LinearClassifier:
     """A layer trained by steps of gradient descent."""
     rows = found.of(subset.rows)
     return train_layer(
@@ -105,7 +107,7 @@ def by_steps(found: Read, parts: Parts, subset: Subset, said: Probe) -> Layer:
     )
 
 
-def scored(logits: Tensor, parts: Parts) -> dict[str, float]:
+def scored(logits: Tensor, parts: TrainingSetup) -> dict[str, float]:
     """The scores of predictions of the test part."""
     mask = None if parts.test.mask is None else torch.as_tensor(parts.test.mask)
     return scores(logits, torch.as_tensor(parts.test.labels), mask)

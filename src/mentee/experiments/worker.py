@@ -16,7 +16,7 @@ import torch
 
 from mentee import files
 from mentee.api import Paused, go_on
-from mentee.build.networks import Given
+from mentee.build.networks import PythonOverrides
 from mentee.errors import MenteeError, RunError
 from mentee.experiments.jobs import FAILURE, Job
 from mentee.types import Step
@@ -26,7 +26,7 @@ PULSE = 1.0
 
 
 @dataclass(frozen=True)
-class Told:
+class WorkerMessage:
     """What a run's process says of it.
 
     Attributes:
@@ -43,7 +43,9 @@ class Told:
     text: str = ""
 
 
-def perform(job: Job, given: Given, tell: Callable[[Told], object]) -> Told:
+def perform(
+    job: Job, given: PythonOverrides, tell: Callable[[WorkerMessage], object]
+) -> WorkerMessage:
     """Train a run to its end, from where it stands; an error of it is told and goes no further.
 
     Args:
@@ -63,15 +65,15 @@ def perform(job: Job, given: Given, tell: Callable[[Told], object]) -> Told:
         nonlocal last
         if time.monotonic() - last >= PULSE:
             last = time.monotonic()
-            tell(Told(job.name, "step", step.number))
+            tell(WorkerMessage(job.name, "step", step.number))
 
     try:
         with held(job.path):
             (job.path / FAILURE).unlink(missing_ok=True)
             run = go_on(job.recipe, job.path, given, on_step=on_step, until=job.until)
-        return Told(job.name, "finished", run.summary["steps"])
+        return WorkerMessage(job.name, "finished", run.summary["steps"])
     except Paused as paused:
-        return Told(job.name, "paused", paused.epoch)
+        return WorkerMessage(job.name, "paused", paused.epoch)
     except MenteeError as error:
         return failed(job, str(error), str(error))
     except Exception as error:
@@ -83,11 +85,11 @@ def perform(job: Job, given: Given, tell: Callable[[Told], object]) -> Told:
             torch.cuda.empty_cache()
 
 
-def failed(job: Job, text: str, whole: str) -> Told:
+def failed(job: Job, text: str, whole: str) -> WorkerMessage:
     """What became of a run that failed; its folder says it too."""
     with contextlib.suppress(RunError):  # the disk may be what failed
         files.write_text(job.path / FAILURE, whole.rstrip() + "\n")
-    return Told(job.name, "failed", text=text)
+    return WorkerMessage(job.name, "failed", text=text)
 
 
 @contextlib.contextmanager

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils.hooks import RemovableHandle
 
-from mentee.errors import PlaceError, suggest
-from mentee.features.layer import Place, first_tensor
+from mentee.errors import LayerError, suggest
+from mentee.features.layer import Layer, first_tensor
 from mentee.types import Features
 
 
@@ -25,7 +25,7 @@ class _Shelf:
     kept: dict[str, Tensor] = field(default_factory=dict)
     edges: dict[str, GradientEdge] | None = None
 
-    def note(self, place: Place, tensor: Tensor) -> None:
+    def note(self, place: Layer, tensor: Tensor) -> None:
         """Keep the tensor's place in the graph, where that is asked for."""
         if self.edges is not None and tensor.requires_grad:
             self.edges[place.name] = get_gradient_edge(tensor)
@@ -57,14 +57,14 @@ class Capture:
         {'embedding': (2, 8), 'logits': (2, 3)}
     """
 
-    def __init__(self, network: nn.Module, places: Sequence[Place]) -> None:
+    def __init__(self, network: nn.Module, places: Sequence[Layer]) -> None:
         self.network = network
         self.places = tuple(places)
         self._shelf = _Shelf()
         modules = dict(network.named_modules(remove_duplicate=False))
         for place in self.places:
             if place.path not in modules:
-                raise PlaceError(
+                raise LayerError(
                     f"the place {place.name!r} is the module {place.path!r}, which this "
                     f"{type(network).__name__} does not have; {suggest(place.path, modules)}"
                 )
@@ -117,7 +117,7 @@ class Capture:
             }
         missing = [place for place in self.places if said[place.name] is None]
         if missing:
-            raise PlaceError(self._silence(missing))
+            raise LayerError(self._silence(missing))
         return {
             place.name: place.deliver(tensor)
             for place in self.places
@@ -151,7 +151,7 @@ class Capture:
             self._shelf.is_open, self._shelf.edges = False, None
             self._shelf.kept.clear()
 
-    def _silence(self, missing: list[Place]) -> str:
+    def _silence(self, missing: list[Layer]) -> str:
         names = ", ".join(f"{place.name!r} (module {place.path!r})" for place in missing)
         if not self._handles and any(not place.is_result for place in self.places):
             return f"nothing was read at {names}: this capture is closed; build a new one"
@@ -176,7 +176,7 @@ def _hooks_are_guarded() -> AbstractContextManager[object]:
     return patch
 
 
-def _listen(module: nn.Module, place: Place, shelf: _Shelf) -> RemovableHandle:
+def _listen(module: nn.Module, place: Layer, shelf: _Shelf) -> RemovableHandle:
     def keep(value: object) -> None:
         tensor = first_tensor(value) if shelf.is_open else None
         if tensor is not None:

@@ -9,12 +9,12 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor
 
-Side: TypeAlias = Literal["output", "input"]
+Adapter: TypeAlias = Literal["output", "input"]
 Layout: TypeAlias = Literal["map", "tokens", "vector"]
 
 
 @dataclass(frozen=True)
-class Place:
+class Layer:
     """Where a network is read, and what is delivered from there.
 
     Attributes:
@@ -31,7 +31,7 @@ class Place:
 
     name: str
     path: str
-    side: Side
+    side: Adapter
     shape: tuple[int, ...]
     layout: Layout
     channel_axis: int = 1

@@ -1,4 +1,4 @@
-"""From names to places: `resolve` for what a method asks for, `list_places` for people."""
+"""From names to places: `resolve` for what a method asks for, `list_layers` for people."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from mentee.errors import PlaceError, suggest
-from mentee.features.layer import Place, Side
+from mentee.errors import LayerError, suggest
+from mentee.features.layer import Adapter, Layer
 from mentee.features.layout import channel_axis, layout_of
 from mentee.features.rules import Stage, find_classifier, find_stages, find_stem
 from mentee.features.trace import Reading, Trace, dry_run
 
 LAST = "stages.last"
 SHORT_NAMES = ("logits", "embedding", "stages", "stem")
-_SIDES: dict[str, Side] = {"in": "input", "out": "output"}
+_SIDES: dict[str, Adapter] = {"in": "input", "out": "output"}
 
 
-def resolve(network: nn.Module, wanted: Sequence[str], example: Tensor) -> tuple[Place, ...]:
+def resolve(network: nn.Module, wanted: Sequence[str], example: Tensor) -> tuple[Layer, ...]:
     """Find the places of a network by their names, with one dry forward.
 
     `logits` is what the network returns; `embedding` the input of its classifier; `stages` the
@@ -55,7 +55,7 @@ def resolve(network: nn.Module, wanted: Sequence[str], example: Tensor) -> tuple
     return tuple({place.name: place for place in places}.values())
 
 
-def list_places(network: nn.Module, example: Tensor) -> list[Place]:
+def list_layers(network: nn.Module, example: Tensor) -> list[Layer]:
     """All places of a network: the short names first, then every module with a tensor output.
 
     Args:
@@ -76,14 +76,14 @@ def list_places(network: nn.Module, example: Tensor) -> list[Place]:
     return [place for name in names for place in _places_or_none(trace, name)]
 
 
-def _places_or_none(trace: Trace, name: str) -> list[Place]:
+def _places_or_none(trace: Trace, name: str) -> list[Layer]:
     try:
         return _places(trace, name)
-    except PlaceError:
+    except LayerError:
         return []
 
 
-def _places(trace: Trace, name: str) -> list[Place]:
+def _places(trace: Trace, name: str) -> list[Layer]:
     if name == "logits":
         result = Reading(trace.result, trace.tick, trace.result._version)
         return [_describe(trace, name, "", "output", result)]
@@ -101,11 +101,11 @@ def _places(trace: Trace, name: str) -> list[Place]:
     return [_module(trace, name)]
 
 
-def _embedding(trace: Trace) -> Place:
+def _embedding(trace: Trace) -> Layer:
     path = find_classifier(trace)
     reading = None if path is None else trace.at(path, "input")
     if path is None or reading is None:
-        raise PlaceError(
+        raise LayerError(
             f"{_title(trace)} has no 'embedding': no linear layer or 1×1 convolution gives its "
             "logits. Name the classifier's input yourself, such as 'fc:in', or state "
             'places = {"classifier": ...} in its class'
@@ -113,7 +113,7 @@ def _embedding(trace: Trace) -> Place:
     return _describe(trace, "embedding", path, "input", reading)
 
 
-def _stem(trace: Trace) -> Place:
+def _stem(trace: Trace) -> Layer:
     path = find_stem(trace)
     return _describe(trace, "stem", path, "output", trace.at(path))
 
@@ -121,7 +121,7 @@ def _stem(trace: Trace) -> Place:
 def _stages(trace: Trace) -> tuple[Stage, ...]:
     stages = find_stages(trace)
     if not stages:
-        raise PlaceError(
+        raise LayerError(
             f"{_title(trace)} has no 'stages': it gives no maps or tokens of several resolutions, "
             "nor a row of equal blocks. Name modules by their paths, or state "
             'places = {"stages": (...)} in its class'
@@ -129,26 +129,26 @@ def _stages(trace: Trace) -> tuple[Stage, ...]:
     return stages
 
 
-def _stage(trace: Trace, number: int, stage: Stage) -> Place:
+def _stage(trace: Trace, number: int, stage: Stage) -> Layer:
     reading = trace.at(stage.path)
     return _describe(trace, f"stages.{number}", stage.path, "output", reading, stage.channels)
 
 
-def _numbered_stage(trace: Trace, name: str) -> Place:
+def _numbered_stage(trace: Trace, name: str) -> Layer:
     stages, number = _stages(trace), int(name.partition(".")[2])
     if number >= len(stages):
-        raise PlaceError(
+        raise LayerError(
             f"no place {name!r} in {_title(trace)}: 'stages' has {len(stages)} entries, "
             f"stages.0 to stages.{len(stages) - 1}"
         )
     return _stage(trace, number, stages[number])
 
 
-def _module(trace: Trace, name: str) -> Place:
+def _module(trace: Trace, name: str) -> Layer:
     path, _, mark = name.partition(":")
     if path not in trace.modules or mark not in ("", *_SIDES):
         known = [*SHORT_NAMES, *(known for known in trace.modules if known)]
-        raise PlaceError(
+        raise LayerError(
             f"no place {name!r} in {_title(trace)}; "
             f"{suggest(path, known)}; ':in' after a module's path reads its input"
         )
@@ -160,31 +160,31 @@ def _describe(
     trace: Trace,
     name: str,
     path: str,
-    side: Side,
+    side: Adapter,
     reading: Reading | None,
     channels: int | None = None,
-) -> Place:
+) -> Layer:
     """What is delivered from one side of a module; a PlaceError where nothing can be."""
     if reading is None:
-        raise PlaceError(_silent(trace, name, path, side))
+        raise LayerError(_silent(trace, name, path, side))
     tensor, examples = reading.tensor, len(trace.example)
     layout = layout_of(tensor, examples)
     if layout is None:
-        raise PlaceError(
+        raise LayerError(
             f"the place {name!r} in {_title(trace)} says {list(tensor.shape)} for {examples} "
             f"examples; expected [{examples}, d], [{examples}, t, d] or [{examples}, c, h, w]. "
             "Take another module, such as the one around it"
         )
     axis = 1 if layout == "vector" else channel_axis(trace, reading, channels)
-    moved = Place(name, path, side, (), layout, axis).deliver(tensor)
+    moved = Layer(name, path, side, (), layout, axis).deliver(tensor)
     shape = tuple(moved.shape[1:])
     if name in ("embedding", "logits") and layout == "map" and shape[1:] == (1, 1):
         layout, shape = "vector", shape[:1]
     prefix = _prefix(trace, shape[0]) if layout == "tokens" else 0
-    return Place(name, path, side, shape, layout, axis, trace.is_overwritten(reading), prefix)
+    return Layer(name, path, side, shape, layout, axis, trace.is_overwritten(reading), prefix)
 
 
-def _silent(trace: Trace, name: str, path: str, side: Side) -> str:
+def _silent(trace: Trace, name: str, path: str, side: Adapter) -> str:
     inside = [known for known in trace.called() if known.startswith(f"{path}.")]
     start = f"the place {name!r} in {_title(trace)}: the module {path!r} "
     if inside:

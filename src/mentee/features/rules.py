@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mentee.errors import PlaceError
+from mentee.errors import LayerError
 from mentee.features.layout import layout_of, resolution
 from mentee.features.trace import Trace
 
@@ -47,7 +47,7 @@ def declared(trace: Trace, key: str) -> tuple[str, ...]:
     paths = (table[key],) if isinstance(table[key], str) else tuple(table[key])
     for path in paths:
         if trace.at(path) is None:
-            raise PlaceError(
+            raise LayerError(
                 f"{type(trace.network).__name__}.places says {key!r} is the module {path!r}, "
                 "which the network does not call; mend the class attribute"
             )
@@ -153,7 +153,7 @@ def _around_first_weights(trace: Trace, order: list[str]) -> str:
     weighted = {leaf for _, leaf in trace.leaves}
     first = next((path for path in order if trace.modules[path] in weighted), None)
     if first is None:
-        raise PlaceError(
+        raise LayerError(
             f"{type(trace.network).__name__} has no 'stem': it calls no module with weights. "
             "Name a module by its path"
         )

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from mentee.errors import PlaceError
-from mentee.features.layer import Side, first_tensor
+from mentee.errors import LayerError
+from mentee.features.layer import Adapter, first_tensor
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Trace:
     result: Tensor
     modules: dict[str, nn.Module]
     leaves: list[tuple[int, nn.Module]] = field(default_factory=list)
-    readings: dict[tuple[nn.Module, Side], Reading] = field(default_factory=dict)
+    readings: dict[tuple[nn.Module, Adapter], Reading] = field(default_factory=dict)
     written: dict[int, int] = field(default_factory=dict)
     tick: int = 0
 
-    def at(self, path: str, side: Side = "output") -> Reading | None:
+    def at(self, path: str, side: Adapter = "output") -> Reading | None:
         """What was read at a module's side; None where it was not called or said no tensor."""
         module = self.modules.get(path)
         return None if module is None else self.readings.get((module, side))
@@ -95,7 +95,7 @@ class Trace:
         if not any(True for _ in module.children()) and any(True for _ in module.parameters()):
             self.leaves.append((self.tick, module))
 
-    def _note(self, module: nn.Module, side: Side, value: object) -> None:
+    def _note(self, module: nn.Module, side: Adapter, value: object) -> None:
         self.tick += 1
         self.readings.pop((module, side), None)
         tensor = first_tensor(value)
@@ -120,7 +120,7 @@ def dry_run(network: nn.Module, example: Tensor) -> Trace:
         PlaceError: the network is compiled, or returns no tensor.
     """
     if hasattr(network, "_orig_mod"):
-        raise PlaceError(
+        raise LayerError(
             f"got a compiled {type(network._orig_mod).__name__}: hooks that come after "
             "torch.compile are never called. Find the places and build the Capture from the "
             "network itself, then compile it"
@@ -135,7 +135,7 @@ def dry_run(network: nn.Module, example: Tensor) -> Trace:
             stack.callback(after.remove)
         result = first_tensor(network(example.clone()))
     if result is None:
-        raise PlaceError(
+        raise LayerError(
             f"{type(network).__name__} returned no tensor; a network returns its logits, or a "
             "tuple, mapping or object that holds them as `logits`"
         )

@@ -36,8 +36,8 @@ from mentee.losses.ttm import ttm, wttm
 from mentee.losses.vid import vid
 
 __all__ = [
-    "AGREEMENTS",
-    "Agreement",
+    "LOSSES",
+    "LossSpec",
     "ab",
     "batch_level",
     "binary_kd",
@@ -73,7 +73,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Agreement:
+class LossSpec:
     """One word of the table, with what it asks for.
 
     Attributes:
@@ -96,38 +96,38 @@ class Agreement:
     whole_batch: bool = False
 
 
-AGREEMENTS: dict[str, Agreement] = {
-    "kl": Agreement(kl, same_width=True, one_class=True),
-    "dkd": Agreement(dkd, same_width=True, one_class=True),
-    "nkd": Agreement(nkd, same_width=True, one_class=True),
-    "dist": Agreement(dist, same_width=True, one_class=True, whole_batch=True),
-    "ttm": Agreement(ttm, same_width=True, one_class=True),
-    "wttm": Agreement(wttm, same_width=True, one_class=True),
-    "hard_label": Agreement(hard_label, same_width=True, one_class=True),
-    "batch_level": Agreement(batch_level, same_width=True, one_class=True, whole_batch=True),
-    "class_level": Agreement(class_level, same_width=True, one_class=True, whole_batch=True),
-    "binary_kd": Agreement(binary_kd, same_width=True, several=True),
-    "contrast": Agreement(contrast, memory="must", same_width=True),
-    "similarity_kl": Agreement(
+LOSSES: dict[str, LossSpec] = {
+    "kl": LossSpec(kl, same_width=True, one_class=True),
+    "dkd": LossSpec(dkd, same_width=True, one_class=True),
+    "nkd": LossSpec(nkd, same_width=True, one_class=True),
+    "dist": LossSpec(dist, same_width=True, one_class=True, whole_batch=True),
+    "ttm": LossSpec(ttm, same_width=True, one_class=True),
+    "wttm": LossSpec(wttm, same_width=True, one_class=True),
+    "hard_label": LossSpec(hard_label, same_width=True, one_class=True),
+    "batch_level": LossSpec(batch_level, same_width=True, one_class=True, whole_batch=True),
+    "class_level": LossSpec(class_level, same_width=True, one_class=True, whole_batch=True),
+    "binary_kd": LossSpec(binary_kd, same_width=True, several=True),
+    "contrast": LossSpec(contrast, memory="must", same_width=True),
+    "similarity_kl": LossSpec(
         similarity_kl, memory="may", same_width="with memory", whole_batch=True
     ),
-    "sp": Agreement(sp, whole_batch=True),
-    "rkd": Agreement(rkd, whole_batch=True),
-    "pkt": Agreement(pkt, whole_batch=True),
-    "cc": Agreement(cc, same_width=True, whole_batch=True),
-    "ickd": Agreement(ickd),
-    "distance_correlation": Agreement(distance_correlation, whole_batch=True),
-    "cosine_distance_difference": Agreement(cosine_distance_difference, whole_batch=True),
-    "cka": Agreement(cka, whole_batch=True),
-    "cosine": Agreement(cosine, same_width=True),
-    "mse": Agreement(mse, same_width=True),
-    "squared": Agreement(squared, same_width=True),
-    "l1": Agreement(l1, same_width=True),
-    "smooth_l1": Agreement(smooth_l1, same_width=True),
-    "nst": Agreement(nst),
-    "hcl": Agreement(hcl, same_width=True),
-    "ab": Agreement(ab, same_width=True),
-    "partial_l2": Agreement(partial_l2, same_width=True),
-    "vid": Agreement(vid),
+    "sp": LossSpec(sp, whole_batch=True),
+    "rkd": LossSpec(rkd, whole_batch=True),
+    "pkt": LossSpec(pkt, whole_batch=True),
+    "cc": LossSpec(cc, same_width=True, whole_batch=True),
+    "ickd": LossSpec(ickd),
+    "distance_correlation": LossSpec(distance_correlation, whole_batch=True),
+    "cosine_distance_difference": LossSpec(cosine_distance_difference, whole_batch=True),
+    "cka": LossSpec(cka, whole_batch=True),
+    "cosine": LossSpec(cosine, same_width=True),
+    "mse": LossSpec(mse, same_width=True),
+    "squared": LossSpec(squared, same_width=True),
+    "l1": LossSpec(l1, same_width=True),
+    "smooth_l1": LossSpec(smooth_l1, same_width=True),
+    "nst": LossSpec(nst),
+    "hcl": LossSpec(hcl, same_width=True),
+    "ab": LossSpec(ab, same_width=True),
+    "partial_l2": LossSpec(partial_l2, same_width=True),
+    "vid": LossSpec(vid),
 }
 """Every agreement by name."""

@@ -13,16 +13,16 @@ from dataclasses import replace
 from mentee.errors import MenteeError, suggest
 from mentee.methods.change import adjust, label_free, leveled
 from mentee.methods.derived import FORMS
-from mentee.methods.row import Method, Number, Term, Word
+from mentee.methods.row import Component, Method, Number, Term
 from mentee.methods.table import METHODS
 
 __all__ = [
     "FORMS",
     "METHODS",
+    "Component",
     "Method",
     "Number",
     "Term",
-    "Word",
     "adjust",
     "find",
     "label_free",

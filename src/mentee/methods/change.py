@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from mentee.errors import MenteeError
-from mentee.methods.row import Method, Number, Term, Word
+from mentee.methods.row import Component, Method, Number, Term
 
 
 def label_free(method: Method) -> Method:
@@ -120,20 +120,20 @@ def _adjust(
     )
 
 
-def _chain_with(word: Word, changes: Mapping[str, dict[str, Number]]) -> Word:
+def _chain_with(word: Component, changes: Mapping[str, dict[str, Number]]) -> Component:
     """A representation with other numbers, or of another kind with those that are given."""
     own = dict(changes[word.name])
     kind = str(own.pop("kind", word.name))
     numbers = own if kind != word.name else {**word.numbers, **own}
-    return Word(kind, numbers, None if word.of is None else _chain_with(word.of, changes))
+    return Component(kind, numbers, None if word.of is None else _chain_with(word.of, changes))
 
 
-def _with(word: Word, changes: Mapping[str, Number]) -> Word:
+def _with(word: Component, changes: Mapping[str, Number]) -> Component:
     return replace(word, numbers={**word.numbers, **changes}) if changes else word
 
 
-def _other_memory(memory: Word, kind: str) -> Word:
+def _other_memory(memory: Component, kind: str) -> Component:
     """The same memory, or another kind with the numbers that every kind has."""
     if kind == memory.name:
         return memory
-    return Word(kind, {k: v for k, v in memory.numbers.items() if k == "class_aware"})
+    return Component(kind, {k: v for k, v in memory.numbers.items() if k == "class_aware"})

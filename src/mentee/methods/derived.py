@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mentee.errors import MenteeError
-from mentee.methods.row import Method, Term, Word
+from mentee.methods.row import Component, Method, Term
 
 WEIGHT = 0.8
 """Of every contrast in the second table of CKTF, and of CRD's."""
@@ -40,7 +40,7 @@ def contrast(
     place: str | tuple[str, str],
     weight: float,
     *,
-    of: Word | None = None,
+    of: Component | None = None,
     draw: str = "shared",
     batch_axis: bool = False,
 ) -> Term:
@@ -55,10 +55,10 @@ def contrast(
     """
     return Term(
         place,
-        Word("contrast", {"temperature": 0.1}),
+        Component("contrast", {"temperature": 0.1}),
         weight,
-        Word("project", {"width": 128, "batch_axis": batch_axis}, of),
-        Word("bank", {"negatives": 16384, "draw": draw, "momentum": 0.5, "class_aware": True}),
+        Component("project", {"width": 128, "batch_axis": batch_axis}, of),
+        Component("bank", {"negatives": 16384, "draw": draw, "momentum": 0.5, "class_aware": True}),
     )
 
 
@@ -152,7 +152,7 @@ FORMS: dict[str, Callable[[Method], Method]] = {
 
 
 def _contrasted(term: Term) -> Term:
-    plain = term.represent == Word("as_is")
+    plain = term.represent == Component("as_is")
     return contrast(term.places, WEIGHT, of=None if plain else term.represent)
 
 
@@ -162,5 +162,9 @@ def _compares_vectors(term: Term) -> bool:
     return term.represent.name in VECTORS and term.agree.name != "contrast" and not is_maps
 
 
-def _standardized(word: Word) -> Word:
-    return Word("standardized") if word == Word("as_is") else Word("standardized", of=word)
+def _standardized(word: Component) -> Component:
+    return (
+        Component("standardized")
+        if word == Component("as_is")
+        else Component("standardized", of=word)
+    )

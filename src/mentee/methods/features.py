@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mentee.methods.logits import RISE
-from mentee.methods.row import Method, Term, Word
+from mentee.methods.row import Component, Method, Term
 
 
 def _rkd(name: str, about: str, *, distance: float = 25.0, angle: float = 50.0) -> Method:
-    word = Word("rkd", {"distance": distance, "angle": angle})
+    word = Component("rkd", {"distance": distance, "angle": angle})
     return Method(
         name,
         (Term("embedding", word, 1.0),),
@@ -17,7 +17,7 @@ def _rkd(name: str, about: str, *, distance: float = 25.0, angle: float = 50.0) 
 
 
 # Published with a trained head on the teacher's side too, which learns to say nothing: here random.
-_CC = Word("random", {"width": 128, "student_head": "linear"})
+_CC = Component("random", {"width": 128, "student_head": "linear"})
 
 FIRST = 30 / 270
 """Share of the published steps: 30 epochs of the terms alone before 240 of the task."""
@@ -25,7 +25,7 @@ FIRST = 30 / 270
 RELATION_ROWS = (
     Method(
         "sp",
-        (Term("stages.last", Word("sp"), 3000.0),),
+        (Term("stages.last", Component("sp"), 3000.0),),
         about="Which examples of the batch are alike, at the last stage: any two networks.",
         source="Tung and Mori 2019, arXiv:1907.09682",
     ),
@@ -34,13 +34,13 @@ RELATION_ROWS = (
     _rkd("rkd-angle", "The angles of rkd alone.", distance=0.0),
     Method(
         "pkt",
-        (Term("embedding", Word("pkt"), 30000.0),),
+        (Term("embedding", Component("pkt"), 30000.0),),
         about="Neighbors in the batch as probabilities: any two networks; strong for its cost.",
         source="Passalis and Tefas 2018, arXiv:1803.10837",
     ),
     Method(
         "cc",
-        (Term("embedding", Word("cc"), 0.02, _CC),),
+        (Term("embedding", Component("cc"), 0.02, _CC),),
         about="Gaps of neighbors in the batch, as RepDistiller has it: for its tables; weak.",
         source="Peng et al. 2019, arXiv:1904.01802",
         note="as in RepDistiller, but for the teacher's side: a trained head there would learn to "
@@ -48,7 +48,7 @@ RELATION_ROWS = (
     ),
     Method(
         "cka",
-        (Term("embedding", Word("cka"), 1.0),),
+        (Term("embedding", Component("cka"), 1.0),),
         about="Centered kernel alignment of the embeddings: any two networks.",
         source="Kornblith et al. 2019, arXiv:1905.00414",
         note="the weight is Mentee's",
@@ -59,58 +59,58 @@ RELATION_ROWS = (
 MAP_ROWS = (
     Method(
         "fitnet",
-        (Term("stages.1", Word("mse"), 100.0, Word("regress")),),
+        (Term("stages.1", Component("mse"), 100.0, Component("regress")),),
         about="The second stage's map, entry by entry, through a convolution: a hint.",
         source="Romero et al. 2015, arXiv:1412.6550",
     ),
     Method(
         "at",
-        (Term("stages", Word("mse"), 1000.0, Word("attention")),),
+        (Term("stages", Component("mse"), 1000.0, Component("attention")),),
         about="Where the networks look, at every stage: no heads, and a record is small.",
         source="Zagoruyko and Komodakis 2017, arXiv:1612.03928",
     ),
     Method(
         "nst",
-        (Term("stages", Word("nst"), 50.0, Word("maps")),),
+        (Term("stages", Component("nst"), 50.0, Component("maps")),),
         about="The channels of each stage as samples of one distribution: no heads; costly.",
         source="Huang and Wang 2017, arXiv:1707.01219",
     ),
     Method(
         "vid",
-        (Term("stages", Word("vid"), 1.0, Word("gaussian")),),
+        (Term("stages", Component("vid"), 1.0, Component("gaussian")),),
         about="How surprising the teacher's stages are, given the student's: with a variance for "
         "each channel, what cannot be followed weighs less.",
         source="Ahn et al. 2019, arXiv:1904.05835",
     ),
     Method(
         "ickd",
-        (Term("stages.last", Word("ickd"), 2.5, Word("regress", {"resize": False})),),
+        (Term("stages.last", Component("ickd"), 2.5, Component("regress", {"resize": False})),),
         about="Which channels of the last stage go together, in each example.",
         source="Liu et al. 2021, arXiv:2202.03680",
         note="2.5 alone and beside soft targets, ickd+kd; without its batch norm",
     ),
     Method(
         "ofd",
-        (Term("stages", Word("partial_l2"), 1.0, Word("margin"), fade=0.5),),
+        (Term("stages", Component("partial_l2"), 1.0, Component("margin"), fade=0.5),),
         about="The stages' maps, but not how far a unit that does not fire is below: best where "
         "the teacher is read before its ReLU, by places of your own.",
         source="Heo et al. 2019, arXiv:1904.01866",
     ),
     Method(
         "ft",
-        (Term("stages.last", Word("l1"), 200.0, Word("factors")),),
+        (Term("stages.last", Component("l1"), 200.0, Component("factors")),),
         about="What an autoencoder, which learns first, keeps of the last stage.",
         source="Kim et al. 2018, arXiv:1802.04977",
     ),
     Method(
         "ab",
-        (Term("stages", Word("ab"), 1.0, Word("regress"), fade=0.5, first=FIRST),),
+        (Term("stages", Component("ab"), 1.0, Component("regress"), fade=0.5, first=FIRST),),
         about="Which units are active: the student's beginning; afterwards the task alone.",
         source="Heo et al. 2019, arXiv:1811.03233",
     ),
     Method(
         "fsp",
-        (Term("stem&stages", Word("squared"), 50.0, Word("flow"), first=FIRST),),
+        (Term("stem&stages", Component("squared"), 50.0, Component("flow"), first=FIRST),),
         about="How the channels of one place go with those of the next: the student's beginning; "
         "afterwards the task alone.",
         source="Yim et al. 2017, CVPR",
@@ -118,7 +118,7 @@ MAP_ROWS = (
     ),
     Method(
         "reviewkd",
-        (Term("stages&embedding", Word("squared"), 5.0, Word("review"), rise=RISE),),
+        (Term("stages&embedding", Component("squared"), 5.0, Component("review"), rise=RISE),),
         about="Every stage of the teacher from all later ones of the student: strong between "
         "unlike networks.",
         source="Chen et al. 2021, arXiv:2104.09044",
@@ -127,7 +127,7 @@ MAP_ROWS = (
     ),
     Method(
         "semckd",
-        (Term("stages", Word("squared"), 400.0, Word("associate")),),
+        (Term("stages", Component("squared"), 400.0, Component("associate")),),
         about="Every stage from those of the teacher that attention finds fitting: between unlike "
         "networks.",
         source="Chen et al. 2021, arXiv:2012.03236",
@@ -136,7 +136,7 @@ MAP_ROWS = (
     ),
     Method(
         "simkd",
-        (Term(("projector", "stages.last"), Word("mse"), 1.0, Word("maps")),),
+        (Term(("projector", "stages.last"), Component("mse"), 1.0, Component("maps")),),
         task=0.0,
         reuse="stages.last",
         about="The last map through a projector, read by the teacher's classifier: the student "
@@ -145,7 +145,7 @@ MAP_ROWS = (
     ),
     Method(
         "simkd-pooled",
-        (Term(("projector", "embedding"), Word("mse"), 1.0),),
+        (Term(("projector", "embedding"), Component("mse"), 1.0),),
         task=0.0,
         reuse="embedding",
         about="The vector that the teacher's classifier reads through a projector, and that "

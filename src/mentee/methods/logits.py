@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mentee.methods.row import Method, Term, Word
+from mentee.methods.row import Component, Method, Term
 
 RISE = 20 / 240
 """Share of the published steps: over 20 of 240 epochs the weight rises from 0."""
@@ -10,13 +10,15 @@ RISE = 20 / 240
 
 def soft_targets(weight: float) -> Term:
     """Hinton's soft targets."""
-    return Term("logits", Word("kl", {"temperature": 4.0}), weight)
+    return Term("logits", Component("kl", {"temperature": 4.0}), weight)
 
 
 def _levels(temperature: float) -> tuple[Term, ...]:
     """Instance, batch and class at one temperature."""
     words = ("kl", "batch_level", "class_level")
-    return tuple(Term("logits", Word(name, {"temperature": temperature}), 0.9) for name in words)
+    return tuple(
+        Term("logits", Component(name, {"temperature": temperature}), 0.9) for name in words
+    )
 
 
 LOGIT_ROWS = (
@@ -31,24 +33,24 @@ LOGIT_ROWS = (
     ),
     Method(
         "binary-kd",
-        (Term("logits", Word("binary_kd", {"temperature": 2.0}), 0.9),),
+        (Term("logits", Component("binary_kd", {"temperature": 2.0}), 0.9),),
         task=0.1,
-        added=(Term("logits", Word("binary_kd", {"temperature": 2.0}), 1.0),),
+        added=(Term("logits", Component("binary_kd", {"temperature": 2.0}), 1.0),),
         about="Softened logits of each class on its own: kd for several classes at once.",
         source="Ding and Lerch 2023, arXiv:2306.17424",
         note="there of a probe; the weights are those of kd",
     ),
     Method(
         "hard-label",
-        (Term("logits", Word("hard_label"), 0.5),),
+        (Term("logits", Component("hard_label"), 0.5),),
         task=0.5,
-        added=(Term("logits", Word("hard_label"), 1.0),),
+        added=(Term("logits", Component("hard_label"), 1.0),),
         about="The teacher's decision as a second label: where augmentation makes labels wrong.",
         source="Touvron et al. 2021, arXiv:2012.12877",
     ),
     Method(
         "lskd",
-        (Term("logits", Word("kl", {"temperature": 2.0}), 9.0, Word("standardized")),),
+        (Term("logits", Component("kl", {"temperature": 2.0}), 9.0, Component("standardized")),),
         task=0.1,
         about="Soft targets of standardized logits: a small student need not be as sure as its "
         "teacher; cheap and strong.",
@@ -59,7 +61,7 @@ LOGIT_ROWS = (
         (
             Term(
                 "logits",
-                Word("dkd", {"temperature": 4.0, "alpha": 1.0, "beta": 8.0}),
+                Component("dkd", {"temperature": 4.0, "alpha": 1.0, "beta": 8.0}),
                 1.0,
                 rise=RISE,
             ),
@@ -71,14 +73,14 @@ LOGIT_ROWS = (
     ),
     Method(
         "nkd",
-        (Term("logits", Word("nkd", {"temperature": 1.0, "gamma": 1.5}), 1.0),),
+        (Term("logits", Component("nkd", {"temperature": 1.0, "gamma": 1.5}), 1.0),),
         about="The label's class and the others among themselves, each as a cross-entropy: "
         "published on ImageNet.",
         source="Yang et al. 2023, arXiv:2303.13005",
     ),
     Method(
         "dist",
-        (Term("logits", Word("dist", {"temperature": 4.0, "beta": 1.0, "gamma": 1.0}), 2.0),),
+        (Term("logits", Component("dist", {"temperature": 4.0, "beta": 1.0, "gamma": 1.0}), 2.0),),
         about="Correlations of an example's classes and of a class's examples: for a teacher much "
         "stronger than the student.",
         source="Huang et al. 2022, arXiv:2205.10536",
@@ -86,14 +88,14 @@ LOGIT_ROWS = (
     ),
     Method(
         "ttm",
-        (Term("logits", Word("ttm", {"power": 0.1}), 45.0),),
+        (Term("logits", Component("ttm", {"power": 0.1}), 45.0),),
         about="Soft targets with the teacher alone softened, by a power.",
         source="Zheng and Yang 2024, arXiv:2402.11148",
         note="its numbers for VGG13 to VGG8",
     ),
     Method(
         "wttm",
-        (Term("logits", Word("wttm", {"power": 0.2}), 4.0),),
+        (Term("logits", Component("wttm", {"power": 0.2}), 4.0),),
         about="Soft targets as ttm has them, unsure answers of the teacher weighing more: strong "
         "beside crd too.",
         source="Zheng and Yang 2024, arXiv:2402.11148",

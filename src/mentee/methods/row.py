@@ -10,7 +10,7 @@ Number: TypeAlias = int | float | bool | str | None
 
 
 @dataclass(frozen=True)
-class Word:
+class Component:
     """A representation, an agreement or a memory by name, with its numbers.
 
     Attributes:
@@ -26,14 +26,14 @@ class Word:
 
     name: str
     numbers: Mapping[str, Number] = field(default_factory=dict)
-    of: Word | None = None
+    of: Component | None = None
 
     @property
-    def chain(self) -> tuple[Word, ...]:
+    def chain(self) -> tuple[Component, ...]:
         """The word and those it is of, the one next to the place last."""
         return (self,) if self.of is None else (self, *self.of.chain)
 
-    def over(self, inner: Word) -> Word:
+    def over(self, inner: Component) -> Component:
         """The same word of another, below all that it is of.
 
         Example:
@@ -68,10 +68,10 @@ class Term:
     """
 
     places: str | tuple[str, str]
-    agree: Word
+    agree: Component
     weight: float
-    represent: Word = Word("as_is")
-    memory: Word | None = None
+    represent: Component = Component("as_is")
+    memory: Component | None = None
     fade: float = 1.0
     first: float = 0.0
     rise: float = 0.0

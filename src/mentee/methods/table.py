@@ -5,12 +5,12 @@ from __future__ import annotations
 from mentee.methods.derived import WEIGHT, contrast
 from mentee.methods.features import MAP_ROWS, RELATION_ROWS
 from mentee.methods.logits import LOGIT_ROWS, soft_targets
-from mentee.methods.row import Method, Term, Word
+from mentee.methods.row import Component, Method, Term
 
 
 def _east(
     name: str,
-    represent: Word,
+    represent: Component,
     agree: str = "distance_correlation",
     *,
     about: str,
@@ -20,10 +20,10 @@ def _east(
     """0.4 · task + 0.6 · agreement at the embedding; in a sum the same ratio, the task at 1."""
     return Method(
         name,
-        (Term("embedding", Word(agree), 0.6, represent),),
+        (Term("embedding", Component(agree), 0.6, represent),),
         task=0.4,
-        added=(Term("embedding", Word(agree), 1.5, represent),),
-        alone=(Term("embedding", Word(agree), 1.0, represent),),
+        added=(Term("embedding", Component(agree), 1.5, represent),),
+        alone=(Term("embedding", Component(agree), 1.0, represent),),
         about=about,
         source=source,
         note=note,
@@ -34,28 +34,28 @@ def _similarity(weight: float) -> Term:
     """Similarities to a queue of the teacher's vectors."""
     return Term(
         "embedding",
-        Word("similarity_kl", {"temperature": 0.07}),
+        Component("similarity_kl", {"temperature": 0.07}),
         weight,
-        Word("to_teacher"),
-        Word("queue", {"negatives": 1024, "class_aware": False}),
+        Component("to_teacher"),
+        Component("queue", {"negatives": 1024, "class_aware": False}),
     )
 
 
-def _probe(agree: Word, weight: float) -> Term:
+def _probe(agree: Component, weight: float) -> Term:
     """Soft labels that a probe of the teacher's embedding gives."""
-    return Term(("logits", "embedding"), agree, weight, Word("probe"))
+    return Term(("logits", "embedding"), agree, weight, Component("probe"))
 
 
 def _ec_kd(agree: str, weight: float) -> tuple[Term, ...]:
     """EAsT-KD's shares, 0.7 of the agreement and 0.3 of the soft labels, of one compressor."""
-    soft = Word(agree, {"temperature": 2.0})
+    soft = Component(agree, {"temperature": 2.0})
     return (
-        Term("embedding", Word("distance_correlation"), round(0.7 * weight, 3), _COMPRESS),
-        Term(("logits", "embedding"), soft, round(0.3 * weight, 3), Word("compressed_logits")),
+        Term("embedding", Component("distance_correlation"), round(0.7 * weight, 3), _COMPRESS),
+        Term(("logits", "embedding"), soft, round(0.3 * weight, 3), Component("compressed_logits")),
     )
 
 
-_COMPRESS = Word("compress", {"width": 64})
+_COMPRESS = Component("compress", {"width": 64})
 
 
 def _cktf(theta: float, beta: float, *, exact: bool = False) -> tuple[Term, ...]:
@@ -112,14 +112,14 @@ _ROWS = (
     *MAP_ROWS,
     _east(
         "east",
-        Word("vectors"),
+        Component("vectors"),
         about="Embeddings as teachers: the batch's distances follow the teacher's, whatever task "
         "it learned.",
         source="Ding and Lerch 2023, arXiv:2306.17424",
     ),
     _east(
         "east-cosine",
-        Word("vectors", {"scale": "center"}),
+        Component("vectors", {"scale": "center"}),
         "cosine_distance_difference",
         about="Embeddings as teachers, by differences of cosines in place of distances.",
         source="Ding and Lerch 2023, arXiv:2306.17424",
@@ -127,8 +127,8 @@ _ROWS = (
     Method(
         "east-kd",
         (
-            Term("embedding", Word("distance_correlation"), 0.42, Word("vectors")),
-            _probe(Word("binary_kd", {"temperature": 2.0}), 0.18),
+            Term("embedding", Component("distance_correlation"), 0.42, Component("vectors")),
+            _probe(Component("binary_kd", {"temperature": 2.0}), 0.18),
         ),
         task=0.4,
         about="EAsT and soft labels of a probe, for several classes at once.",
@@ -162,24 +162,24 @@ _ROWS = (
     ),
     _east(
         "pca",
-        Word("pca", {"width": 64}),
+        Component("pca", {"width": 64}),
         about="Control of ec: the embedding's first principal directions.",
     ),
     _east(
         "random",
-        Word("random", {"width": 64}),
+        Component("random", {"width": 64}),
         about="Control of ec: the embedding through a random matrix.",
     ),
     _east(
         "to-teacher",
-        Word("to_teacher"),
+        Component("to_teacher"),
         "cosine",
         about="A head of the student's own maps it into the embedding's space.",
         source="Adlouni et al. 2026, arXiv:2604.24933",
     ),
     _east(
         "phi-s",
-        Word("to_teacher", {"scale": "phi-s"}),
+        Component("to_teacher", {"scale": "phi-s"}),
         "mse",
         about="A head says the teacher's embedding, turned until every entry varies alike, entry "
         "by entry: for several teachers at once.",
@@ -196,17 +196,17 @@ _ROWS = (
     ),
     Method(
         "probe-kd",
-        (_probe(Word("kl", {"temperature": 2.0}), 0.6),),
+        (_probe(Component("kl", {"temperature": 2.0}), 0.6),),
         task=0.4,
-        added=(_probe(Word("kl", {"temperature": 2.0}), 1.0),),
+        added=(_probe(Component("kl", {"temperature": 2.0}), 1.0),),
         about="Soft labels of a probe of the embedding, one class an example: ec+probe-kd.",
         source="Ding and Lerch 2023, arXiv:2306.17424",
     ),
     Method(
         "probe-binary-kd",
-        (_probe(Word("binary_kd", {"temperature": 2.0}), 0.6),),
+        (_probe(Component("binary_kd", {"temperature": 2.0}), 0.6),),
         task=0.4,
-        added=(_probe(Word("binary_kd", {"temperature": 2.0}), 1.0),),
+        added=(_probe(Component("binary_kd", {"temperature": 2.0}), 1.0),),
         about="Soft labels of a probe of the embedding, for several classes at once.",
         source="Ding and Lerch 2023, arXiv:2306.17424",
     ),

@@ -3,13 +3,13 @@
 from mentee.metrics.embedding_similarity import explained, neighbors
 from mentee.metrics.jackknife import gain, left_out
 from mentee.metrics.knn import knn, leave_one_out
-from mentee.metrics.linear_probe import Labeled, Layer, linear_probe, train_layer
+from mentee.metrics.linear_probe import Labeled, LinearClassifier, linear_probe, train_layer
 from mentee.metrics.scores import main_score, scores
 from mentee.metrics.similarity import similarity
 
 __all__ = [
     "Labeled",
-    "Layer",
+    "LinearClassifier",
     "explained",
     "gain",
     "knn",

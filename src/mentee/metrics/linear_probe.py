@@ -27,7 +27,7 @@ ABSENT = -30.0
 
 
 @dataclass(frozen=True)
-class Layer:
+class LinearClassifier:
     """A linear layer: `x Wᵀ + b`.
 
     Attributes:
@@ -74,7 +74,7 @@ def linear_probe(
     classes: int,
     validation: tuple[Labeled, Labeled] | None = None,
     strengths: Sequence[float] = STRENGTHS,
-) -> Layer:
+) -> LinearClassifier:
     r"""Logistic regression by scikit-learn, the strength of its penalty chosen on validation.
 
     .. math:: \min_{W, b} \; \frac1n \sum_i \ell(W z_i + b, y_i) + \frac\lambda2 \lVert W \rVert^2,
@@ -123,7 +123,7 @@ def train_layer(
     milestones: Sequence[int] = (150, 180, 210),
     factor: float = 0.1,
     seed: int = 0,
-) -> Layer:
+) -> LinearClassifier:
     """A layer trained by steps of gradient descent, with CKTF's schedule for it by default.
 
     Args:
@@ -164,10 +164,10 @@ def train_layer(
             steps.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             steps.step()
-    return Layer(layer.weight.detach(), layer.bias.detach())
+    return LinearClassifier(layer.weight.detach(), layer.bias.detach())
 
 
-def _fitted(train: Labeled, classes: int, strengths: Sequence[float]) -> list[Layer]:
+def _fitted(train: Labeled, classes: int, strengths: Sequence[float]) -> list[LinearClassifier]:
     """A layer for each strength, one after the other from where the last one ended."""
     x = train.vectors.double().numpy()
     mean, std = x.mean(0), x.std(0)
@@ -177,7 +177,9 @@ def _fitted(train: Labeled, classes: int, strengths: Sequence[float]) -> list[La
     layers = []
     for strength, (weight, bias) in zip(strengths, fit(z, train, classes, strengths), strict=True):
         own = weight / std
-        layer = Layer(torch.from_numpy(own).float(), torch.from_numpy(bias - own @ mean).float())
+        layer = LinearClassifier(
+            torch.from_numpy(own).float(), torch.from_numpy(bias - own @ mean).float()
+        )
         layers.append(replace(layer, strength=strength))
     return layers
 

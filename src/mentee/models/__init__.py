@@ -31,7 +31,7 @@ from mentee.models.ensemble import Ensemble, Mean
 from mentee.models.mobilenet import MobileNetV2
 from mentee.models.packaged import CLASSES, build_packaged, contract_of_packaged
 from mentee.models.resnet import CifarResNet, ResNet
-from mentee.models.reusing import PROJECTOR, Reusing
+from mentee.models.reusing import PROJECTOR, ReusedClassifierStudent
 from mentee.models.shufflenet import ShuffleNetV1, ShuffleNetV2
 from mentee.models.table import FROM_DATA, NETWORKS, kind_of, nearest
 from mentee.models.text import CharCNN, HashedBag
@@ -63,7 +63,7 @@ __all__ = [
     "MobileFCN",
     "MobileNetV2",
     "ResNet",
-    "Reusing",
+    "ReusedClassifierStudent",
     "ShuffleNetV1",
     "ShuffleNetV2",
     "SmallFCN",

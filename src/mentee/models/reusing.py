@@ -17,7 +17,7 @@ PROJECTOR = "projector"
 
 @runtime_checkable
 class Read(Protocol):
-    """Where a trunk is read: `mentee.features.Place` is one."""
+    """Where a trunk is read: `mentee.features.Layer` is one."""
 
     @property
     def path(self) -> str:
@@ -44,7 +44,7 @@ class Read(Protocol):
         ...
 
 
-class Reusing(nn.Module):
+class ReusedClassifierStudent(nn.Module):
     r"""A trunk whose features are projected to a teacher's, which its classifier reads.
 
     .. math:: z = W \, \mathrm{mean}(P f) + b

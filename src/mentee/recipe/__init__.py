@@ -1,18 +1,18 @@
 """The recipe: a strict schema, every problem said at once, nothing left open once resolved."""
 
 from mentee.recipe.method import MethodRecipe
-from mentee.recipe.monitor import Watch
+from mentee.recipe.monitor import Monitor
 from mentee.recipe.networks import AudioInput, Input, Network, Reuse, TextInput
 from mentee.recipe.probe import Probe
 from mentee.recipe.reading import dump, find_recipe, read, shipped
 from mentee.recipe.schema import Data, Domain, Recipe, Select, Train
 from mentee.recipe.teachers import (
     ATeacher,
-    Averaged,
+    EmaRecipe,
     Ensemble,
-    Live,
-    Recorded,
-    Several,
+    MultiRecipe,
+    OnlineRecipe,
+    RecordedRecipe,
     each_of,
     live_of,
 )
@@ -21,24 +21,24 @@ from mentee.recipe.unlabeled import Unlabeled
 __all__ = [
     "ATeacher",
     "AudioInput",
-    "Averaged",
     "Data",
     "Domain",
+    "EmaRecipe",
     "Ensemble",
     "Input",
-    "Live",
     "MethodRecipe",
+    "Monitor",
+    "MultiRecipe",
     "Network",
+    "OnlineRecipe",
     "Probe",
     "Recipe",
-    "Recorded",
+    "RecordedRecipe",
     "Reuse",
     "Select",
-    "Several",
     "TextInput",
     "Train",
     "Unlabeled",
-    "Watch",
     "dump",
     "each_of",
     "find_recipe",

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, Field
 
 from mentee.errors import RecipeError
-from mentee.methods import Method, Number, Term, Word, adjust, find, label_free, leveled
+from mentee.methods import Component, Method, Number, Term, adjust, find, label_free, leveled
 from mentee.recipe.parts import STRICT
 
 
@@ -21,29 +21,29 @@ def _named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-class WordRecipe(_Part):
+class ComponentRecipe(_Part):
     """A word of the table with its numbers; a representation may be `of` another."""
 
     name: str
     numbers: dict[str, Number] = {}
-    of: Annotated[WordRecipe | None, BeforeValidator(_named)] = None
+    of: Annotated[ComponentRecipe | None, BeforeValidator(_named)] = None
 
-    def word(self) -> Word:
+    def word(self) -> Component:
         """The same as a word of the table."""
-        return Word(self.name, self.numbers, None if self.of is None else self.of.word())
+        return Component(self.name, self.numbers, None if self.of is None else self.of.word())
 
 
-AWord = Annotated[WordRecipe, BeforeValidator(_named)]
+AComponent = Annotated[ComponentRecipe, BeforeValidator(_named)]
 
 
 class TermRecipe(_Part):
     """One summand: places × representation × agreement × weight."""
 
     places: str | list[str]
-    agree: AWord
+    agree: AComponent
     weight: float
-    represent: AWord = WordRecipe(name="as_is")
-    memory: AWord | None = None
+    represent: AComponent = ComponentRecipe(name="as_is")
+    memory: AComponent | None = None
     fade: float = Field(1.0, gt=0)
     first: float = Field(0.0, ge=0, lt=1)
     rise: float = Field(0.0, ge=0, le=1)

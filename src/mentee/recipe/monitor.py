@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from mentee.recipe.parts import STRICT, Count, Positive
 
 
-class Watch(BaseModel):
+class Monitor(BaseModel):
     """Labeled examples that are looked at while a student trains; no loss reads them.
 
     At most `limit` of the examples of `split` (None: the training split) of `source` (None: the

@@ -11,12 +11,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mentee.errors import RecipeError, suggest
-from mentee.recipe.method import MethodRecipe, TermRecipe, WordRecipe
-from mentee.recipe.monitor import Watch
+from mentee.recipe.method import ComponentRecipe, MethodRecipe, TermRecipe
+from mentee.recipe.monitor import Monitor
 from mentee.recipe.networks import Input, Network, Reuse
 from mentee.recipe.probe import Probe, SteppedLayer, Tune
 from mentee.recipe.schema import Data, Domain, Recipe, Save, Select, Train
-from mentee.recipe.teachers import Averaged, Ensemble, Recorded, Several
+from mentee.recipe.teachers import EmaRecipe, Ensemble, MultiRecipe, RecordedRecipe
 from mentee.recipe.unlabeled import Unlabeled
 
 
@@ -186,7 +186,7 @@ def _keys(place: Sequence[str]) -> list[str]:
         "method": MethodRecipe,
         "methods": MethodRecipe,
         "train": Train,
-        "watch": Watch,
+        "watch": Monitor,
         "unlabeled": Unlabeled,
         "probe": Probe,
         "layer": SteppedLayer,
@@ -198,14 +198,14 @@ def _keys(place: Sequence[str]) -> list[str]:
         "terms": TermRecipe,
     }
     named = [part for part in place if not part.isdigit()]
-    model = parts.get(named[-1] if named else "", WordRecipe)
+    model = parts.get(named[-1] if named else "", ComponentRecipe)
     kinds: tuple[type[BaseModel], ...] = ()
     if "out_of_domain" in named:
         model = Domain
     elif named == ["teacher"]:
-        kinds = (Recorded, Ensemble, Several, Averaged)
+        kinds = (RecordedRecipe, Ensemble, MultiRecipe, EmaRecipe)
     elif named[:-1] == ["teacher", "teachers"]:
-        model, kinds = Network, (Recorded, Ensemble)
+        model, kinds = Network, (RecordedRecipe, Ensemble)
     elif named[:-1] == ["teacher", "methods"]:
         model = MethodRecipe
     return [*model.model_fields, *(key for kind in kinds for key in kind.model_fields)]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from mentee.recipe.method import AMethod, MethodRecipe
-from mentee.recipe.monitor import Watch
+from mentee.recipe.monitor import Monitor
 from mentee.recipe.networks import Network, by_name, by_network
 from mentee.recipe.parts import STRICT, Count, Positive, Share
 from mentee.recipe.probe import Probe
@@ -148,7 +148,7 @@ class Recipe(_Part):
     teacher: ATeacher | None = None
     method: AMethod = MethodRecipe()
     train: Train = Train()
-    watch: Watch | None = None
+    watch: Monitor | None = None
     probe: Probe | None = None
     select: Select = Select()
     save: Save = Save()

@@ -18,7 +18,7 @@ class _Part(BaseModel):
     model_config = STRICT
 
 
-class Recorded(_Part):
+class RecordedRecipe(_Part):
     """A teacher that was run once: the folder of its record, or several by name.
 
     `clean: true` says that what it said of the clean example teaches every view of it;
@@ -55,7 +55,7 @@ class Ensemble(_Part):
         return self.networks[0].classes
 
 
-class Averaged(_Part):
+class EmaRecipe(_Part):
     """The student's own moving average; it is also what is evaluated and kept.
 
     `average`: what the average keeps of itself in a step.
@@ -64,17 +64,17 @@ class Averaged(_Part):
     average: Annotated[float, Field(gt=0, lt=1)]
 
 
-Live: TypeAlias = Network | Ensemble
+OnlineRecipe: TypeAlias = Network | Ensemble
 """A teacher that is run: a network or several as one."""
 
 
 def _which(value: object) -> str:
     keys = value if isinstance(value, Mapping) else ()
-    if isinstance(value, Recorded) or "record" in keys:
+    if isinstance(value, RecordedRecipe) or "record" in keys:
         return "a record"
-    if isinstance(value, Several) or "teachers" in keys:
+    if isinstance(value, MultiRecipe) or "teachers" in keys:
         return "several"
-    if isinstance(value, Averaged) or "average" in keys:
+    if isinstance(value, EmaRecipe) or "average" in keys:
         return "an average"
     return "an ensemble" if isinstance(value, Ensemble) or "networks" in keys else "a network"
 
@@ -82,14 +82,14 @@ def _which(value: object) -> str:
 _One: TypeAlias = (
     Annotated[Network, Tag("a network")]
     | Annotated[Ensemble, Tag("an ensemble")]
-    | Annotated[Recorded, Tag("a record")]
+    | Annotated[RecordedRecipe, Tag("a record")]
 )
 OneTeacher = Annotated[_One, Discriminator(_which), BeforeValidator(by_network)]
 
 NAME = re.compile(r"[A-Za-z][\w-]*")
 
 
-class Several(_Part):
+class MultiRecipe(_Part):
     """Teachers by name that each teach for themselves: networks, several as one, or records.
 
     `methods`: what each teaches by (the recipe's method where nothing is said); `weights`: how much
@@ -111,7 +111,7 @@ class Several(_Part):
                 raise PydanticCustomError(
                     "name", "names should be letters, digits, - and _, a letter first"
                 )
-            if isinstance(each, Recorded) and list(each.records) != [""]:
+            if isinstance(each, RecordedRecipe) and list(each.records) != [""]:
                 raise PydanticCustomError(
                     "records", "each record should be a teacher by itself: {record: FOLDER}"
                 )
@@ -138,24 +138,24 @@ class Several(_Part):
 
 
 ATeacher = Annotated[
-    _One | Annotated[Several, Tag("several")] | Annotated[Averaged, Tag("an average")],
+    _One | Annotated[MultiRecipe, Tag("several")] | Annotated[EmaRecipe, Tag("an average")],
     Discriminator(_which),
     BeforeValidator(by_network),
 ]
 
 
-def each_of(said: ATeacher | None) -> dict[str, Network | Ensemble | Recorded]:
+def each_of(said: ATeacher | None) -> dict[str, Network | Ensemble | RecordedRecipe]:
     """The teachers of a recipe by name; one alone has the empty name, the student has none.
 
     Example:
         >>> list(each_of(Network(network="vgg19-cifar"))), each_of(None)
         ([''], {})
     """
-    if isinstance(said, Several):
+    if isinstance(said, MultiRecipe):
         return dict(said.teachers)
-    return {} if said is None or isinstance(said, Averaged) else {"": said}
+    return {} if said is None or isinstance(said, EmaRecipe) else {"": said}
 
 
-def live_of(said: Mapping[str, Any]) -> Live:
+def live_of(said: Mapping[str, Any]) -> OnlineRecipe:
     """A network, or several as one, as a manifest says it."""
     return (Ensemble if "networks" in said else Network).model_validate(said)

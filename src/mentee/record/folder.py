@@ -27,7 +27,7 @@ _PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)
-class Begun:
+class StartedRecord:
     """A hidden folder that is being written.
 
     Attributes:
@@ -40,7 +40,9 @@ class Begun:
 
 
 @contextlib.contextmanager
-def new_folder(out: Path, plan: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Begun]:
+def new_folder(
+    out: Path, plan: Mapping[str, Any], *, overwrite: bool = False
+) -> Iterator[StartedRecord]:
     """A hidden folder beside `out`, which takes its place when all went well.
 
     A folder that a killed or interrupted process left there is gone on with where its plan was the
@@ -100,25 +102,27 @@ def refuse_taken(out: Path, *, overwrite: bool = False) -> None:
         )
 
 
-def _begin(out: Path, plan: Mapping[str, Any], held: contextlib.ExitStack) -> Begun:
+def _begin(out: Path, plan: Mapping[str, Any], held: contextlib.ExitStack) -> StartedRecord:
     folder = _hidden(out)
     held.enter_context(locked(folder))
     created = datetime.now(timezone.utc).isoformat(timespec="seconds")
     files.write_json(folder / PLAN, {"created": created, "plan": plan})
-    return Begun(folder, created)
+    return StartedRecord(folder, created)
 
 
-def _left_over(out: Path, plan: Mapping[str, Any], held: contextlib.ExitStack) -> Begun | None:
+def _left_over(
+    out: Path, plan: Mapping[str, Any], held: contextlib.ExitStack
+) -> StartedRecord | None:
     """What was left of the same plan, now held; what was left of others is removed."""
     if os.name != "posix":  # no locks there that tell who still writes
         return None
-    found: Begun | None = None
+    found: StartedRecord | None = None
     for folder in out.parent.glob(f".{glob.escape(out.name)}.*{_PARTIAL}"):
         with contextlib.ExitStack() as mine, contextlib.suppress(OSError):
             mine.enter_context(locked(folder))
             begun = _planned(folder)
             if found is None and begun is not None and begun[1] == plan:
-                found = Begun(folder, begun[0])
+                found = StartedRecord(folder, begun[0])
                 held.enter_context(mine.pop_all())
             else:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mentee.data import Examples
-from mentee.data.fixed_length import Windows
+from mentee.data.fixed_length import FixedLength
 from mentee.errors import DataError
 
 ANEW = "Choose another folder, or say that it is to be overwritten (--overwrite)"
@@ -100,7 +100,7 @@ def about_data(examples: Examples) -> dict[str, str | int | float]:
         "rows": len(examples),
     }
     contents = examples.contents
-    if isinstance(contents, Windows) and contents.rate is not None:
+    if isinstance(contents, FixedLength) and contents.rate is not None:
         said["seconds"] = contents.samples / contents.rate
     return said
 

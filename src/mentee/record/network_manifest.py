@@ -39,7 +39,7 @@ class BasisFile(BaseModel):
     explained: dict[str, float]
 
 
-class PlacesManifest(BaseModel):
+class NetworkManifest(BaseModel):
     """All that is known of the whole folder.
 
     Attributes:
@@ -99,7 +99,7 @@ def basis_of(group: int) -> str:
     return "basis" + (f"+{group}" if group else "") + ".safetensors"
 
 
-def read_places(folder: Path) -> PlacesManifest:
+def read_network_manifest(folder: Path) -> NetworkManifest:
     """Read and check `places.json`.
 
     Raises:
@@ -114,7 +114,7 @@ def read_places(folder: Path) -> PlacesManifest:
     try:
         said = read_signed(path)
         if said.get("format") in READ:
-            return PlacesManifest.model_validate(check(path, said))
+            return NetworkManifest.model_validate(check(path, said))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged ({error}); record anew, or copy it again") from error
     raise DataError(

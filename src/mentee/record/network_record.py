@@ -25,19 +25,19 @@ from mentee.record.integrity import MEND
 from mentee.record.manifest import checksum
 from mentee.record.network_manifest import (
     PLACES,
-    PlacesManifest,
+    NetworkManifest,
     basis_of,
     folder_of,
-    read_places,
+    read_network_manifest,
 )
 from mentee.record.reader import Positions, Record
 from mentee.types import CLEAN
 
 
-class PlacesRecord:
+class NetworkRecord:
     """What a network said of each example at its places, clean and in views.
 
-    Use `PlacesRecord.open`.
+    Use `NetworkRecord.open`.
 
     Args:
         folder: where it lies.
@@ -49,14 +49,14 @@ class PlacesRecord:
     def __init__(
         self,
         folder: Path,
-        manifest: PlacesManifest,
+        manifest: NetworkManifest,
         records: dict[tuple[int, int], Record],
         bases: Mapping[int, Bases],
     ) -> None:
         self.folder, self.manifest, self.records, self.bases = folder, manifest, records, bases
 
     @classmethod
-    def open(cls, path: Path | str, *, verify: bool = True) -> PlacesRecord:
+    def open(cls, path: Path | str, *, verify: bool = True) -> NetworkRecord:
         """Open the record in a folder.
 
         Args:
@@ -67,7 +67,7 @@ class PlacesRecord:
             DataError: there is none, it is not whole, or a file is damaged: which.
         """
         folder = Path(path)
-        manifest = read_places(folder)
+        manifest = read_network_manifest(folder)
         records: dict[tuple[int, int], Record] = {}
         ids: tuple[str, ...] | None = None  # the same of all, so they are kept once
         for view in range(CLEAN, manifest.count):
@@ -173,7 +173,7 @@ class PlacesRecord:
         return self.records[CLEAN, 0]
 
 
-def _bases(folder: Path, manifest: PlacesManifest) -> dict[int, Bases]:
+def _bases(folder: Path, manifest: NetworkManifest) -> dict[int, Bases]:
     found: dict[int, Bases] = {}
     for each in manifest.bases:
         path = folder / basis_of(each.group)
@@ -185,22 +185,24 @@ def _bases(folder: Path, manifest: PlacesManifest) -> dict[int, Bases]:
     return found
 
 
-def open_places(path: Path | str, split: str = "train", *, verify: bool = True) -> PlacesRecord:
+def open_network_record(
+    path: Path | str, split: str = "train", *, verify: bool = True
+) -> NetworkRecord:
     """The record of one split: a subfolder, or the folder itself where it is one.
 
     Raises:
         DataError: there is none of this split; names those there are.
     """
     folder = find_split(Path(path), split)
-    return PlacesRecord.open(folder, verify=verify)
+    return NetworkRecord.open(folder, verify=verify)
 
 
-def is_places(path: Path | str, split: str = "train") -> bool:
+def is_network_record(path: Path | str, split: str = "train") -> bool:
     """Whether a folder holds a record of places."""
     return any((folder / PLACES).is_file() for folder in (Path(path), Path(path) / split))
 
 
-def holds_places(folder: Path) -> bool:
+def holds_network_record(folder: Path) -> bool:
     """Whether a folder, or one of its splits, is a record of places."""
     return (folder / PLACES).is_file() or any(folder.glob(f"[!.]*/{PLACES}"))
 

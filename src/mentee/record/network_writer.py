@@ -19,12 +19,12 @@ from mentee.record.columns import Column
 from mentee.record.embedding_recording import batches_from
 from mentee.record.embedding_writer import write_record
 from mentee.record.manifest import checksum, read_manifest
-from mentee.record.network_manifest import PLACES, BasisFile, PlacesManifest, basis_of, folder_of
-from mentee.record.network_record import PlacesRecord
+from mentee.record.network_manifest import PLACES, BasisFile, NetworkManifest, basis_of, folder_of
+from mentee.record.network_record import NetworkRecord
 from mentee.record.numeric import scales_of
-from mentee.record.planning import Planned, beside, plan
+from mentee.record.planning import RecordingPlan, beside, plan
 from mentee.record.signed import write_signed
-from mentee.record.views import Recording, Sheet, about
+from mentee.record.views import RecordingJob, RecordingView, about
 from mentee.types import CLEAN
 
 Rows: TypeAlias = Iterator[npt.NDArray[np.float32]]
@@ -33,9 +33,9 @@ SAMPLE = 512  # examples that the scales of int8 are measured on
 DIRECTIONS = 4096  # examples that principal directions are fitted on
 
 
-def record_places(
-    out: Path, recording: Recording, *, overwrite: bool = False, **how: Any
-) -> PlacesRecord:
+def write_network_record(
+    out: Path, recording: RecordingJob, *, overwrite: bool = False, **how: Any
+) -> NetworkRecord:
     """Write what is missing of a record of places; what is there already is not done again.
 
     Args:
@@ -53,7 +53,7 @@ def record_places(
 
 
 def carry_out(
-    planned: Planned,
+    planned: RecordingPlan,
     *,
     rank: int = 0,
     world: int = 1,
@@ -61,7 +61,7 @@ def carry_out(
     shard_rows: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] = lambda line: None,
-) -> PlacesRecord:
+) -> NetworkRecord:
     """Write what is missing of a record of places.
 
     Each view is a record of its own and whole or not there. Several processes share the views. The
@@ -99,7 +99,9 @@ def carry_out(
     for sheet in mine:
         held = n - planned.rows(sheet)
 
-        def said(first: int, sheet: Sheet = sheet, held: int = held, done: int = done) -> Rows:
+        def said(
+            first: int, sheet: RecordingView = sheet, held: int = held, done: int = done
+        ) -> Rows:
             for rows in batches_from(first, n, recording.batch, held):
                 raw = recording.say(rows, sheet.view, sheet.columns)
                 yield pack(sheet.columns, raw, bases[sheet.group])[rows >= first]
@@ -124,10 +126,10 @@ def carry_out(
         if planned.folder != planned.out:
             put_in_place(planned.out)
     wait()
-    return PlacesRecord.open(planned.out, verify=False)
+    return NetworkRecord.open(planned.out, verify=False)
 
 
-def find_bases(planned: Planned) -> None:
+def find_bases(planned: RecordingPlan) -> None:
     """Fit the principal directions of new columns on a sample of the clean examples.
 
     Those that rows are kept along already stay; of a record that grows they are taken over.
@@ -137,7 +139,7 @@ def find_bases(planned: Planned) -> None:
     """
     there = {each.group for each in (planned.grown or planned.manifest).bases}
     for group, columns in enumerate(planned.manifest.groups):
-        sheet, path = Sheet(CLEAN, group, columns), planned.folder / basis_of(group)
+        sheet, path = RecordingView(CLEAN, group, columns), planned.folder / basis_of(group)
         if not sheet.projected or (planned.begun(group) and path.is_file()):
             continue
         if planned.grown and group in there:
@@ -147,7 +149,7 @@ def find_bases(planned: Planned) -> None:
             save(path, fitted(planned.recording, sheet.projected))
 
 
-def fitted(recording: Recording, columns: Sequence[Column]) -> dict[str, Basis]:
+def fitted(recording: RecordingJob, columns: Sequence[Column]) -> dict[str, Basis]:
     """The principal directions of columns, from a sample of the clean examples.
 
     Memory: O(sample · d).
@@ -164,12 +166,12 @@ def fitted(recording: Recording, columns: Sequence[Column]) -> dict[str, Basis]:
     }
 
 
-def read_bases(planned: Planned) -> tuple[list[dict[str, Basis]], PlacesManifest]:
+def read_bases(planned: RecordingPlan) -> tuple[list[dict[str, Basis]], NetworkManifest]:
     """The principal directions by group, and what is written with them said in the manifest."""
     bases, said = [], []
     for group, columns in enumerate(planned.manifest.groups):
         path, found = planned.folder / basis_of(group), dict[str, Basis]()
-        if Sheet(CLEAN, group, columns).projected:
+        if RecordingView(CLEAN, group, columns).projected:
             found = load(path, columns)
             explained = {name: round(each.explained, 6) for name, each in found.items()}
             said.append(BasisFile(group=group, checksum=checksum(path), explained=explained))
@@ -198,7 +200,7 @@ def settle(out: Path) -> None:
         put_in_place(out)
 
 
-def scales(planned: Planned, sheet: Sheet, bases: Bases) -> tuple[float, ...] | None:
+def scales(planned: RecordingPlan, sheet: RecordingView, bases: Bases) -> tuple[float, ...] | None:
     """What int8 entries are multiplied by, the same in every view of a group."""
     recording, clean = planned.recording, replace(sheet, view=CLEAN)
     if recording.dtype != "int8":

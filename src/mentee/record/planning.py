@@ -8,14 +8,20 @@ from pathlib import Path
 from mentee.errors import DataError
 from mentee.record.growing import differing
 from mentee.record.manifest import read_manifest
-from mentee.record.network_manifest import PLACES, SHEET, PlacesManifest, folder_of, read_places
+from mentee.record.network_manifest import (
+    PLACES,
+    SHEET,
+    NetworkManifest,
+    folder_of,
+    read_network_manifest,
+)
 from mentee.record.numeric import STORED
 from mentee.record.shards import check_disk
-from mentee.record.views import Recording, Sheet, about, sheets_of
+from mentee.record.views import RecordingJob, RecordingView, about, sheets_of
 
 
 @dataclass(frozen=True)
-class Planned:
+class RecordingPlan:
     """What is going to be written, and where.
 
     Attributes:
@@ -30,19 +36,19 @@ class Planned:
 
     out: Path
     folder: Path
-    recording: Recording
-    manifest: PlacesManifest
-    sheets: tuple[Sheet, ...]
+    recording: RecordingJob
+    manifest: NetworkManifest
+    sheets: tuple[RecordingView, ...]
     stale: bool = False
-    grown: PlacesManifest | None = None
+    grown: NetworkManifest | None = None
 
-    def before(self, sheet: Sheet) -> Path | None:
+    def before(self, sheet: RecordingView) -> Path | None:
         """The record of the first rows of a sheet, where there is one."""
         if self.grown is None or sheet not in sheets_of(self.grown):
             return None
         return self.out / folder_of(sheet.view, sheet.group)
 
-    def rows(self, sheet: Sheet) -> int:
+    def rows(self, sheet: RecordingView) -> int:
         """How many rows of it are to be written."""
         held = self.recording.held if self.before(sheet) else 0
         return len(self.recording.examples) - held
@@ -59,7 +65,7 @@ class Planned:
         return numbers * STORED[self.recording.dtype].itemsize
 
 
-def plan(out: Path, recording: Recording, *, overwrite: bool = False) -> Planned:
+def plan(out: Path, recording: RecordingJob, *, overwrite: bool = False) -> RecordingPlan:
     """What the folder will hold in the end, and what of it is missing.
 
     Args:
@@ -72,7 +78,7 @@ def plan(out: Path, recording: Recording, *, overwrite: bool = False) -> Planned
         RunError: the disk is too small for what is missing.
     """
     names = names_in(out)
-    there = read_places(out) if PLACES in names and not overwrite else None
+    there = read_network_manifest(out) if PLACES in names and not overwrite else None
     recording = recording if there is None else recording.following(out)
     grown = there if recording.held else None
     anew = (overwrite and bool(names)) or grown is not None
@@ -88,7 +94,7 @@ def plan(out: Path, recording: Recording, *, overwrite: bool = False) -> Planned
         for s in sheets_of(manifest)
         if stale or not (folder / folder_of(s.view, s.group)).is_dir()
     )
-    planned = Planned(out, folder, recording, manifest, sheets, stale, grown)
+    planned = RecordingPlan(out, folder, recording, manifest, sheets, stale, grown)
     check_disk(planned.bytes, out)
     return planned
 
@@ -115,7 +121,7 @@ def beside(out: Path) -> Path:
     return out.with_name(f".{out.name}.anew")
 
 
-def refuse_mixture(folder: Path, recording: Recording, manifest: PlacesManifest) -> None:
+def refuse_mixture(folder: Path, recording: RecordingJob, manifest: NetworkManifest) -> None:
     """Make sure that what an interrupted recording left can be gone on with.
 
     Raises:

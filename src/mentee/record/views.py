@@ -19,7 +19,12 @@ from mentee.record.embedding_writer import About
 from mentee.record.growing import Ordered, about_data, ordered, refuse_other
 from mentee.record.integrity import read_ids
 from mentee.record.manifest import Dtype, checksum, read_manifest
-from mentee.record.network_manifest import PlacesManifest, basis_of, folder_of, read_places
+from mentee.record.network_manifest import (
+    NetworkManifest,
+    basis_of,
+    folder_of,
+    read_network_manifest,
+)
 from mentee.types import CLEAN, Batch
 
 Says: TypeAlias = Callable[[Batch, Sequence[str]], Mapping[str, Tensor]]
@@ -27,7 +32,7 @@ Says: TypeAlias = Callable[[Batch, Sequence[str]], Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordingJob:
     """All that is recorded, before anything is.
 
     Attributes:
@@ -58,14 +63,14 @@ class Recording:
     whole: Examples | None = None
     rows: Ordered | None = None
 
-    def following(self, out: Path) -> Recording:
+    def following(self, out: Path) -> RecordingJob:
         """The same with its examples in the order of a record's rows, the new ones behind.
 
         Raises:
             DataError: a row is of no example any more, or examples that have one were changed.
         """
         clean = out / folder_of(CLEAN, 0)
-        ids, data = read_ids(clean, read_manifest(clean)), read_places(out).data
+        ids, data = read_ids(clean, read_manifest(clean)), read_network_manifest(out).data
         rows = ordered(ids, data, self.examples, self.whole or self.examples)
         return replace(self, examples=rows.examples, rows=rows)
 
@@ -89,7 +94,7 @@ class Recording:
         """Which examples, as a manifest says it: computed once, since it reads many of them."""
         return self.rows.data if self.rows else dict(about_data(self.examples))
 
-    def merged(self, there: PlacesManifest | None) -> PlacesManifest:
+    def merged(self, there: NetworkManifest | None) -> NetworkManifest:
         """What the folder will hold in the end, with what is there already.
 
         Raises:
@@ -104,7 +109,7 @@ class Recording:
             groups = (*there.groups, new) if new else there.groups
             count = max(count, there.count)
             methods = tuple(dict.fromkeys([*there.methods, *methods]))
-        return PlacesManifest(
+        return NetworkManifest(
             name=str(self.teacher["name"]),
             kind=self.examples.kind,
             rows=len(self.examples),
@@ -118,7 +123,7 @@ class Recording:
             bases=() if there is None else there.bases,
         )
 
-    def _refuse_other(self, there: PlacesManifest) -> None:
+    def _refuse_other(self, there: NetworkManifest) -> None:
         pairs = {
             "teacher's weights": (there.teacher["fingerprint"], self.teacher["fingerprint"]),
             "views": (there.views, self.how),
@@ -135,7 +140,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class RecordingView:
     """One view of one group of columns: a record of its own.
 
     Attributes:
@@ -159,16 +164,16 @@ class Sheet:
         return sum(each.stored for each in self.columns)
 
 
-def sheets_of(manifest: PlacesManifest) -> list[Sheet]:
+def sheets_of(manifest: NetworkManifest) -> list[RecordingView]:
     """All records of a folder, the clean ones first."""
     return [
-        Sheet(view, group, columns)
+        RecordingView(view, group, columns)
         for view in range(CLEAN, manifest.count)
         for group, columns in enumerate(manifest.groups)
     ]
 
 
-def about(recording: Recording, sheet: Sheet, folder: Path) -> About:
+def about(recording: RecordingJob, sheet: RecordingView, folder: Path) -> About:
     """What the record of one view says of itself, in the folder of all."""
     said = {k: recording.teacher[k] for k in ("name", "fingerprint")}
     columns = [each.said() for each in sheet.columns]

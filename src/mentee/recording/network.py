@@ -15,25 +15,25 @@ import torch
 from torch import Tensor
 
 from mentee.build import networks
-from mentee.build.networks import Given, Makes, Teaches
+from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
 from mentee.build.record_views import how
-from mentee.build.setup import Parts, build
-from mentee.distillation.objective import Transfer
+from mentee.build.setup import TrainingSetup, build
+from mentee.distillation.objective import DistillationLoss
 from mentee.distillation.terms import blank
 from mentee.errors import PairError, RecipeError
 from mentee.methods import Method
 from mentee.parallel import rank, world
-from mentee.recipe import Ensemble, Live, MethodRecipe, Network, Recipe, live_of, read
+from mentee.recipe import Ensemble, MethodRecipe, Network, OnlineRecipe, Recipe, live_of, read
 from mentee.record import Estimate
 from mentee.record.columns import Column, in_components, with_largest
 from mentee.record.manifest import Dtype
-from mentee.record.network_manifest import PlacesManifest, read_places
-from mentee.record.network_record import PlacesRecord, is_places
+from mentee.record.network_manifest import NetworkManifest, read_network_manifest
+from mentee.record.network_record import NetworkRecord, is_network_record
 from mentee.record.network_writer import carry_out, settle
-from mentee.record.planning import Planned, beside, plan
-from mentee.record.views import Recording
+from mentee.record.planning import RecordingPlan, beside, plan
+from mentee.record.views import RecordingJob
 from mentee.report import duration
-from mentee.teachers import LiveTeacher
+from mentee.teachers import OnlineTeacher
 from mentee.teachers.teacher import Teacher
 from mentee.types import CLEAN, Batch, column, together
 from mentee.types import read as read_at
@@ -55,11 +55,11 @@ def record_network(
     top_k: int | None = None,
     changes: Sequence[str] = (),
     data: Any = None,
-    student: Makes | None = None,
-    teacher: Teaches | None = None,
+    student: ModelFactory | None = None,
+    teacher: TeacherSource | None = None,
     methods: Mapping[str, Method] | None = None,
     say: Callable[[str], None] = print,
-) -> PlacesRecord:
+) -> NetworkRecord:
     """Run a recipe's teacher over its training examples and their views, and keep what is read.
 
     Of each place that a method reads only the fixed part of its representation is kept. Training
@@ -95,11 +95,11 @@ def record_network(
     """
     content = read(recipe, changes)
     target = Path(out) / content.data.train
-    held = next((each for each in (target, beside(target)) if is_places(each)), None)
+    held = next((each for each in (target, beside(target)) if is_network_record(each)), None)
     if held and not overwrite:  # new views need what is kept of the old ones
-        names = [*read_places(held).methods, *(names or [content.method.name])]
-        content = with_its_input(content, read_places(held))
-    given = Given(data, student, teacher, methods)
+        names = [*read_network_manifest(held).methods, *(names or [content.method.name])]
+        content = with_its_input(content, read_network_manifest(held))
+    given = PythonOverrides(data, student, teacher, methods)
     recording, parts = prepare(content, given, names, views, dtype, batch)
     if top_k is not None and recording.examples.task == "multi":
         raise RecipeError(
@@ -122,7 +122,7 @@ def record_network(
     return found
 
 
-def with_its_input(recipe: Recipe, there: PlacesManifest) -> Recipe:
+def with_its_input(recipe: Recipe, there: NetworkManifest) -> Recipe:
     """The recipe with the input that the recorded teacher had, where it says none.
 
     What is not said is measured on the training examples, and those may be others by now.
@@ -145,18 +145,18 @@ def with_input(said: Network, was: Network) -> Network:
 
 def prepare(
     recipe: Recipe,
-    given: Given,
+    given: PythonOverrides,
     names: Sequence[str],
     views: int | None,
     dtype: Dtype,
     batch: int,
-) -> tuple[Recording, Parts]:
+) -> tuple[RecordingJob, TrainingSetup]:
     """What is to be recorded for some methods, and the parts of a run of the first of them.
 
     Raises:
         MenteeError: the recipe has no network as teacher, or a method does not fit the pair.
     """
-    if not isinstance(recipe.teacher, Live):
+    if not isinstance(recipe.teacher, OnlineRecipe):
         raise RecipeError(
             "a recipe's teacher is recorded where it is a network; name one under teacher:, or "
             "record a teacher of another task with --teacher NAME"
@@ -169,14 +169,14 @@ def prepare(
     every = [build(each, given) for each in wanted]
     transfers = [each.trainee.transfer for each in every]
     parts = every[0]
-    if not isinstance(parts.teacher, LiveTeacher):
+    if not isinstance(parts.teacher, OnlineTeacher):
         raise RecipeError(f"method {own!r} reads no teacher; name others with --methods")
     places = dict.fromkeys(
         name for transfer in transfers for b in transfer.bound for name in together(b.teacher)
     )
     network, contract = parts.teacher.network, parts.teacher.contract
     read = networks.places(network, list(places), parts.sets.first(1), contract)
-    reader = LiveTeacher(network, read, contract)
+    reader = OnlineTeacher(network, read, contract)
     sides, columns = columns_of(transfers, {p.name: p.shape for p in reader.places})
     device = parts.accelerator.device
 
@@ -199,7 +199,7 @@ def prepare(
     # are says which those are for another student.
     if stages := max(stages_of(each.teacher) for each in every):
         teacher["stages"] = stages
-    recording = Recording(
+    recording = RecordingJob(
         examples=parts.sets.train,
         whole=parts.sets.whole,
         views=parts.sets.views,
@@ -222,7 +222,7 @@ def stages_of(teacher: Teacher | None) -> int:
 
 
 def columns_of(
-    transfers: Sequence[Transfer], shapes: Mapping[str, tuple[int, ...]]
+    transfers: Sequence[DistillationLoss], shapes: Mapping[str, tuple[int, ...]]
 ) -> tuple[dict[str, Any], tuple[Column, ...]]:
     """What some bound methods read of a teacher, each once: (the sides that make it, the columns).
 
@@ -250,7 +250,7 @@ def columns_of(
     return sides, tuple(columns.values())
 
 
-def estimate(planned: Planned) -> Estimate:
+def estimate(planned: RecordingPlan) -> Estimate:
     """What recording will cost, measured on a few batches after a warm-up."""
     recording, sheets = planned.recording, len(planned.sheets)
     every = [planned.rows(each) for each in planned.sheets]

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mentee.build.networks import Given, Makes, Teaches
+from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
 from mentee.data import Examples
 from mentee.errors import DataError
 from mentee.methods import Method
-from mentee.recipe import Recipe, Recorded, live_of, read
+from mentee.recipe import Recipe, RecordedRecipe, live_of, read
 from mentee.record.embedding_recording import embed
 from mentee.record.integrity import forget_whole
 from mentee.record.manifest import MANIFEST
-from mentee.record.network_record import open_places
+from mentee.record.network_record import open_network_record
 from mentee.recording.embeddings import open_as
 from mentee.recording.network import prepare, with_its_input
 from mentee.teachers import Record
@@ -56,8 +56,8 @@ def verify(
     sample: int = 64,
     changes: Sequence[str] = (),
     data: Any = None,
-    student: Makes | None = None,
-    teacher: Teaches | None = None,
+    student: ModelFactory | None = None,
+    teacher: TeacherSource | None = None,
     methods: Mapping[str, Method] | None = None,
 ) -> Verified:
     """Compare a record of places with its teacher: every file's checksum, and a sample read live.
@@ -80,8 +80,8 @@ def verify(
     """
     content = read(recipe, changes)
     forget_whole()
-    record = open_places(path, content.data.train)
-    if teacher is None and isinstance(content.teacher, Recorded):
+    record = open_network_record(path, content.data.train)
+    if teacher is None and isinstance(content.teacher, RecordedRecipe):
         network = live_of(record.manifest.teacher["network"])
         content = content.model_copy(update={"teacher": network})
     content = with_its_input(content, record.manifest)
@@ -89,7 +89,7 @@ def verify(
     content = content.model_copy(
         update={"data": content.data.model_copy(update={"view_seed": seed})}
     )
-    given = Given(data, student, teacher, methods)
+    given = PythonOverrides(data, student, teacher, methods)
     said = record.manifest
     recording, _ = prepare(content, given, said.methods, said.count, said.dtype, 64)
     record.check(recording.examples)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mentee.representations.adapter import Known, Places, Shape, Side, TaskLoss, as_is
-from mentee.representations.compose import Chained
+from mentee.representations.adapter import Adapter, FeatureShape, PairInfo, Shape, TaskLoss, as_is
+from mentee.representations.compose import Compose
 from mentee.representations.compressed_logits import CompressedLogits, compressed_logits
-from mentee.representations.embedding_compression import Compressed, compress, probe
+from mentee.representations.embedding_compression import EmbeddingCompressor, compress, probe
 from mentee.representations.feature_maps import attention, maps
 from mentee.representations.fsp import flow
 from mentee.representations.heads import to_teacher
@@ -26,13 +26,13 @@ __all__ = [
     "CROSSING",
     "REPRESENTATIONS",
     "SEVERAL",
-    "Chained",
-    "Compressed",
+    "Adapter",
+    "Compose",
     "CompressedLogits",
-    "Known",
-    "Places",
+    "EmbeddingCompressor",
+    "FeatureShape",
+    "PairInfo",
     "Shape",
-    "Side",
     "TaskLoss",
     "as_is",
     "associate",
@@ -57,7 +57,7 @@ __all__ = [
     "vectors",
 ]
 
-REPRESENTATIONS: dict[str, Callable[..., tuple[Side, Side]]] = {
+REPRESENTATIONS: dict[str, Callable[..., tuple[Adapter, Adapter]]] = {
     "as_is": as_is,
     "standardized": standardized,
     "project": project,
@@ -79,7 +79,7 @@ REPRESENTATIONS: dict[str, Callable[..., tuple[Side, Side]]] = {
     "pca": pca,
     "random": random_projection,
 }
-"""Every representation by name: `(student shape, teacher shape, **numbers) -> (Side, Side)`.
+"""Every representation by name: `(student shape, teacher shape, **numbers) -> (Adapter, Adapter)`.
 
 One that needs to know more of a pair than its shapes takes `known`, which the engine passes. One
 that reads what another term's side makes takes `beside`, the teacher's sides of the method's other

@@ -14,7 +14,7 @@ from mentee.types import Statistics
 Shape: TypeAlias = tuple[int, ...]
 """What is read at a place, without the batch: `(c, h, w)`, `(t, d)` or `(d,)`."""
 
-Places: TypeAlias = Shape | tuple[Shape, ...]
+FeatureShape: TypeAlias = Shape | tuple[Shape, ...]
 """What is read at a place, or at each of several that are read together."""
 
 TaskLoss: TypeAlias = Callable[[Tensor], Tensor]
@@ -26,7 +26,7 @@ STEPS = 500
 
 
 @dataclass(frozen=True)
-class Known:
+class PairInfo:
     """What is known of a pair beyond its shapes, for a representation that asks for it.
 
     Attributes:
@@ -59,7 +59,7 @@ class Known:
         return self.measure()
 
 
-class Side(nn.Module):
+class Adapter(nn.Module):
     """One side (student's or teacher's) of a representation.
 
     `fixed` has no parameters: for a frozen teacher its output can be computed once and kept.
@@ -72,11 +72,11 @@ class Side(nn.Module):
             then; 0: none.
     """
 
-    learns_alone = False
+    own_objective_only = False
     steps = 0
 
     @property
-    def learner(self) -> Side:
+    def learner(self) -> Adapter:
         """The part that learns from `own_loss`: the side itself, or what it is of."""
         return self
 
@@ -87,7 +87,7 @@ class Side(nn.Module):
         Empty: nothing. None: it depends on the batch, or it is not said, so that it cannot be
         computed once and kept. A side with a `fixed` of its own that can be kept says it here.
         """
-        return "" if type(self).fixed is Side.fixed else None
+        return "" if type(self).fixed is Adapter.fixed else None
 
     def fixed(self, features: Any) -> Any:
         """The part without parameters, from what was read at the place.
@@ -136,7 +136,7 @@ class Side(nn.Module):
         return None
 
 
-def as_is(student: Shape, teacher: Shape) -> tuple[Side, Side]:
+def as_is(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
     """What is read is what is compared.
 
     Args:
@@ -146,4 +146,4 @@ def as_is(student: Shape, teacher: Shape) -> tuple[Side, Side]:
     Returns:
         The student's side and the teacher's.
     """
-    return Side(), Side()
+    return Adapter(), Adapter()

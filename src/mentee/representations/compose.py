@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from mentee.representations.adapter import Side
+from mentee.representations.adapter import Adapter
 
 
-class Chained(Side):
+class Compose(Adapter):
     r"""One side of a representation of another.
 
     .. math:: r(x) = outer(inner(x))
@@ -23,14 +23,14 @@ class Chained(Side):
         outer: reads what the inner side says.
     """
 
-    def __init__(self, inner: Side, outer: Side) -> None:
+    def __init__(self, inner: Adapter, outer: Adapter) -> None:
         super().__init__()
         self.inner, self.outer = inner, outer
-        self._all_fixed = type(inner).forward is Side.forward and inner.reduction is not None
-        self.learns_alone, self.steps = inner.learns_alone, inner.steps
+        self._all_fixed = type(inner).forward is Adapter.forward and inner.reduction is not None
+        self.own_objective_only, self.steps = inner.own_objective_only, inner.steps
 
     @property
-    def learner(self) -> Side:
+    def learner(self) -> Adapter:
         """The inner side's: its own loss is the only one there is."""
         return self.inner.learner
 
@@ -52,6 +52,6 @@ class Chained(Side):
         if self._all_fixed:
             return self.outer(fixed)  # type: ignore[no-any-return]
         said = self.inner(fixed)
-        if self.learns_alone:
+        if self.own_objective_only:
             said = said.detach()
         return self.outer(self.outer.fixed(said))  # type: ignore[no-any-return]

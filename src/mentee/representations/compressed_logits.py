@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from mentee.errors import PairError
-from mentee.representations.adapter import Shape, Side
-from mentee.representations.embedding_compression import Compressed, Probed
+from mentee.representations.adapter import Adapter, Shape
+from mentee.representations.embedding_compression import EmbeddingCompressor, ProbeCompressor
 
 
 def compressed_logits(
-    student: Shape, teacher: Shape, *, beside: Sequence[Side]
-) -> tuple[Side, Side]:
+    student: Shape, teacher: Shape, *, beside: Sequence[Adapter]
+) -> tuple[Adapter, Adapter]:
     r"""The classes that the probe of `compress` sees.
 
     .. math:: y^t = P h(e)
@@ -34,29 +34,33 @@ def compressed_logits(
 
     Memory: O(b d). Source: EAsT-KD of arXiv:2306.17424 with the teacher of arXiv:2402.06761.
     """
-    found = [x for x in beside if isinstance(x, Compressed) and not isinstance(x, Probed)]
+    found = [
+        x
+        for x in beside
+        if isinstance(x, EmbeddingCompressor) and not isinstance(x, ProbeCompressor)
+    ]
     if len(found) != 1:
         raise PairError(
             "compressed_logits are those of the probe of the method's compress term, and at this "
             f"place of the teacher there are {len(found) or 'none'}; expected one, of a weight "
             "other than 0: ec-kd has it; without compress take probe (probe-kd)"
         )
-    return Side(), CompressedLogits(found[0])
+    return Adapter(), CompressedLogits(found[0])
 
 
-class CompressedLogits(Side):
+class CompressedLogits(Adapter):
     """The teacher's side of `compressed_logits`.
 
     Args:
         compressed: the teacher's side of `compress`; the term that it is of keeps and trains it.
     """
 
-    def __init__(self, compressed: Compressed) -> None:
+    def __init__(self, compressed: EmbeddingCompressor) -> None:
         super().__init__()
         self._kept = (compressed,)  # in a tuple: a module of its own would be saved twice
 
     @property
-    def compressed(self) -> Compressed:
+    def compressed(self) -> EmbeddingCompressor:
         """The side that it reads."""
         return self._kept[0]
 

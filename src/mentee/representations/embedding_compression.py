@@ -13,16 +13,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
-from mentee.representations.adapter import STEPS, Known, Shape, Side, TaskLoss
+from mentee.representations.adapter import STEPS, Adapter, PairInfo, Shape, TaskLoss
 from mentee.representations.heads import StudentHead, channels, layers, student_side
-from mentee.representations.pooled import Vectors, averaged, readers
+from mentee.representations.pooled import PooledVectors, averaged, readers
 
 
 def compress(
     student: Shape,
     teacher: Shape,
     *,
-    known: Known,
+    known: PairInfo,
     width: int = 64,
     depth: int = 1,
     hidden: int | None = None,
@@ -34,7 +34,7 @@ def compress(
     standardize: bool = True,
     student_head: StudentHead = "none",
     per_frame: bool = False,
-) -> tuple[Side, Side]:
+) -> tuple[Adapter, Adapter]:
     r"""The teacher's vector, transformed to what the task needs of it.
 
     .. math:: c = h(e), \quad L_{own} = L_{task}(P c, y)
@@ -70,18 +70,18 @@ def compress(
     """
     mine, theirs = readers(student, teacher, per_frame)
     ours = student_side(mine, student, width, student_head)
-    scaling = Vectors(teacher, known.measured("compress") if standardize else None)
+    scaling = PooledVectors(teacher, known.measured("compress") if standardize else None)
     made = _layers("compress", teacher, width, depth, hidden, activation)
     h = Transformation(theirs, scaling, made, width, _share("compress", dropout))
     lesson = _lesson("compress", learn, steps, freeze)
-    return ours, Compressed(h, known.labels("compress"), *lesson)
+    return ours, EmbeddingCompressor(h, known.labels("compress"), *lesson)
 
 
 def probe(
     student: Shape,
     teacher: Shape,
     *,
-    known: Known,
+    known: PairInfo,
     width: int | None = None,
     depth: int = 1,
     hidden: int | None = None,
@@ -90,7 +90,7 @@ def probe(
     steps: int | None = None,
     freeze: int | None = None,
     standardize: bool = True,
-) -> tuple[Side, Side]:
+) -> tuple[Adapter, Adapter]:
     r"""The classes that a probe of the teacher's vector sees, as logits.
 
     .. math:: y^t = P h(e), \quad L_{own} = L_{task}(y^t, y)
@@ -119,7 +119,7 @@ def probe(
 
     Memory: O(b d). Source: arXiv:2306.17424 (logistic regression of the averaged embedding).
     """
-    scaling = Vectors(teacher, known.measured("probe") if standardize else None)
+    scaling = PooledVectors(teacher, known.measured("probe") if standardize else None)
     made: nn.Module = nn.Identity()
     if width is not None:
         made = _layers("probe", teacher, width, depth, hidden, "relu")
@@ -129,11 +129,13 @@ def probe(
             "before the classes; give probe.width, or leave both out"
         )
     share = _share("probe", dropout)
-    h = Transformation(Vectors(teacher), scaling, made, width or channels(teacher), share)
-    return Side(), Probed(h, known.labels("probe"), *_lesson("probe", learn, steps, freeze))
+    h = Transformation(PooledVectors(teacher), scaling, made, width or channels(teacher), share)
+    return Adapter(), ProbeCompressor(
+        h, known.labels("probe"), *_lesson("probe", learn, steps, freeze)
+    )
 
 
-class Compressed(Side):
+class EmbeddingCompressor(Adapter):
     """The teacher's side of `compress`.
 
     Args:
@@ -150,7 +152,7 @@ class Compressed(Side):
         self.h = transformation
         self.probe = nn.Linear(transformation.width, classes)
         self.steps, self.freeze = steps, freeze
-        self.learns_alone = steps == 0
+        self.own_objective_only = steps == 0
         if steps:
             self.requires_grad_(False)
 
@@ -188,7 +190,7 @@ class Compressed(Side):
         return task(self.logits(said)).mean()
 
 
-class Probed(Compressed):
+class ProbeCompressor(EmbeddingCompressor):
     """The teacher's side of `probe`: the same, but it says the probe's logits."""
 
     def says(self, compact: Tensor) -> Tensor:
@@ -212,7 +214,7 @@ class Transformation(nn.Module):
     """
 
     def __init__(
-        self, reader: Side, scaling: Vectors, layers: nn.Module, width: int, dropout: float
+        self, reader: Adapter, scaling: PooledVectors, layers: nn.Module, width: int, dropout: float
     ) -> None:
         super().__init__()
         self.reader, self.scaling, self.layers, self.width = reader, scaling, layers, width

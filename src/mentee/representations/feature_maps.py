@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mentee.errors import MenteeError, PairError
-from mentee.representations.adapter import Shape, Side
+from mentee.representations.adapter import Adapter, Shape
 from mentee.representations.project import pool
 from mentee.representations.unit_norm import unit
 
@@ -91,7 +91,7 @@ def coarser(*both: Grid) -> tuple[int, int]:
     return min(g.size[0] for g in both), min(g.size[1] for g in both)
 
 
-def maps(student: Shape, teacher: Shape) -> tuple[Side, Side]:
+def maps(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
     """Both sides' maps, the finer one averaged to the resolution of the coarser.
 
     Tokens `[t, d]` that meet a map are laid out as a square, without the class token and the
@@ -117,10 +117,10 @@ def maps(student: Shape, teacher: Shape) -> tuple[Side, Side]:
     """
     both = grids("maps", student, teacher)
     size = coarser(*both)
-    return Maps(both[0], size), Maps(both[1], size)
+    return FeatureMaps(both[0], size), FeatureMaps(both[1], size)
 
 
-class Maps(Side):
+class FeatureMaps(Adapter):
     """One side of `maps`.
 
     Args:
@@ -144,7 +144,7 @@ class Maps(Side):
         return x if self.grid.size == self.size else pool(x, self.size)
 
 
-def attention(student: Shape, teacher: Shape, *, power: int = 2) -> tuple[Side, Side]:
+def attention(student: Shape, teacher: Shape, *, power: int = 2) -> tuple[Adapter, Adapter]:
     r"""Where a network looks: the mean power of the channels at each place of the map.
 
     .. math:: a = \mathrm{unit} \Bigl( \frac{1}{c} \sum_c |f_c|^p \Bigr)
@@ -173,7 +173,7 @@ def attention(student: Shape, teacher: Shape, *, power: int = 2) -> tuple[Side, 
     return Attention(both[0], size, power), Attention(both[1], size, power)
 
 
-class Attention(Maps):
+class Attention(FeatureMaps):
     """One side of `attention`.
 
     Args:

@@ -11,12 +11,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import PairError
-from mentee.representations.adapter import Places, Shape, Side
+from mentee.representations.adapter import Adapter, FeatureShape, Shape
 from mentee.representations.feature_maps import Grid, grids
 from mentee.representations.project import pool
 
 
-def flow(student: Places, teacher: Places) -> tuple[Side, Side]:
+def flow(student: FeatureShape, teacher: FeatureShape) -> tuple[Adapter, Adapter]:
     r"""The inner products of the channels of each two places in turn: FSP matrices.
 
     .. math:: G_{uv} = \frac{1}{h w} \sum_p f^{(l)}_{up} f^{(l+1)}_{vp}
@@ -48,10 +48,10 @@ def flow(student: Places, teacher: Places) -> tuple[Side, Side]:
         nn.Identity() if s.channels == t.channels else nn.Conv2d(s.channels, t.channels, 1)
         for s, t in zip(ours, theirs, strict=True)
     ]
-    return Flow(ours, heads), Flow(theirs, None)
+    return FlowMatrices(ours, heads), FlowMatrices(theirs, None)
 
 
-class Flow(Side):
+class FlowMatrices(Adapter):
     """One side of `flow`.
 
     Args:
@@ -95,7 +95,9 @@ def _matrix(x: Tensor, y: Tensor) -> Float[Tensor, "b c c2"]:
     return said
 
 
-def together(name: str, student: Places, teacher: Places) -> tuple[list[Grid], list[Grid]]:
+def together(
+    name: str, student: FeatureShape, teacher: FeatureShape
+) -> tuple[list[Grid], list[Grid]]:
     """How both sides are laid out, place by place.
 
     Raises:

@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
-from mentee.representations.adapter import Known, Shape, Side
-from mentee.representations.pooled import Vectors, readers
+from mentee.representations.adapter import Adapter, PairInfo, Shape
+from mentee.representations.pooled import PooledVectors, readers
 from mentee.representations.whitening import balancing, whitening
 
 StudentHead: TypeAlias = Literal["none", "linear", "mlp"]
@@ -19,12 +19,12 @@ def to_teacher(
     student: Shape,
     teacher: Shape,
     *,
-    known: Known,
+    known: PairInfo,
     head: Literal["linear", "mlp"] = "linear",
     hidden: int | None = None,
     scale: Literal["none", "center", "standard", "whiten", "phi-s"] = "standard",
     per_frame: bool = False,
-) -> tuple[Side, Side]:
+) -> tuple[Adapter, Adapter]:
     r"""The student's vector mapped into the teacher's space by a head that is dropped at export.
 
     .. math:: s = W f^s + b, \quad t = (f^t - \mu) / \sigma
@@ -61,19 +61,19 @@ def to_teacher(
         1 if head == "linear" else 2,
         channels(teacher) if matrix is None else len(matrix),
     )
-    ours = Headed(mine, layers(channels(student), width, depth, hidden))
-    scaling = Vectors(teacher, statistics, spread=scale == "standard")
-    return ours, Mapped(theirs, scaling, matrix)
+    ours = HeadAdapter(mine, layers(channels(student), width, depth, hidden))
+    scaling = PooledVectors(teacher, statistics, spread=scale == "standard")
+    return ours, GridAdapter(theirs, scaling, matrix)
 
 
-def student_side(reader: Side, student: Shape, width: int, head: StudentHead) -> Side:
+def student_side(reader: Adapter, student: Shape, width: int, head: StudentHead) -> Adapter:
     """The student's vectors as they are, or through a head to `width` entries."""
     if head == "none":
         return reader
-    return Headed(reader, layers(channels(student), width, 1 if head == "linear" else 2))
+    return HeadAdapter(reader, layers(channels(student), width, 1 if head == "linear" else 2))
 
 
-class Headed(Side):
+class HeadAdapter(Adapter):
     """A trained head over what a reader gives: vectors, frames or maps.
 
     Args:
@@ -81,7 +81,7 @@ class Headed(Side):
         head: what is trained.
     """
 
-    def __init__(self, reader: Side, head: nn.Module) -> None:
+    def __init__(self, reader: Adapter, head: nn.Module) -> None:
         super().__init__()
         self.reader, self.head = reader, head
 
@@ -101,7 +101,7 @@ class Headed(Side):
         return said
 
 
-class Mapped(Side):
+class GridAdapter(Adapter):
     """Standardized vectors of a reader, times a matrix that is never trained.
 
     Args:
@@ -110,7 +110,9 @@ class Mapped(Side):
         matrix: `[width, d]`; None: no matrix.
     """
 
-    def __init__(self, reader: Side, scaling: Vectors, matrix: Tensor | None = None) -> None:
+    def __init__(
+        self, reader: Adapter, scaling: PooledVectors, matrix: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.reader, self.scaling, self.multiplied = reader, scaling, matrix is not None
         if matrix is not None:

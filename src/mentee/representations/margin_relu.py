@@ -11,12 +11,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.parallel import gather
-from mentee.representations.adapter import Shape, Side
-from mentee.representations.feature_maps import Grid, Maps, coarser, grids
-from mentee.representations.heads import Headed
+from mentee.representations.adapter import Adapter, Shape
+from mentee.representations.feature_maps import FeatureMaps, Grid, coarser, grids
+from mentee.representations.heads import HeadAdapter
 
 
-def margin(student: Shape, teacher: Shape) -> tuple[Side, Side]:
+def margin(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
     r"""The student's map regressed to the teacher's, and that cut below at its margin.
 
     .. math:: s = W f^s + b, \quad t_c = \max(f^t_c, m_c), \quad m_c = E[f^t_c \mid f^t_c < 0]
@@ -39,10 +39,10 @@ def margin(student: Shape, teacher: Shape) -> tuple[Side, Side]:
     ours, theirs = grids("margin", student, teacher)
     size = coarser(ours, theirs)
     head = nn.Conv2d(ours.channels, theirs.channels, 1)
-    return Headed(Maps(ours, size), head), Cut(theirs, size)
+    return HeadAdapter(FeatureMaps(ours, size), head), Cut(theirs, size)
 
 
-class Cut(Maps):
+class Cut(FeatureMaps):
     """The teacher's side of `margin`; it keeps the running mean of each channel's negatives."""
 
     mean: Tensor

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
-from mentee.representations.adapter import STEPS, Shape, Side, TaskLoss
-from mentee.representations.feature_maps import Maps, attend, coarser, grids
+from mentee.representations.adapter import STEPS, Adapter, Shape, TaskLoss
+from mentee.representations.feature_maps import FeatureMaps, attend, coarser, grids
 
 SLOPE = 0.1
 """Of the leaky ReLU below zero."""
@@ -24,7 +24,7 @@ def factors(
     share: float = 0.5,
     learn: Literal["joint", "first"] = "first",
     steps: int | None = None,
-) -> tuple[Side, Side]:
+) -> tuple[Adapter, Adapter]:
     r"""What a paraphraser keeps of the teacher's map, and a translator makes of the student's.
 
     .. math:: F^t = \mathrm{attention}(E(f^t)), \quad F^s = \mathrm{attention}(T(f^s)), \quad
@@ -61,12 +61,12 @@ def factors(
     alone = 0 if learn == "joint" else steps or STEPS
     translator = _convolutions(nn.Conv2d, [ours.channels, ours.channels, width, width])
     return (
-        Translated(Maps(ours, size), translator),
-        Paraphrased(Maps(theirs, size), theirs.channels, width, alone),
+        Translator(FeatureMaps(ours, size), translator),
+        Paraphraser(FeatureMaps(theirs, size), theirs.channels, width, alone),
     )
 
 
-class Translated(Side):
+class Translator(Adapter):
     """The student's side of `factors`.
 
     Args:
@@ -74,7 +74,7 @@ class Translated(Side):
         encoder: what is trained.
     """
 
-    def __init__(self, reader: Maps, encoder: nn.Module) -> None:
+    def __init__(self, reader: FeatureMaps, encoder: nn.Module) -> None:
         super().__init__()
         self.reader, self.encoder = reader, encoder
 
@@ -92,7 +92,7 @@ class Translated(Side):
         return attend(self.encoder(fixed), 2)
 
 
-class Paraphrased(Translated):
+class Paraphraser(Translator):
     """The teacher's side of `factors`.
 
     Args:
@@ -102,10 +102,10 @@ class Paraphrased(Translated):
         steps: how many it learns alone and first; 0: it learns beside the student.
     """
 
-    def __init__(self, reader: Maps, channels: int, width: int, steps: int) -> None:
+    def __init__(self, reader: FeatureMaps, channels: int, width: int, steps: int) -> None:
         super().__init__(reader, _convolutions(nn.Conv2d, [channels, channels, width, width]))
         self.decoder = _convolutions(nn.ConvTranspose2d, [width, width, channels, channels])
-        self.steps, self.learns_alone = steps, steps == 0
+        self.steps, self.own_objective_only = steps, steps == 0
         if steps:
             self.requires_grad_(False)
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 import torch
 
 from mentee.errors import PairError
-from mentee.representations.adapter import Known, Shape, Side
-from mentee.representations.heads import Mapped, StudentHead, channels, student_side
-from mentee.representations.pooled import Vectors, readers
+from mentee.representations.adapter import Adapter, PairInfo, Shape
+from mentee.representations.heads import GridAdapter, StudentHead, channels, student_side
+from mentee.representations.pooled import PooledVectors, readers
 
 
 def pca(
     student: Shape,
     teacher: Shape,
     *,
-    known: Known,
+    known: PairInfo,
     width: int = 64,
     whiten: bool = False,
     student_head: StudentHead = "none",
     per_frame: bool = False,
-) -> tuple[Side, Side]:
+) -> tuple[Adapter, Adapter]:
     r"""The teacher's vector along its first principal directions.
 
     .. math:: c = V^\top (e - \mu), \quad \text{whitened: } c_j / \sqrt{\lambda_j}
@@ -50,18 +50,18 @@ def pca(
         directions = directions / deviations.clamp(min=1e-6)[:, None]
     mine, theirs = readers(student, teacher, per_frame)
     ours = student_side(mine, student, width, student_head)
-    return ours, Mapped(theirs, Vectors(teacher, found, spread=False), directions)
+    return ours, GridAdapter(theirs, PooledVectors(teacher, found, spread=False), directions)
 
 
 def random_projection(
     student: Shape,
     teacher: Shape,
     *,
-    known: Known,
+    known: PairInfo,
     width: int = 64,
     student_head: StudentHead = "none",
     per_frame: bool = False,
-) -> tuple[Side, Side]:
+) -> tuple[Adapter, Adapter]:
     r"""The teacher's standardized vector through a random matrix that never changes.
 
     .. math:: c = R (e - \mu) / \sigma, \quad R_{ij} \sim N(0, 1 / width)
@@ -86,6 +86,6 @@ def random_projection(
         raise PairError(f"random_projection: width is {width}, expected at least 1")
     generator = torch.Generator().manual_seed(known.seed)
     matrix = torch.randn(width, channels(teacher), generator=generator) / width**0.5
-    scaling = Vectors(teacher, known.measured("random_projection"))
+    scaling = PooledVectors(teacher, known.measured("random_projection"))
     mine, theirs = readers(student, teacher, per_frame)
-    return student_side(mine, student, width, student_head), Mapped(theirs, scaling, matrix)
+    return student_side(mine, student, width, student_head), GridAdapter(theirs, scaling, matrix)

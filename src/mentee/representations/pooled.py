@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mentee.errors import PairError
-from mentee.representations.adapter import Known, Shape, Side
+from mentee.representations.adapter import Adapter, PairInfo, Shape
 from mentee.types import Statistics
 
 SMALLEST_STD = 1e-4
@@ -20,9 +20,9 @@ def vectors(
     student: Shape,
     teacher: Shape,
     *,
-    known: Known,
+    known: PairInfo,
     scale: Literal["none", "center", "standard"] = "none",
-) -> tuple[Side, Side]:
+) -> tuple[Adapter, Adapter]:
     r"""Each side averaged to one vector; the teacher's may be centered or standardized.
 
     .. math:: v^t = (f^t - \mu) / \sigma
@@ -46,10 +46,10 @@ def vectors(
     Memory: O(b d). Source: arXiv:2306.17424 (its constants for each teacher, measured instead).
     """
     statistics = None if scale == "none" else known.measured(f"vectors with scale {scale}")
-    return Vectors(student), Vectors(teacher, statistics, spread=scale == "standard")
+    return PooledVectors(student), PooledVectors(teacher, statistics, spread=scale == "standard")
 
 
-class Vectors(Side):
+class PooledVectors(Adapter):
     """One side of `vectors`.
 
     Args:
@@ -99,7 +99,7 @@ def frames(
     *,
     student_repeat: int | None = None,
     teacher_repeat: int | None = None,
-) -> tuple[Side, Side]:
+) -> tuple[Adapter, Adapter]:
     """A vector for each time frame, the slower side's frames repeated until the rates agree.
 
     Maps `[b, c, f, t]` are averaged over f. Then each side's frames are repeated by a whole
@@ -145,7 +145,7 @@ def frames(
     return Frames(student, repeats[0], length), Frames(teacher, repeats[1], length)
 
 
-class Frames(Side):
+class Frames(Adapter):
     """One side of `frames`.
 
     Args:
@@ -172,9 +172,11 @@ class Frames(Side):
         return fixed.repeat_interleave(self.repeat, dim=1)[:, : self.length]
 
 
-def readers(student: Shape, teacher: Shape, per_frame: bool) -> tuple[Side, Side]:
+def readers(student: Shape, teacher: Shape, per_frame: bool) -> tuple[Adapter, Adapter]:
     """What stands before a head or a map: one vector an example, or one a frame."""
-    return frames(student, teacher) if per_frame else (Vectors(student), Vectors(teacher))
+    return (
+        frames(student, teacher) if per_frame else (PooledVectors(student), PooledVectors(teacher))
+    )
 
 
 def averaged(x: Tensor) -> Float[Tensor, "b d"]:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError, PairError
-from mentee.representations.adapter import Shape, Side
+from mentee.representations.adapter import Adapter, Shape
 from mentee.representations.unit_norm import unit
 
 LARGEST_GRID = 4
@@ -25,7 +25,7 @@ def project(
     head: Literal["linear", "mlp"] = "linear",
     grid: int | None = None,
     batch_axis: bool = False,
-) -> tuple[Side, Side]:
+) -> tuple[Adapter, Adapter]:
     r"""Pool, flatten, a head of each side's own, unit length.
 
     .. math:: g = \mathrm{unit}(W \, \mathrm{flatten}(\mathrm{pool}(f)) + b)
@@ -73,7 +73,7 @@ def project(
     )
 
 
-class Projection(Side):
+class Projection(Adapter):
     """One side of `project`."""
 
     def __init__(

@@ -10,12 +10,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
-from mentee.representations.adapter import Shape, Side
-from mentee.representations.feature_maps import Maps, coarser, grids
-from mentee.representations.heads import Headed
+from mentee.representations.adapter import Adapter, Shape
+from mentee.representations.feature_maps import FeatureMaps, coarser, grids
+from mentee.representations.heads import HeadAdapter
 
 
-def regress(student: Shape, teacher: Shape, *, resize: bool = True) -> tuple[Side, Side]:
+def regress(student: Shape, teacher: Shape, *, resize: bool = True) -> tuple[Adapter, Adapter]:
     r"""The student's map through a 1×1 convolution to the teacher's channels.
 
     .. math:: s = W f^s + b, \quad t = f^t
@@ -42,12 +42,12 @@ def regress(student: Shape, teacher: Shape, *, resize: bool = True) -> tuple[Sid
     ours, theirs = grids("regress", student, teacher)
     sizes = [coarser(ours, theirs)] * 2 if resize else [ours.size, theirs.size]
     head = nn.Conv2d(ours.channels, theirs.channels, 1)
-    return Headed(Maps(ours, sizes[0]), head), Maps(theirs, sizes[1])
+    return HeadAdapter(FeatureMaps(ours, sizes[0]), head), FeatureMaps(theirs, sizes[1])
 
 
 def gaussian(
     student: Shape, teacher: Shape, *, variance: float = 5.0, eps: float = 1e-5
-) -> tuple[Side, Side]:
+) -> tuple[Adapter, Adapter]:
     r"""A normal distribution of the teacher's map, given the student's: for `vid`.
 
     .. math:: \mu = W_3 \, r(W_2 \, r(W_1 f^s)), \quad
@@ -84,10 +84,10 @@ def gaussian(
         nn.ReLU(),
         nn.Conv2d(width, width, 1, bias=False),
     )
-    return Gaussian(Maps(ours, size), head, width, variance, eps), Maps(theirs, size)
+    return Gaussian(FeatureMaps(ours, size), head, width, variance, eps), FeatureMaps(theirs, size)
 
 
-class Gaussian(Headed):
+class Gaussian(HeadAdapter):
     """The student's side of `gaussian`.
 
     Args:
@@ -99,7 +99,7 @@ class Gaussian(Headed):
     """
 
     def __init__(
-        self, reader: Maps, head: nn.Module, width: int, variance: float, eps: float
+        self, reader: FeatureMaps, head: nn.Module, width: int, variance: float, eps: float
     ) -> None:
         super().__init__(reader, head)
         self.eps = eps

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mentee.representations.adapter import Places, Side
+from mentee.representations.adapter import Adapter, FeatureShape
 from mentee.representations.feature_maps import Grid
 from mentee.representations.fsp import together
 
@@ -18,7 +18,7 @@ WIDEST = 512
 LEVELS = (4, 2, 1)
 
 
-def review(student: Places, teacher: Places) -> tuple[Side, Side]:
+def review(student: FeatureShape, teacher: FeatureShape) -> tuple[Adapter, Adapter]:
     r"""The student's maps fused from the coarsest to the finest, each compared in a pyramid.
 
     .. math:: r_l = \alpha_l \odot W_l f_l + \beta_l \odot \mathrm{up}(r_{l+1}), \quad
@@ -45,10 +45,10 @@ def review(student: Places, teacher: Places) -> tuple[Side, Side]:
     Memory: O(b c h w), of all maps. Source: Chen et al. 2021 (arXiv:2104.09044).
     """
     ours, theirs = together("review", _as_maps(student), _as_maps(teacher))
-    return Fused(ours, theirs), Pyramids(theirs)
+    return ReviewFusion(ours, theirs), Pyramids(theirs)
 
 
-class Pyramids(Side):
+class Pyramids(Adapter):
     """The teacher's side of `review`, all of which is fixed."""
 
     def __init__(self, grids: Sequence[Grid]) -> None:
@@ -65,7 +65,7 @@ class Pyramids(Side):
         return pyramids(_maps(self.grids, features))
 
 
-class Fused(Side):
+class ReviewFusion(Adapter):
     """The student's side of `review`.
 
     Args:
@@ -130,7 +130,7 @@ def _levels(x: Float[Tensor, "b c h w"]) -> list[Tensor]:
     ]
 
 
-def _as_maps(shapes: Places) -> Places:
+def _as_maps(shapes: FeatureShape) -> FeatureShape:
     """A vector as a map of one place; whatever is no list of shapes is left as it is."""
     return tuple((*s, 1, 1) if isinstance(s, tuple) and len(s) == 1 else s for s in shapes)  # type: ignore[return-value]
 

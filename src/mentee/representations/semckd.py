@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 from mentee.errors import MenteeError
 from mentee.parallel import gather_slopes
-from mentee.representations.adapter import Places, Shape, Side
+from mentee.representations.adapter import Adapter, FeatureShape, Shape
 from mentee.representations.feature_maps import Grid, all_grids, coarser
 from mentee.representations.project import pool
 from mentee.representations.unit_norm import unit
 
 
 def associate(
-    student: Places, teacher: Places, *, examples: int = 64, temperature: float = 1.0
-) -> tuple[Side, Side]:
+    student: FeatureShape, teacher: FeatureShape, *, examples: int = 64, temperature: float = 1.0
+) -> tuple[Adapter, Adapter]:
     r"""Every map of the student beside every one of the teacher, weighed by attention.
 
     .. math:: \alpha_{i \cdot} = \mathrm{softmax}_j \bigl( \langle q_i, k_j \rangle / \tau \bigr),
@@ -65,10 +65,10 @@ def associate(
     ours, theirs = all_grids("associate", listed(student), listed(teacher))
     finest = max(g.size[0] for g in ours), max(g.size[1] for g in ours)
     kept = [replace(g, size=coarser(g, Grid(1, finest, tokens=False))) for g in theirs]
-    return Associated(ours, kept, examples, temperature), Kept(theirs, kept)
+    return CrossLayerAttention(ours, kept, examples, temperature), StudentLayers(theirs, kept)
 
 
-class Kept(Side):
+class StudentLayers(Adapter):
     """The teacher's side of `associate`, all of which is fixed: its maps.
 
     Args:
@@ -92,7 +92,7 @@ class Kept(Side):
         return torch.cat([pooled(x, each.size).flatten(1) for x, each in pairs], 1)
 
 
-class Associated(Side):
+class CrossLayerAttention(Adapter):
     """The student's side of `associate`, with all that is trained.
 
     Args:

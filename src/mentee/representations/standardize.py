@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from mentee.errors import PairError
-from mentee.representations.adapter import Shape, Side
+from mentee.representations.adapter import Adapter, Shape
 from mentee.representations.unit_norm import SHORTEST
 
 
-def standardized(student: Shape, teacher: Shape) -> tuple[Side, Side]:
+def standardized(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
     r"""Each example's entries minus their mean, divided by their deviation, on both sides.
 
     .. math:: \tilde z_{ic} = \frac{z_{ic} - \bar z_i}{\sigma_i + 10^{-7}}, \quad
@@ -45,7 +45,7 @@ def standardized(student: Shape, teacher: Shape) -> tuple[Side, Side]:
     return Standardized(), Standardized()
 
 
-class Standardized(Side):
+class Standardized(Adapter):
     """One side of `standardized`; there is nothing in it."""
 
     def forward(self, fixed: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from mentee import files
 from mentee.errors import RunError
-from mentee.distillation.loop import Trainee
+from mentee.distillation.loop import DistillationModule
 from mentee.parallel import gather_objects, rank, world
 from mentee.types import Step
 
@@ -26,7 +26,7 @@ FORMAT = 2
 def save(
     folder: Path,
     done: Step,
-    trainee: Trainee,
+    trainee: DistillationModule,
     optimizer: torch.optim.Optimizer,
     *,
     average: AveragedModel | None = None,
@@ -129,7 +129,7 @@ def load(folder: Path) -> dict[str, Any]:
 
 def restore(
     state: Mapping[str, Any],
-    trainee: Trainee,
+    trainee: DistillationModule,
     optimizer: torch.optim.Optimizer,
     average: AveragedModel | None = None,
     scaler: torch.amp.GradScaler | None = None,

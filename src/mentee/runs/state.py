@@ -25,7 +25,7 @@ class Growth:
 
 
 @dataclass
-class Progress:
+class RunState:
     """What a run remembers beside its networks; saved with every checkpoint.
 
     Attributes:

@@ -1,22 +1,22 @@
 """What the student learns from: networks read while it trains, and records of what others said."""
 
 from mentee.record import Record, open_records
-from mentee.teachers.ema import AveragedTeacher
-from mentee.teachers.multi import SeveralTeachers
-from mentee.teachers.online import LiveTeacher
-from mentee.teachers.recorded import RecordedPlace, RecordedTeacher
-from mentee.teachers.replayed import ReplayedTeacher
-from mentee.teachers.teacher import Spot, Teacher
+from mentee.teachers.ema import EmaTeacher
+from mentee.teachers.multi import MultiTeacher
+from mentee.teachers.online import OnlineTeacher
+from mentee.teachers.recorded import RecordedLayer, RecordedTeacher
+from mentee.teachers.replayed import RecordedNetworkTeacher
+from mentee.teachers.teacher import FeatureSpec, Teacher
 
 __all__ = [
-    "AveragedTeacher",
-    "LiveTeacher",
+    "EmaTeacher",
+    "FeatureSpec",
+    "MultiTeacher",
+    "OnlineTeacher",
     "Record",
-    "RecordedPlace",
+    "RecordedLayer",
+    "RecordedNetworkTeacher",
     "RecordedTeacher",
-    "ReplayedTeacher",
-    "SeveralTeachers",
-    "Spot",
     "Teacher",
     "open_records",
 ]

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from torch import nn
 
 from mentee.errors import MenteeError
-from mentee.features import Place
+from mentee.features import Layer
 from mentee.models import Contract
-from mentee.teachers.online import LiveTeacher
+from mentee.teachers.online import OnlineTeacher
 from mentee.types import Statistics
 
 
-class AveragedTeacher(LiveTeacher):
+class EmaTeacher(OnlineTeacher):
     r"""A copy of the student that follows it, read in evaluation mode.
 
     .. math:: \bar\theta \leftarrow a \bar\theta + (1 - a) \theta
@@ -32,7 +32,7 @@ class AveragedTeacher(LiveTeacher):
     """
 
     def __init__(
-        self, network: nn.Module, places: Sequence[Place], contract: Contract, decay: float
+        self, network: nn.Module, places: Sequence[Layer], contract: Contract, decay: float
     ) -> None:
         super().__init__(network, places, contract)
         self.decay = decay

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mentee.errors import MenteeError
 from mentee.teachers.teacher import Teacher
-from mentee.types import OF_PLACE, TOGETHER, Batch, Features, Statistics, together
+from mentee.types import REDUCTION_SEPARATOR, TOGETHER, Batch, Features, Statistics, together
 
 
 def place_of(place: str, name: str, asked: Sequence[str]) -> str:
@@ -30,7 +30,7 @@ def place_of(place: str, name: str, asked: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class NamedPlace:
+class TeacherLayer:
     """A place of one of several teachers.
 
     Attributes:
@@ -46,7 +46,7 @@ class NamedPlace:
     place: str
 
 
-class SeveralTeachers:
+class MultiTeacher:
     """Teachers by name, each read as it would be alone.
 
     Args:
@@ -61,7 +61,7 @@ class SeveralTeachers:
         self.teachers = dict(teachers)
         self._asked = {name: list(asked[name]) for name in teachers}
         self.places = tuple(
-            NamedPlace(place_of(each.name, name, self._asked[name]), each.shape, name, each.name)
+            TeacherLayer(place_of(each.name, name, self._asked[name]), each.shape, name, each.name)
             for name, teacher in self.teachers.items()
             for each in teacher.places
         )
@@ -104,6 +104,6 @@ class SeveralTeachers:
 
     def _renamed(self, key: str, name: str) -> str:
         """The key of a place, or of a column of one or of several together."""
-        places, bar, reduction = key.partition(OF_PLACE)
+        places, bar, reduction = key.partition(REDUCTION_SEPARATOR)
         renamed = TOGETHER.join(place_of(p, name, self._asked[name]) for p in together(places))
         return f"{renamed}{bar}{reduction}"

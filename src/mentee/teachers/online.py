@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import nn
 
-from mentee.features import Capture, Place
+from mentee.features import Capture, Layer
 from mentee.models import Contract, Ensemble, normalize
 from mentee.teachers.statistics import measure
 from mentee.types import Batch, Features, Statistics
 
 
-class LiveTeacher:
+class OnlineTeacher:
     """A network in evaluation mode, without gradients, with an input normalization of its own.
 
     Not an `nn.Module`, so that it can never become a part of what is trained or saved.
@@ -29,7 +29,7 @@ class LiveTeacher:
     def __init__(
         self,
         network: nn.Module,
-        places: Sequence[Place],
+        places: Sequence[Layer],
         contract: Contract,
         sample: Callable[[], Iterable[Batch]] | None = None,
     ) -> None:

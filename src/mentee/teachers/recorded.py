@@ -22,7 +22,7 @@ IN_MEMORY = 1 << 30
 
 
 @dataclass(frozen=True)
-class RecordedPlace:
+class RecordedLayer:
     """What is read in a record.
 
     Attributes:
@@ -57,7 +57,7 @@ class RecordedTeacher:
             self.records = {f"{_place(each)}.{name}": each for name, each in records.items()}
         if not self.records:
             raise DataError("there are no records to learn from; give at least one")
-        self.places = tuple(RecordedPlace(name, each.shape) for name, each in self.records.items())
+        self.places = tuple(RecordedLayer(name, each.shape) for name, each in self.records.items())
         self._rows = Rows(examples)
         self._positions = {
             name: each.positions(examples.keys, examples.ids) for name, each in self.records.items()

@@ -13,7 +13,7 @@ import torch
 
 from mentee.data import Examples
 from mentee.errors import DataError, PairError
-from mentee.record.network_record import PlacesRecord
+from mentee.record.network_record import NetworkRecord
 from mentee.teachers.rows import Rows
 from mentee.teachers.statistics import measure
 from mentee.types import CLEAN, Batch, Features, Statistics
@@ -23,7 +23,7 @@ NOT_HELD = (1, 1, 1)
 
 
 @dataclass(frozen=True)
-class ReplayedPlace:
+class ReplayedLayer:
     """A place that a record has something of.
 
     Attributes:
@@ -35,7 +35,7 @@ class ReplayedPlace:
     shape: tuple[int, ...]
 
 
-class ReplayedTeacher:
+class RecordedNetworkTeacher:
     """A teacher whose features are in a record of places.
 
     Args:
@@ -51,7 +51,7 @@ class ReplayedTeacher:
 
     def __init__(
         self,
-        record: PlacesRecord,
+        record: NetworkRecord,
         examples: Examples,
         *,
         clean: bool = False,
@@ -62,7 +62,7 @@ class ReplayedTeacher:
         # Stages that the teacher has and the record has not count where stages meet.
         for number in range(int(record.manifest.teacher.get("stages", 0))):
             shapes.setdefault(f"stages.{number}", NOT_HELD)
-        self.places = tuple(ReplayedPlace(name, shape) for name, shape in shapes.items())
+        self.places = tuple(ReplayedLayer(name, shape) for name, shape in shapes.items())
         self._positions = record.positions(examples.keys, examples.ids)
         self._rows = Rows(examples)
         self._sample, self._measured = sample, dict[str, Statistics]()

@@ -9,7 +9,7 @@ from mentee.types import Batch, Features, Statistics
 
 
 @runtime_checkable
-class Spot(Protocol):
+class FeatureSpec(Protocol):
     """A place of a teacher, with what is read there of one example."""
 
     @property
@@ -28,7 +28,7 @@ class Teacher(Protocol):
     """A frozen network, or what one said once and for all."""
 
     @property
-    def places(self) -> Sequence[Spot]:
+    def places(self) -> Sequence[FeatureSpec]:
         """Where it can be read."""
         ...
 

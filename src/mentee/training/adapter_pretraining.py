@@ -7,19 +7,19 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mentee.build.setup import Parts
+from mentee.build.setup import TrainingSetup
 from mentee.data import Examples
 from mentee.errors import PairError
 from mentee.losses import task_loss
 from mentee.parallel import gather_objects, world
-from mentee.representations import Side
+from mentee.representations import Adapter
 from mentee.teachers.teacher import Teacher
 
 RATE, DECAY, BATCH = 1e-3, 1e-2, 256
 MOST_BYTES = 1 << 28
 
 
-def learn_first(parts: Parts) -> None:
+def learn_first(parts: TrainingSetup) -> None:
     """Train the teacher's sides that are to learn alone and first, then freeze them.
 
     Each takes `steps` steps of AdamW over the fixed part of what the teacher says of the training
@@ -47,7 +47,7 @@ def learn_first(parts: Parts) -> None:
 
 
 def said_of(
-    parts: Parts, teacher: Teacher, examples: Examples, names: list[str]
+    parts: TrainingSetup, teacher: Teacher, examples: Examples, names: list[str]
 ) -> dict[str, Tensor]:
     """The fixed part of the teacher's side of some terms, for clean examples in order."""
     transfer, device = parts.trainee.transfer, parts.accelerator.device
@@ -65,7 +65,7 @@ def said_of(
 
 
 def learn(
-    side: Side,
+    side: Adapter,
     said: Tensor,
     labels: Tensor | None,
     mask: Tensor | None,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from mentee.distillation.loop import Plan
 from mentee.recipe import Select
-from mentee.runs.state import Progress
+from mentee.runs.state import RunState
 
 
-class Stopping:
+class EarlyStopping:
     r"""When a run stops early, and its learning rate until then.
 
     After `select.patience` evaluations in turn that were no better, at step a, the rate falls in a
@@ -30,18 +30,18 @@ class Stopping:
         self.patience, self.cooldown, self.plan = select.patience, select.cooldown, plan
         self._epoch = plan.steps // plan.epochs
 
-    def rate(self, progress: Progress, done: int, total: int) -> float:
+    def rate(self, progress: RunState, done: int, total: int) -> float:
         """What the base rate is multiplied by after `done` steps."""
         if progress.cooldown is None:
             return self.plan.rate(done, total)
         begin, end = progress.cooldown
         return self.plan.rate(begin, total) * max(0.0, (end - done) / (end - begin))
 
-    def steps(self, progress: Progress) -> int:
+    def steps(self, progress: RunState) -> int:
         """How many steps the run will have, as far as is known."""
         return progress.cooldown[1] if progress.cooldown else self.plan.steps
 
-    def judge(self, progress: Progress, done: int) -> str:
+    def judge(self, progress: RunState, done: int) -> str:
         """Look at what an epoch's evaluation said; returns what there is to say of it, or "".
 
         Args:
@@ -61,13 +61,13 @@ class Stopping:
         progress.cooldown = (done, end)
         return f"{said}: the rate falls to zero until epoch {end // self._epoch}, then it stops"
 
-    def over(self, progress: Progress, done: int) -> bool:
+    def over(self, progress: RunState, done: int) -> bool:
         """Whether the run ends here, before or at its plan's end."""
         if progress.cooldown is not None:
             return done >= progress.cooldown[1]
         return not self.cooldown and self._stale(progress)
 
-    def _stale(self, progress: Progress) -> bool:
+    def _stale(self, progress: RunState) -> bool:
         return self.patience is not None and progress.stale >= self.patience
 
     def _rises(self, done: int) -> bool:

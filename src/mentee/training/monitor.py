@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mentee.build.datasets import Sets, open_part
+from mentee.build.datasets import DatasetSplits, open_part
 from mentee.data import Examples, limit
 from mentee.data.counter_rng import below
 from mentee.errors import DataError, RecipeError
@@ -18,13 +18,13 @@ from mentee.evaluation.student_reader import Reader
 from mentee.metrics import Labeled, leave_one_out, left_out, linear_probe, scores
 from mentee.metrics.jackknife import GROUPS
 from mentee.parallel import follow_first
-from mentee.recipe import Recipe, Watch
+from mentee.recipe import Monitor, Recipe
 
 FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Seen:
+class MonitorResult:
     """What was found at one look.
 
     Attributes:
@@ -40,7 +40,7 @@ class Seen:
     probe: float | None
 
 
-def open_watched(recipe: Recipe, sets: Sets, data: Any = None) -> Examples | None:
+def open_watched(recipe: Recipe, sets: DatasetSplits, data: Any = None) -> Examples | None:
     """The labeled examples that a recipe watches; None where it watches none.
 
     Args:
@@ -77,7 +77,7 @@ def open_watched(recipe: Recipe, sets: Sets, data: Any = None) -> Examples | Non
     return examples
 
 
-def look(reader: Reader, said: Watch, examples: Examples) -> Seen:
+def look(reader: Reader, said: Monitor, examples: Examples) -> MonitorResult:
     """See what a student's embedding says of labeled examples, none of them augmented."""
     follow_first(reader.network)
     vectors = pooled(reader.said(examples, "embedding")["embedding"])
@@ -93,7 +93,7 @@ def look(reader: Reader, said: Watch, examples: Examples) -> Seen:
     if said.probe:
         probe = cross_validated(Labeled(vectors, labels, mask), classes, groups % FOLDS)
     every = np.arange(len(vectors))
-    return Seen(len(every), worth(every), left_out(worth, groups), probe)
+    return MonitorResult(len(every), worth(every), left_out(worth, groups), probe)
 
 
 def worth_of(shares: Tensor, labels: Tensor, mask: Tensor | None, rows: Any) -> float:

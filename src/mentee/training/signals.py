@@ -32,14 +32,14 @@ class Paused(BaseException):
         self.epoch = epoch
 
 
-class Asked:
+class SignalGuard:
     """While open, remembers the first signal; a second one ends the process as it always does."""
 
     def __init__(self) -> None:
         self.number: int | None = None
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Asked:
+    def __enter__(self) -> SignalGuard:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._note)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from mentee.build.setup import Parts, draw_apart
+from mentee.build.setup import TrainingSetup, draw_apart
 from mentee.build.teachers import live_teachers
 from mentee.distillation.loop import train
 from mentee.distillation.weights import FIRST
@@ -19,11 +19,11 @@ from mentee.recipe import dump
 from mentee.report import Reporter, losses
 from mentee.runs import checkpoint
 from mentee.runs.folder import Folder, environment
-from mentee.runs.state import Progress
+from mentee.runs.state import RunState
 from mentee.training.adapter_pretraining import learn_first
-from mentee.training.early_stopping import Stopping
+from mentee.training.early_stopping import EarlyStopping
 from mentee.training.peak_memory import forget_peak, peak
-from mentee.training.signals import Asked, Interrupted, Paused
+from mentee.training.signals import Interrupted, Paused, SignalGuard
 from mentee.types import Step
 
 TEACHER_SAMPLE = 2000
@@ -43,7 +43,7 @@ class Training:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: TrainingSetup,
         folder: Folder,
         *,
         quiet: bool = False,
@@ -52,8 +52,8 @@ class Training:
     ) -> None:
         self.parts, self.folder, self.on_step = parts, folder, on_step
         self.quiet = quiet or rank() != 0
-        self.recipe, self.progress = parts.recipe, Progress()
-        self.stopping = Stopping(self.recipe.select, parts.plan)
+        self.recipe, self.progress = parts.recipe, RunState()
+        self.stopping = EarlyStopping(self.recipe.select, parts.plan)
         self.until = until
         self._since = forget_peak()
         self._began = self._saved_at = time.monotonic()
@@ -92,7 +92,7 @@ class Training:
         parts = self.parts
         scaler = parts.accelerator.scaler
         done = checkpoint.restore(state, parts.trainee, parts.optimizer, parts.average, scaler)
-        self.progress = Progress(**state["progress"])
+        self.progress = RunState(**state["progress"])
         self._began -= self.progress.wall
         self._saved_step = done.number
         if rank() == 0:
@@ -114,7 +114,7 @@ class Training:
         """
         first = done.number if done else 0
         steps = self.stopping.steps(self.progress)
-        with Asked() as asked, Reporter(steps, first, quiet=self.quiet) as reporter:
+        with SignalGuard() as asked, Reporter(steps, first, quiet=self.quiet) as reporter:
             for line in self.parts.warm_up:
                 reporter.say(line)
             if done is None:
@@ -127,7 +127,7 @@ class Training:
             wall, memory = self._wall(), peak(self._since)
             return finish(self.parts, self.folder, self.progress, last, wall, memory)
 
-    def _train(self, done: Step | None, asked: Asked, reporter: Reporter) -> Step:
+    def _train(self, done: Step | None, asked: SignalGuard, reporter: Reporter) -> Step:
         """The steps, and what happens between them; returns the last."""
         parts, last = self.parts, done or Step(0, 0, 0, 0.0)
         if self._over(last):  # it was stopped between its last validation and its end

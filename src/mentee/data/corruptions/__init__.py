@@ -19,7 +19,7 @@ import numpy as np
 
 from mentee.data.corruptions.blur import defocus_blur, glass_blur, motion_blur, zoom_blur
 from mentee.data.corruptions.codec import mp3, mu_law, vorbis
-from mentee.data.corruptions.contents import Corrupted, Corruption
+from mentee.data.corruptions.contents import CorruptedPayload, Corruption
 from mentee.data.corruptions.digital import (
     contrast,
     elastic_transform,
@@ -38,7 +38,7 @@ from mentee.data.corruptions.weather import brightness, fog, frost, snow
 from mentee.data.examples import Examples
 from mentee.errors import DataError, suggest
 
-__all__ = ["CORRUPTIONS", "SEVERITIES", "Corrupted", "Corruption", "corrupt", "names"]
+__all__ = ["CORRUPTIONS", "SEVERITIES", "CorruptedPayload", "Corruption", "corrupt", "names"]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
@@ -121,7 +121,7 @@ def corrupt(examples: Examples, name: str, severity: int, *, seed: int = 0) -> E
     if severity not in SEVERITIES:
         raise DataError(f"severity {severity!r} of {name}: expected 1, 2, 3, 4 or 5")
     rows, first = np.unique(examples.rows, return_index=True)
-    contents = Corrupted(
+    contents = CorruptedPayload(
         examples.contents,
         rows,
         examples.keys[first],

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mentee.data.corruptions.draws import Draws
 from mentee.data.counter_rng import Int64Array
-from mentee.data.payload import Contents, Kind, Rows
+from mentee.data.payload import Kind, Payload, Rows
 
 Corruption = Callable[..., npt.NDArray[Any]]
 """Images: `(pixels [b, h, w, c], draws, severity)`; audio: `(wave, rate, draws, severity)`."""
@@ -18,7 +18,7 @@ Corruption = Callable[..., npt.NDArray[Any]]
 _AT_ONCE = 256
 
 
-class Corrupted:
+class CorruptedPayload:
     """Contents as a corruption leaves them.
 
     Args:
@@ -33,7 +33,7 @@ class Corrupted:
 
     def __init__(
         self,
-        contents: Contents,
+        contents: Payload,
         rows: Rows,
         keys: Int64Array,
         *,

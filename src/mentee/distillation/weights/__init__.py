@@ -10,27 +10,27 @@ from torch.autograd.graph import GradientEdge
 from mentee.distillation.components import look_up
 from mentee.distillation.terms import OWN
 from mentee.distillation.weights.balance import BALANCES, Balance
-from mentee.distillation.weights.gradient_norms import Pull, pulls
-from mentee.distillation.weights.loss_sizes import FIRST, Measured
+from mentee.distillation.weights.gradient_norms import GradientNorms, pulls
+from mentee.distillation.weights.loss_sizes import FIRST, LossSizes
 from mentee.distillation.weights.ramps import Time, times
-from mentee.distillation.weights.teacher_dropout import Dropping
-from mentee.methods import Term, Word
+from mentee.distillation.weights.teacher_dropout import TeacherDropout
+from mentee.methods import Component, Term
 
 __all__ = [
     "BALANCES",
     "FIRST",
     "Balance",
-    "Dropping",
-    "Measured",
-    "Pull",
+    "GradientNorms",
+    "LossSizes",
+    "LossWeights",
+    "TeacherDropout",
     "Time",
-    "Weighing",
     "pulls",
     "times",
 ]
 
 
-class Weighing(nn.Module):
+class LossWeights(nn.Module):
     """The weights of a bound method.
 
     Args:
@@ -53,8 +53,8 @@ class Weighing(nn.Module):
     ) -> None:
         super().__init__()
         self.said = dict(said)
-        self.measured = Measured([n for n, w in said.items() if w != 0 and not n.startswith(OWN)])
-        self.balance = look_up("balance", Word(balance), BALANCES)(self.measured)
+        self.measured = LossSizes([n for n, w in said.items() if w != 0 and not n.startswith(OWN)])
+        self.balance = look_up("balance", Component(balance), BALANCES)(self.measured)
         self._terms, self._reads = dict(terms), dict(reads)
         self._times: dict[str, Time] = {}
         self._looked: int | None = None
@@ -77,7 +77,7 @@ class Weighing(nn.Module):
             return self.said
         return {name: w * self._times[name].share(step) for name, w in self.said.items()}
 
-    def listens(self, step: int) -> bool:
+    def teacher_is_used(self, step: int) -> bool:
         """Whether the teacher is needed in a step."""
         weights = self.at(step)
         return any(weights[name] for name in self._terms)
@@ -95,7 +95,7 @@ class Weighing(nn.Module):
         """Whether the pulls are to be measured in a step, for which `look` is called."""
         every = self.balance.every
         again = step == 0 or (every > 0 and step % every == 0)
-        return again and step != self._looked and self.listens(step)
+        return again and step != self._looked and self.teacher_is_used(step)
 
     def look(
         self, losses: Mapping[str, Tensor], edges: Mapping[str, GradientEdge], step: int
@@ -133,7 +133,7 @@ class Weighing(nn.Module):
             values: of each loss; where the teacher was not heard they say nothing, and are left.
             step: steps done before it.
         """
-        if self.listens(step) or not self._terms:
+        if self.teacher_is_used(step) or not self._terms:
             self.measured.note(values)
 
     def state(self) -> dict[str, Tensor]:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from mentee.distillation.weights.gradient_norms import Pull
-from mentee.distillation.weights.loss_sizes import Measured
+from mentee.distillation.weights.gradient_norms import GradientNorms
+from mentee.distillation.weights.loss_sizes import LossSizes
 from mentee.errors import PairError
 
 EVERY = 20
@@ -34,14 +34,14 @@ class Balance(nn.Module):
 
     every = 0
 
-    def __init__(self, measured: Measured) -> None:
+    def __init__(self, measured: LossSizes) -> None:
         super().__init__()
         self.measured = measured
 
     def begin(self) -> None:
         """The first batch was measured, and nothing was made of it yet."""
 
-    def see(self, pulls: Mapping[str, Pull], beside: str) -> None:
+    def see(self, pulls: Mapping[str, GradientNorms], beside: str) -> None:
         """Take in the pulls of a batch."""
 
     def factors(self) -> dict[str, float]:
@@ -100,7 +100,7 @@ class Uncertainty(Balance):
 
     least: Tensor
 
-    def __init__(self, measured: Measured) -> None:
+    def __init__(self, measured: LossSizes) -> None:
         super().__init__(measured)
         self.log_scales = nn.Parameter(torch.zeros(len(measured.names)))
         self.register_buffer("least", torch.zeros(len(measured.names)))
@@ -147,12 +147,12 @@ class Gradient(Balance):
 
     every = EVERY
 
-    def __init__(self, measured: Measured) -> None:
+    def __init__(self, measured: LossSizes) -> None:
         super().__init__(measured)
         self._ratios = dict.fromkeys(measured.names, 0.0)
         self._seen = dict.fromkeys(measured.names, 0)
 
-    def see(self, pulls: Mapping[str, Pull], beside: str) -> None:
+    def see(self, pulls: Mapping[str, GradientNorms], beside: str) -> None:
         """Take the ratios into their means."""
         for name, pull in pulls.items():
             if math.isnan(pull.beside):

@@ -16,7 +16,7 @@ SCALE = 1024.0
 
 
 @dataclass(frozen=True)
-class Pull:
+class GradientNorms:
     """Lengths of two gradients with respect to what a term reads of the student in a batch.
 
     Attributes:
@@ -32,7 +32,7 @@ def pulls(
     losses: Mapping[str, Tensor],
     reads: Mapping[str, Sequence[str]],
     edges: Mapping[str, GradientEdge],
-) -> tuple[str, dict[str, Pull]]:
+) -> tuple[str, dict[str, GradientNorms]]:
     r"""The pull of each term at its own places, and there that of the loss they are compared with.
 
     .. math:: own_k = \lVert \nabla_{S_k} agree_k \rVert, \quad
@@ -72,7 +72,7 @@ def pulls(
         rows += [torch.stack([zero, *x]).sum() for x in (own, beside)]
         rows[-1] = rows[-1] if beside else zero + torch.nan
     found = (add_up(torch.stack(rows)).sqrt() / (SCALE * world())).tolist()
-    return name, {k: Pull(*found[2 * n : 2 * n + 2]) for n, k in enumerate(reads)}
+    return name, {k: GradientNorms(*found[2 * n : 2 * n + 2]) for n, k in enumerate(reads)}
 
 
 def squares(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from mentee.distillation.weights.gradient_norms import Pull
+from mentee.distillation.weights.gradient_norms import GradientNorms
 from mentee.errors import RunError
 from mentee.parallel import gather
 
@@ -16,7 +16,7 @@ FIRST = 10
 """Steps whose values are averaged."""
 
 
-class Measured:
+class LossSizes:
     """The mean unweighted value of each loss in the first steps, and its pull in the first one.
 
     Every process comes to the same numbers. A run that goes on goes on with them.
@@ -35,7 +35,7 @@ class Measured:
         self.names = tuple(names)
         self.first: dict[str, float] = {}
         self.steps = 0
-        self.pulls: dict[str, Pull] = {}
+        self.pulls: dict[str, GradientNorms] = {}
         self.beside: str | None = None
         self._sums = dict.fromkeys(self.names, 0.0)
 
@@ -77,7 +77,7 @@ class Measured:
 
     def state(self) -> dict[str, Tensor]:
         """Everything, as tensors."""
-        nothing = Pull(math.nan, math.nan)
+        nothing = GradientNorms(math.nan, math.nan)
         pulls = [self.pulls.get(name, nothing) for name in self.names]
         beside = -1 if self.beside is None else self.names.index(self.beside)
         return {
@@ -101,4 +101,4 @@ class Measured:
         self.steps, beside = state["counts"].tolist()
         self.beside = None if beside < 0 else self.names[beside]
         found = zip(self.names, state["pulls"].tolist(), strict=True)
-        self.pulls = {name: Pull(*pair) for name, pair in found if not math.isnan(pair[0])}
+        self.pulls = {name: GradientNorms(*pair) for name, pair in found if not math.isnan(pair[0])}

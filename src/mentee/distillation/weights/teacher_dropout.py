@@ -12,7 +12,7 @@ from mentee.data.counter_rng import uniform
 from mentee.types import Batch
 
 
-class Dropping:
+class TeacherDropout:
     r"""Of each example the teacher that the student follows least is heard, others by chance.
 
     .. math::
