@@ -63,7 +63,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["train", "resume", "evaluate", "methods", "places", "demo", "sweep", "probe", "chain"],
+    ["train", "resume", "evaluate", "methods", "layers", "demo", "sweep", "probe", "pipeline"],
 )
 def test_help_of_a_command_loads_no_torch(command: str, mentee: Any) -> None:
     status, out, _ = mentee(command, "--help")
@@ -153,13 +153,13 @@ def test_methods_that_fit_two_networks(mentee: Any) -> None:
 
 
 def test_places(mentee: Any) -> None:
-    status, out, _ = mentee("places", "resnet8-cifar", "--size", "8", "--channels", "1")
+    status, out, _ = mentee("layers", "resnet8-cifar", "--size", "8", "--channels", "1")
     assert status == 0
     rows = {line.split()[0]: line for line in out.splitlines()[1:]}
     assert {"stem", "stages.0", "stages.2", "embedding", "logits"} <= rows.keys()
     assert "64 × 2 × 2" in rows["stages.2"]
     assert "input of fc" in rows["embedding"]
-    _, every, _ = mentee("places", "resnet8-cifar", "--size", "8", "--channels", "1", "--all")
+    _, every, _ = mentee("layers", "resnet8-cifar", "--size", "8", "--channels", "1", "--all")
     assert len(every.splitlines()) > len(out.splitlines())
 
 

@@ -179,7 +179,7 @@ def test_docs_name_each_methods_words_places_and_weights(name):
     line, method = rows("docs/methods.md", "Rows")[name], METHODS[name]
     if "cktf" not in name:
         for term in method.terms:
-            for word in (f"`{term.agree.name}`", f"`{term.place[0]}`", f"{term.weight:g} "):
+            for word in (f"`{term.loss.name}`", f"`{term.layer_pair[0]}`", f"{term.weight:g} "):
                 assert word in line
     source = re.search(r"arXiv:\S+", method.source)
     assert source is None or source[0] in line

@@ -18,7 +18,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-IN_BATCH = {"method.numbers.memory.kind": "batch"}
+IN_BATCH = {"method.params.memory.kind": "batch"}
 ROWS: dict[str, tuple[str, dict[str, object]]] = {
     "none": ("none", {}),
     "kd": ("kd", {}),

@@ -147,9 +147,9 @@ def recipe_of(job: Job) -> dict[str, Any]:
     return {
         **base(job.task, job.setting),
         "teacher": teacher,
-        "method": {"name": row.method, "numbers": row.numbers},
+        "method": {"name": row.method, "params": row.numbers},
         "train": {**TRAIN, "epochs": job.setting.epochs, "seed": job.seed},
-        "watch": {"limit": min(1000, job.setting.images)},
+        "monitor": {"limit": min(1000, job.setting.images)},
         "select": STOP if job.stops else {"every": 1, "keep": "last"},
         "probe": {
             "shares": list(SHARES),

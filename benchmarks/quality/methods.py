@@ -47,7 +47,7 @@ def rows() -> list[str]:
 
     forms = [each for name in THIRTEEN for each in (form(name), summed(name))]
     several = [
-        n for n, row in METHODS.items() if any(t.agree.name == "binary_kd" for t in row.terms)
+        n for n, row in METHODS.items() if any(t.loss.name == "binary_kd" for t in row.terms)
     ]
     table = [name for name in METHODS if name not in (*several, *LIVE_ONLY)]
     return list(dict.fromkeys(["none", *THIRTEEN, *forms, *table]))

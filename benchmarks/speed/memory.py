@@ -109,11 +109,11 @@ def train_epoch(folder: str) -> dict[str, float]:
 
     own: list[float] = []
     recipe = {
-        "data": {"source": "texts", "validation": None, "test": None, "length": 32},
+        "data": {"source": "texts", "validation": None, "test": None, "max_bytes": 32},
         "student": "hashed-bag-small",
         "teacher": {"record": f"{folder}/record"},
         "method": "east",
-        "train": {"epochs": 1, "batch": 64, "optimizer": "adamw", "rate": 1e-3},
+        "train": {"epochs": 1, "batch": 64, "optimizer": "adamw", "lr": 1e-3},
     }
 
     began = time.monotonic()

@@ -145,9 +145,9 @@ def measured(name: str, ahead: bool) -> dict[str, Any]:
         patch.object(parts, "_validate", clock.timed("validation", parts._validate)),
         patch.object(parts, "_save", clock.timed("checkpoints", parts._save)),
         patch.object(parts, "_log", clock.timed("lines", parts._log)),
-        patch.object(training, "train", clock.items("loop", trainer.train)),
+        patch.object(trainer, "train", clock.items("loop", trainer.train)),
         patch.object(parts, "_train", clock.timed("between steps", parts._train)),
-        patch.object(training, "finish", lambda p, f, g, last, wall: {"steps": last.number}),
+        patch.object(trainer, "finish", lambda p, f, g, last, wall: {"steps": last.number}),
     ]
     if not ahead:
         changes.append(patch.object(loader, "ahead", lambda items: items))

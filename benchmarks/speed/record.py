@@ -102,7 +102,7 @@ def main() -> None:
             recipe = {
                 "data": {"source": "noise", "validation": None, "test": None, **data},
                 "student": student,
-                "train": {"batch": BATCH, "epochs": 1000, "optimizer": "adamw", "rate": 1e-3},
+                "train": {"batch": BATCH, "epochs": 1000, "optimizer": "adamw", "lr": 1e-3},
             }
             taught = recipe | {"teacher": {"record": f"{folder}/{student}", "clean": True}}
             calls = {"none": epoch(steps(recipe, arrays), n)}

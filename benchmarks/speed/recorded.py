@@ -80,7 +80,7 @@ def measure_steps(folder: str, data: dict[str, Any], teacher: torch.nn.Module) -
     """Milliseconds without a teacher, and each method's in units of that."""
     said: dict[str, Any] = {"kd": "kd"}
     for name, (method, k, dtype) in CONTRASTS.items():
-        said[name] = {"name": method, "numbers": {"memory.negatives": k, "memory.dtype": dtype}}
+        said[name] = {"name": method, "params": {"memory.negatives": k, "memory.dtype": dtype}}
     found, alone = {}, steps(RECIPE, PythonOverrides(data=data)).__next__
     for name, method in said.items():
         recorded = RECIPE | {"method": method, "teacher": {"record": folder}}

@@ -41,7 +41,7 @@ def steps(method: str, numbers: dict[str, object], data: dict[str, np.ndarray]) 
             "data": {"source": "noise", "validation": None, "test": None},
             "student": {"network": "resnet8-cifar", "input": "cifar10"},
             "teacher": {"network": "resnet20-cifar", "input": "cifar10"},
-            "method": {"name": method, "numbers": numbers},
+            "method": {"name": method, "params": numbers},
         }
     )
     teacher = models.build("resnet20-cifar", classes=10, seed=0)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mentee.api import Run, record, record_network, resume, train, verify
     from mentee.experiments.compare import Comparison, compare
-    from mentee.experiments.pipeline import chain
+    from mentee.experiments.pipeline import pipeline
     from mentee.experiments.probe import ProbeResult, probe
     from mentee.experiments.sweep import Sweep, sweep
     from mentee.methods import METHODS, Component, Method, Term
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "METHODS",
     "Comparison",
@@ -23,8 +23,8 @@ __all__ = [
     "Run",
     "Sweep",
     "Term",
-    "chain",
     "compare",
+    "pipeline",
     "probe",
     "record",
     "record_network",
@@ -43,7 +43,7 @@ _HOMES = {
     "Term": "mentee.methods",
     "Component": "mentee.methods",
     "Run": "mentee.api",
-    "chain": "mentee.experiments.pipeline",
+    "pipeline": "mentee.experiments.pipeline",
     "probe": "mentee.experiments.probe",
     "Sweep": "mentee.experiments.sweep",
     "record": "mentee.api",
@@ -58,5 +58,10 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     """Import what is asked for only then: `import mentee` loads no torch."""
     if name not in _HOMES:
+        from mentee.renamed import PYTHON
+        from mentee.renamed import renamed as called
+
+        if new := PYTHON.get(name):
+            raise AttributeError(called(f"mentee.{name}", f"mentee.{new}"))
         raise AttributeError(f"module 'mentee' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

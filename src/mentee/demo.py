@@ -28,7 +28,7 @@ class DemoSetting:
         labels: how many labeled examples the student gets.
         batch: examples of a student's step.
         memory: where the contrast's negatives come from.
-        rate: learning rate of the student.
+        lr: learning rate of the student.
     """
 
     about: str
@@ -38,7 +38,7 @@ class DemoSetting:
     labels: int
     batch: int
     memory: str
-    rate: float
+    lr: float
 
 
 SETTINGS = {
@@ -50,7 +50,7 @@ SETTINGS = {
         labels=100,
         batch=50,
         memory="batch",  # a bank of 100 rows is a poor sample, and half of it an epoch old
-        rate=0.05,
+        lr=0.05,
     ),
     "cifar10": DemoSetting(
         "CIFAR-10 photographs (an hour or more on two cores, most of it the teacher)",
@@ -60,7 +60,7 @@ SETTINGS = {
         labels=5000,
         batch=64,
         memory="bank",
-        rate=0.05,
+        lr=0.05,
     ),
 }
 
@@ -123,11 +123,11 @@ def student_recipe(setting: DemoSetting, method: str, seed: int, teacher: Path) 
         "data": {**setting.data, "limit": setting.labels, "validation": None},
         "student": said,
         "teacher": {**setting.teacher[0], "weights": str(teacher)},
-        "method": {"name": method, "numbers": numbers},
+        "method": {"name": method, "params": numbers},
         "train": {
             "epochs": epochs,
             "batch": setting.batch,
-            "rate": setting.rate,
+            "lr": setting.lr,
             "seed": seed,
         },
     }

@@ -152,7 +152,7 @@ class Step:
         position: batches of that epoch already used, this step's included.
         losses: the unweighted value of each term, and `task`; averaged over the step.
         loss: the weighted sum that was differentiated.
-        rate: learning rate of the step.
+        lr: learning rate of the step.
         examples: examples used by the step, over all processes.
     """
 
@@ -161,5 +161,5 @@ class Step:
     position: int
     loss: float
     losses: Mapping[str, float] = field(default_factory=dict)
-    rate: float = 0.0
+    lr: float = 0.0
     examples: int = 0

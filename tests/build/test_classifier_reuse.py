@@ -95,7 +95,7 @@ def test_kill_9_with_an_average_gives_the_same_student(
     said = taught(
         method="simkd",
         student={"reuse": {"factor": 4}},
-        train={"epochs": 2, "average": 0.9},
+        train={"epochs": 2, "ema": 0.9},
         save={"steps": 4, "minutes": None},
     )
     recipe.write_text(yaml.safe_dump(said))
@@ -173,7 +173,7 @@ def test_it_adds_up_with_other_rows_and_reads_the_trunks_stages(
             *("mse/projector~stages.last", "kl/logits", "sp/stages.last", "task"),
             *(f"mse/stages.{i}" for i in range(3)),
         }
-    form = taught(method={"name": "cktf(simkd)", "numbers": {"memory.negatives": 16}}, **SMALL)
+    form = taught(method={"name": "cktf(simkd)", "params": {"memory.negatives": 16}}, **SMALL)
     parts = build(read(form))
     assert parts.trainee.transfer.weights == {"task": 1.0, "contrast/projector~stages.last": 0.8}
     assert isinstance(parts.trainee.student, models.ReusedClassifierStudent)

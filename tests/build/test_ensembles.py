@@ -24,7 +24,7 @@ from tests.models.test_ensemble import in_loops
 
 SMALL = {"data": {"limit": 96, "validation": None}, "select": {"keep": "last"}}
 SHORT = {"train": {"epochs": 2, "batch": 32}}
-KD = {"name": "kd", "numbers": {"kl.temperature": 2.0}}
+KD = {"name": "kd", "params": {"kl.temperature": 2.0}}
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_of_several_classes_at_once_the_odds_are_averaged() -> None:
         "image": rng.integers(0, 256, (48, 8, 8), dtype=np.uint8),
         "label": rng.integers(0, 2, (48, 3)),
     }
-    rows = {"name": "own", "terms": [{"places": "logits", "agree": "binary_kd", "weight": 1.0}]}
+    rows = {"name": "own", "terms": [{"layers": "logits", "loss": "binary_kd", "weight": 1.0}]}
     recipe = {
         "data": {"source": "mine", "views": "none", "validation": None, "test": None},
         "student": "mine", "method": rows, "train": {"batch": 8},

@@ -122,11 +122,14 @@ def test_a_folder_that_holds_a_run(tmp_path: Path, mentee: Mentee, file: Any) ->
 def test_a_diverging_run_keeps_its_earlier_checkpoint(
     tmp_path: Path, mentee: Mentee, file: Any
 ) -> None:
-    recipe = digits(save={"steps": 1}, train={"rate": 1e9, "schedule": "constant"})
+    recipe = digits(save={"steps": 1}, train={"lr": 1e9, "schedule": "constant"})
     status, _, err = mentee("train", file(recipe), "--out", tmp_path / "run")
     assert status == 2
     assert "error: the loss is nan at step" in err
-    assert "nothing of this step was kept. Try a lower train.rate, train.clip: 1.0, or full" in err
+    assert (
+        "nothing of this step was kept. Try a lower train.lr, train.max_grad_norm: 1.0, or full"
+        in err
+    )
     done = checkpoint.load(tmp_path / "run" / "checkpoints")["done"]
     assert np.isfinite(done["loss"])
     assert not (tmp_path / "run" / "student.safetensors").exists()
@@ -135,41 +138,45 @@ def test_a_diverging_run_keeps_its_earlier_checkpoint(
 
 
 def terms(**changes: Any) -> dict[str, Any]:
-    term = {"places": "logits", "agree": "kl", "weight": 1.0, **changes}
+    term = {"layers": "logits", "loss": "kl", "weight": 1.0, **changes}
     return {"name": "mine", "terms": [term]}
 
 
 CONTRAST = {
-    "agree": "contrast",
-    "represent": {"name": "project"},
-    "memory": {"name": "bank", "numbers": {"negatives": 64}},
+    "loss": "contrast",
+    "representation": {"name": "project"},
+    "memory": {"name": "bank", "params": {"negatives": 64}},
 }
 
 
 @pytest.mark.parametrize(
     ("method", "error", "text"),
     [
-        (terms(places="layerr3"), MenteeError, r"'layerr3'.*layer"),
-        (terms(agree="kll"), MenteeError, r"there is no agreement 'kll'; did you mean 'kl'\?"),
-        (terms(represent="projekt"), MenteeError, r"no representation 'projekt'; did you mean 'pr"),
+        (terms(layers="layerr3"), MenteeError, r"'layerr3'.*layer"),
+        (terms(loss="kll"), MenteeError, r"there is no agreement 'kll'; did you mean 'kl'\?"),
+        (
+            terms(representation="projekt"),
+            MenteeError,
+            r"no representation 'projekt'; did you mean 'pr",
+        ),
         (terms(**CONTRAST | {"memory": "bnk"}), MenteeError, r"there is no memory 'bnk'; did you"),
         (terms(**CONTRAST | {"memory": None}), MenteeError, r"contrast/logits asks for negatives;"),
-        (terms(places=["a", "b", "c"]), RecipeError, r"expected a place, or the student's place"),
+        (terms(layers=["a", "b", "c"]), RecipeError, r"expected a place, or the student's place"),
         ("cktv", MenteeError, r"there is no method 'cktv'; did you mean 'cktf'"),
         ("cktf+k", MenteeError, r"there is no method 'k'; did you mean 'kd'"),
         ("kd+kd", MenteeError, r"names a row twice"),
         (
-            {"name": "crd", "numbers": {"contrast.temprature": 0.1}},
+            {"name": "crd", "params": {"contrast.temprature": 0.1}},
             MenteeError,
             r"contrast has no number 'temprature'; did you mean 'temperature'\?",
         ),
         (
-            {"name": "crd", "numbers": {"contrast.temperature": "warm"}},
+            {"name": "crd", "params": {"contrast.temperature": "warm"}},
             MenteeError,
             r"contrast.temperature is 'warm': Input should be a valid number",
         ),
         (
-            {"name": "crd", "numbers": {"kl.temperature": 2.0}},
+            {"name": "crd", "params": {"kl.temperature": 2.0}},
             MenteeError,
             r"method 'crd' has nothing that 'kl.temperature' could change; its places and words "
             r"are contrast, embedding, memory, project",
@@ -185,12 +192,12 @@ def test_a_wrong_word_in_a_method(
 
 
 def test_misspelled_keys_are_all_said_at_once(tmp_path: Path, mentee: Mentee, file: Any) -> None:
-    recipe = digits(train={"epoch": 3, "rate": 0.0}, save={"stesp": 2})
+    recipe = digits(train={"epoch": 3, "lr": 0.0}, save={"stesp": 2})
     status, _, err = mentee("train", file(recipe), "--out", tmp_path / "run")
     assert status == 2
     assert "3 problems in" in err
     assert "train.epoch: there is no such key; did you mean 'epochs'?" in err
-    assert "train.rate: input should be greater than 0, not 0.0" in err
+    assert "train.lr: input should be greater than 0, not 0.0" in err
     assert "save.stesp: there is no such key; did you mean 'steps'" in err
     status, _, err = mentee("train", file(digits()), "--set", "train.epoch=3", "--set", "tran.x=1")
     assert status == 2
@@ -206,7 +213,11 @@ def test_misspelled_keys_are_all_said_at_once(tmp_path: Path, mentee: Mentee, fi
         ("teacher.weights=no.pt", MenteeError, r"no\.pt"),
         ("teacher=null", RecipeError, r"method 'kd' reads a teacher; name one under teacher:, or"),
         ("train.batch=5000", DataError, r"are 320 training examples, fewer than one batch of 5000"),
-        ("train.accumulate=3", RecipeError, r"train.batch is 32; expected a multiple of train.acc"),
+        (
+            "train.gradient_accumulation=3",
+            RecipeError,
+            r"train.batch is 32; expected a multiple of train.gra",
+        ),
         ("train.precision=float16", RecipeError, r"float16, which needs a GPU; expected float32 "),
         ("student=resnet20", MenteeError, r"no network 'resnet20'; did you mean 'resnet20-cifar'"),
         (
@@ -276,7 +287,7 @@ def test_no_labels(tmp_path: Path, taught: Any) -> None:
     recipe["student"]["classes"] = recipe["teacher"]["classes"] = 10
     with pytest.raises(RecipeError, match=r"no labels, and method 'crd' gives the task's loss the"):
         train(recipe, out=tmp_path / "run", data={"image": images}, quiet=True)
-    recipe["method"] = {"name": "crd", "weights": {"task": 0.0}, "numbers": {"memory.negatives": 9}}
+    recipe["method"] = {"name": "crd", "weights": {"task": 0.0}, "params": {"memory.negatives": 9}}
     run = train(recipe, out=tmp_path / "run", data={"image": images}, quiet=True)
     assert run.summary["weights"]["task"] == 0
     assert run.summary["test"] is None
@@ -299,7 +310,7 @@ def test_several_labels_at_once(tmp_path: Path, taught: Any) -> None:
     recipe["teacher"] = {**recipe["teacher"], "classes": 10}
     with pytest.raises(PairError, match=r"'kd' compares distributions over classes of which one"):
         train(recipe, out=tmp_path / "run", data=several(), quiet=True)
-    recipe["method"] = {"name": "crd", "numbers": {"memory.negatives": 16}}
+    recipe["method"] = {"name": "crd", "params": {"memory.negatives": 16}}
     run = train(recipe, out=tmp_path / "run", data=several(), quiet=True)
     assert run.summary["selected"]["by"] == "map"
     assert set(run.summary["validation"]) == {"map", "auroc", "f1"}
@@ -323,7 +334,7 @@ def test_a_teacher_of_other_classes(method: str, tmp_path: Path, taught: Any) ->
     recipe = taught(teacher={"network": "four", "classes": 4}, train={"epochs": 1})
     with pytest.raises(PairError, match=r"student has 10 classes, the teacher 4; .*\(crd, cktf\)"):
         train({**recipe, "method": "kd"}, out=tmp_path / "run", teacher=four, quiet=True)
-    row = {"name": method, "numbers": {"memory.negatives": 64}}
+    row = {"name": method, "params": {"memory.negatives": 64}}
     run = train({**recipe, "method": row}, out=tmp_path / "run", teacher=four, quiet=True)
     assert run.summary["teacher"] is None
     assert run.summary["test"]["accuracy"] > 0

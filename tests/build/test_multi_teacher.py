@@ -46,7 +46,7 @@ def two(teacher: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> di
 def recipe_of(teachers: Any, method: Any = "cktf+kd", **parts: Any) -> dict[str, Any]:
     several = teachers if teachers is None or "teachers" in teachers else {"teachers": teachers}
     numbers = {"memory.negatives": 16}
-    said = {"name": method, "numbers": numbers} if method in ("crd", "cktf", "cktf+kd") else method
+    said = {"name": method, "params": numbers} if method in ("crd", "cktf", "cktf+kd") else method
     return digits(**{"teacher": several, "method": said, **SMALL, **SHORT, **parts})
 
 
@@ -193,7 +193,7 @@ def test_dropping_changes_what_is_heard_and_is_the_same_after_a_stop(
 def test_without_labels_they_teach_and_are_probed(two: Any, tmp_path: Path) -> None:
     teachers = {name: {**said, "classes": 10} for name, said in two.items()}
     recipe = recipe_of(teachers, "to-teacher", data={**SMALL["data"], "label": False})
-    recipe |= {"watch": {"limit": 64}, "probe": {"shares": [1.0], "ways": ["knn"], "seeds": 1}}
+    recipe |= {"monitor": {"limit": 64}, "probe": {"shares": [1.0], "ways": ["knn"], "seeds": 1}}
     recipe["probe"]["who"] = ["student", "teacher"]
     run = train(recipe, out=tmp_path / "run", quiet=True)
     assert set(run.summary["kept"]) == {"a", "b"}
@@ -211,16 +211,16 @@ def test_weights_may_be_balanced_over_teachers(two: Any, tmp_path: Path) -> None
 
 
 def test_the_students_own_average_teaches_and_is_kept(tmp_path: Path) -> None:
-    recipe = recipe_of(None, "kd", teacher={"average": 0.9}, train={"epochs": 3, "batch": 32})
+    recipe = recipe_of(None, "kd", teacher={"ema": 0.9}, train={"epochs": 3, "batch": 32})
     seen: list[Step] = []
     run = train(recipe, out=tmp_path / "run", quiet=True, on_step=seen.append)
     assert all(step.losses["kl/logits"] > 0 for step in seen)
-    assert read(run.path / "recipe.yaml").train.average == 0.9
+    assert read(run.path / "recipe.yaml").train.ema == 0.9
     assert run.summary["reading"] == "the student's own average (0.9)"
     assert run.summary["parameters"]["teacher"] is None
     for changes, text in (
         (
-            {"train": {"average": 0.5}},
+            {"train": {"ema": 0.5}},
             r"teacher\.average is 0\.9 and train\.average 0\.5",
         ),
         ({"data": {"label": False}, "method": "crd"}, "own average has nothing to teach it"),
@@ -232,7 +232,7 @@ def test_the_students_own_average_teaches_and_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_run_with_its_average_is_resumed_bit_by_bit(tmp_path: Path) -> None:
-    recipe = recipe_of(None, "cktf+kd", teacher={"average": 0.9}, save={"steps": 2})
+    recipe = recipe_of(None, "cktf+kd", teacher={"ema": 0.9}, save={"steps": 2})
     whole = train(recipe, out=tmp_path / "whole", quiet=True)
 
     cut_off(recipe, tmp_path / "run", after=5)

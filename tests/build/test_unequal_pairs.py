@@ -108,10 +108,13 @@ SMALLER = {
 def method_of(name: str) -> dict[str, Any]:
     """A row without the task's loss: what reaches the student comes from the teacher."""
     words = {
-        word.name for term in METHODS[name].terms for word in (term.represent, term.memory) if word
+        word.name
+        for term in METHODS[name].terms
+        for word in (term.representation, term.memory)
+        if word
     }
     numbers = {k: v for word in words & SMALLER.keys() for k, v in SMALLER[word].items()}
-    return {"name": name, "numbers": numbers, "weights": {"task": 0.0}}
+    return {"name": name, "params": numbers, "weights": {"task": 0.0}}
 
 
 def examples(several: bool) -> dict[str, Any]:

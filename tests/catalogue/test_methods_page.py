@@ -40,9 +40,9 @@ def test_a_row_of_your_own_is_written_too() -> None:
     head = Component("project", {"width": 8}, Component("attention"))
     terms = (
         Term("stages", Component("contrast"), 0.5, head, Component("queue")),
-        Term("embedding", Component("mse"), 2.0, rise=0.5),
+        Term("embedding", Component("mse"), 2.0, ramp=0.5),
     )
-    row = Method("mine", terms, 0.1, added=terms, source="Mine.", note="not yet | published")
+    row = Method("mine", terms, 0.1, summed_terms=terms, source="Mine.", note="not yet | published")
     assert rows({"mine": row}).splitlines()[2] == (
         "| `mine` | 0.5 · `contrast` of `project`(width=8) of `attention` at `stages`, negatives "
         "from `queue`, plus 2 · `mse` of `as_is` at `embedding`, rising over the first 50.0% of "

@@ -57,7 +57,9 @@ def folder(tmp_path: Path, png: Callable[..., bytes]) -> Callable[..., Path]:
 def wav(tmp_path: Path, rng: np.random.Generator) -> Callable[..., Path]:
     """Write a WAV file of this relative name, return its path."""
 
-    def make(name: str, samples: Any = 800, *, rate: int = 16_000, root: str = "clips") -> Path:
+    def make(
+        name: str, samples: Any = 800, *, sample_rate: int = 16_000, root: str = "clips"
+    ) -> Path:
         pcm = rng.integers(-(2**15), 2**15, samples) if isinstance(samples, int) else samples
         pcm = np.asarray(pcm, "<i2")
         path = tmp_path / root / name
@@ -65,7 +67,7 @@ def wav(tmp_path: Path, rng: np.random.Generator) -> Callable[..., Path]:
         with wave.open(str(path), "wb") as file:
             file.setnchannels(1 if pcm.ndim == 1 else pcm.shape[1])
             file.setsampwidth(2)
-            file.setframerate(rate)
+            file.setframerate(sample_rate)
             file.writeframes(pcm.tobytes())
         return path
 

@@ -32,7 +32,7 @@ def test_clips_are_float32_between_minus_one_and_one(wav: Wav) -> None:
     path = wav("cat/a.wav", [0, 16384, -32768])
     wav("dog/b.wav", 7)
     examples = open_examples(path.parents[1])
-    assert (examples.kind, examples.channels, examples.contents.rate) == ("audio", 1, 16_000)
+    assert (examples.kind, examples.channels, examples.contents.sample_rate) == ("audio", 1, 16_000)
     assert examples.ids == ("cat/a.wav", "dog/b.wav")
     first, second = _all(examples)
     assert first.dtype == np.float32
@@ -61,16 +61,16 @@ def test_other_formats(ending: str, error: float, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", [8_000, 22_050, 44_100, 48_000])
 def test_another_rate_keeps_a_tone_and_drops_what_is_above(given: int) -> None:
-    rate = 16_000
+    sample_rate = 16_000
     times = np.arange(given) / given
     low = np.sin(2 * np.pi * 441.7 * times).astype(np.float32)
-    changed = resample(low, given, rate)
-    assert len(changed) == rate
-    there = np.sin(2 * np.pi * 441.7 * np.arange(rate) / rate)
+    changed = resample(low, given, sample_rate)
+    assert len(changed) == sample_rate
+    there = np.sin(2 * np.pi * 441.7 * np.arange(sample_rate) / sample_rate)
     assert np.abs(changed - there)[500:-500].max() < 2e-3
     if given > 2 * 10_000:
         high = np.sin(2 * np.pi * 10_000 * times).astype(np.float32)
-        assert np.abs(resample(high, given, rate))[500:-500].max() < 5e-3
+        assert np.abs(resample(high, given, sample_rate))[500:-500].max() < 5e-3
 
 
 def test_resampling_is_that_of_scipy(rng: np.random.Generator) -> None:
@@ -116,7 +116,7 @@ def test_a_fingerprint_is_of_the_files(wav: Wav) -> None:
     root = wav("cat/a.wav").parents[1]
     wav("dog/b.wav")
     print_ = open_examples(root).fingerprint()
-    assert open_examples(root, rate=8_000).fingerprint() == print_
+    assert open_examples(root, sample_rate=8_000).fingerprint() == print_
     other = open_examples(root, classes=["dog", "cat"])
     assert other.fingerprint() != print_
     before = other.fingerprint(labels=False)
@@ -152,7 +152,7 @@ def test_images_beside_audio(wav: Wav, folder: Callable[..., Path]) -> None:
     with pytest.raises(DataError, match=r"channels 3: .* holds audio"):
         open_examples(root, kind="audio", channels=3)
     with pytest.raises(DataError, match="rate 16: expected samples a second"):
-        open_examples(root, kind="audio", rate=16)
+        open_examples(root, kind="audio", sample_rate=16)
 
 
 def test_a_column_of_audio_files(wav: Wav, tmp_path: Path) -> None:
@@ -172,22 +172,31 @@ def test_a_column_of_audio_files(wav: Wav, tmp_path: Path) -> None:
 
 def test_arrays_of_samples(rng: np.random.Generator) -> None:
     clips = rng.uniform(-1, 1, (3, 441))
-    examples = open_examples({"audio": clips, "rate": 16_000, "label": [0, 1, 0]})
+    examples = open_examples({"audio": clips, "sample_rate": 16_000, "label": [0, 1, 0]})
     np.testing.assert_allclose(np.stack(_all(examples)), clips, rtol=1e-6)
-    ragged = {"audio": [np.array([0, 16384], np.int16), np.zeros(441, np.float32)], "rate": 44_100}
+    ragged = {
+        "audio": [np.array([0, 16384], np.int16), np.zeros(441, np.float32)],
+        "sample_rate": 44_100,
+    }
     assert [len(clip) for clip in _all(open_examples(ragged))] == [1, 160]
-    assert _all(open_examples(ragged, rate=44_100))[0].tolist() == [0, 0.5]
+    assert _all(open_examples(ragged, sample_rate=44_100))[0].tolist() == [0, 0.5]
 
 
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
         ({"audio": np.zeros((2, 4))}, "has the rate None; expected .* 'rate': 16000"),
-        ({"audio": np.full((2, 4), 1.5), "rate": 16_000}, r"clip 'train/0' reaches 1.5; .*divide"),
-        ({"audio": np.full((2, 4), np.nan), "rate": 16_000}, "clip 'train/0' reaches nan"),
-        ({"audio": np.zeros((2, 4, 2)), "rate": 16_000}, r"has shape \(4, 2\); .* mono"),
-        ({"audio": np.zeros((2, 4), np.int32), "rate": 16_000}, "is int32; expected floating"),
-        ({"audio": [], "rate": 16_000}, "are empty"),
+        (
+            {"audio": np.full((2, 4), 1.5), "sample_rate": 16_000},
+            r"clip 'train/0' reaches 1.5; .*divide",
+        ),
+        ({"audio": np.full((2, 4), np.nan), "sample_rate": 16_000}, "clip 'train/0' reaches nan"),
+        ({"audio": np.zeros((2, 4, 2)), "sample_rate": 16_000}, r"has shape \(4, 2\); .* mono"),
+        (
+            {"audio": np.zeros((2, 4), np.int32), "sample_rate": 16_000},
+            "is int32; expected floating",
+        ),
+        ({"audio": [], "sample_rate": 16_000}, "are empty"),
         (
             {"audio": [], "text": []},
             "need one part of 'image', 'audio' and 'text'; they have audio",
@@ -210,6 +219,6 @@ def test_real_notes(real: Callable[[str], Path]) -> None:
     assert all(name.startswith("test_dynamics/") for name in parts["test_dynamics"].ids)
     part = parts["test_dynamics"].take(range(0, 612, 60))
     for clip, name in zip(_all(part), part.ids, strict=True):
-        wave, rate = soundfile.read(root / name)
-        assert abs(len(clip) / 16_000 - len(wave) / rate) < 1e-4
-        assert abs(np.square(clip).sum() / 16_000 - np.square(wave).sum() / rate) < 2e-3
+        wave, sample_rate = soundfile.read(root / name)
+        assert abs(len(clip) / 16_000 - len(wave) / sample_rate) < 1e-4
+        assert abs(np.square(clip).sum() / 16_000 - np.square(wave).sum() / sample_rate) < 2e-3

@@ -27,7 +27,9 @@ def _count(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     plain = audio.decode
     monkeypatch.setattr(
-        audio, "decode", lambda data, rate, name: (seen.append(name), plain(data, rate, name))[1]
+        audio,
+        "decode",
+        lambda data, sample_rate, name: (seen.append(name), plain(data, sample_rate, name))[1],
     )
     return seen
 
@@ -48,7 +50,7 @@ def test_clips_are_decoded_once_for_all_runs(
     assert len(seen) == 4
     assert again.load()
 
-    _all(open_examples(root, rate=8_000))
+    _all(open_examples(root, sample_rate=8_000))
     assert len(seen) == 8
     wav("cat/2.wav", 60)
     assert [len(clip) for clip in _all(open_examples(root))] == [50, 51, 60, 53]
@@ -95,7 +97,9 @@ def test_no_room(wav: Wav, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setenv("MENTEE_CACHE", str(tmp_path / "file"))
     for memory, loaded in ((200, True), (100, False)):
         names = ["a.wav", "b.wav"]
-        clips = EncodedClips(FolderFiles(path.parent, names), names, rate=16_000, memory=memory)
+        clips = EncodedClips(
+            FolderFiles(path.parent, names), names, sample_rate=16_000, memory=memory
+        )
         with pytest.warns(UserWarning, match=r"not kept.* cannot write .*MENTEE_CACHE may name"):
             assert clips.load(np.arange(2)) is loaded
         assert clips.ready(np.arange(2))

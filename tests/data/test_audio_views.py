@@ -25,7 +25,7 @@ def _clips() -> list[torch.Tensor]:
 
 
 def _views(name: str, seed: int = 11):
-    return build_views(name, kind="audio", seed=seed, seconds=SAMPLES / RATE, rate=RATE)
+    return build_views(name, kind="audio", seed=seed, seconds=SAMPLES / RATE, sample_rate=RATE)
 
 
 def _beginning(clip: torch.Tensor) -> np.ndarray:
@@ -123,7 +123,9 @@ def test_no_share_no_mask() -> None:
 
 def test_batches_of_audio() -> None:
     clips = _clips()
-    examples = open_examples({"audio": clips, "rate": RATE, "label": [0, 1] * 12}, rate=RATE)
+    examples = open_examples(
+        {"audio": clips, "sample_rate": RATE, "label": [0, 1] * 12}, sample_rate=RATE
+    )
     for workers in (0, 1):
         options = {"batch": 5, "views": _views("mask"), "view": 3, "seed": 0, "epoch": 0}
         for batch in batches(examples, workers=workers, **options):

@@ -90,7 +90,7 @@ def test_only_the_contents_change(case):
     assert (found.keys == examples.keys).all()
     assert (found.labels == examples.labels).all()
     assert (found.kind, found.channels) == (examples.kind, examples.channels)
-    assert found.contents.rate == examples.contents.rate
+    assert found.contents.sample_rate == examples.contents.sample_rate
     for severity in SEVERITIES:
         for clean, worse in zip(
             arrays(examples), arrays(corrupt(examples, name, severity)), strict=True

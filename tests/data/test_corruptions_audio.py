@@ -17,12 +17,12 @@ from tests.conftest import folder_from
 RATE = 16_000
 
 
-def done(name, wave, severity, *, rate=RATE, id="a"):
-    return CORRUPTIONS["audio"][name](wave, rate, Draws(0, hash_ids([id]), name), severity)
+def done(name, wave, severity, *, sample_rate=RATE, id="a"):
+    return CORRUPTIONS["audio"][name](wave, sample_rate, Draws(0, hash_ids([id]), name), severity)
 
 
-def tone(hertz, seconds=1.0, level=0.25, rate=RATE):
-    time = np.arange(round(seconds * rate)) / rate
+def tone(hertz, seconds=1.0, level=0.25, sample_rate=RATE):
+    time = np.arange(round(seconds * sample_rate)) / sample_rate
     return (level * np.sin(2 * math.pi * hertz * time)).astype(np.float32)
 
 
@@ -95,8 +95,8 @@ def test_a_telephone_passes_300_to_3400_hertz():
 
 
 def test_a_band_above_the_rate_only_loses_its_low_end():
-    found = done("band_limit", tone(3900, rate=8000), 1, rate=8000)
-    assert decibels(found) == pytest.approx(decibels(tone(3900, rate=8000)), abs=0.1)
+    found = done("band_limit", tone(3900, sample_rate=8000), 1, sample_rate=8000)
+    assert decibels(found) == pytest.approx(decibels(tone(3900, sample_rate=8000)), abs=0.1)
 
 
 def test_a_room_dies_away_by_60_decibels_in_its_time():
@@ -122,17 +122,17 @@ def test_a_room_keeps_the_level(music):
 
 def test_mu_law_as_a_loop():
     """At 8 kHz nothing is resampled: |error| of a sample is at most that of its step."""
-    wave = tone(200, 0.1, 0.8, rate=8000)
+    wave = tone(200, 0.1, 0.8, sample_rate=8000)
     for severity, bits in ((1, 8), (5, 4)):
         half = 2 ** (bits - 1)
-        found = done("mu_law", wave, severity, rate=8000)
+        found = done("mu_law", wave, severity, sample_rate=8000)
         for sample, heard in zip(wave.tolist(), found.tolist(), strict=True):
             y = math.copysign(math.log(1 + 255 * abs(sample)) / math.log(256), sample)
             step = min(max(math.floor(y * half), -half), half - 1)
             middle = (step + 0.5) / half
             wanted = math.copysign((256 ** abs(middle) - 1) / 255, middle)
             assert heard == pytest.approx(wanted, abs=1e-6)
-    assert len(np.unique(done("mu_law", wave, 5, rate=8000))) <= 16
+    assert len(np.unique(done("mu_law", wave, 5, sample_rate=8000))) <= 16
 
 
 def test_a_telephone_line_ends_at_four_kilohertz(music):
@@ -142,11 +142,11 @@ def test_a_telephone_line_ends_at_four_kilohertz(music):
 
 
 @pytest.mark.parametrize("name", ["mp3", "vorbis"])
-@pytest.mark.parametrize("rate", [8000, 16_000, 22_050, 44_100])
-def test_codecs_do_not_move_the_clip(name, rate, music):
+@pytest.mark.parametrize("sample_rate", [8000, 16_000, 22_050, 44_100])
+def test_codecs_do_not_move_the_clip(name, sample_rate, music):
     pytest.importorskip("soundfile")
     for severity in SEVERITIES:
-        heard = done(name, music, severity, rate=rate)
+        heard = done(name, music, severity, sample_rate=sample_rate)
         product = np.fft.irfft(np.fft.rfft(heard) * np.conj(np.fft.rfft(music)))
         assert int(product.argmax()) == 0
         assert np.corrcoef(heard, music)[0, 1] > 0.8
@@ -155,7 +155,7 @@ def test_codecs_do_not_move_the_clip(name, rate, music):
 def test_a_rate_that_mp3_does_not_have():
     pytest.importorskip("soundfile")
     with pytest.raises(DataError, match="MP3 cannot be written at 12345"):
-        done("mp3", tone(300), 1, rate=12_345)
+        done("mp3", tone(300), 1, sample_rate=12_345)
 
 
 @pytest.mark.data

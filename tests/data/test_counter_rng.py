@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
+from mentee.data import counter_rng
 from mentee.data.counter_rng import _scramble, below, hash_id, hash_ids, mix, uniform
 from mentee.errors import DataError
 
@@ -60,7 +61,7 @@ def test_repeated_ids_are_named() -> None:
 
 
 def test_a_collision_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hashing, "hash_id", lambda text: len(text))
+    monkeypatch.setattr(counter_rng, "hash_id", lambda text: len(text))
     with pytest.raises(DataError, match="the ids 'ab' and 'cd' have the same key"):
         hash_ids(["a", "ab", "cd"])
 

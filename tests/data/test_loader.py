@@ -217,8 +217,8 @@ def _threads() -> list[str]:
 def test_reading_ahead_changes_nothing(name: str) -> None:
     rng = np.random.default_rng(0)
     clips = [rng.uniform(-1, 1, n).astype(np.float32) for n in (40, 60, 50, 90, 70, 80, 30)]
-    examples = open_examples({"audio": clips, "rate": 1000})
-    views = build_views(name, kind="audio", seed=0, seconds=0.05, rate=1000)
+    examples = open_examples({"audio": clips, "sample_rate": 1000})
+    views = build_views(name, kind="audio", seed=0, seconds=0.05, sample_rate=1000)
     given = {"batch": 2, "views": views, "start": 1}
     here = [
         read_batch(examples, b.rows.numpy(), views=views, view=2) for b in _epoch(examples, **given)

@@ -18,8 +18,8 @@ TEXTS = ["", "one", "  né  so\tgood ", *(f"w{i} " * (i + 5) + "end" for i in ra
 KEYS = torch.from_numpy(hash_ids([f"id{i}" for i in range(len(TEXTS))]))
 
 
-def _views(name: str, seed: int = 11, length: int | None = 64):
-    return build_views(name, kind="text", seed=seed, length=length)
+def _views(name: str, seed: int = 11, max_bytes: int | None = 64):
+    return build_views(name, kind="text", seed=seed, max_bytes=max_bytes)
 
 
 def _read(row: torch.Tensor) -> str:
@@ -45,7 +45,7 @@ def test_a_view_depends_on_seed_id_and_view_alone(name: str) -> None:
 
 
 def test_words_are_dropped_by_their_hash() -> None:
-    got = _views("drop", length=None)(TEXTS, KEYS, 7)
+    got = _views("drop", max_bytes=None)(TEXTS, KEYS, 7)
     for row, text, key in zip(got, TEXTS, KEYS.tolist(), strict=True):
         own = int(mix(11, np.array([key]), "drop", 7)[0])
         kept = []
@@ -73,7 +73,7 @@ def test_a_tenth_of_the_words_is_dropped_and_never_all() -> None:
 def test_words_beyond_the_length_move_up() -> None:
     text = " ".join("abcdefghijklmnopqrstuvwxyz")
     keys = torch.from_numpy(hash_ids([str(i) for i in range(50)]))
-    got = {_read(row) for row in _views("drop", length=8)([text] * 50, keys, 0)}
+    got = {_read(row) for row in _views("drop", max_bytes=8)([text] * 50, keys, 0)}
     assert {"a b c d ", "b c d e ", "a c d e "} < got
     assert {len(piece) for piece in got} == {8}
 
@@ -90,7 +90,7 @@ def test_views_that_are_refused() -> None:
     with pytest.raises(DataError, match="no views 'mask' of text: known: drop, none"):
         _views("mask")
     with pytest.raises(DataError, match="length 3: expected at least 4"):
-        _views("none", length=3)
+        _views("none", max_bytes=3)
 
 
 def _dropped(text: str, key: int) -> str:
@@ -110,7 +110,7 @@ SPACED = st.text(st.sampled_from("ab é😀 \t\n\x1c\x85\u00a0\u2028\u3000\u200b
 @settings(deadline=None, max_examples=50)
 @given(st.lists(SPACED, min_size=1, max_size=5))
 def test_white_space_of_every_kind(texts: list[str]) -> None:
-    got = _views("drop", length=None)(texts, KEYS[: len(texts)], 7)
+    got = _views("drop", max_bytes=None)(texts, KEYS[: len(texts)], 7)
     for row, text, key in zip(got, texts, KEYS.tolist(), strict=False):
         assert _read(row) == _dropped(text, key)
 

@@ -43,7 +43,11 @@ def test_a_table_of_texts(name: str, write: Callable[[], str], tmp_path: Path) -
     (tmp_path / name).write_text(write(), encoding="utf-8")
     for source in (tmp_path, tmp_path / name):
         examples = open_examples(source)
-        assert (examples.kind, examples.channels, examples.contents.rate) == ("text", 1, None)
+        assert (examples.kind, examples.channels, examples.contents.sample_rate) == (
+            "text",
+            1,
+            None,
+        )
         assert examples.ids == ("a1", "b2", "c3")
         assert examples.classes == ("bad", "good")
         assert examples.labels is not None

@@ -10,7 +10,7 @@ import pytest
 
 from mentee import METHODS, Component, Method, Term, record_network, resume, sweep, train
 from mentee.api import Interrupted
-from mentee.catalogue import Pair, list_methods, needs, show_method, show_pair
+from mentee.catalogue import CandidatePair, list_methods, needs, show_method, show_pair
 from mentee.catalogue.methods_page import rows as table_of_rows
 from mentee.methods import find
 from tests.training.test_resume import assert_same, interrupt_at
@@ -23,8 +23,8 @@ MINE = Method(
             Component("mse"),
             2.0,
             Component("attention", {"power": 1}),
-            fade=0.5,
-            rise=0.2,
+            stage_decay=0.5,
+            ramp=0.2,
         ),
         Term("embedding", Component("cosine"), 0.5, Component("to_teacher")),
     ),
@@ -84,7 +84,7 @@ def test_it_is_listed_shown_and_written_into_the_tables() -> None:
     assert text.endswith("note: of a test")
     line = next(x for x in table_of_rows(rows).splitlines() if x.startswith("| `mine` |"))
     assert line.endswith("| an embedding, stages | Nobody 2026; of a test |")
-    pair = Pair("resnet8-cifar", "resnet20-cifar", size=16, examples=100)
+    pair = CandidatePair("resnet8-cifar", "resnet20-cifar", size=16, examples=100)
     shown = show_pair(pair, {name: find(name, rows) for name in ("mine", "cktf(mine)")})
     assert [line.split()[0] for line in shown.splitlines()[4:]] == ["mine", "cktf(mine)"]
 

@@ -150,7 +150,7 @@ def test_the_pulls_are_measured_when_they_are_asked_for() -> None:
     assert [s for s in range(50) if weighing("gradient").due(s)] == [0, 20, 40]
     assert [s for s in range(50) if weighing("unit").due(s)] == [0]
     assert not LossWeights({}, {"task": 1.0}, {}).due(0)
-    first = {"a": Term("logits", Component("kl"), 1.0, first=0.1)}
+    first = {"a": Term("logits", Component("kl"), 1.0, exclusive_warmup=0.1)}
     alone = LossWeights(first, {"task": 1.0, "a": 1.0}, {"a": ["logits"]}, "gradient")
     alone.over(300)
     assert [s for s in range(50) if alone.due(s)] == [0, 20]  # the teacher is heard for 30 steps
@@ -276,6 +276,6 @@ def test_a_recipes_weight_is_what_is_said_and_else_1() -> None:
     row = read(content).method.method({"cktf+kd": find("cktf+kd")})
     assert row.balance == "unit"
     assert (row.task, [term.weight for term in row.terms]) == (2.0, [1.0, 0.3, 1.0, 1.0])
-    own = {"places": "logits", "agree": "kl", "weight": 0.7}
+    own = {"layers": "logits", "loss": "kl", "weight": 0.7}
     content["method"] = {"terms": [own], "balance": "gradient"}
     assert read(content).method.method({}).terms[0].weight == 0.7

@@ -37,7 +37,7 @@ def test_the_published_steps_give_each_epoch_its_factor(examples: int) -> None:
     for epoch in range(240):
         factor = 0.1 ** sum(epoch >= milestone for milestone in (150, 180, 210))
         for step in (epoch * made.batches, (epoch + 1) * made.batches - 1):
-            assert made.rate(step, made.steps) == pytest.approx(factor, rel=1e-12)
+            assert made.lr(step, made.steps) == pytest.approx(factor, rel=1e-12)
 
 
 @given(total=st.integers(1, 5000), data=st.data())

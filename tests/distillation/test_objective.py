@@ -158,7 +158,9 @@ def test_soft_targets_of_other_classes_are_refused():
 
 def test_a_module_of_the_student_meets_another_of_the_teacher():
     term = find("crd").terms[0]
-    row = Method("own", (Term(("layer2", "layer3"), term.agree, 0.7, term.represent, term.memory),))
+    row = Method(
+        "own", (Term(("layer2", "layer3"), term.loss, 0.7, term.representation, term.memory),)
+    )
     row = adjust(row, {"memory.negatives": 16, "project.width": 8}, {})
     assert wanted(row) == (["layer2"], ["layer3"])
     transfer, _, losses = pair(row, *PAIRS["equal depth"][:2], size=32)
@@ -481,8 +483,8 @@ def test_losses_under_autocast_are_close_and_in_full_precision(dtype):
 
 def changed(term=None, **more):
     term = {
-        "agree": Component("contrast"),
-        "represent": Component("project"),
+        "loss": Component("contrast"),
+        "representation": Component("project"),
         "memory": Component("bank"),
     } | more
     return Method("own", (Term("embedding", weight=1.0, **term),))
@@ -492,30 +494,39 @@ def changed(term=None, **more):
     ("more", "text"),
     [
         (
-            {"agree": Component("contrats")},
+            {"loss": Component("contrats")},
             "there is no agreement 'contrats'; did you mean 'contrast'",
         ),
-        ({"represent": Component("projct")}, "no representation 'projct'; did you mean 'project'"),
+        (
+            {"representation": Component("projct")},
+            "no representation 'projct'; did you mean 'project'",
+        ),
         ({"memory": Component("bnak")}, "there is no memory 'bnak'; did you mean 'bank'"),
         ({"memory": None}, "contrast/embedding asks for negatives; give the term a memory: bank"),
         (
-            {"agree": Component("contrast", {"temprature": 1.0})},
+            {"loss": Component("contrast", {"temprature": 1.0})},
             "contrast has no number 'temprature'; did you mean 'temperature'",
         ),
-        ({"agree": Component("contrast", {"log_z": 1.0})}, "contrast has no number 'log_z'"),
-        ({"agree": Component("contrast", {"chunk": 1})}, "contrast has no number 'chunk'"),
+        ({"loss": Component("contrast", {"log_z": 1.0})}, "contrast has no number 'log_z'"),
+        ({"loss": Component("contrast", {"chunk": 1})}, "contrast has no number 'chunk'"),
         (
-            {"agree": Component("contrast", {"temperature": "cold"})},
+            {"loss": Component("contrast", {"temperature": "cold"})},
             "contrast.temperature is 'cold': .*number",
         ),
-        ({"represent": Component("project", {"width": 4.5})}, "project.width is 4.5: .*integer"),
-        ({"represent": Component("project", {"width": "64"})}, "project.width is '64': .*integer"),
         (
-            {"represent": Component("project", {"width": 0})},
+            {"representation": Component("project", {"width": 4.5})},
+            "project.width is 4.5: .*integer",
+        ),
+        (
+            {"representation": Component("project", {"width": "64"})},
+            "project.width is '64': .*integer",
+        ),
+        (
+            {"representation": Component("project", {"width": 0})},
             "project: width is 0, expected at least 1",
         ),
         (
-            {"represent": Component("project", {"head": "deep"})},
+            {"representation": Component("project", {"head": "deep"})},
             "project.head is 'deep': .*'linear'",
         ),
         ({"memory": Component("bank", {"momentum": None})}, "bank.momentum is None: .*number"),
@@ -670,7 +681,7 @@ def test_terms_that_differ_in_a_number_only_are_told_apart_by_it():
     assert names[3] == "kl/logits (temperature=3.0)"
     losses = step(transfer, features(LOGITS, seed=1), features(LOGITS, seed=2))
     assert list(losses) == names
-    twice = adjust(find("mlkd"), {"represent.kind": "standardized"}, {})
+    twice = adjust(find("mlkd"), {"representation.kind": "standardized"}, {})
     sum_of_both = Method("own", find("mlkd").terms + twice.terms)
     assert len({bound.name for bound in bind(sum_of_both, LOGITS, LOGITS, numbers={}).bound}) == 30
     both = bind("kd+lskd", LOGITS, LOGITS, numbers={})

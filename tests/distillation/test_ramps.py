@@ -51,8 +51,8 @@ def test_a_weight_rises_in_a_line_and_is_whole_after_its_share_of_the_steps() ->
 
 def test_a_weight_rises_from_where_its_term_begins_to_count() -> None:
     terms = {
-        "a": Term("logits", Component("kl"), 2.0, first=0.2, rise=0.1),
-        "b": Term("logits", Component("mse"), 3.0, rise=0.4),
+        "a": Term("logits", Component("kl"), 2.0, exclusive_warmup=0.2, ramp=0.1),
+        "b": Term("logits", Component("mse"), 3.0, ramp=0.4),
     }
     said = {"task": 1.0, "a": 2.0, "b": 3.0, "own/b": 1.0}
     weighing = LossWeights(terms, said, {"a": ["logits"], "b": ["logits"]})
@@ -76,13 +76,13 @@ def test_nothing_is_made_where_no_weight_changes() -> None:
 
 
 def test_the_rows_that_are_published_with_a_rise_have_it() -> None:
-    rising = {name for name, row in METHODS.items() if any(term.rise for term in row.terms)}
+    rising = {name for name, row in METHODS.items() if any(term.ramp for term in row.terms)}
     assert rising == {"dkd", "reviewkd"}
-    assert all(term.rise == 20 / 240 for name in rising for term in find(name).terms)
+    assert all(term.ramp == 20 / 240 for name in rising for term in find(name).terms)
 
 
 def test_a_recipe_says_it() -> None:
-    term = {"places": "logits", "agree": "kl", "weight": 1.0, "rise": 0.25, "first": 0.5}
+    term = {"layers": "logits", "loss": "kl", "weight": 1.0, "ramp": 0.25, "exclusive_warmup": 0.5}
     recipe = {"data": "embedded:digits", "student": "resnet8-cifar", "method": {"terms": [term]}}
     row: Method = read(recipe).method.method(METHODS)
-    assert (row.terms[0].rise, row.terms[0].first) == (0.25, 0.5)
+    assert (row.terms[0].ramp, row.terms[0].exclusive_warmup) == (0.25, 0.5)

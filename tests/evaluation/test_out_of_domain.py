@@ -17,6 +17,7 @@ from mentee import resume, train
 from mentee.api import evaluate, evaluate_domains
 from mentee.cli import app
 from mentee.errors import DataError, RecipeError
+from mentee.evaluation import evaluator
 from mentee.evaluation.out_of_domain import as_domains
 from tests.conftest import digits
 
@@ -160,7 +161,7 @@ def test_the_student_is_on_disk_before_it_is_judged(
 
     recipe = digits(train={"epochs": 4})
     with monkeypatch.context() as patch:
-        patch.setattr(scoring, "judge", fail)
+        patch.setattr(evaluator, "judge", fail)
         with pytest.raises(DataError, match="pulled out"):
             train(recipe, out=tmp_path / "run", quiet=True)
     mine, whole = (load_file(path / "student.safetensors") for path in (tmp_path / "run", run))

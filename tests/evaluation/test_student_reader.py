@@ -107,7 +107,7 @@ def test_a_record_is_opened_once(
         return open_records(*where)
 
     open_records = student_reader.open_records
-    monkeypatch.setattr(reading, "open_records", count)
+    monkeypatch.setattr(student_reader, "open_records", count)
     domains = {"fog": {"corruption": "fog", "limit": 20}, "snow": {"corruption": "snow"}}
     run = train(taught(halved, domains), out=tmp_path / "run", quiet=True)
     assert opened == [(halved / "test", "test")]

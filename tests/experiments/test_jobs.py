@@ -15,7 +15,7 @@ RECIPE = read(
     {
         "data": "embedded:digits",
         "student": {"network": "timm:resnet18", "input": "imagenet", "options": {"drop_rate": 0.1}},
-        "method": {"name": "kd", "numbers": {"kl.temperature": 2.0}},
+        "method": {"name": "kd", "params": {"kl.temperature": 2.0}},
         "train": {"seed": 3},
     }
 )
@@ -42,7 +42,7 @@ def test_the_recipes_own_keep_what_it_says_of_them() -> None:
     assert other.recipe.student.input == "imagenet"
     assert other.recipe.student.options == {}
     assert other.recipe.method == RECIPE.method
-    assert jobs_of(RECIPE, [], ["crd"], 1, Path("s"))[0].recipe.method.numbers == {}
+    assert jobs_of(RECIPE, [], ["crd"], 1, Path("s"))[0].recipe.method.params == {}
 
 
 def test_from_scratch_nobody_teaches_by_a_method_of_its_own() -> None:

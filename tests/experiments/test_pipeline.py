@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mentee import chain
+from mentee import pipeline
 from mentee.errors import RunError
 from tests.experiments.conftest import label_free
 from tests.training.test_resume import assert_same, wait_for_checkpoint
@@ -25,10 +25,10 @@ FEW = {"memory.negatives": 48}
 def recipe(teacher: dict[str, Any]) -> dict[str, Any]:
     return label_free(
         teacher,
-        method={"name": "cktf", "numbers": FEW},
+        method={"name": "cktf", "params": FEW},
         train={"epochs": 4, "batch": 32},
         save={"steps": 5, "minutes": None},
-        watch={"limit": 100},
+        monitor={"limit": 100},
         probe={
             "shares": [0.05, 1.0],
             "seeds": 2,
@@ -51,7 +51,7 @@ def test_a_chain_that_is_killed_twice_is_the_chain(
     begin: Begin, teacher: dict[str, Any], file: Any, tmp_path: Path
 ) -> None:
     path = file(recipe(teacher))
-    command = ("-m", "mentee.cli", "chain", path, "--views", "2", "--out")
+    command = ("-m", "mentee.cli", "pipeline", path, "--views", "2", "--out")
     whole = begin(*command, tmp_path / "whole")
     cut = begin(*command, tmp_path / "cut")
     wait_for_checkpoint(cut, tmp_path / "cut" / "run", 10)
@@ -80,17 +80,17 @@ def test_a_chain_that_is_killed_twice_is_the_chain(
 def test_a_folder_of_another_chain_is_refused(teacher: dict[str, Any], tmp_path: Path) -> None:
     short = {**recipe(teacher), "probe": {"shares": [0.05], "seeds": 1, "ways": ["knn"]}}
     lines: list[str] = []
-    found = chain(short, views=1, out=tmp_path / "c", quiet=True, say=lines.append)
+    found = pipeline(short, views=1, out=tmp_path / "c", quiet=True, say=lines.append)
     assert (tmp_path / "c" / "record" / "train" / "places.json").is_file()
     assert len(found.scores("knn", 0.05)) == 1
     with pytest.raises(RunError, match="was begun with another recipe; give the same command"):
-        chain(short, views=1, changes=["train.seed=1"], out=tmp_path / "c", quiet=True)
+        pipeline(short, views=1, changes=["train.seed=1"], out=tmp_path / "c", quiet=True)
     with pytest.raises(RunError, match="was begun with another views"):
-        chain(short, views=2, out=tmp_path / "c", quiet=True)
+        pipeline(short, views=2, out=tmp_path / "c", quiet=True)
 
 
 def test_a_live_teacher_is_not_recorded(teacher: dict[str, Any], tmp_path: Path) -> None:
     short = {**recipe(teacher), "probe": {"shares": [0.05], "seeds": 1, "ways": ["knn"]}}
-    chain(short, live=True, out=tmp_path / "c", quiet=True, say=lambda line: None)
+    pipeline(short, live=True, out=tmp_path / "c", quiet=True, say=lambda line: None)
     assert not (tmp_path / "c" / "record").exists()
     assert (tmp_path / "c" / "run" / "probe.json").is_file()

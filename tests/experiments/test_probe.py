@@ -160,7 +160,7 @@ def tuned(path: Path, *changes: str) -> tuple[ProbeResult, dict[str, dict[str, t
 
 def test_fine_tuning_begins_where_it_says(mine: Path) -> None:
     """With steps of nothing, the body is the student's and the classifier the regression's."""
-    still = ["probe.finetune.epochs=1", "probe.finetune.least=0", "probe.finetune.rate=1e-30"]
+    still = ["probe.finetune.epochs=1", "probe.finetune.least=0", "probe.finetune.lr=1e-30"]
     _, weights = tuned(mine, *still)
     assert set(weights) == {"student-finetune", "student-probe-finetune"}
     student = load_file(mine / "student.safetensors")
@@ -228,7 +228,7 @@ def test_texts_of_several_classes(tmp_path: Path) -> None:
             lines.append(f"{' '.join(filter(None, words))},{a},{b if rng.random() < 0.8 else ''}")
         (tmp_path / f"{split}.csv").write_text("\n".join(lines) + "\n")
     recipe = {
-        "data": {"source": str(tmp_path), "label": ["a", "b"], "length": 40, "validation": None},
+        "data": {"source": str(tmp_path), "label": ["a", "b"], "max_bytes": 40, "validation": None},
         "student": "hashed-bag-small",
         "train": {"epochs": 2, "batch": 16},
     }

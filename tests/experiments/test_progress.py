@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mentee.experiments import progress
 from mentee.experiments.jobs import jobs_of
 from mentee.experiments.progress import SweepProgress, main_score
 from mentee.experiments.shared_record import Fit
@@ -34,7 +35,7 @@ def test_lines_of_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert lines[2].startswith("0 of 3 finished, 25 % of the steps, about ")
     heard.hear(WorkerMessage(none, "step", 501))
     assert len(lines) == 3, "not a line each second"
-    monkeypatch.setattr(course, "SAID", 0.0)
+    monkeypatch.setattr(progress, "SAID", 0.0)
     heard.hear(WorkerMessage(none, "step", 600))
     assert lines[3].startswith("0 of 3 finished, 30 % of the steps, about ")
     jobs[0].path.mkdir()

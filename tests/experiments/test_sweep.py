@@ -24,7 +24,7 @@ from tests.conftest import digits, taught_by
 
 Begin = Callable[..., subprocess.Popen[str]]
 SHORT = {"epochs": 2, "batch": 32}
-NO_BANK = {"name": "cktf+kd", "numbers": {"memory.kind": "batch"}}
+NO_BANK = {"name": "cktf+kd", "params": {"memory.kind": "batch"}}
 
 
 @pytest.fixture
@@ -68,9 +68,9 @@ def test_a_sweep_is_its_runs_with_one_record(recipe: dict[str, Any], tmp_path: P
         assert (said["data"]["view_seed"], said["data"]["cycle"]) == (0, 2)
         assert said["train"]["seed"] == int(name[-1])
     # The recipe's own method keeps its numbers.
-    assert said["method"]["numbers"] in ({}, NO_BANK["numbers"])
+    assert said["method"]["params"] in ({}, NO_BANK["params"])
     own = yaml.safe_load((tmp_path / "s/resnet8-cifar-cktf+kd-seed0/recipe.yaml").read_text())
-    assert own["method"]["numbers"] == NO_BANK["numbers"]
+    assert own["method"]["params"] == NO_BANK["params"]
 
     # Each is what `train` makes of its recipe, to the last bit.
     alone = train(tmp_path / "s/resnet8-cifar-kd-seed1/recipe.yaml", out=tmp_path / "a", quiet=True)
@@ -156,7 +156,7 @@ def test_nothing_begins_where_nothing_fits(recipe: dict[str, Any], tmp_path: Pat
 def test_what_cannot_be_recorded_is_live_on_the_records_views(
     recipe: dict[str, Any], tmp_path: Path
 ) -> None:
-    exact = {"name": "cktf-exact", "numbers": {"memory.negatives": 16}}
+    exact = {"name": "cktf-exact", "params": {"memory.negatives": 16}}
     lines: list[str] = []
     found = sweep(
         recipe | {"method": exact},

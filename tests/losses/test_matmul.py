@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mentee.losses import matmul
 from mentee.losses.matmul import multiplies_halves, product
 
 CLOSE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 1e-2}
@@ -13,7 +14,7 @@ CLOSE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 1e-2}
 @pytest.mark.parametrize("has_linear", [True, False])
 def test_equals_the_product_in_float64(dtype, sizes, has_linear, monkeypatch):
     if not has_linear:  # as on a processor or with a torch that lacks it
-        monkeypatch.setattr(products, "_has_linear", lambda: False)
+        monkeypatch.setattr(matmul, "_has_linear", lambda: False)
     rows, inner, columns = sizes
     left, right = torch.randn(rows, inner).to(dtype), torch.randn(columns, inner).to(dtype)
     for other in (right.T, right.T.contiguous()):  # as scores and as gradients are multiplied

@@ -7,20 +7,24 @@ from mentee.methods import METHODS, Component, Method, Term, adjust, find, summa
 from mentee.recipe import read
 
 LATE = Method(
-    "late", (Term("stages.last", Component("mse"), 7.0, Component("regress"), first=0.1),), task=0.3
+    "late",
+    (Term("stages.last", Component("mse"), 7.0, Component("regress"), exclusive_warmup=0.1),),
+    task=0.3,
 )
 
 
 def test_the_contrast_form_is_the_representation_under_the_contrast():
     (term,) = find("cktf(fitnet)").terms
     (crd,) = find("crd").terms
-    assert (term.places, term.weight, term.agree, term.memory) == (
+    assert (term.layers, term.weight, term.loss, term.memory) == (
         "stages.1",
         0.8,
-        crd.agree,
+        crd.loss,
         crd.memory,
     )
-    assert term.represent == Component("project", crd.represent.numbers, Component("regress"))
+    assert term.representation == Component(
+        "project", crd.representation.params, Component("regress")
+    )
 
 
 def test_rows_whose_structure_is_in_their_agreement_come_to_the_contrast_of_the_features():
@@ -36,17 +40,17 @@ def test_many_agreements_of_one_representation_are_one_contrast():
 def test_a_row_of_your_own_has_its_forms_too():
     rows = METHODS | {"late": LATE}
     form = find("cktf(late)", rows)
-    assert (form.name, form.task, form.terms[0].first) == ("cktf(late)", 1.0, 0.0)
-    assert str(form.terms[0].represent) == "project(width=128, batch_axis=False) of regress"
+    assert (form.name, form.task, form.terms[0].exclusive_warmup) == ("cktf(late)", 1.0, 0.0)
+    assert str(form.terms[0].representation) == "project(width=128, batch_axis=False) of regress"
     summed = find("late+cktf", rows)
     assert [t.weight for t in summed.terms] == [7.0, 0.8, 0.8, 0.8]
 
 
 def test_a_form_may_be_of_a_sum_and_a_sum_of_forms():
     form = find("cktf(kd+at)")
-    assert [t.places for t in form.terms] == ["logits", "stages"]
+    assert [t.layers for t in form.terms] == ["logits", "stages"]
     row = find("standardized(kd) + cktf(at)")
-    assert [str(t.represent) for t in row.terms] == [
+    assert [str(t.representation) for t in row.terms] == [
         "standardized",
         "project(width=128, batch_axis=False) of attention",
     ]
@@ -57,37 +61,39 @@ def test_a_form_may_be_of_a_sum_and_a_sum_of_forms():
 def test_a_standardized_row_keeps_its_weights():
     form = find("standardized(kd)")
     assert (form.task, [t.weight for t in form.terms]) == (0.1, [0.9])
-    assert form.terms[0].represent == Component("standardized")
-    compressed = find("standardized(ec)").terms[0].represent
+    assert form.terms[0].representation == Component("standardized")
+    compressed = find("standardized(ec)").terms[0].representation
     assert str(compressed) == "standardized of compress(width=64)"
 
 
 def test_equal_terms_of_a_sum_are_one_of_both_weights():
-    weights = {t.places: t.weight for t in find("crd+cktf").terms}
+    weights = {t.layers: t.weight for t in find("crd+cktf").terms}
     assert weights == {"embedding": 1.6, "stem": 0.8, "stages": 0.8}
 
 
 def test_numbers_of_a_form_change_by_the_words_of_its_chain():
     numbers = {"project.width": 16, "regress.resize": False, "memory.negatives": 8}
     (term,) = adjust(find("cktf(fitnet)"), numbers, {"contrast": 0.3}).terms
-    assert str(term.represent) == "project(width=16, batch_axis=False) of regress(resize=False)"
-    assert (term.weight, term.memory.numbers["negatives"]) == (0.3, 8)
+    assert (
+        str(term.representation) == "project(width=16, batch_axis=False) of regress(resize=False)"
+    )
+    assert (term.weight, term.memory.params["negatives"]) == (0.3, 8)
 
 
 def test_a_recipe_may_name_a_form_and_spell_a_chain():
     recipe = {"data": {"source": "embedded:digits"}, "student": "resnet8-cifar"}
     assert read(recipe | {"method": "cktf(fitnet)"}).method.method(METHODS).terms[0].weight == 0.8
-    chain = {"name": "project", "of": {"name": "attention", "numbers": {"power": 4}}}
-    term = {"places": "stem", "agree": "mse", "weight": 1.0, "represent": chain}
+    chain = {"name": "project", "of": {"name": "attention", "params": {"power": 4}}}
+    term = {"layers": "stem", "loss": "mse", "weight": 1.0, "representation": chain}
     row = read(recipe | {"method": {"name": "mine", "terms": [term]}}).method.method(METHODS)
-    assert str(row.terms[0].represent) == "project of attention(power=4)"
+    assert str(row.terms[0].representation) == "project of attention(power=4)"
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("cktf(none)", "compares nothing that could be contrasted"),
-        ("cktf(kd+semckd)", r"associate weighs what both .*; take kd\+semckd\+cktf, their sum"),
+        ("cktf(kd+semckd)", r"associate weighs both networks .*; take kd\+semckd\+cktf, their sum"),
         ("standardized(simkd-pooled)", "the teacher's classifier reads what is compared, and not"),
         ("cktf(fitnot)", "there is no method 'fitnot'; did you mean 'fitnet'"),
         ("ckft(fitnet)", r"expected a form of a row, cktf or standardized, such as cktf\(fitnet\)"),

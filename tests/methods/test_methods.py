@@ -11,15 +11,15 @@ from mentee.methods import METHODS, Component, Method, Term, adjust, find
 
 
 def by_place(method):
-    return {term.places: term for term in method.terms}
+    return {term.layers: term for term in method.terms}
 
 
 def test_kd_weighs_one_tenth_task_and_nine_tenths_soft_targets_at_temperature_four():
     row = find("kd")
     (term,) = row.terms
-    assert (row.task, term.weight, term.places) == (0.1, 0.9, "logits")
-    assert term.agree == Component("kl", {"temperature": 4.0})
-    assert term.represent == Component("as_is")
+    assert (row.task, term.weight, term.layers) == (0.1, 0.9, "logits")
+    assert term.loss == Component("kl", {"temperature": 4.0})
+    assert term.representation == Component("as_is")
 
 
 @pytest.mark.parametrize("name", ["crd+kd", "cktf+kd", "kd+cktf", "kd+none"])
@@ -30,8 +30,8 @@ def test_in_a_sum_soft_targets_and_task_weigh_one(name):
 
 
 def check_contrast(term, *, draw, batch_axis):
-    assert term.agree == Component("contrast", {"temperature": 0.1})
-    assert term.represent == Component("project", {"width": 128, "batch_axis": batch_axis})
+    assert term.loss == Component("contrast", {"temperature": 0.1})
+    assert term.representation == Component("project", {"width": 128, "batch_axis": batch_axis})
     numbers = {"negatives": 16384, "draw": draw, "momentum": 0.5, "class_aware": True}
     assert term.memory == Component("bank", numbers)
 
@@ -39,21 +39,21 @@ def check_contrast(term, *, draw, batch_axis):
 def test_crd_is_the_contrast_of_the_embedding():
     row = find("crd")
     (term,) = row.terms
-    assert (row.task, term.places, term.weight) == (1.0, "embedding", 0.8)
+    assert (row.task, term.layers, term.weight) == (1.0, "embedding", 0.8)
     check_contrast(term, draw="shared", batch_axis=False)
 
 
 @pytest.mark.parametrize("name", ["cktf", "cktf-exact"])
 def test_cktf_is_the_contrast_at_stem_stages_and_embedding(name):
     row, exact = find(name), name == "cktf-exact"
-    weights = [(term.places, term.weight) for term in row.terms]
+    weights = [(term.layers, term.weight) for term in row.terms]
     assert weights == [("stem", 0.1), ("stages", 0.1), ("embedding", 0.8)]
     assert row.task == 1.0
     for term in row.terms:
         check_contrast(
             term,
             draw="exact" if exact else "shared",
-            batch_axis=exact and term.places == "stages",
+            batch_axis=exact and term.layers == "stages",
         )
 
 
@@ -66,8 +66,8 @@ def test_every_row_says_what_it_does_and_where_it_is_from():
 
 
 def test_one_place_stands_for_both_networks_unless_two_are_named():
-    assert Term("stem", Component("kl"), 1.0).place == ("stem", "stem")
-    assert Term(("layer2", "layer3"), Component("kl"), 1.0).place == ("layer2", "layer3")
+    assert Term("stem", Component("kl"), 1.0).layer_pair == ("stem", "stem")
+    assert Term(("layer2", "layer3"), Component("kl"), 1.0).layer_pair == ("layer2", "layer3")
 
 
 # find
@@ -75,13 +75,13 @@ def test_one_place_stands_for_both_networks_unless_two_are_named():
 
 def test_a_sum_adds_up_terms_and_papers():
     row = find("kd + crd")
-    assert [term.places for term in row.terms] == ["logits", "embedding"]
+    assert [term.layers for term in row.terms] == ["logits", "embedding"]
     assert row.source == "Hinton et al. 2015, arXiv:1503.02531; Tian et al. 2020, arXiv:1910.10699"
     assert row.about == "kd + crd"
 
 
 def test_the_row_cktf_kd_is_the_sum_of_its_parts():
-    assert find("cktf+kd").terms == find("cktf").terms + METHODS["kd"].added
+    assert find("cktf+kd").terms == find("cktf").terms + METHODS["kd"].summed_terms
     assert find("kd + cktf") is find("cktf+kd")
 
 
@@ -113,16 +113,16 @@ def test_an_unknown_name_is_refused(name, text):
 
 
 def numbers_of(method, slot, name):
-    words = {term.place[0]: getattr(term, slot) for term in method.terms}
-    return {place: word.numbers.get(name) for place, word in words.items() if word}
+    words = {term.layer_pair[0]: getattr(term, slot) for term in method.terms}
+    return {place: word.params.get(name) for place, word in words.items() if word}
 
 
 def test_a_number_changes_wherever_its_word_is_used():
     row = adjust(find("cktf+kd"), {"contrast.temperature": 0.07, "project.width": 64}, {})
     hot = {"stem": 0.07, "stages": 0.07, "embedding": 0.07, "logits": 4.0}
-    assert numbers_of(row, "agree", "temperature") == hot
+    assert numbers_of(row, "loss", "temperature") == hot
     wide = {"stem": 64, "stages": 64, "embedding": 64, "logits": None}
-    assert numbers_of(row, "represent", "width") == wide
+    assert numbers_of(row, "representation", "width") == wide
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -131,20 +131,24 @@ def test_a_number_of_one_place_has_the_last_word(turned):
     if turned:
         numbers = dict(reversed(numbers.items()))
     row = adjust(find("cktf"), numbers, {})
-    assert numbers_of(row, "represent", "width") == {"stem": 64, "stages": 32, "embedding": 64}
-    assert numbers_of(row, "represent", "grid") == {"stem": 1, "stages": None, "embedding": None}
+    assert numbers_of(row, "representation", "width") == {"stem": 64, "stages": 32, "embedding": 64}
+    assert numbers_of(row, "representation", "grid") == {
+        "stem": 1,
+        "stages": None,
+        "embedding": None,
+    }
 
 
 def test_a_place_may_have_dots():
     row = Method("own", (Term(("layer2.0", "layer3"), Component("kl"), 1.0),))
     changed = adjust(row, {"layer2.0.kl.temperature": 2.0}, {"layer2.0": 0.3})
-    assert changed.terms[0].agree == Component("kl", {"temperature": 2.0})
+    assert changed.terms[0].loss == Component("kl", {"temperature": 2.0})
     assert changed.terms[0].weight == 0.3
 
 
 def test_weights_by_agreement_and_by_place_which_wins():
     row = adjust(find("cktf+kd"), {}, {"task": 0.5, "contrast": 0.4, "stem": 0.0})
-    weights = {term.places: term.weight for term in row.terms}
+    weights = {term.layers: term.weight for term in row.terms}
     assert weights == {"stem": 0.0, "stages": 0.4, "embedding": 0.4, "logits": 1.0}
     assert row.task == 0.5
 
@@ -164,11 +168,11 @@ def test_another_memory_keeps_only_the_numbers_that_every_kind_has(kind):
 
 
 def test_a_representation_is_exchanged_and_takes_no_numbers_along():
-    row = adjust(find("dkd"), {"represent.kind": "standardized", "dkd.temperature": 2.0}, {})
-    assert row.terms[0].represent == Component("standardized")
-    assert row.terms[0].agree.numbers["temperature"] == 2.0
-    one = adjust(find("cktf"), {"stem.represent.kind": "vectors"}, {})
-    assert [term.represent.name for term in one.terms] == ["vectors", "project", "project"]
+    row = adjust(find("dkd"), {"representation.kind": "standardized", "dkd.temperature": 2.0}, {})
+    assert row.terms[0].representation == Component("standardized")
+    assert row.terms[0].loss.params["temperature"] == 2.0
+    one = adjust(find("cktf"), {"stem.representation.kind": "vectors"}, {})
+    assert [term.representation.name for term in one.terms] == ["vectors", "project", "project"]
 
 
 WEIGHTS = {
@@ -187,7 +191,7 @@ def test_a_row_weighs_as_published(name):
 
 def test_mlkd_has_three_levels_at_five_temperatures():
     terms = find("mlkd").terms
-    found = {(term.agree.name, term.agree.numbers["temperature"]) for term in terms}
+    found = {(term.loss.name, term.loss.params["temperature"]) for term in terms}
     levels = ("kl", "batch_level", "class_level")
     assert found == {(level, float(t)) for level in levels for t in range(2, 7)}
     assert len(terms) == len(found)
@@ -202,9 +206,9 @@ def test_a_sum_ends_as_its_one_row_with_the_teachers_classifier_does():
 
 def test_the_table_itself_is_never_changed():
     before = dataclasses.replace(find("cktf"))
-    copies = [dict(term.represent.numbers) for term in before.terms]
+    copies = [dict(term.representation.params) for term in before.terms]
     adjust(find("cktf"), {"project.width": 2}, {"stem": 9.0})
-    assert [dict(term.represent.numbers) for term in find("cktf").terms] == copies
+    assert [dict(term.representation.params) for term in find("cktf").terms] == copies
     assert find("cktf") == before
 
 
@@ -249,9 +253,13 @@ def test_soft_labels_of_the_compressor_weigh_three_tenths_of_lambda(name, agree)
     row = find(name)
     assert row.task == 0.4
     follow, soft = row.terms
-    assert (follow.places, follow.weight, follow.represent.name) == ("embedding", 0.42, "compress")
-    assert (soft.place, soft.weight) == (("logits", "embedding"), 0.18)
-    assert (soft.agree.name, soft.represent) == (agree, Component("compressed_logits"))
+    assert (follow.layers, follow.weight, follow.representation.name) == (
+        "embedding",
+        0.42,
+        "compress",
+    )
+    assert (soft.layer_pair, soft.weight) == (("logits", "embedding"), 0.18)
+    assert (soft.loss.name, soft.representation) == (agree, Component("compressed_logits"))
     assert [term.weight for term in find(f"{name}+none").terms] == [1.05, 0.45]
 
 

@@ -33,7 +33,7 @@ TEACHER = {
 ONE_LABEL_EACH = [
     name
     for name, row in METHODS.items()
-    if row.terms and not any(term.agree.name == "binary_kd" for term in row.terms)
+    if row.terms and not any(term.loss.name == "binary_kd" for term in row.terms)
 ]
 
 
@@ -59,7 +59,7 @@ def bound(name, seed=3):
     """A row with small memories, at shapes that need no network."""
     row = find(name)
     row = adjust(row, {"memory.negatives": 16} if any(t.memory for t in row.terms) else {}, {})
-    chains = [word.name for term in row.terms for word in term.represent.chain]
+    chains = [word.name for term in row.terms for word in term.representation.chain]
     row = adjust(row, {"pca.width": 4} if "pca" in chains else {}, {})
     row = adjust(row, {"random.width": 8} if "random" in chains else {}, {})
     return DistillationLoss(
@@ -173,9 +173,11 @@ def test_what_a_record_keeps_is_all_that_is_needed(name):
 def test_the_contrast_form_has_one_contrast_for_each_representation(name):
     row, form = find(name[5:-1]), find(name)
     assert form.task == 1
-    assert all(term.agree.name == "contrast" and not term.first for term in form.terms)
-    assert places_of(t.place[0] for t in form.terms) == places_of(t.place[0] for t in row.terms)
-    compared = {(t.places, str(t.represent)) for t in row.terms}
+    assert all(term.loss.name == "contrast" and not term.exclusive_warmup for term in form.terms)
+    assert places_of(t.layer_pair[0] for t in form.terms) == places_of(
+        t.layer_pair[0] for t in row.terms
+    )
+    compared = {(t.layers, str(t.representation)) for t in row.terms}
     assert len(form.terms) == len(compared)
 
 
@@ -184,13 +186,13 @@ def test_a_sum_with_cktf_has_every_contrast_at_the_weight_of_the_second_table(na
     if name == "kd":
         assert find("kd+cktf") is METHODS["cktf+kd"]  # a row of the first table
         return
-    row, own = find(f"{name}+cktf"), METHODS[name].added or METHODS[name].terms
-    found = {t.places: t.weight for t in row.terms if t.represent in PROJECTED}
+    row, own = find(f"{name}+cktf"), METHODS[name].summed_terms or METHODS[name].terms
+    found = {t.layers: t.weight for t in row.terms if t.representation in PROJECTED}
     assert found == {"stem": 0.8, "stages": 0.8, "embedding": 1.6 if name == "crd" else 0.8}
     assert row.terms[: len(own)] == own or name == "crd"
 
 
-PROJECTED = [term.represent for term in METHODS["cktf"].terms]
+PROJECTED = [term.representation for term in METHODS["cktf"].terms]
 
 
 @pytest.mark.parametrize("name", TRIED)

@@ -23,7 +23,7 @@ THIN = {
 
 
 def thin(name, seed=0):
-    return build(name, classes=5, rate=RATE, seed=seed, **THIN[name])
+    return build(name, classes=5, sample_rate=RATE, seed=seed, **THIN[name])
 
 
 def settled(name):
@@ -49,9 +49,9 @@ SHAPES = {
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_places_are_maps_of_mels_and_frames(name):
-    rate, shapes = SHAPES[name]
-    network = build(name, classes=6, rate=rate, seed=0)
-    places = resolve(network, WANTED, torch.randn(2, rate))
+    sample_rate, shapes = SHAPES[name]
+    network = build(name, classes=6, sample_rate=sample_rate, seed=0)
+    places = resolve(network, WANTED, torch.randn(2, sample_rate))
     names = ["stem", "stages.0", "stages.1", "stages.2", "embedding", "logits"]
     assert [place.name for place in places] == names
     assert [place.shape for place in places] == [*shapes, (6,)]
@@ -143,14 +143,14 @@ def test_loudness_of_the_data_is_normalized_away_in_training():
 
 
 def test_windows_follow_the_rate():
-    front = CPResNet(classes=2, rate=32000, width=2).mel.logmel
+    front = CPResNet(classes=2, sample_rate=32000, width=2).mel.logmel
     assert (front.window, front.hop, front.fourier.shape[1]) == (800, 320, 1024 + 2)
-    front = SmallFCN(classes=2, rate=44100).mel.logmel
+    front = SmallFCN(classes=2, sample_rate=44100).mel.logmel
     assert (front.window, front.hop, front.fourier.shape[1]) == (1412, 706, 2048 + 2)
 
 
 def test_dropout_stands_behind_the_embedding():
-    network, x = MobileFCN(classes=5, rate=RATE, dropout=0.9), torch.randn(4, RATE)
+    network, x = MobileFCN(classes=5, sample_rate=RATE, dropout=0.9), torch.randn(4, RATE)
     with Capture(network, resolve(network, ["stages.2", "embedding"], x)) as capture:
         features = capture.capture(x)
     want = features["stages.2"].flatten(2).mean(2)
@@ -180,7 +180,7 @@ def test_kernels_of_cp_resnet_follow_rho(rho, first, second):
 
 
 def test_cp_resnet_is_its_formula():
-    network = CPResNet(classes=3, rate=RATE, width=3)
+    network = CPResNet(classes=3, sample_rate=RATE, width=3)
     for module in network.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -219,7 +219,7 @@ def test_cp_resnet_is_its_formula():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SmallFCN(classes=2, rate=16), "at least 1000, not 16"),
+        (lambda: SmallFCN(classes=2, sample_rate=16), "at least 1000, not 16"),
         (lambda: CPResNet(classes=2, rho=0), "at least 1, not 0 and 128"),
         (lambda: CPResNet(classes=2, width=0), "at least 1, not 7 and 0"),
     ],

@@ -193,26 +193,26 @@ def test_kinds_of_unknown_networks_are_refused():
 
 
 def test_audio_alone_is_told_the_rate():
-    assert build("small-fcn", classes=2, rate=8000).mel.logmel.rate == 8000
-    assert build("small-fcn", classes=2).mel.logmel.rate == 16000
-    assert build("hashed-bag-small", classes=2, channels=1, rate=8000).fc.out_features == 2
-    assert build("resnet8-cifar", classes=2, rate=8000).fc.out_features == 2
+    assert build("small-fcn", classes=2, sample_rate=8000).mel.logmel.sample_rate == 8000
+    assert build("small-fcn", classes=2).mel.logmel.sample_rate == 16000
+    assert build("hashed-bag-small", classes=2, channels=1, sample_rate=8000).fc.out_features == 2
+    assert build("resnet8-cifar", classes=2, sample_rate=8000).fc.out_features == 2
     with pytest.raises(MenteeError, match="small-fcn has no option 'channel'"):
         build("small-fcn", classes=2, channel=1)
     with pytest.raises(MenteeError, match="char-cnn has no option 'hop'"):
         build("char-cnn", classes=2, hop=1)
     with pytest.raises(MenteeError, match="at least 1 sample a second, not 0"):
-        build("small-fcn", classes=2, rate=0)
+        build("small-fcn", classes=2, sample_rate=0)
 
 
 def test_functions_are_told_the_rate_where_they_ask_for_it():
-    def make(classes, rate):
-        return nn.Linear(rate, classes)
+    def make(classes, sample_rate):
+        return nn.Linear(sample_rate, classes)
 
     def through(**options):
         assert set(options) == {"classes", "channels"}
         return nn.Linear(2, 2)
 
-    assert resolve(make, classes=3, rate=500).weight.shape == (3, 500)
-    assert resolve(through, classes=3, rate=500).weight.shape == (2, 2)
-    assert resolve("small-fcn", classes=3, rate=8000).mel.logmel.rate == 8000
+    assert resolve(make, classes=3, sample_rate=500).weight.shape == (3, 500)
+    assert resolve(through, classes=3, sample_rate=500).weight.shape == (2, 2)
+    assert resolve("small-fcn", classes=3, sample_rate=8000).mel.logmel.sample_rate == 8000

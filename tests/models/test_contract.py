@@ -80,7 +80,7 @@ def test_unknown_contracts_are_answered_with_close_ones():
 @pytest.mark.parametrize("samples", [7999, 8000, 8001])
 def test_clips_of_the_contracts_length_pass_untouched(samples):
     x = torch.randn(3, samples)
-    assert normalize(x, AudioContract(rate=16000, seconds=0.5)) is x
+    assert normalize(x, AudioContract(sample_rate=16000, seconds=0.5)) is x
 
 
 @pytest.mark.parametrize(("length", "dtype"), [(1, torch.uint8), (64, torch.int64)])

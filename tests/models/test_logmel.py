@@ -27,7 +27,7 @@ def hertz(m, scale):
     return low
 
 
-def spectrogram(x, rate, n_fft, hop, window, mels, fmin, fmax, emphasis, offset, scale):
+def spectrogram(x, sample_rate, n_fft, hop, window, mels, fmin, fmax, emphasis, offset, scale):
     """The docstring's formulas, one number at a time."""
     y = [x[n] - emphasis * (x[n - 1] if n else 0.0) for n in range(len(x))]
     low, high = mel(fmin, scale), mel(fmax, scale)
@@ -46,7 +46,7 @@ def spectrogram(x, rate, n_fft, hop, window, mels, fmin, fmax, emphasis, offset,
         for m in range(mels):
             energy, (a, b, c) = 0.0, center[m : m + 3]
             for k, value in enumerate(power):
-                f = k * rate / n_fft
+                f = k * sample_rate / n_fft
                 energy += value * max(0.0, min((f - a) / (b - a), (c - f) / (c - b)))
             out[m, t] = math.log(energy + offset)
     return out
@@ -61,7 +61,7 @@ def spectrogram(x, rate, n_fft, hop, window, mels, fmin, fmax, emphasis, offset,
 )
 @pytest.mark.parametrize("scale", ["slaney", "htk"])
 def test_logmel_is_the_loop_of_its_formulas(settings, scale):
-    settings = {"rate": 8000, "mels": 5, "offset": 1e-4, "scale": scale, **settings}
+    settings = {"sample_rate": 8000, "mels": 5, "offset": 1e-4, "scale": scale, **settings}
     x = np.random.default_rng(0).normal(size=(2, 71))
     want = np.stack([spectrogram(clip, **settings) for clip in x])[:, None]
     given = LogMel(**settings)(torch.from_numpy(x).float())
@@ -71,7 +71,7 @@ def test_logmel_is_the_loop_of_its_formulas(settings, scale):
 
 
 def test_a_tone_is_loudest_where_it_is():
-    layer = LogMel(rate=16000, n_fft=512, hop=256, mels=64)
+    layer = LogMel(sample_rate=16000, n_fft=512, hop=256, mels=64)
     for frequency in (220.0, 880.0, 3520.0):
         x = torch.sin(2 * math.pi * frequency * torch.arange(16000) / 16000)[None]
         loudest = int(layer(x)[0, 0, :, 30].argmax())
@@ -79,36 +79,38 @@ def test_a_tone_is_loudest_where_it_is():
         assert float(edges[loudest]) < frequency < float(edges[loudest + 2])
 
 
-@pytest.mark.parametrize(("rate", "n_fft", "mels"), [(16000, 512, 64), (16000, 512, 96),
+@pytest.mark.parametrize(("sample_rate", "n_fft", "mels"), [(16000, 512, 64), (16000, 512, 96),
                                                      (32000, 1024, 128)])  # fmt: skip
-def test_filters_of_the_networks_all_hear_something_and_overlap_to_one(rate, n_fft, mels):
-    filters = mel_filters(rate, n_fft, mels, 0.0, rate / 2, "slaney")
+def test_filters_of_the_networks_all_hear_something_and_overlap_to_one(sample_rate, n_fft, mels):
+    filters = mel_filters(sample_rate, n_fft, mels, 0.0, sample_rate / 2, "slaney")
     assert bool((filters.sum(0) > 0).all())
     assert bool((filters.sum(1) <= 1 + 1e-9).all())
-    center = to_hertz(torch.linspace(0, to_mel(rate / 2, "slaney"), mels + 2).double(), "slaney")
-    bins = torch.arange(n_fft // 2 + 1) * rate / n_fft
+    center = to_hertz(
+        torch.linspace(0, to_mel(sample_rate / 2, "slaney"), mels + 2).double(), "slaney"
+    )
+    bins = torch.arange(n_fft // 2 + 1) * sample_rate / n_fft
     inner = (bins > center[1]) & (bins < center[-2])
     torch.testing.assert_close(filters.sum(1)[inner], torch.ones(int(inner.sum())).double())
 
 
 @pytest.mark.parametrize("samples", [1, 255, 256, 1000])
 def test_any_length_has_frames(samples):
-    out = LogMel(rate=16000, n_fft=512, hop=256, mels=8)(torch.zeros(3, samples))
+    out = LogMel(sample_rate=16000, n_fft=512, hop=256, mels=8)(torch.zeros(3, samples))
     assert out.shape == (3, 1, 8, 1 + samples // 256)
     torch.testing.assert_close(out, torch.full_like(out, math.log(1e-5)))
 
 
 def test_nothing_is_saved_and_the_layer_still_works_in_another_network():
-    layer = nn.Sequential(LogMel(rate=8000, n_fft=64, hop=32, mels=4))
+    layer = nn.Sequential(LogMel(sample_rate=8000, n_fft=64, hop=32, mels=4))
     assert layer.state_dict() == {}
-    other = nn.Sequential(LogMel(rate=8000, n_fft=64, hop=32, mels=4))
+    other = nn.Sequential(LogMel(sample_rate=8000, n_fft=64, hop=32, mels=4))
     other.load_state_dict(layer.state_dict())
     x = torch.randn(1, 500)
     assert torch.equal(layer(x), other(x))
 
 
 def test_mixed_precision_stops_at_the_door():
-    layer, x = LogMel(rate=8000, n_fft=64, hop=32, mels=4), torch.randn(2, 500)
+    layer, x = LogMel(sample_rate=8000, n_fft=64, hop=32, mels=4), torch.randn(2, 500)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = layer(x)
     assert inside.dtype == torch.float32
@@ -116,7 +118,7 @@ def test_mixed_precision_stops_at_the_door():
 
 
 def test_the_graph_can_be_exported():
-    layer, x = LogMel(rate=8000, n_fft=64, hop=32, mels=4, emphasis=0.9), torch.randn(2, 500)
+    layer, x = LogMel(sample_rate=8000, n_fft=64, hop=32, mels=4, emphasis=0.9), torch.randn(2, 500)
     exported = torch.export.export(layer, (x,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
     more = torch.randn(5, 500)
     torch.testing.assert_close(exported.module()(more), layer(more))
@@ -138,4 +140,4 @@ def test_the_graph_can_be_exported():
 )
 def test_impossible_numbers_are_refused(changed, message):
     with pytest.raises(MenteeError, match=message):
-        LogMel(**{"rate": 8000, "n_fft": 64, "hop": 32, "mels": 4, **changed})
+        LogMel(**{"sample_rate": 8000, "n_fft": 64, "hop": 32, "mels": 4, **changed})

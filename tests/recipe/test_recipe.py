@@ -30,12 +30,12 @@ def parts(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
 
 words = st.one_of(
     names,
-    st.fixed_dictionaries({"name": names}, optional={"numbers": st.dictionaries(names, numbers)}),
+    st.fixed_dictionaries({"name": names}, optional={"params": st.dictionaries(names, numbers)}),
 )
 terms = st.fixed_dictionaries(
-    {"places": st.one_of(names, st.lists(names, min_size=2, max_size=2)), "agree": words}
+    {"layers": st.one_of(names, st.lists(names, min_size=2, max_size=2)), "loss": words}
     | {"weight": st.floats(-10, 10)},
-    optional={"represent": words, "memory": words},
+    optional={"representation": words, "memory": words},
 )
 networks = st.one_of(
     names,
@@ -74,17 +74,17 @@ recipes = st.fixed_dictionaries(
             parts(
                 name=names,
                 terms=st.lists(terms, max_size=2),
-                numbers=st.dictionaries(names, numbers),
+                params=st.dictionaries(names, numbers),
                 weights=st.dictionaries(names, st.floats(-10, 10)),
             ),
         ),
         "train": parts(
             epochs=counts,
-            rate=positives,
+            lr=positives,
             momentum=shares,
             milestones=st.lists(counts),
-            clip=positives,
-            average=shares,
+            max_grad_norm=positives,
+            ema=shares,
             precision=st.sampled_from(["float32", "bfloat16", "float16"]),
         ),
         "select": parts(
@@ -127,8 +127,8 @@ def test_every_key_is_written_out() -> None:
     ("change", "found"),
     [
         ("train.epochs=20", lambda r: r.train.epochs == 20),
-        ("train.rate=1e-3", lambda r: r.train.rate == 0.001),
-        ("train.rate=1E+2", lambda r: r.train.rate == 100.0),
+        ("train.lr=1e-3", lambda r: r.train.lr == 0.001),
+        ("train.lr=1E+2", lambda r: r.train.lr == 100.0),
         ("train.milestones=[150, 180]", lambda r: r.train.milestones == [150, 180]),
         ("data.validation=null", lambda r: r.data.validation is None),
         ("data.validation=valid", lambda r: r.data.validation == "valid"),
@@ -136,8 +136,8 @@ def test_every_key_is_written_out() -> None:
         ("method=cktf", lambda r: r.method.name == "cktf"),
         ("method.name=cktf", lambda r: r.method.name == "cktf"),
         (
-            "method.numbers.contrast.temperature=0.07",
-            lambda r: r.method.numbers == {"contrast.temperature": 0.07},
+            "method.params.contrast.temperature=0.07",
+            lambda r: r.method.params == {"contrast.temperature": 0.07},
         ),
         (
             "method.weights.stages.0=0.5",
@@ -163,23 +163,21 @@ def test_set(change: str, found: Any) -> None:
 
 def test_the_last_set_wins_and_the_given_mapping_stays_as_it_was() -> None:
     content = {**SMALL, "method": "kd", "train": {"epochs": 3}}
-    recipe = read(
-        content, ["train.epochs=4", "train.epochs=5", "method.numbers.kl.temperature=2.0"]
-    )
+    recipe = read(content, ["train.epochs=4", "train.epochs=5", "method.params.kl.temperature=2.0"])
     assert (recipe.train.epochs, recipe.method.name) == (5, "kd")
     assert content == {**SMALL, "method": "kd", "train": {"epochs": 3}}
 
 
 def test_another_method_leaves_the_numbers_of_the_one_before_behind() -> None:
-    ec = {"name": "ec", "numbers": {"compress.width": 8}, "weights": {"task": 0.2}}
+    ec = {"name": "ec", "params": {"compress.width": 8}, "weights": {"task": 0.2}}
     content = {**SMALL, "method": ec}
     plain = read(content, ["method=none"]).method
-    assert (plain.name, plain.numbers, plain.weights) == ("none", {}, {})
+    assert (plain.name, plain.params, plain.weights) == ("none", {}, {})
     assert plain.method(METHODS) == METHODS["none"]
     kept = read(content, ["method.name=ec+kd"]).method
-    assert (kept.name, kept.numbers, kept.weights) == ("ec+kd", ec["numbers"], ec["weights"])
-    both = read(content, ["method=ec", "method.numbers.compress.depth=2"]).method
-    assert (both.name, both.numbers, both.weights) == ("ec", {"compress.depth": 2}, {})
+    assert (kept.name, kept.params, kept.weights) == ("ec+kd", ec["params"], ec["weights"])
+    both = read(content, ["method=ec", "method.params.compress.depth=2"]).method
+    assert (both.name, both.params, both.weights) == ("ec", {"compress.depth": 2}, {})
 
 
 @pytest.mark.parametrize("change", ["train.epochs", "=3", "train.epochs:3"])
@@ -196,7 +194,7 @@ def test_a_set_that_is_no_yaml() -> None:
 def test_every_problem_is_said_at_once_each_key_in_one_line() -> None:
     changes = [
         "train.epoch=3",
-        "train.rate=-1",
+        "train.lr=-1",
         "data.validation=1.5",
         "student.netwerk=a",
         "student.options.a={b: 1}",
@@ -211,19 +209,19 @@ def test_every_problem_is_said_at_once_each_key_in_one_line() -> None:
     assert head == f"{len(lines)} problems in the recipe:"
     for line in (
         "train.epoch: there is no such key; did you mean 'epochs'?",
-        "train.rate: input should be greater than 0, not -1",
+        "train.lr: input should be greater than 0, not -1",
         "data.validation: input should be a valid string, or less than 1, not 1.5",
         "student.netwerk: there is no such key; did you mean 'network'? (known: classes, "
         "classifier, input, network, options, reuse, size, weights)",
         "student.input.std: is missing",
         "student.input.men: there is no such key; did you mean 'mean'? (known: mean, std)",
-        "method.terms.0.agree: is missing",
-        "method.terms.0.agre: there is no such key; did you mean 'agree' or 'rise' or "
-        "'fade'? (known: agree, fade, first, memory, places, represent, rise, weight)",
+        "method.terms.0.loss: is missing",
+        "method.terms.0.los: there is no such key; did you mean 'loss'? (known: exclusive_warmup, "
+        "layers, loss, memory, ramp, representation, stage_decay, weight)",
         "method.terms.0.weight: input should be a valid number, not 'a'",
         "train.schedule: input should be 'constant', 'cosine', 'one-cycle' or 'steps', not 'cosin'",
-        "tran: there is no such key; did you mean 'train'? (known: data, method, probe, save, "
-        "select, student, teacher, train, watch)",
+        "tran: there is no such key; did you mean 'train'? (known: data, method, monitor, probe, "
+        "save, select, student, teacher, train)",
     ):
         assert f"  - {line}" in lines
     keys = [line.split(":")[0] for line in lines]
@@ -266,17 +264,17 @@ def test_shipped_recipes_are_read_and_name_methods_and_networks_that_exist(name:
 
 def test_terms_of_ones_own_become_a_method() -> None:
     term = {
-        "places": ["stages.1", "layer2"],
-        "agree": {"name": "kl", "numbers": {"temperature": 2.0}},
+        "layers": ["stages.1", "layer2"],
+        "loss": {"name": "kl", "params": {"temperature": 2.0}},
     }
     recipe = read({**SMALL, "method": {"name": "mine", "terms": [{**term, "weight": 0.5}]}})
     (found,) = recipe.method.method(METHODS).terms
-    assert found.place == ("stages.1", "layer2")
-    assert (found.agree.name, found.agree.numbers, found.weight) == (
+    assert found.layer_pair == ("stages.1", "layer2")
+    assert (found.loss.name, found.loss.params, found.weight) == (
         "kl",
         {"temperature": 2.0},
         0.5,
     )
-    wrong = read({**SMALL, "method": {"terms": [{**term, "places": ["a"], "weight": 1.0}]}})
+    wrong = read({**SMALL, "method": {"terms": [{**term, "layers": ["a"], "weight": 1.0}]}})
     with pytest.raises(MenteeError, match="expected a place, or the student's place and the teach"):
         wrong.method.method(METHODS)

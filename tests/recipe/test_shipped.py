@@ -102,28 +102,28 @@ def test_parses_and_comes_back_from_its_own_text(name):
 @pytest.mark.parametrize("name", [*PAIRS, *LABEL_FREE, *TEACHERS, BORN_AGAIN])
 def test_schedule_is_the_published_one(name):
     said = recipe.read(name).train
-    assert (said.optimizer, said.rate, said.momentum, said.decay) == ("sgd", 0.05, 0.9, 5e-4)
+    assert (said.optimizer, said.lr, said.momentum, said.weight_decay) == ("sgd", 0.05, 0.9, 5e-4)
     assert (said.epochs, said.batch, said.milestones) == (240, 64, [150, 180, 210])
     assert (said.schedule, said.factor, said.nesterov, said.warmup) == ("steps", 0.1, False, 0)
-    assert (said.decay_all, said.smoothing, said.average) == (True, 0.0, None)
+    assert (said.weight_decay_all, said.label_smoothing, said.ema) == (True, 0.0, None)
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_method_is_the_published_one(name):
     said = recipe.read(name)
     method = said.method.method(METHODS)
-    contrasts = {t.place[0]: t for t in method.terms if t.agree.name == "contrast"}
+    contrasts = {t.layer_pair[0]: t for t in method.terms if t.loss.name == "contrast"}
     assert {place: t.weight for place, t in contrasts.items()} == {
         "stem": 0.1,
         "stages": 0.1,
         "embedding": 0.8,
     }
     for term in contrasts.values():
-        assert term.agree.numbers["temperature"] == (0.07 if name.startswith("tiny") else 0.1)
-        assert term.memory.numbers["negatives"] == 16384
-        assert term.memory.numbers["momentum"] == 0.5
-        assert term.represent.numbers["width"] == 128
-    soft = [(t.place[0], t.weight) for t in method.terms if t.agree.name == "kl"]
+        assert term.loss.params["temperature"] == (0.07 if name.startswith("tiny") else 0.1)
+        assert term.memory.params["negatives"] == 16384
+        assert term.memory.params["momentum"] == 0.5
+        assert term.representation.params["width"] == 128
+    soft = [(t.layer_pair[0], t.weight) for t in method.terms if t.loss.name == "kl"]
     assert soft == [("logits", 1.0)]
     assert method.task == 1.0
 
@@ -133,13 +133,13 @@ def test_a_network_is_born_again_of_labels_and_plain_soft_targets():
     assert said.teacher == said.student
     method = said.method.method(METHODS)
     (term,) = method.terms
-    assert (method.task, term.weight, term.agree.numbers["temperature"]) == (1.0, 1.0, 1.0)
-    assert (term.agree.name, term.place) == ("kl", ("logits", "logits"))
+    assert (method.task, term.weight, term.loss.params["temperature"]) == (1.0, 1.0, 1.0)
+    assert (term.loss.name, term.layer_pair) == ("kl", ("logits", "logits"))
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_method_binds_to_the_pair_with_the_published_heads(name):
-    said = recipe.read(name, ["method.numbers.memory.negatives=4"])
+    said = recipe.read(name, ["method.params.memory.negatives=4"])
     assert (said.teacher.network, said.student.network) == PAIRS[name]
     size, classes = (64, 200) if name.startswith("tiny") else (32, 100)
     method, shapes = said.method.method(METHODS), []
@@ -161,16 +161,16 @@ def test_method_binds_to_the_pair_with_the_published_heads(name):
 
 @pytest.mark.parametrize("name", LABEL_FREE)
 def test_without_labels_the_method_is_the_published_one_and_binds(name):
-    said = recipe.read(name, ["method.numbers.memory.negatives=4"])
+    said = recipe.read(name, ["method.params.memory.negatives=4"])
     teacher, student, _ = LABEL_FREE[name]
     assert (said.teacher.network, said.student.network) == (teacher, student)
     assert (said.data.label, said.teacher.classes) == (False, 200)
     method, shapes = said.method.method(METHODS, labels=False), []
-    weights = {term.place[0]: term.weight for term in method.terms}
+    weights = {term.layer_pair[0]: term.weight for term in method.terms}
     assert (weights, method.task) == ({"stem": 0.04, "stages": 0.04, "embedding": 1.0}, 0)
-    assert {term.agree.numbers["temperature"] for term in method.terms} == {0.07}
-    assert {t.memory.numbers["momentum"] for t in method.terms} == {0.5}
-    assert recipe.read(name).method.numbers["memory.negatives"] == 16384
+    assert {term.loss.params["temperature"] for term in method.terms} == {0.07}
+    assert {t.memory.params["momentum"] for t in method.terms} == {0.5}
+    assert recipe.read(name).method.params["memory.negatives"] == 16384
     for network, places in zip((student, teacher), wanted(method), strict=True):
         found = resolve(
             models.build(network, classes=200, seed=0), places, torch.zeros(2, 3, 64, 64)
@@ -196,8 +196,8 @@ def test_the_other_rows_of_the_figure_are_a_set_away_as_the_header_says(name):
         rows[said.name] = said.method(METHODS, labels=False)
     assert {*rows} == {"kd", "crd"}
     (soft,), (contrast,) = rows["kd"].terms, rows["crd"].terms
-    assert (soft.weight, soft.agree.numbers) == (1.0, {"temperature": 4.0})
-    assert (contrast.weight, contrast.agree.numbers) == (1.0, {"temperature": 0.07})
+    assert (soft.weight, soft.loss.params) == (1.0, {"temperature": 4.0})
+    assert (contrast.weight, contrast.loss.params) == (1.0, {"temperature": 0.07})
     assert LABEL_FREE[name][2] in text
 
 
@@ -257,14 +257,14 @@ def test_student_and_schedule_of_the_embedding_recipes_are_the_papers(name):
     said, share, instruments = recipe.read(name), SHARES[name], name.startswith("openmic")
     train, data = said.train, said.data
     assert said.student.network == ("cp-resnet" if instruments else "mobile-fcn")
-    assert (data.rate, data.seconds) == ((32000, 10.0) if instruments else (16000, 29.0))
+    assert (data.sample_rate, data.seconds) == ((32000, 10.0) if instruments else (16000, 29.0))
     assert len({*data.label}) == (20 if instruments else 50)
-    assert (train.rate, train.decay, train.batch, train.clip) == (1e-4, 1e-4, 16, 1.0)
+    assert (train.lr, train.weight_decay, train.batch, train.max_grad_norm) == (1e-4, 1e-4, 16, 1.0)
     assert (train.mixup, said.select.patience) == ((0.3, 15) if instruments else (None, 12))
     assert said.select.threshold == (0.4 if instruments else 0.5)
 
     compressed = said.method.method(METHODS)
-    assert [(t.represent.name, t.weight) for t in compressed.terms] == [("compress", share)]
+    assert [(t.representation.name, t.weight) for t in compressed.terms] == [("compress", share)]
     assert compressed.task == pytest.approx(1 - share)
 
 
@@ -278,10 +278,10 @@ def test_the_papers_own_methods_are_a_set_away_as_the_header_says(name):
     assert method[:2] == ["method.name=east", "method.name=east-kd"]
     plain = recipe.read(name, method[:1]).method.method(METHODS)
     soft = recipe.read(name, method[1:]).method.method(METHODS)
-    assert [(t.agree.name, t.weight) for t in plain.terms] == [("distance_correlation", share)]
+    assert [(t.loss.name, t.weight) for t in plain.terms] == [("distance_correlation", share)]
     # L = (1 − λ) L_task + λ (0.7 D + 0.3 KD)
     assert [t.weight for t in soft.terms] == pytest.approx([0.7 * share, 0.3 * share])
-    assert [t.agree.name for t in soft.terms] == ["distance_correlation", "binary_kd"]
+    assert [t.loss.name for t in soft.terms] == ["distance_correlation", "binary_kd"]
     assert plain.task == soft.task == pytest.approx(1 - share)
 
 
@@ -306,7 +306,9 @@ def test_embedding_recipes_train_two_steps(name, tmp_path):
     if said.data.validation == "validation":
         parts = {"train": 16, "validation": 6, "test": 6}
     for seed, (part, count) in enumerate(parts.items()):
-        clips(tmp_path / "data" / part, said.data.label, count, rate=said.data.rate, seed=seed)
+        clips(
+            tmp_path / "data" / part, said.data.label, count, rate=said.data.sample_rate, seed=seed
+        )
     examples = [f"train/{number}.wav" for number in range(parts["train"])]
     width = WIDTHS[name.rpartition("-")[2]]
     vectors = np.random.default_rng(9).normal(size=(len(examples), width)).astype(np.float32)
@@ -364,7 +366,7 @@ def test_the_recipe_that_runs_on_a_cpu_reads_its_teacher_at_every_stage(tmp_path
     name, steps = "cifar10-label-free", []
     data = datasets.DatasetDict(train=images(20, 32, 0), test=images(8, 32, 1))
     changes = ["data.limit=16", "train.epochs=1", "train.batch=8", "teacher.size=32"]
-    changes += ["watch.label=fine_label", "probe.label=fine_label", "probe.shares=[1.0]"]
+    changes += ["monitor.label=fine_label", "probe.label=fine_label", "probe.shares=[1.0]"]
     try:
         run = mentee.train(
             name, out=tmp_path / "run", changes=changes, data=data, quiet=True,
@@ -377,7 +379,7 @@ def test_the_recipe_that_runs_on_a_cpu_reads_its_teacher_at_every_stage(tmp_path
     assert len(steps) == 2
     assert len([term for term in steps[0].losses if term.startswith("contrast/")]) == 5
     assert run.summary["parameters"]["student"] < 300_000
-    assert run.summary["watch"]["examples"] == 20
+    assert run.summary["monitor"]["examples"] == 20
     assert run.summary["selected"]["by"] == "knn"
     teacher = recipe.read(run.path / "recipe.yaml").teacher
     assert (teacher.classes, teacher.size) == (1000, 32)

@@ -12,7 +12,7 @@ import torch
 
 from mentee.data.views import build_views
 from mentee.errors import DataError, RunError
-from mentee.record import shards
+from mentee.record import network_writer, shards
 from mentee.record.columns import Column, in_components, with_largest
 from mentee.record.network_record import NetworkRecord, is_network_record, open_network_record
 from mentee.record.network_writer import write_network_record
@@ -249,7 +249,7 @@ def test_a_kill_between_the_two_moves_loses_nothing(tmp_path, monkeypatch):
     out = tmp_path / "r"
     write_network_record(out, recording())
     with monkeypatch.context() as patch:
-        patch.setattr(writing_places, "put_in_place", lambda out: out.rename(tmp_path / ".r.old"))
+        patch.setattr(network_writer, "put_in_place", lambda out: out.rename(tmp_path / ".r.old"))
         with pytest.raises(DataError):
             write_network_record(out, recording(dtype="float16"), overwrite=True)
     assert not out.exists()

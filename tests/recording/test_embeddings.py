@@ -52,10 +52,10 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def taught(records: Path, *names: str, **parts: Any) -> dict[str, Any]:
     folders = {name: str(records / name) for name in names}
     where = folders if len(names) > 1 else folders[names[0]]
-    method = {"name": "ec", "numbers": {"compress.width": 4}}
+    method = {"name": "ec", "params": {"compress.width": 4}}
     teacher = {"record": where, "clean": True}
     return digits(
-        **{"teacher": teacher, "method": method, "train": {"optimizer": "adamw", "rate": 2e-3}}
+        **{"teacher": teacher, "method": method, "train": {"optimizer": "adamw", "lr": 2e-3}}
         | parts
     )
 
@@ -88,7 +88,7 @@ def test_several_records_teach_at_once_and_share_the_weight(records, tmp_path):
 
 def test_what_learns_first_is_the_same_all_through_the_run_and_resumes(records, tmp_path):
     numbers = {"compress.width": 4, "compress.learn": "first", "compress.steps": 60}
-    recipe = taught(records, "halves", method={"name": "ec", "numbers": numbers}, save={"steps": 5})
+    recipe = taught(records, "halves", method={"name": "ec", "params": numbers}, save={"steps": 5})
     whole = train(recipe, out=tmp_path / "whole", quiet=True)
 
     def heads(run: Path, step: int) -> dict[str, torch.Tensor]:
@@ -106,7 +106,7 @@ def test_what_learns_first_is_the_same_all_through_the_run_and_resumes(records, 
 
 
 def test_mixup_mixes_embeddings_too(records, tmp_path):
-    parts = {"train": {"mixup": 0.3, "optimizer": "adamw", "rate": 2e-3, "epochs": 1}}
+    parts = {"train": {"mixup": 0.3, "optimizer": "adamw", "lr": 2e-3, "epochs": 1}}
     recipe = taught(records, "halves", **parts)
     plain = train(
         recipe | {"train": recipe["train"] | {"mixup": None}}, out=tmp_path / "a", quiet=True
@@ -342,13 +342,19 @@ def test_time_frames_are_those_of_the_clip_that_the_student_reads(tmp_path):
     )
     record(arrays, teacher, tmp_path / "rec", frames=True, seconds=0.5, say=lambda line: None)
     term = {
-        "places": ["stages.2", "frames"],
-        "represent": {"name": "compress", "numbers": {"width": 4, "per_frame": True}},
-        "agree": "distance_correlation",
+        "layers": ["stages.2", "frames"],
+        "representation": {"name": "compress", "params": {"width": 4, "per_frame": True}},
+        "loss": "distance_correlation",
         "weight": 1.0,
     }
     recipe = {
-        "data": {"source": "mine", "rate": 8000, "seconds": 0.5, "validation": None, "test": None},
+        "data": {
+            "source": "mine",
+            "sample_rate": 8000,
+            "seconds": 0.5,
+            "validation": None,
+            "test": None,
+        },
         "student": "small-fcn",
         "teacher": {"record": str(tmp_path / "rec")},
         "method": {"name": "mine", "terms": [term]},

@@ -31,7 +31,7 @@ SHORT = {"epochs": 3, "batch": 32}
 ONE_CLASS = [
     name
     for name, row in METHODS.items()
-    if row.terms and name != "cktf-exact" and all(t.agree.name != "binary_kd" for t in row.terms)
+    if row.terms and name != "cktf-exact" and all(t.loss.name != "binary_kd" for t in row.terms)
 ]
 WIDTHS = {
     "pca": {"pca.width": 8},
@@ -44,7 +44,7 @@ with each step of these at their published weights."""
 
 
 def recipe_of(method: str, **parts: Any) -> dict[str, Any]:
-    said = {"name": method, "numbers": WIDTHS.get(method, {})}
+    said = {"name": method, "params": WIDTHS.get(method, {})}
     return digits(**{**SMALL, "method": said, "train": SHORT, **parts})
 
 
@@ -427,7 +427,7 @@ def test_stages_meet_as_live_where_the_teacher_has_more(
     others: bool, taught: Any, tmp_path: Path
 ) -> None:
     """3 of the student meet 1, 2, 4 of 0 to 4; a student of 4 has 0 and 3 recorded as well."""
-    method = {"name": "cktf", "numbers": {"memory.kind": "batch"}}
+    method = {"name": "cktf", "params": {"memory.kind": "batch"}}
     recipe = taught(
         method=method,
         teacher={"network": "staged", "classes": 10},
@@ -457,7 +457,7 @@ def test_stages_meet_as_live_where_the_teacher_has_more(
 
 
 def test_a_stage_that_was_not_recorded_is_named(taught: Any, tmp_path: Path) -> None:
-    method = {"name": "cktf", "numbers": {"memory.kind": "batch"}}
+    method = {"name": "cktf", "params": {"memory.kind": "batch"}}
     recipe = taught(
         method=method, teacher={"network": "staged", "classes": 10}, train={"epochs": 1}
     )

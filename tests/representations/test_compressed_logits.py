@@ -25,7 +25,7 @@ SOFT = Term(("logits", "embedding"), Component("kl"), 0.18, Component("compresse
 
 def sides(transfer):
     """The teacher's side of each term by its representation."""
-    return {bound.term.represent.name: transfer.side(bound)[1] for bound in transfer.bound}
+    return {bound.term.representation.name: transfer.side(bound)[1] for bound in transfer.bound}
 
 
 @pytest.mark.parametrize("terms", [(COMPRESS, SOFT), (SOFT, COMPRESS)])
@@ -52,7 +52,7 @@ def test_nothing_is_saved_or_trained_twice(row):
 def test_the_students_loss_reaches_neither_compressor_nor_probe(agree):
     """Also not through the contrast, which trains any other head on the teacher's side."""
     memory = Component("batch") if LOSSES[agree].memory != "no" else None
-    soft = Term(SOFT.places, Component(agree), 1.0, SOFT.represent, memory)
+    soft = Term(SOFT.layers, Component(agree), 1.0, SOFT.representation, memory)
     transfer = bind(Method("own", (soft, COMPRESS)))
     student, teacher, losses = says(transfer)
     losses[f"{agree}/logits~embedding"].backward()
@@ -75,14 +75,14 @@ def test_the_own_loss_moves_what_is_said():
 def test_several_records_have_a_compressor_each():
     places = ("embedding.a", "embedding.b")
     terms = tuple(
-        Term((term.place[0], place), term.agree, term.weight / 2, term.represent)
+        Term((term.layer_pair[0], place), term.loss, term.weight / 2, term.representation)
         for term in (SOFT, COMPRESS)
         for place in places
     )
     shapes = {"embedding": (16,), "logits": (CLASSES,)}, dict.fromkeys(places, (D,))
     more = {"classes": CLASSES, "statistics": statistics, "groups": None, "examples": B}
     transfer = DistillationLoss(Method("own", terms), *shapes, **more)
-    theirs = {(b.term.represent.name, b.teacher): transfer.side(b)[1] for b in transfer.bound}
+    theirs = {(b.term.representation.name, b.teacher): transfer.side(b)[1] for b in transfer.bound}
     for place in places:
         read = theirs["compressed_logits", place].compressed
         assert read is theirs["compress", place]
@@ -122,7 +122,7 @@ def test_of_time_frames_the_mean_is_probed():
         (
             Method(
                 "own",
-                (SOFT, COMPRESS, Term("embedding", Component("cka"), 1.0, COMPRESS.represent)),
+                (SOFT, COMPRESS, Term("embedding", Component("cka"), 1.0, COMPRESS.representation)),
             ),
             "2",
         ),

@@ -21,7 +21,7 @@ SMALL = {"memory.negatives": 100, "project.width": 16}
 
 
 def balanced(kind: str, **more: Any) -> dict[str, Any]:
-    return {"name": "cktf+kd", "numbers": SMALL, "balance": kind, **more}
+    return {"name": "cktf+kd", "params": SMALL, "balance": kind, **more}
 
 
 @pytest.mark.parametrize("kind", ["none", "unit", "uncertainty", "gradient"])
@@ -30,7 +30,7 @@ def test_a_stop_in_and_after_the_first_steps(
     kind: str, step: int, taught: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Gradient, "every", 3)
-    recipe = taught(method=balanced(kind), train={"epochs": 2, "accumulate": 2})
+    recipe = taught(method=balanced(kind), train={"epochs": 2, "gradient_accumulation": 2})
     whole = train(recipe, out=tmp_path / "whole", quiet=True)
     with pytest.raises(Interrupted):
         train(recipe, out=tmp_path / "run", quiet=True, on_step=interrupt_at(step))
@@ -81,7 +81,7 @@ def test_the_weights_of_a_row_that_rises_are_logged(taught: Any, tmp_path: Path)
     lines = [json.loads(x) for x in (run.path / "metrics.jsonl").read_text().splitlines()]
     found = [x["weights"]["dkd/logits"] for x in lines if "weights" in x]
     assert found[0] == 1.0  # 10 of 120 steps: whole at the end of the first epoch
-    slow = {"terms": [{"places": "logits", "agree": "kl", "weight": 2.0, "rise": 0.5}]}
+    slow = {"terms": [{"layers": "logits", "loss": "kl", "weight": 2.0, "ramp": 0.5}]}
     run = train(taught(method=slow, train={"epochs": 4}), out=tmp_path / "slow", quiet=True)
     lines = [json.loads(x) for x in (run.path / "metrics.jsonl").read_text().splitlines()]
     found = [x["weights"]["kl/logits"] for x in lines if "weights" in x]

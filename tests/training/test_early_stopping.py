@@ -94,7 +94,7 @@ def test_a_run_cools_down_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize("after", [22, 27])
 def test_cut_off_in_the_cooldown_it_ends_as_it_would_have(after: int, tmp_path: Path) -> None:
     recipe = digits(
-        train={**STILL, "rate": 1e-4},
+        train={**STILL, "lr": 1e-4},
         select={"patience": 1, "cooldown": 0.9, "keep": "last"},
         save={"steps": 5, "minutes": None},
     )

@@ -38,8 +38,8 @@ def images() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     "method",
     [
-        {"name": "cktf+kd", "numbers": FEW},
-        {"name": "similarity", "numbers": FEW},
+        {"name": "cktf+kd", "params": FEW},
+        {"name": "similarity", "params": FEW},
         "to-teacher",
         "east",
         "rkd",
@@ -73,7 +73,7 @@ def test_with_labels_negatives_do_depend_on_them(
     """So that the test above could fail."""
     recipe = digits(
         teacher=teacher,
-        method={"name": "crd", "weights": {"task": 0.0}, "numbers": FEW},
+        method={"name": "crd", "weights": {"task": 0.0}, "params": FEW},
         data={"limit": None, "test": None, "validation": None},
         train={"epochs": 1},
     )
@@ -85,7 +85,7 @@ def test_with_labels_negatives_do_depend_on_them(
     assert found[0] != found[1]
 
 
-@pytest.mark.parametrize(("method", "classes"), [("kd", 4), ({"name": "crd", "numbers": FEW}, 1)])
+@pytest.mark.parametrize(("method", "classes"), [("kd", 4), ({"name": "crd", "params": FEW}, 1)])
 def test_the_students_classes_are_the_teachers_where_its_logits_are_read(
     method: Any, classes: int, tmp_path: Path
 ) -> None:
@@ -137,7 +137,7 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_weights_without_labels_are_the_published_ones(name: str) -> None:
     row = label_free(METHODS[name])
-    assert {term.places: term.weight for term in row.terms} == PUBLISHED[name]
+    assert {term.layers: term.weight for term in row.terms} == PUBLISHED[name]
     assert row.task == 0
 
 
@@ -145,11 +145,11 @@ def test_weights_without_labels_are_the_published_ones(name: str) -> None:
 def test_the_words_are_the_same_with_and_without_labels(name: str) -> None:
     row = METHODS[name]
     alone = label_free(row)
-    assert [(t.places, t.agree, t.represent, t.memory) for t in alone.terms] == [
-        (t.places, t.agree, t.represent, t.memory) for t in row.terms
+    assert [(t.layers, t.loss, t.representation, t.memory) for t in alone.terms] == [
+        (t.layers, t.loss, t.representation, t.memory) for t in row.terms
     ]
 
 
 def test_a_sum_adds_up_what_its_rows_weigh_without_labels() -> None:
     row = label_free(find("crd+kd"))
-    assert [(t.places, t.weight) for t in row.terms] == [("embedding", 1.0), ("logits", 1.0)]
+    assert [(t.layers, t.weight) for t in row.terms] == [("embedding", 1.0), ("logits", 1.0)]

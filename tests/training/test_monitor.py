@@ -35,7 +35,7 @@ def watched(teacher: dict[str, Any], **parts: Any) -> dict[str, Any]:
             "teacher": {**teacher, "classes": 10},
             "method": "to-teacher",
             "data": LABEL_FREE,
-            "watch": WATCH,
+            "monitor": WATCH,
             **parts,
         }
     )
@@ -43,7 +43,7 @@ def watched(teacher: dict[str, Any], **parts: Any) -> dict[str, Any]:
 
 def lines(run: Path) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{"epoch": line["epoch"], **line["watch"]} for line in found if "watch" in line]
+    return [{"epoch": line["epoch"], **line["monitor"]} for line in found if "monitor" in line]
 
 
 def embedding(run: Path, images: torch.Tensor) -> np.ndarray[Any, Any]:
@@ -79,7 +79,7 @@ def test_the_curve_is_that_of_neighbors_in_loops(teacher: dict[str, Any], tmp_pa
     assert y is not None
     right = np.mean([told(x, y.tolist(), i, 5, 0.07) == y[i] for i in range(200)])
     assert seen[-1]["knn"] == pytest.approx(right, abs=1.5 / 200)  # a tie may fall either way
-    assert run.summary["watch"] == {
+    assert run.summary["monitor"] == {
         "examples": 200,
         "knn": seen[-1]["knn"],
         "probe": pytest.approx(seen[-1]["probe"]),
@@ -90,10 +90,10 @@ def test_the_curve_is_that_of_neighbors_in_loops(teacher: dict[str, Any], tmp_pa
 
 def test_it_leaves_the_training_alone(teacher: dict[str, Any], tmp_path: Path) -> None:
     one = train(watched(teacher, select={"keep": "last"}), out=tmp_path / "one", quiet=True)
-    other = train(watched(teacher, watch=None), out=tmp_path / "other", quiet=True)
+    other = train(watched(teacher, monitor=None), out=tmp_path / "other", quiet=True)
     files = [(run.path / "student.safetensors").read_bytes() for run in (one, other)]
     assert files[0] == files[1]
-    assert other.summary["watch"] is None
+    assert other.summary["monitor"] is None
     assert not lines(other.path)
 
 
@@ -103,7 +103,7 @@ def test_the_best_is_kept_and_nothing_is_learned_by_standing_still(
     recipe = watched(
         teacher,
         select={"patience": 2},
-        train={"epochs": 6, "rate": 1e-12, "schedule": "constant"},
+        train={"epochs": 6, "lr": 1e-12, "schedule": "constant"},
     )
     run = train(recipe, out=tmp_path / "run")
     out = capsys.readouterr().out
@@ -126,7 +126,7 @@ def test_the_best_is_kept_and_nothing_is_learned_by_standing_still(
 def test_the_student_before_its_first_step_may_be_the_best(
     teacher: dict[str, Any], tmp_path: Path
 ) -> None:
-    recipe = watched(teacher, train={"epochs": 1, "rate": 30.0, "clip": 100.0})
+    recipe = watched(teacher, train={"epochs": 1, "lr": 30.0, "max_grad_norm": 100.0})
     run = train(recipe, out=tmp_path / "run", quiet=True)
     if run.summary["selected"]["epoch"] != 0:
         pytest.skip("one epoch at a rate of 30 made the student better")
@@ -163,24 +163,28 @@ def test_several_classes_are_watched_by_their_mean_precision(
     teacher: dict[str, Any], tmp_path: Path
 ) -> None:
     data = {**LABEL_FREE, "limit": None, "test": None}
-    recipe = watched(teacher, data=data, train={"batch": 8}, watch={**WATCH, "limit": None})
+    recipe = watched(teacher, data=data, train={"batch": 8}, monitor={**WATCH, "limit": None})
     run = train(recipe, data=several(), out=tmp_path / "run", quiet=True)
-    assert run.summary["watch"]["examples"] == 96
-    assert run.summary["watch"]["knn"] > 0.6  # bright rows: even the first student sees some
-    assert run.summary["watch"]["probe"] > 0.6
+    assert run.summary["monitor"]["examples"] == 96
+    assert run.summary["monitor"]["knn"] > 0.6  # bright rows: even the first student sees some
+    assert run.summary["monitor"]["probe"] > 0.6
 
 
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [
         (
-            {"watch": None, "select": {"by": "knn"}},
+            {"monitor": None, "select": {"by": "knn"}},
             RecipeError,
-            "select.by is knn, which needs labeled examples to watch",
+            "select.by is knn, which needs labeled examples to monitor",
         ),
-        ({"watch": {"split": "tets"}}, DataError, "no split 'tets'"),
-        ({"watch": {"temperature": 0.0}}, RecipeError, "watch.temperature: input should be"),
-        ({"watch": {"nkn": 3}}, RecipeError, "watch.nkn: there is no such key; did you mean 'knn'"),
+        ({"monitor": {"split": "tets"}}, DataError, "no split 'tets'"),
+        ({"monitor": {"temperature": 0.0}}, RecipeError, "monitor.temperature: input should be"),
+        (
+            {"monitor": {"nkn": 3}},
+            RecipeError,
+            "monitor.nkn: there is no such key; did you mean 'knn'",
+        ),
     ],
 )
 def test_what_cannot_be_watched(

@@ -38,7 +38,7 @@ def test_what_was_before_is_forgotten_and_what_comes_is_seen() -> None:
 def test_where_it_cannot_be_forgotten_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peak, "OWN", tmp_path / "nowhere")
+    monkeypatch.setattr(peak_memory, "OWN", tmp_path / "nowhere")
     assert forget_peak() is False
     found = peak_memory.peak(False)
     assert found["since"] == "process"

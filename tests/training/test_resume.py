@@ -84,8 +84,8 @@ def test_kill_9_with_average_accumulation_and_queue(
     numbers = {"memory.kind": "queue", "memory.negatives": 100}
     recipe = file(
         taught(
-            method={"name": "cktf+kd", "numbers": numbers},
-            train={"epochs": 2, "accumulate": 2, "average": 0.9, "clip": 1.0},
+            method={"name": "cktf+kd", "params": numbers},
+            train={"epochs": 2, "gradient_accumulation": 2, "ema": 0.9, "max_grad_norm": 1.0},
             save={"steps": 4, "minutes": None},
         )
     )
@@ -133,7 +133,7 @@ def test_signal_handlers_are_put_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", [9, 10, 11, 20])
 def test_a_stop_at_any_point_of_an_epoch(step: int, tmp_path: Path) -> None:
-    recipe = digits(train={"schedule": "cosine", "optimizer": "adamw", "rate": 0.01, "warmup": 3})
+    recipe = digits(train={"schedule": "cosine", "optimizer": "adamw", "lr": 0.01, "warmup": 3})
     whole = train(recipe, out=tmp_path / "whole", quiet=True)
     with pytest.raises(Interrupted):
         train(recipe, out=tmp_path / "run", quiet=True, on_step=interrupt_at(step))
@@ -142,7 +142,7 @@ def test_a_stop_at_any_point_of_an_epoch(step: int, tmp_path: Path) -> None:
 
 
 def test_stopping_early_survives_a_stop_in_the_same_step(tmp_path: Path) -> None:
-    recipe = digits(train={"epochs": 6, "rate": 1e-9}, select={"patience": 1, "keep": "last"})
+    recipe = digits(train={"epochs": 6, "lr": 1e-9}, select={"patience": 1, "keep": "last"})
     whole = train(recipe, out=tmp_path / "whole", quiet=True)
     steps = whole.summary["steps"]
     assert whole.summary["epochs"] < 6

@@ -21,17 +21,17 @@ RATE = 0.05
 
 def cktf(**numbers: Any) -> dict[str, Any]:
     """CKTF+KD with a memory."""
-    return {"name": "cktf+kd", "numbers": {f"memory.{k}": v for k, v in numbers.items()}}
+    return {"name": "cktf+kd", "params": {f"memory.{k}": v for k, v in numbers.items()}}
 
 
 def one_term(agree: str) -> dict[str, Any]:
     """An agreement at the embedding, without a memory."""
-    return {"name": agree, "terms": [{"places": "embedding", "agree": agree, "weight": 1.0}]}
+    return {"name": agree, "terms": [{"layers": "embedding", "loss": agree, "weight": 1.0}]}
 
 
 def similarity(**numbers: Any) -> dict[str, Any]:
     """The row of that name with another memory."""
-    return {"name": "similarity", "numbers": {f"memory.{k}": v for k, v in numbers.items()}}
+    return {"name": "similarity", "params": {f"memory.{k}": v for k, v in numbers.items()}}
 
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -44,17 +44,17 @@ METHODS: dict[str, dict[str, Any]] = {
     "batch": cktf(kind="batch"),
     "east": {"name": "east"},
     "east-cosine": {"name": "east-cosine"},
-    "ec": {"name": "ec", "numbers": {"compress.width": 8}},
+    "ec": {"name": "ec", "params": {"compress.width": 8}},
     "similarity": similarity(negatives=70),
     "similarity-bank": similarity(kind="bank", negatives=48),
     "similarity-sharded": similarity(kind="sharded_bank", negatives=48),
     "similarity-batch": one_term("similarity_kl"),
     "cka": one_term("cka"),
     "rkd": {"name": "rkd"},
-    "dist": {"name": "dist", "numbers": {"dist.temperature": 1.0}},
+    "dist": {"name": "dist", "params": {"dist.temperature": 1.0}},
     "ab": {"name": "ab"},
     "fsp": {"name": "fsp"},
-    "ft": {"name": "ft", "numbers": {"factors.learn": "joint"}},
+    "ft": {"name": "ft", "params": {"factors.learn": "joint"}},
     "ofd": {"name": "ofd"},
     "semckd": {"name": "semckd", "weights": {"squared": 1.0}},
     "unit": {**cktf(negatives=48), "balance": "unit"},
@@ -171,7 +171,7 @@ def main(out: Path) -> None:
         torch.save(found, out / "found.pt")
     stopped_and_resumed(out)
     train(out / "recipe.yaml", out=out / "whole", quiet=True)
-    last = ["data.validation=null", "train.epochs=1", "train.rate=0.3"]
+    last = ["data.validation=null", "train.epochs=1", "train.lr=0.3"]
     train(out / "recipe.yaml", out=out / "last", changes=last, quiet=True)
     end(0)
 

@@ -146,7 +146,7 @@ def with_end(
     Raises:
         PairError: the trunk says no maps where the teacher does.
     """
-    shape, name = said.shape or [], said.place or "embedding"
+    shape, name = said.shape or [], said.layer or "embedding"
     place = resolve(trunk, [name], inputs)[0]
     if len(place.shape) != len(shape):
         raise PairError(

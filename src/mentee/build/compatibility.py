@@ -23,9 +23,9 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
             f"method {method.name!r} without the task's loss learns nothing; name one that has a "
             "teacher, such as kd, crd, cktf, to-teacher or similarity"
         )
-    names = [term.agree.name for term in method.terms if term.agree.name in LOSSES]
+    names = [term.loss.name for term in method.terms if term.loss.name in LOSSES]
     one_class = [name for name in names if LOSSES[name].one_class]
-    represented = [t.represent.name for t in method.terms if t.agree.name in one_class]
+    represented = [t.representation.name for t in method.terms if t.loss.name in one_class]
     by_class = [name for name in names if takes(LOSSES[name].function, "labels")]
     if by_class and examples.labeled is not None:
         raise PairError(

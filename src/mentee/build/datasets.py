@@ -41,7 +41,7 @@ READING = (
     "id",
     "classes",
     "channels",
-    "rate",
+    "sample_rate",
 )
 """The keys of `data` that say how a source is opened."""
 
@@ -90,7 +90,7 @@ class DatasetSplits:
         Raises:
             DataError: there are fewer examples than one batch has.
         """
-        batch = train.batch // train.accumulate
+        batch = train.batch // train.gradient_accumulation
         if self.share is not None:
             return self._proportion(batch, self.share).steps
         count = steps_per_epoch(len(self.train), batch)
@@ -109,7 +109,7 @@ class DatasetSplits:
         if self.share is not None:
             return mixed_batches(
                 self.train,
-                self._proportion(train.batch // train.accumulate, self.share),
+                self._proportion(train.batch // train.gradient_accumulation, self.share),
                 views=self.views,
                 seed=train.seed,
                 epoch=epoch,
@@ -117,11 +117,11 @@ class DatasetSplits:
                 cycle=self.cycle,
                 rank=rank(),
                 world=world(),
-                workers=train.workers,
+                workers=train.num_workers,
             )
         return batches(
             self.train,
-            batch=train.batch // train.accumulate,
+            batch=train.batch // train.gradient_accumulation,
             views=self.views,
             view=epoch if self.cycle is None else epoch % self.cycle,
             seed=train.seed,
@@ -129,7 +129,7 @@ class DatasetSplits:
             start=start,
             rank=rank(),
             world=world(),
-            workers=train.workers,
+            workers=train.num_workers,
         )
 
     def clean(self, examples: Examples, workers: int = 0, batch: int = 256) -> Iterator[Batch]:
@@ -154,9 +154,9 @@ class DatasetSplits:
         Of images: mean and deviation of the channels, over at most 2,048 of the training part.
         """
         if self.train.kind == "audio":
-            return AudioInput(rate=said.rate, seconds=said.seconds or 1.0)
+            return AudioInput(sample_rate=said.sample_rate, seconds=said.seconds or 1.0)
         if self.train.kind == "text":
-            return TextInput(length=said.length)
+            return TextInput(max_bytes=said.max_bytes)
         sums: list[tuple[Any, Any, int]] = []
         for batch in self.clean(self.some(MEASURED)):
             x = batch.inputs.double()
@@ -295,6 +295,6 @@ def views_of(recipe: Recipe, examples: Examples) -> Views:
         size=said.size,
         pad=said.pad,
         seconds=said.seconds,
-        rate=said.rate,
-        length=said.length,
+        sample_rate=said.sample_rate,
+        max_bytes=said.max_bytes,
     )

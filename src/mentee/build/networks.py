@@ -194,9 +194,9 @@ def contract(said: Network) -> Contract:
             mean, std = tuple(said.input.mean), tuple(said.input.std)
             return InputContract(mean, std, resize=said.size)
         case AudioInput():
-            return AudioContract(said.input.rate, said.input.seconds)
+            return AudioContract(said.input.sample_rate, said.input.seconds)
         case TextInput():
-            return TextContract(said.input.length)
+            return TextContract(said.input.max_bytes)
     raise RecipeError(f"{said.network}: input is {said.input!r}, expected mean and std")
 
 
@@ -205,7 +205,7 @@ def build(
 ) -> nn.Module:
     """A network of a resolved recipe, with its weights."""
     classes, channels = said.classes or sets.classes, sets.train.channels
-    rate = {"rate": said.input.rate} if isinstance(said.input, AudioInput) else {}
+    rate = {"sample_rate": said.input.sample_rate} if isinstance(said.input, AudioInput) else {}
     if made is None:
         reads, kind = models.kind_of(said.network), sets.train.kind
         if reads != kind:

@@ -22,19 +22,19 @@ def optimizer(recipe: Recipe, trainee: DistillationModule) -> torch.optim.Optimi
     ]
     if not trained:
         raise RecipeError("nothing is trained: all parameters of the student are frozen")
-    if said.decay_all:
-        parts = [{"params": trained, "weight_decay": said.decay}]
+    if said.weight_decay_all:
+        parts = [{"params": trained, "weight_decay": said.weight_decay}]
     else:
         parts = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": said.decay},
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": said.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
     if scales:
         parts.append({"params": scales, "weight_decay": 0.0})
     if said.optimizer == "adamw":
         # One kernel for all: a step over an embedding table costs a seventh on a CPU.
-        return torch.optim.AdamW(parts, lr=said.rate, fused=True)
-    return torch.optim.SGD(parts, lr=said.rate, momentum=said.momentum, nesterov=said.nesterov)
+        return torch.optim.AdamW(parts, lr=said.lr, fused=True)
+    return torch.optim.SGD(parts, lr=said.lr, momentum=said.momentum, nesterov=said.nesterov)
 
 
 def plan(recipe: Recipe, batches: int) -> Plan:
@@ -56,4 +56,4 @@ def plan(recipe: Recipe, batches: int) -> Plan:
             factor=said.factor,
         )
 
-    return Plan(said.epochs, batches, said.accumulate, rate, said.clip)
+    return Plan(said.epochs, batches, said.gradient_accumulation, rate, said.max_grad_norm)

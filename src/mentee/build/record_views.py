@@ -12,7 +12,7 @@ from mentee.recipe import ATeacher, Data, Recipe, RecordedRecipe, each_of
 from mentee.record.network_manifest import read_network_manifest
 from mentee.record.network_record import find_split
 
-VIEW_KEYS = ("views", "pad", "size", "seconds", "rate", "length", "view_seed")
+VIEW_KEYS = ("views", "pad", "size", "seconds", "sample_rate", "max_bytes", "view_seed")
 """The keys of `data` that say how a view is made of an example."""
 
 

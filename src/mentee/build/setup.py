@@ -105,11 +105,11 @@ def build(recipe: Recipe, given: PythonOverrides | None = None) -> TrainingSetup
     steps = plan(recipe, sets.batches(recipe.train))
     recipe, warm_up = choose(recipe, student, places, sets, steps, input, accelerator)
     student = place(student, recipe, accelerator)
-    rate = recipe.train.average
+    rate = recipe.train.ema
     average = None if rate is None else averaged(student, rate)
     if isinstance(recipe.teacher, EmaRecipe) and average is not None and theirs:
         spots = networks.places(average.module, theirs, batch, input)
-        teacher = EmaTeacher(average.module, spots, input, recipe.teacher.average)
+        teacher = EmaTeacher(average.module, spots, input, recipe.teacher.ema)
     for live, _ in live_teachers(teacher, recipe.teacher).values():
         place(live.network, recipe, accelerator)
     transfer = DistillationLoss(
@@ -129,7 +129,7 @@ def build(recipe: Recipe, given: PythonOverrides | None = None) -> TrainingSetup
         places,
         input,
         transfer,
-        smoothing=recipe.train.smoothing,
+        smoothing=recipe.train.label_smoothing,
         channels_last=recipe.train.channels_last is True,
         compiled=recipe.train.compile is True,
     )
@@ -165,7 +165,7 @@ def by_teacher(
         return taught_by(method, {name: 1 / len(said.records) for name in said.records})
     if isinstance(said, MultiRecipe):
         each = {name: one.method(rows, labels) for name, one in said.methods.items()}
-        return replace(taught_by(method, said.shares, each), drop=said.drop)
+        return replace(taught_by(method, said.shares, each), teacher_dropout=said.dropout)
     return method
 
 
@@ -180,7 +180,7 @@ def start(recipe: Recipe, method: Method) -> Accelerator:
     AcceleratorState._reset_state()
     # Without a task's loss the student's classifier may get no gradient, and DDP wants to know.
     # An own loss may end before the run does.
-    words = {word.name for term in method.terms for word in term.represent.chain}
+    words = {word.name for term in method.terms for word in term.representation.chain}
     # Of a trunk with another one's classifier the end may be left as it is, and unused.
     loose = method.task == 0 or bool(words & {"compress", "probe"}) or bool(method.reuse)
     unused = DistributedDataParallelKwargs(find_unused_parameters=loose)
@@ -189,10 +189,10 @@ def start(recipe: Recipe, method: Method) -> Accelerator:
         kwargs_handlers=[unused],
         cpu=not torch.cuda.is_available(),
     )
-    if said.batch % (said.accumulate * world()):
+    if said.batch % (said.gradient_accumulation * world()):
         raise RecipeError(
-            f"train.batch is {said.batch}; expected a multiple of train.accumulate "
-            f"({said.accumulate}) times the number of processes ({world()})"
+            f"train.batch is {said.batch}; expected a multiple of train.gradient_accumulation "
+            f"({said.gradient_accumulation}) times the number of processes ({world()})"
         )
     seed(said.seed)
     return accelerator
@@ -229,7 +229,7 @@ def resolve(recipe: Recipe, sets: DatasetSplits, method: Method) -> Recipe:
     if recipe.data.label is False and not isinstance(teacher, EmaRecipe):
         outputs = outputs_without_labels(method, teacher, recipe.data)
     by = recipe.select.by or (main_score(train.task) if sets.validation else None)
-    by = by or ("knn" if recipe.watch else None)
+    by = by or ("knn" if recipe.monitor else None)
     chosen = by == "knn" or (sets.validation and by)
     select = {"by": by} if chosen else {"by": None, "keep": "last", "patience": None}
     return recipe.model_copy(
@@ -237,7 +237,7 @@ def resolve(recipe: Recipe, sets: DatasetSplits, method: Method) -> Recipe:
             "data": recipe.data.model_copy(update=data),
             "student": networks.resolve(recipe.student, sets, recipe.data, outputs),
             "teacher": teacher,
-            "train": recipe.train.model_copy(update={"average": average}),
+            "train": recipe.train.model_copy(update={"ema": average}),
             "select": recipe.select.model_copy(update=select),
         }
     )
@@ -249,20 +249,20 @@ def average_of(recipe: Recipe) -> float | None:
     Raises:
         RecipeError: the recipe says another one, or there is nothing it could teach.
     """
-    said, other = recipe.teacher, recipe.train.average
+    said, other = recipe.teacher, recipe.train.ema
     if not isinstance(said, EmaRecipe):
         return other
-    if other not in (None, said.average):
+    if other not in (None, said.ema):
         raise RecipeError(
-            f"teacher.average is {said.average} and train.average {other}; the average that "
-            "teaches is the one that is kept: leave train.average out"
+            f"teacher.ema is {said.ema} and train.ema {other}; the average that "
+            "teaches is the one that is kept: leave train.ema out"
         )
     if recipe.data.label is False:
         raise RecipeError(
-            "teacher.average: without labels the student's own average has nothing to teach it; "
+            "teacher.ema: without labels the student's own average has nothing to teach it; "
             "name a teacher that has learned something, or let the labels be read"
         )
-    return said.average
+    return said.ema
 
 
 def place(network: nn.Module, recipe: Recipe, accelerator: Accelerator) -> nn.Module:

@@ -232,7 +232,7 @@ def reading(recipe: Recipe) -> str:
         alone = {n: recipe.model_copy(update={"teacher": t}) for n, t in said.teachers.items()}
         return ", ".join(f"{name}: {reading(each)}" for name, each in alone.items())
     if isinstance(said, EmaRecipe):
-        return f"the student's own average ({said.average:g})"
+        return f"the student's own average ({said.ema:g})"
     if not isinstance(said, RecordedRecipe):
         return "live"
     if recipe.data.views == "none":

@@ -63,7 +63,7 @@ def choose(
         )
     if "auto" not in (said.channels_last, said.compile):
         return recipe, []
-    batch = sets.first(said.batch // said.accumulate // world())
+    batch = sets.first(said.batch // said.gradient_accumulation // world())
     inputs = normalize(batch.inputs, contract)
     trial = Trial(student.to(accelerator.device), places, inputs, accelerator)
     last, compiled, lines = said.channels_last, said.compile, list[str]()

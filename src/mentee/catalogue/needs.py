@@ -76,7 +76,7 @@ def _shapes(row: Method) -> Iterator[str]:
 
 def _labels(row: Method) -> Iterator[str]:
     """What is asked of the labels, beside what the task's loss does."""
-    agreements = [LOSSES[term.agree.name] for term in row.terms]
+    agreements = [LOSSES[term.loss.name] for term in row.terms]
     if any(each.one_class for each in agreements):
         yield "one class an example"
     if any(each.several for each in agreements):

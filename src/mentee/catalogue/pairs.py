@@ -178,7 +178,7 @@ class CandidatePair:
                     f"the labels have {self.classes}"
                 )
             end = Reuse(
-                place=row.reuse,
+                layer=row.reuse,
                 shape=list(kept.shape),
                 bias=kept.bias is not None,
                 signed=kept.signed,
@@ -228,7 +228,7 @@ def check_task(row: Method, task: str) -> None:
     Raises:
         MenteeError: they are.
     """
-    for name in [term.agree.name for term in row.terms if term.agree.name in LOSSES]:
+    for name in [term.loss.name for term in row.terms if term.loss.name in LOSSES]:
         if LOSSES[name].one_class and task == "multi":
             raise MenteeError(f"{name} is for one class an example, and it may have several here")
         if LOSSES[name].several and task == "single":

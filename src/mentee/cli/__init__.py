@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
+import typer.core
 
 from mentee.cli import probing
 from mentee.cli.comparing import compare
@@ -15,11 +16,25 @@ from mentee.cli.describing import methods
 from mentee.cli.options import Changes, Out
 from mentee.cli.recording import records
 from mentee.cli.sweeping import sweep
+from mentee.renamed import COMMANDS, renamed
 
 if TYPE_CHECKING:
     from mentee.api import Run
 
+
+class _Commands(typer.core.TyperGroup):
+    """The commands; one of version 0.1 is answered with its name of today."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name."""
+        found = super().get_command(ctx, cmd_name)
+        if found is None and cmd_name in COMMANDS:
+            ctx.fail(renamed(f"mentee {cmd_name}", f"mentee {COMMANDS[cmd_name]}"))
+        return found
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Train a compact student network from what bigger networks know, and see what it was "
     "worth.",
     no_args_is_help=True,
@@ -33,7 +48,7 @@ app.command()(sweep)
 app.command()(compare)
 app.command()(methods)
 app.command()(probing.probe)
-app.command()(probing.chain)
+app.command()(probing.pipeline)
 app.command()(probing.report)
 
 
@@ -116,7 +131,7 @@ def evaluate(
 
 
 @app.command()
-def places(
+def layers(
     network: Annotated[str, typer.Argument(help="resnet20-cifar, timm:resnet18, ...")],
     size: Annotated[int, typer.Option(min=1, help="Height and width of the image.")] = 32,
     channels: Annotated[int, typer.Option(min=1, help="Channels of the image.")] = 3,

@@ -1,4 +1,4 @@
-"""`mentee probe`, `mentee chain`, `mentee report`: what a trained student is worth."""
+"""`mentee probe`, `mentee pipeline`, `mentee report`: what a trained student is worth."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def probe(
     end(0)
 
 
-def chain(
+def pipeline(
     recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped recipe.")],
     views: Annotated[
         Optional[int],  # noqa: UP045
@@ -51,15 +51,15 @@ def chain(
     changes: Changes = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="The folder; by default runs/chain-N."),
+        typer.Option(help="The folder; by default runs/pipeline-N."),
     ] = None,
 ) -> None:
     """Record a teacher, train a student, probe it and report; after a stop the same goes on."""
-    from mentee.experiments.pipeline import chain
+    from mentee.experiments.pipeline import pipeline
     from mentee.parallel import end, rank
 
     own = [*(changes or []), *asked(ways, shares, seeds)]
-    found = chain(recipe, out=out, views=views, live=live, changes=own)
+    found = pipeline(recipe, out=out, views=views, live=live, changes=own)
     if rank() == 0:
         print(f"{found}\n{found.path / 'report.md'}")
     end(0)

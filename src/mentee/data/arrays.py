@@ -16,7 +16,7 @@ from mentee.data.payload import KINDS, Payload
 from mentee.data.texts import Texts
 from mentee.errors import DataError, suggest
 
-_KEYS = ("image", "audio", "text", "label", "id", "layout", "rate")
+_KEYS = ("image", "audio", "text", "label", "id", "layout", "sample_rate")
 _LAYOUTS = {"nhw": (0, 1, 2), "nhwc": (0, 1, 2, 3), "nchw": (0, 2, 3, 1)}
 
 
@@ -26,7 +26,7 @@ def open_arrays(
     rows: str = "train",
     classes: Sequence[str] | None = None,
     channels: int | None = None,
-    rate: int = 16_000,
+    sample_rate: int = 16_000,
     name: str = "arrays",
 ) -> Examples:
     """Read NumPy arrays, torch tensors or lists.
@@ -34,12 +34,12 @@ def open_arrays(
     Args:
         arrays: one of `image`: uint8 `[n, h, w]` or `[n, h, w, c]`, or `[n, c, h, w]` together
             with `layout: "nchw"`; `audio`: `[n, samples]` or a list of `[samples]`, floating point
-            in [-1, 1] or int16, together with `rate`, the samples a second; `text`: `n` texts.
-            Optional `label`: as for `read_labels`; optional `id`: `n` texts.
+            in [-1, 1] or int16, together with `sample_rate`, the samples a second; `text`: `n`
+            texts. Optional `label`: as for `read_labels`; optional `id`: `n` texts.
         rows: what row numbers are called in ids: `rows/0`, `rows/1`, ...
         classes: the class names in the order of the numbers.
         channels: 1 (gray) or 3 (RGB); None: as given.
-        rate: samples a second to read audio at.
+        sample_rate: samples a second to read audio at.
         name: what to call them in messages.
 
     Returns:
@@ -73,7 +73,9 @@ def open_arrays(
         pixels = _pixels(content, arrays.get("layout"), name)
         contents = ArrayImages(_convert(pixels, channels))
     elif kind == "audio":
-        contents = ArrayClips(_clips(content, ids, arrays.get("rate"), rate, name), rate)
+        contents = ArrayClips(
+            _clips(content, ids, arrays.get("sample_rate"), sample_rate, name), sample_rate
+        )
     else:
         contents = Texts(content, ids)
     label = arrays.get("label")
@@ -106,13 +108,15 @@ def _pixels(given: Any, layout: str | None, name: str) -> Pixels:
     )
 
 
-def _clips(content: Any, ids: Sequence[str], given: Any, rate: int, name: str) -> list[Wave]:
+def _clips(content: Any, ids: Sequence[str], given: Any, sample_rate: int, name: str) -> list[Wave]:
     if not isinstance(given, int) or given < 1:
         raise DataError(
             f"the audio of {name} has the rate {given!r}; expected the samples a second as a "
             "whole number, such as 'rate': 16000"
         )
-    return [resample(_wave(_array(c), i), given, rate) for c, i in zip(content, ids, strict=True)]
+    return [
+        resample(_wave(_array(c), i), given, sample_rate) for c, i in zip(content, ids, strict=True)
+    ]
 
 
 def _wave(clip: Any, id: str) -> Wave:

@@ -32,15 +32,15 @@ class ArrayClips:
 
     Args:
         clips: float32 `[samples]` each, in [-1, 1].
-        rate: their samples a second.
+        sample_rate: their samples a second.
     """
 
     kind: Kind = "audio"
     channels = 1
 
-    def __init__(self, clips: Sequence[Wave], rate: int) -> None:
+    def __init__(self, clips: Sequence[Wave], sample_rate: int) -> None:
         self.clips = clips
-        self.rate: int | None = rate
+        self.sample_rate: int | None = sample_rate
 
     def ready(self, rows: Rows) -> bool:
         """Always."""
@@ -70,7 +70,7 @@ class EncodedClips:
     Args:
         files: the encoded files.
         ids: the rows' ids, for messages.
-        rate: samples a second to read them at.
+        sample_rate: samples a second to read them at.
         memory: bytes that decoded clips may take in memory.
     """
 
@@ -78,12 +78,12 @@ class EncodedClips:
     channels = 1
 
     def __init__(
-        self, files: Files, ids: Sequence[str], *, rate: int, memory: int = MEMORY
+        self, files: Files, ids: Sequence[str], *, sample_rate: int, memory: int = MEMORY
     ) -> None:
         self.files = files
         self.ids = ids
-        self.rate: int | None = rate
-        self._rate = rate
+        self.sample_rate: int | None = sample_rate
+        self._rate = sample_rate
         self._memory = memory
         self._fits = True
         self._whole: DecodedAudio | None = None
@@ -147,7 +147,7 @@ class EncodedClips:
                 yield from pool.map(decode, self.files.fetch(some), [self._rate] * len(some), names)
 
 
-def decode(data: bytes, rate: int, name: str) -> Samples:
+def decode(data: bytes, sample_rate: int, name: str) -> Samples:
     """Decode one audio file of any format that libsndfile reads.
 
     Channels are averaged; the rate is changed by SciPy's polyphase filter (`resample_poly`, a
@@ -155,7 +155,7 @@ def decode(data: bytes, rate: int, name: str) -> Samples:
 
     Args:
         data: the encoded file: WAV, FLAC, OGG, AIFF, or MP3 (libsndfile ≥ 1.1).
-        rate: samples a second wanted.
+        sample_rate: samples a second wanted.
         name: what to call the clip in a message.
 
     Returns:
@@ -174,7 +174,7 @@ def decode(data: bytes, rate: int, name: str) -> Samples:
     mono = wave.mean(axis=1) if wave.shape[1] > 1 else wave[:, 0]
     if not np.isfinite(mono).all():
         raise DataError(_damaged(name, "it holds samples that are no finite numbers"))
-    return np.rint(resample(mono, given, rate) * FULL).clip(-FULL, FULL - 1).astype(np.int16)
+    return np.rint(resample(mono, given, sample_rate) * FULL).clip(-FULL, FULL - 1).astype(np.int16)
 
 
 def _damaged(name: str, why: str) -> str:
@@ -192,26 +192,26 @@ def _soundfile() -> Any:
     return soundfile
 
 
-def resample(wave: Wave, given: int, rate: int) -> Wave:
+def resample(wave: Wave, given: int, sample_rate: int) -> Wave:
     """Samples at one rate → samples at another, low-passed at the lower half rate.
 
     Args:
         wave: `[samples]`.
         given: its samples a second.
-        rate: samples a second wanted.
+        sample_rate: samples a second wanted.
 
     Returns:
-        `[⌈samples · rate / given⌉]`; the same array where the rates are equal.
+        `[⌈samples · sample_rate / given⌉]`; the same array where the rates are equal.
 
     Example:
         >>> resample(np.ones(441, np.float32), 44_100, 16_000).shape
         (160,)
     """
-    if given == rate:
+    if given == sample_rate:
         return wave
     from scipy.signal import resample_poly
 
-    up, down = rate // gcd(given, rate), given // gcd(given, rate)
+    up, down = sample_rate // gcd(given, sample_rate), given // gcd(given, sample_rate)
     changed: Wave = resample_poly(wave, up, down, window=_low_pass(max(up, down)))
     return changed
 

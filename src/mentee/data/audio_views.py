@@ -110,7 +110,7 @@ class Mask:
     Attributes:
         seed: another seed, other views.
         samples: how many to take, as for `Shift`.
-        rate: samples a second.
+        sample_rate: samples a second.
         band: the largest share of the mel scale that is removed.
         stretch: the largest share of the time that is silenced.
 
@@ -120,7 +120,7 @@ class Mask:
 
     seed: int
     samples: int
-    rate: int
+    sample_rate: int
     band: float = 0.375
     stretch: float = 0.192
     fast: ClassVar[bool] = True
@@ -141,7 +141,7 @@ class Mask:
         from scipy import fft
 
         n = x.shape[1]
-        mel, top = _mels(n, self.rate)
+        mel, top = _mels(n, self.sample_rate)
         width = u * self.band * top
         low = v * (top - width)
         spectrum = fft.rfft(x, axis=1)
@@ -158,10 +158,10 @@ class Mask:
 
 
 @lru_cache(maxsize=8)
-def _mels(n: int, rate: int) -> tuple[FloatArray, float]:
+def _mels(n: int, sample_rate: int) -> tuple[FloatArray, float]:
     """mel(f) of the bins of a Fourier transform of n samples, and of half the rate."""
-    mel = 2595 * np.log10(1 + np.arange(n // 2 + 1) * rate / n / 700)
-    return mel, float(2595 * np.log10(1 + rate / 2 / 700))
+    mel = 2595 * np.log10(1 + np.arange(n // 2 + 1) * sample_rate / n / 700)
+    return mel, float(2595 * np.log10(1 + sample_rate / 2 / 700))
 
 
 def silence(rows: npt.NDArray[Any], begins: Int64Array, ends: Int64Array) -> None:

@@ -125,7 +125,7 @@ class Examples:
 
         Returns:
             Images: uint8 `[b, h, w, c]`; a list of `[h, w, c]` where the sizes may differ.
-            Audio: a list of whole clips, float32 `[samples]` in [-1, 1] at `contents.rate`.
+            Audio: a list of whole clips, float32 `[samples]` in [-1, 1] at `contents.sample_rate`.
             Text: a list of texts.
 
         Raises:

@@ -26,12 +26,12 @@ def window(examples: Examples, seconds: float) -> Examples:
     Raises:
         DataError: they are not audio, or the length has no sample.
     """
-    rate = examples.contents.rate
-    if rate is None:
+    sample_rate = examples.contents.sample_rate
+    if sample_rate is None:
         raise DataError(f"{examples.name} is {examples.kind}, which has no seconds to cut at")
-    samples = round(rate * seconds)
+    samples = round(sample_rate * seconds)
     if samples < 1:
-        raise DataError(f"{seconds} seconds have no sample at {rate} a second")
+        raise DataError(f"{seconds} seconds have no sample at {sample_rate} a second")
     return replace(examples, contents=FixedLength(examples.contents, samples))
 
 
@@ -47,7 +47,7 @@ class FixedLength:
     channels = 1
 
     def __init__(self, contents: Payload, samples: int) -> None:
-        self.contents, self.samples, self.rate = contents, samples, contents.rate
+        self.contents, self.samples, self.sample_rate = contents, samples, contents.sample_rate
 
     def ready(self, rows: Rows) -> bool:
         """As the whole clips."""

@@ -44,7 +44,7 @@ def open_folder(
     columns: Columns = USUAL,
     classes: Sequence[str] | None = None,
     channels: int | None = None,
-    rate: int = 16_000,
+    sample_rate: int = 16_000,
 ) -> Examples:
     """Read a folder of image files, or of audio files: their names' endings say which.
 
@@ -59,7 +59,7 @@ def open_folder(
             are the files' paths.
         classes: the class names in the order wanted; None: sorted, over all splits.
         channels: 1 (gray) or 3 (RGB); None: as the first image is.
-        rate: samples a second to read audio at.
+        sample_rate: samples a second to read audio at.
 
     Returns:
         The split.
@@ -81,12 +81,14 @@ def open_folder(
         labeled = columns.label is not False
         kind, names, labels = _read_class_folders(base, root, columns.kind, classes, labeled)
         ids = names
-    contents = encoded(kind, FolderFiles(root, names), ids, channels=channels, rate=rate)
+    contents = encoded(
+        kind, FolderFiles(root, names), ids, channels=channels, sample_rate=sample_rate
+    )
     return make_examples(contents, ids, labels, name=f"{root} [{split}]")
 
 
 def encoded(
-    kind: Kind, files: Files, ids: Sequence[str], *, channels: int | None, rate: int
+    kind: Kind, files: Files, ids: Sequence[str], *, channels: int | None, sample_rate: int
 ) -> Payload:
     """Encoded files as what they hold.
 
@@ -95,14 +97,14 @@ def encoded(
         files: the files.
         ids: the rows' ids, for messages.
         channels: of images 1 (gray) or 3 (RGB); None: as the first image is.
-        rate: samples a second to read audio at.
+        sample_rate: samples a second to read audio at.
 
     Raises:
         DataError: the first image is damaged.
     """
     if kind == "image":
         return EncodedImages(files, ids, channels=channels)
-    return EncodedClips(files, ids, rate=rate)
+    return EncodedClips(files, ids, sample_rate=sample_rate)
 
 
 def _kind_of(names: Sequence[str], where: Path) -> Kind:

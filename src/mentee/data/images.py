@@ -26,7 +26,7 @@ class ArrayImages:
     """
 
     kind: Kind = "image"
-    rate: int | None = None
+    sample_rate: int | None = None
 
     def __init__(self, pixels: Pixels) -> None:
         self.pixels = pixels
@@ -63,7 +63,7 @@ class EncodedImages:
     """
 
     kind: Kind = "image"
-    rate: int | None = None
+    sample_rate: int | None = None
 
     def __init__(
         self,

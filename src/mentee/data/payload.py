@@ -31,12 +31,12 @@ class Payload(Protocol):
     Attributes:
         kind: what they are.
         channels: of images 1 (gray) or 3 (RGB); else 1.
-        rate: samples a second of audio as it is read; else None.
+        sample_rate: samples a second of audio as it is read; else None.
     """
 
     kind: Kind
     channels: int
-    rate: int | None
+    sample_rate: int | None
 
     def ready(self, rows: Rows) -> bool:
         """True where `load` would change nothing for these rows."""

@@ -34,7 +34,7 @@ def join(labeled: Examples, unlabeled: Examples) -> Examples:
         DataError: they are of different kinds, or an id stands in both.
     """
     a, b = labeled.contents, unlabeled.contents
-    if (a.kind, a.channels, a.rate) != (b.kind, b.channels, b.rate):
+    if (a.kind, a.channels, a.sample_rate) != (b.kind, b.channels, b.sample_rate):
         raise DataError(
             f"{labeled.name} holds {_said(a)}, {unlabeled.name} {_said(b)}; expected the same of "
             "labeled and unlabeled examples"
@@ -70,7 +70,7 @@ def join(labeled: Examples, unlabeled: Examples) -> Examples:
 
 
 def _said(contents: Payload) -> str:
-    more = {"image": f" of {contents.channels} channels", "audio": f" at {contents.rate} Hz"}
+    more = {"image": f" of {contents.channels} channels", "audio": f" at {contents.sample_rate} Hz"}
     return contents.kind + more.get(contents.kind, "")
 
 
@@ -85,7 +85,7 @@ class JoinedPayload:
 
     def __init__(self, first: Payload, second: Payload, offset: int) -> None:
         self.first, self.second, self.offset = first, second, offset
-        self.kind, self.channels, self.rate = first.kind, first.channels, first.rate
+        self.kind, self.channels, self.sample_rate = first.kind, first.channels, first.sample_rate
 
     def ready(self, rows: Rows) -> bool:
         """Whether both are."""

@@ -34,7 +34,7 @@ def open_examples(
     classes: Sequence[str] | None = None,
     limit: int | None = None,
     channels: int | None = None,
-    rate: int = 16_000,
+    sample_rate: int = 16_000,
 ) -> Examples:
     """Open one split of a source. Images and audio are read later, when they are needed.
 
@@ -48,7 +48,7 @@ def open_examples(
     | `"hub:owner/name"`, `"hub:owner/name:configuration"` | of the Hugging Face hub | `train/0` |
     | `datasets.Dataset`, `datasets.DatasetDict` | in memory or mapped | `train/0` |
     | `{"image": [n, h, w, c], "label": [n], "id": [n]}` | NumPy or torch, uint8 | `train/0` |
-    | `{"audio": [n, samples], "rate": 16000, ...}` | floating point or int16 | `train/0` |
+    | `{"audio": [n, samples], "sample_rate": 16000, ...}` | floating point or int16 | `train/0` |
     | `{"text": [n], ...}` | texts | `train/0` |
 
     A table of texts that has a column `id` has its ids there. What a table holds is said by
@@ -68,7 +68,7 @@ def open_examples(
         classes: the class names in the order wanted, such as another split's; None: the source's.
         limit: take so many examples, balanced over the classes, always the same ones.
         channels: 1 (gray) or 3 (RGB); None: as the first image is.
-        rate: samples a second to read audio at.
+        sample_rate: samples a second to read audio at.
 
     Returns:
         The split.
@@ -83,10 +83,15 @@ def open_examples(
     """
     if channels not in (None, 1, 3):
         raise DataError(f"channels {channels}: expected 1 (gray) or 3 (RGB)")
-    if rate < 1000:
-        raise DataError(f"rate {rate}: expected samples a second, such as 16000")
+    if sample_rate < 1000:
+        raise DataError(f"rate {sample_rate}: expected samples a second, such as 16000")
     columns = _columns(kind, {"image": image, "audio": audio, "text": text}, label, id)
-    options = {"columns": columns, "classes": classes, "channels": channels, "rate": rate}
+    options = {
+        "columns": columns,
+        "classes": classes,
+        "channels": channels,
+        "sample_rate": sample_rate,
+    }
     if isinstance(source, (str, Path)):
         examples = _open_named(str(source), split, options)
     elif hasattr(source, "column_names"):
@@ -94,7 +99,9 @@ def open_examples(
     elif isinstance(source, Mapping):
         _refuse_columns(columns, "arrays")
         arrays = {key: x for key, x in source.items() if key != "label" or label is not False}
-        examples = open_arrays(arrays, rows=split, classes=classes, channels=channels, rate=rate)
+        examples = open_arrays(
+            arrays, rows=split, classes=classes, channels=channels, sample_rate=sample_rate
+        )
     else:
         raise DataError(
             f"a source cannot be a {type(source).__name__}; expected a path or name, "

@@ -31,7 +31,7 @@ def open_table(
     columns: Columns = USUAL,
     classes: Sequence[str] | None = None,
     channels: int | None = None,
-    rate: int = 16_000,
+    sample_rate: int = 16_000,
 ) -> Examples:
     """Read one `datasets.Dataset`.
 
@@ -43,7 +43,7 @@ def open_table(
         columns: which columns to read; texts have their ids in `id` where there is such a column.
         classes: the class names in the order wanted; None: as the schema has them.
         channels: 1 (gray) or 3 (RGB); None: as the first image is.
-        rate: samples a second to read audio at.
+        sample_rate: samples a second to read audio at.
 
     Returns:
         All rows of the table.
@@ -62,7 +62,7 @@ def open_table(
         contents = Texts(list(table[column]), ids)
     else:
         files = _files(table, column, name)
-        contents = encoded(kind, files, ids, channels=channels, rate=rate)
+        contents = encoded(kind, files, ids, channels=channels, sample_rate=sample_rate)
     return make_examples(contents, ids, _labels(table, columns.label, classes, name), name=name)
 
 

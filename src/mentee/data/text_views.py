@@ -24,17 +24,17 @@ class Bytes:
     """Every view is the text itself, in UTF-8.
 
     Attributes:
-        length: bytes to cut or pad to, see `encode`; None: of the longest in the batch.
+        max_bytes: bytes to cut or pad to, see `encode`; None: of the longest in the batch.
     """
 
-    length: int | None = None
+    max_bytes: int | None = None
     fast: ClassVar[bool] = True
 
     def __call__(
         self, contents: list[str], keys: Int64[Tensor, " b"], view: int
     ) -> UInt8[Tensor, "b t"]:
         """The bytes, whatever the view."""
-        return encode(contents, self.length)
+        return encode(contents, self.max_bytes)
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class Drop:
 
     Attributes:
         seed: another seed, other views.
-        length: as for `Bytes`; words are left out first.
+        max_bytes: as for `Bytes`; words are left out first.
     """
 
     seed: int
-    length: int | None = None
+    max_bytes: int | None = None
     fast: ClassVar[bool] = True
 
     def __call__(
@@ -58,7 +58,7 @@ class Drop:
     ) -> UInt8[Tensor, "b t"]:
         """The text of each example without the words that this view leaves out."""
         if view == CLEAN:
-            return encode(contents, self.length)
+            return encode(contents, self.max_bytes)
         # All texts as one array of characters, with NUL, which no text holds, between them.
         characters = np.frombuffer("\0".join(contents).encode("utf-32-le"), "<u4")
         ends = characters == 0
@@ -71,7 +71,7 @@ class Drop:
         stays = np.zeros(len(characters) + 1, np.bool_)
         stays[stretch[begins]] = self._kept(keys.numpy(), text, view)
         kept = characters[stays[stretch] | ends].tobytes().decode("utf-32-le")
-        return encode(kept.split("\0"), self.length)
+        return encode(kept.split("\0"), self.max_bytes)
 
     def _kept(self, keys: Int64Array, text: Int64Array, view: int) -> npt.NDArray[np.bool_]:
         """Which words stay, of those that stand in these texts, in order."""

@@ -35,7 +35,7 @@ class Texts:
 
     kind: Kind = "text"
     channels = 1
-    rate: int | None = None
+    sample_rate: int | None = None
 
     def __init__(self, values: Sequence[Any], ids: Sequence[str]) -> None:
         for value, name in zip(values, ids, strict=True):

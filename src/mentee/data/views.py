@@ -58,16 +58,16 @@ class Options:
         size: height and width of images, in pixels; None: as they are.
         pad: how far images are moved, in pixels.
         samples: of each clip; None: as many as it has.
-        rate: samples a second.
-        length: bytes of each text; None: of the longest of a batch.
+        sample_rate: samples a second.
+        max_bytes: bytes of each text; None: of the longest of a batch.
     """
 
     seed: int
     size: int | None
     pad: int
     samples: int | None
-    rate: int
-    length: int | None
+    sample_rate: int
+    max_bytes: int | None
 
 
 def _window(name: str, options: Options) -> int:
@@ -87,11 +87,11 @@ VIEWS: dict[str, dict[str, Callable[[Options], Views]]] = {
     "audio": {
         "none": lambda o: Cut(o.samples),
         "shift": lambda o: Shift(o.seed, _window("shift", o)),
-        "mask": lambda o: Mask(o.seed, _window("mask", o), o.rate),
+        "mask": lambda o: Mask(o.seed, _window("mask", o), o.sample_rate),
     },
     "text": {
-        "none": lambda o: Bytes(o.length),
-        "drop": lambda o: Drop(o.seed, o.length),
+        "none": lambda o: Bytes(o.max_bytes),
+        "drop": lambda o: Drop(o.seed, o.max_bytes),
     },
 }
 """Kind and name to what builds the views."""
@@ -105,8 +105,8 @@ def build_views(
     size: int | None = None,
     pad: int = 4,
     seconds: float | None = None,
-    rate: int = 16_000,
-    length: int | None = None,
+    sample_rate: int = 16_000,
+    max_bytes: int | None = None,
 ) -> Views:
     """Build the views of a name.
 
@@ -121,8 +121,8 @@ def build_views(
         size: of images: height and width in pixels; None: as the images are.
         pad: how far `crop` and `crop-flip` move an image, in pixels; 4 for 32×32, 1 for 8×8.
         seconds: of audio: how long each input is; None: as long as the clips, all of one length.
-        rate: of audio: samples a second.
-        length: of text: bytes of each input; None: of the longest in each batch.
+        sample_rate: of audio: samples a second.
+        max_bytes: of text: bytes of each input; None: of the longest in each batch.
 
     Returns:
         A function `(contents, keys, view) → Batch.inputs`.
@@ -137,7 +137,7 @@ def build_views(
         >>> clip, key = torch.linspace(-1, 1, 16_000), torch.tensor([7])
         >>> views([clip], key, 0).shape
         torch.Size([1, 8000])
-        >>> build_views("none", kind="text", seed=0, length=4)(["tea"], key, 0).tolist()
+        >>> build_views("none", kind="text", seed=0, max_bytes=4)(["tea"], key, 0).tolist()
         [[116, 101, 97, 0]]
     """
     if kind not in VIEWS:
@@ -148,9 +148,11 @@ def build_views(
         raise DataError(
             f"views {name!r} with size {size} and pad {pad}: expected size ≥ 1, pad ≥ 0"
         )
-    samples = None if seconds is None else round(seconds * rate)
+    samples = None if seconds is None else round(seconds * sample_rate)
     if samples is not None and samples < 1:
-        raise DataError(f"views {name!r} of {seconds} seconds at rate {rate}: expected a sample")
-    if length is not None and length < 4:
-        raise DataError(f"views {name!r} of length {length}: expected at least 4, a character")
-    return VIEWS[kind][name](Options(seed, size, pad, samples, rate, length))
+        raise DataError(
+            f"views {name!r} of {seconds} seconds at rate {sample_rate}: expected a sample"
+        )
+    if max_bytes is not None and max_bytes < 4:
+        raise DataError(f"views {name!r} of length {max_bytes}: expected at least 4, a character")
+    return VIEWS[kind][name](Options(seed, size, pad, samples, sample_rate, max_bytes))

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mentee.errors import MenteeError, suggest
 from mentee.methods import Component
+from mentee.renamed import COMPONENTS, renamed
 
 Entry = typing.TypeVar("Entry")
 
@@ -18,6 +19,8 @@ Entry = typing.TypeVar("Entry")
 def look_up(kind: str, word: Component, table: Mapping[str, Entry]) -> Entry:
     """The table's entry of that name, or an error that names the close ones."""
     if word.name not in table:
+        if new := COMPONENTS.get(word.name):
+            raise MenteeError(renamed(f"{kind} {word.name}", new))
         raise MenteeError(f"there is no {kind} {word.name!r}; {suggest(word.name, table)}")
     return table[word.name]
 
@@ -47,7 +50,7 @@ def checked(
         if parameter.kind is parameter.KEYWORD_ONLY and name not in given
     }
     numbers = {}
-    for name, value in word.numbers.items():
+    for name, value in word.params.items():
         if name not in known:
             raise MenteeError(f"{word.name} has no number {name!r}; {suggest(name, known)}")
         try:
@@ -55,4 +58,4 @@ def checked(
         except ValidationError as error:
             message = error.errors()[0]["msg"]
             raise MenteeError(f"{word.name}.{name} is {value!r}: {message}") from None
-    return replace(word, numbers=numbers)
+    return replace(word, params=numbers)

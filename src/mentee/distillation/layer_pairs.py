@@ -14,7 +14,7 @@ from mentee.types import TOGETHER, together
 
 def wanted(method: Method) -> tuple[list[str], list[str]]:
     """The places a method reads: (the student's, the teacher's), each once."""
-    places = [term.place for term in method.terms if term.weight != 0]
+    places = [term.layer_pair for term in method.terms if term.weight != 0]
     students, teachers = zip(*places, strict=True) if places else ((), ())
     return _each(students), _each(teachers)
 
@@ -33,13 +33,13 @@ def pair_layers(
     representation brings each of the student's together with each of the teacher's.
 
     Example:
-        >>> from mentee.methods import Word
+        >>> from mentee.methods import Component
         >>> three, four = ({f"stages.{i}": (8, 4, 4) for i in range(n)} for n in (3, 4))
-        >>> pair_places(Term("stages", Word("contrast"), 0.1), three, four)
+        >>> pair_layers(Term("stages", Component("contrast"), 0.1), three, four)
         [('stages.0', 'stages.0'), ('stages.1', 'stages.2'), ('stages.2', 'stages.3')]
     """
-    ours, theirs = (together(place) for place in term.place)
-    if term.represent.chain[-1].name in CROSSING:
+    ours, theirs = (together(place) for place in term.layer_pair)
+    if term.representation.chain[-1].name in CROSSING:
         for place in theirs:
             check_recorded(place, teacher)
         mine = [each for place in ours for each in expand(place, student)]
@@ -85,7 +85,7 @@ def taught_by(
     Example:
         >>> from mentee.methods import find
         >>> row = taught_by(find("ec"), {"aisfx": 0.5, "pesto": 0.5})
-        >>> [(t.places, t.weight) for t in row.terms]
+        >>> [(t.layers, t.weight) for t in row.terms]
         [(('embedding', 'embedding.aisfx'), 0.3), (('embedding', 'embedding.pesto'), 0.3)]
     """
     if list(shares) == [""]:
@@ -100,13 +100,13 @@ def taught_by(
     terms = [
         replace(
             term,
-            places=(ours, TOGETHER.join(f"{place}.{name}" for place in together(theirs))),
+            layers=(ours, TOGETHER.join(f"{place}.{name}" for place in together(theirs))),
             weight=term.weight * shares[name],
             teacher=name,
         )
         for name, row in rows.items()
         for term in row.terms
-        for ours, theirs in [term.place]
+        for ours, theirs in [term.layer_pair]
     ]
     return replace(method, terms=tuple(terms), shares=dict(shares))
 

@@ -57,7 +57,7 @@ class DistillationModule(nn.Module):
         places: where it is read; `logits` is always among them.
         contract: what the student reads.
         transfer: the method bound to this pair.
-        smoothing: label smoothing of the task's loss, in [0, 1).
+        label_smoothing: label smoothing of the task's loss, in [0, 1).
         channels_last: the layout of the student's maps.
         compiled: whether the student is compiled.
     """
@@ -75,7 +75,7 @@ class DistillationModule(nn.Module):
     ) -> None:
         super().__init__()
         self.student, self.transfer = student, transfer
-        self.contract, self.smoothing = contract, smoothing
+        self.contract, self.label_smoothing = contract, smoothing
         self._capture = Capture(student, tuple(places))
         self._computed = CompiledForward(student, channels_last=channels_last, compiled=compiled)
         self._looks = not compiled  # a compiled graph has no points inside
@@ -92,7 +92,7 @@ class DistillationModule(nn.Module):
         losses: dict[str, Tensor] = self.transfer(features, fixed, batch)
         if batch.labels is not None and self.transfer.weights["task"] != 0:
             logits = features["logits"].float()
-            losses["task"] = batch_loss(batch, logits, smoothing=self.smoothing).mean()
+            losses["task"] = batch_loss(batch, logits, smoothing=self.label_smoothing).mean()
         if looks:
             with torch.autocast(batch.inputs.device.type, enabled=False):
                 weighing.look(losses, edges, step)
@@ -111,21 +111,21 @@ class Plan:
     Attributes:
         epochs: passes over the training set.
         batches: batches of an epoch.
-        accumulate: batches of one step.
-        rate: base learning rate to the rate of a step: `(steps done, steps in all) -> factor`.
-        clip: largest norm of the gradient of all that is trained; None: any.
+        gradient_accumulation: batches of one step.
+        lr: base learning rate to the rate of a step: `(steps done, steps in all) -> factor`.
+        max_grad_norm: largest norm of the gradient of all that is trained; None: any.
     """
 
     epochs: int
     batches: int
-    accumulate: int
-    rate: Callable[[int, int], float]
-    clip: float | None = None
+    gradient_accumulation: int
+    lr: Callable[[int, int], float]
+    max_grad_norm: float | None = None
 
     @property
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
-        return self.epochs * math.ceil(self.batches / self.accumulate)
+        return self.epochs * math.ceil(self.batches / self.gradient_accumulation)
 
 
 def train(
@@ -167,15 +167,15 @@ def train(
         begun, position = begun + 1, 0
     for epoch in range(begun, plan.epochs):
         batches = load(epoch, position)
-        while parts := list(islice(batches, plan.accumulate)):
+        while parts := list(islice(batches, plan.gradient_accumulation)):
             if not (trainee.training and trainee.student.training):  # it visits every module
                 trainee.train()
             for group, base in zip(optimizer.param_groups, bases, strict=True):
-                group["lr"] = base * plan.rate(number, plan.steps)
+                group["lr"] = base * plan.lr(number, plan.steps)
             loss, losses = backward(model, trainee, teacher, parts, number, accelerator)
             check_finite(loss, losses, number, epoch)
-            if plan.clip is not None:
-                accelerator.clip_grad_norm_(trained, plan.clip)
+            if plan.max_grad_norm is not None:
+                accelerator.clip_grad_norm_(trained, plan.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             trainee.transfer.write()
@@ -230,5 +230,5 @@ def check_finite(total: float, losses: Mapping[str, float], done: int, epoch: in
     terms = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
     raise DivergedError(
         f"the loss is {total} at step {done + 1} (epoch {epoch + 1}): {terms}; nothing of this "
-        "step was kept. Try a lower train.rate, train.clip: 1.0, or full precision"
+        "step was kept. Try a lower train.lr, train.max_grad_norm: 1.0, or full precision"
     )

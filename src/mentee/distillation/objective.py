@@ -85,7 +85,10 @@ class DistillationLoss(nn.Module):
         self.bound: list[BoundTerm] = []
         self._widths: dict[str, int] = {}
         sites = [
-            (replace(term, weight=term.weight * term.fade ** (len(pairs) - 1 - number)), *pair)
+            (
+                replace(term, weight=term.weight * term.stage_decay ** (len(pairs) - 1 - number)),
+                *pair,
+            )
             for term in method.terms
             if term.weight != 0
             for pairs in [pair_layers(term, student, teacher)]
@@ -107,9 +110,9 @@ class DistillationLoss(nn.Module):
         said = {"task": method.task} | weights | alone
         self.weighing = LossWeights(terms, said, reads, method.balance)
         self.dropping: TeacherDropout | None = None
-        if method.drop and len(method.shares) > 1:
+        if method.teacher_dropout and len(method.shares) > 1:
             whose = {name: term.teacher for name, term in terms.items()}
-            self.dropping = TeacherDropout(method.drop, method.shares, whose, seed)
+            self.dropping = TeacherDropout(method.teacher_dropout, method.shares, whose, seed)
 
     def _bind(
         self,
@@ -119,24 +122,24 @@ class DistillationLoss(nn.Module):
         shapes: tuple[FeatureShape, FeatureShape],
         known: PairInfo,
     ) -> None:
-        agreement = look_up("agreement", term.agree, LOSSES)
-        agree = checked(term.agree, agreement.function, given=GIVEN)
+        agreement = look_up("agreement", term.loss, LOSSES)
+        agree = checked(term.loss, agreement.function, given=GIVEN)
         if takes(agreement.function, "labels"):
-            known.labels(term.agree.name)
-        term = replace(term, agree=agree, represent=checked_chain(term.represent))
+            known.labels(term.loss.name)
+        term = replace(term, loss=agree, representation=checked_chain(term.representation))
         name = name_of(term, s, t, self.bound, self.method.name)
-        reader = term.represent.chain[-1].name
+        reader = term.representation.chain[-1].name
         if "&" in s and reader not in SEVERAL:
             raise PairError(
                 f"{name}: {reader} reads one place; expected {' or '.join(SEVERAL)} "
                 "where several are read together"
             )
         beside = [self.side(other)[1].learner for other in self.bound if other.teacher == t]
-        sides = sides_of(term.represent, shapes, {"known": known, "beside": beside})
+        sides = sides_of(term.representation, shapes, {"known": known, "beside": beside})
         said = shapes_said(sides, shapes)
         remembers = term.memory is not None and agreement.memory != "no"
         if agreement.same_width is True or (agreement.same_width and remembers):
-            check_widths(name, term.represent.name, *said)
+            check_widths(name, term.representation.name, *said)
         if remembers and len(said[0]) != 1:
             raise PairError(
                 f"{name}: a memory keeps a vector for each example, the representation has shape "
@@ -166,13 +169,13 @@ class DistillationLoss(nn.Module):
                     f"{', '.join(MEMORIES)}"
                 )
             width = self._widths[bound.name]
-            key = (word.name, tuple(sorted(word.numbers.items())), width)
+            key = (word.name, tuple(sorted(word.params.items())), width)
             kinds.setdefault(key, (word, width, []))[2].append(bound)
         for word, width, members in kinds.values():
-            numbers: dict[str, Any] = dict(word.numbers)
+            numbers: dict[str, Any] = dict(word.params)
             groups = classes if numbers.pop("class_aware", True) else rows
             build = look_up("memory", word, MEMORIES)
-            numbers = dict(checked(Component(word.name, numbers), build).numbers)
+            numbers = dict(checked(Component(word.name, numbers), build).params)
             if "seed" in inspect.signature(build).parameters:
                 numbers = {"seed": seed} | numbers
             memory = build([b.name for b in members], groups, width, **numbers)
@@ -252,7 +255,7 @@ class DistillationLoss(nn.Module):
 
     def _agree(self, bound: BoundTerm, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
         function = bound.agreement.function
-        given: dict[str, Any] = dict(bound.term.agree.numbers)
+        given: dict[str, Any] = dict(bound.term.loss.params)
         if bound.agreement.whole_batch and bound.memory is None:
             student, teacher = gather_slopes(student), gather(teacher.detach())
         if takes(function, "mask"):
@@ -272,7 +275,7 @@ class DistillationLoss(nn.Module):
         """The normalizers of a contrast, fixed by the first batch, for ever."""
         kept = typing.cast(Memory, bound.memory).log_z
         if bound.name not in kept:
-            numbers: dict[str, Any] = dict(bound.term.agree.numbers)
+            numbers: dict[str, Any] = dict(bound.term.loss.params)
             own = log_normalizer(student, teacher, negatives=negatives, **numbers)
             kept[bound.name] = gather(own.exp()[None]).mean(0).log().cpu()
         return kept[bound.name]

@@ -58,7 +58,7 @@ def takes(function: Callable[..., object], name: str) -> bool:
 
 def reads_others(site: tuple[Term, str, str]) -> bool:
     """Whether a term's representation reads the sides of others: it is bound after them."""
-    return any(takes(builder(word), "beside") for word in site[0].represent.chain)
+    return any(takes(builder(word), "beside") for word in site[0].representation.chain)
 
 
 def builder(word: Component) -> Callable[..., tuple[Adapter, Adapter]]:
@@ -90,7 +90,7 @@ def sides_of(
         shapes = student, teacher
     build = builder(word)
     asked = {key: value for key, value in offered.items() if takes(build, key)}
-    outer = build(*shapes, **word.numbers, **asked)
+    outer = build(*shapes, **word.params, **asked)
     return outer if inner is None else (Compose(inner[0], outer[0]), Compose(inner[1], outer[1]))
 
 
@@ -102,19 +102,19 @@ def checked_chain(word: Component) -> Component:
 
 def name_of(term: Term, s: str, t: str, others: Sequence[BoundTerm], method: str) -> str:
     """What a term is called; what sets it apart is named where another one has the name."""
-    name = f"{term.agree.name}/{s if s == t else f'{s}~{t}'}"
+    name = f"{term.loss.name}/{s if s == t else f'{s}~{t}'}"
     alike = [b.term for b in others if b.name.partition(" ")[0] == name]
-    if any((a.represent, a.agree) == (term.represent, term.agree) for a in alike):
+    if any((a.representation, a.loss) == (term.representation, term.loss) for a in alike):
         raise MenteeError(f"method {method!r} has {name} twice; add up their weights")
     if not alike:
         return name
     of_word, of_agreement = (
-        [f"{key}={value}" for word in words for key, value in word.numbers.items()]
-        for words in (term.represent.chain, [term.agree])
+        [f"{key}={value}" for word in words for key, value in word.params.items()]
+        for words in (term.representation.chain, [term.loss])
     )
     word, taken = [" of ".join(names(term))], {b.name for b in others}
     whole = word + of_word + of_agreement
-    if term.represent in [other.represent for other in alike]:
+    if term.representation in [other.representation for other in alike]:
         ways = [of_agreement, word + of_agreement, whole]
     elif names(term) in [names(other) for other in alike]:
         ways = [word + of_word, whole]
@@ -126,7 +126,7 @@ def name_of(term: Term, s: str, t: str, others: Sequence[BoundTerm], method: str
 
 def names(term: Term) -> list[str]:
     """Of the words of its representation."""
-    return [word.name for word in term.represent.chain]
+    return [word.name for word in term.representation.chain]
 
 
 def own_name(bound: BoundTerm) -> str:

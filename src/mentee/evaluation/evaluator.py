@@ -39,7 +39,7 @@ def score(
     logits = predict(
         network,
         contract or parts.trainee.contract,
-        parts.sets.clean(examples, parts.recipe.train.workers),
+        parts.sets.clean(examples, parts.recipe.train.num_workers),
         parts.accelerator.device,
     )
     return score_of(logits, examples, parts.recipe.select.threshold)
@@ -47,7 +47,7 @@ def score(
 
 def watched(parts: TrainingSetup) -> MonitorResult | None:
     """What the watched examples say of the student; None where there are none."""
-    said, examples = parts.recipe.watch, parts.watched
+    said, examples = parts.recipe.monitor, parts.watched
     if said is None or examples is None:
         return None
     contract, device = parts.trainee.contract, parts.accelerator.device
@@ -95,7 +95,7 @@ def finish(
     follow_first(student)
     if rank() == 0:  # before anything that may fail
         folder.save_weights(folder.student, student.state_dict())
-    steps_per_epoch = -(-parts.plan.batches // parts.plan.accumulate)
+    steps_per_epoch = -(-parts.plan.batches // parts.plan.gradient_accumulation)
     taught = live_teachers(parts.teacher, recipe.teacher)
     reader = Reader(student, parts.trainee.contract, sets, recipe, parts.accelerator.device)
     tested = judge(reader, sets.test, parts.domains)
@@ -114,7 +114,7 @@ def finish(
         "seed": recipe.train.seed,
         "test": tested.scores,
         "validation": score(parts, sets.validation) if sets.validation else None,
-        "watch": seen and {"examples": seen.examples, "knn": seen.knn, "probe": seen.probe},
+        "monitor": seen and {"examples": seen.examples, "knn": seen.knn, "probe": seen.probe},
         "out_of_domain": tested.domains,
         "similarity": tested.similarity,
         "notes": tested.notes,

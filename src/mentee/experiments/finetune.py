@@ -71,7 +71,7 @@ def tuned(
     tune, labels = said.finetune.model_dump(exclude={"least"}), len(subset.rows)
     tune["batch"] = min(tune["batch"], labels)
     tune["epochs"] = max(tune["epochs"], -(-said.finetune.least // (labels // tune["batch"])))
-    kept = ("precision", "channels_last", "compile", "workers")
+    kept = ("precision", "channels_last", "compile", "num_workers")
     same = {name: getattr(recipe.train, name) for name in kept}
     content_of = Recipe(
         data=parts.data.model_copy(update=data),

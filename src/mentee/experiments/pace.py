@@ -17,7 +17,7 @@ class TimeEstimate:
 
     Example:
         >>> seconds = iter([0.0, 0.0, 10.0])
-        >>> pace = Pace({"a": 100, "b": 100}, clock=lambda: next(seconds))
+        >>> pace = TimeEstimate({"a": 100, "b": 100}, clock=lambda: next(seconds))
         >>> pace.reached("a", 1), pace.reached("a", 51)
         (None, None)
         >>> pace.left()

@@ -16,11 +16,11 @@ from mentee.methods import Method
 from mentee.parallel import gather_objects, join, rank
 from mentee.recipe import Network, Recipe, RecordedRecipe, dump, read
 
-ASKED = "chain.json"
-"""In the chain's folder: what was asked for, so that nothing else is gone on with."""
+ASKED = "pipeline.json"
+"""In the pipeline's folder: what was asked for, so that nothing else is gone on with."""
 
 
-def chain(
+def pipeline(
     recipe: str | Path | Mapping[str, Any] | Recipe,
     *,
     out: str | Path | None = None,
@@ -42,7 +42,7 @@ def chain(
 
     Args:
         recipe: as for `train`; `probe` says what is asked in the end.
-        out: the folder; None: `runs/chain-N`, the next number that is free.
+        out: the folder; None: `runs/pipeline-N`, the next number that is free.
         views: how many to record, as for `record_network`.
         live: record nothing: a network is read in every step.
         changes: of the recipe, as for `train`.
@@ -62,7 +62,7 @@ def chain(
     """
     join()
     content, given = read(recipe, changes), PythonOverrides(data, student, teacher, methods)
-    path = gather_objects(Path(out) if out else next_free("chain"))[0]
+    path = gather_objects(Path(out) if out else next_free("pipeline"))[0]
     if rank() == 0:
         keep(path, content, {"views": views, "live": live})
     taught = content

@@ -44,7 +44,7 @@ class Capture:
         places: from `mentee.features.resolve`, for a network of this kind.
 
     Raises:
-        PlaceError: a place names a module that this network does not have.
+        LayerError: a place names a module that this network does not have.
 
     Example:
         >>> import torch
@@ -82,7 +82,7 @@ class Capture:
             Gradients flow where they are enabled.
 
         Raises:
-            PlaceError: a place said nothing.
+            LayerError: a place said nothing.
         """
         return self.run(self.network, inputs)
 
@@ -104,7 +104,7 @@ class Capture:
             Place name to tensor, as `capture` does; `logits` is what `call` returns.
 
         Raises:
-            PlaceError: a place said nothing; the text says which and why.
+            LayerError: a place said nothing; the text says which and why.
         """
         with self._listening(edges) as kept, _hooks_are_guarded():
             result = first_tensor(call(inputs))

@@ -54,7 +54,7 @@ class Layer:
 
         Example:
             >>> import torch
-            >>> place = Place("stages.0", "layers.0", "output", (96, 7, 5), "map", channel_axis=-1)
+            >>> place = Layer("stages.0", "layers.0", "output", (96, 7, 5), "map", channel_axis=-1)
             >>> place.deliver(torch.zeros(2, 7, 5, 96)).shape
             torch.Size([2, 96, 7, 5])
         """

@@ -39,7 +39,7 @@ def resolve(network: nn.Module, wanted: Sequence[str], example: Tensor) -> tuple
         The places, in the order of the names.
 
     Raises:
-        PlaceError: the network has no such place; the text names the close ones.
+        LayerError: the network has no such place; the text names the close ones.
 
     Example:
         >>> import torch
@@ -68,7 +68,7 @@ def list_layers(network: nn.Module, example: Tensor) -> list[Layer]:
     Example:
         >>> import torch
         >>> network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
-        >>> [place.name for place in list_places(network, torch.zeros(2, 4))]
+        >>> [place.name for place in list_layers(network, torch.zeros(2, 4))]
         ['logits', 'embedding', 'stem', '0', '1', '2']
     """
     trace = dry_run(network, example)

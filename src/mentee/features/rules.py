@@ -39,7 +39,7 @@ def declared(trace: Trace, key: str) -> tuple[str, ...]:
     """Module paths that the network's class states in `places`; empty where it states none.
 
     Raises:
-        PlaceError: it states a module that is not there, or that was not called.
+        LayerError: it states a module that is not there, or that was not called.
     """
     table = getattr(trace.network, "places", None)
     if not isinstance(table, Mapping) or key not in table:
@@ -62,7 +62,7 @@ def find_stem(trace: Trace) -> str:
     the network; 4. the module around the first weights, with at most one other that has weights.
 
     Raises:
-        PlaceError: no module with weights was called.
+        LayerError: no module with weights was called.
     """
     for path in declared(trace, "stem"):
         return path

@@ -117,7 +117,7 @@ def dry_run(network: nn.Module, example: Tensor) -> Trace:
         The trace.
 
     Raises:
-        PlaceError: the network is compiled, or returns no tensor.
+        LayerError: the network is compiled, or returns no tensor.
     """
     if hasattr(network, "_orig_mod"):
         raise LayerError(

@@ -15,6 +15,8 @@ from mentee.methods.change import adjust, label_free, leveled
 from mentee.methods.derived import FORMS
 from mentee.methods.row import Component, Method, Number, Term
 from mentee.methods.table import METHODS
+from mentee.renamed import METHODS as RENAMED
+from mentee.renamed import renamed
 
 __all__ = [
     "FORMS",
@@ -48,7 +50,7 @@ def find(name: str, rows: Mapping[str, Method] = METHODS) -> Method:
     Example:
         >>> [term.weight for term in find("crd+kd").terms]
         [0.8, 1.0]
-        >>> str(find("cktf(at)").terms[0].represent)
+        >>> str(find("cktf(at)").terms[0].representation)
         'project(width=128, batch_axis=False) of attention'
     """
     parts = summands(name)
@@ -65,11 +67,13 @@ def find(name: str, rows: Mapping[str, Method] = METHODS) -> Method:
             f"method {name!r} would end in the teacher's classifier in two ways, behind "
             f"{' and '.join(ends)}; take one of them"
         )
-    terms = [t for row in found for t in (row.terms if row.added is None else row.added)]
+    terms = [
+        t for row in found for t in (row.terms if row.summed_terms is None else row.summed_terms)
+    ]
     return Method(
         name,
         added_up(terms),
-        alone=added_up([term for row in found for term in label_free(row).terms]),
+        unlabeled_terms=added_up([term for row in found for term in label_free(row).terms]),
         reuse="".join(ends),
         about=" + ".join(row.name for row in found),
         source="; ".join(dict.fromkeys(row.source for row in found if row.source)),
@@ -114,6 +118,8 @@ def _formed(name: str, rows: Mapping[str, Method]) -> Method:
     form, bracket, rest = name.partition("(")
     if bracket and form in FORMS and rest.endswith(")"):
         return FORMS[form](find(rest[:-1].strip(), rows))
+    if bracket and form in RENAMED:
+        raise MenteeError(renamed(f"the form {form}", RENAMED[form]))
     if bracket:
         raise MenteeError(
             f"there is no method {name!r}; expected a form of a row, {' or '.join(FORMS)}, such as "

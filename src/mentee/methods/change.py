@@ -15,10 +15,10 @@ def label_free(method: Method) -> Method:
     Example:
         >>> from mentee.methods import find
         >>> row = label_free(find("cktf"))
-        >>> row.task, [(term.places, term.weight) for term in row.terms]
+        >>> row.task, [(term.layers, term.weight) for term in row.terms]
         (0.0, [('stem', 0.04), ('stages', 0.04), ('embedding', 1.0)])
     """
-    return replace(method, terms=method.alone or method.terms, task=0.0)
+    return replace(method, terms=method.unlabeled_terms or method.terms, task=0.0)
 
 
 def adjust(
@@ -33,8 +33,8 @@ def adjust(
         numbers: `{"contrast.temperature": 0.07}` for every term that uses the word, or
             `{"stages.project.grid": 1}` for the term at one place; `memory.` stands for
             whichever memory a term has, and `memory.kind` exchanges it (`bank`, `sharded_bank`,
-            `queue`, `batch`); so does `represent.kind` with a representation (`standardized` for
-            any row of logits).
+            `queue`, `batch`); so does `representation.kind` with a representation (`standardized`
+            for any row of logits).
         weights: `{"task": 0.5, "stages": 0.2, "contrast": 0.4}`: by place or by agreement;
             a place wins.
 
@@ -47,7 +47,7 @@ def adjust(
     Example:
         >>> from mentee.methods import find
         >>> row = adjust(find("cktf"), {"memory.negatives": 4096}, {"stem": 0.0})
-        >>> row.terms[0].weight, row.terms[1].memory.numbers["negatives"]
+        >>> row.terms[0].weight, row.terms[1].memory.params["negatives"]
         (0.0, 4096)
     """
     met: set[str] = {"task"}
@@ -60,7 +60,9 @@ def adjust(
             f"are {', '.join(known) or 'none'}"
         )
     if unmet := [key for key in weights if key not in met]:
-        known = sorted({word for term in method.terms for word in (term.place[0], term.agree.name)})
+        known = sorted(
+            {word for term in method.terms for word in (term.layer_pair[0], term.loss.name)}
+        )
         problems.append(
             f"has no weight {', '.join(map(repr, unmet))}; weights go by place or by agreement: "
             f"{', '.join([*known, 'task'])}"
@@ -84,17 +86,17 @@ def leveled(method: Method) -> Method:
 
 
 def _names(term: Term) -> set[str]:
-    words = {term.place[0], term.agree.name, *(word.name for word in term.represent.chain)}
+    words = {term.layer_pair[0], term.loss.name, *(word.name for word in term.representation.chain)}
     return words | {"memory"} if term.memory else words
 
 
 def _adjust(
     term: Term, numbers: Mapping[str, Number], weights: Mapping[str, float], met: set[str]
 ) -> Term:
-    place, kind = term.place[0], term.memory.name if term.memory else None
-    represents = [word.name for word in term.represent.chain]
-    slots = {"represent": represents[0]} | {name: name for name in represents}
-    slots[term.agree.name] = "agree"
+    place, kind = term.layer_pair[0], term.memory.name if term.memory else None
+    represents = [word.name for word in term.representation.chain]
+    slots = {"representation": represents[0]} | {name: name for name in represents}
+    slots[term.loss.name] = "loss"
     if term.memory:
         slots["memory"] = "memory"
     changes: dict[str, dict[str, Number]] = {slot: {} for slot in slots.values()}
@@ -107,15 +109,15 @@ def _adjust(
             met.add(key)
     if term.memory and "kind" in changes["memory"]:
         kind = str(changes["memory"].pop("kind"))
-    for key in (term.agree.name, place):
+    for key in (term.loss.name, place):
         met.update({key} & weights.keys())
-    weight = weights.get(place, weights.get(term.agree.name, term.weight))
+    weight = weights.get(place, weights.get(term.loss.name, term.weight))
     memory = None if term.memory is None or kind is None else _other_memory(term.memory, kind)
     return replace(
         term,
         weight=weight,
-        represent=_chain_with(term.represent, changes),
-        agree=_with(term.agree, changes["agree"]),
+        representation=_chain_with(term.representation, changes),
+        loss=_with(term.loss, changes["loss"]),
         memory=memory and _with(memory, changes["memory"]),
     )
 
@@ -124,16 +126,16 @@ def _chain_with(word: Component, changes: Mapping[str, dict[str, Number]]) -> Co
     """A representation with other numbers, or of another kind with those that are given."""
     own = dict(changes[word.name])
     kind = str(own.pop("kind", word.name))
-    numbers = own if kind != word.name else {**word.numbers, **own}
+    numbers = own if kind != word.name else {**word.params, **own}
     return Component(kind, numbers, None if word.of is None else _chain_with(word.of, changes))
 
 
 def _with(word: Component, changes: Mapping[str, Number]) -> Component:
-    return replace(word, numbers={**word.numbers, **changes}) if changes else word
+    return replace(word, params={**word.params, **changes}) if changes else word
 
 
 def _other_memory(memory: Component, kind: str) -> Component:
     """The same memory, or another kind with the numbers that every kind has."""
     if kind == memory.name:
         return memory
-    return Component(kind, {k: v for k, v in memory.numbers.items() if k == "class_aware"})
+    return Component(kind, {k: v for k, v in memory.params.items() if k == "class_aware"})

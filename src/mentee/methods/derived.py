@@ -85,12 +85,12 @@ def cktf_form(row: Method) -> Method:
     if not row.terms:
         raise MenteeError(f"cktf({row.name}): the row compares nothing that could be contrasted")
     for term in row.terms:
-        if term.represent.name in OF_BOTH:
+        if term.representation.name in OF_BOTH:
             raise MenteeError(
-                f"cktf({row.name}): {term.represent.name} weighs what both networks say by one "
+                f"cktf({row.name}): {term.representation.name} weighs both networks' features by "
                 f"another, and heads read one of them; take {row.name}+cktf, their sum"
             )
-    terms = [term if term.agree.name == "contrast" else _contrasted(term) for term in row.terms]
+    terms = [term if term.loss.name == "contrast" else _contrasted(term) for term in row.terms]
     return Method(
         f"cktf({row.name})",
         tuple(term for number, term in enumerate(terms) if term not in terms[:number]),
@@ -126,20 +126,22 @@ def standardized_form(row: Method) -> Method:
     for term in row.terms:
         if not _compares_vectors(term):
             raise MenteeError(
-                f"standardized({row.name}): {term.agree.name} of {term.represent} at "
-                f"{term.place[0]} does not compare plain vectors; expected a row of logits (kd, "
-                "dkd, dist) or of embeddings (pkt, rkd)"
+                f"standardized({row.name}): {term.loss.name} of {term.representation} at "
+                f"{term.layer_pair[0]} does not compare plain vectors; expected a row of logits "
+                "(kd, dkd, dist) or of embeddings (pkt, rkd)"
             )
 
     def changed(terms: tuple[Term, ...]) -> tuple[Term, ...]:
-        return tuple(replace(term, represent=_standardized(term.represent)) for term in terms)
+        return tuple(
+            replace(term, representation=_standardized(term.representation)) for term in terms
+        )
 
     return replace(
         row,
         name=f"standardized({row.name})",
         terms=changed(row.terms),
-        added=None if row.added is None else changed(row.added),
-        alone=None if row.alone is None else changed(row.alone),
+        summed_terms=None if row.summed_terms is None else changed(row.summed_terms),
+        unlabeled_terms=None if row.unlabeled_terms is None else changed(row.unlabeled_terms),
         about=f"{row.name}, of each example's z-scores.",
     )
 
@@ -152,14 +154,14 @@ FORMS: dict[str, Callable[[Method], Method]] = {
 
 
 def _contrasted(term: Term) -> Term:
-    plain = term.represent == Component("as_is")
-    return contrast(term.places, WEIGHT, of=None if plain else term.represent)
+    plain = term.representation == Component("as_is")
+    return contrast(term.layers, WEIGHT, of=None if plain else term.representation)
 
 
 def _compares_vectors(term: Term) -> bool:
     """Whether entries are compared that can be standardized: not maps, nor unit vectors."""
-    is_maps = term.represent.name == "as_is" and term.place[0].partition(".")[0] in MAPS
-    return term.represent.name in VECTORS and term.agree.name != "contrast" and not is_maps
+    is_maps = term.representation.name == "as_is" and term.layer_pair[0].partition(".")[0] in MAPS
+    return term.representation.name in VECTORS and term.loss.name != "contrast" and not is_maps
 
 
 def _standardized(word: Component) -> Component:

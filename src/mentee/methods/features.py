@@ -91,7 +91,7 @@ MAP_ROWS = (
     ),
     Method(
         "ofd",
-        (Term("stages", Component("partial_l2"), 1.0, Component("margin"), fade=0.5),),
+        (Term("stages", Component("partial_l2"), 1.0, Component("margin"), stage_decay=0.5),),
         about="The stages' maps, but not how far a unit that does not fire is below: best where "
         "the teacher is read before its ReLU, by places of your own.",
         source="Heo et al. 2019, arXiv:1904.01866",
@@ -104,13 +104,26 @@ MAP_ROWS = (
     ),
     Method(
         "ab",
-        (Term("stages", Component("ab"), 1.0, Component("regress"), fade=0.5, first=FIRST),),
+        (
+            Term(
+                "stages",
+                Component("ab"),
+                1.0,
+                Component("regress"),
+                stage_decay=0.5,
+                exclusive_warmup=FIRST,
+            ),
+        ),
         about="Which units are active: the student's beginning; afterwards the task alone.",
         source="Heo et al. 2019, arXiv:1811.03233",
     ),
     Method(
         "fsp",
-        (Term("stem&stages", Component("squared"), 50.0, Component("flow"), first=FIRST),),
+        (
+            Term(
+                "stem&stages", Component("squared"), 50.0, Component("flow"), exclusive_warmup=FIRST
+            ),
+        ),
         about="How the channels of one place go with those of the next: the student's beginning; "
         "afterwards the task alone.",
         source="Yim et al. 2017, CVPR",
@@ -118,7 +131,7 @@ MAP_ROWS = (
     ),
     Method(
         "reviewkd",
-        (Term("stages&embedding", Component("squared"), 5.0, Component("review"), rise=RISE),),
+        (Term("stages&embedding", Component("squared"), 5.0, Component("review"), ramp=RISE),),
         about="Every stage of the teacher from all later ones of the student: strong between "
         "unlike networks.",
         source="Chen et al. 2021, arXiv:2104.09044",

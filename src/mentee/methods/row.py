@@ -15,17 +15,17 @@ class Component:
 
     Attributes:
         name: of the word.
-        numbers: those that are not its defaults.
+        params: those that are not its defaults.
         of: a representation may be one of another: `project` of `attention`. None: it is of what is
             read at the place.
 
     Example:
-        >>> str(Word("project", {"width": 64}, Word("attention")))
+        >>> str(Component("project", {"width": 64}, Component("attention")))
         'project(width=64) of attention'
     """
 
     name: str
-    numbers: Mapping[str, Number] = field(default_factory=dict)
+    params: Mapping[str, Number] = field(default_factory=dict)
     of: Component | None = None
 
     @property
@@ -37,13 +37,13 @@ class Component:
         """The same word of another, below all that it is of.
 
         Example:
-            >>> str(Word("project").over(Word("attention")))
+            >>> str(Component("project").over(Component("attention")))
             'project of attention'
         """
         return replace(self, of=inner if self.of is None else self.of.over(inner))
 
     def __str__(self) -> str:
-        numbers = ", ".join(f"{key}={value}" for key, value in self.numbers.items())
+        numbers = ", ".join(f"{key}={value}" for key, value in self.params.items())
         said = f"{self.name}({numbers})" if numbers else self.name
         return said if self.of is None else f"{said} of {self.of}"
 
@@ -53,34 +53,35 @@ class Term:
     """One summand of a method.
 
     Attributes:
-        places: where both networks are read (`stages` stands for one term a stage, `stem&stages`
+        layers: where both networks are read (`stages` stands for one term a stage, `stem&stages`
             for all of them together), or a pair (the student's place, the teacher's).
-        agree: how the two are compared.
+        loss: how the two are compared.
         weight: what the comparison is multiplied by.
-        represent: what is compared.
+        representation: what is compared.
         memory: where negatives come from, for an agreement that asks for them.
-        fade: of several stages, what each weighs in proportion to the next coarser one.
-        first: share of the steps that the term has for itself: it prepares the student, without the
-            task and other terms, and counts no more afterwards. 0: it counts all the time.
-        rise: share of the steps over which the weight rises in a line from 0, from where the term
+        stage_decay: of several stages, what each weighs in proportion to the next coarser one.
+        exclusive_warmup: share of the steps that the term has for itself: it prepares the student,
+            without the task and other terms, and counts no more afterwards. 0: it counts all the
+            time.
+        ramp: share of the steps over which the weight rises in a line from 0, from where the term
             begins to count. 0: it is whole at once.
         teacher: whose it is, where several teach; its place bears the name. Empty: there is one.
     """
 
-    places: str | tuple[str, str]
-    agree: Component
+    layers: str | tuple[str, str]
+    loss: Component
     weight: float
-    represent: Component = Component("as_is")
+    representation: Component = Component("as_is")
     memory: Component | None = None
-    fade: float = 1.0
-    first: float = 0.0
-    rise: float = 0.0
+    stage_decay: float = 1.0
+    exclusive_warmup: float = 0.0
+    ramp: float = 0.0
     teacher: str = ""
 
     @property
-    def place(self) -> tuple[str, str]:
+    def layer_pair(self) -> tuple[str, str]:
         """(the student's place, the teacher's)."""
-        return (self.places, self.places) if isinstance(self.places, str) else self.places
+        return (self.layers, self.layers) if isinstance(self.layers, str) else self.layers
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ class Method:
         name: the row's name.
         terms: its summands, beside the task's loss.
         task: weight of the task's loss.
-        added: the summands where the row is added to others, if they weigh otherwise there.
-        alone: the summands where there are no labels, if they weigh otherwise there.
+        summed_terms: the summands where the row is added to others, if they weigh otherwise there.
+        unlabeled_terms: the summands where there are no labels, if they weigh otherwise there.
         reuse: a place: the student's features there are projected to the teacher's, and what it
             says is the teacher's classifier of them; it keeps both. Empty: its end is its own.
         about: one line: what it does, and when to use it.
@@ -100,19 +101,19 @@ class Method:
         note: where the row is not as published.
         balance: how its losses are brought to one size: `none`, `unit`, `uncertainty`, `gradient`.
         shares: what each of several teachers weighs, by name; the sum is 1.
-        drop: the share of the times that one of them is not heard of an example, unless it is the
-            one that the student follows least there.
+        teacher_dropout: the share of the times that one of them is not heard of an example, unless
+            it is the one that the student follows least there.
     """
 
     name: str
     terms: tuple[Term, ...] = ()
     task: float = 1.0
-    added: tuple[Term, ...] | None = None
-    alone: tuple[Term, ...] | None = None
+    summed_terms: tuple[Term, ...] | None = None
+    unlabeled_terms: tuple[Term, ...] | None = None
     reuse: str = ""
     about: str = ""
     source: str = ""
     note: str = ""
     balance: str = "none"
     shares: Mapping[str, float] = field(default_factory=dict)
-    drop: float = 0.0
+    teacher_dropout: float = 0.0

@@ -34,7 +34,7 @@ def scores(
     Returns:
         One class an example: `accuracy`, `top5` (more than five classes), `loss` (cross-entropy),
         `ece` (expected calibration error, 15 bins), all in [0, 1] but the loss.
-        Several: `map` (mean average precision), `auroc`, `f1`, macro averages over the classes
+        MultiRecipe: `map` (mean average precision), `auroc`, `f1`, macro averages over the classes
         with both kinds of examples.
 
     Raises:

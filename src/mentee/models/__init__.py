@@ -94,7 +94,7 @@ def build(
     *,
     classes: int,
     channels: int = 3,
-    rate: int = 16000,
+    sample_rate: int = 16000,
     seed: int | None = None,
     **options: object,
 ) -> nn.Module:
@@ -104,7 +104,7 @@ def build(
         name: a name of `NETWORKS`, `timm:NAME`, `torchvision:NAME` or `package:NAME`.
         classes: outputs of the classifier, at least 1.
         channels: channels of the image, at least 1; networks of other kinds are not told.
-        rate: samples a second of the waveform, at least 1; networks of audio alone are told.
+        sample_rate: samples a second of the waveform, at least 1; networks of audio alone are told.
         seed: of the random weights; the global random state stays as it was. None: the weights are
             drawn from the global state.
         options: further arguments of the network, such as `widths=(8, 16, 32)` for a thin CIFAR
@@ -122,8 +122,8 @@ def build(
         raise MenteeError(
             f"a network has at least 1 class and 1 channel, not {classes} and {channels}"
         )
-    if rate < 1:
-        raise MenteeError(f"the rate is at least 1 sample a second, not {rate}")
+    if sample_rate < 1:
+        raise MenteeError(f"the rate is at least 1 sample a second, not {sample_rate}")
     zoo, colon, rest = name.partition(":")
     if name in NETWORKS:
         make = NETWORKS[name]
@@ -135,7 +135,7 @@ def build(
             f"there is no network {name!r}; {nearest(name)} "
             f"(others: {', '.join(f'{zoo}:NAME' for zoo in ZOOS)})"
         )
-    offered = {"classes": classes, "channels": channels, "rate": rate}
+    offered = {"classes": classes, "channels": channels, "sample_rate": sample_rate}
     told = {word: offered[word] for word in FROM_DATA[kind_of(name)]}
     with _seeded(seed):
         return make(**told, **options)
@@ -146,17 +146,18 @@ def resolve(
     *,
     classes: int,
     channels: int = 3,
-    rate: int = 16000,
+    sample_rate: int = 16000,
     seed: int | None = None,
 ) -> nn.Module:
     """A network from whatever names or makes one.
 
     Args:
         network: a name as for `build`; a module, which is given back as it is; or a function or
-            class, which is called with `classes`, `channels` and `rate`, as far as it takes them.
+            class, which is called with `classes`, `channels` and `sample_rate`, as far as it takes
+            them.
         classes: outputs of the classifier.
         channels: channels of the image.
-        rate: samples a second of the waveform.
+        sample_rate: samples a second of the waveform.
         seed: of the random weights of a network that is made here.
 
     Raises:
@@ -167,10 +168,14 @@ def resolve(
         Linear(in_features=4, out_features=3, bias=True)
     """
     if isinstance(network, str):
-        return build(network, classes=classes, channels=channels, rate=rate, seed=seed)
+        return build(
+            network, classes=classes, channels=channels, sample_rate=sample_rate, seed=seed
+        )
     if isinstance(network, nn.Module):
         return network
-    arguments = _accepted(network, {"classes": classes, "channels": channels, "rate": rate})
+    arguments = _accepted(
+        network, {"classes": classes, "channels": channels, "sample_rate": sample_rate}
+    )
     with _seeded(seed):
         made = network(**arguments)
     if not isinstance(made, nn.Module):

@@ -22,7 +22,7 @@ class MelInput(nn.Module):
     """The log-mel spectrogram of a waveform, each mel bin brought to zero mean, unit variance.
 
     Args:
-        rate: samples a second.
+        sample_rate: samples a second.
         window: length of a frame in seconds; the Fourier transform has the next power of two.
         hop: seconds from one frame to the next.
         mels: filters from 0 Hz to half the rate.
@@ -30,16 +30,16 @@ class MelInput(nn.Module):
     """
 
     def __init__(
-        self, rate: int, *, window: float, hop: float, mels: int, emphasis: float = 0.0
+        self, sample_rate: int, *, window: float, hop: float, mels: int, emphasis: float = 0.0
     ) -> None:
         super().__init__()
-        if rate < 1000:
-            raise MenteeError(f"the rate is in samples a second, at least 1000, not {rate}")
-        samples = 2 * round(rate * window / 2)
+        if sample_rate < 1000:
+            raise MenteeError(f"the rate is in samples a second, at least 1000, not {sample_rate}")
+        samples = 2 * round(sample_rate * window / 2)
         self.logmel = LogMel(
-            rate=rate,
+            sample_rate=sample_rate,
             n_fft=1 << (samples - 1).bit_length(),
-            hop=round(rate * hop),
+            hop=round(sample_rate * hop),
             window=samples,
             mels=mels,
             emphasis=emphasis,
@@ -80,7 +80,7 @@ class SmallFCN(nn.Module):
 
     Args:
         classes: outputs of the classifier.
-        rate: samples a second of the waveform.
+        sample_rate: samples a second of the waveform.
         widths: channels of the stem and of the three stages.
 
     Raises:
@@ -103,12 +103,12 @@ class SmallFCN(nn.Module):
         self,
         *,
         classes: int,
-        rate: int = 16000,
+        sample_rate: int = 16000,
         widths: tuple[int, int, int, int] = (16, 48, 96, 160),
     ) -> None:
         super().__init__()
         stem, first, second, third = widths
-        self.mel = MelInput(rate, window=0.032, hop=0.016, mels=64)
+        self.mel = MelInput(sample_rate, window=0.032, hop=0.016, mels=64)
         self.stem = conv_norm(1, stem, stride=2)
         self.stage1 = conv_norm(stem, first, stride=2)
         self.stage2 = nn.Sequential(separable(first, second, stride=2), separable(second, second))
@@ -136,7 +136,7 @@ class MobileFCN(nn.Module):
 
     Args:
         classes: outputs of the classifier.
-        rate: samples a second of the waveform.
+        sample_rate: samples a second of the waveform.
         dropout: share of the embedding that is dropped in training, in [0, 1).
 
     Raises:
@@ -157,9 +157,9 @@ class MobileFCN(nn.Module):
         "classifier": "head",
     }
 
-    def __init__(self, *, classes: int, rate: int = 16000, dropout: float = 0.5) -> None:
+    def __init__(self, *, classes: int, sample_rate: int = 16000, dropout: float = 0.5) -> None:
         super().__init__()
-        self.mel = MelInput(rate, window=0.032, hop=0.016, mels=96)
+        self.mel = MelInput(sample_rate, window=0.032, hop=0.016, mels=96)
         self.stem = nn.Sequential(conv_norm(1, 64), halve())
         self.stage1 = nn.Sequential(conv_norm(64, 128), halve())
         self.stage2 = nn.Sequential(*(separable(128, 128) for _ in range(3)), halve())

@@ -56,31 +56,31 @@ class AudioContract:
     """Which clips a network reads; it makes their spectrogram itself.
 
     Attributes:
-        rate: samples a second.
+        sample_rate: samples a second.
         seconds: length of every clip.
 
     Raises:
         MenteeError: where a number is not positive, or a clip has no sample.
 
     Example:
-        >>> AudioContract(rate=16000, seconds=1.5).samples
+        >>> AudioContract(sample_rate=16000, seconds=1.5).samples
         24000
     """
 
-    rate: int
+    sample_rate: int
     seconds: float
 
     def __post_init__(self) -> None:
-        if self.rate < 1 or not math.isfinite(self.seconds) or self.samples < 1:
+        if self.sample_rate < 1 or not math.isfinite(self.seconds) or self.samples < 1:
             raise MenteeError(
                 "an audio contract has a rate in samples a second and a length in seconds, both "
-                f"above 0 and long enough for one sample; got {self.rate} and {self.seconds}"
+                f"above 0 and long enough for one sample; got {self.sample_rate} and {self.seconds}"
             )
 
     @property
     def samples(self) -> int:
         """Samples of a clip: the rate times the seconds, rounded."""
-        return round(self.rate * self.seconds)
+        return round(self.sample_rate * self.seconds)
 
 
 @dataclass(frozen=True)
@@ -88,21 +88,23 @@ class TextContract:
     """Which texts a network reads.
 
     Attributes:
-        length: bytes of a text at most; what stands behind them is cut off.
+        max_bytes: bytes of a text at most; what stands behind them is cut off.
 
     Raises:
         MenteeError: where the length is less than 1.
 
     Example:
-        >>> TextContract(length=256)
-        TextContract(length=256)
+        >>> TextContract(max_bytes=256)
+        TextContract(max_bytes=256)
     """
 
-    length: int
+    max_bytes: int
 
     def __post_init__(self) -> None:
-        if self.length < 1:
-            raise MenteeError(f"a text contract has a length of at least 1 byte, got {self.length}")
+        if self.max_bytes < 1:
+            raise MenteeError(
+                f"a text contract has a length of at least 1 byte, got {self.max_bytes}"
+            )
 
 
 Contract: TypeAlias = InputContract | AudioContract | TextContract
@@ -142,7 +144,7 @@ def normalize(x: Tensor, contract: Contract) -> Tensor:
         >>> import torch
         >>> normalize(torch.full((1, 3, 1, 1), 0.5), InputContract((0.25,), (0.5,))).flatten()
         tensor([0.5000, 0.5000, 0.5000])
-        >>> normalize(torch.zeros(2, 8000), AudioContract(rate=16000, seconds=0.5)).shape
+        >>> normalize(torch.zeros(2, 8000), AudioContract(sample_rate=16000, seconds=0.5)).shape
         torch.Size([2, 8000])
     """
     if isinstance(contract, AudioContract):
@@ -191,7 +193,7 @@ def _checked_audio(x: Tensor, contract: AudioContract) -> Tensor:
         )
     if abs(x.shape[1] - contract.samples) > 1:
         raise MenteeError(
-            f"the network reads clips of {contract.seconds:g} s at {contract.rate} Hz, "
+            f"the network reads clips of {contract.seconds:g} s at {contract.sample_rate} Hz, "
             f"{contract.samples} samples; got {x.shape[1]}. Cut or pad them, and check their rate"
         )
     return x
@@ -200,9 +202,9 @@ def _checked_audio(x: Tensor, contract: AudioContract) -> Tensor:
 def _checked_text(x: Tensor, contract: TextContract) -> Tensor:
     if x.ndim != 2 or x.is_floating_point():
         raise MenteeError(f"text is [b, t] of bytes, uint8; got {list(x.shape)} of {x.dtype}")
-    if x.shape[1] > contract.length:
+    if x.shape[1] > contract.max_bytes:
         raise MenteeError(
-            f"the network reads texts of at most {contract.length} bytes, got {x.shape[1]}; cut "
+            f"the network reads texts of at most {contract.max_bytes} bytes, got {x.shape[1]}; cut "
             "them, or give the contract a larger length"
         )
     return x

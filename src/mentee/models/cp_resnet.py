@@ -63,7 +63,7 @@ class CPResNet(nn.Module):
 
     Args:
         classes: outputs of the classifier.
-        rate: samples a second of the waveform.
+        sample_rate: samples a second of the waveform.
         rho: the ρ, at least 1; more of it, a wider receptive field.
         width: the c, channels of stem and first stage.
 
@@ -72,7 +72,7 @@ class CPResNet(nn.Module):
 
     Example:
         >>> import torch
-        >>> CPResNet(classes=20, rate=32000, width=8)(torch.rand(2, 16000)).shape
+        >>> CPResNet(classes=20, sample_rate=32000, width=8)(torch.rand(2, 16000)).shape
         torch.Size([2, 20])
 
     Paper: arXiv:1907.01803 (receptive field), arXiv:2306.17424 (the student for OpenMIC).
@@ -85,12 +85,14 @@ class CPResNet(nn.Module):
         "classifier": "fc",
     }
 
-    def __init__(self, *, classes: int, rate: int = 16000, rho: int = 7, width: int = 128) -> None:
+    def __init__(
+        self, *, classes: int, sample_rate: int = 16000, rho: int = 7, width: int = 128
+    ) -> None:
         super().__init__()
         if rho < 1 or width < 1:
             raise MenteeError(f"rho and width are at least 1, not {rho} and {width}")
         first, second, third = kernels_of(rho)
-        self.mel = MelInput(rate, window=0.025, hop=0.010, mels=128, emphasis=0.97)
+        self.mel = MelInput(sample_rate, window=0.025, hop=0.010, mels=128, emphasis=0.97)
         self.stem = nn.Sequential(
             nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False),
             nn.BatchNorm2d(width),

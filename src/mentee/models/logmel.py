@@ -53,7 +53,7 @@ class LogMel(nn.Module):
     Memory: O(b · frames · (window + n_fft)).
 
     Args:
-        rate: samples a second.
+        sample_rate: samples a second.
         n_fft: points of the Fourier transform, at least `window`.
         hop: samples from one frame to the next.
         window: samples of a frame, even; None: `n_fft`.
@@ -68,7 +68,7 @@ class LogMel(nn.Module):
         MenteeError: where a number is out of its range.
 
     Example:
-        >>> mel = LogMel(rate=16000, n_fft=512, hop=256, mels=64)
+        >>> mel = LogMel(sample_rate=16000, n_fft=512, hop=256, mels=64)
         >>> mel(torch.zeros(2, 16000)).shape
         torch.Size([2, 1, 64, 63])
 
@@ -82,7 +82,7 @@ class LogMel(nn.Module):
     def __init__(
         self,
         *,
-        rate: int,
+        sample_rate: int,
         n_fft: int,
         hop: int,
         window: int | None = None,
@@ -95,24 +95,24 @@ class LogMel(nn.Module):
     ) -> None:
         super().__init__()
         window = n_fft if window is None else window
-        fmax = rate / 2 if fmax is None else fmax
+        fmax = sample_rate / 2 if fmax is None else fmax
         if hop < 1 or mels < 1 or not 2 <= window <= n_fft or window % 2:
             raise MenteeError(
                 "a log-mel spectrogram has a hop and mels of at least 1 and an even window of at "
                 f"most n_fft; got hop={hop}, mels={mels}, window={window}, n_fft={n_fft}"
             )
-        if not 0 <= fmin < fmax <= rate / 2:
+        if not 0 <= fmin < fmax <= sample_rate / 2:
             raise MenteeError(
-                f"mel filters lie between 0 Hz and half the rate, {rate / 2:g} Hz; got "
+                f"mel filters lie between 0 Hz and half the rate, {sample_rate / 2:g} Hz; got "
                 f"fmin={fmin:g}, fmax={fmax:g}"
             )
         if not (0 <= emphasis < 1 and offset > 0):
             raise MenteeError(
                 f"emphasis is in [0, 1) and offset above 0; got {emphasis:g} and {offset:g}"
             )
-        self.rate, self.hop, self.window, self.emphasis = rate, hop, window, emphasis
+        self.sample_rate, self.hop, self.window, self.emphasis = sample_rate, hop, window, emphasis
         self.offset = offset
-        filters = mel_filters(rate, n_fft, mels, fmin, fmax, scale)
+        filters = mel_filters(sample_rate, n_fft, mels, fmin, fmax, scale)
         self.register_buffer("fourier", fourier_matrix(window, n_fft).float(), persistent=False)
         self.register_buffer("filters", filters.float(), persistent=False)
 
@@ -131,7 +131,7 @@ class LogMel(nn.Module):
     def extra_repr(self) -> str:
         """What `print(network)` shows of it."""
         mels = self.filters.shape[1]
-        return f"rate={self.rate}, window={self.window}, hop={self.hop}, mels={mels}"
+        return f"rate={self.sample_rate}, window={self.window}, hop={self.hop}, mels={mels}"
 
 
 def fourier_matrix(window: int, n_fft: int) -> Float[Tensor, "window twice"]:
@@ -145,7 +145,7 @@ def fourier_matrix(window: int, n_fft: int) -> Float[Tensor, "window twice"]:
 
 
 def mel_filters(
-    rate: int, n_fft: int, mels: int, fmin: float, fmax: float, scale: Scale
+    sample_rate: int, n_fft: int, mels: int, fmin: float, fmax: float, scale: Scale
 ) -> Float[Tensor, "bins mels"]:
     """The triangles H of `LogMel`, one a column; float64."""
     if scale not in ("slaney", "htk"):
@@ -153,7 +153,7 @@ def mel_filters(
     low, high = (to_mel(edge, scale) for edge in (fmin, fmax))
     pitches = low + (high - low) * torch.arange(mels + 2, dtype=torch.float64) / (mels + 1)
     center = to_hertz(pitches, scale)
-    bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64)[:, None] * rate / n_fft
+    bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64)[:, None] * sample_rate / n_fft
     width = center.diff()
     rising = (bins - center[:-2]) / width[:-1]
     falling = (center[2:] - bins) / width[1:]

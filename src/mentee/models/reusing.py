@@ -69,7 +69,8 @@ class ReusedClassifierStudent(nn.Module):
         >>> from mentee.features import resolve
         >>> trunk = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 36, 5))
         >>> (place,) = resolve(trunk, ["0"], torch.zeros(2, 3, 8, 8))
-        >>> student = Reusing(trunk, place, drops=["2"], shape=(16, 4, 4), classes=7)
+        >>> student = ReusedClassifierStudent(
+        ...     trunk, place, drops=["2"], shape=(16, 4, 4), classes=7)
         >>> student(torch.zeros(2, 3, 8, 8)).shape, trunk[2]
         (torch.Size([2, 7]), Identity())
 

@@ -52,11 +52,11 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "char-cnn-small": partial(CharCNN, width=16, widths=(48, 48, 64, 96)),
 }
 """Our own networks. Call one with `classes`; those of images with `channels` where not 3, those of
-audio with `rate` where not 16000."""
+audio with `sample_rate` where not 16000."""
 
 FROM_DATA: dict[str, tuple[str, ...]] = {
     "image": ("classes", "channels"),
-    "audio": ("classes", "rate"),
+    "audio": ("classes", "sample_rate"),
     "text": ("classes",),
 }
 """What a network of each kind has to be told about the data."""

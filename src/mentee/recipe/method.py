@@ -25,12 +25,12 @@ class ComponentRecipe(_Part):
     """A word of the table with its numbers; a representation may be `of` another."""
 
     name: str
-    numbers: dict[str, Number] = {}
+    params: dict[str, Number] = {}
     of: Annotated[ComponentRecipe | None, BeforeValidator(_named)] = None
 
-    def word(self) -> Component:
+    def component(self) -> Component:
         """The same as a word of the table."""
-        return Component(self.name, self.numbers, None if self.of is None else self.of.word())
+        return Component(self.name, self.params, None if self.of is None else self.of.component())
 
 
 AComponent = Annotated[ComponentRecipe, BeforeValidator(_named)]
@@ -39,31 +39,31 @@ AComponent = Annotated[ComponentRecipe, BeforeValidator(_named)]
 class TermRecipe(_Part):
     """One summand: places × representation × agreement × weight."""
 
-    places: str | list[str]
-    agree: AComponent
+    layers: str | list[str]
+    loss: AComponent
     weight: float
-    represent: AComponent = ComponentRecipe(name="as_is")
+    representation: AComponent = ComponentRecipe(name="as_is")
     memory: AComponent | None = None
-    fade: float = Field(1.0, gt=0)
-    first: float = Field(0.0, ge=0, lt=1)
-    rise: float = Field(0.0, ge=0, le=1)
+    stage_decay: float = Field(1.0, gt=0)
+    exclusive_warmup: float = Field(0.0, ge=0, lt=1)
+    ramp: float = Field(0.0, ge=0, le=1)
 
     def term(self) -> Term:
         """The same as a summand of the table."""
-        if isinstance(self.places, list) and len(self.places) != 2:
+        if isinstance(self.layers, list) and len(self.layers) != 2:
             raise RecipeError(
-                f"method.terms: places is {self.places}; expected a place, or the student's place "
+                f"method.terms: places is {self.layers}; expected a place, or the student's place "
                 "and the teacher's"
             )
         return Term(
-            self.places if isinstance(self.places, str) else (self.places[0], self.places[1]),
-            self.agree.word(),
+            self.layers if isinstance(self.layers, str) else (self.layers[0], self.layers[1]),
+            self.loss.component(),
             self.weight,
-            self.represent.word(),
-            None if self.memory is None else self.memory.word(),
-            self.fade,
-            self.first,
-            self.rise,
+            self.representation.component(),
+            None if self.memory is None else self.memory.component(),
+            self.stage_decay,
+            self.exclusive_warmup,
+            self.ramp,
         )
 
 
@@ -75,7 +75,7 @@ class MethodRecipe(_Part):
 
     name: str = "none"
     terms: list[TermRecipe] | None = None
-    numbers: dict[str, Number] = {}
+    params: dict[str, Number] = {}
     weights: dict[str, float] = {}
     balance: Literal["none", "unit", "uncertainty", "gradient"] = "none"
 
@@ -88,7 +88,7 @@ class MethodRecipe(_Part):
         row = row if labels else label_free(row)
         if self.balance != "none":
             row = replace(row if self.terms else leveled(row), balance=self.balance)
-        return adjust(row, self.numbers, self.weights)
+        return adjust(row, self.params, self.weights)
 
 
 AMethod: TypeAlias = Annotated[MethodRecipe, BeforeValidator(_named)]

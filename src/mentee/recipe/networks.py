@@ -33,14 +33,14 @@ class Input(_Part):
 class AudioInput(_Part):
     """Samples a second of a waveform, and how many seconds of it are read."""
 
-    rate: Count
+    sample_rate: Count
     seconds: Positive
 
 
 class TextInput(_Part):
     """How many bytes of a text are read."""
 
-    length: Count
+    max_bytes: Count
 
 
 def _tuples(value: object) -> object:
@@ -59,7 +59,7 @@ class Reuse(_Part):
     """
 
     factor: Count = 2
-    place: str | None = None
+    layer: str | None = None
     shape: list[Count] | None = None
     bias: bool = True
     signed: bool = False

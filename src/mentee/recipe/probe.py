@@ -23,9 +23,9 @@ class SteppedLayer(BaseModel):
 
     epochs: Count = 240
     batch: Count = 64
-    rate: Positive = 0.05
+    lr: Positive = 0.05
     momentum: Share = 0.9
-    decay: float = Field(5e-4, ge=0)
+    weight_decay: float = Field(5e-4, ge=0)
     milestones: list[Count] = Field(default=[150, 180, 210])
     factor: Positive = 0.1
     views: int = Field(0, ge=0)
@@ -43,8 +43,8 @@ class Tune(BaseModel):
     least: int = Field(500, ge=0)
     batch: Count = 32
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    rate: Positive = 0.01
-    decay: float = Field(5e-4, ge=0)
+    lr: Positive = 0.01
+    weight_decay: float = Field(5e-4, ge=0)
     schedule: Literal["constant", "cosine", "one-cycle"] = "cosine"
 
 

@@ -18,6 +18,7 @@ from mentee.recipe.probe import Probe, SteppedLayer, Tune
 from mentee.recipe.schema import Data, Domain, Recipe, Save, Select, Train
 from mentee.recipe.teachers import EmaRecipe, Ensemble, MultiRecipe, RecordedRecipe
 from mentee.recipe.unlabeled import Unlabeled
+from mentee.renamed import SINCE, new_key
 
 
 def read(given: str | Path | Mapping[str, Any] | Recipe, changes: Sequence[str] = ()) -> Recipe:
@@ -112,7 +113,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _change(content: dict[str, Any], change: str) -> None:
-    """Apply one `a.b=c`; what stands behind `method.numbers.` and `.weights.` is one key.
+    """Apply one `a.b=c`; what stands behind `method.params.` and `.weights.` is one key.
 
     `method=ec` is the row as the table has it; `method.name=ec` keeps numbers and weights.
     """
@@ -120,7 +121,7 @@ def _change(content: dict[str, Any], change: str) -> None:
     if not equals or not key:
         raise RecipeError(f"--set {change}: expected key=value, such as train.epochs=20")
     parts = key.split(".")
-    if parts[:2] in (["method", "numbers"], ["method", "weights"]):
+    if parts[:2] in (["method", "params"], ["method", "weights"]):
         parts = [*parts[:2], ".".join(parts[2:])]
     for part in parts[:-1]:
         inner = content.get(part)
@@ -138,10 +139,14 @@ def _plain(error: ValidationError) -> list[str]:
     """The problems that pydantic found, a sentence for each key; branches of a union are joined."""
     texts: dict[str, str] = {}
     ends: dict[str, str] = {}
+    known: dict[str, list[str]] = {}
     for problem in error.errors():
         place = [str(part) for part in problem["loc"] if not _is_branch(str(part))]
         key, message = ".".join(place), problem["msg"][0].lower() + problem["msg"][1:]
         if problem["type"] == "extra_forbidden":
+            if new := new_key(place):
+                texts[key], known[new] = f"is called {new} since {SINCE}", place
+                continue
             texts[key] = f"there is no such key; {suggest(place[-1], _keys(place[:-1]))}"
         elif problem["type"] == "missing":
             texts[key] = "is missing"
@@ -149,7 +154,12 @@ def _plain(error: ValidationError) -> list[str]:
             texts[key] += f", or {message.removeprefix('input should be ')}"
         else:
             texts[key], ends[key] = message, f", not {problem['input']!r}"
-    return [f"{key}: {text}{ends.get(key, '')}" for key, text in texts.items()]
+    for new in known:  # what stands there under its old name is not missing
+        texts.pop(new, None)
+    return [
+        f"{key}{' ' if text.startswith('is called') else ': '}{text}{ends.get(key, '')}"
+        for key, text in texts.items()
+    ]
 
 
 BRANCHES = (
@@ -186,7 +196,7 @@ def _keys(place: Sequence[str]) -> list[str]:
         "method": MethodRecipe,
         "methods": MethodRecipe,
         "train": Train,
-        "watch": Monitor,
+        "monitor": Monitor,
         "unlabeled": Unlabeled,
         "probe": Probe,
         "layer": SteppedLayer,

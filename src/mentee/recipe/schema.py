@@ -76,9 +76,9 @@ class Data(_Part):
     views: str | None = None
     pad: int = Field(4, ge=0)
     size: Count | None = None
-    rate: Count = 16000
+    sample_rate: Count = 16000
     seconds: Positive | None = None
-    length: Count = 256
+    max_bytes: Count = 256
     seed: int = 0
     view_seed: int | None = None
     cycle: Count | None = None
@@ -92,25 +92,25 @@ class Train(_Part):
 
     epochs: Count = 30
     batch: Count = 64
-    accumulate: Count = 1
+    gradient_accumulation: Count = 1
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    rate: Positive = 0.05
+    lr: Positive = 0.05
     momentum: Share = 0.9
     nesterov: bool = False
-    decay: float = Field(5e-4, ge=0)
-    decay_all: bool = True
+    weight_decay: float = Field(5e-4, ge=0)
+    weight_decay_all: bool = True
     schedule: Literal["constant", "cosine", "one-cycle", "steps"] = "one-cycle"
     milestones: list[Count] = []
     factor: Positive = 0.1
     warmup: int = Field(0, ge=0)
-    clip: Positive | None = None
-    average: Share | None = None
-    smoothing: Share = 0.0
+    max_grad_norm: Positive | None = None
+    ema: Share | None = None
+    label_smoothing: Share = 0.0
     mixup: Positive | None = None
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     channels_last: bool | Literal["auto"] = True
     compile: bool | Literal["auto"] = False
-    workers: int = Field(0, ge=0)
+    num_workers: int = Field(0, ge=0)
     seed: int = 0
 
 
@@ -148,7 +148,7 @@ class Recipe(_Part):
     teacher: ATeacher | None = None
     method: AMethod = MethodRecipe()
     train: Train = Train()
-    watch: Monitor | None = None
+    monitor: Monitor | None = None
     probe: Probe | None = None
     select: Select = Select()
     save: Save = Save()

@@ -58,10 +58,10 @@ class Ensemble(_Part):
 class EmaRecipe(_Part):
     """The student's own moving average; it is also what is evaluated and kept.
 
-    `average`: what the average keeps of itself in a step.
+    `ema`: what the average keeps of itself in a step.
     """
 
-    average: Annotated[float, Field(gt=0, lt=1)]
+    ema: Annotated[float, Field(gt=0, lt=1)]
 
 
 OnlineRecipe: TypeAlias = Network | Ensemble
@@ -74,7 +74,7 @@ def _which(value: object) -> str:
         return "a record"
     if isinstance(value, MultiRecipe) or "teachers" in keys:
         return "several"
-    if isinstance(value, EmaRecipe) or "average" in keys:
+    if isinstance(value, EmaRecipe) or "ema" in keys or "average" in keys:
         return "an average"
     return "an ensemble" if isinstance(value, Ensemble) or "networks" in keys else "a network"
 
@@ -93,15 +93,15 @@ class MultiRecipe(_Part):
     """Teachers by name that each teach for themselves: networks, several as one, or records.
 
     `methods`: what each teaches by (the recipe's method where nothing is said); `weights`: how much
-    each counts beside the others, by default 1; they are divided by their sum. `drop`: the share of
-    the times that a teacher is not heard of an example, unless it is the one that the student
+    each counts beside the others, by default 1; they are divided by their sum. `dropout`: the share
+    of the times that a teacher is not heard of an example, unless it is the one that the student
     follows least there.
     """
 
     teachers: dict[str, OneTeacher] = Field(min_length=1)
     methods: dict[str, AMethod] = {}
     weights: dict[str, Positive] = {}
-    drop: Share = 0.0
+    dropout: Share = 0.0
 
     @field_validator("teachers")
     @classmethod

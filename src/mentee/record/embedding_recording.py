@@ -226,9 +226,9 @@ def refuse_other_data(embedder: Embedder, examples: Examples) -> None:
             f"{embedder.name} reads {embedder.kind}, {examples.name} is {examples.kind}; choose "
             f"a teacher of {examples.kind}"
         )
-    rate = examples.contents.rate
-    if embedder.rate is not None and rate != embedder.rate:
+    rate = examples.contents.sample_rate
+    if embedder.sample_rate is not None and rate != embedder.sample_rate:
         raise DataError(
-            f"{embedder.name} wants audio at {embedder.rate} samples a second, {examples.name} "
-            f"was opened at {rate}; open it with rate={embedder.rate}"
+            f"{embedder.name} wants audio at {embedder.sample_rate} samples a second, "
+            f"{examples.name} was opened at {rate}; open it with sample_rate={embedder.sample_rate}"
         )

@@ -100,8 +100,8 @@ def about_data(examples: Examples) -> dict[str, str | int | float]:
         "rows": len(examples),
     }
     contents = examples.contents
-    if isinstance(contents, FixedLength) and contents.rate is not None:
-        said["seconds"] = contents.samples / contents.rate
+    if isinstance(contents, FixedLength) and contents.sample_rate is not None:
+        said["seconds"] = contents.samples / contents.sample_rate
     return said
 
 

@@ -132,7 +132,7 @@ def open_as(
 ) -> Examples:
     """A split as a teacher reads it; the arguments are those of `record`."""
     source, given = source_of(data, reading or {}, own=("kind",))
-    rate = {} if embedder.rate is None else {"rate": embedder.rate}
+    rate = {} if embedder.sample_rate is None else {"sample_rate": embedder.sample_rate}
     examples = open_for(embedder, source, split, given | rate)
     return examples if seconds is None else window(examples, seconds)
 

@@ -45,7 +45,7 @@ def page(
     if validated:
         by = summary["selected"]["by"]
         parts += ["## How it went", _course(validated, metrics, None if by == "knn" else by)]
-    if any("watch" in line for line in metrics):
+    if any("monitor" in line for line in metrics):
         parts += ["## By its embedding alone", _watched(summary, metrics)]
     parts += ["## Recipe", f"```yaml\n{recipe.strip()}\n```"]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -167,14 +167,14 @@ def _course(
 
 def _watched(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
     """What the watched examples said; the first line is the student before its first step."""
-    lines = [line for line in metrics if "watch" in line]
+    lines = [line for line in metrics if "monitor" in line]
     every = max(1, len(lines) // 10)
-    names = [n for n in ("knn", "gain", "noise", "probe") if n in lines[-1]["watch"]]
+    names = [n for n in ("knn", "gain", "noise", "probe") if n in lines[-1]["monitor"]]
     rows = [
-        [str(line["epoch"]), *(_number(line["watch"].get(name)) for name in names)]
+        [str(line["epoch"]), *(_number(line["monitor"].get(name)) for name in names)]
         for line in [*lines[:-1][::every], lines[-1]]
     ]
-    seen = summary["watch"]
+    seen = summary["monitor"]
     text = (
         f"{seen['examples']:,} labeled examples, each told by the others nearest to it (knn); no "
         "loss read their labels. Gain: since the last one that was better by more than its noise."

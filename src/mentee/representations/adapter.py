@@ -66,7 +66,7 @@ class Adapter(nn.Module):
     `forward` goes on from there and may be trained.
 
     Attributes:
-        learns_alone: what is trained here learns only from `own_loss`; no gradient of the
+        own_objective_only: what is trained here learns only from `own_loss`; no gradient of the
             agreement reaches it.
         steps: how many it learns from `own_loss` before the student's first step, to be frozen
             then; 0: none.

@@ -33,9 +33,9 @@ class EarlyStopping:
     def rate(self, progress: RunState, done: int, total: int) -> float:
         """What the base rate is multiplied by after `done` steps."""
         if progress.cooldown is None:
-            return self.plan.rate(done, total)
+            return self.plan.lr(done, total)
         begin, end = progress.cooldown
-        return self.plan.rate(begin, total) * max(0.0, (end - done) / (end - begin))
+        return self.plan.lr(begin, total) * max(0.0, (end - done) / (end - begin))
 
     def steps(self, progress: RunState) -> int:
         """How many steps the run will have, as far as is known."""
@@ -72,5 +72,5 @@ class EarlyStopping:
 
     def _rises(self, done: int) -> bool:
         """Whether the schedule's rate is still on its way up."""
-        now, before = (self.plan.rate(n, self.plan.steps) for n in (done, done - 1))
+        now, before = (self.plan.lr(n, self.plan.steps) for n in (done, done - 1))
         return now > before

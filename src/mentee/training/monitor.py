@@ -52,11 +52,11 @@ def open_watched(recipe: Recipe, sets: DatasetSplits, data: Any = None) -> Examp
         RecipeError: the weights are to be chosen by them, and there are none.
         DataError: they cannot be read, have no labels, or are of another kind.
     """
-    said = recipe.watch
+    said = recipe.monitor
     if said is None:
         if recipe.select.by == "knn":
             raise RecipeError(
-                "select.by is knn, which needs labeled examples to watch: watch: {split: ..., "
+                "select.by is knn, which needs labeled examples to monitor: monitor: {split: ..., "
                 "limit: 1000}"
             )
         return None
@@ -68,9 +68,9 @@ def open_watched(recipe: Recipe, sets: DatasetSplits, data: Any = None) -> Examp
     examples = open_part(content, said.split or recipe.data.train, data if own else None)
     if examples.labels is None or examples.kind != sets.train.kind:
         raise DataError(
-            f"watch: {examples.name} holds {examples.kind} with "
+            f"monitor: {examples.name} holds {examples.kind} with "
             f"{'no ' if examples.labels is None else ''}labels; expected {sets.train.kind} with "
-            "labels (watch.label: their column)"
+            "labels (monitor.label: their column)"
         )
     if said.limit is not None and said.limit < len(examples):
         examples = limit(examples, said.limit, seed=recipe.data.seed)
@@ -87,7 +87,7 @@ def look(reader: Reader, said: Monitor, examples: Examples) -> MonitorResult:
     shares = leave_one_out(
         vectors, labels, classes=classes, k=said.knn, temperature=said.temperature, mask=mask
     )
-    groups = below(GROUPS, 0, examples.keys, "watch")
+    groups = below(GROUPS, 0, examples.keys, "monitor")
     worth = partial(worth_of, shares, labels, mask)
     probe = None
     if said.probe:

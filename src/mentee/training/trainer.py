@@ -138,7 +138,7 @@ class Training:
             parts.teacher,
             lambda epoch, start: parts.sets.epoch(self.recipe.train, epoch, start),
             parts.optimizer,
-            dataclasses.replace(parts.plan, rate=self._rate),
+            dataclasses.replace(parts.plan, lr=self._rate),
             parts.accelerator,
             average=parts.average,
             done=done,
@@ -155,7 +155,7 @@ class Training:
             if ends_epoch or self.progress.counted == LOGGED:
                 means = self.progress.means()
                 weights = parts.trainee.transfer.weighing.used(last.number - 1)
-                self._log(last, {"losses": means, "weights": weights, "rate": last.rate})
+                self._log(last, {"losses": means, "weights": weights, "lr": last.lr})
             if ends_epoch:
                 self._validate(last, means, reporter)
                 if text := self.stopping.judge(self.progress, last.number):
@@ -221,7 +221,7 @@ class Training:
             text += f" ({growth.gain:+.4f} ± {growth.noise:.4f})"
         if seen.probe is not None:
             text, line = f"{text}  probe {seen.probe:.4f}", line | {"probe": seen.probe}
-        self._log(step, {"watch": line})
+        self._log(step, {"monitor": line})
         return text
 
     def _keep_best(self) -> None:
@@ -294,7 +294,7 @@ class Training:
     def _fingerprints(self) -> dict[str, str | None]:
         sets = self.parts.sets
         parts = {"train": sets.train, "validation": sets.validation, "test": sets.test}
-        parts |= {"watch": self.parts.watched} if self.parts.watched else {}
+        parts |= {"monitor": self.parts.watched} if self.parts.watched else {}
         return {name: part.fingerprint() if part else None for name, part in parts.items()}
 
     def _teacher(self) -> str | None:

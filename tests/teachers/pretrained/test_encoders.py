@@ -71,7 +71,7 @@ def seeing(tmp_path_factory):
 def test_a_clip_is_the_mean_of_its_frames(hearing):
     name, network = hearing
     it = find_embedder(name)
-    assert (it.kind, it.rate, it.width) == ("audio", 8000, 12)
+    assert (it.kind, it.sample_rate, it.width) == ("audio", 8000, 12)
     clips = [torch.randn(4000), torch.randn(2500) * 3 + 1]
     said = it.pooled(clips)
     for clip, found in zip(clips, said, strict=True):
@@ -91,7 +91,7 @@ def test_a_clip_of_one_sample_is_filled_up(hearing):
 def test_an_image_is_the_mean_of_its_tokens(seeing):
     name, network = seeing
     it = find_embedder(name)
-    assert (it.kind, it.rate, it.width) == ("image", None, 12)
+    assert (it.kind, it.sample_rate, it.width) == ("image", None, 12)
     images = torch.randint(256, (18, 16, 16, 3)).to(torch.uint8)
     x = (images.permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
     with torch.no_grad():

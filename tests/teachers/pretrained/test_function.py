@@ -13,10 +13,10 @@ def loudness(clips):
 
 
 def test_a_function_of_clips_becomes_a_teacher():
-    it = embedder(loudness, name="loudness", kind="audio", rate=8000)
+    it = embedder(loudness, name="loudness", kind="audio", sample_rate=8000)
     said = it.pooled([torch.ones(3), torch.full((5,), 0.5)])
     assert said.tolist() == [[1.0, 1.0], [0.5, 0.25]]
-    assert (it.width, it.rate, it.kind) == (2, 8000, "audio")
+    assert (it.width, it.sample_rate, it.kind) == (2, 8000, "audio")
     with pytest.raises(MenteeError, match="no frames"):
         it.frames([torch.ones(3)])
 
@@ -25,7 +25,7 @@ def test_frames_of_clips_of_any_length_are_averaged():
     def halves(clips):
         return torch.stack([clip.reshape(-1, 2) for clip in clips])
 
-    it = embedder(halves, name="halves", kind="audio", rate=100)
+    it = embedder(halves, name="halves", kind="audio", sample_rate=100)
     clips = [torch.arange(4.0), torch.arange(6.0)]
     assert it.pooled(clips).tolist() == [[1.0, 2.0], [2.0, 3.0]]
     assert it.frames(clips[:1]).tolist() == [[[0.0, 1.0], [2.0, 3.0]]]
@@ -42,7 +42,7 @@ def test_a_function_of_images_sees_them_one_by_one_or_together():
 
 def test_the_fingerprint_follows_name_and_version():
     def made(name="a", version="1"):
-        it = embedder(loudness, name=name, kind="audio", rate=8000, version=version)
+        it = embedder(loudness, name=name, kind="audio", sample_rate=8000, version=version)
         return it.fingerprint()
 
     assert made() == made()
@@ -54,7 +54,7 @@ def test_the_fingerprint_follows_name_and_version():
     [
         ({"kind": "sound"}, "no kind of data 'sound'"),
         ({"kind": "audio"}, "audio has a rate, other kinds have none; got audio, rate=None"),
-        ({"kind": "text", "rate": 8000}, "got text, rate=8000"),
+        ({"kind": "text", "sample_rate": 8000}, "got text, rate=8000"),
     ],
 )
 def test_kind_and_rate_have_to_fit(options, said):

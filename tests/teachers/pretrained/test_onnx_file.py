@@ -36,39 +36,39 @@ def test_images_are_normalized(tmp_path):
     it = find_embedder(name, mean=[0.5, 0.0, 0.0], std=[0.5, 1.0, 1.0])
     pixels = torch.tensor([0, 51, 255], dtype=torch.uint8).expand(2, 6, 6, 3)
     torch.testing.assert_close(it.pooled(pixels), torch.tensor([[-1.0, 0.2, 1.0]] * 2))
-    assert (it.kind, it.width, it.rate) == ("image", 3, None)
+    assert (it.kind, it.width, it.sample_rate) == ("image", 3, None)
 
 
 @pytest.mark.parametrize("batch", ["b", 1])
 def test_clips_of_any_length(tmp_path, batch):
-    it = find_embedder(saved(tmp_path / "a.onnx", [batch, "s"], axes=[1]), rate=8000)
+    it = find_embedder(saved(tmp_path / "a.onnx", [batch, "s"], axes=[1]), sample_rate=8000)
     clips = [torch.ones(3), torch.arange(5.0), torch.full((3,), 4.0)]
     assert it.pooled(clips).tolist() == [[1.0], [2.0], [4.0]]
 
 
 def test_windows_where_the_file_fixes_the_length(tmp_path):
-    it = find_embedder(saved(tmp_path / "a.onnx", ["b", 4], axes=[1]), rate=8000)
+    it = find_embedder(saved(tmp_path / "a.onnx", ["b", 4], axes=[1]), sample_rate=8000)
     clips = [torch.ones(2), torch.tensor([1.0, 1, 1, 1, 3, 3])]
     assert it.pooled(clips).tolist() == [[0.5], [(1 + 1.5) / 2]]
     assert it.contract["window"] == 4
 
 
 def test_the_fingerprint_is_of_the_file(tmp_path):
-    one = find_embedder(saved(tmp_path / "a.onnx", ["b", 4], axes=[1]), rate=8000)
-    two = find_embedder(saved(tmp_path / "b.onnx", ["b", 5], axes=[1]), rate=8000)
+    one = find_embedder(saved(tmp_path / "a.onnx", ["b", 4], axes=[1]), sample_rate=8000)
+    two = find_embedder(saved(tmp_path / "b.onnx", ["b", 5], axes=[1]), sample_rate=8000)
     assert one.fingerprint() != two.fingerprint()
 
 
 def test_what_does_not_fit_is_refused(tmp_path):
     two = saved(tmp_path / "a.onnx", ["b", "s"], axes=[1], outputs=2)
     with pytest.raises(MenteeError, match="has the outputs mean, largest: say which"):
-        find_embedder(two, rate=8000)
+        find_embedder(two, sample_rate=8000)
     with pytest.raises(MenteeError, match="no output 'means'; did you mean 'mean'"):
-        find_embedder(two, rate=8000, output="means")
+        find_embedder(two, sample_rate=8000, output="means")
     with pytest.raises(MenteeError, match="say how many samples a second it wants, rate="):
         find_embedder(two, output="largest")
     with pytest.raises(MenteeError, match="expected one float input"):
-        find_embedder(saved(tmp_path / "b.onnx", ["b", 2, "s"], axes=[1]), rate=8000)
+        find_embedder(saved(tmp_path / "b.onnx", ["b", 2, "s"], axes=[1]), sample_rate=8000)
     with pytest.raises(MenteeError, match=r"there is no file nowhere.onnx"):
         find_embedder("onnx:nowhere.onnx")
     (tmp_path / "c.onnx").write_bytes(b"nothing")

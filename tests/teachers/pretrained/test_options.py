@@ -33,7 +33,11 @@ def test_every_teachers_options_have_types_that_can_be_checked(name):
             {"mean": 0.5},
             r"onnx:a\.onnx: option mean is 0\.5: input should be a list; by default \[0\.0\]$",
         ),
-        ("onnx:a.onnx", {"rate": "abc"}, "option rate is 'abc': input should be a valid integer"),
+        (
+            "onnx:a.onnx",
+            {"sample_rate": "abc"},
+            "option rate is 'abc': input should be a valid integer",
+        ),
         ("timm:resnet18", {"size": "abc"}, "timm:resnet18: option size is 'abc': .*valid integer"),
         ("efficientnet-lite0", {"size": "abc"}, "option size is 'abc': .*valid integer"),
         ("pesto", {"hop": "x"}, r"pesto: option hop is 'x': .*number.*; by default 0\.02$"),

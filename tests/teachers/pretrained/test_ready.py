@@ -11,7 +11,7 @@ def lengths(**changed):
     settings = {
         "name": "lengths",
         "kind": "audio",
-        "rate": 100,
+        "sample_rate": 100,
         "width": 1,
         "vectors": lambda clips: torch.tensor([[float(len(clip))] for clip in clips]),
         "weights": {"a": torch.ones(2)},

@@ -13,7 +13,7 @@ from mentee.data.counter_rng import Int64Array
 from mentee.data.payload import Kind, Payload, Rows
 
 Corruption = Callable[..., npt.NDArray[Any]]
-"""Images: `(pixels [b, h, w, c], draws, severity)`; audio: `(wave, rate, draws, severity)`."""
+"""Images: `(pixels [b, h, w, c], draws, severity)`; audio: `(wave, sample_rate, …)`."""
 
 _AT_ONCE = 256
 
@@ -44,7 +44,7 @@ class CorruptedPayload:
     ) -> None:
         self.kind: Kind = contents.kind
         self.channels: int = contents.channels
-        self.rate: int | None = contents.rate
+        self.sample_rate: int | None = contents.sample_rate
         self.contents = contents
         self.rows = rows
         self.keys = keys
@@ -86,4 +86,4 @@ class CorruptedPayload:
 
     def _clip(self, wave: Any, key: Int64Array) -> npt.NDArray[Any]:
         draws = Draws(self.seed, key, self.name)
-        return self.function(wave, self.rate, draws, self.severity)
+        return self.function(wave, self.sample_rate, draws, self.severity)

@@ -22,12 +22,12 @@ ROOM = ((0.2, 10), (0.4, 6), (0.7, 3), (1.1, 0), (1.6, -3))
 """Seconds until the sound has died away by 60 dB, and dB between direct sound and echoes."""
 
 
-def white_noise(wave: Wave, rate: int, draws: Draws, severity: int) -> Wave:
+def white_noise(wave: Wave, sample_rate: int, draws: Draws, severity: int) -> Wave:
     """Add white noise, 20 to 0 dB below the clip's own mean power; silence stays silent."""
     return _with_noise(wave, draws.normal(len(wave))[0], severity)
 
 
-def pink_noise(wave: Wave, rate: int, draws: Draws, severity: int) -> Wave:
+def pink_noise(wave: Wave, sample_rate: int, draws: Draws, severity: int) -> Wave:
     """Add noise whose power falls as 1/f, 20 to 0 dB below the clip's own mean power."""
     spectrum = np.fft.rfft(draws.normal(len(wave))[0])
     frequency = np.arange(len(spectrum))
@@ -43,13 +43,13 @@ def _with_noise(wave: Wave, noise: Floats, severity: int) -> Wave:
     return _cut(wave + math.sqrt(wanted / found) * noise) if found else wave.copy()
 
 
-def gain(wave: Wave, rate: int, draws: Draws, severity: int) -> Wave:
+def gain(wave: Wave, sample_rate: int, draws: Draws, severity: int) -> Wave:
     """Make the clip louder or quieter, each as likely, by 3 to 18 dB; what is too loud is cut."""
     sign = 1 if draws.uniform()[0] < 0.5 else -1
     return _cut(wave * 10 ** (sign * GAIN[severity - 1] / 20))
 
 
-def band_limit(wave: Wave, rate: int, draws: Draws, severity: int) -> Wave:
+def band_limit(wave: Wave, sample_rate: int, draws: Draws, severity: int) -> Wave:
     """Keep only the frequencies of a band, by a Butterworth filter of order 4, both ways.
 
     Where the band ends above 0.45 · rate, only the low frequencies are taken away.
@@ -57,13 +57,13 @@ def band_limit(wave: Wave, rate: int, draws: Draws, severity: int) -> Wave:
     from scipy.signal import butter, sosfiltfilt
 
     low, high = BAND[severity - 1]
-    whole = high >= 0.45 * rate
+    whole = high >= 0.45 * sample_rate
     edges = low if whole else (low, high)
-    sections = butter(4, edges, "highpass" if whole else "bandpass", fs=rate, output="sos")
+    sections = butter(4, edges, "highpass" if whole else "bandpass", fs=sample_rate, output="sos")
     return _cut(sosfiltfilt(sections, wave, padlen=min(3 * 9, len(wave) - 1)))
 
 
-def reverberation(wave: Wave, rate: int, draws: Draws, severity: int) -> Wave:
+def reverberation(wave: Wave, sample_rate: int, draws: Draws, severity: int) -> Wave:
     """Put the clip into a synthetic room: noise that dies away follows the direct sound.
 
     h(t) = δ(t) + e · noise(t) · 10^(−3 t / T), with the echo's energy e² Σ (…)² set by the ratio
@@ -72,7 +72,7 @@ def reverberation(wave: Wave, rate: int, draws: Draws, severity: int) -> Wave:
     from scipy.signal import fftconvolve
 
     seconds, ratio = ROOM[severity - 1]
-    time = np.arange(max(2, round(seconds * rate))) / rate
+    time = np.arange(max(2, round(seconds * sample_rate))) / sample_rate
     response = draws.normal(len(time))[0] * 10 ** (-3 * time / seconds)
     response[0] = 0
     response *= math.sqrt(10 ** (-ratio / 10) / np.square(response).sum())

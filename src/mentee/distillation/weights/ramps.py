@@ -46,11 +46,11 @@ def times(names: Sequence[str], terms: Mapping[str, Term], steps: int) -> dict[s
     Returns:
         By name; empty where every loss counts whole all the time.
     """
-    firsts = {name: round(term.first * steps) for name, term in terms.items()}
+    firsts = {name: round(term.exclusive_warmup * steps) for name, term in terms.items()}
     end = max(firsts.values(), default=0)
     found = {}
     for name in names:
         term, first = terms.get(name), firsts.get(name, 0)
         start = 0 if first or name.startswith(OWN) else end
-        found[name] = Time(start, first or None, round(term.rise * steps) if term else 0)
+        found[name] = Time(start, first or None, round(term.ramp * steps) if term else 0)
     return found if any(time != Time() for time in found.values()) else {}

@@ -98,7 +98,7 @@ def build_aisfx(*, hop: float = 0.5) -> ReadyEmbedder:
     return ReadyEmbedder(
         name="aisfx",
         kind="audio",
-        rate=RATE,
+        sample_rate=RATE,
         width=512,
         vectors=vectors,
         sequences=sequences,
@@ -107,7 +107,7 @@ def build_aisfx(*, hop: float = 0.5) -> ReadyEmbedder:
             "learned_from": "categories of sound-effect libraries",
             "source": origin("aisfx"),
             "license": "CC-BY-4.0",
-            "rate": RATE,
+            "sample_rate": RATE,
             "window": WINDOW,
             "hop": HOP,
             "bands": BANDS,

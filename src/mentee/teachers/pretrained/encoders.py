@@ -41,15 +41,15 @@ def build_encoder(
     prepare, network = load(name, where, "AutoFeatureExtractor" if audio else "AutoImageProcessor")
     if network.config.is_encoder_decoder:
         network = network.get_encoder()
-    rate = int(prepare.sampling_rate) if audio else None
+    sample_rate = int(prepare.sampling_rate) if audio else None
 
     def last(**inputs: Tensor) -> Tensor:
         layer: Tensor = network(**inputs).last_hidden_state
         return layer.flatten(2).transpose(1, 2) if layer.ndim == 4 else layer
 
     def heard(clip: Tensor) -> Tensor:
-        filled = F.pad(clip.float(), (0, max(0, round(SHORTEST * (rate or 0)) - len(clip))))
-        return last(**prepare(filled.numpy(), sampling_rate=rate, return_tensors="pt"))[0]
+        filled = F.pad(clip.float(), (0, max(0, round(SHORTEST * (sample_rate or 0)) - len(clip))))
+        return last(**prepare(filled.numpy(), sampling_rate=sample_rate, return_tensors="pt"))[0]
 
     def seen(images: Contents) -> Tensor:
         pixels = [_prepared(prepare, image) for image in images]
@@ -68,7 +68,9 @@ def build_encoder(
     def sequences(clips: Sequence[Tensor]) -> Tensor:
         return torch.stack([heard(clip) for clip in clips])
 
-    trial: Contents = [torch.zeros(rate)] if rate else torch.zeros(1, 32, 32, 3, dtype=torch.uint8)
+    trial: Contents = (
+        [torch.zeros(sample_rate)] if sample_rate else torch.zeros(1, 32, 32, 3, dtype=torch.uint8)
+    )
     try:
         with torch.no_grad():
             width = vectors(trial).shape[1]
@@ -82,7 +84,7 @@ def build_encoder(
     return ReadyEmbedder(
         name=name,
         kind=kind,
-        rate=rate,
+        sample_rate=sample_rate,
         width=width,
         vectors=vectors,
         sequences=sequences if audio and not normalize else None,

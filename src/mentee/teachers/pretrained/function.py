@@ -18,7 +18,7 @@ def embedder(
     name: str,
     kind: str,
     width: int | None = None,
-    rate: int | None = None,
+    sample_rate: int | None = None,
     version: str = "1",
     contract: Mapping[str, Any] | None = None,
 ) -> ReadyEmbedder:
@@ -32,7 +32,7 @@ def embedder(
         name: what to call it.
         kind: `image`, `audio` or `text`.
         width: d; None: found out by one call with a small example.
-        rate: samples a second of the clips; needed for audio.
+        sample_rate: samples a second of the clips; needed for audio.
         version: stands for the function's weights in the fingerprint: change it when they change.
         contract: what to note in the record about how inputs are prepared.
 
@@ -50,8 +50,10 @@ def embedder(
                 [3., 0.]])
     """
     check_kind(kind, name)
-    if (kind == "audio") != (rate is not None):
-        raise MenteeError(f"{name}: audio has a rate, other kinds have none; got {kind}, {rate=}")
+    if (kind == "audio") != (sample_rate is not None):
+        raise MenteeError(
+            f"{name}: audio has a rate, other kinds have none; got {kind}, {sample_rate=}"
+        )
 
     def said(contents: Contents) -> Tensor:
         given = torch.as_tensor(function(contents), dtype=torch.float32)
@@ -64,7 +66,7 @@ def embedder(
 
     example = None
     if width is None:
-        example = said(_smallest(kind, rate))
+        example = said(_smallest(kind, sample_rate))
         width = int(example.shape[-1])
     has_frames = example is not None and example.ndim == 3
 
@@ -76,12 +78,17 @@ def embedder(
     return ReadyEmbedder(
         name=name,
         kind=kind,
-        rate=rate,
+        sample_rate=sample_rate,
         width=width,
         vectors=vectors,
         sequences=None if example is not None and not has_frames else _list_first(said),
-        weights={name: f"{kind} {rate} {version}".encode()},
-        contract={"source": "a function", "version": version, "rate": rate, **(contract or {})},
+        weights={name: f"{kind} {sample_rate} {version}".encode()},
+        contract={
+            "source": "a function",
+            "version": version,
+            "sample_rate": sample_rate,
+            **(contract or {}),
+        },
     )
 
 
@@ -93,9 +100,9 @@ def _list_first(said: Callable[[Contents], Tensor]) -> Callable[[Contents], Tens
     return lambda contents: said(list(contents))
 
 
-def _smallest(kind: str, rate: int | None) -> Contents:
+def _smallest(kind: str, sample_rate: int | None) -> Contents:
     if kind == "text":
         return ["a word"]
     if kind == "audio":
-        return [torch.zeros(rate or 1)]
+        return [torch.zeros(sample_rate or 1)]
     return [torch.zeros(32, 32, 3, dtype=torch.uint8)]

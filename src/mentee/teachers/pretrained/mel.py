@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def mel_filters(
-    rate: int,
+    sample_rate: int,
     window: int,
     bands: int,
     *,
@@ -25,7 +25,7 @@ def mel_filters(
     above (27 mel for a factor of 6.4).
 
     Args:
-        rate: samples a second; the filters span 0 to rate / 2.
+        sample_rate: samples a second; the filters span 0 to rate / 2.
         window: length of the Fourier transform, in samples.
         bands: number of filters.
         scale: the mel scale.
@@ -39,8 +39,8 @@ def mel_filters(
         torch.Size([96, 257])
     """
     to_mel, to_hz = (_to_mel_htk, _to_hz_htk) if scale == "htk" else (_to_mel, _to_hz)
-    edges = to_hz(np.linspace(to_mel(0.0), to_mel(rate / 2), bands + 2))
-    bins = np.linspace(0, rate / 2, window // 2 + 1)
+    edges = to_hz(np.linspace(to_mel(0.0), to_mel(sample_rate / 2), bands + 2))
+    bins = np.linspace(0, sample_rate / 2, window // 2 + 1)
     low, center, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     weights = np.maximum(
         0, np.minimum((bins - low) / (center - low), (high - bins) / (high - center))

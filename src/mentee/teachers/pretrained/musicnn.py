@@ -128,7 +128,7 @@ def build_musicnn(*, place: str = "pools", short: str = "own") -> ReadyEmbedder:
     return ReadyEmbedder(
         name="musicnn",
         kind="audio",
-        rate=RATE,
+        sample_rate=RATE,
         width=PLACES[place],
         vectors=lambda clips: torch.stack([each.mean(0) for each in of_windows(clips)]),
         sequences=lambda clips: torch.stack(of_windows(clips)),
@@ -137,7 +137,7 @@ def build_musicnn(*, place: str = "pools", short: str = "own") -> ReadyEmbedder:
             "learned_from": "tags of MagnaTagATune",
             "source": origin("musicnn"),
             "license": "ISC",
-            "rate": RATE,
+            "sample_rate": RATE,
             "window": WINDOW,
             "hop": HOP,
             "bands": BANDS,

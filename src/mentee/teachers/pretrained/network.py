@@ -35,7 +35,7 @@ def build_network_embedder(
     input: Input = "none",
     size: int | None = None,
     channels: int = 3,
-    rate: int = 16000,
+    sample_rate: int = 16000,
     seconds: float = 1.0,
     length: int = 512,
     learned_from: str = "see its source",
@@ -54,7 +54,7 @@ def build_network_embedder(
         input: images: a name of `mentee.models.CONTRACTS`, or `(means, stds)`.
         size: images: what they are resized to; None: they stay as they are.
         channels: images: 1 or 3.
-        rate: audio: samples a second.
+        sample_rate: audio: samples a second.
         seconds: audio: shorter clips are filled up with zeros to this length.
         length: text: bytes that are read.
         learned_from: what to note in the record.
@@ -67,7 +67,7 @@ def build_network_embedder(
     """
     title = f"network:{name}"
     options = {key: tuple(x) if isinstance(x, list) else x for key, x in options.items()}
-    network, state = _load(name, Path(weights), channels, rate, options)
+    network, state = _load(name, Path(weights), channels, sample_rate, options)
     kind = str(getattr(network, "kind", "image"))
     noted: dict[str, Any] = {}
     if kind == "image":
@@ -75,8 +75,8 @@ def build_network_embedder(
         example = torch.zeros(2, channels, size or 32, size or 32)
         noted = {"size": size, "mean": list(contract.mean), "std": list(contract.std)}
     elif kind == "audio":
-        example = torch.zeros(2, max(1, round(seconds * rate)))
-        noted = {"rate": rate, "shortest": example.shape[1], "short": "zeros"}
+        example = torch.zeros(2, max(1, round(seconds * sample_rate)))
+        noted = {"sample_rate": sample_rate, "shortest": example.shape[1], "short": "zeros"}
     else:
         example = encode(["a word", "words"], length)
         noted = {"length": length}
@@ -97,7 +97,7 @@ def build_network_embedder(
     return ReadyEmbedder(
         name=title,
         kind=kind,
-        rate=rate if kind == "audio" else None,
+        sample_rate=sample_rate if kind == "audio" else None,
         width=places[0].shape[0],
         vectors=vectors,
         weights=state,
@@ -113,12 +113,14 @@ def build_network_embedder(
 
 
 def _load(
-    name: str, path: Path, channels: int, rate: int, options: dict[str, Any]
+    name: str, path: Path, channels: int, sample_rate: int, options: dict[str, Any]
 ) -> tuple[nn.Module, dict[str, Tensor]]:
     found = read_weights(path)
 
     def made(classes: int) -> nn.Module:
-        return build(name, classes=classes, channels=channels, rate=rate, seed=0, **options)
+        return build(
+            name, classes=classes, channels=channels, sample_rate=sample_rate, seed=0, **options
+        )
 
     network = made(1)
     classifier = str(getattr(network, "places", {}).get("classifier", ""))

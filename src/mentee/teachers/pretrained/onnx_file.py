@@ -27,7 +27,7 @@ def build_onnx(
     mean: Sequence[float] = (0.0,),
     std: Sequence[float] = (1.0,),
     size: int | None = None,
-    rate: int | None = None,
+    sample_rate: int | None = None,
     learned_from: str = "see its source",
     license: str = "see its source",
 ) -> ReadyEmbedder:
@@ -46,7 +46,7 @@ def build_onnx(
         mean: images: what is subtracted, for each channel or for all.
         std: images: what the difference is divided by.
         size: images: height and width, where the file does not fix them.
-        rate: audio: samples a second; needed.
+        sample_rate: audio: samples a second; needed.
         learned_from: what to note in the record.
         license: what to note in the record.
 
@@ -83,16 +83,16 @@ def build_onnx(
         noted = {"size": size, "mean": list(contract.mean), "std": list(contract.std)}
     else:
         kind, samples = "audio", shape[1]
-        if rate is None:
+        if sample_rate is None:
             raise MenteeError(f"{title} reads audio: say how many samples a second it wants, rate=")
         whole = embed_clips(read, batch=shape[0])
         vectors = whole if samples is None else _in_windows(whole, samples)
-        trial = [torch.zeros(samples or rate)]
-        noted = {"rate": rate, "window": samples, "short": "zeros"}
+        trial = [torch.zeros(samples or sample_rate)]
+        noted = {"sample_rate": sample_rate, "window": samples, "short": "zeros"}
     return ReadyEmbedder(
         name=title,
         kind=kind,
-        rate=rate if kind == "audio" else None,
+        sample_rate=sample_rate if kind == "audio" else None,
         width=_width(vectors, trial, title),
         vectors=vectors,
         weights={"file": hashlib.blake2b(Path(path).read_bytes()).digest()},

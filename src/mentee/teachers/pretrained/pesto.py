@@ -137,7 +137,7 @@ def build_pesto(
     return ReadyEmbedder(
         name="pesto",
         kind="audio",
-        rate=RATE,
+        sample_rate=RATE,
         width=PLACES[place] * (1 if pooling == "mean" else 2),
         vectors=vectors,
         sequences=sequences if pooling == "mean" else None,
@@ -146,7 +146,7 @@ def build_pesto(
             "learned_from": "pitch of singing, self-supervised",
             "source": origin("pesto-pitch"),
             "license": "LGPL-3.0",
-            "rate": RATE,
+            "sample_rate": RATE,
             "window": kernels.shape[1],
             "hop": step,
             "bins": BINS,
@@ -159,7 +159,7 @@ def build_pesto(
     )
 
 
-def vqt_kernels(rate: int) -> tuple[Float[Tensor, "two_bins width"], int]:
+def vqt_kernels(sample_rate: int) -> tuple[Float[Tensor, "two_bins width"], int]:
     r"""Kernels of the variable-Q transform: real parts, then imaginary parts.
 
     Bin k has the frequency f_k = f_0 · 2^{k/36} and the length
@@ -167,7 +167,7 @@ def vqt_kernels(rate: int) -> tuple[Float[Tensor, "two_bins width"], int]:
     exp(2πi f_k n / rate), its absolute values adding up to 1, times √l_k.
 
     Args:
-        rate: samples a second.
+        sample_rate: samples a second.
 
     Returns:
         The kernels, and how far they reach before a frame's center, in samples.
@@ -176,13 +176,13 @@ def vqt_kernels(rate: int) -> tuple[Float[Tensor, "two_bins width"], int]:
     # Three bins a semitone, the middle one on the pitch: the lowest lies a third of one below.
     lowest = LOWEST / 2 ** (2 / 72)
     frequencies = lowest * 2 ** (np.arange(BINS) / IN_OCTAVE)
-    lengths = np.ceil(rate / alpha / (frequencies + GAMMA / alpha)).astype(int)
+    lengths = np.ceil(sample_rate / alpha / (frequencies + GAMMA / alpha)).astype(int)
     width = int(lengths.max()) + 2
     center = width // 2
     kernels = np.zeros((BINS, width), np.complex128)
     for kernel, frequency, length in zip(kernels, frequencies, lengths, strict=True):
         n = np.arange(length) - (length + 1) // 2
-        wave = get_window("hann", int(length)) * np.exp(2j * np.pi * frequency / rate * n)
+        wave = get_window("hann", int(length)) * np.exp(2j * np.pi * frequency / sample_rate * n)
         start = center - (length + 1) // 2
         kernel[start : start + length] = wave / np.abs(wave).sum() * math.sqrt(length)
     both = np.concatenate([kernels.real, -kernels.imag]).astype(np.float32)

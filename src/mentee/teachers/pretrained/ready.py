@@ -26,7 +26,7 @@ class Embedder(Protocol):
     Attributes:
         name: what it is called in records.
         kind: `image`, `audio` or `text`.
-        rate: audio: samples a second that it wants; else None.
+        sample_rate: audio: samples a second that it wants; else None.
         width: entries of one vector.
         contract: how the contents were prepared and pooled, JSON-able.
     """
@@ -36,7 +36,7 @@ class Embedder(Protocol):
     @property
     def kind(self) -> str: ...  # noqa: D102
     @property
-    def rate(self) -> int | None: ...  # noqa: D102
+    def sample_rate(self) -> int | None: ...  # noqa: D102
     @property
     def width(self) -> int: ...  # noqa: D102
     @property
@@ -66,7 +66,7 @@ class ReadyEmbedder:
         vectors: contents → `[b, d]`, each example on its own.
         weights: what the fingerprint is of: names to tensors, or to bytes.
         contract: how the contents are prepared and pooled, JSON-able.
-        rate: audio: samples a second; else None.
+        sample_rate: audio: samples a second; else None.
         sequences: contents of one length → `[b, t, d]`, or None where there are no frames.
     """
 
@@ -76,7 +76,7 @@ class ReadyEmbedder:
     vectors: Callable[[Contents], Tensor]
     weights: Mapping[str, Tensor | bytes]
     contract: Mapping[str, Any]
-    rate: int | None = None
+    sample_rate: int | None = None
     sequences: Callable[[Contents], Tensor] | None = None
     _digest: list[str] = field(default_factory=list, repr=False)
 
