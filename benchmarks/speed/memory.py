@@ -68,8 +68,8 @@ def warm(b: int, k: int) -> Callable[[], None]:
 
 def large(folder: Path) -> dict[str, float]:
     """Train in a process that may have a quarter of what the record takes."""
-    from mentee.record.embedding_writer import About, write_record
-    from mentee.record.growing import about_data
+    from mentee.records.embedding_writer import About, write_record
+    from mentee.records.growing import about_data
 
     examples = open_examples(texts())
     random = np.random.default_rng(0).standard_normal((256, WIDE)).astype(np.float16)

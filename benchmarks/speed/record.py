@@ -24,7 +24,7 @@ from mentee.build.setup import build
 from mentee.data import open_examples
 from mentee.distillation.loop import train
 from mentee.recipe import read
-from mentee.record import import_record
+from mentee.records import import_record
 from mentee.types import Step
 
 WIDTH, BATCH, ROUNDS, CLASSES = 512, 64, 7, 10

@@ -31,7 +31,7 @@ from mentee.data import open_examples
 from mentee.distillation.loop import train
 from mentee.losses.matmul import product
 from mentee.recipe import read
-from mentee.record import import_record
+from mentee.records import import_record
 from mentee.types import Step
 
 N, ROUNDS, WIDTH, ROWS_AT_ONCE = 50_000, 40, 768, 256

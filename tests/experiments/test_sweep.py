@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from mentee import resume, sweep, train
 from mentee.errors import MenteeError, RecipeError, RunError
 from mentee.methods import Component, Method, Term
-from mentee.record.network_record import open_network_record
+from mentee.records.network_record import open_network_record
 from mentee.runs import checkpoint
 from tests.conftest import digits, taught_by
 

@@ -21,8 +21,8 @@ from torch import nn
 from mentee import record_network, train, verify
 from mentee.errors import DataError, PairError, RecipeError, RunError
 from mentee.methods import METHODS
-from mentee.record import memory
-from mentee.record.network_record import open_network_record
+from mentee.records import memory
+from mentee.records.network_record import open_network_record
 from mentee.types import Step
 from tests.conftest import digits
 

@@ -7,10 +7,10 @@ import torch
 from mentee.data import limit, open_arrays, read_batch, split
 from mentee.data.views import build_views
 from mentee.errors import DataError
-from mentee.record import import_record, record
+from mentee.records import import_record, record
 from mentee.teachers import RecordedTeacher
 from mentee.types import Batch, Mixup
-from tests.record.two_processes import Fake, expected, images
+from tests.records.two_processes import Fake, expected, images
 
 VIEWS = build_views("none", seed=0)
 

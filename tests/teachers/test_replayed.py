@@ -8,11 +8,11 @@ import torch
 
 from mentee.data import limit, read_batch
 from mentee.errors import DataError, MenteeError, PairError
-from mentee.record.network_record import NetworkRecord
-from mentee.record.network_writer import write_network_record
+from mentee.records.network_record import NetworkRecord
+from mentee.records.network_writer import write_network_record
 from mentee.teachers import RecordedNetworkTeacher
 from mentee.types import CLEAN, Mixup
-from tests.record.test_network_record import CELLS, LOGITS, MEAN, recording
+from tests.records.test_network_record import CELLS, LOGITS, MEAN, recording
 
 
 @pytest.fixture

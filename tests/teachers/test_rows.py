@@ -6,7 +6,7 @@ import torch
 from mentee.errors import DataError
 from mentee.teachers.rows import Rows
 from mentee.types import Batch
-from tests.record.two_processes import images
+from tests.records.two_processes import images
 
 
 def batch(examples, rows):

@@ -9,8 +9,8 @@ from mentee.build.datasets import DEFAULT_VIEWS
 from mentee.build.recorded_teachers import replays
 from mentee.errors import RecipeError
 from mentee.recipe import ATeacher, Data, Recipe, RecordedRecipe, each_of
-from mentee.record.network_manifest import read_network_manifest
-from mentee.record.network_record import find_split
+from mentee.records.network_manifest import read_network_manifest
+from mentee.records.network_record import find_split
 
 VIEW_KEYS = ("views", "pad", "size", "seconds", "sample_rate", "max_bytes", "view_seed")
 """The keys of `data` that say how a view is made of an example."""

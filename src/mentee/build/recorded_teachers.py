@@ -10,8 +10,8 @@ from mentee.build.datasets import MEASURED, DatasetSplits
 from mentee.distillation.objective import DistillationLoss
 from mentee.errors import PairError, RecipeError
 from mentee.recipe import Data, MultiRecipe, Recipe, RecordedRecipe
-from mentee.record.memory import load
-from mentee.record.network_record import is_network_record, open_network_record
+from mentee.records.memory import load
+from mentee.records.network_record import is_network_record, open_network_record
 from mentee.teachers import MultiTeacher, RecordedNetworkTeacher, RecordedTeacher, open_records
 from mentee.teachers.recorded import IN_MEMORY
 from mentee.teachers.teacher import Teacher

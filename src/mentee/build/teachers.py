@@ -27,8 +27,8 @@ from mentee.recipe import (
     each_of,
     live_of,
 )
-from mentee.record.network_manifest import read_network_manifest
-from mentee.record.network_record import find_split
+from mentee.records.network_manifest import read_network_manifest
+from mentee.records.network_record import find_split
 from mentee.teachers import MultiTeacher, OnlineTeacher, RecordedNetworkTeacher
 from mentee.teachers.teacher import Teacher
 from mentee.types import Batch

@@ -86,7 +86,7 @@ def record(
 
     if teacher is None:
         from mentee.api import record_network
-        from mentee.record.numeric import as_dtype
+        from mentee.records.numeric import as_dtype
 
         record_network(
             data,
@@ -225,8 +225,8 @@ def record_verify(
     """Compare a record with its teacher: every checksum, and the worst cosine of a sample."""
     from mentee.api import verify, verify_vectors
     from mentee.errors import RecipeError
-    from mentee.record.network_record import holds_network_record
     from mentee.recording.embeddings import parsed
+    from mentee.records.network_record import holds_network_record
 
     if not holds_network_record(folder):
         options, reading = parsed(option or [], "--option"), parsed(column or [], "--column")

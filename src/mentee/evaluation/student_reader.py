@@ -19,8 +19,8 @@ from mentee.evaluation.predict import read_all
 from mentee.metrics import scores, similarity
 from mentee.models import Contract, normalize
 from mentee.recipe import Data, Domain, Recipe, RecordedRecipe, each_of
-from mentee.record.manifest import MANIFEST
-from mentee.record.network_record import is_network_record
+from mentee.records.manifest import MANIFEST
+from mentee.records.network_record import is_network_record
 from mentee.teachers import Record, open_records
 from mentee.types import CLEAN, Features
 

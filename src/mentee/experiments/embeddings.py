@@ -22,8 +22,8 @@ from mentee.experiments.labeled import Rows, TrainingSetup
 from mentee.models import Contract, normalize
 from mentee.parallel import rank, world
 from mentee.recipe import Ensemble, Network, OnlineRecipe, Recipe, each_of, live_of
-from mentee.record.network_manifest import read_network_manifest
-from mentee.record.network_record import find_split, is_network_record
+from mentee.records.network_manifest import read_network_manifest
+from mentee.records.network_record import find_split, is_network_record
 from mentee.runs.folder import Folder
 from mentee.teachers import open_records
 from mentee.training.monitor import pooled

@@ -12,10 +12,10 @@ from mentee.build.setup import build
 from mentee.errors import MenteeError
 from mentee.experiments.jobs import Job
 from mentee.recipe import Recipe, RecordedRecipe
-from mentee.record.manifest import Dtype
-from mentee.record.network_manifest import read_network_manifest
-from mentee.record.network_record import is_network_record
 from mentee.recording.network import record_network
+from mentee.records.manifest import Dtype
+from mentee.records.network_manifest import read_network_manifest
+from mentee.records.network_record import is_network_record
 
 
 @dataclass(frozen=True)

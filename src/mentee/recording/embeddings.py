@@ -14,10 +14,10 @@ from mentee.data.fixed_length import window
 from mentee.errors import DataError, MenteeError, RecipeError
 from mentee.parallel import join, rank, world
 from mentee.recipe import read
-from mentee.record import estimate, import_record
-from mentee.record import record as write
-from mentee.record.embedding_recording import outstanding
-from mentee.record.numeric import as_dtype
+from mentee.records import estimate, import_record
+from mentee.records import record as write
+from mentee.records.embedding_recording import outstanding
+from mentee.records.numeric import as_dtype
 from mentee.report import duration
 from mentee.teachers import Record
 from mentee.teachers.pretrained import Embedder, find_embedder
@@ -201,7 +201,7 @@ def import_vectors(
         name: of the teacher; None: the file's name.
         reading: as for `record`.
         say: what to do with a line of text.
-        options: further arguments of `mentee.record.import_record`.
+        options: further arguments of `mentee.records.import_record`.
 
     Returns:
         The record.

@@ -24,14 +24,14 @@ from mentee.errors import PairError, RecipeError
 from mentee.methods import Method
 from mentee.parallel import rank, world
 from mentee.recipe import Ensemble, MethodRecipe, Network, OnlineRecipe, Recipe, live_of, read
-from mentee.record import Estimate
-from mentee.record.columns import Column, in_components, with_largest
-from mentee.record.manifest import Dtype
-from mentee.record.network_manifest import NetworkManifest, read_network_manifest
-from mentee.record.network_record import NetworkRecord, is_network_record
-from mentee.record.network_writer import carry_out, settle
-from mentee.record.planning import RecordingPlan, beside, plan
-from mentee.record.views import RecordingJob
+from mentee.records import Estimate
+from mentee.records.columns import Column, in_components, with_largest
+from mentee.records.manifest import Dtype
+from mentee.records.network_manifest import NetworkManifest, read_network_manifest
+from mentee.records.network_record import NetworkRecord, is_network_record
+from mentee.records.network_writer import carry_out, settle
+from mentee.records.planning import RecordingPlan, beside, plan
+from mentee.records.views import RecordingJob
 from mentee.report import duration
 from mentee.teachers import OnlineTeacher
 from mentee.teachers.teacher import Teacher

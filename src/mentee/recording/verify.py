@@ -18,12 +18,12 @@ from mentee.data import Examples
 from mentee.errors import DataError
 from mentee.methods import Method
 from mentee.recipe import Recipe, RecordedRecipe, live_of, read
-from mentee.record.embedding_recording import embed
-from mentee.record.integrity import forget_whole
-from mentee.record.manifest import MANIFEST
-from mentee.record.network_record import open_network_record
 from mentee.recording.embeddings import open_as
 from mentee.recording.network import prepare, with_its_input
+from mentee.records.embedding_recording import embed
+from mentee.records.integrity import forget_whole
+from mentee.records.manifest import MANIFEST
+from mentee.records.network_record import open_network_record
 from mentee.teachers import Record
 from mentee.teachers.pretrained import Embedder, find_embedder
 from mentee.types import CLEAN

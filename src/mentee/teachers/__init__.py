@@ -1,6 +1,6 @@
 """What the student learns from: networks read while it trains, and records of what others said."""
 
-from mentee.record import Record, open_records
+from mentee.records import Record, open_records
 from mentee.teachers.ema import EmaTeacher
 from mentee.teachers.multi import MultiTeacher
 from mentee.teachers.online import OnlineTeacher

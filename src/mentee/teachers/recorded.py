@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mentee.data import Examples
 from mentee.errors import DataError
-from mentee.record.reader import Record
+from mentee.records.reader import Record
 from mentee.teachers.rows import Rows
 from mentee.types import Batch, Features, Statistics
 

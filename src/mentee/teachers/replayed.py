@@ -13,7 +13,7 @@ import torch
 
 from mentee.data import Examples
 from mentee.errors import DataError, PairError
-from mentee.record.network_record import NetworkRecord
+from mentee.records.network_record import NetworkRecord
 from mentee.teachers.rows import Rows
 from mentee.teachers.statistics import measure
 from mentee.types import CLEAN, Batch, Features, Statistics

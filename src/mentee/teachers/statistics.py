@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mentee.errors import MenteeError
 from mentee.parallel import gather_objects
-from mentee.record.statistics import fit
+from mentee.records.statistics import fit
 from mentee.types import Batch, Features, Statistics
 
 

@@ -1,0 +1,64 @@
+"""A record of other examples is refused, and what differs is said."""
+
+import re
+
+import numpy as np
+import pytest
+
+from mentee.data import open_arrays
+from mentee.errors import DataError
+from mentee.records import record
+from tests.records.two_processes import Fake, expected, images
+
+
+@pytest.fixture
+def made(tmp_path):
+    return record(Fake(), images(6), tmp_path / "r")
+
+
+def refused(made, examples, text):
+    with pytest.raises(DataError, match=r"the record .*r does not fit .*record this one with") as e:
+        made.check(examples)
+    assert re.search(text, str(e.value)), str(e.value)
+
+
+def test_the_same_examples_fit_whatever_their_labels(made):
+    made.check(images(6))
+    pixels = images(6).read(np.arange(6)).numpy()
+    labeled = {"image": pixels, "id": images(6).ids, "label": [0, 1, 0, 1, 1, 0]}
+    made.check(open_arrays(labeled, name="labeled"))
+
+
+def test_examples_without_a_row(made):
+    refused(made, images(8), r"2 of 8 examples have no row: 'pictures/6.png', 'pictures/7.png'\.")
+
+
+def test_rows_without_an_example(made):
+    few = r"4 of its 6 rows are of no example: 'pictures/2.png', '\S+', '\S+', \.\.\.\."
+    refused(made, images(6).take([0, 1]), few)
+
+
+def test_both_at_once(made):
+    refused(made, images(6, name="x"), r"6 of 6 examples have no row.*6 of its 6 rows are of no")
+
+
+def test_another_order_fits_since_ids_decide(made):
+    turned = images(6).take([5, 1, 3, 2, 4, 0])
+    made.check(turned)
+    np.testing.assert_allclose(made.of(turned.keys), expected(turned), rtol=2e-3)
+
+
+def test_contents_that_changed_places_under_the_same_ids(made):
+    turned = images(6).take([0, 1, 3, 2, 4, 5])
+    pixels = turned.read(np.arange(6)).numpy()
+    swapped = open_arrays({"image": pixels, "id": list(images(6).ids)}, name="pictures")
+    refused(made, swapped, r"the ids are the same and the contents differ")
+
+
+def test_other_contents(made):
+    refused(made, images(6, seed=1), r"the ids are the same and the contents differ")
+
+
+def test_another_kind(made):
+    words = open_arrays({"text": list("abcdef"), "id": list(images(6).ids)}, name="words")
+    refused(made, words, r"it is of image, the examples are text")

@@ -1,0 +1,267 @@
+"""Recording: what is in the folder, and that it is whole or not there."""
+
+import errno
+import json
+import os
+import signal
+import sys
+import time
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mentee.data import open_arrays
+from mentee.data.fixed_length import window
+from mentee.errors import DataError, MenteeError, RunError
+from mentee.records import Record, record
+from tests.records.two_processes import Fake, expected, images
+
+resource = pytest.importorskip("resource", reason="no limits on this system")
+
+
+def test_the_folder_is_plain_npy_json_and_safetensors(tmp_path):
+    examples = images(10)
+    made = record(Fake(), examples, tmp_path / "r" / "train", shard_rows=4, batch=3)
+    folder = tmp_path / "r" / "train"
+    parts = [np.load(path, mmap_mode="r") for path in sorted(folder.glob("shard-*.npy"))]
+    assert [part.shape for part in parts] == [(4, 5), (4, 5), (2, 5)]
+    assert {part.dtype for part in parts} == {np.dtype("float16")}
+    np.testing.assert_allclose(np.concatenate(parts), expected(examples), rtol=2**-11)
+    said = json.loads((folder / "manifest.json").read_text())
+    assert json.loads((folder / "ids.json").read_text()) == list(examples.ids)
+    assert said["teacher"] == {
+        "name": "fake",
+        "fingerprint": Fake().fingerprint(),
+        "contract": {"pooling": "powers of the mean"},
+    }
+    assert said["data"] == {
+        "name": "pictures",
+        "fingerprint": examples.fingerprint(labels=False),
+        "rows": 10,
+    }
+    assert said["shape"] == [10, 5]
+    assert (said["format"], said["view"], said["dtype"]) == (2, "clean", "float16")
+    assert [shard["bytes"] for shard in said["shards"]] == [
+        path.stat().st_size for path in sorted(folder.glob("shard-*.npy"))
+    ]
+    stored = np.concatenate(parts).astype(np.float64)
+    assert said["statistics"]["vectors"] == 10
+    assert said["statistics"]["mean"] == pytest.approx(stored.mean())
+    assert said["statistics"]["std"] == pytest.approx(np.sqrt(stored.var(axis=0).mean()))
+    assert [path.name for path in folder.parent.iterdir()] == ["train"]
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert made.shape == (5,)
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    n=st.integers(1, 23),
+    batch=st.integers(1, 9),
+    shard_rows=st.integers(1, 30),
+    frames=st.booleans(),
+    dtype=st.sampled_from(["float16", "float32"]),
+)
+def test_what_is_written_is_read_again(tmp_path_factory, n, batch, shard_rows, frames, dtype):
+    examples = images(n)
+    made = record(
+        Fake(),
+        examples,
+        tmp_path_factory.mktemp("r") / "r",
+        frames=frames,
+        dtype=dtype,
+        batch=batch,
+        shard_rows=shard_rows,
+    )
+    again = Record.open(made.folder)
+    assert again.ids == examples.ids
+    assert again.shape == ((3, 5) if frames else (5,))
+    wanted = expected(examples)
+    if frames:
+        wanted = wanted[:, None] + np.arange(3)[:, None]
+    order = np.random.default_rng(n).permutation(n)
+    got = again.read(order)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, wanted[order], rtol=2e-3 if dtype == "float16" else 1e-5)
+    again.check(examples)
+
+
+def test_progress_is_told_after_each_batch(tmp_path):
+    told = []
+    record(
+        Fake(),
+        images(10),
+        tmp_path / "r",
+        batch=4,
+        progress=lambda done, all: told.append((done, all)),
+    )
+    assert told == [(4, 10), (8, 10), (10, 10)]
+
+
+def test_a_record_that_is_there_stays(tmp_path):
+    teacher = Fake()
+    record(teacher, images(3), tmp_path / "r")
+    calls = teacher.calls
+    with pytest.raises(DataError, match=r"is a record already.*--overwrite"):
+        record(teacher, images(4), tmp_path / "r")
+    assert teacher.calls == calls, "said before anything was computed"
+    assert len(record(teacher, images(4), tmp_path / "r", overwrite=True)) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_of_other_things_is_never_touched(tmp_path, overwrite):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(DataError, match="is no record; choose another folder"):
+        record(Fake(), images(3), tmp_path, overwrite=overwrite)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_numbers_too_large_for_float16_are_refused(tmp_path):
+    bright = images(6)
+    with pytest.raises(DataError, match=r"entry \[0\] of 'pictures/0.png' is .*record as float32"):
+        record(Fake(scale=1e6), bright, tmp_path / "r")
+    assert not list(tmp_path.iterdir())
+    record(Fake(scale=1e6), bright, tmp_path / "r", dtype="float32")
+
+
+def test_numbers_that_are_none_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"entry \[0\] of 'pictures/0.png' is nan"):
+        record(Fake(scale=float("nan")), images(3), tmp_path / "r", dtype="float32")
+    assert not list(tmp_path.iterdir())
+
+
+class Wrong(Fake):
+    def pooled(self, contents):
+        return torch.zeros(len(contents), 7)
+
+
+class Longer(Fake):
+    def frames(self, contents):
+        self.calls += 1
+        return torch.zeros(len(contents), self.calls, self.width)
+
+
+def test_a_teacher_that_breaks_its_word_is_told(tmp_path):
+    with pytest.raises(MenteeError, match=r"fake says \[3, 7\], expected \[3, 5\]"):
+        record(Wrong(), images(3), tmp_path / "r")
+    with pytest.raises(DataError, match=r"'pictures/2.png' have shape \[2, 5\].*one length"):
+        record(Longer(), images(3), tmp_path / "r", frames=True, batch=2)
+
+
+def test_data_that_the_teacher_does_not_read_are_refused(tmp_path):
+    with pytest.raises(DataError, match="fake reads text, pictures is image"):
+        record(Fake(kind="text"), images(3), tmp_path / "r")
+
+
+def test_clips_of_one_length_say_their_seconds(tmp_path):
+    clips = [np.full(n, 0.5, np.float32) for n in (100, 900)]
+    whole = open_arrays({"audio": clips, "rate": 8000}, rate=8000, name="clips")
+    teacher = Fake(kind="audio", rate=8000)
+    assert "seconds" not in record(teacher, whole, tmp_path / "r").manifest.data
+    cut = record(teacher, window(whole, 0.05), tmp_path / "s", frames=True)
+    assert cut.manifest.data["seconds"] == 0.05
+    cut.check(whole)
+
+
+def test_an_error_on_the_way_leaves_nothing(tmp_path):
+    class Broken(Fake):
+        def pooled(self, contents):
+            if self.calls == 2:
+                raise OSError(errno.EIO, "the network share is gone")
+            return super().pooled(contents)
+
+    with pytest.raises(OSError, match="the network share is gone"):
+        record(Broken(), images(9), tmp_path / "r", batch=2)
+    assert not list(tmp_path.iterdir())
+
+
+class Slow(Fake):
+    def pooled(self, contents):
+        time.sleep(0.02)
+        return super().pooled(contents)
+
+
+def child(work):
+    """The number of a process of its own that does some work; it ends with 0 where that is done."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads
+        number = os.fork()
+    if number == 0:
+        try:
+            work()
+        finally:
+            os._exit(0 if sys.exc_info()[0] is None else 1)
+    return number
+
+
+def record_slowly(out):
+    """A process that records for a long time, and the hidden folder that it writes to."""
+    number = child(lambda: record(Slow(), images(5000), out, batch=2, shard_rows=2))
+    begin = time.monotonic()
+    while len(shards := list(out.parent.glob(".*/shard-*.npy"))) < 3:
+        assert time.monotonic() - begin < 30
+        time.sleep(0.01)
+    return number, shards[0].parent
+
+
+def test_a_killed_recording_leaves_no_record_and_the_next_starts_anew(tmp_path):
+    out = tmp_path / "r"
+    process, partial = record_slowly(out)
+    with pytest.raises(DataError, match="is no record"):
+        Record.open(partial)
+    record(Fake(), images(4), tmp_path / "s")
+    assert partial.exists(), "the one beside it is none of its business"
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    assert partial.exists()
+    assert not out.exists()
+    assert len(record(Fake(), images(4), out)) == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r", "s"]
+
+
+def test_a_folder_somebody_still_writes_to_is_left_alone(tmp_path):
+    process, partial = record_slowly(tmp_path / "r")
+    record(Fake(), images(4), tmp_path / "r")
+    assert partial.exists()
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+
+
+def test_a_disk_that_fills_up_is_one_clear_error(tmp_path):
+    def work():
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+        try:
+            record(Fake(width=100), images(50), tmp_path / "here" / "r", batch=8)
+        except RunError as error:
+            said = os.open(tmp_path / "said", os.O_CREAT | os.O_WRONLY)
+            os.write(said, str(error).encode())
+
+    assert os.waitpid(child(work), 0)[1] == 0
+    said = (tmp_path / "said").read_text()
+    assert said.startswith("cannot write ")
+    assert "shard-00000.npy: files may not grow that large there" in said
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_a_disk_too_small_is_said_before_the_work(tmp_path, monkeypatch):
+    from mentee.records import shards
+
+    free = type("Usage", (), {"free": 90})
+    monkeypatch.setattr(shards.shutil, "disk_usage", lambda folder: free)
+    teacher = Fake()
+    with pytest.raises(RunError, match=r"the record needs 0.0 MB and 0.0 MB are free at"):
+        record(teacher, images(10), tmp_path / "r", batch=1)
+    assert teacher.calls == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_int8_needs_scales_that_only_a_networks_record_has(tmp_path):
+    text = "--dtype int8 needs a scale .* of vectors expected float32, float16, bfloat16$"
+    with pytest.raises(DataError, match=text):
+        record(Fake(), images(3), tmp_path / "r", dtype="int8")
+    assert not list(tmp_path.iterdir())

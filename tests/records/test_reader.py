@@ -1,0 +1,169 @@
+"""Opening, reading and distrusting a record."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from mentee.errors import DataError
+from mentee.records import Record, integrity, open_records, record
+from mentee.records.manifest import checksum as sum_of
+from mentee.records.manifest import read_manifest
+from tests.records.two_processes import Fake, expected, images
+
+
+@pytest.fixture
+def made(tmp_path):
+    return record(Fake(), images(10), tmp_path / "r", dtype="float32", shard_rows=4)
+
+
+def test_rows_come_in_the_order_asked_for(made):
+    wanted = expected(images(10))
+    for order in ([3], [9, 0, 4, 3, 8], [5, 5, 5], list(range(10))[::-1]):
+        np.testing.assert_allclose(made.read(order), wanted[order], rtol=1e-6)
+    assert made.read([]).shape == (0, 5)
+    made.read([1])[:] = 7  # a copy, never the file
+    np.testing.assert_allclose(made.read([1]), wanted[[1]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("row", [10, -1])
+def test_rows_that_are_not_there_are_refused(made, row):
+    with pytest.raises(DataError, match=r"were asked of Record\('fake', \[10, 5\].*rows 0 to 9"):
+        made.read([0, row])
+
+
+def test_rows_are_found_by_the_examples_keys(made):
+    some = images(10).take([7, 2, 5])
+    np.testing.assert_allclose(made.of(some.keys), expected(some), rtol=1e-6)
+    with pytest.raises(DataError, match=r"10 of 10 examples have no row in .*: 'x/0.png', 'x/1"):
+        made.positions(images(10, name="x").keys, images(10, name="x").ids)
+
+
+def test_a_damaged_shard_is_named(made):
+    path = made.folder / "shard-00001.npy"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"shard-00001.npy is damaged: its checksum is another one; record anew"
+    ):
+        Record.open(made.folder)
+    Record.open(made.folder, verify=False)
+    path.write_bytes(content[:-1])
+    with pytest.raises(DataError, match=r"shard-00001.npy is damaged: it has 207 bytes of 208"):
+        Record.open(made.folder, verify=False)
+    path.unlink()
+    with pytest.raises(DataError, match=r"shard-00001.npy is missing; record anew"):
+        Record.open(made.folder)
+
+
+def test_a_shard_that_was_whole_is_read_again_where_it_changed_or_is_forgotten(made, monkeypatch):
+    read = []
+    monkeypatch.setattr(integrity, "checksum", lambda path: read.append(path.name) or sum_of(path))
+    shards = [each.file for each in read_manifest(made.folder).shards]
+    Record.open(made.folder)
+    read.clear()
+    Record.open(made.folder)
+    assert not set(shards) & set(read)
+    path = made.folder / shards[0]
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+    Record.open(made.folder)
+    assert [name for name in read if name in shards] == shards[:1]
+    read.clear()
+    integrity.forget_whole()
+    Record.open(made.folder)
+    assert [name for name in read if name in shards] == shards
+
+
+def test_damaged_ids_are_found(made):
+    path = made.folder / "ids.json"
+    path.write_text(path.read_text().replace("/1.png", "/x.png"))
+    with pytest.raises(DataError, match=r"ids.json is damaged"):
+        Record.open(made.folder, verify=False)
+    path.unlink()
+    with pytest.raises(DataError, match=r"ids.json is missing"):
+        Record.open(made.folder)
+
+
+def test_a_shard_of_another_type_is_not_read(made):
+    path = made.folder / "shard-00000.npy"
+    np.save(path, np.zeros((4, 5), np.int32))
+    with pytest.raises(
+        DataError, match=r"holds int32 \[4, 5\], the manifest says float32 \[4, 5\]"
+    ):
+        Record.open(made.folder, verify=False).read([0])
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"format": 3}, r"has format 3, this version of mentee reads format 2"),
+        ({"width": 0}, r"width: Input should be greater than 0"),
+        ({"kind": "smell"}, r"kind: Input should be 'image', 'audio' or 'text'"),
+        ({"rows": 11}, r"says 11 rows and its shards 10"),
+        ({"shards": [{"file": "../x.npy", "rows": 10, "bytes": 1, "checksum": "0" * 32}]}, "file"),
+    ],
+)
+def test_a_manifest_that_makes_no_sense_is_refused(made, change, text):
+    path = made.folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DataError, match=text):
+        read_manifest(made.folder)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "3"])
+def test_a_manifest_that_cannot_be_read_is_refused(made, content):
+    (made.folder / "manifest.json").write_text(content)
+    with pytest.raises(DataError, match=r"manifest.json (cannot be read|has format None)"):
+        Record.open(made.folder)
+
+
+def test_statistics_are_kept_and_fitted_again_where_they_are_lost(made):
+    rows = expected(images(10))
+    kept = made.statistics
+    torch.testing.assert_close(kept.mean, torch.tensor(rows.mean(axis=0)).float())
+    torch.testing.assert_close(kept.std, torch.tensor(rows.std(axis=0)).float())
+    path = made.folder / "statistics.safetensors"
+    path.unlink()
+    again = Record.open(made.folder).statistics
+    for name, value in vars(kept).items():
+        torch.testing.assert_close(value, getattr(again, name), atol=1e-6, rtol=1e-5)
+    assert path.is_file()
+
+
+def test_statistics_of_some_rows_are_of_those_rows_only(made):
+    rows = [8, 1, 4]
+    wanted = expected(images(10))[rows]
+    found = made.fit(rows)
+    torch.testing.assert_close(found.mean, torch.tensor(wanted.mean(axis=0)).float())
+    torch.testing.assert_close(found.std, torch.tensor(wanted.std(axis=0)).float())
+    with pytest.raises(DataError, match="no rows of"):
+        made.fit([])
+
+
+def test_the_fingerprint_follows_ids_and_rows(made, tmp_path):
+    same = record(Fake(), images(10), tmp_path / "a", dtype="float32", shard_rows=4)
+    assert same.fingerprint() == made.fingerprint()
+    others = [
+        record(Fake(scale=2.0), images(10), tmp_path / "b", dtype="float32", shard_rows=4),
+        record(Fake(), images(10, name="x"), tmp_path / "c", dtype="float32", shard_rows=4),
+        record(Fake(), images(10, seed=1), tmp_path / "d", dtype="float32", shard_rows=4),
+    ]
+    assert len({made.fingerprint(), *(other.fingerprint() for other in others)}) == 4
+
+
+def test_a_split_is_a_folder_of_its_own(tmp_path):
+    for split, n in (("train", 5), ("validation", 3)):
+        record(Fake(), images(n), tmp_path / "fake" / split)
+    assert len(open_records(tmp_path / "fake", "validation")) == 3
+    assert len(open_records(tmp_path / "fake" / "train", "validation")) == 5, "the folder itself"
+    with pytest.raises(DataError, match=r"no record of split 'test'.*train, validation"):
+        open_records(tmp_path / "fake", "test")
+    with pytest.raises(DataError, match="there is no folder"):
+        open_records(tmp_path / "none", "test")
+    shutil.rmtree(tmp_path / "fake" / "train")
+    with pytest.raises(DataError, match=r"'train': known: validation"):
+        open_records(tmp_path / "fake", "train")
