@@ -446,16 +446,16 @@ def sides(name: str, kind: str) -> tuple[Adapter, Adapter]:
     with torch.random.fork_rng():
         torch.manual_seed(2)
         numbers, build = dict(REPRESENTED[name].numbers), REPRESENTATIONS[word]
-        if takes(build, "known"):
-            numbers["known"] = PairInfo(3, lambda: statistics(kind), seed=1)
-        if takes(build, "beside"):
-            numbers["beside"] = [sides("compress", kind)[1]]
+        if takes(build, "pair_info"):
+            numbers["pair_info"] = PairInfo(3, lambda: statistics(kind), seed=1)
+        if takes(build, "other_adapters"):
+            numbers["other_adapters"] = [sides("compress", kind)[1]]
         built = build(SHAPES[kind], SHAPES[kind], **numbers)
     return built[0].double(), built[1].double()
 
 
 def represent(side: Adapter, x: Tensor) -> Tensor:
-    return side(side.fixed(x))
+    return side(side.precompute(x))
 
 
 def slope_bound(side: Adapter) -> float:
@@ -604,14 +604,14 @@ def test_a_representation_trains_its_heads_and_not_the_teachers_network(name, ki
     _, side = sides(name, kind)
     network = nn.Linear(SHAPES[kind][-1], SHAPES[kind][-1]).double()
     trained = list(side.parameters())
-    fixed = side.fixed(network(normal(3, *SHAPES[kind])))
+    fixed = side.precompute(network(normal(3, *SHAPES[kind])))
     said = side(fixed.detach())
     assert len(fixed) == len(said) == 3
     if trained:
         slopes = torch.autograd.grad(fixed.sum(), trained, allow_unused=True, retain_graph=True)
         assert not any(slope is not None for slope in slopes)
-        own = side.own_loss(
-            side.learning(fixed.detach(), said), lambda logits: logits.square().sum(1), 0
+        own = side.aux_loss(
+            side.aux_input(fixed.detach(), said), lambda logits: logits.square().sum(1), 0
         )
         (said.square().sum() + (0 if own is None else own)).backward()
         assert all(p.grad is not None for p in trained)

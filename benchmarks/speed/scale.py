@@ -203,7 +203,9 @@ def numbers(network: str) -> int:
     shapes = {place.name: place.shape for place in places}
     transfer = DistillationLoss(method, shapes, shapes, groups=None, examples=2)
     kept = {
-        (bound.teacher, side.reduction): side.fixed(torch.zeros(1, *shapes[bound.teacher])).numel()
+        (bound.teacher, side.reduction): side.precompute(
+            torch.zeros(1, *shapes[bound.teacher])
+        ).numel()
         for bound in transfer.bound
         for side in [transfer.side(bound)[1]]
     }

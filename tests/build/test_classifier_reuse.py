@@ -75,7 +75,7 @@ def test_the_loss_is_the_mean_squared_difference_of_the_maps(taught: Any, tmp_pa
         network.get_submodule(path).register_forward_hook(
             lambda module, args, output, name=name: seen.__setitem__(name, output)
         )
-    fixed = parts.trainee.transfer.fixed(parts.teacher(batch))  # type: ignore[misc]
+    fixed = parts.trainee.transfer.precompute(parts.teacher(batch))  # type: ignore[misc]
     _, losses = parts.trainee(batch, fixed)
     assert list(losses) == ["mse/projector~stages.last"]
     expected = (seen["s"] - seen["t"]).square().mean()

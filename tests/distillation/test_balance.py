@@ -176,7 +176,7 @@ def lengths(trainee: Any, teacher: Any, name: str) -> tuple[float, float]:
     at = features[name.partition("/")[2]]
     transfer = trainee.transfer
     transfer.begin(batch, 0)
-    own = transfer(features, transfer.fixed(teacher(batch)), batch)[name]
+    own = transfer(features, transfer.precompute(teacher(batch)), batch)[name]
     task = torch.nn.functional.cross_entropy(features["logits"], batch.labels)
     found = [torch.autograd.grad(loss, at, retain_graph=True)[0] for loss in (own, task)]
     return float(found[0].norm()), float(found[1].norm())

@@ -54,7 +54,7 @@ def batch(rows, channels=3, size=32):
 
 def step(transfer, student, teacher, rows=(0, 1, 2, 3, 4), number=0):
     """The terms of one batch."""
-    fixed = transfer.fixed(teacher)
+    fixed = transfer.precompute(teacher)
     some = batch(rows, size=1)
     transfer.begin(some, number)
     return transfer(student, fixed, some)
@@ -86,7 +86,7 @@ def pair(method, student, teacher, size=16):
     )
     taught = OnlineTeacher(networks[1], said[1], PLAIN)
     inputs = batch(range(3), size=size)
-    fixed = transfer.fixed(taught(inputs))
+    fixed = transfer.precompute(taught(inputs))
     transfer.begin(inputs, 0)
     losses = transfer(read(networks[0], said[0], inputs.inputs), fixed, inputs)
     return transfer, networks, losses
@@ -287,7 +287,7 @@ def test_no_gradient_reaches_what_the_teacher_said():
     transfer = bind()
     some = batch(range(5), size=1)
     transfer.begin(some, 0)
-    fixed = {name: x.detach().requires_grad_() for name, x in transfer.fixed(teacher).items()}
+    fixed = {name: x.detach().requires_grad_() for name, x in transfer.precompute(teacher).items()}
     sum(transfer(student, fixed, some).values()).backward()
     assert all(tensor.grad is None for tensor in (*teacher.values(), *fixed.values()))
     assert all(tensor.grad.any() for tensor in student.values())
@@ -300,7 +300,7 @@ def test_soft_labels_of_the_compressor_teach_the_student_alone(name):
     student, teacher = features(shapes, seed=1), features(WIDER, seed=2)
     some = batch(range(5), size=1)
     transfer.begin(some, 0)
-    fixed = {key: x.requires_grad_() for key, x in transfer.fixed(teacher).items()}
+    fixed = {key: x.requires_grad_() for key, x in transfer.precompute(teacher).items()}
     student["logits"].requires_grad_()
     losses = transfer(student, fixed, some)
     (soft,) = [key for key in losses if key.endswith("/logits~embedding")]
@@ -550,7 +550,9 @@ def test_a_whole_number_serves_where_a_fraction_is_asked_for():
     row = adjust(find("kd"), {"kl.temperature": 4}, {})
     bound = DistillationLoss(row, logits, logits, groups=None, examples=9)
     student, teacher = torch.randn(2, 5, 3)
-    found = bound({"logits": student}, bound.fixed({"logits": teacher}), batch(range(5), size=1))
+    found = bound(
+        {"logits": student}, bound.precompute({"logits": teacher}), batch(range(5), size=1)
+    )
     expected = agreements.kl(student.tolist(), teacher.tolist(), 4).mean()
     assert found["kl/logits"].item() == pytest.approx(expected, rel=1e-5)
 
@@ -665,7 +667,7 @@ def test_of_mixed_examples_both_classes_count_by_their_shares():
         share * agreements.nkd(s["logits"].tolist(), t["logits"].tolist(), y.tolist(), 1.0, 1.5)
         for share, y in ((0.75, some.labels), (0.25, some.labels[partner]))
     )
-    got = transfer(s, transfer.fixed(t), mixed)["nkd/logits"].item()
+    got = transfer(s, transfer.precompute(t), mixed)["nkd/logits"].item()
     assert got == pytest.approx(expected.mean(), rel=1e-5)
 
 
@@ -703,7 +705,7 @@ def test_places_that_are_read_together_make_one_term():
     s, t = features(MAPPED, seed=1), features(WIDE, seed=2)
     mine, theirs = transfer.side(bound)
     names = bound.student.split("&")
-    x, y = mine(mine.fixed([s[n] for n in names])), theirs.fixed([t[n] for n in names])
+    x, y = mine(mine.precompute([s[n] for n in names])), theirs.precompute([t[n] for n in names])
     got = step(transfer, s, t)[bound.name].item()
     assert got == pytest.approx((x - y).square().sum(1).mean().item(), rel=1e-5)
 

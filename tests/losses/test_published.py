@@ -20,7 +20,7 @@ def over(represent, function):
 
     def compared(student, teacher):
         sides = represent(tuple(student.shape[1:]), tuple(teacher.shape[1:]))
-        said = (side(side.fixed(x)) for side, x in zip(sides, (student, teacher), strict=True))
+        said = (side(side.precompute(x)) for side, x in zip(sides, (student, teacher), strict=True))
         return function(*said)
 
     return compared
@@ -29,7 +29,7 @@ def over(represent, function):
 def in_pyramids(student, teacher):
     """The hierarchical context loss as the row has it: without the fusion before it."""
     _, side = review((tuple(student.shape[1:]),), (tuple(teacher.shape[1:]),))
-    return losses.squared(side.fixed([student]), side.fixed([teacher]))
+    return losses.squared(side.precompute([student]), side.precompute([teacher]))
 
 
 LOGITS = {
@@ -96,7 +96,7 @@ def test_of_variational_information(reference, seed):
             ours.log_scale.copy_(torch.from_numpy(z["log_scale"]))
             for number, name in enumerate(("w1", "w2", "w3")):
                 ours.head[2 * number].weight.copy_(torch.from_numpy(z[name]))
-        return losses.vid(ours(ours.fixed(student)), theirs(theirs.fixed(teacher)))
+        return losses.vid(ours(ours.precompute(student)), theirs(theirs.precompute(teacher)))
 
     check(path, vid, "")
 
@@ -108,7 +108,7 @@ def test_of_flow(reference, seed):
     student = [torch.from_numpy(z[f"in_student_{place}"]).requires_grad_() for place in places]
     teacher = [torch.from_numpy(z[f"in_teacher_{place}"]) for place in places]
     ours, theirs = flow(*(tuple(tuple(x.shape[1:]) for x in said) for said in (student, teacher)))
-    loss = losses.squared(ours(ours.fixed(student)), theirs(theirs.fixed(teacher))).mean()
+    loss = losses.squared(ours(ours.precompute(student)), theirs(theirs.precompute(teacher))).mean()
     loss.backward()
     np.testing.assert_allclose(loss.item(), z["loss"], rtol=1e-9)
     for x, place in zip(student, places, strict=True):

@@ -96,7 +96,7 @@ def batch(rows):
 def losses(transfer, student, teacher, rows=tuple(range(SIZE))):
     some = batch(rows)
     transfer.begin(some, 0)
-    return transfer(student, transfer.fixed(teacher), some)
+    return transfer(student, transfer.precompute(teacher), some)
 
 
 def total(transfer, found):
@@ -159,7 +159,7 @@ def test_what_a_record_keeps_is_all_that_is_needed(name):
         side = transfer.side(each)[1]
         if side.reduction is None:
             pytest.skip("it depends on the batch and is read live")
-        fixed = side.fixed(read(teacher, each.teacher))
+        fixed = side.precompute(read(teacher, each.teacher))
         key = column(each.teacher, side.reduction)
         assert key not in kept or torch.equal(kept[key], fixed)
         kept[key] = fixed

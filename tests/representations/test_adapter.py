@@ -19,7 +19,7 @@ SHAPES = {"map": (6, 8, 8), "tokens": (5, 6), "vector": (6,)}
 def test_as_is_changes_nothing():
     for side in as_is((3, 4, 4), (5,)):
         x = torch.randn(2, 3)
-        assert side(side.fixed(x)) is x
+        assert side(side.precompute(x)) is x
         assert not list(side.parameters())
         assert side.reduction == ""
 
@@ -35,7 +35,7 @@ def sides_of(shape):
     for name, build in REPRESENTATIONS.items():
         if name == "compressed_logits" or len(shape) not in READS.get(name, (1, 2, 3)):
             continue
-        asked = {"known": known()} if takes(build, "known") else {}
+        asked = {"pair_info": known()} if takes(build, "pair_info") else {}
         yield name, build(shape, shape, **numbers.get(name, {}), **asked)[1]
 
 
@@ -48,20 +48,20 @@ def test_equal_reductions_are_equal_fixed_parts(shape):
     for side in sides.values():
         assert side.reduction is not None
         if side.reduction == "":
-            assert torch.equal(side.fixed(x), x)
+            assert torch.equal(side.precompute(x), x)
     for (_, a), (_, b) in combinations(sides.items(), 2):
         if a.reduction == b.reduction:
-            torch.testing.assert_close(a.fixed(x), b.fixed(x))
-        assert a.fixed(x).shape == b.fixed(x).shape or a.reduction != b.reduction
+            torch.testing.assert_close(a.precompute(x), b.precompute(x))
+        assert a.precompute(x).shape == b.precompute(x).shape or a.reduction != b.reduction
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_a_fixed_part_has_no_parameters_and_no_memory_of_the_batch(shape):
     x = torch.randn(4, *shape)
     for _, side in sides_of(shape):
-        alone = torch.cat([side.fixed(each[None]) for each in x])
-        torch.testing.assert_close(alone, side.fixed(x))
-        assert not side.fixed(x).requires_grad
+        alone = torch.cat([side.precompute(each[None]) for each in x])
+        torch.testing.assert_close(alone, side.precompute(x))
+        assert not side.precompute(x).requires_grad
 
 
 class Own(Adapter):
@@ -71,7 +71,7 @@ class Own(Adapter):
         super().__init__()
         self.head = nn.Linear(6, 2)
 
-    def fixed(self, features):
+    def precompute(self, features):
         return features.amax((2, 3))
 
 

@@ -26,7 +26,7 @@ def test_the_outer_reads_what_the_inner_says():
     inner, outer = attention(STUDENT, TEACHER), project((16,), (16,), width=6)
     side, x = Compose(inner[1], outer[1]), maps(TEACHER)
     weight, bias = (p.detach().numpy() for p in outer[1].head.parameters())
-    for b, row in enumerate(side(side.fixed(x)).detach().numpy()):
+    for b, row in enumerate(side(side.precompute(x)).detach().numpy()):
         attended = unit(
             np.array([(x[b, :, i, j].numpy() ** 2).mean() for i in range(4) for j in range(4)])
         )
@@ -38,10 +38,10 @@ def test_what_neither_trains_is_fixed():
     inner, outer = regress((3, 16, 16), (5, 16, 16)), project((5, 16, 16), (5, 16, 16))
     teacher = Compose(inner[1], outer[1])
     assert teacher.reduction == outer[1].reduction == "2x2 cells"
-    assert teacher.fixed(maps((5, 16, 16))).shape == (4, 5 * 4)
+    assert teacher.precompute(maps((5, 16, 16))).shape == (4, 5 * 4)
     student = Compose(inner[0], outer[0])  # a convolution stands between: its input is kept
     assert student.reduction == ""
-    assert student.fixed(maps((3, 16, 16))).shape == (4, 3, 16, 16)
+    assert student.precompute(maps((3, 16, 16))).shape == (4, 3, 16, 16)
     both = Compose(attention(STUDENT, TEACHER)[1], project((16,), (16,))[1])
     assert both.reduction == "attention 2 of 4x4"
 
@@ -69,7 +69,7 @@ def test_an_inner_side_that_learns_alone_is_taught_by_its_own_loss_only():
     transfer = bound(term, statistics=lambda place: statistics)
     transfer.begin(batch(), 0)
     student, teacher = {"v": maps((3,))}, {"v": maps((5,), seed=1)}
-    losses = transfer(student, transfer.fixed(teacher), batch())
+    losses = transfer(student, transfer.precompute(teacher), batch())
     side = transfer.side(transfer.bound[0])[1]
     assert set(losses) == {"contrast/v", "own/contrast/v"}
     losses["contrast/v"].backward(retain_graph=True)
@@ -84,7 +84,7 @@ def test_an_inner_side_that_learns_first_is_frozen_and_the_outer_one_is_not():
     side = Compose(inner[1], outer[1])
     before = {name: p.clone() for name, p in side.named_parameters()}
     assert side.steps == 3
-    learn(side.learner, maps(TEACHER, b=8), None, None)
+    learn(side.aux_module, maps(TEACHER, b=8), None, None)
     moved = {name for name, p in side.named_parameters() if not torch.equal(p, before[name])}
     assert moved == {name for name in before if name.startswith("inner")}
     free = {name for name, p in side.named_parameters() if p.requires_grad}

@@ -104,7 +104,7 @@ def test_of_time_frames_the_mean_is_probed():
         statistics=statistics,
     )
     student = {"embedding": torch.randn(B, 6, 5, 10), "logits": torch.randn(B, CLASSES)}
-    fixed = transfer.fixed({"frames": torch.randn(B, 3, D)})
+    fixed = transfer.precompute({"frames": torch.randn(B, 3, D)})
     transfer.begin(batch(), 0)
     losses = transfer(student, fixed, batch())
     assert all(torch.isfinite(value) for value in losses.values())

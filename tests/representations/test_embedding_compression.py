@@ -48,7 +48,7 @@ def says(transfer, *, seed=0):
     }
     teacher = {"embedding": (2 + 3 * torch.randn(B, D, generator=generator)).requires_grad_()}
     transfer.begin(batch(), 0)
-    return student, teacher, transfer(student, transfer.fixed(teacher), batch())
+    return student, teacher, transfer(student, transfer.precompute(teacher), batch())
 
 
 EC_ROWS = ["ec", "ec+probe-kd", "ec-kd", "ec-binary-kd"]
@@ -107,14 +107,14 @@ def test_the_own_loss_is_the_cross_entropy_of_the_probe():
 @pytest.mark.parametrize("learn", ["joint", "first"])
 @pytest.mark.parametrize("build", [compress, probe])
 def test_the_student_follows_what_is_said_without_dropout(build, learn):
-    _, plain = build((CLASSES,), (D,), known=KNOWN, width=4, learn=learn)
-    _, side = build((CLASSES,), (D,), known=KNOWN, width=4, learn=learn, dropout=0.5)
+    _, plain = build((CLASSES,), (D,), pair_info=KNOWN, width=4, learn=learn)
+    _, side = build((CLASSES,), (D,), pair_info=KNOWN, width=4, learn=learn, dropout=0.5)
     side.load_state_dict(plain.state_dict())
     x = torch.randn(B, D)
     assert torch.equal(side.train()(x), plain(x))
-    assert not torch.equal(side.learning(x, side(x)), side.learning(x, side(x)))
-    assert torch.equal(side.eval().learning(x, side(x)), plain(x))
-    assert torch.equal(plain.train().learning(x, plain(x)), plain(x))
+    assert not torch.equal(side.aux_input(x, side(x)), side.aux_input(x, side(x)))
+    assert torch.equal(side.eval().aux_input(x, side(x)), plain(x))
+    assert torch.equal(plain.train().aux_input(x, plain(x)), plain(x))
 
 
 def test_dropout_is_of_the_own_loss_alone():
@@ -127,7 +127,7 @@ def test_dropout_is_of_the_own_loss_alone():
     assert some[own] != whole[own]
     student, teacher, _ = says(left_out)
     left_out.begin(batch(), 5)
-    frozen = left_out(student, left_out.fixed(teacher), batch())
+    frozen = left_out(student, left_out.precompute(teacher), batch())
     assert torch.equal(frozen[name], whole[name])
     assert frozen[own] == 0
 
@@ -138,7 +138,7 @@ def test_frozen_after_a_step_it_learns_no_more():
     assert before["own/distance_correlation/embedding"].requires_grad
     student, teacher, _ = says(transfer)
     transfer.begin(batch(), 5)
-    after = transfer(student, transfer.fixed(teacher), batch())[
+    after = transfer(student, transfer.precompute(teacher), batch())[
         "own/distance_correlation/embedding"
     ]
     assert not after.requires_grad
@@ -155,19 +155,19 @@ def test_learned_first_it_is_frozen_from_the_beginning():
 
 
 def test_a_probe_says_logits_of_this_tasks_classes():
-    ours, theirs = probe((CLASSES,), (D,), known=KNOWN, width=4)
+    ours, theirs = probe((CLASSES,), (D,), pair_info=KNOWN, width=4)
     x = torch.randn(B, D)
-    assert theirs(theirs.fixed(x)).shape == (B, CLASSES)
-    assert ours(ours.fixed(x)) is x
+    assert theirs(theirs.precompute(x)).shape == (B, CLASSES)
+    assert ours(ours.precompute(x)) is x
 
 
 def test_frames_are_compressed_one_by_one_and_probed_by_their_mean():
-    ours, theirs = compress((6, 5, 10), (3, D), known=KNOWN, width=4, per_frame=True)
-    said = theirs(theirs.fixed(torch.randn(2, 3, D)))
+    ours, theirs = compress((6, 5, 10), (3, D), pair_info=KNOWN, width=4, per_frame=True)
+    said = theirs(theirs.precompute(torch.randn(2, 3, D)))
     assert said.shape == (2, 9, 4)
-    assert ours(ours.fixed(torch.randn(2, 6, 5, 10))).shape == (2, 9, 6)
+    assert ours(ours.precompute(torch.randn(2, 6, 5, 10))).shape == (2, 9, 6)
     logits = []
-    theirs.own_loss(said, lambda z: logits.append(z) or z.sum(1), 0)
+    theirs.aux_loss(said, lambda z: logits.append(z) or z.sum(1), 0)
     torch.testing.assert_close(logits[0], theirs.probe(said.mean(1)))
 
 
@@ -185,7 +185,7 @@ def test_frames_are_compressed_one_by_one_and_probed_by_their_mean():
 @pytest.mark.parametrize("build", [compress, probe])
 def test_numbers_out_of_range_are_refused(build, numbers, text):
     with pytest.raises(MenteeError, match=rf"{build.__name__}: {text}"):
-        build((16,), (D,), known=KNOWN, **{"width": 4, **numbers})
+        build((16,), (D,), pair_info=KNOWN, **{"width": 4, **numbers})
 
 
 @pytest.mark.parametrize(
@@ -199,27 +199,27 @@ def test_numbers_out_of_range_are_refused(build, numbers, text):
 @pytest.mark.parametrize("build", [compress, probe])
 def test_numbers_that_would_change_nothing_are_refused(build, numbers, text):
     with pytest.raises(MenteeError, match=rf"{build.__name__}: {text}"):
-        build((16,), (D,), known=KNOWN, **{"width": 4, **numbers})
+        build((16,), (D,), pair_info=KNOWN, **{"width": 4, **numbers})
 
 
 @pytest.mark.parametrize("numbers", [{"depth": 2}, {"hidden": 9}])
 def test_a_probe_without_a_width_has_no_layers_to_say_anything_of(numbers):
     with pytest.raises(MenteeError, match=r"without a width there are no layers .*probe\.width"):
-        probe((CLASSES,), (D,), known=KNOWN, **numbers)
+        probe((CLASSES,), (D,), pair_info=KNOWN, **numbers)
 
 
 @pytest.mark.parametrize("build", [compress, probe])
 def test_first_is_500_steps_where_none_are_said(build):
-    assert build((CLASSES,), (D,), known=KNOWN, learn="first")[1].steps == 500
-    assert build((CLASSES,), (D,), known=KNOWN, learn="joint")[1].steps == 0
+    assert build((CLASSES,), (D,), pair_info=KNOWN, learn="first")[1].steps == 500
+    assert build((CLASSES,), (D,), pair_info=KNOWN, learn="joint")[1].steps == 0
 
 
 def test_without_labels_there_is_nothing_to_compress_for():
     with pytest.raises(PairError, match="compress learns from labels and the examples have none"):
-        compress((16,), (D,), known=PairInfo(None, lambda: statistics()))
+        compress((16,), (D,), pair_info=PairInfo(None, lambda: statistics()))
 
 
 def test_without_statistics_it_says_who_has_to_bring_them():
     with pytest.raises(PairError, match="needs the mean and spread"):
-        compress((16,), (D,), known=PairInfo(CLASSES))
-    compress((16,), (D,), known=PairInfo(CLASSES), standardize=False)
+        compress((16,), (D,), pair_info=PairInfo(CLASSES))
+    compress((16,), (D,), pair_info=PairInfo(CLASSES), standardize=False)

@@ -10,8 +10,8 @@ from mentee.representations import attention, factors, gaussian, maps
 def test_the_finer_map_is_averaged_to_the_coarser():
     ours, theirs = maps((3, 8, 6), (5, 4, 12))
     x, y = torch.randn(2, 3, 8, 6), torch.randn(2, 5, 4, 12)
-    torch.testing.assert_close(ours.fixed(x), x.view(2, 3, 4, 2, 6).mean(3))
-    torch.testing.assert_close(theirs.fixed(y), y.view(2, 5, 4, 6, 2).mean(4))
+    torch.testing.assert_close(ours.precompute(x), x.view(2, 3, 4, 2, 6).mean(3))
+    torch.testing.assert_close(theirs.precompute(y), y.view(2, 5, 4, 6, 2).mean(4))
     assert (ours.reduction, theirs.reduction) == ("map of 4x6", "map of 4x6")
     same, _ = maps((3, 4, 4), (3, 4, 4))
     assert same.reduction == ""
@@ -21,7 +21,7 @@ def test_the_finer_map_is_averaged_to_the_coarser():
 def test_tokens_are_laid_out_without_those_before_the_patches(before):
     tokens = torch.randn(2, before + 16, 5)
     _, side = maps((3, 4, 4), (before + 16, 5))
-    laid_out = side.fixed(tokens)
+    laid_out = side.precompute(tokens)
     assert laid_out.shape == (2, 5, 4, 4)
     for number in range(16):
         row, column = divmod(number, 4)
@@ -61,13 +61,13 @@ def test_a_paraphraser_learns_to_reconstruct():
     optimizer = torch.optim.AdamW(side.parameters(), lr=3e-3)
     losses = []
     for _ in range(60):
-        loss = side.own_loss(side.learning(x, side(x)), lambda logits: logits, 0)
+        loss = side.aux_loss(side.aux_input(x, side(x)), lambda logits: logits, 0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     expected = (side.decoder(side.encoder(x)) - x).square().mean()
-    assert side.own_loss(side.learning(x, side(x)), lambda z: z, 0).item() == pytest.approx(
+    assert side.aux_loss(side.aux_input(x, side(x)), lambda z: z, 0).item() == pytest.approx(
         expected.item(), rel=1e-5
     )
     assert losses[-1] < 0.8 * losses[0]

@@ -21,7 +21,7 @@ def said_at(shapes, b=3, seed=0):
 def test_it_equals_its_formula_in_loops():
     for side in flow(SHAPES, SHAPES):
         x = said_at(SHAPES)
-        got = side(side.fixed(x)).numpy()
+        got = side(side.precompute(x)).numpy()
         for example in range(3):
             first, second, third = (each[example].numpy() for each in x)
             coarse = second.reshape(3, 2, 2, 2, 2).mean((2, 4))
@@ -35,7 +35,7 @@ def test_the_teachers_side_is_fixed_and_the_students_gets_the_gradient():
     assert not list(theirs.parameters())
     assert not list(ours.parameters())
     x = tuple(each.requires_grad_() for each in said_at(SHAPES))
-    assert gradcheck(lambda *x: ours(ours.fixed(x)), x, fast_mode=True)
+    assert gradcheck(lambda *x: ours(ours.precompute(x)), x, fast_mode=True)
 
 
 def test_other_channels_and_resolutions_meet_through_convolutions():
@@ -44,8 +44,8 @@ def test_other_channels_and_resolutions_meet_through_convolutions():
     heads = [type(head) for head in ours.heads]
     assert heads == [nn.Conv2d, nn.Identity, nn.Conv2d]
     ours.double()
-    got = ours(ours.fixed(said_at(SHAPES)))
-    assert got.shape == theirs(theirs.fixed(said_at(teacher))).shape == (3, 4 * 3 + 3 * 7)
+    got = ours(ours.precompute(said_at(SHAPES)))
+    assert got.shape == theirs(theirs.precompute(said_at(teacher))).shape == (3, 4 * 3 + 3 * 7)
 
 
 @pytest.mark.parametrize("b", [1, 4])
@@ -54,7 +54,7 @@ def test_other_channels_and_resolutions_meet_through_convolutions():
 def test_it_is_finite_at_the_corners(b, dtype, scale):
     ours, _ = flow(SHAPES, SHAPES)
     x = tuple((scale * each).to(dtype).requires_grad_() for each in said_at(SHAPES, b))
-    said = ours(ours.fixed(x))
+    said = ours(ours.precompute(x))
     said.sum().backward()
     assert torch.isfinite(said).all()
     assert all(torch.isfinite(each.grad).all() for each in x)

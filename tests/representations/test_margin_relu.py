@@ -11,7 +11,7 @@ def test_it_is_the_mean_of_the_negatives_of_all_batches_so_far():
     side.double()
     batches = [torch.randn(b, 3, 4, 4, dtype=torch.float64) for b in (5, 1, 3)]
     for number, batch in enumerate(batches):
-        said = side(side.fixed(batch))
+        said = side(side.precompute(batch))
         seen = torch.cat(batches[: number + 1]).transpose(0, 1).flatten(1).numpy()
         margins = np.array([channel[channel < 0].mean() for channel in seen])
         expected = np.maximum(batch.numpy(), margins[:, None, None])
@@ -22,20 +22,20 @@ def test_in_evaluation_nothing_is_measured():
     _, side = margin((2, 4, 4), (3, 4, 4))
     side.eval()
     x = torch.randn(5, 3, 4, 4)
-    torch.testing.assert_close(side(side.fixed(x)), x.clamp(min=0))
+    torch.testing.assert_close(side(side.precompute(x)), x.clamp(min=0))
     assert not side.count.any()
 
 
 def test_behind_a_relu_it_is_zero():
     _, side = margin((2, 4, 4), (3, 4, 4))
     x = torch.randn(5, 3, 4, 4).relu()
-    assert torch.equal(side(side.fixed(x)), x)
+    assert torch.equal(side(side.precompute(x)), x)
     assert not side.mean.any()
 
 
 def test_it_is_kept_with_the_heads():
     _, side = margin((2, 4, 4), (3, 4, 4))
-    side(side.fixed(torch.randn(5, 3, 4, 4)))
+    side(side.precompute(torch.randn(5, 3, 4, 4)))
     _, again = margin((2, 4, 4), (3, 4, 4))
     again.load_state_dict(side.state_dict())
     assert torch.equal(again.mean, side.mean)

@@ -21,32 +21,32 @@ def known(seed=0):
 
 @pytest.mark.parametrize("whiten", [False, True])
 def test_pca_is_scikit_learns_but_for_signs(whiten):
-    _, side = pca((4,), (7,), known=known(), width=3, whiten=whiten)
+    _, side = pca((4,), (7,), pair_info=known(), width=3, whiten=whiten)
     expected = PCA(3, whiten=whiten).fit_transform(X.numpy())
     if whiten:  # scikit-learn divides by n - 1
         expected = expected * np.sqrt(len(X) / (len(X) - 1))
-    got = side(side.fixed(X)).numpy()
+    got = side(side.precompute(X)).numpy()
     np.testing.assert_allclose(np.abs(got), np.abs(expected), rtol=2e-3, atol=2e-3)
 
 
 def test_pca_has_no_more_directions_than_there_are():
     with pytest.raises(PairError, match="width is 8, expected 1 to 7"):
-        pca((4,), (7,), known=known(), width=8)
+        pca((4,), (7,), pair_info=known(), width=8)
 
 
 def test_a_random_projection_follows_its_seed_and_keeps_lengths_in_the_mean():
     first, again, other = (
-        random_projection((4,), (7,), known=known(seed), width=2000)[1] for seed in (1, 1, 2)
+        random_projection((4,), (7,), pair_info=known(seed), width=2000)[1] for seed in (1, 1, 2)
     )
-    said = first(first.fixed(X))
-    assert torch.equal(said, again(again.fixed(X)))
-    assert not torch.equal(said, other(other.fixed(X)))
+    said = first(first.precompute(X))
+    assert torch.equal(said, again(again.precompute(X)))
+    assert not torch.equal(said, other(other.precompute(X)))
     scaled = (X - X.mean(0)) / X.std(0, correction=0)
     torch.testing.assert_close(said.square().sum(1), scaled.square().sum(1), rtol=0.15, atol=0.1)
 
 
 def test_nothing_of_them_is_trained():
     for build in (pca, random_projection):
-        ours, theirs = build((4,), (7,), known=known(), width=3, student_head="linear")
+        ours, theirs = build((4,), (7,), pair_info=known(), width=3, student_head="linear")
         assert not list(theirs.parameters())
-        assert ours(ours.fixed(torch.zeros(2, 4))).shape == (2, 3)
+        assert ours(ours.precompute(torch.zeros(2, 4))).shape == (2, 3)

@@ -43,7 +43,7 @@ def test_equals_the_formula_in_loops(kind, grid, head):
     for number, shapes in enumerate([(SHAPES[kind], other), (other, SHAPES[kind])]):
         side = project(*shapes, width=10, head=head, grid=grid)[number].double()
         x = read(SHAPES[kind])
-        got = side(side.fixed(x)).detach().numpy()
+        got = side(side.precompute(x)).detach().numpy()
         expected = [formulas.project(example, layers(side), grid) for example in x.numpy()]
         assert got.shape == (3, 10)
         np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
@@ -60,7 +60,7 @@ def test_the_fixed_part_is_the_mean_of_each_cell(c, h, w, grid):
     side = project((c, h, w), (4,), width=2, grid=grid)[0]
     x = read((c, h, w), b=1, seed=h * 41 + w)
     np.testing.assert_allclose(
-        side.fixed(x).numpy()[0], formulas.pooled(x.numpy()[0], grid), rtol=1e-9, atol=1e-12
+        side.precompute(x).numpy()[0], formulas.pooled(x.numpy()[0], grid), rtol=1e-9, atol=1e-12
     )
     assert cells((h, w), grid) == (formulas.cells(h, grid), formulas.cells(w, grid))
 
@@ -74,7 +74,7 @@ def test_the_batch_axis_equals_the_published_code(reference, seed):
     total = 0.0
     for side, x, name in zip(sides, (student, teacher), ("student", "teacher"), strict=True):
         x.requires_grad_()
-        out = side.fixed(x)
+        out = side.precompute(x)
         np.testing.assert_allclose(out.detach().numpy(), z[f"out_{name}"], rtol=1e-9, atol=1e-12)
         slope = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).reshape(out.shape)
         loss = (slope * out).sum()
@@ -87,7 +87,7 @@ def test_the_batch_axis_equals_the_published_code(reference, seed):
 def test_the_fixed_part_has_no_parameters_and_the_rest_can_be_trained():
     student, teacher = project((3, 8, 8), (5, 6), width=4)
     x = read((3, 8, 8)).requires_grad_()
-    fixed = student.double().fixed(x)
+    fixed = student.double().precompute(x)
     fixed.sum().backward()
     assert all(p.grad is None for p in student.parameters())
     student(fixed.detach()).sum().backward()
@@ -101,14 +101,14 @@ def test_the_fixed_part_has_no_parameters_and_the_rest_can_be_trained():
 def test_gradient(kind, head):
     side = project(SHAPES[kind], (2,), width=3, head=head)[0].double()
     x = read(SHAPES[kind], b=2).requires_grad_()
-    assert gradcheck(lambda z: side(side.fixed(z)), (x,))
+    assert gradcheck(lambda z: side(side.precompute(z)), (x,))
 
 
 def test_without_the_batch_axis_an_example_does_not_depend_on_its_batch():
     x = read((3, 16, 16), b=4)
     for batch_axis in (False, True):
         side = project((3, 16, 16), (3, 16, 16), batch_axis=batch_axis)[0]
-        alone, together = side.fixed(x[:2]), side.fixed(x)[:2]
+        alone, together = side.precompute(x[:2]), side.precompute(x)[:2]
         assert torch.equal(alone, together) is not batch_axis
 
 
@@ -116,7 +116,7 @@ def test_the_batch_axis_leaves_vectors_and_tokens_alone():
     for shape in ((7,), (5, 6)):
         plain, other = (project(shape, shape, batch_axis=on)[0] for on in (False, True))
         x = read(shape)
-        assert torch.equal(plain.fixed(x), other.fixed(x))
+        assert torch.equal(plain.precompute(x), other.precompute(x))
 
 
 @pytest.mark.parametrize(

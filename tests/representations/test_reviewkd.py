@@ -28,8 +28,8 @@ def test_pyramids_add_up_to_the_sum_of_the_hierarchical_loss():
 
 def test_any_two_networks_meet():
     ours, theirs = review(OURS, THEIRS)
-    got = ours(ours.fixed(said_at(OURS)))
-    fixed = theirs.fixed(said_at(THEIRS))
+    got = ours(ours.precompute(said_at(OURS)))
+    fixed = theirs.precompute(said_at(THEIRS))
     assert got.shape == theirs(fixed).shape
     assert theirs.reduction == "pyramids"
     assert not list(theirs.parameters())
@@ -38,19 +38,19 @@ def test_any_two_networks_meet():
 def test_a_finer_map_of_the_teacher_teaches_all_coarser_places_of_the_student():
     ours, theirs = review(OURS, THEIRS)
     x = tuple(each.requires_grad_() for each in said_at(OURS))
-    said, size = ours(ours.fixed(x)), theirs.fixed(said_at(THEIRS[:1] + THEIRS[1:]))
+    said, size = ours(ours.precompute(x)), theirs.precompute(said_at(THEIRS[:1] + THEIRS[1:]))
     finest = 5 * (256 + 16 + 4 + 1)
     assert said.shape == size.shape
     said[:, :finest].square().sum().backward()
     assert all(each.grad.abs().sum() > 0 for each in x)
     x = tuple(each.requires_grad_() for each in said_at(OURS))
-    ours(ours.fixed(x))[:, -12:].square().sum().backward()
+    ours(ours.precompute(x))[:, -12:].square().sum().backward()
     assert [each.grad is not None and bool(each.grad.any()) for each in x] == [False] * 3 + [True]
 
 
 def test_every_head_is_trained():
     ours, theirs = review(OURS, THEIRS)
-    loss = squared(ours(ours.fixed(said_at(OURS))), theirs.fixed(said_at(THEIRS)))
+    loss = squared(ours(ours.precompute(said_at(OURS))), theirs.precompute(said_at(THEIRS)))
     loss.mean().backward()
     assert all(p.grad.abs().sum() > 0 for p in ours.parameters())
 
@@ -62,7 +62,7 @@ def test_it_is_finite_at_the_corners(b, dtype, scale):
     ours, _ = review(OURS, THEIRS)
     ours.to(dtype)
     x = tuple((scale * each).to(dtype).requires_grad_() for each in said_at(OURS, b))
-    said = ours(ours.fixed(x))
+    said = ours(ours.precompute(x))
     said.sum().backward()
     assert torch.isfinite(said).all()
     assert all(torch.isfinite(each.grad).all() for each in x)

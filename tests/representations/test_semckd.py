@@ -29,7 +29,7 @@ def built(ours=OURS, theirs=THEIRS, **numbers):
 
 def compared(sides, student, teacher):
     mine, theirs = sides
-    return mine.meet(mine(mine.fixed(student)), theirs(theirs.fixed(teacher)))
+    return mine.align(mine(mine.precompute(student)), theirs(theirs.precompute(teacher)))
 
 
 def loss(sides, student, teacher):
@@ -110,7 +110,7 @@ def test_the_teachers_side_is_fixed_and_kept_no_finer_than_the_student_is():
     x = said_at(THEIRS)
     fine = x[0].reshape(B, 3, 4, 2, 4, 2).mean((3, 5))
     expected = torch.cat([each.flatten(1) for each in (fine, *x[1:])], 1)
-    torch.testing.assert_close(theirs.fixed(x), expected)
+    torch.testing.assert_close(theirs.precompute(x), expected)
 
 
 def drawn_at(shapes):
@@ -138,7 +138,7 @@ def test_any_two_networks_meet(ours, theirs):
     assert said.shape == target.shape
     squared(said, target.detach()).sum().backward()
     assert all(z.grad.abs().sum() > 0 for z in (x if isinstance(x, list) else [x]))
-    assert other.fixed(y).shape[0] == B
+    assert other.precompute(y).shape[0] == B
     assert all(torch.isfinite(p.grad).all() for p in mine.parameters())
 
 

@@ -27,7 +27,7 @@ from mentee.representations import REPRESENTATIONS
 
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 KEEPS = "the student keeps the teacher's classifier, behind a projector"
-BESIDE = {"known", "beside"}
+BESIDE = {"pair_info", "other_adapters"}
 """What the engine passes to a representation."""
 
 

@@ -54,8 +54,8 @@ def _read(row: Method) -> Iterator[str]:
     alone = places <= {"embedding", "frames"}
     for name in ("embedding", "frames"):
         if name in places:
-            known = {"embedding": "an embedding", "frames": "time frames"}[name]
-            yield f"{known} of any task" if alone else known
+            what = {"embedding": "an embedding", "frames": "time frames"}[name]
+            yield f"{what} of any task" if alone else what
     if places & {"stem", "stages"}:
         yield "stages"
     yield from sorted(places - {"logits", "embedding", "frames", "stem", "stages"})
@@ -188,10 +188,12 @@ def asked(name: str) -> list[str]:
 
     if name in SEVERAL:
         return ["several places together"]
-    if takes(REPRESENTATIONS[name], "beside"):
+    if takes(REPRESENTATIONS[name], "other_adapters"):
         return ["a term of `compress` at the same place"]
-    if takes(REPRESENTATIONS[name], "known"):
+    if takes(REPRESENTATIONS[name], "pair_info"):
         shapes = dict(said("embedding", 1.0, 1, CLASSES))
-        known = SignalGuard(CLASSES, partial(statistics, shapes, "embedding"))
-        sides_of(Component(name), (shapes["embedding"], shapes["embedding"]), {"known": known})
+        pair_info = SignalGuard(CLASSES, partial(statistics, shapes, "embedding"))
+        sides_of(
+            Component(name), (shapes["embedding"], shapes["embedding"]), {"pair_info": pair_info}
+        )
     return list(found)

@@ -142,7 +142,7 @@ class CandidatePair:
         batch, network = self._batch, copy.deepcopy(self.teacher)  # hooks stay where they are
         places = self._places(self.teacher, wanted(row)[1])
         alone, taught = self._trainee(Method("none")), self._trainee(row)
-        said = taught.transfer.fixed(OnlineTeacher(network, places, self._contract)(batch))
+        said = taught.transfer.precompute(OnlineTeacher(network, places, self._contract)(batch))
 
         def step(trainee: DistillationModule, fixed: Mapping[str, Tensor]) -> None:
             trainee.transfer.begin(batch, 0)
@@ -253,6 +253,6 @@ def recorded(transfer: DistillationLoss, shapes: Mapping[str, Shape]) -> int | N
         if side.reduction is None:
             return None
         shape: FeatureShape = read(shapes, bound.teacher)
-        said: Tensor = side.fixed(blank(shape))
+        said: Tensor = side.precompute(blank(shape))
         columns[column(bound.teacher, side.reduction)] = said.numel()
     return 2 * sum(columns.values())

@@ -209,7 +209,7 @@ def backward(
     heard = teacher if teacher and transfer.weighing.teacher_is_used(number) else None
     for part in parts:
         batch = part.to(accelerator.device)
-        fixed = transfer.fixed(heard(batch)) if heard else {}
+        fixed = transfer.precompute(heard(batch)) if heard else {}
         transfer.begin(batch, number)
         last = part is parts[-1]
         with contextlib.nullcontext() if last else accelerator.no_sync(model):

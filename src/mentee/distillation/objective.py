@@ -97,9 +97,9 @@ class DistillationLoss(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             for term, s, t in sorted(sites, key=reads_others):
-                known = PairInfo(classes, statistics and partial(statistics, t), seed)
+                pair_info = PairInfo(classes, statistics and partial(statistics, t), seed)
                 shapes = read(student, s), read(teacher, t)
-                self._bind(term, s, t, shapes, known)
+                self._bind(term, s, t, shapes, pair_info)
         self.to(device)
         own = torch.arange(examples, device=device)
         self._remember(own if groups is None else groups.to(device), own, seed)
@@ -120,12 +120,12 @@ class DistillationLoss(nn.Module):
         s: str,
         t: str,
         shapes: tuple[FeatureShape, FeatureShape],
-        known: PairInfo,
+        pair_info: PairInfo,
     ) -> None:
         agreement = look_up("agreement", term.loss, LOSSES)
         agree = checked(term.loss, agreement.function, given=GIVEN)
         if takes(agreement.function, "labels"):
-            known.labels(term.loss.name)
+            pair_info.labels(term.loss.name)
         term = replace(term, loss=agree, representation=checked_chain(term.representation))
         name = name_of(term, s, t, self.bound, self.method.name)
         reader = term.representation.chain[-1].name
@@ -134,8 +134,10 @@ class DistillationLoss(nn.Module):
                 f"{name}: {reader} reads one place; expected {' or '.join(SEVERAL)} "
                 "where several are read together"
             )
-        beside = [self.side(other)[1].learner for other in self.bound if other.teacher == t]
-        sides = sides_of(term.representation, shapes, {"known": known, "beside": beside})
+        others = [self.side(b)[1].aux_module for b in self.bound if b.teacher == t]
+        sides = sides_of(
+            term.representation, shapes, {"pair_info": pair_info, "other_adapters": others}
+        )
         said = shapes_said(sides, shapes)
         remembers = term.memory is not None and agreement.memory != "no"
         if agreement.same_width is True or (agreement.same_width and remembers):
@@ -188,7 +190,7 @@ class DistillationLoss(nn.Module):
         return typing.cast(Adapter, student), typing.cast(Adapter, teacher)
 
     @torch.no_grad()
-    def fixed(self, teacher: Features) -> dict[str, Tensor]:
+    def precompute(self, teacher: Features) -> dict[str, Tensor]:
         """The fixed part of the teacher's side, by term: all that the terms need of the teacher.
 
         Args:
@@ -201,7 +203,7 @@ class DistillationLoss(nn.Module):
             if name in teacher:
                 said[bound.name] = teacher[name]
             else:
-                said[bound.name] = side.fixed(read(teacher, bound.teacher))
+                said[bound.name] = side.precompute(read(teacher, bound.teacher))
         return said
 
     @property
@@ -222,7 +224,7 @@ class DistillationLoss(nn.Module):
 
         Args:
             student: what the student says at its places.
-            fixed: what `fixed` gave for the same batch; of a term that is not there nothing is
+            fixed: what `precompute` returned for the same batch; a term that is missing is not
                 computed.
             batch: labels, masks and mixture of the same examples.
         """
@@ -234,18 +236,18 @@ class DistillationLoss(nn.Module):
                 if theirs.own_objective_only:
                     losses[own_name(bound)] = losses[bound.name]
                 continue
-            s = mine(mine.fixed(read(student, bound.student)))
+            s = mine(mine.precompute(read(student, bound.student)))
             t = theirs(fixed[bound.name].detach())
             with torch.autocast(s.device.type, enabled=False):  # sums need float32 at least
                 if theirs.own_objective_only:
-                    learner, seen = theirs.learner, fixed[bound.name].detach()
-                    learning = learner.learning(seen, t if learner is theirs else learner(seen))
+                    learner, seen = theirs.aux_module, fixed[bound.name].detach()
+                    learning = learner.aux_input(seen, t if learner is theirs else learner(seen))
                     learning = at_least_float(learning)
-                    own = learner.own_loss(learning, partial(batch_loss, batch), self.step)
+                    own = learner.aux_loss(learning, partial(batch_loss, batch), self.step)
                     # Where nothing is learned any more: a zero that keeps every process in step.
                     losses[own_name(bound)] = t.detach().sum() * 0 if own is None else own
-                    t = t.detach() if theirs.learner is theirs else t
-                s, t = mine.meet(at_least_float(s), at_least_float(t))
+                    t = t.detach() if theirs.aux_module is theirs else t
+                s, t = mine.align(at_least_float(s), at_least_float(t))
                 losses[bound.name] = self._agree(bound, s, t, batch)
         if self.dropping is not None and fixed:
             values = {b.name: losses[b.name] for b in self.bound if b.name in fixed}

@@ -58,7 +58,7 @@ def takes(function: Callable[..., object], name: str) -> bool:
 
 def reads_others(site: tuple[Term, str, str]) -> bool:
     """Whether a term's representation reads the sides of others: it is bound after them."""
-    return any(takes(builder(word), "beside") for word in site[0].representation.chain)
+    return any(takes(builder(word), "other_adapters") for word in site[0].representation.chain)
 
 
 def builder(word: Component) -> Callable[..., tuple[Adapter, Adapter]]:
@@ -81,7 +81,7 @@ def sides_of(
     """
     inner = None if word.of is None else sides_of(word.of, shapes, offered)
     if inner is not None:
-        if type(inner[0]).meet is not Adapter.meet:
+        if type(inner[0]).align is not Adapter.align:
             raise PairError(
                 f"{word}: what {word.of} compares depends on both sides, so nothing can be made of "
                 "one of them; give the term this representation alone"
@@ -97,7 +97,7 @@ def sides_of(
 def checked_chain(word: Component) -> Component:
     """The same representation, its numbers and those of all it is of checked."""
     of = None if word.of is None else checked_chain(word.of)
-    return replace(checked(word, builder(word), given=("known", "beside")), of=of)
+    return replace(checked(word, builder(word), given=("pair_info", "other_adapters")), of=of)
 
 
 def name_of(term: Term, s: str, t: str, others: Sequence[BoundTerm], method: str) -> str:
@@ -144,7 +144,7 @@ def blank(shape: FeatureShape) -> Any:
 @torch.no_grad()
 def shape_said(side: Adapter, shape: FeatureShape) -> Shape:
     """What a side makes of one example that is read with this shape."""
-    return tuple(side(side.fixed(blank(shape))).shape[1:])
+    return tuple(side(side.precompute(blank(shape))).shape[1:])
 
 
 @torch.no_grad()
@@ -152,8 +152,10 @@ def shapes_said(
     sides: tuple[Adapter, Adapter], shapes: tuple[FeatureShape, FeatureShape]
 ) -> tuple[Shape, Shape]:
     """What is compared of one example that is read with these shapes: (student's, teacher's)."""
-    said, other = (side(side.fixed(blank(each))) for side, each in zip(sides, shapes, strict=True))
-    met = sides[0].meet(said, other)
+    said, other = (
+        side(side.precompute(blank(each))) for side, each in zip(sides, shapes, strict=True)
+    )
+    met = sides[0].align(said, other)
     return tuple(met[0].shape[1:]), tuple(met[1].shape[1:])
 
 

@@ -185,7 +185,7 @@ def prepare(
     @torch.no_grad()
     def says(some: Batch, names: Sequence[str]) -> dict[str, Tensor]:
         features = reader(some.to(device))
-        return {n: sides[n].fixed(read_at(features, place_of[n])) for n in names}
+        return {n: sides[n].precompute(read_at(features, place_of[n])) for n in names}
 
     said = parts.recipe.data
     usual = 0 if said.views == "none" else min(USUAL_VIEWS, recipe.train.epochs)
@@ -242,7 +242,7 @@ def columns_of(
                 )
             name, read = column(bound.teacher, side.reduction), read_at(shapes, bound.teacher)
             with torch.no_grad():
-                shape = tuple(side.fixed(blank(read)).shape[1:])
+                shape = tuple(side.precompute(blank(read)).shape[1:])
             sides[name] = side
             columns[name] = Column(
                 place=bound.teacher, reduction=side.reduction, shape=shape, read=read

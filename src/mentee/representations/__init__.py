@@ -81,9 +81,9 @@ REPRESENTATIONS: dict[str, Callable[..., tuple[Adapter, Adapter]]] = {
 }
 """Every representation by name: `(student shape, teacher shape, **numbers) -> (Adapter, Adapter)`.
 
-One that needs to know more of a pair than its shapes takes `known`, which the engine passes. One
-that reads what another term's side makes takes `beside`, the teacher's sides of the method's other
-terms at the same place of the teacher, and is built after them.
+One that needs more of a pair than its shapes takes `pair_info`. One that reads the adapter of
+another term takes `other_adapters`, the teacher-side adapters of the method's other terms at the
+same layer of the teacher, and is built after them.
 """
 
 CROSSING = ("associate",)

@@ -62,13 +62,13 @@ class PairInfo:
 class Adapter(nn.Module):
     """One side (student's or teacher's) of a representation.
 
-    `fixed` has no parameters: for a frozen teacher its output can be computed once and kept.
+    `precompute` has no parameters: for a frozen teacher its output can be computed once and kept.
     `forward` goes on from there and may be trained.
 
     Attributes:
-        own_objective_only: what is trained here learns only from `own_loss`; no gradient of the
+        own_objective_only: what is trained here learns only from `aux_loss`; no gradient of the
             agreement reaches it.
-        steps: how many it learns from `own_loss` before the student's first step, to be frozen
+        steps: how many it learns from `aux_loss` before the student's first step, to be frozen
             then; 0: none.
     """
 
@@ -76,20 +76,20 @@ class Adapter(nn.Module):
     steps = 0
 
     @property
-    def learner(self) -> Adapter:
-        """The part that learns from `own_loss`: the side itself, or what it is of."""
+    def aux_module(self) -> Adapter:
+        """The part that learns from `aux_loss`: the side itself, or what it is of."""
         return self
 
     @property
     def reduction(self) -> str | None:
-        """What `fixed` does: at one place, sides of equal reductions have equal fixed parts.
+        """What `precompute` does: at one place, sides of equal reductions have equal fixed parts.
 
         Empty: nothing. None: it depends on the batch, or it is not said, so that it cannot be
-        computed once and kept. A side with a `fixed` of its own that can be kept says it here.
+        computed once and kept. A side with a `precompute` of its own that can be kept says it here.
         """
-        return "" if type(self).fixed is Adapter.fixed else None
+        return "" if type(self).precompute is Adapter.precompute else None
 
-    def fixed(self, features: Any) -> Any:
+    def precompute(self, features: Any) -> Any:
         """The part without parameters, from what was read at the place.
 
         Args:
@@ -100,12 +100,12 @@ class Adapter(nn.Module):
         """
         return features
 
-    def forward(self, fixed: Any) -> Tensor:
-        """The part that may be trained, from what `fixed` gave."""
-        said: Tensor = fixed
+    def forward(self, precomputed: Any) -> Tensor:
+        """The part that may be trained, from what `precompute` gave."""
+        said: Tensor = precomputed
         return said
 
-    def meet(self, said: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    def align(self, said: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
         """What is compared, from what both sides said; the student's side alone is asked.
 
         Most compare what was said. One whose weights depend on both sides has its word here.
@@ -116,20 +116,20 @@ class Adapter(nn.Module):
         """
         return said, other
 
-    def learning(self, fixed: Tensor, said: Tensor) -> Tensor:
-        """What `own_loss` is computed of: what `forward` gave, unless learning takes another form.
+    def aux_input(self, precomputed: Tensor, said: Tensor) -> Tensor:
+        """What `aux_loss` is computed of: what `forward` gave, unless learning takes another form.
 
         Args:
-            fixed: what `fixed` gave.
+            precomputed: what `precompute` gave.
             said: what `forward` made of it, which is what the student is compared with.
         """
         return said
 
-    def own_loss(self, said: Tensor, task: TaskLoss, step: int) -> Tensor | None:
+    def aux_loss(self, said: Tensor, task: TaskLoss, step: int) -> Tensor | None:
         """The loss that trains this side alone; None: nothing to learn.
 
         Args:
-            said: what `learning` gave.
+            said: what `aux_input` gave.
             task: the task's loss of the same batch.
             step: optimizer steps done.
         """

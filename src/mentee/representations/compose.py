@@ -30,9 +30,9 @@ class Compose(Adapter):
         self.own_objective_only, self.steps = inner.own_objective_only, inner.steps
 
     @property
-    def learner(self) -> Adapter:
+    def aux_module(self) -> Adapter:
         """The inner side's: its own loss is the only one there is."""
-        return self.inner.learner
+        return self.inner.aux_module
 
     @property
     def reduction(self) -> str | None:
@@ -42,16 +42,16 @@ class Compose(Adapter):
             return None
         return ", then ".join(part for part in parts if part)
 
-    def fixed(self, features: Any) -> Any:
+    def precompute(self, features: Any) -> Any:
         """The part without parameters."""
-        said = self.inner.fixed(features)
-        return self.outer.fixed(said) if self._all_fixed else said
+        said = self.inner.precompute(features)
+        return self.outer.precompute(said) if self._all_fixed else said
 
-    def forward(self, fixed: Any) -> Tensor:
+    def forward(self, precomputed: Any) -> Tensor:
         """What the outer side makes of the inner one."""
         if self._all_fixed:
-            return self.outer(fixed)  # type: ignore[no-any-return]
-        said = self.inner(fixed)
+            return self.outer(precomputed)  # type: ignore[no-any-return]
+        said = self.inner(precomputed)
         if self.own_objective_only:
             said = said.detach()
-        return self.outer(self.outer.fixed(said))  # type: ignore[no-any-return]
+        return self.outer(self.outer.precompute(said))  # type: ignore[no-any-return]

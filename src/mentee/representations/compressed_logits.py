@@ -12,7 +12,7 @@ from mentee.representations.embedding_compression import EmbeddingCompressor, Pr
 
 
 def compressed_logits(
-    student: Shape, teacher: Shape, *, beside: Sequence[Adapter]
+    student: Shape, teacher: Shape, *, other_adapters: Sequence[Adapter]
 ) -> tuple[Adapter, Adapter]:
     r"""The classes that the probe of `compress` sees.
 
@@ -24,7 +24,7 @@ def compressed_logits(
     Args:
         student: what is read in the student: its logits.
         teacher: the teacher's vector.
-        beside: the teacher's sides of the method's other terms at this place.
+        other_adapters: the teacher's sides of the method's other terms at this place.
 
     Returns:
         The student's side (its logits as they are) and the teacher's.
@@ -36,7 +36,7 @@ def compressed_logits(
     """
     found = [
         x
-        for x in beside
+        for x in other_adapters
         if isinstance(x, EmbeddingCompressor) and not isinstance(x, ProbeCompressor)
     ]
     if len(found) != 1:
@@ -69,10 +69,10 @@ class CompressedLogits(Adapter):
         """That of `compress`."""
         return self.compressed.reduction
 
-    def fixed(self, features: Tensor) -> Tensor:
+    def precompute(self, features: Tensor) -> Tensor:
         """The teacher's vectors, as `compress` reads them."""
-        return self.compressed.fixed(features)
+        return self.compressed.precompute(features)
 
-    def forward(self, fixed: Tensor) -> Tensor:
+    def forward(self, precomputed: Tensor) -> Tensor:
         """The logits, `[b, k]`, detached: whoever follows them teaches neither h nor P."""
-        return self.compressed.logits(self.compressed(fixed)).detach()
+        return self.compressed.logits(self.compressed(precomputed)).detach()

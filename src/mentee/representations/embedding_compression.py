@@ -22,7 +22,7 @@ def compress(
     student: Shape,
     teacher: Shape,
     *,
-    known: PairInfo,
+    pair_info: PairInfo,
     width: int = 64,
     depth: int = 1,
     hidden: int | None = None,
@@ -42,7 +42,7 @@ def compress(
     Args:
         student: what is read in the student, without the batch.
         teacher: the same of the teacher: `(d,)`, `(t, d)` or `(c, h, w)`, which is averaged.
-        known: the number of classes, and the statistics of the teacher's vectors.
+        pair_info: the number of classes, and the statistics of the teacher's vectors.
         width: entries of the compact vector.
         depth: 1: h is linear; n: n - 1 hidden layers with ReLU before.
         hidden: width of those; None: the larger of `width` and half the teacher's.
@@ -70,18 +70,18 @@ def compress(
     """
     mine, theirs = readers(student, teacher, per_frame)
     ours = student_side(mine, student, width, student_head)
-    scaling = PooledVectors(teacher, known.measured("compress") if standardize else None)
+    scaling = PooledVectors(teacher, pair_info.measured("compress") if standardize else None)
     made = _layers("compress", teacher, width, depth, hidden, activation)
     h = Transformation(theirs, scaling, made, width, _share("compress", dropout))
     lesson = _lesson("compress", learn, steps, freeze)
-    return ours, EmbeddingCompressor(h, known.labels("compress"), *lesson)
+    return ours, EmbeddingCompressor(h, pair_info.labels("compress"), *lesson)
 
 
 def probe(
     student: Shape,
     teacher: Shape,
     *,
-    known: PairInfo,
+    pair_info: PairInfo,
     width: int | None = None,
     depth: int = 1,
     hidden: int | None = None,
@@ -100,7 +100,7 @@ def probe(
     Args:
         student: what is read in the student: its logits.
         teacher: the teacher's vector.
-        known: the number of classes, and the statistics of the teacher's vectors.
+        pair_info: the number of classes, and the statistics of the teacher's vectors.
         width: entries of a compact vector before the classes; None: none, P reads the vector.
         depth: as for `compress`.
         hidden: as for `compress`.
@@ -119,7 +119,7 @@ def probe(
 
     Memory: O(b d). Source: arXiv:2306.17424 (logistic regression of the averaged embedding).
     """
-    scaling = PooledVectors(teacher, known.measured("probe") if standardize else None)
+    scaling = PooledVectors(teacher, pair_info.measured("probe") if standardize else None)
     made: nn.Module = nn.Identity()
     if width is not None:
         made = _layers("probe", teacher, width, depth, hidden, "relu")
@@ -131,7 +131,7 @@ def probe(
     share = _share("probe", dropout)
     h = Transformation(PooledVectors(teacher), scaling, made, width or channels(teacher), share)
     return Adapter(), ProbeCompressor(
-        h, known.labels("probe"), *_lesson("probe", learn, steps, freeze)
+        h, pair_info.labels("probe"), *_lesson("probe", learn, steps, freeze)
     )
 
 
@@ -161,18 +161,22 @@ class EmbeddingCompressor(Adapter):
         """The reader's."""
         return self.h.reader.reduction
 
-    def fixed(self, features: Tensor) -> Tensor:
+    def precompute(self, features: Tensor) -> Tensor:
         """The teacher's vectors, `[b, d]`, or `[b, t, d]` for frames."""
-        said: Tensor = self.h.reader.fixed(features)
+        said: Tensor = self.h.reader.precompute(features)
         return said
 
-    def forward(self, fixed: Tensor) -> Tensor:
+    def forward(self, precomputed: Tensor) -> Tensor:
         """The compact vectors."""
-        return self.says(self.h(fixed))
+        return self.says(self.h(precomputed))
 
-    def learning(self, fixed: Tensor, said: Tensor) -> Tensor:
+    def aux_input(self, precomputed: Tensor, said: Tensor) -> Tensor:
         """The same of what dropout leaves of the teacher's vectors, in training."""
-        return self.says(self.h(fixed, drop=True)) if self.training and self.h.dropout.p else said
+        return (
+            self.says(self.h(precomputed, drop=True))
+            if self.training and self.h.dropout.p
+            else said
+        )
 
     def says(self, compact: Tensor) -> Tensor:
         """What it says of compact vectors: themselves."""
@@ -183,7 +187,7 @@ class EmbeddingCompressor(Adapter):
         logits: Tensor = self.probe(averaged(said))
         return logits
 
-    def own_loss(self, said: Tensor, task: TaskLoss, step: int) -> Tensor | None:
+    def aux_loss(self, said: Tensor, task: TaskLoss, step: int) -> Tensor | None:
         """The task's loss of the probe; None once nothing is to be learned any more."""
         if self.freeze is not None and step >= self.freeze:
             return None
@@ -220,9 +224,9 @@ class Transformation(nn.Module):
         self.reader, self.scaling, self.layers, self.width = reader, scaling, layers, width
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, fixed: Tensor, *, drop: bool = False) -> Tensor:
+    def forward(self, precomputed: Tensor, *, drop: bool = False) -> Tensor:
         """What it makes of the reader's vectors, or of what dropout leaves of them."""
-        x = self.reader(self.scaling.scaled(fixed))
+        x = self.reader(self.scaling.scaled(precomputed))
         said: Tensor = self.layers(self.dropout(x) if drop else x)
         return said
 

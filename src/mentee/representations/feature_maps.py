@@ -112,8 +112,10 @@ def maps(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
     Example:
         >>> import torch
         >>> s, t = maps((16, 8, 8), (17, 32))
-        >>> s(s.fixed(torch.zeros(2, 16, 8, 8))).shape, t(t.fixed(torch.zeros(2, 17, 32))).shape
-        (torch.Size([2, 16, 4, 4]), torch.Size([2, 32, 4, 4]))
+        >>> s(s.precompute(torch.zeros(2, 16, 8, 8))).shape
+        torch.Size([2, 16, 4, 4])
+        >>> t(t.precompute(torch.zeros(2, 17, 32))).shape
+        torch.Size([2, 32, 4, 4])
     """
     both = grids("maps", student, teacher)
     size = coarser(*both)
@@ -138,7 +140,7 @@ class FeatureMaps(Adapter):
         stays = not self.grid.tokens and self.grid.size == self.size
         return "" if stays else f"map of {self.size[0]}x{self.size[1]}"
 
-    def fixed(self, features: Tensor) -> Float[Tensor, "b c h w"]:
+    def precompute(self, features: Tensor) -> Float[Tensor, "b c h w"]:
         """Laid out and averaged."""
         x = self.grid.of(features)
         return x if self.grid.size == self.size else pool(x, self.size)
@@ -191,9 +193,9 @@ class Attention(FeatureMaps):
         """The attention at a resolution."""
         return f"attention {self.power} of {self.size[0]}x{self.size[1]}"
 
-    def fixed(self, features: Tensor) -> Float[Tensor, "b d"]:
+    def precompute(self, features: Tensor) -> Float[Tensor, "b d"]:
         """The map of attention, flat and of unit length."""
-        return attend(super().fixed(features), self.power)
+        return attend(super().precompute(features), self.power)
 
 
 def attend(x: Float[Tensor, "b c h w"], power: int) -> Float[Tensor, "b d"]:

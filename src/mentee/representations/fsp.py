@@ -69,17 +69,17 @@ class FlowMatrices(Adapter):
         """The matrices of the teacher's side."""
         return "flow" if self.is_fixed else None
 
-    def fixed(self, features: Any) -> Any:
+    def precompute(self, features: Any) -> Any:
         """The teacher's matrices; the student's maps."""
         maps = [grid.of(x) for grid, x in zip(self.grids, features, strict=True)]
         return flows(maps) if self.is_fixed else maps
 
-    def forward(self, fixed: Any) -> Float[Tensor, "b d"]:
+    def forward(self, precomputed: Any) -> Float[Tensor, "b d"]:
         """The matrices."""
         if self.is_fixed:
-            said: Tensor = fixed
+            said: Tensor = precomputed
             return said
-        return flows([head(x) for head, x in zip(self.heads, fixed, strict=True)])
+        return flows([head(x) for head, x in zip(self.heads, precomputed, strict=True)])
 
 
 def flows(maps: Sequence[Tensor]) -> Float[Tensor, "b d"]:

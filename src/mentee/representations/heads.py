@@ -19,7 +19,7 @@ def to_teacher(
     student: Shape,
     teacher: Shape,
     *,
-    known: PairInfo,
+    pair_info: PairInfo,
     head: Literal["linear", "mlp"] = "linear",
     hidden: int | None = None,
     scale: Literal["none", "center", "standard", "whiten", "phi-s"] = "standard",
@@ -32,7 +32,7 @@ def to_teacher(
     Args:
         student: what is read in the student, without the batch; averaged to a vector.
         teacher: the same of the teacher.
-        known: the statistics, where `scale` asks for them.
+        pair_info: the statistics, where `scale` asks for them.
         head: `linear`, or `mlp` (linear, ReLU, linear).
         hidden: width of the hidden layer; None: the larger of both widths.
         scale: of the teacher's vectors, as for `vectors`; or `whiten`: their principal directions,
@@ -53,7 +53,7 @@ def to_teacher(
     """
     if hidden is not None and hidden < 1:
         raise MenteeError(f"to_teacher: hidden is {hidden}, expected at least 1")
-    statistics = None if scale == "none" else known.measured(f"to_teacher with scale {scale}")
+    statistics = None if scale == "none" else pair_info.measured(f"to_teacher with scale {scale}")
     mine, theirs = readers(student, teacher, per_frame)
     turn = {"whiten": whitening, "phi-s": balancing}.get(scale)
     matrix = None if turn is None or statistics is None else turn(statistics)
@@ -90,14 +90,14 @@ class HeadAdapter(Adapter):
         """The reader's."""
         return self.reader.reduction
 
-    def fixed(self, features: Tensor) -> Tensor:
+    def precompute(self, features: Tensor) -> Tensor:
         """The reader's."""
-        said: Tensor = self.reader.fixed(features)
+        said: Tensor = self.reader.precompute(features)
         return said
 
-    def forward(self, fixed: Tensor) -> Tensor:
+    def forward(self, precomputed: Tensor) -> Tensor:
         """What the head makes of it."""
-        said: Tensor = self.head(self.reader(fixed))
+        said: Tensor = self.head(self.reader(precomputed))
         return said
 
 
@@ -123,14 +123,14 @@ class GridAdapter(Adapter):
         """The reader's."""
         return self.reader.reduction
 
-    def fixed(self, features: Tensor) -> Tensor:
+    def precompute(self, features: Tensor) -> Tensor:
         """The reader's vectors."""
-        said: Tensor = self.reader.fixed(features)
+        said: Tensor = self.reader.precompute(features)
         return said
 
-    def forward(self, fixed: Tensor) -> Tensor:
+    def forward(self, precomputed: Tensor) -> Tensor:
         """The mapped vectors, aligned where the reader aligns."""
-        x = self.scaling.scaled(fixed)
+        x = self.scaling.scaled(precomputed)
         x = x @ self.get_buffer("matrix").to(x.dtype).T if self.multiplied else x
         said: Tensor = self.reader(x)
         return said

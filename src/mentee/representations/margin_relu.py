@@ -53,11 +53,11 @@ class Cut(FeatureMaps):
         self.register_buffer("mean", torch.zeros(grid.channels))
         self.register_buffer("count", torch.zeros(grid.channels))
 
-    def forward(self, fixed: Tensor) -> Float[Tensor, "b c h w"]:
+    def forward(self, precomputed: Tensor) -> Float[Tensor, "b c h w"]:
         """The map, nowhere below its channel's margin."""
         if self.training:
-            self._measure(fixed.detach())
-        return torch.maximum(fixed, self.mean.to(fixed.dtype)[:, None, None])
+            self._measure(precomputed.detach())
+        return torch.maximum(precomputed, self.mean.to(precomputed.dtype)[:, None, None])
 
     @torch.no_grad()
     def _measure(self, x: Tensor) -> None:

@@ -83,13 +83,13 @@ class Translator(Adapter):
         """The reader's."""
         return self.reader.reduction
 
-    def fixed(self, features: Tensor) -> Tensor:
+    def precompute(self, features: Tensor) -> Tensor:
         """The reader's maps."""
-        return self.reader.fixed(features)
+        return self.reader.precompute(features)
 
-    def forward(self, fixed: Tensor) -> Float[Tensor, "b d"]:
+    def forward(self, precomputed: Tensor) -> Float[Tensor, "b d"]:
         """The attention of what the encoder makes of them."""
-        return attend(self.encoder(fixed), 2)
+        return attend(self.encoder(precomputed), 2)
 
 
 class Paraphraser(Translator):
@@ -109,12 +109,12 @@ class Paraphraser(Translator):
         if steps:
             self.requires_grad_(False)
 
-    def learning(self, fixed: Tensor, said: Tensor) -> Float[Tensor, " b"]:
+    def aux_input(self, precomputed: Tensor, said: Tensor) -> Float[Tensor, " b"]:
         """How far the reconstruction of each example is off."""
-        error: Tensor = self.decoder(self.encoder(fixed)) - fixed
+        error: Tensor = self.decoder(self.encoder(precomputed)) - precomputed
         return error.square().flatten(1).mean(1)
 
-    def own_loss(self, said: Tensor, task: TaskLoss, step: int) -> Tensor:
+    def aux_loss(self, said: Tensor, task: TaskLoss, step: int) -> Tensor:
         """Their mean."""
         return said.mean()
 

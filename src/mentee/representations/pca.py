@@ -14,7 +14,7 @@ def pca(
     student: Shape,
     teacher: Shape,
     *,
-    known: PairInfo,
+    pair_info: PairInfo,
     width: int = 64,
     whiten: bool = False,
     student_head: StudentHead = "none",
@@ -27,7 +27,7 @@ def pca(
     Args:
         student: what is read in the student, without the batch.
         teacher: the same of the teacher.
-        known: the statistics of the teacher's vectors.
+        pair_info: the statistics of the teacher's vectors.
         width: how many directions.
         whiten: divide each by its deviation.
         student_head: as for `compress`.
@@ -41,7 +41,7 @@ def pca(
 
     Memory: O(b d).
     """
-    found = known.measured("pca")
+    found = pair_info.measured("pca")
     most = len(found.components)
     if not 1 <= width <= most:
         raise PairError(f"pca: width is {width}, expected 1 to {most}, what the vectors have")
@@ -57,7 +57,7 @@ def random_projection(
     student: Shape,
     teacher: Shape,
     *,
-    known: PairInfo,
+    pair_info: PairInfo,
     width: int = 64,
     student_head: StudentHead = "none",
     per_frame: bool = False,
@@ -69,7 +69,7 @@ def random_projection(
     Args:
         student: what is read in the student, without the batch.
         teacher: the same of the teacher.
-        known: the statistics of the teacher's vectors, and the seed of R.
+        pair_info: the statistics of the teacher's vectors, and the seed of R.
         width: entries of c.
         student_head: as for `compress`.
         per_frame: as for `compress`.
@@ -84,8 +84,8 @@ def random_projection(
     """
     if width < 1:
         raise PairError(f"random_projection: width is {width}, expected at least 1")
-    generator = torch.Generator().manual_seed(known.seed)
+    generator = torch.Generator().manual_seed(pair_info.seed)
     matrix = torch.randn(width, channels(teacher), generator=generator) / width**0.5
-    scaling = PooledVectors(teacher, known.measured("random_projection"))
+    scaling = PooledVectors(teacher, pair_info.measured("random_projection"))
     mine, theirs = readers(student, teacher, per_frame)
     return student_side(mine, student, width, student_head), GridAdapter(theirs, scaling, matrix)

@@ -20,7 +20,7 @@ def vectors(
     student: Shape,
     teacher: Shape,
     *,
-    known: PairInfo,
+    pair_info: PairInfo,
     scale: Literal["none", "center", "standard"] = "none",
 ) -> tuple[Adapter, Adapter]:
     r"""Each side averaged to one vector; the teacher's may be centered or standardized.
@@ -34,7 +34,7 @@ def vectors(
     Args:
         student: what is read in the student, without the batch: `(c, h, w)`, `(t, d)` or `(d,)`.
         teacher: the same of the teacher.
-        known: brings the statistics, where `scale` asks for them.
+        pair_info: brings the statistics, where `scale` asks for them.
         scale: `none`; `center`: minus the mean; `standard`: and divided by the deviation.
 
     Returns:
@@ -45,7 +45,7 @@ def vectors(
 
     Memory: O(b d). Source: arXiv:2306.17424 (its constants for each teacher, measured instead).
     """
-    statistics = None if scale == "none" else known.measured(f"vectors with scale {scale}")
+    statistics = None if scale == "none" else pair_info.measured(f"vectors with scale {scale}")
     return PooledVectors(student), PooledVectors(teacher, statistics, spread=scale == "standard")
 
 
@@ -77,13 +77,13 @@ class PooledVectors(Adapter):
         """The mean over space or time; of a vector nothing."""
         return "" if self.is_vector else "mean"
 
-    def fixed(self, features: Tensor) -> Tensor:
+    def precompute(self, features: Tensor) -> Tensor:
         """One vector an example, `[b, d]`."""
         return averaged(features)
 
-    def forward(self, fixed: Tensor) -> Tensor:
+    def forward(self, precomputed: Tensor) -> Tensor:
         """The same, centered and scaled where that was asked for."""
-        return self.scaled(fixed)
+        return self.scaled(precomputed)
 
     def scaled(self, x: Tensor) -> Tensor:
         """Minus the mean, divided by the scale."""
@@ -122,8 +122,10 @@ def frames(
 
     Example:
         >>> s, t = frames((16, 8, 10), (3, 32))
-        >>> s(s.fixed(torch.zeros(2, 16, 8, 10))).shape, t(t.fixed(torch.zeros(2, 3, 32))).shape
-        (torch.Size([2, 9, 16]), torch.Size([2, 9, 32]))
+        >>> s(s.precompute(torch.zeros(2, 16, 8, 10))).shape
+        torch.Size([2, 9, 16])
+        >>> t(t.precompute(torch.zeros(2, 3, 32))).shape
+        torch.Size([2, 9, 32])
     """
     counts = []
     for side, shape in (("student", student), ("teacher", teacher)):
@@ -163,13 +165,13 @@ class Frames(Adapter):
         """The mean over the frequencies of maps; of frames nothing."""
         return "mean of rows" if self.is_map else ""
 
-    def fixed(self, features: Tensor) -> Tensor:
+    def precompute(self, features: Tensor) -> Tensor:
         """One vector a frame, `[b, t, d]`."""
         return features.mean(2).transpose(1, 2) if features.ndim == 4 else features
 
-    def forward(self, fixed: Tensor) -> Tensor:
+    def forward(self, precomputed: Tensor) -> Tensor:
         """Repeated and cut, `[b, length, d]`."""
-        return fixed.repeat_interleave(self.repeat, dim=1)[:, : self.length]
+        return precomputed.repeat_interleave(self.repeat, dim=1)[:, : self.length]
 
 
 def readers(student: Shape, teacher: Shape, per_frame: bool) -> tuple[Adapter, Adapter]:

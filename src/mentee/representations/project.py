@@ -89,7 +89,7 @@ class Projection(Adapter):
         self.grid = cells(shape[1:], grid) if len(shape) == 3 else None
         self.is_tokens = len(shape) == 2
         self.batch_axis, self.channels = batch_axis, channels
-        inputs = self.fixed(torch.zeros(1, *shape)).shape[1]
+        inputs = self.precompute(torch.zeros(1, *shape)).shape[1]
         self.head = (
             nn.Linear(inputs, width)
             if head == "linear"
@@ -105,7 +105,7 @@ class Projection(Adapter):
             return "mean" if self.is_tokens else ""
         return "mean" if self.grid == (1, 1) else f"{self.grid[0]}x{self.grid[1]} cells"
 
-    def fixed(self, features: Tensor) -> Tensor:
+    def precompute(self, features: Tensor) -> Tensor:
         """Pool and flatten, `[b, d]`."""
         if features.ndim == 3:
             return features.mean(1)
@@ -117,9 +117,9 @@ class Projection(Adapter):
             features = pad_channels(features, self.channels)
         return pool(features, self.grid).flatten(1)
 
-    def forward(self, fixed: Tensor) -> Tensor:
+    def forward(self, precomputed: Tensor) -> Tensor:
         """The head's unit vector, `[b, width]`."""
-        return unit(self.head(fixed))
+        return unit(self.head(precomputed))
 
 
 def cells(size: Sequence[int], grid: int | None) -> tuple[int, int]:

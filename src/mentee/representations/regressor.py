@@ -36,7 +36,7 @@ def regress(student: Shape, teacher: Shape, *, resize: bool = True) -> tuple[Ada
 
     Example:
         >>> s, t = regress((16, 8, 8), (24, 4, 4))
-        >>> s(s.fixed(torch.zeros(2, 16, 8, 8))).shape
+        >>> s(s.precompute(torch.zeros(2, 16, 8, 8))).shape
         torch.Size([2, 24, 4, 4])
     """
     ours, theirs = grids("regress", student, teacher)
@@ -105,8 +105,8 @@ class Gaussian(HeadAdapter):
         self.eps = eps
         self.log_scale = nn.Parameter(torch.full((width,), math.log(math.expm1(variance - eps))))
 
-    def forward(self, fixed: Tensor) -> Float[Tensor, "b c2 h w"]:
+    def forward(self, precomputed: Tensor) -> Float[Tensor, "b c2 h w"]:
         """Means and variances, one behind the other."""
-        means = super().forward(fixed)
+        means = super().forward(precomputed)
         variances = F.softplus(self.log_scale) + self.eps
         return torch.cat([means, variances[:, None, None].expand_as(means)], 1)

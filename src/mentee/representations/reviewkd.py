@@ -60,7 +60,7 @@ class Pyramids(Adapter):
         """The pyramids."""
         return "pyramids"
 
-    def fixed(self, features: Any) -> Float[Tensor, "b d"]:
+    def precompute(self, features: Any) -> Float[Tensor, "b d"]:
         """Of all maps, one behind the other."""
         return pyramids(_maps(self.grids, features))
 
@@ -95,16 +95,16 @@ class ReviewFusion(Adapter):
         """It is the student's: nothing of it is kept."""
         return None
 
-    def fixed(self, features: Any) -> Any:
+    def precompute(self, features: Any) -> Any:
         """The maps."""
         return _maps(self.ours, features)
 
-    def forward(self, fixed: Any) -> Float[Tensor, "b d"]:
+    def forward(self, precomputed: Any) -> Float[Tensor, "b d"]:
         """The pyramids of what is fused, one behind the other."""
         said: list[Tensor] = []
         passed: Tensor | None = None
         for level in reversed(range(len(self.ours))):
-            x: Tensor = self.inward[level](fixed[level])
+            x: Tensor = self.inward[level](precomputed[level])
             if passed is not None:
                 y = F.interpolate(passed, self.ours[level].size)
                 weights = self.attention[level](torch.cat([x, y], 1)).sigmoid()

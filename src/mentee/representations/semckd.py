@@ -85,7 +85,7 @@ class StudentLayers(Adapter):
         """The maps."""
         return "maps of " + " ".join(f"{h}x{w}" for h, w in (each.size for each in self.kept))
 
-    def fixed(self, features: Any) -> Float[Tensor, "b d"]:
+    def precompute(self, features: Any) -> Float[Tensor, "b d"]:
         """All maps, one behind the other."""
         maps = [g.of(x) for g, x in zip(self.grids, listed(features), strict=True)]
         pairs = zip(maps, self.kept, strict=True)
@@ -119,21 +119,21 @@ class CrossLayerAttention(Adapter):
         """It is the student's: nothing of it is kept."""
         return None
 
-    def fixed(self, features: Any) -> Any:
+    def precompute(self, features: Any) -> Any:
         """The maps."""
         return [grid.of(x) for grid, x in zip(self.ours, listed(features), strict=True)]
 
-    def forward(self, fixed: Any) -> Float[Tensor, "b d"]:
+    def forward(self, precomputed: Any) -> Float[Tensor, "b d"]:
         """The queries, then the projected maps of all pairs."""
-        queries = [self._asked(net, x) for net, x in zip(self.queries, fixed, strict=True)]
+        queries = [self._asked(net, x) for net, x in zip(self.queries, precomputed, strict=True)]
         maps = [
             cast(nn.ModuleList, self.heads[i])[j](pooled(x, coarser(ours, theirs))).flatten(1)
-            for i, (x, ours) in enumerate(zip(fixed, self.ours, strict=True))
+            for i, (x, ours) in enumerate(zip(precomputed, self.ours, strict=True))
             for j, theirs in enumerate(self.theirs)
         ]
         return torch.cat([*queries, *maps], 1)
 
-    def meet(self, said: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    def align(self, said: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
         """The maps of all pairs, weighed by the roots of the attention: (student's, teacher's)."""
         b, count = len(said), len(self.ours)
         sizes = [g.channels * g.size[0] * g.size[1] for g in self.theirs]

@@ -48,9 +48,13 @@ def standardized(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
 class Standardized(Adapter):
     """One side of `standardized`; there is nothing in it."""
 
-    def forward(self, fixed: Tensor) -> Tensor:
+    def forward(self, precomputed: Tensor) -> Tensor:
         """The z-scores, `[b, k]`."""
-        x = fixed.float() if fixed.dtype in (torch.float16, torch.bfloat16) else fixed
+        x = (
+            precomputed.float()
+            if precomputed.dtype in (torch.float16, torch.bfloat16)
+            else precomputed
+        )
         deviation = x.var(-1, keepdim=True).clamp(min=SHORTEST**2).sqrt()
         said: Tensor = (x - x.mean(-1, keepdim=True)) / (deviation + 1e-7)
-        return said.to(fixed.dtype)
+        return said.to(precomputed.dtype)

@@ -28,7 +28,7 @@ def learn_first(parts: TrainingSetup) -> None:
     """
     transfer = parts.trainee.transfer
     sides = {b.name: transfer.side(b)[1] for b in transfer.bound}
-    first = {name: side.learner for name, side in sides.items() if side.steps}
+    first = {name: side.aux_module for name, side in sides.items() if side.steps}
     if not first or parts.teacher is None:
         return
     examples, device = parts.sets.train, parts.accelerator.device
@@ -54,7 +54,7 @@ def said_of(
     rows: list[Tensor] = []
     said: dict[str, list[Tensor]] = {name: [] for name in names}
     for batch in parts.sets.clean(examples):
-        fixed = transfer.fixed(teacher(batch.to(device)))
+        fixed = transfer.precompute(teacher(batch.to(device)))
         rows.append(batch.rows)
         for name in names:
             said[name].append(fixed[name].float().cpu())
@@ -80,7 +80,7 @@ def learn(
         y, known, has = (None if e is None else e[rows] for e in (labels, mask, labeled))
         fixed = said[rows]
         task = partial(_task, y, known, has)
-        loss = side.own_loss(side.learning(fixed, side(fixed)), task, 0)
+        loss = side.aux_loss(side.aux_input(fixed, side(fixed)), task, 0)
         if loss is None:
             break
         optimizer.zero_grad()
