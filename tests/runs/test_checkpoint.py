@@ -22,7 +22,9 @@ PLAIN = InputContract((0.5,), (0.5,))
 DONE = Step(12, 1, 2, 0.5, {"task": 0.25, "kl/logits": 1.5}, 0.05, 64)
 
 
-def trainee(seed: int = 0, classes: int = 4, kind: str = "bank", negatives: int = 8) -> DistillationModule:
+def trainee(
+    seed: int = 0, classes: int = 4, kind: str = "bank", negatives: int = 8
+) -> DistillationModule:
     """A student bound to a teacher of another width by the whole of CKTF."""
     numbers = {"memory.kind": kind, "memory.negatives": negatives}
     method = adjust(find("cktf+kd"), numbers, {})
@@ -35,7 +37,9 @@ def trainee(seed: int = 0, classes: int = 4, kind: str = "bank", negatives: int 
         places = features.resolve(network, wanted(method)[0], torch.rand(2, 1, 8, 8))
         made.append((network, places))
         shapes.append({place.name: place.shape for place in places})
-    transfer = DistillationLoss(method, *shapes, groups=torch.arange(20).int() % 4, examples=20, seed=seed)
+    transfer = DistillationLoss(
+        method, *shapes, groups=torch.arange(20).int() % 4, examples=20, seed=seed
+    )
     return DistillationModule(*made[0], PLAIN, transfer)
 
 
