@@ -14,8 +14,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from mentee import files
-from mentee.errors import RunError
 from mentee.distillation.loop import DistillationModule
+from mentee.errors import RunError
 from mentee.parallel import gather_objects, rank, world
 from mentee.types import Step
 
