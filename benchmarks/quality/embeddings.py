@@ -72,7 +72,7 @@ TASKS = {
             "aisfx": ("aisfx", {}, "labels of sound effects"),
             "pesto": (
                 "pesto",
-                {"place": "features", "pooling": "mean+std"},
+                {"layer": "features", "pooling": "mean+std"},
                 "pitch, self-supervised",
             ),
         },

@@ -175,7 +175,7 @@ def base(task: str, setting: DemoSetting) -> dict[str, Any]:
 def embedders(task: str) -> dict[str, tuple[str, dict[str, Any]]]:
     """Name → teacher and options, of those whose embeddings are recorded."""
     if task == "audio":
-        pesto = {"place": "features", "pooling": "mean+std"}
+        pesto = {"layer": "features", "pooling": "mean+std"}
         return {"aisfx": ("aisfx", {}), "pesto": ("pesto", pesto)}
     simclr = {"weights": str(SIMCLR), "input": "cifar10", "widths": [32, 64, 128]}
     return {

@@ -172,7 +172,7 @@ def source_of(
         MenteeError: `open_examples` has no such argument, or it is of another type.
     """
     taken = ("split", *own)
-    reading = checked_options("--column", open_examples, reading, given=taken, what="key")
+    reading = checked_options("--column", open_examples, reading, internal=taken, what="key")
     if not isinstance(data, (str, Path)) or Path(data).suffix not in (".yaml", ".yml"):
         return data, reading
     said = read(data).data

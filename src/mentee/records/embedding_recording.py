@@ -20,7 +20,7 @@ from mentee.records.growing import Ordered, about_data, ordered, refuse_other
 from mentee.records.manifest import MANIFEST, Dtype
 from mentee.records.numeric import as_dtype
 from mentee.records.reader import Record
-from mentee.teachers.pretrained.ready import Embedder
+from mentee.teachers.pretrained.embedder import Embedder
 
 Float32Array = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]

@@ -16,7 +16,7 @@ from mentee.data.payload import Kind
 from mentee.records.embedding_recording import embed, refuse_other_data
 from mentee.records.manifest import Dtype
 from mentee.records.numeric import STORED
-from mentee.teachers.pretrained.ready import Embedder
+from mentee.teachers.pretrained.embedder import Embedder
 
 LENGTHS = 512  # examples whose lengths are looked at
 SECONDS = 2.0  # that the measurement lasts at least, so that a short pause weighs little

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mentee.teachers.pretrained.clips import by_length, embed_clips
+from mentee.teachers.pretrained.batching import by_length, embed_clips
 
 
 @pytest.mark.parametrize("batch", [None, 1, 2])

@@ -44,8 +44,8 @@ def test_a_missing_package_is_named_with_its_one_line(name, monkeypatch):
         ("aisfx", {"hop": 0.0}, r"hop is a share of a block, in \(0, 1\], not 0"),
         ("pesto", {"hop": 0.0}, "hop is a number of seconds"),
         ("pesto", {"pooling": "max"}, "pooling has no 'max'; did you mean 'mean'"),
-        ("pesto", {"place": "feature"}, "place has no 'feature'; did you mean 'features'"),
-        ("musicnn", {"place": "pool"}, "place has no 'pool'; did you mean 'pools'"),
+        ("pesto", {"layer": "feature"}, "layer has no 'feature'; did you mean 'features'"),
+        ("musicnn", {"layer": "pool"}, "layer has no 'pool'; did you mean 'pools'"),
         ("efficientnet-lite0", {"size": 16}, "at least 32 pixels a side, not 16"),
     ],
 )

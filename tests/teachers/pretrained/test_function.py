@@ -53,8 +53,8 @@ def test_the_fingerprint_follows_name_and_version():
     ("options", "said"),
     [
         ({"kind": "sound"}, "no kind of data 'sound'"),
-        ({"kind": "audio"}, "audio has a rate, other kinds have none; got audio, rate=None"),
-        ({"kind": "text", "sample_rate": 8000}, "got text, rate=8000"),
+        ({"kind": "audio"}, "audio has a rate, other kinds have none; got audio, sample_rate=None"),
+        ({"kind": "text", "sample_rate": 8000}, "got text, sample_rate=8000"),
     ],
 )
 def test_kind_and_rate_have_to_fit(options, said):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mentee.models import InputContract
-from mentee.teachers.pretrained.images import embed_images, groups
+from mentee.teachers.pretrained.batching import embed_images, groups
 
 CONTRACT = InputContract((0.5, 0.25, 0.0), (0.5, 0.25, 1.0))
 

@@ -92,6 +92,6 @@ def test_long_clips_are_cut_into_windows_and_short_ones_repeated_if_asked(real):
     windows = it.frames([clip])
     assert windows.shape == (1, 3, 1506)
     torch.testing.assert_close(it.pooled([clip]), windows.mean(1), rtol=1e-4, atol=1e-4)
-    assert real("musicnn", place="penultimate").pooled([clip[:9000]]).shape == (1, 200)
+    assert real("musicnn", layer="penultimate").pooled([clip[:9000]]).shape == (1, 200)
     repeated = real("musicnn", short="repeat").pooled([clip[:9000]])
     assert not torch.allclose(repeated, it.pooled([clip[:9000]]), atol=0.1)

@@ -36,7 +36,7 @@ def test_every_teachers_options_have_types_that_can_be_checked(name):
         (
             "onnx:a.onnx",
             {"sample_rate": "abc"},
-            "option rate is 'abc': input should be a valid integer",
+            "option sample_rate is 'abc': input should be a valid integer",
         ),
         ("timm:resnet18", {"size": "abc"}, "timm:resnet18: option size is 'abc': .*valid integer"),
         ("efficientnet-lite0", {"size": "abc"}, "option size is 'abc': .*valid integer"),

@@ -45,12 +45,12 @@ def test_a_tone_is_heard_at_its_pitch(real, hz, pitch):
     assert abs(int(said.argmax()) / 3 - pitch) <= 1 / 3
 
 
-def test_poolings_and_places_of_one_clip_agree(real):
+def test_poolings_and_layers_of_one_clip_agree(real):
     clip = torch.rand(4000) - 0.5
     frames = real("pesto").frames([clip])[0]
     both = real("pesto", pooling="mean+std").pooled([clip])[0]
     torch.testing.assert_close(both, torch.cat([frames.mean(0), frames.std(0, correction=0)]))
-    features = real("pesto", place="features")
+    features = real("pesto", layer="features")
     assert features.frames([clip]).shape == (1, 13, 120)
     assert features.fingerprint() == real("pesto").fingerprint()
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mentee.errors import DataError, MenteeError
-from mentee.teachers.pretrained.ready import ReadyEmbedder, check_kind, fingerprint_of
+from mentee.teachers.pretrained.embedder import ReadyEmbedder, check_kind, fingerprint_of
 
 
 def lengths(**changed):

@@ -6,7 +6,7 @@ import torch
 from mentee.errors import MenteeError
 from mentee.models.packages import carried_file
 from mentee.teachers.pretrained import find_embedder
-from mentee.teachers.pretrained.transformer import masked_mean
+from mentee.teachers.pretrained.hugging_face import masked_mean
 
 
 def test_the_mean_counts_tokens_and_no_padding():

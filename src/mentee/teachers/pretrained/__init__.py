@@ -13,17 +13,15 @@ from functools import partial
 
 from mentee.errors import MenteeError, suggest
 from mentee.teachers.pretrained.aisfx import build_aisfx
-from mentee.teachers.pretrained.efficientnet import build_efficientnet_lite
-from mentee.teachers.pretrained.function import embedder
+from mentee.teachers.pretrained.embedder import Embedder, ReadyEmbedder, embedder
 from mentee.teachers.pretrained.glove import build_glove
+from mentee.teachers.pretrained.hugging_face import build_minilm, build_transformers
+from mentee.teachers.pretrained.image_networks import build_efficientnet_lite, build_timm_embedder
 from mentee.teachers.pretrained.musicnn import build_musicnn
 from mentee.teachers.pretrained.network import build_network_embedder
 from mentee.teachers.pretrained.onnx_file import build_onnx
 from mentee.teachers.pretrained.options import checked_options
 from mentee.teachers.pretrained.pesto import build_pesto
-from mentee.teachers.pretrained.ready import Embedder, ReadyEmbedder
-from mentee.teachers.pretrained.timm_network import build_timm_embedder
-from mentee.teachers.pretrained.transformer import build_minilm, build_transformers
 
 __all__ = ["EMBEDDERS", "GENERAL", "Embedder", "ReadyEmbedder", "embedder", "find_embedder"]
 

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from mentee.errors import MenteeError
 from mentee.models.packages import carried_file, fill, origin, read_checkpoint
+from mentee.teachers.pretrained.embedder import ReadyEmbedder
 from mentee.teachers.pretrained.mel import mel_filters, mel_spectrogram
-from mentee.teachers.pretrained.ready import ReadyEmbedder
 
 RATE, WINDOW, HOP, BANDS = 44100, 2048, 1024, 96
 BLOCK = 100  # frames of one input of the network, 2.3 s
@@ -85,8 +85,8 @@ def build_aisfx(*, hop: float = 0.5) -> ReadyEmbedder:
     def vectors(clips: Sequence[Tensor]) -> Tensor:
         blocks = [_blocks(log_mel(clip, filters), step) for clip in clips]
         stacked = torch.cat(blocks)
-        said = torch.cat([network(part).amax(2) for part in torch.split(stacked, BATCH)])
-        of_clips = torch.split(said, [len(each) for each in blocks])
+        vectors = torch.cat([network(part).amax(2) for part in torch.split(stacked, BATCH)])
+        of_clips = torch.split(vectors, [len(each) for each in blocks])
         return torch.stack([each.mean(0) for each in of_clips])
 
     def sequences(clips: Sequence[Tensor]) -> Tensor:

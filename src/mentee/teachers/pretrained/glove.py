@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mentee.models.packages import carried_file, origin
-from mentee.teachers.pretrained.ready import ReadyEmbedder
+from mentee.teachers.pretrained.embedder import ReadyEmbedder
 
 WIDTH = 50
 # Roughly how its texts were cut: clitics ('s, n't) are words of their own, so is each sign.
@@ -75,8 +75,8 @@ def known_words(text: str, known: dict[str, int]) -> list[str]:
         >>> known_words("It's well-made!", {"it": 0, "'s": 1, "well": 2, "made": 3, "!": 4})
         ['it', "'s", 'well', 'made', '!']
     """
-    found: list[str] = []
+    words: list[str] = []
     for word in WORDS.findall(text.lower()):
         parts = [word] if word in known else re.split(r"[-.,]", word)
-        found.extend(part for part in parts if part in known)
-    return found
+        words.extend(part for part in parts if part in known)
+    return words

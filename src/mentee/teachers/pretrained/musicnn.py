@@ -18,14 +18,14 @@ from torch.nn import functional as F
 
 from mentee.errors import MenteeError, suggest
 from mentee.models.packages import carried_file, fill, origin
+from mentee.teachers.pretrained.embedder import ReadyEmbedder
 from mentee.teachers.pretrained.mel import mel_filters, mel_spectrogram
-from mentee.teachers.pretrained.ready import ReadyEmbedder
 from mentee.teachers.pretrained.tensorflow_checkpoint import read_tensorflow_checkpoint
 
 RATE, WINDOW, HOP, BANDS = 16000, 512, 256, 96
 FRAMES = 187  # of one window, 3 s
 FEATURES = 561 + 3 * 64
-PLACES = {"pools": 2 * FEATURES, "penultimate": 200}
+LAYERS = {"pools": 2 * FEATURES, "penultimate": 200}
 SHORT = ("own", "repeat")
 BATCH = 8  # windows at once: 8 · 204 · 187 · 59 floats, 72 MB
 EPSILON = 1e-3  # TensorFlow's, in every batch norm
@@ -51,8 +51,8 @@ class MusicnnNetwork(nn.Module):
         front = torch.cat([each(x) for each in (*self.timbral, *self.temporal)], 1)
         layers = [front]
         for number, (layer, norm) in enumerate(zip(self.middle, self.middle_norms, strict=True)):
-            said = norm(F.relu(layer(layers[-1])))
-            layers.append(said if number == 0 else said + layers[-1])
+            output = norm(F.relu(layer(layers[-1])))
+            layers.append(output if number == 0 else output + layers[-1])
         features = torch.cat(layers, 1)
         return torch.cat([features.mean(2), features.amax(2)], 1)
 
@@ -60,8 +60,8 @@ class MusicnnNetwork(nn.Module):
         """The layer before the tags."""
         mean, largest = pools.chunk(2, 1)
         interleaved = torch.stack([largest, mean], 2).flatten(1)
-        said: Tensor = self.dense_norm(F.relu(self.dense(self.pool_norm(interleaved))))
-        return said
+        penultimate: Tensor = self.dense_norm(F.relu(self.dense(self.pool_norm(interleaved))))
+        return penultimate
 
 
 class _Filters(nn.Module):
@@ -75,27 +75,27 @@ class _Filters(nn.Module):
         long = self.conv.kernel_size[0]
         # As many frames come out as go in; where that is uneven, one zero more at the end.
         x = F.pad(x, (0, 0, (long - 1) // 2, long // 2))
-        said: Tensor = self.norm(F.relu(self.conv(x)))
-        return said.amax(3)
+        maps: Tensor = self.norm(F.relu(self.conv(x)))
+        return maps.amax(3)
 
 
-def build_musicnn(*, place: str = "pools", short: str = "own") -> ReadyEmbedder:
+def build_musicnn(*, layer: str = "pools", short: str = "own") -> ReadyEmbedder:
     """The teacher `musicnn`: 1506 entries, or 200 at its penultimate layer.
 
     A clip is cut into windows of 187 frames (3 s), a last incomplete one is dropped, as the package
     does; the vector is the mean over windows. `frames` are the vectors of the windows.
 
     Args:
-        place: `pools` (mean, then maximum over time of 753 features) or `penultimate`.
+        layer: `pools` (mean, then maximum over time of 753 features) or `penultimate`.
         short: a clip of less than a window is read at its own length (`own`), which the network
             allows, or repeated until it fills one, as in its training (`repeat`), which is slower.
 
     Raises:
         MenteeError: the package is missing, or an option is unknown.
     """
-    for option, given, known in (("place", place, tuple(PLACES)), ("short", short, SHORT)):
-        if given not in known:
-            raise MenteeError(f"musicnn: {option} has no {given!r}; {suggest(given, known)}")
+    for option, value, known in (("layer", layer, tuple(LAYERS)), ("short", short, SHORT)):
+        if value not in known:
+            raise MenteeError(f"musicnn: {option} has no {value!r}; {suggest(value, known)}")
     path = carried_file("musicnn", "MTT_musicnn/.index", teacher="musicnn")
     network = MusicnnNetwork()
     weights = named_weights(read_tensorflow_checkpoint(path))
@@ -104,7 +104,7 @@ def build_musicnn(*, place: str = "pools", short: str = "own") -> ReadyEmbedder:
 
     def read(windows: Tensor) -> Tensor:
         pools = torch.cat([network(part) for part in torch.split(windows, BATCH)])
-        return pools if place == "pools" else network.penultimate(pools)
+        return pools if layer == "pools" else network.penultimate(pools)
 
     def windows_of(clip: Tensor) -> Tensor:
         # log10(1 + 10⁴ · mel power); the package rounds to 16 bits before, which overflows
@@ -117,19 +117,19 @@ def build_musicnn(*, place: str = "pools", short: str = "own") -> ReadyEmbedder:
 
     def of_windows(clips: Sequence[Tensor]) -> list[Tensor]:
         windows = [windows_of(clip) for clip in clips]
-        said: dict[int, Tensor] = {}
+        by_row: dict[int, Tensor] = {}
         for length in sorted({each.shape[1] for each in windows}):
             rows = [row for row, each in enumerate(windows) if each.shape[1] == length]
             vectors = read(torch.cat([windows[row] for row in rows]))
             parts = torch.split(vectors, [len(windows[row]) for row in rows])
-            said.update(zip(rows, parts, strict=True))
-        return [said[row] for row in range(len(clips))]
+            by_row.update(zip(rows, parts, strict=True))
+        return [by_row[row] for row in range(len(clips))]
 
     return ReadyEmbedder(
         name="musicnn",
         kind="audio",
         sample_rate=RATE,
-        width=PLACES[place],
+        width=LAYERS[layer],
         vectors=lambda clips: torch.stack([each.mean(0) for each in of_windows(clips)]),
         sequences=lambda clips: torch.stack(of_windows(clips)),
         weights=weights,
@@ -142,13 +142,13 @@ def build_musicnn(*, place: str = "pools", short: str = "own") -> ReadyEmbedder:
             "hop": HOP,
             "bands": BANDS,
             "block": {"frames": FRAMES, "step": FRAMES, "short": short, "incomplete": "dropped"},
-            "place": place,
+            "layer": layer,
             "pooling": "mean and maximum over time in a window, mean over windows",
         },
     )
 
 
-def named_weights(found: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Tensor]:
+def named_weights(variables: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Tensor]:
     """TensorFlow's numbered layers under the names of `MusicnnNetwork`, axes moved.
 
     Kernels lie there as [height, width, in, out], dense ones as [in, out].
@@ -161,7 +161,7 @@ def named_weights(found: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Ten
 
     def tensor(layer: str, part: str) -> Tensor:
         try:
-            return torch.from_numpy(np.asarray(found[f"{layer}/{part}"], np.float32))
+            return torch.from_numpy(np.asarray(variables[f"{layer}/{part}"], np.float32))
         except KeyError as error:
             raise MenteeError(f"the checkpoint of musicnn lacks {error}") from error
 

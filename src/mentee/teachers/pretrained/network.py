@@ -21,9 +21,8 @@ from mentee.models import (
     load_weights,
     read_weights,
 )
-from mentee.teachers.pretrained.clips import embed_clips
-from mentee.teachers.pretrained.images import embed_images
-from mentee.teachers.pretrained.ready import Contents, ReadyEmbedder
+from mentee.teachers.pretrained.batching import embed_clips, embed_images
+from mentee.teachers.pretrained.embedder import Contents, ReadyEmbedder
 
 Input = str | tuple[Sequence[float], Sequence[float]]
 
@@ -44,7 +43,7 @@ def build_network_embedder(
 ) -> ReadyEmbedder:
     """The teacher `network:NAME`, such as one that you trained without labels.
 
-    It is read at the place `embedding`, the input of its classifier; a map there is averaged over
+    It is read at the layer `embedding`, the input of its classifier; a map there is averaged over
     space. The classifier itself may be missing in the file, or have any number of classes.
 
     Args:
@@ -78,14 +77,14 @@ def build_network_embedder(
         example = torch.zeros(2, max(1, round(seconds * sample_rate)))
         noted = {"sample_rate": sample_rate, "shortest": example.shape[1], "short": "zeros"}
     else:
-        example = encode(["a word", "words"], length)
+        example = encode(["some", "words"], length)
         noted = {"length": length}
-    places = resolve(network, ["embedding"], example)
-    capture = Capture(network, places)
+    layers = resolve(network, ["embedding"], example)
+    capture = Capture(network, layers)
 
     def read(inputs: Tensor) -> Tensor:
-        said = capture.capture(inputs)["embedding"]
-        return said.flatten(2).mean(2) if said.ndim == 4 else said
+        features = capture.capture(inputs)["embedding"]
+        return features.flatten(2).mean(2) if features.ndim == 4 else features
 
     vectors: Callable[[Contents], Tensor]
     if kind == "image":
@@ -98,14 +97,14 @@ def build_network_embedder(
         name=title,
         kind=kind,
         sample_rate=sample_rate if kind == "audio" else None,
-        width=places[0].shape[0],
+        width=layers[0].shape[0],
         vectors=vectors,
         weights=state,
         contract={
             "learned_from": learned_from,
             "source": Path(weights).name,
             "license": license,
-            "place": "embedding",
+            "layer": "embedding",
             "pooling": "as the network's own",
             **noted,
         },
@@ -115,7 +114,7 @@ def build_network_embedder(
 def _load(
     name: str, path: Path, channels: int, sample_rate: int, options: dict[str, Any]
 ) -> tuple[nn.Module, dict[str, Tensor]]:
-    found = read_weights(path)
+    state = read_weights(path)
 
     def made(classes: int) -> nn.Module:
         return build(
@@ -124,15 +123,15 @@ def _load(
 
     network = made(1)
     classifier = str(getattr(network, "places", {}).get("classifier", ""))
-    head = found.get(f"{classifier}.weight")
+    head = state.get(f"{classifier}.weight")
     if head is not None:
         network = made(len(head))
-    kept = load_weights(network, path, strict=False)
-    foreign = [each for each in kept if not classifier or not each.startswith(f"{classifier}.")]
+    missing = load_weights(network, path, strict=False)
+    foreign = [each for each in missing if not classifier or not each.startswith(f"{classifier}.")]
     if foreign:
-        raise MenteeError(_lacking(name, path, foreign, found, network.state_dict(), channels))
+        raise MenteeError(_lacking(name, path, foreign, state, network.state_dict(), channels))
     network.eval().requires_grad_(False)
-    own = {k: v for k, v in network.state_dict().items() if k not in kept}
+    own = {k: v for k, v in network.state_dict().items() if k not in missing}
     return network, own
 
 
@@ -140,16 +139,16 @@ def _lacking(
     name: str,
     path: Path,
     foreign: Sequence[str],
-    found: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
     own: Mapping[str, Tensor],
     channels: int,
 ) -> str:
     """The message for weights that a file does not have, or has in another shape."""
     text = f"{path} lacks {len(foreign)} weights of {name}, such as {foreign[0]}"
-    other = next((each for each in foreign if each in found), None)
+    other = next((each for each in foreign if each in state), None)
     if other is None:
         return f"{text}; it is of another network"
-    file, network = list(found[other].shape), list(own[other].shape)
+    file, network = list(state[other].shape), list(own[other].shape)
     text = (
         f"{path} lacks {len(foreign)} weights of {name}, such as {other}: {file} in the file, "
         f"{network} in the network"
@@ -159,11 +158,11 @@ def _lacking(
     return f"{text}; it is of another network"
 
 
-def _contract(given: Input) -> InputContract:
-    if isinstance(given, str):
-        contract = contract_of(given) if given not in CONTRACTS else CONTRACTS[given]
+def _contract(input: Input) -> InputContract:
+    if isinstance(input, str):
+        contract = contract_of(input) if input not in CONTRACTS else CONTRACTS[input]
         if not isinstance(contract, InputContract):
-            raise MenteeError(f"{given} is no contract of images")
+            raise MenteeError(f"{input} is no contract of images")
         return contract
-    mean, std = given
+    mean, std = input
     return InputContract(tuple(map(float, mean)), tuple(map(float, std)))

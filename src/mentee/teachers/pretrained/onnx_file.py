@@ -15,9 +15,8 @@ from torch.nn import functional as F
 from mentee.errors import MenteeError, suggest
 from mentee.models import InputContract
 from mentee.models.packages import imported, origin
-from mentee.teachers.pretrained.clips import embed_clips
-from mentee.teachers.pretrained.images import embed_images
-from mentee.teachers.pretrained.ready import Contents, ReadyEmbedder
+from mentee.teachers.pretrained.batching import embed_clips, embed_images
+from mentee.teachers.pretrained.embedder import Contents, ReadyEmbedder
 
 
 def build_onnx(
@@ -57,20 +56,20 @@ def build_onnx(
     name = _output(session, output, title)
     inputs = session.get_inputs()
     if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) not in (2, 4):
-        said = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
+        outputs = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
         raise MenteeError(
-            f"{title}: expected one float input, [b, c, h, w] or [b, samples]; it has {said}; "
+            f"{title}: expected one float input, [b, c, h, w] or [b, samples]; it has {outputs}; "
             "wrap it in a function instead: mentee.teachers.pretrained.embedder"
         )
     shape = [length if isinstance(length, int) else None for length in inputs[0].shape]
 
     def read(batch: Tensor) -> Tensor:
         # contiguous: onnxruntime takes rows as they lie in memory
-        (said,) = session.run([name], {inputs[0].name: np.ascontiguousarray(batch.numpy())})
-        given = torch.from_numpy(said)
-        if given.ndim == 4:
-            return given.flatten(2).mean(2)
-        return given.mean(1) if given.ndim == 3 else given
+        (outputs,) = session.run([name], {inputs[0].name: np.ascontiguousarray(batch.numpy())})
+        vectors = torch.from_numpy(outputs)
+        if vectors.ndim == 4:
+            return vectors.flatten(2).mean(2)
+        return vectors.mean(1) if vectors.ndim == 3 else vectors
 
     vectors: Callable[[Contents], Tensor]
     noted: dict[str, Any]
@@ -84,7 +83,9 @@ def build_onnx(
     else:
         kind, samples = "audio", shape[1]
         if sample_rate is None:
-            raise MenteeError(f"{title} reads audio: say how many samples a second it wants, rate=")
+            raise MenteeError(
+                f"{title} reads audio: say how many samples a second it wants, sample_rate="
+            )
         whole = embed_clips(read, batch=shape[0])
         vectors = whole if samples is None else _in_windows(whole, samples)
         trial = [torch.zeros(samples or sample_rate)]
@@ -136,16 +137,16 @@ def _in_windows(
     def vectors(clips: Contents) -> Tensor:
         cut = [F.pad(clip.float(), (0, -len(clip) % samples)) for clip in clips]
         windows_of = [torch.split(clip, samples) for clip in cut]
-        said = whole([window for windows in windows_of for window in windows])
+        outputs = whole([window for windows in windows_of for window in windows])
         return torch.stack(
-            [of.mean(0) for of in torch.split(said, [len(windows) for windows in windows_of])]
+            [of.mean(0) for of in torch.split(outputs, [len(windows) for windows in windows_of])]
         )
 
     return vectors
 
 
 def _width(vectors: Callable[[Contents], Tensor], trial: Contents, title: str) -> int:
-    said = vectors(trial)
-    if said.ndim != 2:
-        raise MenteeError(f"{title} gave {list(said.shape)} for one example; expected [1, d]")
-    return said.shape[1]
+    outputs = vectors(trial)
+    if outputs.ndim != 2:
+        raise MenteeError(f"{title} gave {list(outputs.shape)} for one example; expected [1, d]")
+    return outputs.shape[1]

@@ -18,7 +18,7 @@ def checked_options(
     function: Callable[..., object],
     options: Mapping[str, Any],
     *,
-    given: Sequence[str] = (),
+    internal: Sequence[str] = (),
     what: str = "option",
 ) -> dict[str, Any]:
     """Refuse an option that a function does not have, or a value of another type.
@@ -28,7 +28,7 @@ def checked_options(
         function: its keyword-only parameters are the options; where it takes any (`**options`),
             those it does not name are passed on.
         options: names and values.
-        given: parameters that are not for the user.
+        internal: parameters that are not for the user.
         what: what to call one in messages.
 
     Returns:
@@ -46,7 +46,7 @@ def checked_options(
     parameters = inspect.signature(function).parameters.values()
     hints = typing.get_type_hints(function.func if isinstance(function, partial) else function)
     named = (each for each in parameters if each.kind is each.KEYWORD_ONLY)
-    known = {each.name: each.default for each in named if each.name not in given}
+    known = {each.name: each.default for each in named if each.name not in internal}
     passed_on = any(each.kind is each.VAR_KEYWORD for each in parameters)
     checked = {}
     for name, value in options.items():

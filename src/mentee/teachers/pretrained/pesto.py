@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from mentee.errors import MenteeError, suggest
 from mentee.models.packages import carried_file, fill, origin, read_checkpoint
-from mentee.teachers.pretrained.ready import ReadyEmbedder
+from mentee.teachers.pretrained.embedder import ReadyEmbedder
 
 RATE = 16000  # that of its training data, MIR-1K; the transform exists for any rate
 BINS, IN_OCTAVE, LOWEST, GAMMA = 251, 36, 27.5, 7
@@ -36,7 +36,7 @@ SETTINGS = (  # classes of its settings, which are not needed
     "omegaconf.dictconfig.DictConfig",
     "typing.Any",
 )
-PLACES = {"activations": PITCHES, "features": 3 * 40}
+LAYERS = {"activations": PITCHES, "features": 3 * 40}
 POOLINGS = ("mean", "mean+std")
 
 
@@ -72,11 +72,11 @@ class PestoNetwork(nn.Module):
 
 
 def build_pesto(
-    *, hop: float = 0.02, place: str = "activations", pooling: str = "mean"
+    *, hop: float = 0.02, layer: str = "activations", pooling: str = "mean"
 ) -> ReadyEmbedder:
     """The teacher `pesto`: 384 activations a frame, one for each third of a semitone.
 
-    They say which pitch is heard and, as they were trained to, nothing of what plays it. Where that
+    They encode the pitch and, as they were trained to, nothing of the instrument. Where that
     is asked, take `features`: mean, standard deviation and maximum over frequency of what each of
     the first layer's 40 filters finds, 120 numbers a frame that a transposition hardly changes.
 
@@ -85,7 +85,7 @@ def build_pesto(
 
     Args:
         hop: seconds from frame to frame, at least 1/16000; the package's is 0.01.
-        place: `activations` (384 numbers a frame) or `features` (120, five times as fast).
+        layer: `activations` (384 numbers a frame) or `features` (120, five times as fast).
         pooling: `mean` over frames, or `mean+std`, twice as wide.
 
     Raises:
@@ -94,9 +94,9 @@ def build_pesto(
     step = round(hop * RATE)
     if step < 1:
         raise MenteeError(f"pesto: hop is a number of seconds, at least 1/{RATE}, not {hop}")
-    for option, given, known in (("place", place, tuple(PLACES)), ("pooling", pooling, POOLINGS)):
-        if given not in known:
-            raise MenteeError(f"pesto: {option} has no {given!r}; {suggest(given, known)}")
+    for option, value, known in (("layer", layer, tuple(LAYERS)), ("pooling", pooling, POOLINGS)):
+        if value not in known:
+            raise MenteeError(f"pesto: {option} has no {value!r}; {suggest(value, known)}")
     path = carried_file("pesto", "weights/mir-1k_g7.ckpt", teacher="pesto")
     state = read_checkpoint(path, SETTINGS)["state_dict"]
     inner = "encoder."
@@ -108,28 +108,28 @@ def build_pesto(
     kernels, reach = vqt_kernels(RATE)
 
     def activations(spectra: Tensor) -> Tensor:
-        said: Tensor = network(spectra)
-        return said.roll(shift, 1)
+        activations: Tensor = network(spectra)
+        return activations.roll(shift, 1)
 
     def features(spectra: Tensor) -> Tensor:
-        found = network.features(spectra)
-        return torch.cat([found.mean(2), found.std(2, correction=0), found.amax(2)], 1)
+        features = network.features(spectra)
+        return torch.cat([features.mean(2), features.std(2, correction=0), features.amax(2)], 1)
 
-    read = activations if place == "activations" else features
+    read = activations if layer == "activations" else features
 
     def frames_of(clips: Sequence[Tensor]) -> list[Tensor]:
         spectra = [log_spectra(clip.float(), kernels, reach, step) for clip in clips]
         stacked = torch.cat(spectra)[:, CROP]
-        said = torch.cat([read(part) for part in torch.split(stacked, FRAMES)])
-        return list(torch.split(said, [len(each) for each in spectra]))
+        frames = torch.cat([read(part) for part in torch.split(stacked, FRAMES)])
+        return list(torch.split(frames, [len(each) for each in spectra]))
 
     def vectors(clips: Sequence[Tensor]) -> Tensor:
-        return torch.stack([pool(said) for said in frames_of(clips)])
+        return torch.stack([pool(frames) for frames in frames_of(clips)])
 
-    def pool(said: Tensor) -> Tensor:
+    def pool(frames: Tensor) -> Tensor:
         if pooling == "mean":
-            return said.mean(0)
-        return torch.cat([said.mean(0), said.std(0, correction=0)])
+            return frames.mean(0)
+        return torch.cat([frames.mean(0), frames.std(0, correction=0)])
 
     def sequences(clips: Sequence[Tensor]) -> Tensor:
         return torch.stack(frames_of(clips))
@@ -138,7 +138,7 @@ def build_pesto(
         name="pesto",
         kind="audio",
         sample_rate=RATE,
-        width=PLACES[place] * (1 if pooling == "mean" else 2),
+        width=LAYERS[layer] * (1 if pooling == "mean" else 2),
         vectors=vectors,
         sequences=sequences if pooling == "mean" else None,
         weights={**weights, "shift": state["shift"]},
@@ -153,7 +153,7 @@ def build_pesto(
             "bins_an_octave": IN_OCTAVE,
             "lowest_hz": LOWEST,
             "edges": "reflected",
-            "place": place,
+            "layer": layer,
             "pooling": f"{pooling} over frames",
         },
     )

@@ -1,4 +1,4 @@
-"""What every teacher of another task is, once it is loaded: contents in, vectors out."""
+"""A frozen teacher of another task, made of functions: examples in, vectors out."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ class ReadyEmbedder:
         contents = self._listed(contents)
         b = len(contents)
         with torch.no_grad():
-            said = self.vectors(contents) if b else torch.zeros(0, self.width)
-        return self._checked(said, (b, self.width))
+            vectors = self.vectors(contents) if b else torch.zeros(0, self.width)
+        return self._checked(vectors, (b, self.width))
 
     def frames(self, contents: Contents) -> Tensor:
         """One vector for each time frame of each clip.
@@ -124,8 +124,10 @@ class ReadyEmbedder:
                 "out --frames"
             )
         with torch.no_grad():
-            said = self.sequences(contents)
-        return self._checked(said, (b, said.shape[1] if said.ndim == 3 else -1, self.width))
+            vectors = self.sequences(contents)
+        return self._checked(
+            vectors, (b, vectors.shape[1] if vectors.ndim == 3 else -1, self.width)
+        )
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits of the weights: BLAKE2b of the names and bytes, by name."""
@@ -137,11 +139,11 @@ class ReadyEmbedder:
         check_contents(contents, self.kind, self.name)
         return contents if self.kind == "image" else list(contents)
 
-    def _checked(self, said: Tensor, shape: tuple[int, ...]) -> Tensor:
-        if tuple(said.shape) != shape:
+    def _checked(self, vectors: Tensor, shape: tuple[int, ...]) -> Tensor:
+        if tuple(vectors.shape) != shape:
             expected = ", ".join("t" if n < 0 else str(n) for n in shape)
-            raise MenteeError(f"{self.name} gave {list(said.shape)}; expected [{expected}]")
-        return said.detach().to("cpu", torch.float32).contiguous()
+            raise MenteeError(f"{self.name} gave {list(vectors.shape)}; expected [{expected}]")
+        return vectors.detach().to("cpu", torch.float32).contiguous()
 
 
 def fingerprint_of(weights: Mapping[str, Tensor | bytes]) -> str:
@@ -167,7 +169,7 @@ def check_contents(contents: Contents, kind: str, name: str) -> None:
     """See that contents are what a teacher of this kind reads.
 
     Raises:
-        DataError: they are not of this kind; says what was given.
+        DataError: they are not of this kind; says what was description.
     """
     if not isinstance(contents, Tensor | Sequence) or isinstance(contents, str):
         raise DataError(
@@ -184,8 +186,8 @@ def check_contents(contents: Contents, kind: str, name: str) -> None:
             good = good and one.shape[2] in (1, 3)
             expected = "a uint8 tensor [h, w, c] of 1 or 3 channels"
         if not good:
-            given = f"{one.dtype} {list(one.shape)}" if isinstance(one, Tensor) else type(one)
-            raise DataError(f"{name} reads {kind}, each {expected}; got {given}")
+            description = f"{one.dtype} {list(one.shape)}" if isinstance(one, Tensor) else type(one)
+            raise DataError(f"{name} reads {kind}, each {expected}; got {description}")
 
 
 def check_kind(kind: str, name: str) -> str:
@@ -197,3 +199,99 @@ def check_kind(kind: str, name: str) -> str:
     if kind not in KINDS:
         raise MenteeError(f"{name}: there is no kind of data {kind!r}; {suggest(kind, KINDS)}")
     return kind
+
+
+def embedder(
+    function: Callable[[Contents], Any],
+    *,
+    name: str,
+    kind: str,
+    width: int | None = None,
+    sample_rate: int | None = None,
+    version: str = "1",
+    contract: Mapping[str, Any] | None = None,
+) -> ReadyEmbedder:
+    """A teacher made of a function of your own.
+
+    Args:
+        function: a list of examples → `[b, d]`, or `[b, t, d]` for frames (clips then come with
+            others of their length, and `pooled` is the mean over t); a tensor, an array or lists.
+            An example is an image uint8 `[h, w, c]`, a clip float32 `[samples]` in [-1, 1], or a
+            str.
+        name: what to call it.
+        kind: `image`, `audio` or `text`.
+        width: d; None: measured by one call with a small example.
+        sample_rate: samples a second of the clips; needed for audio.
+        version: stands for the function's weights in the fingerprint: change it when they change.
+        contract: what to note in the record about how inputs are prepared.
+
+    Returns:
+        The teacher, ready to be recorded.
+
+    Raises:
+        MenteeError: the kind is unknown, audio has no rate, or the function gives no vectors.
+
+    Example:
+        >>> def lengths(texts):
+        ...     return [[len(text), text.count(" ")] for text in texts]
+        >>> embedder(lengths, name="lengths", kind="text").pooled(["a b", "cde"])
+        tensor([[3., 1.],
+                [3., 0.]])
+    """
+    check_kind(kind, name)
+    if (kind == "audio") != (sample_rate is not None):
+        raise MenteeError(
+            f"{name}: audio has a rate, other kinds have none; got {kind}, {sample_rate=}"
+        )
+
+    def call(contents: Contents) -> Tensor:
+        vectors = torch.as_tensor(function(contents), dtype=torch.float32)
+        if vectors.ndim not in (2, 3) or len(vectors) != len(contents):
+            raise MenteeError(
+                f"{name} gave {list(vectors.shape)} for {len(contents)} examples; expected "
+                f"[{len(contents)}, d] or [{len(contents)}, t, d]"
+            )
+        return vectors
+
+    example = None
+    if width is None:
+        example = call(_smallest(kind, sample_rate))
+        width = int(example.shape[-1])
+    has_frames = example is not None and example.ndim == 3
+
+    def vectors(contents: Contents) -> Tensor:
+        if has_frames:
+            return torch.stack([call([one])[0].mean(0) for one in contents])
+        return _pooled(call(list(contents)))
+
+    return ReadyEmbedder(
+        name=name,
+        kind=kind,
+        sample_rate=sample_rate,
+        width=width,
+        vectors=vectors,
+        sequences=None if example is not None and not has_frames else _list_first(call),
+        weights={name: f"{kind} {sample_rate} {version}".encode()},
+        contract={
+            "source": "a function",
+            "version": version,
+            "sample_rate": sample_rate,
+            **(contract or {}),
+        },
+    )
+
+
+def _pooled(vectors: Tensor) -> Tensor:
+    return vectors.mean(1) if vectors.ndim == 3 else vectors
+
+
+def _list_first(call: Callable[[Contents], Tensor]) -> Callable[[Contents], Tensor]:
+    return lambda contents: call(list(contents))
+
+
+def _smallest(kind: str, sample_rate: int | None) -> Contents:
+    if kind == "text":
+        return ["a word"]
+    if kind == "audio":
+        return [torch.zeros(sample_rate or 1)]
+    return [torch.zeros(32, 32, 3, dtype=torch.uint8)]
