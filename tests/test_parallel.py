@@ -20,14 +20,14 @@ from mentee import record_network, train
 from mentee.api import evaluate
 from mentee.cli import app
 from mentee.parallel import (
-    add_up,
-    agree_on,
-    collect,
-    end,
-    follow_first,
+    all_reduce_sum,
+    broadcast_buffers,
+    close_processes,
+    exit_process,
     gather,
     gather_objects,
-    leave,
+    gather_shards,
+    max_over_processes,
     rank,
     world,
 )
@@ -209,7 +209,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mentee import record
-from mentee.parallel import leave, rank
+from mentee.parallel import close_processes, rank
 from mentee.teachers.pretrained import embedder
 
 def said(images):
@@ -223,7 +223,7 @@ def main(folder, name, n):
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
-    leave()
+    close_processes()
 """
 
 
@@ -240,14 +240,14 @@ def end_workers(argument: str) -> None:
 
 def test_one_process_talks_to_itself() -> None:
     x = torch.randn(3, 2, requires_grad=True)
-    assert (world(), rank(), agree_on(3)) == (1, 0, 3)
+    assert (world(), rank(), max_over_processes(3)) == (1, 0, 3)
     assert torch.equal(gather(x), x)
     assert not gather(x).requires_grad
     assert gather_objects("a") == ["a"]
     assert gather_objects(None) == []
-    assert torch.equal(add_up(x.detach().clone()), x)
-    assert torch.equal(collect(x[None], [range(3)], 2), x[None])
-    follow_first(torch.nn.BatchNorm1d(3))
-    leave()
-    end(3)  # it does not
+    assert torch.equal(all_reduce_sum(x.detach().clone()), x)
+    assert torch.equal(gather_shards(x[None], [range(3)], 2), x[None])
+    broadcast_buffers(torch.nn.BatchNorm1d(3))
+    close_processes()
+    exit_process(3)  # it does not
     assert (world(), rank()) == (1, 0)

@@ -225,11 +225,11 @@ def record(task: str, rows: list[str], setting: DemoSetting) -> None:
 def run(job: Job) -> dict[str, Any]:
     """Train and probe one row with one seed, go on with it, or read what it gave before."""
     import mentee
-    from mentee.api import go_on
+    from mentee.api import train_or_resume
     from mentee.build.networks import PythonOverrides
     from mentee.recipe import read
 
-    done = go_on(read(recipe_of(job)), job.folder, PythonOverrides())
+    done = train_or_resume(read(recipe_of(job)), job.folder, PythonOverrides())
     return {"summary": dict(done.summary), "probe": dict(silent(mentee.probe, job).content)}
 
 

@@ -67,9 +67,9 @@ def steps(recipe: dict[str, Any], arrays: dict[str, Any]) -> Iterator[Step]:
     """The steps of a run that never ends, for our purposes."""
     parts = build(read(recipe), PythonOverrides(data=arrays))
     return train(
-        parts.trainee,
+        parts.module,
         parts.teacher,
-        lambda epoch, start: parts.sets.epoch(parts.recipe.train, epoch, start),
+        lambda epoch, start: parts.splits.epoch(parts.recipe.train, epoch, start),
         parts.optimizer,
         parts.plan,
         parts.accelerator,

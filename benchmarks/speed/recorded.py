@@ -54,9 +54,9 @@ def steps(recipe: dict[str, Any], given: PythonOverrides) -> Iterator[Step]:
     """The steps of a run on noise, all of one view."""
     parts = build(read(recipe), given)
     return train(
-        parts.trainee,
+        parts.module,
         parts.teacher,
-        lambda epoch, start: parts.sets.epoch(parts.recipe.train, 0, start),
+        lambda epoch, start: parts.splits.epoch(parts.recipe.train, 0, start),
         parts.optimizer,
         parts.plan,
         parts.accelerator,
@@ -160,10 +160,10 @@ def rows_a_second(folder: Path) -> dict[str, int]:
     order = np.random.default_rng(0).permutation(N)[: N // ROWS_AT_ONCE * ROWS_AT_ONCE]
     parts = order.reshape(-1, ROWS_AT_ONCE)
 
-    def read_all(read: Callable[[Any], object]) -> Callable[[], object]:
+    def collect_features(read: Callable[[Any], object]) -> Callable[[], object]:
         return lambda: [read(part) for part in parts]
 
-    calls = {"stored": read_all(made.stored), "float32": read_all(made.tensor)}
+    calls = {"stored": collect_features(made.stored), "float32": collect_features(made.tensor)}
     times = in_turn(calls, ROUNDS // 4)
     torch.set_num_threads(threads)
     return {name: round(len(order) / (sorted(t)[len(t) // 2] / 1e3)) for name, t in times.items()}

@@ -38,7 +38,7 @@ from mentee.distillation.objective import DistillationLoss, wanted
 from mentee.losses import contrast
 from mentee.memory import MEMORIES, Memory
 from mentee.methods import find
-from mentee.parallel import end, rank
+from mentee.parallel import exit_process, rank
 from mentee.recipe import read
 from mentee.representations import unit
 
@@ -161,7 +161,7 @@ def one_of_two() -> None:
         sizes = {kind: memory.stores["0"][0].shape[0] for kind, memory in memories.items()}
         ms = {kind: round(statistics.median(each), 2) for kind, each in times.items()}
         print(json.dumps({**case, "modules": MODULES, "batch": 64, "rows": sizes, "ms": ms}))
-    end(0)
+    exit_process(0)
 
 
 def recorded(examples: int = 512) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def recorded(examples: int = 512) -> dict[str, Any]:
         files = [path for path in Path(folder).rglob("*") if path.is_file()]
         parts = build(read(RECIPE | {"teacher": {"record": folder}}), PythonOverrides(data=data))
         assert parts.teacher is not None
-        some = list(parts.sets.epoch(parts.recipe.train, 0, 0))
+        some = list(parts.splits.epoch(parts.recipe.train, 0, 0))
         times = []
         for _ in range(ROUNDS):
             for batch in some:

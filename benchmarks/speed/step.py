@@ -47,9 +47,9 @@ def steps(method: str, numbers: dict[str, object], data: dict[str, np.ndarray]) 
     teacher = models.build("resnet20-cifar", classes=10, seed=0)
     parts = build(recipe, PythonOverrides(data=data, teacher=teacher))
     return train(
-        parts.trainee,
+        parts.module,
         parts.teacher,
-        lambda epoch, start: parts.sets.epoch(parts.recipe.train, epoch, start),
+        lambda epoch, start: parts.splits.epoch(parts.recipe.train, epoch, start),
         parts.optimizer,
         parts.plan,
         parts.accelerator,

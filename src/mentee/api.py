@@ -14,12 +14,12 @@ from accelerate import PartialState
 
 from mentee import models
 from mentee.build import networks
-from mentee.build.datasets import DatasetSplits, open_one
+from mentee.build.datasets import DatasetSplits, open_single_split
 from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
 from mentee.build.setup import build
 from mentee.errors import RunError
-from mentee.evaluation.out_of_domain import EvaluationResult, judge, open_domains
-from mentee.evaluation.student_reader import Reader
+from mentee.evaluation.out_of_domain import EvaluationResult, open_domains, score_domains
+from mentee.evaluation.student_reader import StudentReader
 from mentee.methods import Method
 from mentee.parallel import gather_objects
 from mentee.recipe import Domain, Recipe, read
@@ -39,13 +39,13 @@ __all__ = [
     "Verified",
     "evaluate",
     "evaluate_domains",
-    "go_on",
     "import_vectors",
-    "next_free",
+    "next_run_folder",
     "record",
     "record_network",
     "resume",
     "train",
+    "train_or_resume",
     "verify",
     "verify_vectors",
 ]
@@ -106,7 +106,7 @@ def train(
     content = read(recipe, changes)
     parts = build(content, PythonOverrides(data, student, teacher, methods))
     # The first process chooses: another one may see its folder already and take the next number.
-    folder = Folder(gather_objects(Path(out) if out else free_folder(content))[0])
+    folder = Folder(gather_objects(Path(out) if out else default_run_folder(content))[0])
     training = Training(parts, folder, quiet=quiet, on_step=on_step, until=until)
     training.begin()
     return Run(folder.path, training.run())
@@ -151,7 +151,7 @@ def resume(
     return Run(folder.path, training.run(training.restore()))
 
 
-def go_on(
+def train_or_resume(
     recipe: Recipe,
     path: Path,
     given: PythonOverrides,
@@ -207,7 +207,7 @@ def evaluate(
     Raises:
         RunError: the run has no student yet, or no test part and no split is named.
     """
-    recipe = finished(path)
+    recipe = finished_recipe(path)
     part = split or recipe.data.test
     if part is None:
         raise RunError(
@@ -218,8 +218,8 @@ def evaluate(
         changed = recipe.data.model_copy(update={"source": data})
         recipe, data = recipe.model_copy(update={"data": changed}), None
     PythonOverrides(data, student).check(recipe.model_copy(update={"teacher": None}))
-    sets = open_one(recipe, part, data)
-    return reader(path, recipe, sets, student).scores(sets.train)
+    splits = open_single_split(recipe, part, data)
+    return open_student(path, recipe, splits, student).scores(splits.train)
 
 
 def evaluate_domains(
@@ -239,16 +239,16 @@ def evaluate_domains(
         RunError: the run has no student yet, or no test part.
         DataError: a domain cannot be read.
     """
-    recipe = finished(path)
+    recipe = finished_recipe(path)
     if recipe.data.test is None:
         raise RunError(f"{path} has no test part, so there is nothing to compare domains with")
     PythonOverrides(None, student).check(recipe.model_copy(update={"teacher": None}))
-    sets = open_one(recipe, recipe.data.test)
-    opened = open_domains(domains, recipe, sets.train)
-    return judge(reader(path, recipe, sets, student), sets.train, opened)
+    splits = open_single_split(recipe, recipe.data.test)
+    opened = open_domains(domains, recipe, splits.train)
+    return score_domains(open_student(path, recipe, splits, student), splits.train, opened)
 
 
-def finished(path: str | Path) -> Recipe:
+def finished_recipe(path: str | Path) -> Recipe:
     """The resolved recipe of a run that has a student.
 
     Raises:
@@ -264,24 +264,26 @@ def finished(path: str | Path) -> Recipe:
     return read(folder.recipe)
 
 
-def reader(
-    path: str | Path, recipe: Recipe, sets: DatasetSplits, student: ModelFactory | None
-) -> Reader:
+def open_student(
+    path: str | Path, recipe: Recipe, splits: DatasetSplits, student: ModelFactory | None
+) -> StudentReader:
     """A run's student, ready to be scored by all processes that a launcher started."""
     said = recipe.student.model_copy(update={"weights": None, "classifier": None})
-    network = networks.build(said, student, sets, seed=0)
+    network = networks.build(said, student, splits, seed=0)
     models.load_weights(network, Folder(Path(path)).student)
     device = PartialState(cpu=not torch.cuda.is_available()).device
-    return Reader(network.to(device), networks.contract(recipe.student), sets, recipe, device)
+    return StudentReader(
+        network.to(device), networks.contract(recipe.student), splits, recipe, device
+    )
 
 
-def free_folder(recipe: Recipe) -> Path:
+def default_run_folder(recipe: Recipe) -> Path:
     """`runs/NETWORK-METHOD-N` with the next number that is free."""
     name = f"{recipe.student.network}-{recipe.method.name}"
-    return next_free(name.replace(":", "-").replace("/", "-"))
+    return next_run_folder(name.replace(":", "-").replace("/", "-"))
 
 
-def next_free(name: str) -> Path:
+def next_run_folder(name: str) -> Path:
     """`runs/NAME-N` with the next number that is free."""
     number = 1
     while (Path("runs") / f"{name}-{number}").exists():

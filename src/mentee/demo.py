@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mentee.api import Run, next_free, train
+from mentee.api import Run, next_run_folder, train
 from mentee.errors import MenteeError, suggest
 from mentee.report import duration
 
@@ -87,7 +87,7 @@ def demo(
     """
     if data not in SETTINGS:
         raise MenteeError(f"there is no demo on {data!r}; {suggest(data, SETTINGS)}")
-    setting, folder, began = SETTINGS[data], out or next_free("demo"), time.monotonic()
+    setting, folder, began = SETTINGS[data], out or next_run_folder("demo"), time.monotonic()
     print(f"data: {setting.about}\nruns: {folder}\n", flush=True)
     if teacher is None:
         said, epochs = setting.teacher

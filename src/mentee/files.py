@@ -24,7 +24,7 @@ def write(path: Path, save: Callable[[Path], object]) -> None:
     Raises:
         RunError: no space, no permission, or a folder that is a file; nothing is left behind.
     """
-    with said_plainly(path):
+    with plain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
@@ -50,7 +50,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 @contextlib.contextmanager
-def said_plainly(path: Path) -> Iterator[None]:
+def plain_write_errors(path: Path) -> Iterator[None]:
     """Turn what the system says of a failed write into one clear error."""
     try:
         yield

@@ -42,7 +42,7 @@ def gather(x: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def gather_slopes(x: Tensor) -> Tensor:
+def gather_with_grad(x: Tensor) -> Tensor:
     """As `gather`, but gradients flow back to the process that a row came from.
 
     Every process computes the same loss of the whole batch, so a row's gradient is the sum over
@@ -67,14 +67,14 @@ class _Gather(torch.autograd.Function):
         return slope.chunk(world())[rank()]
 
 
-def add_up(x: Tensor) -> Tensor:
+def all_reduce_sum(x: Tensor) -> Tensor:
     """The sum over the processes, entry by entry; in place, no gradient."""
     if world() > 1:
         dist.all_reduce(x)
     return x
 
 
-def collect(part: Tensor, parts: Sequence[range], block: int) -> Tensor:
+def gather_shards(part: Tensor, parts: Sequence[range], block: int) -> Tensor:
     """What the processes keep parts of, put together on the first one's CPU.
 
     Args:
@@ -116,12 +116,12 @@ def gather_objects(x: T | None) -> list[T]:
     return [each for each in everything if each is not None]
 
 
-def agree_on(number: int) -> int:
+def max_over_processes(number: int) -> int:
     """The largest of the processes' numbers, so that all act alike."""
     return max(gather_objects(number)) if world() > 1 else number
 
 
-def join() -> None:
+def init_processes() -> None:
     """Open the connection to the other processes, where torchrun or accelerate started several."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and world() == 1:
         from accelerate import PartialState
@@ -129,7 +129,7 @@ def join() -> None:
         PartialState(cpu=not torch.cuda.is_available())
 
 
-def follow_first(module: nn.Module) -> None:
+def broadcast_buffers(module: nn.Module) -> None:
     """Give the buffers of a module, such as batch norm's running statistics, the first's values.
 
     Where batches are normalized by each process for its own part, they differ after a step.
@@ -139,7 +139,7 @@ def follow_first(module: nn.Module) -> None:
             dist.broadcast(buffer, 0)
 
 
-def leave() -> None:
+def close_processes() -> None:
     """End the processes' connection once all of them are done.
 
     Threads of a connection that is still open may abort a process while it ends. Call it last, and
@@ -150,7 +150,7 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def end(status: int) -> None:
+def exit_process(status: int) -> None:
     """Leave, and where there are several processes end this one too, with an exit status.
 
     Threads of a connection that has trained outlive `destroy_process_group` (torch 2.14), and now
@@ -158,7 +158,7 @@ def end(status: int) -> None:
     that was to be done at its exit.
     """
     several = world() > 1
-    leave()
+    close_processes()
     if several:
         atexit._run_exitfuncs()
         sys.stdout.flush()

@@ -68,15 +68,15 @@ def losses_of(recipe: Any, out: Path, **given: Any) -> list[dict[str, float]]:
 
 def test_the_loss_is_the_mean_squared_difference_of_the_maps(taught: Any, tmp_path: Path) -> None:
     parts = build(read(taught(method="simkd", **SMALL, **SHORT)))
-    batch = parts.sets.first(32)
-    student, contract = parts.trainee.student.train(), parts.trainee.contract
+    batch = parts.splits.first(32)
+    student, contract = parts.module.student.train(), parts.module.contract
     seen: dict[str, torch.Tensor] = {}
     for name, network, path in (("s", student, "projector"), ("t", teacher_of(parts), "layer3")):
         network.get_submodule(path).register_forward_hook(
             lambda module, args, output, name=name: seen.__setitem__(name, output)
         )
-    fixed = parts.trainee.transfer.precompute(parts.teacher(batch))  # type: ignore[misc]
-    _, losses = parts.trainee(batch, fixed)
+    fixed = parts.module.transfer.precompute(parts.teacher(batch))  # type: ignore[misc]
+    _, losses = parts.module(batch, fixed)
     assert list(losses) == ["mse/projector~stages.last"]
     expected = (seen["s"] - seen["t"]).square().mean()
     torch.testing.assert_close(losses["mse/projector~stages.last"], expected)
@@ -175,8 +175,8 @@ def test_it_adds_up_with_other_rows_and_reads_the_trunks_stages(
         }
     form = taught(method={"name": "cktf(simkd)", "params": {"memory.negatives": 16}}, **SMALL)
     parts = build(read(form))
-    assert parts.trainee.transfer.weights == {"task": 1.0, "contrast/projector~stages.last": 0.8}
-    assert isinstance(parts.trainee.student, models.ReusedClassifierStudent)
+    assert parts.module.transfer.weights == {"task": 1.0, "contrast/projector~stages.last": 0.8}
+    assert isinstance(parts.module.student, models.ReusedClassifierStudent)
     text = "would end in the teacher's classifier in two ways, behind stages.last and embedding"
     with pytest.raises(MenteeError, match=text):
         find("simkd+simkd-pooled")
@@ -188,7 +188,7 @@ def test_such_a_student_teaches_and_goes_on(taught: Any, teacher: Any, tmp_path:
     said["weights"] = str(first.path / "student.safetensors")
     state = load_file(said["weights"])
     parts = build(read(taught(student=said, method="none", teacher=None, **SMALL, **SHORT)))
-    for name, value in parts.trainee.student.state_dict().items():
+    for name, value in parts.module.student.state_dict().items():
         assert torch.equal(state[name], value)
     second = losses_of(taught(teacher=said, method="kd", **SMALL, **SHORT), tmp_path / "second")
     assert set(second[0]) == {"kl/logits", "task"}
@@ -198,7 +198,7 @@ def test_a_trunk_may_begin_with_weights_of_its_own(taught: Any, tmp_path: Path) 
     first = train(digits(**SMALL, **SHORT), out=tmp_path / "first", quiet=True)
     weights = str(first.path / "student.safetensors")
     parts = build(read(taught(method="simkd", student={"weights": weights}, **SMALL, **SHORT)))
-    state = parts.trainee.student.state_dict()
+    state = parts.module.student.state_dict()
     for name, value in load_file(weights).items():
         if not name.startswith("fc."):
             assert torch.equal(state[f"trunk.{name}"], value)
@@ -242,7 +242,7 @@ def test_what_a_trunk_has_behind_its_last_map_is_dropped(taught: Any) -> None:
         data={"limit": 96, "validation": None},
     )
     parts = build(read(recipe))
-    student = parts.trainee.student
+    student = parts.module.student
     whole = models.build("shufflenetv2-cifar", classes=10, channels=1)
     tail = [name for name, _ in whole.named_children() if name in ("conv2", "bn2", "fc")]
     assert len(tail) == 3
@@ -294,7 +294,7 @@ def test_where_the_classifier_reads_something_else_it_is_refused(
     with pytest.raises(PairError, match=text):
         build(read(recipe))
     pooled = build(read({**recipe, "method": "simkd-pooled"}))
-    assert [b.name for b in pooled.trainee.transfer.bound] == ["mse/projector~embedding"]
+    assert [b.name for b in pooled.module.transfer.bound] == ["mse/projector~embedding"]
 
 
 class Normed(nn.Module):
@@ -337,7 +337,7 @@ def test_features_below_zero_leave_the_last_relu_out(taught: Any) -> None:
     parts = build(read(taught(method="simkd-pooled", teacher="mine", **SMALL)), given)
     assert parts.recipe.student.reuse is not None
     assert parts.recipe.student.reuse.signed
-    assert isinstance(parts.trainee.student.projector[-1], nn.BatchNorm1d)
+    assert isinstance(parts.module.student.projector[-1], nn.BatchNorm1d)
 
 
 def test_other_classes_are_refused(taught: Any, tmp_path: Path) -> None:

@@ -61,12 +61,12 @@ def said_by(networks: list[dict[str, Any]], inputs: torch.Tensor) -> torch.Tenso
 def test_the_loss_is_that_of_the_mean(mean: str, two: Any) -> None:
     """Deep ensembles: the row kd with this teacher."""
     parts = build(read(recipe_of({"networks": two, "mean": mean})))
-    batch = parts.sets.first(8)
-    fixed = parts.trainee.transfer.precompute(parts.teacher(batch))  # type: ignore[misc]
-    _, losses = parts.trainee.eval()(batch, fixed)
-    student = models.normalize(batch.inputs, parts.trainee.contract)
+    batch = parts.splits.first(8)
+    fixed = parts.module.transfer.precompute(parts.teacher(batch))  # type: ignore[misc]
+    _, losses = parts.module.eval()(batch, fixed)
+    student = models.normalize(batch.inputs, parts.module.contract)
     with torch.no_grad():
-        s = parts.trainee.student(student).numpy()
+        s = parts.module.student(student).numpy()
     p = in_loops(said_by(two, batch.inputs), mean, several=False)
     expected = formulas.kl(s, np.log(p), 2.0).mean()
     assert losses["kl/logits"].item() == pytest.approx(expected, rel=1e-4)
@@ -189,9 +189,9 @@ def test_of_several_classes_at_once_the_odds_are_averaged() -> None:
     }  # fmt: skip
     networks = [Tags(3).eval(), Tags(3).eval()]
     parts = build(read(recipe), PythonOverrides(data, Tags, networks))
-    batch = parts.sets.first(5)
-    (said,) = parts.trainee.transfer.precompute(parts.teacher(batch)).values()  # type: ignore[misc]
-    x = models.normalize(batch.inputs, parts.trainee.contract)
+    batch = parts.splits.first(5)
+    (said,) = parts.module.transfer.precompute(parts.teacher(batch)).values()  # type: ignore[misc]
+    x = models.normalize(batch.inputs, parts.module.contract)
     with torch.no_grad():
         logits = torch.stack([network(x) for network in networks]).double()
     expected = in_loops(logits, "probabilities", several=True)

@@ -60,14 +60,14 @@ def test_each_has_heads_of_its_own_and_its_share(two: Any, tmp_path: Path) -> No
     recipe = recipe_of({"teachers": two, "weights": {"a": 3}})
     parts = build(read(recipe))
     assert isinstance(parts.teacher, MultiTeacher)
-    weights = parts.trainee.transfer.weights
+    weights = parts.module.transfer.weights
     assert weights["kl/logits~logits.a"] == pytest.approx(0.75)
     assert weights["kl/logits~logits.b"] == pytest.approx(0.25)
     assert weights["contrast/embedding~embedding.b"] == pytest.approx(0.25 * 0.8)
     assert weights["task"] == 1.0
     stages = [name for name in weights if "stages" in name]
     assert stages == [f"contrast/stages.{i}~stages.{name}.{i}" for name in "ab" for i in range(3)]
-    sides = parts.trainee.transfer.sides
+    sides = parts.module.transfer.sides
     assert len({id(p) for name in sides for p in sides[name].parameters()}) == len(
         list(sides.parameters())
     )
@@ -77,7 +77,7 @@ def test_each_has_heads_of_its_own_and_its_share(two: Any, tmp_path: Path) -> No
 
 def test_each_says_what_it_says_alone(two: Any) -> None:
     several = build(read(recipe_of(two)))
-    batch = several.sets.first(8)
+    batch = several.splits.first(8)
     together = several.teacher(batch)  # type: ignore[misc]
     for name, said in two.items():
         alone = build(read(recipe_of(None, teacher=said))).teacher(batch)  # type: ignore[misc]

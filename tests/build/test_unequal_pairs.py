@@ -192,8 +192,8 @@ def refusal(name: str, pair: str, several: bool) -> str | None:
         parts = parts_of(name, pair, several=several)
     except PairError as error:
         return str(error)
-    model = parts.trainee.train()
-    loss, _ = backward(model, model, parts.teacher, [parts.sets.first(8)], 0, parts.accelerator)
+    model = parts.module.train()
+    loss, _ = backward(model, model, parts.teacher, [parts.splits.first(8)], 0, parts.accelerator)
     assert math.isfinite(loss)
     slopes = [p.grad for p in model.parameters() if p.grad is not None]
     assert all(torch.isfinite(slope).all() for slope in slopes)

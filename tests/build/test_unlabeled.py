@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mentee import record_network, resume, train
-from mentee.build.datasets import open_sets
+from mentee.build.datasets import open_splits
 from mentee.errors import DataError, MenteeError, PairError, RecipeError
 from mentee.recipe import read
 from mentee.runs import checkpoint
@@ -33,20 +33,20 @@ def semi(teacher: dict[str, Any], /, **parts: Any) -> dict[str, Any]:
 
 
 def test_who_is_labeled_and_who_is_beside(teacher: dict[str, Any]) -> None:
-    sets = open_sets(read(semi(teacher)))
-    known = sets.train.labeled
+    splits = open_splits(read(semi(teacher)))
+    known = splits.train.labeled
     assert known is not None
     assert (known.sum(), len(known)) == (40, 340)
-    assert sets.validation is not None
-    assert sets.test is not None
-    for other in (sets.validation, sets.test):
-        assert not np.isin(sets.train.keys, other.keys).any()
-    alone = open_sets(read(semi(teacher, data={"unlabeled": None})))
-    assert alone.train.ids == sets.train.ids[:40], "the labeled are those of the same limit"
-    assert sets.train.labels is not None
-    assert np.bincount(sets.train.labels[:40]).tolist() == [4] * 10
-    more = open_sets(read(semi(teacher, data={"unlabeled": {"limit": 200}})))
-    assert set(more.train.ids) < set(sets.train.ids)
+    assert splits.validation is not None
+    assert splits.test is not None
+    for other in (splits.validation, splits.test):
+        assert not np.isin(splits.train.keys, other.keys).any()
+    alone = open_splits(read(semi(teacher, data={"unlabeled": None})))
+    assert alone.train.ids == splits.train.ids[:40], "the labeled are those of the same limit"
+    assert splits.train.labels is not None
+    assert np.bincount(splits.train.labels[:40]).tolist() == [4] * 10
+    more = open_splits(read(semi(teacher, data={"unlabeled": {"limit": 200}})))
+    assert set(more.train.ids) < set(splits.train.ids)
 
 
 def test_both_are_learned_from(teacher: dict[str, Any], tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_what_does_not_go_together(
 TOGETHER = """
 import json, sys
 from mentee import train
-from mentee.parallel import end, rank
+from mentee.parallel import exit_process, rank
 from tests.build.test_unlabeled import plain
 from tests.training.two_processes import without_batch_norm
 steps = []
@@ -167,7 +167,7 @@ train(plain(), out=sys.argv[1], student=without_batch_norm(1, (8, 16, 32)),
       teacher=without_batch_norm(2, (16, 32, 64)), quiet=True, on_step=steps.append)
 if rank() == 0:
     print("LOSSES", json.dumps([dict(step.losses) for step in steps]))
-end(0)
+exit_process(0)
 """
 
 

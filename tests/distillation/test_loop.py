@@ -347,9 +347,9 @@ def test_the_forward_pass_is_in_the_precision_asked_for() -> None:
         seen = []
         parts.student.register_forward_hook(lambda m, i, out, to=seen: to.append(out.dtype))
         steps = train(
-            parts.trainee,
+            parts.module,
             None,
-            lambda epoch, start, p=parts: p.sets.epoch(p.recipe.train, epoch, start),
+            lambda epoch, start, p=parts: p.splits.epoch(p.recipe.train, epoch, start),
             parts.optimizer,
             parts.plan,
             parts.accelerator,

@@ -18,7 +18,7 @@ from mentee.api import evaluate, evaluate_domains
 from mentee.cli import app
 from mentee.errors import DataError, RecipeError
 from mentee.evaluation import evaluator
-from mentee.evaluation.out_of_domain import as_domains
+from mentee.evaluation.out_of_domain import parse_domains
 from tests.conftest import digits
 
 
@@ -47,13 +47,13 @@ def test_the_summary_says_what_is_lost_in_each_domain(run: Path) -> None:
 
 
 def test_a_domain_is_scored_as_its_split_alone(run: Path) -> None:
-    whole = evaluate_domains(run, as_domains(["again=train"], False, None))
+    whole = evaluate_domains(run, parse_domains(["again=train"], False, None))
     assert whole.domains["again"]["scores"] == evaluate(run, split="train")
     assert whole.scores == evaluate(run)
 
 
 def test_all_corruptions_have_a_mean_of_their_own(run: Path) -> None:
-    found = evaluate_domains(run, as_domains([], True, 20)).domains
+    found = evaluate_domains(run, parse_domains([], True, 20)).domains
     parts = [each for name, each in found.items() if "/" in name]
     assert len(parts) == 75
     assert {each["examples"] for each in parts} == {20}
@@ -78,14 +78,14 @@ def test_the_command_prints_a_table(run: Path) -> None:
 @pytest.mark.parametrize("pair", ["tweets", "=test", "tweets="])
 def test_a_domain_has_a_name_and_a_split(pair: str) -> None:
     with pytest.raises(RecipeError, match="expected name=split, or name=source:split"):
-        as_domains([pair], False, None)
+        parse_domains([pair], False, None)
 
 
 def test_the_colon_of_a_sources_own_name_is_not_taken_for_that_of_a_split() -> None:
     text = "m=embedded:mnist: .* expected name=source:split, such as m=embedded:mnist:test"
     with pytest.raises(RecipeError, match=text):
-        as_domains(["m=embedded:mnist"], False, None)
-    domain = as_domains(["m=embedded:mnist:train"], False, None)["m"]
+        parse_domains(["m=embedded:mnist"], False, None)
+    domain = parse_domains(["m=embedded:mnist:train"], False, None)["m"]
     assert (domain.source, domain.split) == ("embedded:mnist", "train")
 
 
@@ -161,7 +161,7 @@ def test_the_student_is_on_disk_before_it_is_judged(
 
     recipe = digits(train={"epochs": 4})
     with monkeypatch.context() as patch:
-        patch.setattr(evaluator, "judge", fail)
+        patch.setattr(evaluator, "score_domains", fail)
         with pytest.raises(DataError, match="pulled out"):
             train(recipe, out=tmp_path / "run", quiet=True)
     mine, whole = (load_file(path / "student.safetensors") for path in (tmp_path / "run", run))

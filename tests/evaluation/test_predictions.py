@@ -13,7 +13,7 @@ import torch
 from mentee import train
 from mentee.data import open_examples
 from mentee.errors import DataError, RunError
-from mentee.evaluation.predictions import Predictions, load, predicted
+from mentee.evaluation.predictions import Predictions, load, predictions_of
 from tests.conftest import digits
 
 EXAMPLES = open_examples({"image": np.zeros((3, 8, 8, 1), np.uint8), "label": [0, 1, 1]})
@@ -21,7 +21,7 @@ EXAMPLES = open_examples({"image": np.zeros((3, 8, 8, 1), np.uint8), "label": [0
 
 def test_the_likeliest_class_and_how_likely_it_is() -> None:
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [5.0, 4.0]], dtype=torch.float64)
-    found = predicted(logits, EXAMPLES)
+    found = predictions_of(logits, EXAMPLES)
     assert found is not None
     assert found.classes.tolist() == [0, 1, 0]
     expected = [1 / (1 + math.exp(-gap)) for gap in (2.0, 1.0, 1.0)]
@@ -33,8 +33,8 @@ def test_several_classes_have_no_likeliest() -> None:
     several = open_examples(
         {"image": np.zeros((2, 8, 8, 1), np.uint8), "label": np.eye(2, dtype=np.float32)}
     )
-    assert predicted(torch.zeros(2, 2), several) is None
-    assert predicted(torch.zeros(3, 1), EXAMPLES) is None
+    assert predictions_of(torch.zeros(2, 2), several) is None
+    assert predictions_of(torch.zeros(3, 1), EXAMPLES) is None
 
 
 def some(classes: list[int], ids: list[str]) -> Predictions:

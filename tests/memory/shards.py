@@ -12,7 +12,7 @@ from torch import Tensor
 import mentee.memory.sharded
 from mentee.losses.contrast import contrast
 from mentee.memory import Bank, ShardedBank
-from mentee.parallel import end, rank, world
+from mentee.parallel import exit_process, rank, world
 from mentee.representations import unit
 
 N, WIDTH, EACH = 61, 6, 4
@@ -74,7 +74,7 @@ def main() -> None:
         state, other = bank.state(), both(dtype, negatives, seed=4)[1]
         other.load(state)
         same(bank, other)
-    end(0)
+    exit_process(0)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ PLAIN = InputContract((0.5,), (0.5,))
 DONE = Step(12, 1, 2, 0.5, {"task": 0.25, "kl/logits": 1.5}, 0.05, 64)
 
 
-def trainee(
+def module(
     seed: int = 0, classes: int = 4, kind: str = "bank", negatives: int = 8
 ) -> DistillationModule:
     """A student bound to a teacher of another width by the whole of CKTF."""
@@ -68,7 +68,7 @@ def assert_equal(a: Any, b: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["bank", "queue"])
 def test_everything_comes_back(kind: str, tmp_path: Path) -> None:
-    old, new = trainee(1, kind=kind), trainee(2, kind=kind)
+    old, new = module(1, kind=kind), module(2, kind=kind)
     old_rule, new_rule = optimizer(old), optimizer(new)
     old_average, new_average = averaged(old.student, 0.9), averaged(new.student, 0.9)
     memory = old.transfer.memories[0]
@@ -88,7 +88,7 @@ def test_everything_comes_back(kind: str, tmp_path: Path) -> None:
 
 def test_the_loss_scale_of_float16_comes_back(tmp_path: Path) -> None:
     before, after = (torch.amp.GradScaler("cpu", init_scale=scale) for scale in (1024.0, 2.0))
-    one, other = trainee(), trainee(seed=1)
+    one, other = module(), module(seed=1)
     checkpoint.save(tmp_path, DONE, one, optimizer(one), scaler=before)
     state = checkpoint.load(tmp_path)
     checkpoint.restore(state, other, optimizer(other), scaler=after)
@@ -97,7 +97,7 @@ def test_the_loss_scale_of_float16_comes_back(tmp_path: Path) -> None:
 
 def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".step-00000011.pt.x1y2").write_bytes(b"half")
-    one = trainee()
+    one = module()
     path = checkpoint.save(tmp_path, DONE, one, optimizer(one))
     assert list(tmp_path.iterdir()) == [path]
 
@@ -135,7 +135,7 @@ def test_nothing_but_tensors_and_numbers_is_unpickled(tmp_path: Path) -> None:
 
 
 def test_the_newest_two_are_kept(tmp_path: Path) -> None:
-    model = trainee()
+    model = module()
     rule = optimizer(model)
     for number in (9, 10, 100):
         checkpoint.save(tmp_path, Step(number, 0, number, 0.0), model, rule)
@@ -165,7 +165,7 @@ def test_another_format(tmp_path: Path) -> None:
     ],
 )
 def test_another_recipe(other: dict[str, Any], text: str, tmp_path: Path) -> None:
-    old, new = trainee(), trainee(**other)
+    old, new = module(), module(**other)
     checkpoint.save(tmp_path, DONE, old, optimizer(old))
     with pytest.raises(RunError, match=f"(?s){text}"):
         checkpoint.restore(checkpoint.load(tmp_path), new, optimizer(new))

@@ -50,15 +50,15 @@ def test_a_generation_learns_from_labels_and_the_one_before(two: list[Run]) -> N
     assert second.summary["weights"] == {"task": 1.0, "kl/logits": 1.0}
     assert second.summary["parameters"]["teacher"] == first.summary["parameters"]["student"]
     parts = build(read(second.path / "recipe.yaml"))
-    batch = parts.sets.first(16)
-    x = models.normalize(batch.inputs, parts.trainee.contract)
+    batch = parts.splits.first(16)
+    x = models.normalize(batch.inputs, parts.module.contract)
     with torch.no_grad():
         s, t = (network(x).double().numpy() for network in (network_of(second), network_of(first)))
-    models.load_weights(parts.trainee.student, second.path / "student.safetensors")
-    fixed = parts.trainee.transfer.precompute(parts.teacher(batch))  # type: ignore[misc]
-    loss = parts.trainee.eval()(batch, fixed)[1]["kl/logits"]
+    models.load_weights(parts.module.student, second.path / "student.safetensors")
+    fixed = parts.module.transfer.precompute(parts.teacher(batch))  # type: ignore[misc]
+    loss = parts.module.eval()(batch, fixed)[1]["kl/logits"]
     assert loss.item() == pytest.approx(formulas.kl(s, t, 1.0).mean(), rel=1e-4)
-    beginnings = [build(read(run.path / "recipe.yaml")).trainee.student for run in two]
+    beginnings = [build(read(run.path / "recipe.yaml")).module.student for run in two]
     pairs = zip(*(b.parameters() for b in beginnings), strict=True)
     assert not all(torch.equal(a, b) for a, b in pairs), "a generation begins anew"
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mentee import models, resume, train
 from mentee.api import Interrupted
-from mentee.parallel import end, rank, world
+from mentee.parallel import exit_process, rank, world
 
 RATE = 0.05
 
@@ -173,7 +173,7 @@ def main(out: Path) -> None:
     train(out / "recipe.yaml", out=out / "whole", quiet=True)
     last = ["data.validation=null", "train.epochs=1", "train.lr=0.3"]
     train(out / "recipe.yaml", out=out / "last", changes=last, quiet=True)
-    end(0)
+    exit_process(0)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def settled(recipe: Recipe, method: Method, kept: Classifier | None) -> Recipe:
     return recipe.model_copy(update={"student": said.model_copy(update={"reuse": reuse})})
 
 
-def classifier_of(network: nn.Module, contract: Contract, batch: Batch, name: str) -> Classifier:
+def find_classifier(network: nn.Module, contract: Contract, batch: Batch, name: str) -> Classifier:
     """The classifier of a network, made sure that it reads the mean of what is said at a place.
 
     Args:
@@ -128,7 +128,7 @@ def classifier_of(network: nn.Module, contract: Contract, batch: Batch, name: st
     )
 
 
-def with_end(
+def with_reused_classifier(
     trunk: nn.Module, said: Reuse, inputs: Tensor, *, classes: int, seed: int
 ) -> ReusedClassifierStudent:
     """A student of a trunk and the end that a resolved recipe says.

@@ -181,7 +181,7 @@ class DatasetSplits:
         return self.train.take(rows)
 
 
-def open_sets(recipe: Recipe, data: Any = None) -> DatasetSplits:
+def open_splits(recipe: Recipe, data: Any = None) -> DatasetSplits:
     """Open, cut and limit the examples of a recipe.
 
     Args:
@@ -192,14 +192,14 @@ def open_sets(recipe: Recipe, data: Any = None) -> DatasetSplits:
         DataError: the data cannot be read, or a class has no example to learn from.
     """
     said = recipe.data
-    train = whole = open_part(said, said.train, data)
+    train = whole = open_split(said, said.train, data)
     # The classes of the other parts are numbered as the training part's.
     classes = list(train.classes) if train.classes else None
     numbered = said.model_copy(update={"classes": classes, "channels": train.channels})
 
     def another(name: str) -> Examples:
-        refuse_same(data, name)
-        return open_part(numbered, name, data)
+        require_splits(data, name)
+        return open_split(numbered, name, data)
 
     validation: Examples | None = None
     if said.label is False:
@@ -211,7 +211,7 @@ def open_sets(recipe: Recipe, data: Any = None) -> DatasetSplits:
     test = another(said.test) if said.test is not None else None
     learned = train if said.limit is None else limit(train, said.limit, seed=said.seed)
     check_classes(learned)
-    views, share = views_of(recipe, learned), None
+    views, share = views_for(recipe, learned), None
     if said.unlabeled is not None:
         other, share = open_unlabeled(numbered, said.unlabeled, data), said.unlabeled.share
         learned = beside(said, learned, train, other, validation=validation, test=test)
@@ -226,28 +226,28 @@ def open_unlabeled(said: Data, asked: Unlabeled, data: Any) -> Examples | None:
         return None
     split = asked.split or "train"
     if own:
-        refuse_same(data, split)
+        require_splits(data, split)
     change = {"label": False, "classes": None, "source": asked.source or said.source}
-    return open_part(said.model_copy(update=change), split, data if own else None)
+    return open_split(said.model_copy(update=change), split, data if own else None)
 
 
-def open_one(recipe: Recipe, split: str, data: Any = None) -> DatasetSplits:
+def open_single_split(recipe: Recipe, split: str, data: Any = None) -> DatasetSplits:
     """One part of some data as a set of its own, to score a student on.
 
     Args:
         recipe: of the run, resolved; says which classes, and how images are read.
         split: which part.
-        data: as for `open_sets`.
+        data: as for `open_splits`.
 
     Raises:
         DataError: the data cannot be read.
     """
-    examples = open_part(recipe.data, split, data)
-    return DatasetSplits(examples, examples, None, None, views_of(recipe, examples))
+    examples = open_split(recipe.data, split, data)
+    return DatasetSplits(examples, examples, None, None, views_for(recipe, examples))
 
 
 @contextmanager
-def kept_open() -> Iterator[None]:
+def cache_sources() -> Iterator[None]:
     """While this lasts, what runs of this process read is opened and decoded once.
 
     Only where the sources do not change between the runs.
@@ -259,7 +259,7 @@ def kept_open() -> Iterator[None]:
         _kept.pop()
 
 
-def open_part(said: Data, split: str, data: Any) -> Examples:
+def open_split(said: Data, split: str, data: Any) -> Examples:
     """One part of what a recipe names, or of what is passed instead."""
     if not _kept or data is not None:
         return _open_part(said, split, data)
@@ -274,7 +274,7 @@ def _open_part(said: Data, split: str, data: Any) -> Examples:
     return open_examples(source, split=split, **{name: getattr(said, name) for name in READING[1:]})
 
 
-def refuse_same(data: Any, split: str) -> None:
+def require_splits(data: Any, split: str) -> None:
     """Refuse to score on what was trained on: arrays and single tables have no splits."""
     if data is None or (isinstance(data, Mapping) and "image" not in data):
         return
@@ -285,7 +285,7 @@ def refuse_same(data: Any, split: str) -> None:
     )
 
 
-def views_of(recipe: Recipe, examples: Examples) -> Views:
+def views_for(recipe: Recipe, examples: Examples) -> Views:
     """What turns the examples' contents into what a network reads."""
     said = recipe.data
     return build_views(

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 from torch import nn
 
 from mentee import features, models
-from mentee.build.classifier_reuse import with_end
+from mentee.build.classifier_reuse import with_reused_classifier
 from mentee.build.datasets import DatasetSplits
 from mentee.errors import RecipeError, RunError
 from mentee.methods import Method
@@ -137,27 +137,31 @@ def all_marked(said: object, made: Sequence[Any]) -> Ensemble:
 T = TypeVar("T")
 
 
-def resolve_teacher(said: T, sets: DatasetSplits, data: Data) -> T:
+def resolve_teacher(said: T, splits: DatasetSplits, data: Data) -> T:
     """What a recipe says of its teacher, each network with its outputs and input written out."""
     whole: Any = said
     match whole:
         case Network():
-            whole = resolve(whole, sets, data, models.own_classes(whole.network))
+            whole = resolve(whole, splits, data, models.own_classes(whole.network))
         case Ensemble():
-            several = [resolve_teacher(each, sets, data) for each in whole.networks]
+            several = [resolve_teacher(each, splits, data) for each in whole.networks]
             whole = whole.model_copy(update={"networks": several})
         case MultiRecipe():
-            each = {name: resolve_teacher(one, sets, data) for name, one in whole.teachers.items()}
+            each = {
+                name: resolve_teacher(one, splits, data) for name, one in whole.teachers.items()
+            }
             whole = whole.model_copy(update={"teachers": each})
     return cast(T, whole)
 
 
-def resolve(said: Network, sets: DatasetSplits, data: Data, outputs: int | None = None) -> Network:
+def resolve(
+    said: Network, splits: DatasetSplits, data: Data, outputs: int | None = None
+) -> Network:
     """The same network with its outputs and its input written out.
 
     Args:
         said: as the recipe has it.
-        sets: its examples.
+        splits: its examples.
         data: how they are read.
         outputs: of a network of which the recipe says nothing; None: the data's classes.
 
@@ -165,7 +169,7 @@ def resolve(said: Network, sets: DatasetSplits, data: Data, outputs: int | None 
         RecipeError: the data have no classes, and the recipe does not say how many outputs.
     """
     own = models.own_classes(said.network)
-    classes = said.classes or outputs or sets.classes
+    classes = said.classes or outputs or splits.classes
     if not classes:
         raise RecipeError(
             f"{said.network}: the data have no classes, so say how many outputs it has, such as "
@@ -174,7 +178,7 @@ def resolve(said: Network, sets: DatasetSplits, data: Data, outputs: int | None 
     update: dict[str, Any] = {"classes": classes}
     named = said.network if own and said.input is None else said.input
     if named is None:
-        update["input"] = sets.measured_input(data)
+        update["input"] = splits.measured_input(data)
     elif isinstance(named, str):
         known = models.contract_of(named)
         update["input"] = Input(mean=list(known.mean), std=list(known.std))
@@ -201,17 +205,17 @@ def contract(said: Network) -> Contract:
 
 
 def build(
-    said: Network, made: ModelFactory | None, sets: DatasetSplits, *, seed: int | None
+    said: Network, made: ModelFactory | None, splits: DatasetSplits, *, seed: int | None
 ) -> nn.Module:
     """A network of a resolved recipe, with its weights."""
-    classes, channels = said.classes or sets.classes, sets.train.channels
+    classes, channels = said.classes or splits.classes, splits.train.channels
     rate = {"sample_rate": said.input.sample_rate} if isinstance(said.input, AudioInput) else {}
     if made is None:
-        reads, kind = models.kind_of(said.network), sets.train.kind
+        reads, kind = models.kind_of(said.network), splits.train.kind
         if reads != kind:
             known = [name for name in models.NETWORKS if models.kind_of(name) == kind]
             raise RecipeError(
-                f"{said.network} reads {reads}, and {sets.train.name} holds {kind}; networks for "
+                f"{said.network} reads {reads}, and {splits.train.name} holds {kind}; networks for "
                 f"{kind}: {', '.join(known)}"
             )
         options: dict[str, Any] = dict(said.options) | rate
@@ -221,7 +225,7 @@ def build(
     else:
         network = models.resolve(made, classes=classes, channels=channels, seed=seed, **rate)
     if said.classifier is not None:
-        begin_classifier(network, said, sets.first(2))
+        begin_classifier(network, said, splits.first(2))
         return network
     if said.reuse is not None and said.reuse.shape is None:
         raise RecipeError(
@@ -232,8 +236,10 @@ def build(
     if said.weights is not None and not ended:
         models.load_weights(network, said.weights)
     if said.reuse is not None:
-        inputs = normalize(sets.first(2).inputs, contract(said))
-        network = with_end(network, said.reuse, inputs, classes=classes, seed=seed or 0)
+        inputs = normalize(splits.first(2).inputs, contract(said))
+        network = with_reused_classifier(
+            network, said.reuse, inputs, classes=classes, seed=seed or 0
+        )
     if said.weights is not None and ended:
         models.load_weights(network, said.weights)
     return network
@@ -279,20 +285,22 @@ def begin_classifier(network: nn.Module, said: Network, batch: Batch) -> None:
 
 
 def build_teacher(
-    said: OnlineRecipe, made: TeacherSource | None, sets: DatasetSplits, *, seed: int | None
+    said: OnlineRecipe, made: TeacherSource | None, splits: DatasetSplits, *, seed: int | None
 ) -> tuple[nn.Module, Contract]:
     """A teacher of a resolved recipe, one network or several as one, and what it reads."""
     if isinstance(said, Network):
         if isinstance(made, (list, tuple)):
             raise RecipeError("teacher: several networks were passed from Python for one")
-        return build(said, cast(ModelFactory | None, made), sets, seed=seed), contract(said)
+        return build(said, cast(ModelFactory | None, made), splits, seed=seed), contract(said)
     several = made if isinstance(made, (list, tuple)) else [made] * len(said.networks)
-    networks = [build(*pair, sets, seed=seed) for pair in zip(said.networks, several, strict=True)]
+    networks = [
+        build(*pair, splits, seed=seed) for pair in zip(said.networks, several, strict=True)
+    ]
     ensemble = models.Ensemble(
         networks,
         [contract(each) for each in said.networks],
         mean=said.mean,
-        several=sets.train.task == "multi",
+        several=splits.train.task == "multi",
     )
     return ensemble, ensemble.contract
 

@@ -10,15 +10,15 @@ from mentee.errors import RecipeError
 from mentee.recipe import Recipe
 
 
-def optimizer(recipe: Recipe, trainee: DistillationModule) -> torch.optim.Optimizer:
+def optimizer(recipe: Recipe, module: DistillationModule) -> torch.optim.Optimizer:
     """SGD or AdamW of all that is trained; norms and biases are decayed only if the recipe says.
 
     The scales of losses never are: decay would draw them all to 1.
     """
     said = recipe.train
-    scales = list(trainee.transfer.weighing.parameters())
+    scales = list(module.transfer.weighing.parameters())
     trained = [
-        p for p in trainee.parameters() if p.requires_grad and not any(p is s for s in scales)
+        p for p in module.parameters() if p.requires_grad and not any(p is s for s in scales)
     ]
     if not trained:
         raise RecipeError("nothing is trained: all parameters of the student are frozen")

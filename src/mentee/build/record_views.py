@@ -8,7 +8,7 @@ from typing import Any
 from mentee.build.datasets import DEFAULT_VIEWS
 from mentee.build.recorded_teachers import replays
 from mentee.errors import RecipeError
-from mentee.recipe import ATeacher, Data, Recipe, RecordedRecipe, each_of
+from mentee.recipe import ATeacher, Data, Recipe, RecordedRecipe, single_teachers
 from mentee.records.network_manifest import read_network_manifest
 from mentee.records.network_record import find_split
 
@@ -26,7 +26,7 @@ def with_views_of_record(recipe: Recipe, teacher: ATeacher | None) -> Recipe:
     Raises:
         RecipeError: the recipe makes other views, or more of them.
     """
-    for each in each_of(teacher).values():
+    for each in single_teachers(teacher).values():
         if isinstance(each, RecordedRecipe) and replays(each, recipe.data):
             recipe = with_views_of(each, recipe)
     return recipe

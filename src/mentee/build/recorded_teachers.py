@@ -19,7 +19,7 @@ from mentee.types import CLEAN, TOGETHER, column, together
 
 
 def recorded(
-    said: RecordedRecipe, data: Data, sets: DatasetSplits, wanted: list[str]
+    said: RecordedRecipe, data: Data, splits: DatasetSplits, wanted: list[str]
 ) -> RecordedTeacher:
     """The records of the training split, made sure that they are of these examples.
 
@@ -41,7 +41,7 @@ def recorded(
         )
     records = {name: open_records(path, data.train) for name, path in said.records.items()}
     for record in records.values():
-        record.check(sets.whole)
+        record.check(splits.whole)
         seconds = record.manifest.data.get("seconds")
         other = seconds is not None and not math.isclose(
             float(seconds), data.seconds or 0.0, abs_tol=1e-3
@@ -54,7 +54,7 @@ def recorded(
     if said.in_memory:
         load(records.values(), name="what was recorded")
     memory = 0 if said.in_memory else IN_MEMORY  # nothing is in memory twice
-    return RecordedTeacher(records.get("", records), sets.train, memory=memory)
+    return RecordedTeacher(records.get("", records), splits.train, memory=memory)
 
 
 def replays(said: RecordedRecipe, data: Data) -> bool:
@@ -73,7 +73,7 @@ def replays(said: RecordedRecipe, data: Data) -> bool:
 
 
 def replayed(
-    said: RecordedRecipe, recipe: Recipe, sets: DatasetSplits, wanted: Sequence[str]
+    said: RecordedRecipe, recipe: Recipe, splits: DatasetSplits, wanted: Sequence[str]
 ) -> RecordedNetworkTeacher:
     """The record of a network's places, made sure that it is of these examples.
 
@@ -84,7 +84,7 @@ def replayed(
     """
     (path,) = said.records.values()
     record = open_network_record(path, recipe.data.train)
-    record.check(sets.train, sets.whole)
+    record.check(splits.train, splits.whole)
     held = {name for each in record.columns for name in each.shapes}
     numbered = {name.rpartition(".")[0] for name in held if name.rpartition(".")[2].isdigit()}
     missing = [place for place in wanted if place not in held | numbered]
@@ -94,9 +94,9 @@ def replayed(
     if said.in_memory:
         views = [CLEAN] if clean else range(recipe.data.cycle or record.views)
         load(record.of_views(views), name=str(path))
-    sample = sets.some(MEASURED)
+    sample = splits.some(MEASURED)
     return RecordedNetworkTeacher(
-        record, sets.train, clean=clean, sample=lambda: sets.clean(sample)
+        record, splits.train, clean=clean, sample=lambda: splits.clean(sample)
     )
 
 

@@ -17,13 +17,18 @@ from torch.optim.swa_utils import AveragedModel
 from mentee.build import networks
 from mentee.build.classifier_reuse import settled
 from mentee.build.compatibility import check_balance, check_labels
-from mentee.build.datasets import DEFAULT_VIEWS, DatasetSplits, open_sets
+from mentee.build.compute_mode import choose
+from mentee.build.datasets import DEFAULT_VIEWS, DatasetSplits, open_splits
 from mentee.build.networks import PythonOverrides
 from mentee.build.optimizer import optimizer, plan
 from mentee.build.record_views import with_views_of_record
 from mentee.build.recorded_teachers import check_columns
-from mentee.build.teachers import kept_by, live_teachers, outputs_without_labels, read_teacher
-from mentee.build.warm_up import choose
+from mentee.build.teachers import (
+    live_teachers,
+    outputs_without_labels,
+    read_teacher,
+    reused_classifier,
+)
 from mentee.data import Examples
 from mentee.distillation.layer_pairs import taught_by
 from mentee.distillation.loop import DistillationModule, Plan, averaged
@@ -37,7 +42,7 @@ from mentee.parallel import rank, world
 from mentee.recipe import ATeacher, EmaRecipe, MultiRecipe, Recipe, RecordedRecipe
 from mentee.teachers import EmaTeacher
 from mentee.teachers.teacher import Teacher
-from mentee.training.monitor import open_watched
+from mentee.training.monitor import open_monitor_examples
 
 PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
@@ -47,22 +52,22 @@ class TrainingSetup:
     """Everything that a run is made of."""
 
     recipe: Recipe
-    sets: DatasetSplits
-    watched: Examples | None
+    splits: DatasetSplits
+    monitor_examples: Examples | None
     domains: Mapping[str, OpenedDomain]
-    trainee: DistillationModule
+    module: DistillationModule
     teacher: Teacher | None
     optimizer: torch.optim.Optimizer
     plan: Plan
     average: AveragedModel | None
     accelerator: Accelerator
-    warm_up: Sequence[str] = ()
+    compute_notes: Sequence[str] = ()
 
     @property
     def student(self) -> nn.Module:
         """The network that is evaluated and kept: the moving average where there is one."""
         average: nn.Module | None = None if self.average is None else self.average.module
-        return self.trainee.student if average is None else average
+        return self.module.student if average is None else average
 
 
 def build(recipe: Recipe, given: PythonOverrides | None = None) -> TrainingSetup:
@@ -85,25 +90,25 @@ def build(recipe: Recipe, given: PythonOverrides | None = None) -> TrainingSetup
     labels = recipe.data.label is not False
     method = by_teacher(recipe.method.method(rows, labels), teaches, rows, labels)
     accelerator = start(recipe, method)
-    sets = open_sets(recipe, given.data)
-    check_labels(method, sets.train, recipe.train.mixup)
+    splits = open_splits(recipe, given.data)
+    check_labels(method, splits.train, recipe.train.mixup)
     check_balance(method, recipe)
-    watched = open_watched(recipe, sets, given.data)
-    recipe = resolve(given.stand_in(recipe), sets, method)
-    domains = open_domains(recipe.data.out_of_domain, recipe, sets.test, given.data)
-    batch = sets.first(2)
+    watched = open_monitor_examples(recipe, splits, given.data)
+    recipe = resolve(given.stand_in(recipe), splits, method)
+    domains = open_domains(recipe.data.out_of_domain, recipe, splits.test, given.data)
+    batch = splits.first(2)
     ours, theirs = wanted(method)
 
-    teacher = read_teacher(recipe, given, sets, theirs, batch) if theirs else None
-    kept = kept_by(recipe, method, teacher, given, sets, batch)
+    teacher = read_teacher(recipe, given, splits, theirs, batch) if theirs else None
+    kept = reused_classifier(recipe, method, teacher, given, splits, batch)
     recipe = settled(recipe, method, kept)
     input = networks.contract(recipe.student)
-    student = networks.build(recipe.student, given.student, sets, seed=recipe.train.seed)
+    student = networks.build(recipe.student, given.student, splits, seed=recipe.train.seed)
     if kept is not None and isinstance(student, ReusedClassifierStudent):
         student.take(kept.weight, kept.bias)
     places = networks.places(student, [*dict.fromkeys([*ours, "logits"])], batch, input)
-    steps = plan(recipe, sets.batches(recipe.train))
-    recipe, warm_up = choose(recipe, student, places, sets, steps, input, accelerator)
+    steps = plan(recipe, splits.batches(recipe.train))
+    recipe, warm_up = choose(recipe, student, places, splits, steps, input, accelerator)
     student = place(student, recipe, accelerator)
     rate = recipe.train.ema
     average = None if rate is None else averaged(student, rate)
@@ -116,15 +121,15 @@ def build(recipe: Recipe, given: PythonOverrides | None = None) -> TrainingSetup
         method,
         {p.name: p.shape for p in places},
         {p.name: p.shape for p in teacher.places} if teacher else {},
-        groups=groups(sets.train),
-        examples=len(sets.train),
-        classes=None if sets.train.labels is None else sets.classes,
+        groups=groups(splits.train),
+        examples=len(splits.train),
+        classes=None if splits.train.labels is None else splits.classes,
         statistics=teacher.statistics if teacher else None,
         seed=recipe.train.seed,
         device=accelerator.device,
     )
     check_columns(transfer, teacher, recipe.teacher)
-    trainee = DistillationModule(
+    module = DistillationModule(
         student,
         places,
         input,
@@ -134,13 +139,13 @@ def build(recipe: Recipe, given: PythonOverrides | None = None) -> TrainingSetup
         compiled=recipe.train.compile is True,
     )
     transfer.weighing.over(steps.steps)
-    rule = optimizer(recipe, trainee)
+    rule = optimizer(recipe, module)
     return TrainingSetup(
         recipe,
-        sets,
+        splits,
         watched,
         domains,
-        trainee,
+        module,
         teacher,
         rule,
         steps,
@@ -214,9 +219,9 @@ def draw_apart(number: int) -> None:
         seed(int(np.random.SeedSequence([number, rank()]).generate_state(1)[0]))
 
 
-def resolve(recipe: Recipe, sets: DatasetSplits, method: Method) -> Recipe:
+def resolve(recipe: Recipe, splits: DatasetSplits, method: Method) -> Recipe:
     """The same recipe with nothing left open: classes, channels, inputs, the score that chooses."""
-    train, average = sets.train, average_of(recipe)
+    train, average = splits.train, average_of(recipe)
     data: dict[str, Any] = {
         "classes": list(train.classes) if train.classes else None,
         "channels": train.channels if train.kind == "image" else None,
@@ -225,17 +230,17 @@ def resolve(recipe: Recipe, sets: DatasetSplits, method: Method) -> Recipe:
     }
     if recipe.data.label is False:
         data["validation"] = None
-    teacher, outputs = networks.resolve_teacher(recipe.teacher, sets, recipe.data), None
+    teacher, outputs = networks.resolve_teacher(recipe.teacher, splits, recipe.data), None
     if recipe.data.label is False and not isinstance(teacher, EmaRecipe):
         outputs = outputs_without_labels(method, teacher, recipe.data)
-    by = recipe.select.by or (main_score(train.task) if sets.validation else None)
+    by = recipe.select.by or (main_score(train.task) if splits.validation else None)
     by = by or ("knn" if recipe.monitor else None)
-    chosen = by == "knn" or (sets.validation and by)
+    chosen = by == "knn" or (splits.validation and by)
     select = {"by": by} if chosen else {"by": None, "keep": "last", "patience": None}
     return recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update=data),
-            "student": networks.resolve(recipe.student, sets, recipe.data, outputs),
+            "student": networks.resolve(recipe.student, splits, recipe.data, outputs),
             "teacher": teacher,
             "train": recipe.train.model_copy(update={"ema": average}),
             "select": recipe.select.model_copy(update=select),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mentee.build import networks
-from mentee.build.classifier_reuse import Classifier, classifier_of
+from mentee.build.classifier_reuse import Classifier, find_classifier
 from mentee.build.datasets import MEASURED, DatasetSplits
 from mentee.build.networks import PythonOverrides, TeacherSource
 from mentee.build.recorded_teachers import recorded, replayed, replays
@@ -24,8 +24,8 @@ from mentee.recipe import (
     OnlineRecipe,
     Recipe,
     RecordedRecipe,
-    each_of,
-    live_of,
+    online_recipe,
+    single_teachers,
 )
 from mentee.records.network_manifest import read_network_manifest
 from mentee.records.network_record import find_split
@@ -38,7 +38,7 @@ LEARNED = ("pretrained", "weights", "checkpoint_path")
 
 
 def read_teacher(
-    recipe: Recipe, given: PythonOverrides, sets: DatasetSplits, wanted: list[str], batch: Batch
+    recipe: Recipe, given: PythonOverrides, splits: DatasetSplits, wanted: list[str], batch: Batch
 ) -> Teacher | None:
     """The teacher, at the places that the method reads; None: it is made of the student."""
     said = recipe.teacher
@@ -50,15 +50,15 @@ def read_teacher(
     if isinstance(said, EmaRecipe):
         return None
     if isinstance(said, MultiRecipe):
-        return several(said, recipe, given, sets, wanted, batch)
-    return one(said, given.teacher, recipe, sets, wanted, batch)
+        return several(said, recipe, given, splits, wanted, batch)
+    return one(said, given.teacher, recipe, splits, wanted, batch)
 
 
 def several(
     said: MultiRecipe,
     recipe: Recipe,
     given: PythonOverrides,
-    sets: DatasetSplits,
+    splits: DatasetSplits,
     wanted: list[str],
     batch: Batch,
 ) -> MultiTeacher:
@@ -79,7 +79,7 @@ def several(
             )
         alone = recipe.model_copy(update={"teacher": each, "method": method})
         try:
-            found[name] = one(each, made.get(name), alone, sets, asked[name], batch)
+            found[name] = one(each, made.get(name), alone, splits, asked[name], batch)
             for place in asked[name]:
                 layer_pairs.check_recorded(place, {p.name: p.shape for p in found[name].places})
         except MenteeError as error:
@@ -101,7 +101,7 @@ def one(
     said: OnlineRecipe | RecordedRecipe,
     made: TeacherSource | None,
     recipe: Recipe,
-    sets: DatasetSplits,
+    splits: DatasetSplits,
     wanted: list[str],
     batch: Batch,
 ) -> Teacher:
@@ -111,14 +111,14 @@ def one(
         said: what a resolved recipe says of it.
         made: what was passed from Python for it.
         recipe: of the run; its method is what this teacher teaches by.
-        sets: of the run.
+        splits: of the run.
         wanted: the places that are read.
         batch: two examples.
     """
     if isinstance(said, RecordedRecipe):
         if replays(said, recipe.data):
-            return replayed(said, recipe, sets, wanted)
-        return recorded(said, recipe.data, sets, wanted)
+            return replayed(said, recipe, splits, wanted)
+        return recorded(said, recipe.data, splits, wanted)
     for each in [said] if isinstance(said, Network) else said.networks:
         learned = each.weights is not None or any(each.options.get(key) for key in LEARNED)
         learned = learned or own_classes(each.network) is not None
@@ -133,9 +133,9 @@ def one(
             f"several networks teach as one at their logits, and method {recipe.method.name!r} "
             f"reads {', '.join(wanted)}; take a row of logits, such as kd or dkd, or one network"
         )
-    network, input = networks.build_teacher(said, made, sets, seed=recipe.train.seed)
+    network, input = networks.build_teacher(said, made, splits, seed=recipe.train.seed)
     places = networks.places(network, wanted, batch, input)
-    return OnlineTeacher(network, places, input, sample=lambda: sets.clean(sets.some(MEASURED)))
+    return OnlineTeacher(network, places, input, sample=lambda: splits.clean(splits.some(MEASURED)))
 
 
 def live_teachers(
@@ -145,7 +145,7 @@ def live_teachers(
     if teacher is None:
         return {}
     opened = teacher.teachers if isinstance(teacher, MultiTeacher) else {"": teacher}
-    pairs = [(name, opened.get(name), each) for name, each in each_of(said).items()]
+    pairs = [(name, opened.get(name), each) for name, each in single_teachers(said).items()]
     return {
         name: (each, what)
         for name, each, what in pairs
@@ -179,16 +179,18 @@ def outputs_of(said: OnlineRecipe | RecordedRecipe | None, data: Data) -> int:
         if not replays(said, data):
             return 1
         (path,) = said.records.values()
-        said = live_of(read_network_manifest(find_split(Path(path), data.train)).teacher["network"])
+        said = online_recipe(
+            read_network_manifest(find_split(Path(path), data.train)).teacher["network"]
+        )
     return 1 if said is None else said.classes or 1
 
 
-def kept_by(
+def reused_classifier(
     recipe: Recipe,
     method: Method,
     teacher: Teacher | None,
     given: PythonOverrides,
-    sets: DatasetSplits,
+    splits: DatasetSplits,
     batch: Batch,
 ) -> Classifier | None:
     """The teacher's classifier, where the method's student keeps it.
@@ -201,7 +203,7 @@ def kept_by(
     if not method.reuse:
         return None
     if isinstance(teacher, OnlineTeacher):
-        return classifier_of(teacher.network, teacher.contract, batch, method.reuse)
+        return find_classifier(teacher.network, teacher.contract, batch, method.reuse)
     if not isinstance(teacher, RecordedNetworkTeacher):
         raise PairError(
             f"method {method.name!r} keeps the teacher's classifier, and a record of embeddings, "
@@ -209,9 +211,9 @@ def kept_by(
             "to-teacher"
         )
     was, whose = teacher.record.manifest.teacher, f"that {teacher.record.folder} was recorded of"
-    said = live_of(was["network"])
+    said = online_recipe(was["network"])
     try:
-        network, input = networks.build_teacher(said, given.teacher, sets, seed=recipe.train.seed)
+        network, input = networks.build_teacher(said, given.teacher, splits, seed=recipe.train.seed)
     except MenteeError as error:
         raise PairError(
             f"method {method.name!r} keeps the classifier of the network {whose}, and it cannot "
@@ -222,7 +224,7 @@ def kept_by(
             f"method {method.name!r} keeps the classifier of the network {whose}, and "
             f"{said.network} has other weights by now; record anew"
         )
-    return classifier_of(network, input, batch, method.reuse)
+    return find_classifier(network, input, batch, method.reuse)
 
 
 def reading(recipe: Recipe) -> str:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from mentee import models
-from mentee.build.classifier_reuse import classifier_of, with_end
-from mentee.build.warm_up import in_turn, milliseconds
+from mentee.build.classifier_reuse import find_classifier, with_reused_classifier
+from mentee.build.compute_mode import in_turn, milliseconds
 from mentee.catalogue.needs import statistics
 from mentee.distillation.loop import DistillationModule
 from mentee.distillation.objective import DistillationLoss, wanted
@@ -171,7 +171,7 @@ class CandidatePair:
         if not row.reuse:
             return self.student
         if row.reuse not in self._ends:
-            kept = classifier_of(self.teacher, self._contract, self._batch, row.reuse)
+            kept = find_classifier(self.teacher, self._contract, self._batch, row.reuse)
             if len(kept.weight) != self.classes:
                 raise PairError(
                     f"it keeps the teacher's classifier, which has {len(kept.weight)} classes, and "
@@ -184,7 +184,7 @@ class CandidatePair:
                 signed=kept.signed,
             )
             inputs = torch.zeros(2, *self.image)
-            self._ends[row.reuse] = with_end(
+            self._ends[row.reuse] = with_reused_classifier(
                 self.student, end, inputs, classes=self.classes, seed=0
             )
         return self._ends[row.reuse]

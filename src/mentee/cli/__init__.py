@@ -120,11 +120,11 @@ def evaluate(
 ) -> None:
     """Score a run's student: on its test part, on other data, on other domains."""
     from mentee.api import evaluate, evaluate_domains
-    from mentee.evaluation.out_of_domain import as_domains, refuse_one_set, shown
+    from mentee.evaluation.out_of_domain import parse_domains, refuse_single_set, results_table
 
     if on or corruptions:
-        refuse_one_set(data, split)
-        _part(shown(evaluate_domains(run, as_domains(on or [], corruptions, limit))))
+        refuse_single_set(data, split)
+        _part(results_table(evaluate_domains(run, parse_domains(on or [], corruptions, limit))))
         return
     found = evaluate(run, data=data, split=split)
     _part("\n".join(f"{name:<10}{value:.4f}" for name, value in found.items()))
@@ -146,11 +146,11 @@ def layers(
 
 def _part(said: str) -> None:
     """The first process prints what came out, then all part."""
-    from mentee.parallel import end, rank
+    from mentee.parallel import exit_process, rank
 
     if rank() == 0:
         print(said)
-    end(0)
+    exit_process(0)
 
 
 def _result(run: Run) -> str:
@@ -180,7 +180,7 @@ def main() -> None:
         if number is None:
             raise
         print(error, file=sys.stderr)
-        from mentee.parallel import end
+        from mentee.parallel import exit_process
 
-        end(128 + number)  # all processes stop at the same step
+        exit_process(128 + number)  # all processes stop at the same step
         sys.exit(128 + number)

@@ -28,14 +28,14 @@ def probe(
 ) -> None:
     """Say what a student's embedding is worth with few labels and with many."""
     from mentee.experiments.probe import probe
-    from mentee.parallel import end, rank
+    from mentee.parallel import exit_process, rank
 
     own = [*asked(ways, shares, seeds), *(changes or [])]
     for run in runs:
         found = probe(run, changes=own)
         if rank() == 0:
             print(f"{run}\n{found}\n{run / 'report.md'}")
-    end(0)
+    exit_process(0)
 
 
 def pipeline(
@@ -56,13 +56,13 @@ def pipeline(
 ) -> None:
     """Record a teacher, train a student, probe it and report; after a stop the same goes on."""
     from mentee.experiments.pipeline import pipeline
-    from mentee.parallel import end, rank
+    from mentee.parallel import exit_process, rank
 
     own = [*(changes or []), *asked(ways, shares, seeds)]
     found = pipeline(recipe, out=out, views=views, live=live, changes=own)
     if rank() == 0:
         print(f"{found}\n{found.path / 'report.md'}")
-    end(0)
+    exit_process(0)
 
 
 def report(run: Annotated[Path, typer.Argument(help="The run's folder.")]) -> None:

@@ -82,7 +82,7 @@ def record(
     overwrite: Annotated[bool, typer.Option(help="Replace records that are there.")] = False,
 ) -> None:
     """Run a teacher once over a data set; says beforehand how many MB and minutes."""
-    from mentee.parallel import end
+    from mentee.parallel import exit_process
 
     if teacher is None:
         from mentee.api import record_network
@@ -100,7 +100,7 @@ def record(
             top_k=top_k,
             changes=changes or [],
         )
-        end(0)
+        exit_process(0)
         return
     from mentee.errors import RecipeError
     from mentee.recording.embeddings import parsed, record
@@ -125,7 +125,7 @@ def record(
         batch=batch,
         overwrite=overwrite,
     )
-    end(0)
+    exit_process(0)
 
 
 def _components(said: list[str] | None) -> int | dict[str, int] | None:

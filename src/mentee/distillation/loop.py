@@ -144,10 +144,10 @@ def train(
     .. math:: L = w_{task} L_{task} + \sum_k w_k \, agree_k(represent_{S,k}, represent_{T,k})
 
     Args:
-        trainee: student and transfer, on the accelerator's device.
+        module: student and transfer, on the accelerator's device.
         teacher: read for every batch; None for a method without terms.
         load: `(epoch, batches to skip) -> batches of this process`.
-        optimizer: of all that `trainee` trains.
+        optimizer: of all that `module` trains.
         plan: how many steps, and what happens in each.
         accelerator: precision and processes.
         average: a moving average of the student that follows it.
@@ -198,8 +198,8 @@ def backward(
     """The gradient of one step, its loss and the value of each term, averaged over the step.
 
     Args:
-        model: `trainee` as the accelerator wrapped it.
-        trainee: student and transfer.
+        model: `module` as the accelerator wrapped it.
+        module: student and transfer.
         teacher: read for every batch.
         parts: the batches of the step.
         number: steps done before it.

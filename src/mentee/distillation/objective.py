@@ -38,7 +38,7 @@ from mentee.losses.labels import batch_loss, batch_mask, by_class
 from mentee.losses.negatives import Negatives
 from mentee.memory import MEMORIES, Memory
 from mentee.methods import Component, Method, Term
-from mentee.parallel import gather, gather_slopes
+from mentee.parallel import gather, gather_with_grad
 from mentee.representations import SEVERAL, Adapter, FeatureShape, PairInfo, Shape
 from mentee.types import Batch, Features, Statistics, column, read, together
 
@@ -259,7 +259,7 @@ class DistillationLoss(nn.Module):
         function = bound.agreement.function
         given: dict[str, Any] = dict(bound.term.loss.params)
         if bound.agreement.whole_batch and bound.memory is None:
-            student, teacher = gather_slopes(student), gather(teacher.detach())
+            student, teacher = gather_with_grad(student), gather(teacher.detach())
         if takes(function, "mask"):
             given["mask"] = batch_mask(batch)
         if takes(function, "labels"):

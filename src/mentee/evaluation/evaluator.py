@@ -12,13 +12,13 @@ from mentee.build.datasets import DatasetSplits
 from mentee.build.setup import TrainingSetup
 from mentee.build.teachers import live_teachers, reading
 from mentee.data import Examples
-from mentee.evaluation.out_of_domain import judge
+from mentee.evaluation.out_of_domain import score_domains
 from mentee.evaluation.predict import predict
-from mentee.evaluation.predictions import predicted
-from mentee.evaluation.student_reader import Reader, score_of
-from mentee.evaluation.teacher_similarity import what_was_kept
+from mentee.evaluation.predictions import predictions_of
+from mentee.evaluation.student_reader import StudentReader, scores_of
+from mentee.evaluation.teacher_similarity import teacher_similarities
 from mentee.models import Contract, count_parameters
-from mentee.parallel import follow_first, rank
+from mentee.parallel import broadcast_buffers, rank
 from mentee.recipe import Recipe, dump
 from mentee.report import page
 from mentee.runs.folder import Folder
@@ -35,28 +35,30 @@ def score(
 ) -> dict[str, float]:
     """The scores of a network (None: the student) on some examples, not augmented."""
     network = parts.student if network is None else network
-    follow_first(network)
+    broadcast_buffers(network)
     logits = predict(
         network,
-        contract or parts.trainee.contract,
-        parts.sets.clean(examples, parts.recipe.train.num_workers),
+        contract or parts.module.contract,
+        parts.splits.clean(examples, parts.recipe.train.num_workers),
         parts.accelerator.device,
     )
-    return score_of(logits, examples, parts.recipe.select.threshold)
+    return scores_of(logits, examples, parts.recipe.select.threshold)
 
 
 def watched(parts: TrainingSetup) -> MonitorResult | None:
     """What the watched examples say of the student; None where there are none."""
-    said, examples = parts.recipe.monitor, parts.watched
+    said, examples = parts.recipe.monitor, parts.monitor_examples
     if said is None or examples is None:
         return None
-    contract, device = parts.trainee.contract, parts.accelerator.device
-    return look(Reader(parts.student, contract, parts.sets, parts.recipe, device), said, examples)
+    contract, device = parts.module.contract, parts.accelerator.device
+    return look(
+        StudentReader(parts.student, contract, parts.splits, parts.recipe, device), said, examples
+    )
 
 
-def labeled(sets: DatasetSplits) -> dict[str, int]:
+def labeled(splits: DatasetSplits) -> dict[str, int]:
     """How many of the training examples have labels, where not all do."""
-    known = sets.train.labeled
+    known = splits.train.labeled
     return {} if known is None else {"labeled": int(known.sum())}
 
 
@@ -87,33 +89,33 @@ def finish(
     Returns:
         What `summary.json` says.
     """
-    sets, recipe, student = parts.sets, parts.recipe, parts.student
+    splits, recipe, student = parts.splits, parts.recipe, parts.student
     chosen = recipe.select.keep == "best" and progress.best is not None
     parts.accelerator.wait_for_everyone()  # the best weights are on disk
     if chosen:
         student.load_state_dict(folder.load_weights(folder.best))
-    follow_first(student)
+    broadcast_buffers(student)
     if rank() == 0:  # before anything that may fail
         folder.save_weights(folder.student, student.state_dict())
     steps_per_epoch = -(-parts.plan.batches // parts.plan.gradient_accumulation)
     taught = live_teachers(parts.teacher, recipe.teacher)
-    reader = Reader(student, parts.trainee.contract, sets, recipe, parts.accelerator.device)
-    tested = judge(reader, sets.test, parts.domains)
-    kept = what_was_kept(parts, reader)
+    reader = StudentReader(student, parts.module.contract, splits, recipe, parts.accelerator.device)
+    tested = score_domains(reader, splits.test, parts.domains)
+    kept = teacher_similarities(parts, reader)
     seen, said = watched(parts), None
-    if sets.test is not None and tested.logits is not None:
-        said = predicted(tested.logits, sets.test)
+    if splits.test is not None and tested.logits is not None:
+        said = predictions_of(tested.logits, splits.test)
     summary = {
-        "method": parts.trainee.transfer.method.name,
-        "weights": parts.trainee.transfer.weights,
-        "balance": parts.trainee.transfer.method.balance,
-        "weights_used": parts.trainee.transfer.weighing.used(last.number - 1),
+        "method": parts.module.transfer.method.name,
+        "weights": parts.module.transfer.weights,
+        "balance": parts.module.transfer.method.balance,
+        "weights_used": parts.module.transfer.weighing.used(last.number - 1),
         "measured": progress.measured,
         "student": recipe.student.model_dump(mode="json"),
         "classes": recipe.data.classes,
         "seed": recipe.train.seed,
         "test": tested.scores,
-        "validation": score(parts, sets.validation) if sets.validation else None,
+        "validation": score(parts, splits.validation) if splits.validation else None,
         "monitor": seen and {"examples": seen.examples, "knn": seen.knn, "probe": seen.probe},
         "out_of_domain": tested.domains,
         "similarity": tested.similarity,
@@ -131,15 +133,15 @@ def finish(
             "score": progress.best if chosen else None,
         },
         "parameters": {
-            "student": count_parameters(parts.trainee.student),
+            "student": count_parameters(parts.module.student),
             "teacher": sum(count_parameters(each.network) for each, _ in taught.values()) or None,
-            "heads": count_parameters(parts.trainee.transfer),
+            "heads": count_parameters(parts.module.transfer),
         },
         "examples": {
-            "train": len(sets.train),
-            **labeled(sets),
-            "validation": len(sets.validation) if sets.validation else 0,
-            "test": len(sets.test) if sets.test else 0,
+            "train": len(splits.train),
+            **labeled(splits),
+            "validation": len(splits.validation) if splits.validation else 0,
+            "test": len(splits.test) if splits.test else 0,
         },
         "epochs": last.epoch + 1,
         "steps": last.number,

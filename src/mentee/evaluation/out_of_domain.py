@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-from mentee.build.datasets import open_part, refuse_same
+from mentee.build.datasets import open_split, require_splits
 from mentee.data import Examples, limit
 from mentee.data.corruptions import SEVERITIES, corrupt, names
 from mentee.errors import DataError, RecipeError
-from mentee.evaluation.student_reader import Read, Reader, split_of
+from mentee.evaluation.student_reader import Read, StudentReader, split_of
 from mentee.metrics import main_score
 from mentee.recipe import Domain, Recipe
 from mentee.teachers import open_records
@@ -56,8 +56,8 @@ class EvaluationResult:
     logits: Tensor | None = None
 
 
-def judge(
-    reader: Reader, test: Examples | None, opened: Mapping[str, OpenedDomain]
+def score_domains(
+    reader: StudentReader, test: Examples | None, opened: Mapping[str, OpenedDomain]
 ) -> EvaluationResult:
     """Score a student on its test part and on other domains.
 
@@ -92,14 +92,14 @@ def judge(
     return EvaluationResult(own.scores or None, own.similarity, found, reader.notes, own.logits)
 
 
-def as_domains(pairs: Sequence[str], corrupted: bool, limit: int | None) -> dict[str, Domain]:
+def parse_domains(pairs: Sequence[str], corrupted: bool, limit: int | None) -> dict[str, Domain]:
     """`["tweets=sentiment:test_tweets", "loud=test_loud"]` to domains; and all corruptions.
 
     Raises:
         RecipeError: a pair has no name or no split.
 
     Example:
-        >>> as_domains(["tweets=texts/:test_tweets"], False, None)["tweets"].split
+        >>> parse_domains(["tweets=texts/:test_tweets"], False, None)["tweets"].split
         'test_tweets'
     """
     found = {}
@@ -119,7 +119,7 @@ def as_domains(pairs: Sequence[str], corrupted: bool, limit: int | None) -> dict
     return found
 
 
-def refuse_one_set(data: str | None, split: str | None) -> None:
+def refuse_single_set(data: str | None, split: str | None) -> None:
     """Refuse to score one other set where domains are compared with the test part.
 
     Raises:
@@ -133,7 +133,7 @@ def refuse_one_set(data: str | None, split: str | None) -> None:
         )
 
 
-def shown(tested: EvaluationResult) -> str:
+def results_table(tested: EvaluationResult) -> str:
     """A table of plain text: a line for the test part, for each other domain, for each note."""
     scores = list(tested.scores or next(iter(tested.domains.values()), {}).get("scores", {}))
     rows = [["on", *scores, "drop", "like the teacher"]]
@@ -189,7 +189,7 @@ def open_domains(
         domains: which, by name.
         recipe: of the run, resolved; says which classes there are, and how data are read.
         test: the test part.
-        data: as for `open_sets`.
+        data: as for `open_splits`.
 
     Raises:
         DataError: with every problem found, a line each: no such source, split, class,
@@ -229,10 +229,10 @@ def open_domain(domain: Domain, recipe: Recipe, test: Examples | None, data: Any
     else:
         said, split = recipe.data, split_of(domain, recipe.data)
         if domain.source is None:
-            refuse_same(data, split)
+            require_splits(data, split)
         else:
             said, data = said.model_copy(update={"source": domain.source}), None
-        whole = open_part(said, split, data)
+        whole = open_split(said, split, data)
     examples = whole
     if domain.limit is not None and domain.limit < len(whole):
         examples = limit(whole, domain.limit, seed=recipe.data.seed)

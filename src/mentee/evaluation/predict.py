@@ -16,7 +16,7 @@ from mentee.types import Batch, Features
 
 
 @torch.no_grad()
-def read_all(
+def collect_features(
     network: nn.Module,
     places: Sequence[Layer],
     contract: Contract,

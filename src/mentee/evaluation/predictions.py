@@ -55,7 +55,7 @@ class Predictions:
         files.write(path, to)
 
 
-def predicted(logits: Tensor, examples: Examples) -> Predictions | None:
+def predictions_of(logits: Tensor, examples: Examples) -> Predictions | None:
     """The predictions that logits `[n, k]` stand for; None where an example may have several."""
     if examples.task == "multi" or logits.ndim != 2 or logits.shape[1] < 2:
         return None

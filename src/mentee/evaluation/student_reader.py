@@ -15,17 +15,17 @@ from mentee import features
 from mentee.build.datasets import DatasetSplits
 from mentee.data import Examples, read_batch
 from mentee.errors import DataError, LayerError
-from mentee.evaluation.predict import read_all
+from mentee.evaluation.predict import collect_features
 from mentee.metrics import scores, similarity
 from mentee.models import Contract, normalize
-from mentee.recipe import Data, Domain, Recipe, RecordedRecipe, each_of
+from mentee.recipe import Data, Domain, Recipe, RecordedRecipe, single_teachers
 from mentee.records.manifest import MANIFEST
 from mentee.records.network_record import is_network_record
 from mentee.teachers import Record, open_records
 from mentee.types import CLEAN, Features
 
 
-def score_of(logits: Tensor, examples: Examples, threshold: float) -> dict[str, float]:
+def scores_of(logits: Tensor, examples: Examples, threshold: float) -> dict[str, float]:
     """The scores of predictions; none for examples without labels.
 
     Raises:
@@ -52,13 +52,13 @@ class Read(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reader:
+class StudentReader:
     """Scores one student on any set, and compares its embedding with the teacher's.
 
     Attributes:
         network: the student.
         contract: what it reads.
-        sets: of the run; says how contents become inputs.
+        splits: of the run; says how contents become inputs.
         recipe: of the run, resolved; says which records the teacher left.
         device: where the network is.
         notes: a sentence for all that could not be told, so that nothing else is lost with it.
@@ -66,7 +66,7 @@ class Reader:
 
     network: nn.Module
     contract: Contract
-    sets: DatasetSplits
+    splits: DatasetSplits
     recipe: Recipe
     device: torch.device | str
     notes: list[str] = field(default_factory=list)
@@ -90,7 +90,7 @@ class Reader:
             said = self.said(examples, "logits")
         found: dict[str, float] = {}
         try:
-            found = score_of(said["logits"], examples, self.recipe.select.threshold)
+            found = scores_of(said["logits"], examples, self.recipe.select.threshold)
         except DataError as error:
             self.note(f"{name} has no scores: {error}")
         compared = alike(said["embedding"], examples, records) if "embedding" in said else None
@@ -103,14 +103,16 @@ class Reader:
             DataError: no class of several has both kinds of examples.
         """
         logits = self.said(examples, "logits")["logits"]
-        return score_of(logits, examples, self.recipe.select.threshold)
+        return scores_of(logits, examples, self.recipe.select.threshold)
 
     def said(self, examples: Examples, *names: str) -> Features:
         """What the student says of some examples at some places, not augmented."""
-        one = read_batch(examples, np.zeros(1, np.int64), views=self.sets.views, view=CLEAN)
+        one = read_batch(examples, np.zeros(1, np.int64), views=self.splits.views, view=CLEAN)
         some = normalize(one.inputs.to(self.device), self.contract)
         places = features.resolve(self.network, names, some)
-        return read_all(self.network, places, self.contract, self.sets.clean(examples), self.device)
+        return collect_features(
+            self.network, places, self.contract, self.splits.clean(examples), self.device
+        )
 
     def records(self, name: str, domain: Domain, whole: Examples) -> dict[str, Record]:
         """What the teacher's records say of a set; empty where there is none of it.
@@ -144,7 +146,7 @@ class Reader:
             return {}
         found = {
             name or label: folder_of(path, split, data.train)
-            for name, each in each_of(teacher).items()
+            for name, each in single_teachers(teacher).items()
             if isinstance(each, RecordedRecipe)
             for label, path in each.records.items()
         }

@@ -12,8 +12,8 @@ from mentee.build import networks
 from mentee.build.setup import TrainingSetup
 from mentee.data import Examples
 from mentee.errors import MenteeError
-from mentee.evaluation.predict import in_order, read_all
-from mentee.evaluation.student_reader import Reader
+from mentee.evaluation.predict import collect_features, in_order
+from mentee.evaluation.student_reader import StudentReader
 from mentee.metrics import explained, neighbors, similarity
 from mentee.recipe import Domain, Ensemble, MultiRecipe
 from mentee.teachers import MultiTeacher, OnlineTeacher, RecordedTeacher
@@ -25,7 +25,7 @@ SAMPLE = 2000
 """Examples that are compared, at most."""
 
 
-def what_was_kept(parts: TrainingSetup, reader: Reader) -> dict[str, dict[str, Any]]:
+def teacher_similarities(parts: TrainingSetup, reader: StudentReader) -> dict[str, dict[str, Any]]:
     """How like each of several teachers the student's embedding is; empty where there is one.
 
     On the test part, or on the validation part where there is none, or else, and where a record has
@@ -63,7 +63,7 @@ def compared(
     teacher: Teacher,
     key: str,
     parts: TrainingSetup,
-    reader: Reader,
+    reader: StudentReader,
     own: dict[str, Tensor],
 ) -> dict[str, Any] | None:
     """The three measures for one teacher; None, with a note, where they cannot be told.
@@ -88,26 +88,26 @@ def compared(
 
 
 def vectors(
-    name: str, teacher: Teacher, key: str, parts: TrainingSetup, reader: Reader
+    name: str, teacher: Teacher, key: str, parts: TrainingSetup, reader: StudentReader
 ) -> tuple[str, Examples, Tensor]:
     """The part that is looked at, some of its examples, and what a teacher says of them.
 
     Raises:
         MenteeError: it says nothing of any part.
     """
-    sets = parts.sets
-    held = {"test": sets.test, "validation": sets.validation, "train": sets.train}
+    splits = parts.splits
+    held = {"test": splits.test, "validation": splits.validation, "train": splits.train}
     part, examples = next((p, e.spaced(SAMPLE)) for p, e in held.items() if e is not None)
     if isinstance(teacher, OnlineTeacher):
-        places = networks.places(teacher.network, [key], sets.first(2), teacher.contract)
-        clean, device = sets.clean(examples), parts.accelerator.device
-        said = read_all(teacher.network, places, teacher.contract, clean, device)
+        places = networks.places(teacher.network, [key], splits.first(2), teacher.contract)
+        clean, device = splits.clean(examples), parts.accelerator.device
+        said = collect_features(teacher.network, places, teacher.contract, clean, device)
         return part, examples, pooled(said[key])
-    record = reader.records("test", Domain(), sets.test).get(name) if sets.test else None
+    record = reader.records("test", Domain(), splits.test).get(name) if splits.test else None
     if record is not None:
         return part, examples, pooled(torch.from_numpy(record.of(examples.keys)).float())
-    examples = sets.train.spaced(SAMPLE)
-    return "train", examples, pooled(replayed(teacher, key, sets.clean(examples)))
+    examples = splits.train.spaced(SAMPLE)
+    return "train", examples, pooled(replayed(teacher, key, splits.clean(examples)))
 
 
 def replayed(teacher: Teacher, key: str, batches: Iterable[Batch]) -> Tensor:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mentee import files
-from mentee.api import next_free
-from mentee.build.datasets import kept_open
+from mentee.api import next_run_folder
+from mentee.build.datasets import cache_sources
 from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
 from mentee.experiments.figure import figure
 from mentee.experiments.jobs import jobs_of
@@ -158,7 +158,7 @@ def compare(
         Interrupted: SIGINT or SIGTERM; everything is saved.
     """
     names = with_scratch(names)
-    path = Path(out) if out else next_free(NAME)
+    path = Path(out) if out else next_run_folder(NAME)
     given = PythonOverrides(data, student, teacher, methods)
     content = given.stand_in(read(recipe, changes))
     jobs = jobs_of(content, students, names, seeds, path)
@@ -182,7 +182,7 @@ def compare(
         say=say,
         watch=writing,
     )
-    with kept_open():
+    with cache_sources():
         writing.agreement.ask_teacher()
         return Comparison(path, writing.write(done.failed, last=True), done.failed)
 

@@ -16,12 +16,12 @@ from mentee.build import networks
 from mentee.build.networks import GIVEN, PythonOverrides
 from mentee.data import Examples, batches, read_batch
 from mentee.errors import MenteeError
-from mentee.evaluation.predict import read_all
+from mentee.evaluation.predict import collect_features
 from mentee.evaluation.student_reader import folder_of
 from mentee.experiments.labeled import Rows, TrainingSetup
 from mentee.models import Contract, normalize
 from mentee.parallel import rank, world
-from mentee.recipe import Ensemble, Network, OnlineRecipe, Recipe, each_of, live_of
+from mentee.recipe import Ensemble, Network, OnlineRecipe, Recipe, online_recipe, single_teachers
 from mentee.records.network_manifest import read_network_manifest
 from mentee.records.network_record import find_split, is_network_record
 from mentee.runs.folder import Folder
@@ -95,7 +95,7 @@ class EmbeddingSources:
         return self._drawn(self.recipe.student, self.given.student)
 
     def _drawn(self, said: Network, made: networks.ModelFactory | None) -> nn.Module:
-        return networks.build(said, made, self.parts.sets, seed=self.recipe.train.seed)
+        return networks.build(said, made, self.parts.splits, seed=self.recipe.train.seed)
 
     def _network(
         self, name: str, network: nn.Module, said: Network | None = None
@@ -112,7 +112,7 @@ class EmbeddingSources:
 
     def _teachers(self) -> Iterator[EmbeddingSource]:
         split = self.recipe.data.train
-        for label, said in each_of(self.recipe.teacher).items():
+        for label, said in single_teachers(self.recipe.teacher).items():
             if isinstance(said, OnlineRecipe):
                 yield self._taught(label, said)
                 continue
@@ -120,7 +120,7 @@ class EmbeddingSources:
                 name = f"teacher {label or own}".strip()
                 if is_network_record(path, split):
                     kept = read_network_manifest(find_split(Path(path), split)).teacher["network"]
-                    yield self._taught(label or own, live_of(kept))
+                    yield self._taught(label or own, online_recipe(kept))
                 else:
                     yield EmbeddingSource(name, self._recorded(path), augmented=False)
 
@@ -133,7 +133,7 @@ class EmbeddingSources:
         if said.network.startswith(GIVEN) and made is None:
             raise MenteeError("it was passed from Python; pass it again: teacher=...")
         seed = self.recipe.train.seed
-        network, _ = networks.build_teacher(said, made, self.parts.sets, seed=seed)
+        network, _ = networks.build_teacher(said, made, self.parts.splits, seed=seed)
         return self._network(f"teacher {label}".strip(), network, said)
 
     def _recorded(self, path: str) -> Callable[[str, Rows, int], Tensor]:
@@ -167,7 +167,7 @@ def vectors(
     device: torch.device | str,
 ) -> Tensor:
     """What a network says of some examples at its embedding, in one view of them, `[n, d]`."""
-    views = parts.sets.views
+    views = parts.splits.views
     one = read_batch(examples, np.zeros(1, np.int64), views=views, view=CLEAN)
     places = features.resolve(network, ["embedding"], normalize(one.inputs.to(device), contract))
     some = batches(
@@ -182,4 +182,4 @@ def vectors(
         rank=rank(),
         world=world(),
     )
-    return pooled(read_all(network, places, contract, some, device)["embedding"])
+    return pooled(collect_features(network, places, contract, some, device)["embedding"])

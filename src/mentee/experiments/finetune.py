@@ -7,7 +7,7 @@ from typing import Any
 from safetensors.torch import save
 
 from mentee import files
-from mentee.api import go_on
+from mentee.api import train_or_resume
 from mentee.build.networks import GIVEN, PythonOverrides
 from mentee.experiments.embeddings import EmbeddingSources
 from mentee.experiments.labeled import Subset
@@ -82,6 +82,6 @@ def tuned(
         select=Select(keep="last"),
     )
     sources = PythonOverrides(data=given.data if passed else None, student=given.student)
-    summary = go_on(content_of, out, sources).summary
+    summary = train_or_resume(content_of, out, sources).summary
     found: dict[str, float] = dict(summary["test"])
     return found

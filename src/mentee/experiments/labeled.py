@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mentee.build.datasets import DatasetSplits, open_part, refuse_same, views_of
+from mentee.build.datasets import DatasetSplits, open_split, require_splits, views_for
 from mentee.data import Examples, limit
 from mentee.errors import DataError, RecipeError
 from mentee.recipe import Data, Probe, Recipe
@@ -39,13 +39,13 @@ class TrainingSetup:
         data: how both are read.
         train: the labeled examples.
         test: what every probe is scored on; never learned from, and nothing is chosen by it.
-        sets: how their contents become inputs.
+        splits: how their contents become inputs.
     """
 
     data: Data
     train: Examples
     test: Examples
-    sets: DatasetSplits
+    splits: DatasetSplits
 
     def named(self, part: str) -> Examples:
         """The examples of `train` or of `test`."""
@@ -82,18 +82,18 @@ def open_parts(recipe: Recipe, said: Probe, given: Any = None) -> TrainingSetup:
     train_split = said.train or (recipe.data.train if own else "train")
     change |= {"train": train_split, "test": test, "source": said.source or recipe.data.source}
     data, passed = recipe.data.model_copy(update=change), given if own else None
-    train = open_part(data, train_split, passed)
-    refuse_same(passed, test)
+    train = open_split(data, train_split, passed)
+    require_splits(passed, test)
     classes = list(train.classes) if train.classes else None
     numbered = data.model_copy(update={"classes": classes, "channels": train.channels})
-    scored = open_part(numbered, test, passed)
+    scored = open_split(numbered, test, passed)
     for examples in (train, scored):
         if examples.labels is None:
             raise DataError(
                 f"{examples.name} has no labels to probe with; name their column, "
                 "probe.label=NAME, or another source, probe.source=..."
             )
-    sets = DatasetSplits(train, train, None, scored, views_of(recipe, train))
+    sets = DatasetSplits(train, train, None, scored, views_for(recipe, train))
     return TrainingSetup(data, train, scored, sets)
 
 

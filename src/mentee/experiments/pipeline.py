@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mentee import files
-from mentee.api import go_on, next_free, record_network
+from mentee.api import next_run_folder, record_network, train_or_resume
 from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
 from mentee.errors import RunError
 from mentee.experiments.probe import ProbeResult, probe
 from mentee.methods import Method
-from mentee.parallel import gather_objects, join, rank
+from mentee.parallel import gather_objects, init_processes, rank
 from mentee.recipe import Network, Recipe, RecordedRecipe, dump, read
 
 ASKED = "pipeline.json"
@@ -60,9 +60,9 @@ def pipeline(
         MenteeError: the recipe does not fit, or the folder was begun with another one.
         Interrupted: SIGINT or SIGTERM; everything is saved.
     """
-    join()
+    init_processes()
     content, given = read(recipe, changes), PythonOverrides(data, student, teacher, methods)
-    path = gather_objects(Path(out) if out else next_free("pipeline"))[0]
+    path = gather_objects(Path(out) if out else next_run_folder("pipeline"))[0]
     if rank() == 0:
         keep(path, content, {"views": views, "live": live})
     taught = content
@@ -79,7 +79,7 @@ def pipeline(
         )
         record = RecordedRecipe(record=str((path / "record").resolve()))
         taught = content.model_copy(update={"teacher": record})
-    run = go_on(taught, path / "run", given, quiet=quiet)
+    run = train_or_resume(taught, path / "run", given, quiet=quiet)
     return probe(run.path, data=data, student=student, teacher=teacher, say=say)
 
 

@@ -18,7 +18,7 @@ from multiprocessing.context import SpawnProcess
 
 import torch
 
-from mentee.build.datasets import kept_open
+from mentee.build.datasets import cache_sources
 from mentee.build.networks import PythonOverrides
 from mentee.errors import RunError
 from mentee.experiments.jobs import Job
@@ -58,7 +58,7 @@ def one_by_one(
     asked: SignalGuard,
 ) -> None:
     """Train runs in this process, one after another, until a signal asks to stop."""
-    with kept_open():
+    with cache_sources():
         while waiting and asked.number is None:
             job = waiting.pop(0)
             try:
@@ -220,7 +220,7 @@ def work(pipe: Connection, given: PythonOverrides, threads: int) -> None:
             pipe.send(told)
 
     tell(WorkerMessage("", "ready"))
-    with kept_open(), contextlib.suppress(EOFError, OSError, Interrupted):
+    with cache_sources(), contextlib.suppress(EOFError, OSError, Interrupted):
         while (job := pipe.recv()) is not None:
             tell(perform(job, given, tell))
 

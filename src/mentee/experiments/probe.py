@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mentee.api import finished
+from mentee.api import finished_recipe
 from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
 from mentee.errors import RecipeError
 from mentee.evaluation.reporting import write_report
@@ -15,7 +15,7 @@ from mentee.experiments.embeddings import EmbeddingSources
 from mentee.experiments.labeled import open_parts, subsets
 from mentee.experiments.probe_results import ProbeResults
 from mentee.experiments.probing import Probing
-from mentee.parallel import join, rank
+from mentee.parallel import init_processes, rank
 from mentee.recipe import Probe, Recipe, read
 from mentee.report import cells
 from mentee.runs.folder import Folder
@@ -84,7 +84,7 @@ def probe(
 
     Source: arXiv:2303.07599 (a trained layer), arXiv:2202.10054 (probe, then fine-tune).
     """
-    join()
+    init_processes()
     folder, say = Folder(Path(path)), say if rank() == 0 else lambda line: None
     recipe, said = asked(folder.path, changes)
     given = PythonOverrides(data, student, teacher)
@@ -109,7 +109,7 @@ def asked(path: Path, changes: Sequence[str]) -> tuple[Recipe, Probe]:
         RunError: there is no such run.
         RecipeError: something else than `probe` is to be changed.
     """
-    recipe = finished(path)
+    recipe = finished_recipe(path)
     wrong = [change for change in changes if not change.startswith("probe.")]
     if wrong:
         raise RecipeError(

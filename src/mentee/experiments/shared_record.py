@@ -62,7 +62,7 @@ def fit(recipe: Recipe, given: PythonOverrides) -> Fit:
         parts = build(recipe, given)
     except MenteeError as error:
         return Fit(problem=str(error))
-    transfer = parts.trainee.transfer
+    transfer = parts.module.transfer
     reductions = [transfer.side(bound)[1].reduction for bound in transfer.bound]
     return Fit(parts.plan.steps, bool(reductions), None not in reductions)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mentee.api import Interrupted, Run, next_free
-from mentee.build.datasets import kept_open
+from mentee.api import Interrupted, Run, next_run_folder
+from mentee.build.datasets import cache_sources
 from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
 from mentee.errors import RecipeError, RunError
 from mentee.experiments.jobs import Job, jobs_of, keep
@@ -118,7 +118,7 @@ def sweep(
         )
     if world() > 1:
         raise RunError("a sweep divides the machine by itself; start it without torchrun")
-    path = Path(out) if out else next_free("sweep")
+    path = Path(out) if out else next_run_folder("sweep")
     jobs = jobs_of(content, students, names, seeds, path)
     for job in jobs:
         job.recipe.method.method({**METHODS, **(methods or {})})  # there is such a row
@@ -127,7 +127,7 @@ def sweep(
         keep(path, jobs, asked_for)
         todo = [job for job in jobs if not job.finished]
         if todo:
-            with kept_open():
+            with cache_sources():
                 found = fits(todo, given, others=len(todo) < len(jobs))
                 todo = course.plan(todo, found)
                 if todo and network and not live:

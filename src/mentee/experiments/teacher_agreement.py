@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
-from mentee.api import finished, reader
+from mentee.api import finished_recipe, open_student
 from mentee.build import networks
-from mentee.build.datasets import open_one, open_sets
+from mentee.build.datasets import open_single_split, open_splits
 from mentee.build.networks import PythonOverrides
 from mentee.errors import MenteeError
 from mentee.evaluation.predict import predict
-from mentee.evaluation.predictions import Predictions, load, predicted
+from mentee.evaluation.predictions import Predictions, load, predictions_of
 from mentee.experiments.jobs import Job
 from mentee.recipe import Ensemble, OnlineRecipe, Recipe
 
@@ -84,12 +84,12 @@ class TeacherAgreement:
         if not older:
             return None
         self.say(f"{job.name}  has no predictions.npz yet: its student is asked")
-        recipe = finished(job.path)
+        recipe = finished_recipe(job.path)
         if recipe.data.test is None:
             return None
-        sets = open_one(recipe, recipe.data.test, self.given.data)
-        asked = reader(job.path, recipe, sets, self.given.student)
-        said = predicted(asked.said(sets.train, "logits")["logits"], sets.train)
+        sets = open_single_split(recipe, recipe.data.test, self.given.data)
+        asked = open_student(job.path, recipe, sets, self.given.student)
+        said = predictions_of(asked.said(sets.train, "logits")["logits"], sets.train)
         if said is not None:
             said.save(job.folder.predictions)
         return said
@@ -103,7 +103,7 @@ class TeacherAgreement:
         said = self._teacher_said()
         if self.recipe.data.test is None:
             raise MenteeError("there is no test part.")
-        sets = open_sets(self.recipe, self.given.data)
+        sets = open_splits(self.recipe, self.given.data)
         resolved = networks.resolve_teacher(said, sets, self.recipe.data)
         if resolved.classes != sets.classes or sets.test is None:
             raise MenteeError(
@@ -112,7 +112,7 @@ class TeacherAgreement:
         device = PartialState(cpu=not torch.cuda.is_available()).device
         network, reads = networks.build_teacher(resolved, self.given.teacher, sets, seed=0)
         logits = predict(network.to(device), reads, sets.clean(sets.test), device)
-        found = predicted(logits, sets.test)
+        found = predictions_of(logits, sets.test)
         if found is None:
             raise MenteeError("an example may have several classes.")
         if self.given.teacher is None:

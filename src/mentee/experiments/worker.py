@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 
 from mentee import files
-from mentee.api import Paused, go_on
+from mentee.api import Paused, train_or_resume
 from mentee.build.networks import PythonOverrides
 from mentee.errors import MenteeError, RunError
 from mentee.experiments.jobs import FAILURE, Job
@@ -70,7 +70,7 @@ def perform(
     try:
         with held(job.path):
             (job.path / FAILURE).unlink(missing_ok=True)
-            run = go_on(job.recipe, job.path, given, on_step=on_step, until=job.until)
+            run = train_or_resume(job.recipe, job.path, given, on_step=on_step, until=job.until)
         return WorkerMessage(job.name, "finished", run.summary["steps"])
     except Paused as paused:
         return WorkerMessage(job.name, "paused", paused.epoch)
@@ -103,7 +103,7 @@ def held(folder: Path, *, wait: bool = True) -> Iterator[None]:
     Raises:
         RunError: another process has it, and nobody waits; or it cannot be made.
     """
-    with files.said_plainly(folder):
+    with files.plain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     try:
         import fcntl

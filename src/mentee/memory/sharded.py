@@ -14,7 +14,7 @@ from torch import Tensor
 from mentee.losses.negatives import Draw, Negatives
 from mentee.memory.bank import BLOCK, Bank
 from mentee.memory.base import Pair
-from mentee.parallel import add_up, collect, gather, rank, world
+from mentee.parallel import all_reduce_sum, gather, gather_shards, rank, world
 
 
 class ShardedBank(Bank):
@@ -70,7 +70,7 @@ class ShardedBank(Bank):
         found = first.new_zeros(len(self.stores), 2, len(wanted), first.shape[-1])
         for each, store in zip(found, self.stores.values(), strict=True):
             each[:, mine] = store[:, places]
-        self._at_hand = dict(zip(self.stores, add_up(found), strict=True))
+        self._at_hand = dict(zip(self.stores, all_reduce_sum(found), strict=True))
         return replace(draw, rows=None)
 
     def _negatives(self, name: str, keys: Pair) -> Negatives:
@@ -94,7 +94,7 @@ class ShardedBank(Bank):
         Every process has to call it.
         """
         parts = shares(len(self.groups))
-        whole = {key: collect(store, parts, BLOCK) for key, store in self._tensors().items()}
+        whole = {key: gather_shards(store, parts, BLOCK) for key, store in self._tensors().items()}
         return super().state() | whole
 
     def _sizes(self) -> dict[str, list[int]]:

@@ -13,8 +13,8 @@ from mentee.recipe.teachers import (
     MultiRecipe,
     OnlineRecipe,
     RecordedRecipe,
-    each_of,
-    live_of,
+    online_recipe,
+    single_teachers,
 )
 from mentee.recipe.unlabeled import Unlabeled
 
@@ -40,9 +40,9 @@ __all__ = [
     "Train",
     "Unlabeled",
     "dump",
-    "each_of",
     "find_recipe",
-    "live_of",
+    "online_recipe",
     "read",
     "shipped",
+    "single_teachers",
 ]

@@ -144,11 +144,11 @@ ATeacher = Annotated[
 ]
 
 
-def each_of(said: ATeacher | None) -> dict[str, Network | Ensemble | RecordedRecipe]:
+def single_teachers(said: ATeacher | None) -> dict[str, Network | Ensemble | RecordedRecipe]:
     """The teachers of a recipe by name; one alone has the empty name, the student has none.
 
     Example:
-        >>> list(each_of(Network(network="vgg19-cifar"))), each_of(None)
+        >>> list(single_teachers(Network(network="vgg19-cifar"))), single_teachers(None)
         ([''], {})
     """
     if isinstance(said, MultiRecipe):
@@ -156,6 +156,6 @@ def each_of(said: ATeacher | None) -> dict[str, Network | Ensemble | RecordedRec
     return {} if said is None or isinstance(said, EmaRecipe) else {"": said}
 
 
-def live_of(said: Mapping[str, Any]) -> OnlineRecipe:
+def online_recipe(said: Mapping[str, Any]) -> OnlineRecipe:
     """A network, or several as one, as a manifest says it."""
     return (Ensemble if "networks" in said else Network).model_validate(said)

@@ -12,7 +12,7 @@ from typing import Any
 from mentee.data import Examples, open_examples
 from mentee.data.fixed_length import window
 from mentee.errors import DataError, MenteeError, RecipeError
-from mentee.parallel import join, rank, world
+from mentee.parallel import init_processes, rank, world
 from mentee.recipe import read
 from mentee.records import estimate, import_record
 from mentee.records import record as write
@@ -67,7 +67,7 @@ def record(
             of other splits before stays.
     """
     stored = as_dtype(dtype)
-    join()
+    init_processes()
     say = say if rank() == 0 else lambda line: None
     asked = as_asked(data, teacher, options, reading, seconds)
     embedder = find_embedder(teacher, **(options or {})) if isinstance(teacher, str) else teacher

@@ -23,7 +23,7 @@ from mentee.distillation.terms import blank
 from mentee.errors import PairError, RecipeError
 from mentee.methods import Method
 from mentee.parallel import rank, world
-from mentee.recipe import Ensemble, MethodRecipe, Network, OnlineRecipe, Recipe, live_of, read
+from mentee.recipe import Ensemble, MethodRecipe, Network, OnlineRecipe, Recipe, online_recipe, read
 from mentee.records import Estimate
 from mentee.records.columns import Column, in_components, with_largest
 from mentee.records.manifest import Dtype
@@ -127,7 +127,7 @@ def with_its_input(recipe: Recipe, there: NetworkManifest) -> Recipe:
 
     What is not said is measured on the training examples, and those may be others by now.
     """
-    said, was = recipe.teacher, live_of(there.teacher["network"])
+    said, was = recipe.teacher, online_recipe(there.teacher["network"])
     if isinstance(said, Network) and isinstance(was, Network):
         return recipe.model_copy(update={"teacher": with_input(said, was)})
     if isinstance(said, Ensemble) and isinstance(was, Ensemble):
@@ -167,7 +167,7 @@ def prepare(
         for name in dict.fromkeys(names or [own])
     ]
     every = [build(each, given) for each in wanted]
-    transfers = [each.trainee.transfer for each in every]
+    transfers = [each.module.transfer for each in every]
     parts = every[0]
     if not isinstance(parts.teacher, OnlineTeacher):
         raise RecipeError(f"method {own!r} reads no teacher; name others with --methods")
@@ -175,7 +175,7 @@ def prepare(
         name for transfer in transfers for b in transfer.bound for name in together(b.teacher)
     )
     network, contract = parts.teacher.network, parts.teacher.contract
-    read = networks.places(network, list(places), parts.sets.first(1), contract)
+    read = networks.places(network, list(places), parts.splits.first(1), contract)
     reader = OnlineTeacher(network, read, contract)
     sides, columns = columns_of(transfers, {p.name: p.shape for p in reader.places})
     device = parts.accelerator.device
@@ -200,14 +200,14 @@ def prepare(
     if stages := max(stages_of(each.teacher) for each in every):
         teacher["stages"] = stages
     recording = RecordingJob(
-        examples=parts.sets.train,
-        whole=parts.sets.whole,
-        views=parts.sets.views,
+        examples=parts.splits.train,
+        whole=parts.splits.whole,
+        views=parts.splits.views,
         how=how(said, recipe.train.seed),
         says=says,
         columns=columns,
         teacher=teacher,
-        methods=tuple(each.trainee.transfer.method.name for each in every),
+        methods=tuple(each.module.transfer.method.name for each in every),
         count=usual if views is None else views,
         dtype=dtype,
         batch=batch,

@@ -17,7 +17,7 @@ from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
 from mentee.data import Examples
 from mentee.errors import DataError
 from mentee.methods import Method
-from mentee.recipe import Recipe, RecordedRecipe, live_of, read
+from mentee.recipe import Recipe, RecordedRecipe, online_recipe, read
 from mentee.recording.embeddings import open_as
 from mentee.recording.network import prepare, with_its_input
 from mentee.records.embedding_recording import embed
@@ -82,7 +82,7 @@ def verify(
     forget_whole()
     record = open_network_record(path, content.data.train)
     if teacher is None and isinstance(content.teacher, RecordedRecipe):
-        network = live_of(record.manifest.teacher["network"])
+        network = online_recipe(record.manifest.teacher["network"])
         content = content.model_copy(update={"teacher": network})
     content = with_its_input(content, record.manifest)
     seed = record.manifest.views["view_seed"]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mentee.data import Examples
 from mentee.errors import DataError, MenteeError
-from mentee.parallel import agree_on, gather_objects, rank, world
+from mentee.parallel import gather_objects, max_over_processes, rank, world
 from mentee.records.embedding_writer import About, write_record
 from mentee.records.folder import refuse_taken
 from mentee.records.growing import Ordered, about_data, ordered, refuse_other
@@ -89,7 +89,7 @@ def record(
     )
 
     def said(first: int) -> Iterator[Float32Array]:
-        first = agree_on(first)  # only the process that writes knows it
+        first = max_over_processes(first)  # only the process that writes knows it
         for some in rounds(batches_from(first, len(examples), batch, rows.held)):
             mine = some[rank()] if rank() < len(some) else None
             own = None if mine is None else embed(embedder, examples, mine, frames=frames)
@@ -112,7 +112,7 @@ def record(
     else:
         for _ in said(0):
             pass
-    agree_on(0)  # it is there for all
+    max_over_processes(0)  # it is there for all
     return Record.open(out, verify=False)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from mentee import files
 from mentee.errors import DataError
-from mentee.files import said_plainly
+from mentee.files import plain_write_errors
 from mentee.records.manifest import MANIFEST
 
 PLAN = "plan.json"
@@ -63,13 +63,13 @@ def new_folder(
     refuse_taken(out, overwrite=overwrite)
     plan = json.loads(json.dumps(plan))  # as it is read again: tuples are lists
     with contextlib.ExitStack() as held:
-        with said_plainly(out):
+        with plain_write_errors(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             begun = _left_over(out, plan, held) or _begin(out, plan, held)
         try:
             yield begun
             refuse_taken(out, overwrite=overwrite)
-            with said_plainly(out):
+            with plain_write_errors(out):
                 (begun.path / PLAN).unlink()
                 begun.path.chmod(0o755)
                 if out.exists():

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mentee import files
-from mentee.files import said_plainly
+from mentee.files import plain_write_errors
 from mentee.records.codecs import Bases, Basis, fit, load, pack, save
 from mentee.records.columns import Column
 from mentee.records.embedding_recording import batches_from
@@ -186,7 +186,7 @@ def put_in_place(out: Path) -> None:
         RunError: it cannot be moved.
     """
     old = out.with_name(f".{out.name}.old")
-    with said_plainly(out):
+    with plain_write_errors(out):
         if out.exists():
             shutil.rmtree(old, ignore_errors=True)
             out.rename(old)

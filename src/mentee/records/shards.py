@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mentee import files
 from mentee.errors import DataError, RunError
-from mentee.files import said_plainly
+from mentee.files import plain_write_errors
 from mentee.records.manifest import Dtype, Manifest, Shard, checksum
 from mentee.records.numeric import STORED, encode
 
@@ -67,7 +67,7 @@ class Shards:
         """Make the files of a record of the first rows files of this one, without a copy."""
         for each in manifest.shards:
             path = self.folder / each.file
-            with said_plainly(path):
+            with plain_write_errors(path):
                 path.unlink(missing_ok=True)
                 try:
                     os.link(folder / each.file, path)
@@ -112,7 +112,7 @@ class Shards:
     def _open(self) -> None:
         rows = min(self.shard_rows or 0, len(self.ids) - self.written)
         path = self.folder / f"shard-{len(self.done):05d}.npy"
-        with said_plainly(path):
+        with plain_write_errors(path):
             path.unlink(missing_ok=True)  # never into a file that another record has too
             self._file = path.open("wb")
         self._digest, self._room = hashlib.blake2b(digest_size=16), rows
@@ -122,14 +122,14 @@ class Shards:
         if self._file is None:
             raise RuntimeError("no shard is open")
         self._digest.update(content)
-        with said_plainly(Path(self._file.name)):
+        with plain_write_errors(Path(self._file.name)):
             self._file.write(content)
 
     def _finish(self) -> None:
         if self._file is None:
             return
         path = Path(self._file.name)
-        with said_plainly(path):
+        with plain_write_errors(path):
             self._file.flush()
             os.fsync(self._file.fileno())
             size = self._file.tell()

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
-from mentee.parallel import gather_slopes
+from mentee.parallel import gather_with_grad
 from mentee.representations.adapter import Adapter, FeatureShape, Shape
 from mentee.representations.feature_maps import Grid, all_grids, coarser
 from mentee.representations.project import pool
@@ -161,7 +161,7 @@ class CrossLayerAttention(Adapter):
         with torch.autocast(x.device.type, enabled=False):  # they may be beyond half precision
             parameter = next(network.parameters())
             rows = x.flatten(1).to(parameter.dtype)
-            first = gather_slopes(rows[: self.examples])[: self.examples]  # of all processes
+            first = gather_with_grad(rows[: self.examples])[: self.examples]  # of all processes
             products = rows @ first.T
             said = network(F.pad(products, (0, self.examples - products.shape[1])))
             return unit(said)

@@ -26,7 +26,7 @@ FORMAT = 2
 def save(
     folder: Path,
     done: Step,
-    trainee: DistillationModule,
+    module: DistillationModule,
     optimizer: torch.optim.Optimizer,
     *,
     average: AveragedModel | None = None,
@@ -41,7 +41,7 @@ def save(
     Args:
         folder: the run's `checkpoints/`.
         done: the last step done.
-        trainee: student and transfer.
+        module: student and transfer.
         optimizer: of all that is trained.
         average: the student's moving average.
         scaler: of the loss, in float16.
@@ -54,16 +54,16 @@ def save(
         RunError: it cannot be written; the older checkpoints are still there.
     """
     path = folder / f"step-{done.number:08d}.pt"
-    states, memory = gather_objects(random_state()), trainee.transfer.memory_state()
+    states, memory = gather_objects(random_state()), module.transfer.memory_state()
     if rank() != 0:
         return path
     state = {
         "format": FORMAT,
         "done": dataclasses.asdict(done) | {"losses": dict(done.losses)},
-        "student": trainee.student.state_dict(),
-        "heads": trainee.transfer.state_dict(),
+        "student": module.student.state_dict(),
+        "heads": module.transfer.state_dict(),
         "memory": memory,
-        "weighing": trainee.transfer.weighing.state(),
+        "weighing": module.transfer.weighing.state(),
         "optimizer": optimizer.state_dict(),
         "average": None if average is None else average.state_dict(),
         "scaler": None if scaler is None else scaler.state_dict(),
@@ -129,7 +129,7 @@ def load(folder: Path) -> dict[str, Any]:
 
 def restore(
     state: Mapping[str, Any],
-    trainee: DistillationModule,
+    module: DistillationModule,
     optimizer: torch.optim.Optimizer,
     average: AveragedModel | None = None,
     scaler: torch.amp.GradScaler | None = None,
@@ -138,7 +138,7 @@ def restore(
 
     Args:
         state: what `load` gave.
-        trainee: the same student and method, freshly built.
+        module: the same student and method, freshly built.
         optimizer: the same, freshly built.
         average: the same, if the run keeps one.
         scaler: the same, in float16.
@@ -149,11 +149,11 @@ def restore(
     Raises:
         RunError: the checkpoint is of another student or method.
     """
-    _load_module(trainee.student, state["student"], "student")
-    _load_module(trainee.transfer, state["heads"], "heads")
-    trainee.transfer.load_memory(state["memory"])
+    _load_module(module.student, state["student"], "student")
+    _load_module(module.transfer, state["heads"], "heads")
+    module.transfer.load_memory(state["memory"])
     if "weighing" in state:  # not in those of older versions, which balanced nothing
-        trainee.transfer.weighing.load(state["weighing"])
+        module.transfer.weighing.load(state["weighing"])
     optimizer.load_state_dict(state["optimizer"])
     if average is not None:
         _load_module(average, state["average"], "average")

@@ -125,7 +125,10 @@ class Folder:
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Add a line to the metrics; a failure is reported before more work is lost."""
-        with files.said_plainly(self.metrics), self.metrics.open("a", encoding="utf-8") as out:
+        with (
+            files.plain_write_errors(self.metrics),
+            self.metrics.open("a", encoding="utf-8") as out,
+        ):
             out.write(json.dumps(line) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:

@@ -26,16 +26,16 @@ def learn_first(parts: TrainingSetup) -> None:
     examples, in batches of 256, at a rate of 1e-3 that falls to zero along a cosine. Of maps that
     would take more than 256 MB, evenly spaced examples are taken.
     """
-    transfer = parts.trainee.transfer
+    transfer = parts.module.transfer
     sides = {b.name: transfer.side(b)[1] for b in transfer.bound}
     first = {name: side.aux_module for name, side in sides.items() if side.steps}
     if not first or parts.teacher is None:
         return
-    examples, device = parts.sets.train, parts.accelerator.device
-    one = said_of(parts, parts.teacher, parts.sets.some(world()), list(first))
+    examples, device = parts.splits.train, parts.accelerator.device
+    one = said_of(parts, parts.teacher, parts.splits.some(world()), list(first))
     most = max(MOST_BYTES // (4 * sum(each[0].numel() for each in one.values())), 1)
     if len(examples) > most:
-        examples = parts.sets.some(most)
+        examples = parts.splits.some(most)
     said = said_of(parts, parts.teacher, examples, list(first))
     labels = None if examples.labels is None else torch.as_tensor(examples.labels).to(device)
     mask = None if examples.mask is None else torch.as_tensor(examples.mask).to(device)
@@ -50,10 +50,10 @@ def said_of(
     parts: TrainingSetup, teacher: Teacher, examples: Examples, names: list[str]
 ) -> dict[str, Tensor]:
     """The fixed part of the teacher's side of some terms, for clean examples in order."""
-    transfer, device = parts.trainee.transfer, parts.accelerator.device
+    transfer, device = parts.module.transfer, parts.accelerator.device
     rows: list[Tensor] = []
     said: dict[str, list[Tensor]] = {name: [] for name in names}
-    for batch in parts.sets.clean(examples):
+    for batch in parts.splits.clean(examples):
         fixed = transfer.precompute(teacher(batch.to(device)))
         rows.append(batch.rows)
         for name in names:

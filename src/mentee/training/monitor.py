@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mentee.build.datasets import DatasetSplits, open_part
+from mentee.build.datasets import DatasetSplits, open_split
 from mentee.data import Examples, limit
 from mentee.data.counter_rng import below
 from mentee.errors import DataError, RecipeError
-from mentee.evaluation.student_reader import Reader
+from mentee.evaluation.student_reader import StudentReader
 from mentee.metrics import Labeled, leave_one_out, left_out, linear_probe, scores
 from mentee.metrics.jackknife import GROUPS
-from mentee.parallel import follow_first
+from mentee.parallel import broadcast_buffers
 from mentee.recipe import Monitor, Recipe
 
 FOLDS = 5
@@ -40,12 +40,14 @@ class MonitorResult:
     probe: float | None
 
 
-def open_watched(recipe: Recipe, sets: DatasetSplits, data: Any = None) -> Examples | None:
+def open_monitor_examples(
+    recipe: Recipe, splits: DatasetSplits, data: Any = None
+) -> Examples | None:
     """The labeled examples that a recipe watches; None where it watches none.
 
     Args:
         recipe: as read.
-        sets: of the run.
+        splits: of the run.
         data: what was passed instead of the recipe's source.
 
     Raises:
@@ -61,15 +63,15 @@ def open_watched(recipe: Recipe, sets: DatasetSplits, data: Any = None) -> Examp
             )
         return None
     own = said.source is None
-    change: dict[str, Any] = {"label": said.label, "channels": sets.train.channels}
+    change: dict[str, Any] = {"label": said.label, "channels": splits.train.channels}
     if not own:
         change |= {"source": said.source, "classes": None}
     content = recipe.data.model_copy(update=change)
-    examples = open_part(content, said.split or recipe.data.train, data if own else None)
-    if examples.labels is None or examples.kind != sets.train.kind:
+    examples = open_split(content, said.split or recipe.data.train, data if own else None)
+    if examples.labels is None or examples.kind != splits.train.kind:
         raise DataError(
             f"monitor: {examples.name} holds {examples.kind} with "
-            f"{'no ' if examples.labels is None else ''}labels; expected {sets.train.kind} with "
+            f"{'no ' if examples.labels is None else ''}labels; expected {splits.train.kind} with "
             "labels (monitor.label: their column)"
         )
     if said.limit is not None and said.limit < len(examples):
@@ -77,9 +79,9 @@ def open_watched(recipe: Recipe, sets: DatasetSplits, data: Any = None) -> Examp
     return examples
 
 
-def look(reader: Reader, said: Monitor, examples: Examples) -> MonitorResult:
+def look(reader: StudentReader, said: Monitor, examples: Examples) -> MonitorResult:
     """See what a student's embedding says of labeled examples, none of them augmented."""
-    follow_first(reader.network)
+    broadcast_buffers(reader.network)
     vectors = pooled(reader.said(examples, "embedding")["embedding"])
     labels = torch.as_tensor(examples.labels)
     mask = None if examples.mask is None else torch.as_tensor(examples.mask)

@@ -14,7 +14,7 @@ from mentee.distillation.weights import FIRST
 from mentee.errors import RunError
 from mentee.evaluation.evaluator import finish, score, watched
 from mentee.metrics import main_score
-from mentee.parallel import agree_on, rank
+from mentee.parallel import max_over_processes, rank
 from mentee.recipe import dump
 from mentee.report import Reporter, losses
 from mentee.runs import checkpoint
@@ -65,7 +65,7 @@ class Training:
             data=self._fingerprints(),
             teacher=self._teacher(),
             processes=self.parts.accelerator.num_processes,
-            warm_up=list(self.parts.warm_up),
+            compute_notes=list(self.parts.compute_notes),
         )
         if rank() == 0:
             self.folder.begin(dump(self.recipe), facts)
@@ -91,7 +91,7 @@ class Training:
         state = checkpoint.load(self.folder.checkpoints)
         parts = self.parts
         scaler = parts.accelerator.scaler
-        done = checkpoint.restore(state, parts.trainee, parts.optimizer, parts.average, scaler)
+        done = checkpoint.restore(state, parts.module, parts.optimizer, parts.average, scaler)
         self.progress = RunState(**state["progress"])
         self._began -= self.progress.wall
         self._saved_step = done.number
@@ -115,7 +115,7 @@ class Training:
         first = done.number if done else 0
         steps = self.stopping.steps(self.progress)
         with SignalGuard() as asked, Reporter(steps, first, quiet=self.quiet) as reporter:
-            for line in self.parts.warm_up:
+            for line in self.parts.compute_notes:
                 reporter.say(line)
             if done is None:
                 self._look_at_teacher(reporter)
@@ -134,9 +134,9 @@ class Training:
             return last
         self._check_pause(last)
         steps = train(
-            parts.trainee,
+            parts.module,
             parts.teacher,
-            lambda epoch, start: parts.sets.epoch(self.recipe.train, epoch, start),
+            lambda epoch, start: parts.splits.epoch(self.recipe.train, epoch, start),
             parts.optimizer,
             dataclasses.replace(parts.plan, lr=self._rate),
             parts.accelerator,
@@ -154,14 +154,14 @@ class Training:
             ends_epoch = last.position >= parts.plan.batches
             if ends_epoch or self.progress.counted == LOGGED:
                 means = self.progress.means()
-                weights = parts.trainee.transfer.weighing.used(last.number - 1)
+                weights = parts.module.transfer.weighing.used(last.number - 1)
                 self._log(last, {"losses": means, "weights": weights, "lr": last.lr})
             if ends_epoch:
                 self._validate(last, means, reporter)
                 if text := self.stopping.judge(self.progress, last.number):
                     reporter.say(text)
                     reporter.expect(self.stopping.steps(self.progress))
-            signal = agree_on(asked.number or 0)
+            signal = max_over_processes(asked.number or 0)
             if signal or self._due(last) or self._pauses(last):
                 self._save(last)
             if signal:
@@ -177,14 +177,14 @@ class Training:
 
     def _measured(self, reporter: Reporter) -> None:
         """Keep and say how large the losses are, and how hard they pull."""
-        weighing = self.parts.trainee.transfer.weighing
+        weighing = self.parts.module.transfer.weighing
         measured = weighing.measured
         self.progress.measured = {
             "steps": measured.steps,
             "beside": measured.beside,
             "losses": measured.table(weighing.used()),
         }
-        if self.parts.trainee.transfer.bound:
+        if self.parts.module.transfer.bound:
             for line in losses.lines(self.progress.measured):
                 reporter.say(line)
 
@@ -192,7 +192,7 @@ class Training:
         """Score the student on validation, keep it if it is the best, print the epoch's line."""
         epochs, select = self.recipe.train.epochs, self.recipe.select
         epoch, texts = step.epoch + 1, list[str]()
-        examples = self.parts.sets.validation
+        examples = self.parts.splits.validation
         due = epoch % select.every == 0 or epoch == epochs or self._over(step)
         if examples is not None and due:
             found = score(self.parts, examples)
@@ -230,7 +230,7 @@ class Training:
 
     def _look_at_teacher(self, reporter: Reporter) -> None:
         """Score teachers on some validation examples: a wrong input or class order shows."""
-        examples, classes = self.parts.sets.validation, self.parts.sets.classes
+        examples, classes = self.parts.splits.validation, self.parts.splits.classes
         if examples is None or examples.labels is None:
             return
         some = examples.spaced(TEACHER_SAMPLE)
@@ -261,7 +261,7 @@ class Training:
         said, ends = self.recipe.save, step.number == self.parts.plan.steps
         many = said.steps is not None and step.number - self._saved_step >= said.steps
         long = said.minutes is not None and time.monotonic() - self._saved_at > 60 * said.minutes
-        return bool(agree_on(int(many or long or ends)))
+        return bool(max_over_processes(int(many or long or ends)))
 
     def _pauses(self, step: Step) -> bool:
         """Whether it has come as far as it was to, and there is more to do."""
@@ -280,7 +280,7 @@ class Training:
         checkpoint.save(
             self.folder.checkpoints,
             step,
-            parts.trainee,
+            parts.module,
             parts.optimizer,
             average=parts.average,
             scaler=parts.accelerator.scaler,
@@ -292,9 +292,9 @@ class Training:
             self.folder.log({"step": step.number, "epoch": step.epoch + 1, **content})
 
     def _fingerprints(self) -> dict[str, str | None]:
-        sets = self.parts.sets
-        parts = {"train": sets.train, "validation": sets.validation, "test": sets.test}
-        parts |= {"monitor": self.parts.watched} if self.parts.watched else {}
+        splits = self.parts.splits
+        parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+        parts |= {"monitor": self.parts.monitor_examples} if self.parts.monitor_examples else {}
         return {name: part.fingerprint() if part else None for name, part in parts.items()}
 
     def _teacher(self) -> str | None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from mentee.parallel import add_up, world
+from mentee.parallel import all_reduce_sum, world
 
 SCALE = 1024.0
 """What losses are multiplied with first, so that half precision does not lose small slopes."""
@@ -71,7 +71,7 @@ def pulls(
         beside = [theirs[p] for p in at if p in theirs]
         rows += [torch.stack([zero, *x]).sum() for x in (own, beside)]
         rows[-1] = rows[-1] if beside else zero + torch.nan
-    found = (add_up(torch.stack(rows)).sqrt() / (SCALE * world())).tolist()
+    found = (all_reduce_sum(torch.stack(rows)).sqrt() / (SCALE * world())).tolist()
     return name, {k: GradientNorms(*found[2 * n : 2 * n + 2]) for n, k in enumerate(reads)}
 
 

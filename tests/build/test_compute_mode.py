@@ -14,8 +14,8 @@ import torch
 import yaml
 
 from mentee import train
+from mentee.build.compute_mode import verdict
 from mentee.build.setup import build
-from mentee.build.warm_up import verdict
 from mentee.distillation.loop import CompiledForward
 from mentee.recipe import read
 from mentee.runs.checkpoint import random_state
@@ -52,14 +52,14 @@ def test_nothing_is_touched() -> None:
     plain = build(read(digits()))
     random = random_state()
     measured = build(read(digits(train=AUTO)))
-    assert len(measured.warm_up) == 2
+    assert len(measured.compute_notes) == 2
     # Not Python's own generator: the type checks of the tests draw from it.
     assert torch.equal(random_state()["torch"], random["torch"])
     assert str(random_state()["numpy"]) == str(random["numpy"])
-    there = measured.trainee.state_dict()
-    for name, value in plain.trainee.state_dict().items():
+    there = measured.module.state_dict()
+    for name, value in plain.module.state_dict().items():
         assert torch.equal(value, there[name]), name
-    assert all(p.grad is None for p in measured.trainee.parameters())
+    assert all(p.grad is None for p in measured.module.parameters())
 
 
 @pytest.mark.parametrize(
@@ -97,14 +97,14 @@ def test_the_layout_reaches_every_map(last: bool) -> None:
 TRAIN = """
 import os, signal, sys, yaml
 from mentee import resume, train
-from mentee.build import warm_up
+from mentee.build import compute_mode
 
 def kill(step):
     if step.number == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
 
 if __name__ == "__main__":
-    warm_up.WORTH_TRYING = 0.0
+    compute_mode.WORTH_TRYING = 0.0
     if sys.argv[1] == "resume":
         resume(sys.argv[2])
     else:

@@ -30,7 +30,7 @@ def choose(
     recipe: Recipe,
     student: nn.Module,
     places: Sequence[Layer],
-    sets: DatasetSplits,
+    splits: DatasetSplits,
     plan: Plan,
     contract: Contract,
     accelerator: Accelerator,
@@ -44,7 +44,7 @@ def choose(
         recipe: as read.
         student: built, and not yet compiled or hooked.
         places: where it is read.
-        sets: its examples.
+        splits: its examples.
         plan: how many batches there will be.
         contract: what the student reads.
         accelerator: device and precision.
@@ -63,7 +63,7 @@ def choose(
         )
     if "auto" not in (said.channels_last, said.compile):
         return recipe, []
-    batch = sets.first(said.batch // said.gradient_accumulation // world())
+    batch = splits.first(said.batch // said.gradient_accumulation // world())
     inputs = normalize(batch.inputs, contract)
     trial = Trial(student.to(accelerator.device), places, inputs, accelerator)
     last, compiled, lines = said.channels_last, said.compile, list[str]()
