@@ -76,7 +76,7 @@ def without_batch_norm(seed: int, widths: tuple[int, ...]) -> nn.Module:
 
 def recipe(method: Any, teacher: Any = "given", **training: Any) -> dict[str, Any]:
     """Five steps of plain gradient descent, so that a step is the gradient times the rate."""
-    plain = {"momentum": 0.0, "decay": 0.0, "schedule": "constant", "rate": RATE}
+    plain = {"momentum": 0.0, "weight_decay": 0.0, "schedule": "constant", "lr": RATE}
     data = {"source": "embedded:digits", "views": "crop", "pad": 1, "limit": 160}
     return {
         "data": {**data, "validation": None, "test": None},

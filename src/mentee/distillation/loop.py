@@ -144,7 +144,7 @@ def train(
     .. math:: L = w_{task} L_{task} + \sum_k w_k \, agree_k(represent_{S,k}, represent_{T,k})
 
     Args:
-        module: student and transfer, on the accelerator's device.
+        trainee: student and transfer, on the accelerator's device.
         teacher: read for every batch; None for a method without terms.
         load: `(epoch, batches to skip) -> batches of this process`.
         optimizer: of all that `module` trains.
@@ -199,7 +199,7 @@ def backward(
 
     Args:
         model: `module` as the accelerator wrapped it.
-        module: student and transfer.
+        trainee: student and transfer.
         teacher: read for every batch.
         parts: the batches of the step.
         number: steps done before it.
