@@ -75,7 +75,16 @@ Where the code under test has the new key, in whatever part, it gets that: so ke
 one, and those of one name together.
 """
 
-COMPONENTS: dict[str, str] = {}
+COMPONENTS = {
+    "semckd": "associate",
+    "paraphraser": "factors",
+    "fsp": "flow",
+    "feature_maps": "maps",
+    "margin_relu": "margin",
+    "regressor": "regress",
+    "reviewkd": "review",
+    "pooled": "vectors",
+}
 """New name of a loss, a representation or a memory to the old one, for code without `Component`."""
 
 NAMED = ("loss", "representation", "memory", "of", "name")
@@ -134,7 +143,7 @@ terms of its own:
         loss: cosine
         weight: 0.5
       - {layers: logits, loss: kl, weight: 1.0, ramp: 0.3}
-      - {layers: [stages.1, stages.1], representation: regress, loss: mse, weight: 2.0,
+      - {layers: [stages.1, stages.1], representation: regressor, loss: mse, weight: 2.0,
         exclusive_warmup: 0.2}
     params: {kl.temperature: 3.0}
     weights: {cosine: 0.7}

@@ -23,7 +23,7 @@ from torch.autograd import gradcheck
 from mentee.distillation.objective import takes
 from mentee.losses import LOSSES
 from mentee.memory import Bank
-from mentee.representations import REPRESENTATIONS, SEVERAL, Adapter, PairInfo, unit
+from mentee.representations import REPRESENTATIONS, SEVERAL, Adapter, PairInfo, unit_norm
 from mentee.types import Statistics
 from tests.losses import formulas as agreements
 from tests.representations import formulas as representations
@@ -201,7 +201,7 @@ AGREED = {
     "contrast": AgreementCase(
         loops=contrast_in_loops,
         steepest=1e3 * 2 * (NEGATIVES + 1) / TEMPERATURE,  # unit's slope, K + 1 rows, both ways
-        before=unit,
+        before=unit_norm,
         given=from_a_bank,
         trains_teacher_side=True,
     ),
@@ -378,7 +378,7 @@ def factored(x: np.ndarray, side: Adapter) -> np.ndarray:
 
 MAPS = ("tokens", "map")
 REPRESENTED = {
-    "maps": RepresentationCase(lambda x, side: representations.as_map(x), kinds=MAPS),
+    "feature_maps": RepresentationCase(lambda x, side: representations.as_map(x), kinds=MAPS),
     # 2 |f| / c over a norm of at least 1e-3, at |f|² / c of that size
     "attention": RepresentationCase(
         lambda x, side: representations.attention(representations.as_map(x)),
@@ -386,12 +386,12 @@ REPRESENTED = {
         kinds=MAPS,
     ),
     # The convolutions' norms are below 2.
-    "regress": RepresentationCase(regressed, steepest=2, kinds=MAPS),
-    "regress as it is": RepresentationCase(regressed, {"resize": False}, steepest=2, kinds=MAPS),
+    "regressor": RepresentationCase(regressed, steepest=2, kinds=MAPS),
+    "regressor as it is": RepresentationCase(regressed, {"resize": False}, steepest=2, kinds=MAPS),
     "gaussian": RepresentationCase(distributed, steepest=8, kinds=MAPS),
     # Its margin is that of the batch: tests/representations/test_margin_relu.py.
-    "margin": RepresentationCase(None, steepest=2, kinds=MAPS),
-    "factors": RepresentationCase(
+    "margin_relu": RepresentationCase(None, steepest=2, kinds=MAPS),
+    "paraphraser": RepresentationCase(
         factored, {"learn": "joint"}, steepest=2e3 * 1e-3**0.5 * 8, kinds=MAPS
     ),
     "as_is": RepresentationCase(lambda x, side: x),
@@ -407,9 +407,9 @@ REPRESENTED = {
     # Its quotient over the batch is kept as published, whose slope is 1e12 near zero; the numbers
     # of the published code stand in for loops (tests/representations/test_project.py).
     "project batch_axis": RepresentationCase(None, {"width": 5, "batch_axis": True}, bounded=False),
-    "vectors": RepresentationCase(headed),
-    "vectors standard": RepresentationCase(headed, {"scale": "standard"}),
-    "vectors center": RepresentationCase(headed, {"scale": "center"}),
+    "pooled": RepresentationCase(headed),
+    "pooled standard": RepresentationCase(headed, {"scale": "standard"}),
+    "pooled center": RepresentationCase(headed, {"scale": "center"}),
     "frames": RepresentationCase(
         lambda x, side: x if x.ndim == 2 else x.mean(1).T, kinds=("tokens", "map")
     ),

@@ -23,7 +23,7 @@ from measure import environment, in_turn, peak_growth, summary
 from mentee.losses import contrast
 from mentee.losses.matmul import product
 from mentee.memory import Bank
-from mentee.representations import unit
+from mentee.representations import unit_norm
 
 B, K, WIDTH, N, TAU, EPS, CLASSES = 64, 16384, 128, 50_000, 0.1, 1e-7, 100
 LOG_Z = torch.tensor([10.8, 10.8])
@@ -31,14 +31,14 @@ LOG_Z = torch.tensor([10.8, 10.8])
 
 def anchors(b: int = B) -> tuple[torch.Tensor, torch.Tensor]:
     """Unit vectors of both sides that want a gradient."""
-    student, teacher = unit(torch.randn(2, b, WIDTH))
+    student, teacher = unit_norm(torch.randn(2, b, WIDTH))
     return student.requires_grad_(), teacher.requires_grad_()
 
 
 def bank(n: int = N, k: int = K) -> Bank:
     """A memory of unit vectors with 100 classes."""
     memory = Bank(["m"], torch.arange(n) % CLASSES, WIDTH, negatives=k)
-    memory.stores["m"] = unit(torch.randn(2, n, WIDTH))
+    memory.stores["m"] = unit_norm(torch.randn(2, n, WIDTH))
     return memory
 
 

@@ -31,7 +31,7 @@ from measure import environment, peak_growth
 from mentee.data import open_examples
 from mentee.losses import contrast
 from mentee.memory import Bank
-from mentee.representations import unit
+from mentee.representations import unit_norm
 
 MODULES = [f"module {number}" for number in range(5)]
 BATCHES, NEGATIVES, N = (64, 256, 1024), (4096, 16384, 65536), 65_536
@@ -43,7 +43,7 @@ def step(b: int, k: int, n: int = N) -> Callable[[], None]:
     """One step of five modules, ready to be called."""
     memory = Bank(MODULES, torch.arange(n) % CLASSES, WIDTH, negatives=k)
     for name in MODULES:
-        memory.stores[name] = unit(torch.randn(2, n, WIDTH))
+        memory.stores[name] = unit_norm(torch.randn(2, n, WIDTH))
     pairs, rows = {name: anchors(b) for name in MODULES}, torch.arange(b)
     log_z = torch.tensor([10.8, 10.8])
 

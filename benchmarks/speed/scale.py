@@ -40,7 +40,7 @@ from mentee.memory import MEMORIES, Memory
 from mentee.methods import find
 from mentee.parallel import exit_process, rank
 from mentee.recipe import read
-from mentee.representations import unit
+from mentee.representations import unit_norm
 
 WIDTH, MODULES, CLASSES = 128, 5, 100
 ROUNDS = int(os.environ.get("ROUNDS", "9"))
@@ -83,7 +83,7 @@ def step(memory: Memory, modules: int, batch: int) -> Callable[[], None]:
     """Draw, losses, gradients and the write of a batch."""
     memory = copy.copy(memory)  # what is read of one step is no other's
     memory._read = {}
-    anchors = [x.requires_grad_() for x in unit(torch.randn(2 * modules, batch, WIDTH))]
+    anchors = [x.requires_grad_() for x in unit_norm(torch.randn(2 * modules, batch, WIDTH))]
     number = 0
 
     def call() -> None:

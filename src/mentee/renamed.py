@@ -48,7 +48,16 @@ COMMANDS = {"places": "layers", "chain": "pipeline"}
 PYTHON = {"Word": "Component", "chain": "pipeline", "Probed": "ProbeResult"}
 """Names of the package `mentee`."""
 
-COMPONENTS: dict[str, str] = {}
+COMPONENTS = {
+    "associate": "semckd",
+    "factors": "paraphraser",
+    "flow": "fsp",
+    "maps": "feature_maps",
+    "margin": "margin_relu",
+    "regress": "regressor",
+    "review": "reviewkd",
+    "vectors": "pooled",
+}
 """Losses, representations and memories, as a term names them."""
 
 METHODS = {"standardised": "standardized"}

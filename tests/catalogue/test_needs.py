@@ -68,9 +68,9 @@ def test_a_row_of_a_modules_own_path_and_a_chain() -> None:
 
 
 def test_a_row_that_fits_nothing_says_why() -> None:
-    row = Method("odd", (Term("logits", Component("mse"), 1.0, Component("maps")),))
+    row = Method("odd", (Term("logits", Component("mse"), 1.0, Component("feature_maps")),))
     (said,) = needs(row)
-    assert said.startswith("what no made-up pair has: maps: the student says one vector")
+    assert said.startswith("what no made-up pair has: feature_maps: the student says one vector")
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -92,5 +92,5 @@ def test_what_representations_ask_for() -> None:
     assert {n for n, each in found.items() if "labels" in each} == {"compress", "probe"}
     wants = {"compress", "probe", "pca", "random", "to_teacher"}
     assert {n for n, each in found.items() if statistics in each} == wants
-    assert found["flow"] == found["review"] == ["several places together"]
+    assert found["fsp"] == found["reviewkd"] == ["several places together"]
     assert found["compressed_logits"] == ["a term of `compress` at the same place"]

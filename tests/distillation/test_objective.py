@@ -570,7 +570,7 @@ def test_a_term_that_is_given_twice_is_refused():
 def test_other_representations_at_one_place_are_named():
     """Each is a term of its own: the sum of two rows that differ in what is compared."""
     transfer = bind("ec+east+random", numbers={}, classes=4, statistics=measured)
-    names = [f"distance_correlation/embedding{which}" for which in ("", " (vectors)", " (random)")]
+    names = [f"distance_correlation/embedding{which}" for which in ("", " (pooled)", " (random)")]
     assert [bound.name for bound in transfer.bound] == names
     losses = step(transfer, features(SHAPES), features(WIDER))
     assert list(losses) == [f"own/{names[0]}", *names]
@@ -580,15 +580,15 @@ def test_other_representations_at_one_place_are_named():
 
 def test_other_numbers_of_one_representation_are_named():
     words = [
-        Component("vectors"),
-        Component("vectors", {"scale": "standard"}),
-        Component("vectors"),
+        Component("pooled"),
+        Component("pooled", {"scale": "standard"}),
+        Component("pooled"),
     ]
     terms = tuple(Term("embedding", Component("distance_correlation"), 1.0, word) for word in words)
     transfer = bind(Method("own", terms[:2]), numbers={}, statistics=measured)
     assert [bound.name for bound in transfer.bound] == [
         "distance_correlation/embedding",
-        "distance_correlation/embedding (vectors, scale=standard)",
+        "distance_correlation/embedding (pooled, scale=standard)",
     ]
     with pytest.raises(MenteeError, match=r"'own' has distance_correlation/embedding twice; add"):
         bind(Method("own", terms), numbers={}, statistics=measured)
@@ -604,11 +604,11 @@ def measured(place):
     [
         ("compress", r"equal ones: set compress\.student_head: linear$"),
         ("pca", r"equal ones: set pca\.student_head: linear$"),
-        ("vectors", r"equal ones: use to_teacher in place of vectors$"),
+        ("pooled", r"equal ones: use to_teacher in place of pooled$"),
     ],
 )
 def test_the_head_that_a_representation_may_have_is_named(word, text):
-    numbers = {} if word == "vectors" else {"width": 4}
+    numbers = {} if word == "pooled" else {"width": 4}
     row = Method("own", (Term("embedding", Component("cosine"), 1.0, Component(word, numbers)),))
     with pytest.raises(PairError, match=text):
         bind(row, numbers={}, classes=4, statistics=measured)
@@ -722,7 +722,7 @@ def test_of_unequal_depths_evenly_spaced_places_meet_together():
 
 def test_as_many_places_are_read_together_on_both_sides():
     row = Method(
-        "own", (Term(("stem&stages", "stages"), Component("squared"), 1.0, Component("flow")),)
+        "own", (Term(("stem&stages", "stages"), Component("squared"), 1.0, Component("fsp")),)
     )
     with pytest.raises(PairError, match="read at stem & stages, the teacher at stages; expected"):
         bind(row, MAPPED, WIDE, numbers={})
@@ -730,14 +730,16 @@ def test_as_many_places_are_read_together_on_both_sides():
 
 def test_a_word_of_one_place_does_not_read_several():
     row = Method("own", (Term("stem&stages", Component("mse"), 1.0, Component("attention")),))
-    text = "mse/stem&stages.0&stages.1&stages.2: attention reads one place; expected flow or review"
+    text = (
+        "mse/stem&stages.0&stages.1&stages.2: attention reads one place; expected fsp or reviewkd"
+    )
     with pytest.raises(PairError, match=text):
         bind(row, MAPPED, WIDE, numbers={})
 
 
 def test_each_place_of_one_network_meets_each_of_the_other_whatever_their_number():
     fewer = {name: WIDE[name] for name in ("stem", "stages.0", "stages.1", "embedding")}
-    transfer = bind("semckd", MAPPED, fewer, numbers={"associate.examples": 5})
+    transfer = bind("semckd", MAPPED, fewer, numbers={"semckd.examples": 5})
     (bound,) = transfer.bound
     assert (bound.student, bound.teacher) == ("stages.0&stages.1&stages.2", "stages.0&stages.1")
     assert bound.name == "squared/stages.0&stages.1&stages.2~stages.0&stages.1"
@@ -761,9 +763,9 @@ def test_an_attention_is_told_of_similarities_beyond_half_precision(dtype):
 
 
 def test_nothing_is_made_of_one_side_of_what_depends_on_both():
-    word = Component("project", {}, Component("associate"))
+    word = Component("project", {}, Component("semckd"))
     row = Method("own", (Term("stages", Component("cosine"), 1.0, word),))
-    with pytest.raises(PairError, match="project of associate: what associate compares depends on"):
+    with pytest.raises(PairError, match="project of semckd: what semckd compares depends on"):
         bind(row, MAPPED, WIDE, numbers={})
 
 

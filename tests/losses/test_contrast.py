@@ -13,13 +13,13 @@ from mentee.errors import MenteeError
 from mentee.losses.contrast import contrast, log_normalizer
 from mentee.losses.negatives import Draw, Negatives
 from mentee.memory import Bank
-from mentee.representations import unit
+from mentee.representations import unit_norm
 from tests.losses import formulas
 
 
 def vectors(*shape, seed=0, dtype=torch.float64):
     generator = torch.Generator().manual_seed(seed)
-    return unit(torch.randn(*shape, generator=generator, dtype=dtype))
+    return unit_norm(torch.randn(*shape, generator=generator, dtype=dtype))
 
 
 def problem(*, b=5, n=40, m=17, d=6, classes=4, kind="shared", seed=0, count=23):
@@ -121,8 +121,8 @@ def test_equals_the_published_code(reference, name, seed):
     temperature = float(np.float32(name.removeprefix("crd_tau")))  # kept in float32 there
     student = z["in_student"].clone().requires_grad_()
     teacher = z["in_teacher"].clone().requires_grad_()
-    s = unit(student @ z["w_student"].T + z["b_student"])
-    t = unit(teacher @ z["w_teacher"].T + z["b_teacher"])
+    s = unit_norm(student @ z["w_student"].T + z["b_student"])
+    t = unit_norm(teacher @ z["w_teacher"].T + z["b_teacher"])
 
     memory = Bank(["m"], torch.arange(200), 24, negatives=64, momentum=0.5)
     memory.stores["m"] = torch.stack([z["bank_student"], z["bank_teacher"]])
@@ -206,7 +206,7 @@ def corners(kind, student, teacher, temperature, dtype=torch.float32, **sizes):
         negatives.draw,
     )
     s, t = (x.to(dtype).clone().requires_grad_() for x in (student, teacher))
-    us, ut = unit(s), unit(t)
+    us, ut = unit_norm(s), unit_norm(t)
     log_z = log_normalizer(us, ut, negatives=negatives, temperature=temperature)
     loss = contrast(us, ut, negatives=negatives, log_z=log_z, temperature=temperature)
     loss.sum().backward()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mentee import losses
-from mentee.representations import attention, flow, gaussian, maps, review, standardized
+from mentee.representations import attention, feature_maps, fsp, gaussian, reviewkd, standardized
 
 STANDARD = standardized((10,), (10,))
 
@@ -28,7 +28,7 @@ def over(represent, function):
 
 def in_pyramids(student, teacher):
     """The hierarchical context loss as the row has it: without the fusion before it."""
-    _, side = review((tuple(student.shape[1:]),), (tuple(teacher.shape[1:]),))
+    _, side = reviewkd((tuple(student.shape[1:]),), (tuple(teacher.shape[1:]),))
     return losses.squared(side.precompute([student]), side.precompute([teacher]))
 
 
@@ -50,8 +50,8 @@ FEATURES = {
     "at_unequal_size": over(attention, losses.mse),
     "ft_factor": over(attention, losses.l1),
     "ft_factor_unequal_size": over(attention, losses.l1),
-    "nst": over(maps, losses.nst),
-    "nst_unequal_size": over(maps, losses.nst),
+    "nst": over(feature_maps, losses.nst),
+    "nst_unequal_size": over(feature_maps, losses.nst),
     "hcl": losses.hcl,
     "hcl in pyramids": in_pyramids,
     "ab_last": losses.ab,
@@ -107,7 +107,7 @@ def test_of_flow(reference, seed):
     places = ("bottom", "top")
     student = [torch.from_numpy(z[f"in_student_{place}"]).requires_grad_() for place in places]
     teacher = [torch.from_numpy(z[f"in_teacher_{place}"]) for place in places]
-    ours, theirs = flow(*(tuple(tuple(x.shape[1:]) for x in said) for said in (student, teacher)))
+    ours, theirs = fsp(*(tuple(tuple(x.shape[1:]) for x in said) for said in (student, teacher)))
     loss = losses.squared(ours(ours.precompute(student)), theirs(theirs.precompute(teacher))).mean()
     loss.backward()
     np.testing.assert_allclose(loss.item(), z["loss"], rtol=1e-9)

@@ -11,7 +11,7 @@ from mentee.losses import shared_negatives
 from mentee.losses.contrast import contrast, log_normalizer
 from mentee.losses.negatives import Draw, Negatives
 from mentee.losses.shared_negatives import LONGEST, Span, sum_of_logs
-from mentee.representations import unit
+from mentee.representations import unit_norm
 
 HIGHEST_FLOAT32 = math.log(torch.finfo(torch.float32).max)
 
@@ -52,9 +52,9 @@ def test_logarithms_of_products_add_up_to_those_of_the_factors(width, group, see
 def problem(b=16, n=4096, d=64, classes=10, seed=0):
     """Anchors near the rows of their own examples, as in training, in float64."""
     g = torch.Generator().manual_seed(seed)
-    banks = unit(torch.randn(2, n, d, generator=g, dtype=torch.float64))
+    banks = unit_norm(torch.randn(2, n, d, generator=g, dtype=torch.float64))
     near = torch.randn(2, b, d, generator=g, dtype=torch.float64) / d**0.5
-    student, teacher = unit(banks[1][:b] + near[0]), unit(banks[0][:b] + near[1])
+    student, teacher = unit_norm(banks[1][:b] + near[0]), unit_norm(banks[0][:b] + near[1])
     groups = (torch.arange(n) % classes).to(torch.int32)
     at_hand = torch.tensor([float((groups != own).sum()) for own in groups[:b]])
     draw = Draw(None, at_hand, groups, groups[:b], n, 1.0)

@@ -13,7 +13,7 @@ import mentee.memory.sharded
 from mentee.losses.contrast import contrast
 from mentee.memory import Bank, ShardedBank
 from mentee.parallel import exit_process, rank, world
-from mentee.representations import unit
+from mentee.representations import unit_norm
 
 N, WIDTH, EACH = 61, 6, 4
 """So many examples that the shares are of 31 and 30 rows."""
@@ -21,7 +21,7 @@ N, WIDTH, EACH = 61, 6, 4
 
 def vectors(*numbers: int) -> Tensor:
     generator = torch.Generator().manual_seed(hash(numbers))
-    return unit(torch.randn(EACH, WIDTH, generator=generator))
+    return unit_norm(torch.randn(EACH, WIDTH, generator=generator))
 
 
 def both(dtype: str, negatives: int, seed: int = 3) -> tuple[Bank, ShardedBank]:

@@ -14,14 +14,14 @@ import mentee.memory.bank
 from mentee.errors import MenteeError, RunError
 from mentee.losses.contrast import contrast
 from mentee.memory import MEMORIES, Bank, Queue, batch_only
-from mentee.representations import unit
+from mentee.representations import unit_norm
 
 HALVES = {"float16": 2e-3, "bfloat16": 2e-2}
 
 
 def vectors(*shape, seed=0, dtype=torch.float64):
     generator = torch.Generator().manual_seed(seed)
-    return unit(torch.randn(*shape, generator=generator, dtype=dtype))
+    return unit_norm(torch.randn(*shape, generator=generator, dtype=dtype))
 
 
 def classes(n=60, count=5):

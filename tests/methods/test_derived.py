@@ -8,7 +8,7 @@ from mentee.recipe import read
 
 LATE = Method(
     "late",
-    (Term("stages.last", Component("mse"), 7.0, Component("regress"), exclusive_warmup=0.1),),
+    (Term("stages.last", Component("mse"), 7.0, Component("regressor"), exclusive_warmup=0.1),),
     task=0.3,
 )
 
@@ -23,7 +23,7 @@ def test_the_contrast_form_is_the_representation_under_the_contrast():
         crd.memory,
     )
     assert term.representation == Component(
-        "project", crd.representation.params, Component("regress")
+        "project", crd.representation.params, Component("regressor")
     )
 
 
@@ -41,7 +41,7 @@ def test_a_row_of_your_own_has_its_forms_too():
     rows = METHODS | {"late": LATE}
     form = find("cktf(late)", rows)
     assert (form.name, form.task, form.terms[0].exclusive_warmup) == ("cktf(late)", 1.0, 0.0)
-    assert str(form.terms[0].representation) == "project(width=128, batch_axis=False) of regress"
+    assert str(form.terms[0].representation) == "project(width=128, batch_axis=False) of regressor"
     summed = find("late+cktf", rows)
     assert [t.weight for t in summed.terms] == [7.0, 0.8, 0.8, 0.8]
 
@@ -72,7 +72,7 @@ def test_equal_terms_of_a_sum_are_one_of_both_weights():
 
 
 def test_numbers_of_a_form_change_by_the_words_of_its_chain():
-    numbers = {"project.width": 16, "regress.resize": False, "memory.negatives": 8}
+    numbers = {"project.width": 16, "regressor.resize": False, "memory.negatives": 8}
     (term,) = adjust(find("cktf(fitnet)"), numbers, {"contrast": 0.3}).terms
     assert (
         str(term.representation) == "project(width=16, batch_axis=False) of regress(resize=False)"

@@ -171,8 +171,8 @@ def test_a_representation_is_exchanged_and_takes_no_numbers_along():
     row = adjust(find("dkd"), {"representation.kind": "standardized", "dkd.temperature": 2.0}, {})
     assert row.terms[0].representation == Component("standardized")
     assert row.terms[0].loss.params["temperature"] == 2.0
-    one = adjust(find("cktf"), {"stem.representation.kind": "vectors"}, {})
-    assert [term.representation.name for term in one.terms] == ["vectors", "project", "project"]
+    one = adjust(find("cktf"), {"stem.representation.kind": "pooled"}, {})
+    assert [term.representation.name for term in one.terms] == ["pooled", "project", "project"]
 
 
 WEIGHTS = {

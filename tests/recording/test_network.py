@@ -36,7 +36,7 @@ ONE_CLASS = [
 WIDTHS = {
     "pca": {"pca.width": 8},
     "similarity": {"memory.negatives": 64},
-    "ft": {"factors.steps": 3},
+    "ft": {"paraphraser.steps": 3},
 }
 STEEP = {"nst": 3, "ft": 3}
 """Steps that are equal to 1e-6: rounding, which batches of another size differ in, grows tenfold

@@ -10,8 +10,8 @@ from mentee.distillation.objective import takes
 from mentee.representations import REPRESENTATIONS, Adapter, PairInfo, as_is
 from mentee.types import Statistics
 
-MAPS = ("maps", "attention", "regress", "gaussian", "margin", "factors")
-READS = {"frames": (2, 3), "standardized": (1,), "flow": (), "review": (), "associate": (2, 3)}
+MAPS = ("feature_maps", "attention", "regressor", "gaussian", "margin_relu", "paraphraser")
+READS = {"frames": (2, 3), "standardized": (1,), "fsp": (), "reviewkd": (), "semckd": (2, 3)}
 READS |= dict.fromkeys(MAPS, (2, 3))
 SHAPES = {"map": (6, 8, 8), "tokens": (5, 6), "vector": (6,)}
 

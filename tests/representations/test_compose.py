@@ -7,7 +7,7 @@ import torch
 from mentee.distillation.objective import DistillationLoss
 from mentee.errors import MenteeError, PairError
 from mentee.methods import Component, Method, Term
-from mentee.representations import Compose, attention, factors, project, regress
+from mentee.representations import Compose, attention, paraphraser, project, regressor
 from mentee.training.adapter_pretraining import learn
 from mentee.types import Batch, Statistics
 from tests.representations.formulas import unit
@@ -35,7 +35,7 @@ def test_the_outer_reads_what_the_inner_says():
 
 def test_what_neither_trains_is_fixed():
     """A record keeps the pooled map of a regressed pair, and shares it with plain project."""
-    inner, outer = regress((3, 16, 16), (5, 16, 16)), project((5, 16, 16), (5, 16, 16))
+    inner, outer = regressor((3, 16, 16), (5, 16, 16)), project((5, 16, 16), (5, 16, 16))
     teacher = Compose(inner[1], outer[1])
     assert teacher.reduction == outer[1].reduction == "2x2 cells"
     assert teacher.precompute(maps((5, 16, 16))).shape == (4, 5 * 4)
@@ -80,7 +80,7 @@ def test_an_inner_side_that_learns_alone_is_taught_by_its_own_loss_only():
 
 
 def test_an_inner_side_that_learns_first_is_frozen_and_the_outer_one_is_not():
-    inner, outer = factors(STUDENT, TEACHER, steps=3), project((16,), (16,))
+    inner, outer = paraphraser(STUDENT, TEACHER, steps=3), project((16,), (16,))
     side = Compose(inner[1], outer[1])
     before = {name: p.clone() for name, p in side.named_parameters()}
     assert side.steps == 3
@@ -113,7 +113,7 @@ def test_the_whole_chain_is_named_where_names_would_be_the_same():
             "did you mean 'power'",
         ),
         (
-            Component("maps", of=Component("attention")),
+            Component("feature_maps", of=Component("attention")),
             PairError,
             "the student says one vector of 16",
         ),

@@ -7,7 +7,7 @@ from torch import nn
 from torch.autograd import gradcheck
 
 from mentee.errors import PairError
-from mentee.representations import flow
+from mentee.representations import fsp
 from tests.representations import formulas
 
 SHAPES = ((2, 4, 4), (3, 4, 4), (5, 2, 2))
@@ -19,7 +19,7 @@ def said_at(shapes, b=3, seed=0):
 
 
 def test_it_equals_its_formula_in_loops():
-    for side in flow(SHAPES, SHAPES):
+    for side in fsp(SHAPES, SHAPES):
         x = said_at(SHAPES)
         got = side(side.precompute(x)).numpy()
         for example in range(3):
@@ -30,7 +30,7 @@ def test_it_equals_its_formula_in_loops():
 
 
 def test_the_teachers_side_is_fixed_and_the_students_gets_the_gradient():
-    ours, theirs = flow(SHAPES, SHAPES)
+    ours, theirs = fsp(SHAPES, SHAPES)
     assert theirs.reduction == "flow"
     assert not list(theirs.parameters())
     assert not list(ours.parameters())
@@ -40,7 +40,7 @@ def test_the_teachers_side_is_fixed_and_the_students_gets_the_gradient():
 
 def test_other_channels_and_resolutions_meet_through_convolutions():
     teacher = ((4, 8, 8), (3, 4, 4), (7, 4, 4))
-    ours, theirs = flow(SHAPES, teacher)
+    ours, theirs = fsp(SHAPES, teacher)
     heads = [type(head) for head in ours.heads]
     assert heads == [nn.Conv2d, nn.Identity, nn.Conv2d]
     ours.double()
@@ -52,7 +52,7 @@ def test_other_channels_and_resolutions_meet_through_convolutions():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("scale", [0.0, 1e-6, 1e4])
 def test_it_is_finite_at_the_corners(b, dtype, scale):
-    ours, _ = flow(SHAPES, SHAPES)
+    ours, _ = fsp(SHAPES, SHAPES)
     x = tuple((scale * each).to(dtype).requires_grad_() for each in said_at(SHAPES, b))
     said = ours(ours.precompute(x))
     said.sum().backward()
@@ -63,11 +63,11 @@ def test_it_is_finite_at_the_corners(b, dtype, scale):
 @pytest.mark.parametrize(
     ("shapes", "text"),
     [
-        ((3, 8, 8), "flow reads several places together; name them with &"),
+        ((3, 8, 8), "fsp reads several several places together; name them with &"),
         (((3, 8, 8),), "reads each two places in turn, and there is one only"),
         (((3, 8, 8), (5,)), "the student says one vector of 5 an example"),
     ],
 )
 def test_what_is_no_row_of_maps_is_refused(shapes, text):
     with pytest.raises(PairError, match=text):
-        flow(shapes, shapes)
+        fsp(shapes, shapes)

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from mentee.errors import PairError
-from mentee.representations import PairInfo, frames, vectors
+from mentee.representations import PairInfo, frames, pooled
 from mentee.types import Statistics
 
 
 def test_an_entry_that_hardly_changes_is_not_divided():
     found = Statistics(torch.zeros(3), torch.tensor([2.0, 0.0, 1e-9]), torch.eye(3), torch.ones(3))
-    _, side = vectors((4,), (3,), pair_info=PairInfo(measure=lambda: found), scale="standard")
+    _, side = pooled((4,), (3,), pair_info=PairInfo(measure=lambda: found), scale="standard")
     said = side(side.precompute(torch.tensor([[4.0, 0.5, 0.25]])))
     assert said.tolist() == [[2.0, 0.5, 0.25]]
 

@@ -6,7 +6,7 @@ import torch
 
 from mentee.errors import PairError
 from mentee.losses import hcl, squared
-from mentee.representations import review
+from mentee.representations import reviewkd
 from mentee.representations.reviewkd import pyramids
 
 OURS = ((4, 8, 8), (6, 4, 4), (8, 2, 2), (8,))
@@ -27,7 +27,7 @@ def test_pyramids_add_up_to_the_sum_of_the_hierarchical_loss():
 
 
 def test_any_two_networks_meet():
-    ours, theirs = review(OURS, THEIRS)
+    ours, theirs = reviewkd(OURS, THEIRS)
     got = ours(ours.precompute(said_at(OURS)))
     fixed = theirs.precompute(said_at(THEIRS))
     assert got.shape == theirs(fixed).shape
@@ -36,7 +36,7 @@ def test_any_two_networks_meet():
 
 
 def test_a_finer_map_of_the_teacher_teaches_all_coarser_places_of_the_student():
-    ours, theirs = review(OURS, THEIRS)
+    ours, theirs = reviewkd(OURS, THEIRS)
     x = tuple(each.requires_grad_() for each in said_at(OURS))
     said, size = ours(ours.precompute(x)), theirs.precompute(said_at(THEIRS[:1] + THEIRS[1:]))
     finest = 5 * (256 + 16 + 4 + 1)
@@ -49,7 +49,7 @@ def test_a_finer_map_of_the_teacher_teaches_all_coarser_places_of_the_student():
 
 
 def test_every_head_is_trained():
-    ours, theirs = review(OURS, THEIRS)
+    ours, theirs = reviewkd(OURS, THEIRS)
     loss = squared(ours(ours.precompute(said_at(OURS))), theirs.precompute(said_at(THEIRS)))
     loss.mean().backward()
     assert all(p.grad.abs().sum() > 0 for p in ours.parameters())
@@ -59,7 +59,7 @@ def test_every_head_is_trained():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("scale", [0.0, 1e-6, 1e4])
 def test_it_is_finite_at_the_corners(b, dtype, scale):
-    ours, _ = review(OURS, THEIRS)
+    ours, _ = reviewkd(OURS, THEIRS)
     ours.to(dtype)
     x = tuple((scale * each).to(dtype).requires_grad_() for each in said_at(OURS, b))
     said = ours(ours.precompute(x))
@@ -69,5 +69,5 @@ def test_it_is_finite_at_the_corners(b, dtype, scale):
 
 
 def test_one_place_is_refused():
-    with pytest.raises(PairError, match="review reads several places together; name them with &"):
-        review((3, 8, 8), (3, 8, 8))
+    with pytest.raises(PairError, match="reviewkd reads several places together; name them with &"):
+        reviewkd((3, 8, 8), (3, 8, 8))

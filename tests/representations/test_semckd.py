@@ -7,7 +7,7 @@ from torch.autograd import gradcheck
 
 from mentee.errors import MenteeError, PairError
 from mentee.losses import squared
-from mentee.representations import associate
+from mentee.representations import semckd
 from tests.representations import formulas
 
 OURS = ((2, 8, 8), (3, 4, 4))
@@ -23,7 +23,7 @@ def said_at(shapes, b=B, seed=0, dtype=torch.float64):
 
 def built(ours=OURS, theirs=THEIRS, **numbers):
     torch.manual_seed(3)
-    sides = associate(ours, theirs, **({"examples": EXAMPLES} | numbers))
+    sides = semckd(ours, theirs, **({"examples": EXAMPLES} | numbers))
     return tuple(side.double() for side in sides)
 
 
@@ -158,10 +158,10 @@ def test_it_is_finite_at_the_corners(b, dtype, scale):
 
 @pytest.mark.parametrize("numbers", [{"examples": 0}, {"temperature": 0.0}])
 def test_numbers_out_of_range_are_refused(numbers):
-    with pytest.raises(MenteeError, match=r"associate: examples is .* expected at least 1, and"):
+    with pytest.raises(MenteeError, match=r"semckd: examples is .* expected at least 1, and"):
         built(**numbers)
 
 
 def test_a_vector_is_refused():
-    with pytest.raises(PairError, match="associate: the teacher says one vector of 8 an example"):
+    with pytest.raises(PairError, match="semckd: the teacher says one vector of 8 an example"):
         built(OURS, (*THEIRS, (8,)))

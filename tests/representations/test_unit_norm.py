@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from mentee.representations import unit
+from mentee.representations import unit_norm
 from tests.representations import formulas
 
 STEEPEST = 1e3
@@ -22,7 +22,7 @@ def test_equals_the_formula_in_loops(shape, size, seed):
     g = torch.Generator().manual_seed(seed)
     x = size * torch.randn(*shape, dtype=torch.float64, generator=g)
     expected = [formulas.unit(row) for row in x.reshape(-1, shape[-1]).numpy()]
-    got = unit(x).reshape(-1, shape[-1])
+    got = unit_norm(x).reshape(-1, shape[-1])
     for row, wanted in zip(got, expected, strict=True):
         torch.testing.assert_close(row, torch.from_numpy(wanted), rtol=1e-12, atol=1e-15)
 
@@ -30,7 +30,7 @@ def test_equals_the_formula_in_loops(shape, size, seed):
 @pytest.mark.parametrize("size", [1e-5, 1.0, 1e3])
 def test_gradient(size):
     x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
-    assert gradcheck(lambda z: unit(size * z), (x,))
+    assert gradcheck(lambda z: unit_norm(size * z), (x,))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
@@ -39,7 +39,7 @@ def test_the_slope_is_bounded_at_any_length(dtype, size):
     direction = torch.tensor([[1.0, -1.0, 0.5, 0.0]])
     x = (size * direction).to(dtype).requires_grad_()
     outer = torch.tensor([[1.0, 1.0, -1.0, 1.0]], dtype=dtype)
-    y = unit(x)
+    y = unit_norm(x)
     y.backward(outer)
     assert y.dtype == dtype
     assert torch.isfinite(x.grad).all()
@@ -54,7 +54,7 @@ def test_a_dead_row_among_live_ones_disturbs_none():
     x = torch.randn(3, 5, dtype=torch.float64)
     x[1] = 0
     x.requires_grad_()
-    y = unit(x)
+    y = unit_norm(x)
     y.square().sum().backward()
     assert y[1].eq(0).all()
     assert x.grad[1].eq(0).all()
@@ -64,5 +64,5 @@ def test_a_dead_row_among_live_ones_disturbs_none():
 def test_the_input_is_left_as_it_was():
     x = torch.randn(2, 3)
     before = x.clone()
-    unit(x)
+    unit_norm(x)
     assert torch.equal(x, before)

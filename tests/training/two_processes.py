@@ -54,7 +54,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "dist": {"name": "dist", "params": {"dist.temperature": 1.0}},
     "ab": {"name": "ab"},
     "fsp": {"name": "fsp"},
-    "ft": {"name": "ft", "params": {"factors.learn": "joint"}},
+    "ft": {"name": "ft", "params": {"paraphraser.learn": "joint"}},
     "ofd": {"name": "ofd"},
     "semckd": {"name": "semckd", "weights": {"squared": 1.0}},
     "unit": {**cktf(negatives=48), "balance": "unit"},

@@ -172,7 +172,7 @@ def asked(name: str) -> list[str]:
         name: of the representation.
 
     Example:
-        >>> asked("compress"), asked("review"), asked("as_is")
+        >>> asked("compress"), asked("reviewkd"), asked("as_is")
         (['statistics of the vectors', 'labels'], ['several places together'], [])
     """
     found: dict[str, None] = {}

@@ -157,7 +157,7 @@ HEADS = {
     "compress": "set compress.student_head: linear",
     "pca": "set pca.student_head: linear",
     "random": "set random.student_head: linear",
-    "vectors": "use to_teacher in place of vectors",
+    "pooled": "use to_teacher in place of pooled",
 }
 """How the student's side of a representation gets a head."""
 ANY_HEAD = "use a representation with a head, such as project"

@@ -111,7 +111,7 @@ def l1(student: Float[Tensor, "b ..."], teacher: Float[Tensor, "b ..."]) -> Floa
     Raises:
         MenteeError: the shapes differ.
 
-    Memory: O(b d). Source: of factors, Kim et al. 2018 (arXiv:1802.04977).
+    Memory: O(b d). Source: of paraphraser, Kim et al. 2018 (arXiv:1802.04977).
 
     Example:
         >>> import torch

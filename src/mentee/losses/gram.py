@@ -74,7 +74,7 @@ def ickd(
     if student.shape[1] != teacher.shape[1]:
         raise MenteeError(
             f"ickd: the student has {student.shape[1]} channels, the teacher {teacher.shape[1]}; "
-            "expected as many: use regress, whose convolution gives the teacher's"
+            "expected as many: use regressor, whose convolution gives the teacher's"
         )
     x, y = (_alike(full(each).flatten(2)) for each in (student, teacher.detach()))
     return (x - y).square().sum((1, 2)) / student.shape[1]

@@ -46,7 +46,7 @@ def nst(
     if student.shape[2:] != teacher.shape[2:]:
         raise MenteeError(
             f"nst: the student has maps of {tuple(student.shape[2:])}, the teacher of "
-            f"{tuple(teacher.shape[2:])}; expected one resolution: use the representation maps"
+            f"{tuple(teacher.shape[2:])}; expected one resolution: use feature_maps"
         )
     s, t = (unit(full(x).flatten(2)) for x in (student, teacher.detach()))
     if s.shape[2] <= max(s.shape[1], t.shape[1]):

@@ -17,7 +17,7 @@ WEIGHT = 0.8
 
 VECTORS = (
     "as_is",
-    "vectors",
+    "pooled",
     "frames",
     "to_teacher",
     "compress",
@@ -29,7 +29,7 @@ VECTORS = (
 """Representations whose entries can be standardized: an example's vector, not yet of unit length,
 nor the numbers of a distribution."""
 
-OF_BOTH = ("associate",)
+OF_BOTH = ("semckd",)
 """Representations that depend on both sides at once: nothing can be made of one side."""
 
 MAPS = ("stem", "stages")

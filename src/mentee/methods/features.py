@@ -59,7 +59,7 @@ RELATION_ROWS = (
 MAP_ROWS = (
     Method(
         "fitnet",
-        (Term("stages.1", Component("mse"), 100.0, Component("regress")),),
+        (Term("stages.1", Component("mse"), 100.0, Component("regressor")),),
         about="The second stage's map, entry by entry, through a convolution: a hint.",
         source="Romero et al. 2015, arXiv:1412.6550",
     ),
@@ -71,7 +71,7 @@ MAP_ROWS = (
     ),
     Method(
         "nst",
-        (Term("stages", Component("nst"), 50.0, Component("maps")),),
+        (Term("stages", Component("nst"), 50.0, Component("feature_maps")),),
         about="The channels of each stage as samples of one distribution: no heads; costly.",
         source="Huang and Wang 2017, arXiv:1707.01219",
     ),
@@ -84,21 +84,21 @@ MAP_ROWS = (
     ),
     Method(
         "ickd",
-        (Term("stages.last", Component("ickd"), 2.5, Component("regress", {"resize": False})),),
+        (Term("stages.last", Component("ickd"), 2.5, Component("regressor", {"resize": False})),),
         about="Which channels of the last stage go together, in each example.",
         source="Liu et al. 2021, arXiv:2202.03680",
         note="2.5 alone and beside soft targets, ickd+kd; without its batch norm",
     ),
     Method(
         "ofd",
-        (Term("stages", Component("partial_l2"), 1.0, Component("margin"), stage_decay=0.5),),
+        (Term("stages", Component("partial_l2"), 1.0, Component("margin_relu"), stage_decay=0.5),),
         about="The stages' maps, but not how far a unit that does not fire is below: best where "
         "the teacher is read before its ReLU, by places of your own.",
         source="Heo et al. 2019, arXiv:1904.01866",
     ),
     Method(
         "ft",
-        (Term("stages.last", Component("l1"), 200.0, Component("factors")),),
+        (Term("stages.last", Component("l1"), 200.0, Component("paraphraser")),),
         about="What an autoencoder, which learns first, keeps of the last stage.",
         source="Kim et al. 2018, arXiv:1802.04977",
     ),
@@ -109,7 +109,7 @@ MAP_ROWS = (
                 "stages",
                 Component("ab"),
                 1.0,
-                Component("regress"),
+                Component("regressor"),
                 stage_decay=0.5,
                 exclusive_warmup=FIRST,
             ),
@@ -121,7 +121,7 @@ MAP_ROWS = (
         "fsp",
         (
             Term(
-                "stem&stages", Component("squared"), 50.0, Component("flow"), exclusive_warmup=FIRST
+                "stem&stages", Component("squared"), 50.0, Component("fsp"), exclusive_warmup=FIRST
             ),
         ),
         about="How the channels of one place go with those of the next: the student's beginning; "
@@ -131,7 +131,7 @@ MAP_ROWS = (
     ),
     Method(
         "reviewkd",
-        (Term("stages&embedding", Component("squared"), 5.0, Component("review"), ramp=RISE),),
+        (Term("stages&embedding", Component("squared"), 5.0, Component("reviewkd"), ramp=RISE),),
         about="Every stage of the teacher from all later ones of the student: strong between "
         "unlike networks.",
         source="Chen et al. 2021, arXiv:2104.09044",
@@ -140,7 +140,7 @@ MAP_ROWS = (
     ),
     Method(
         "semckd",
-        (Term("stages", Component("squared"), 400.0, Component("associate")),),
+        (Term("stages", Component("squared"), 400.0, Component("semckd")),),
         about="Every stage from those of the teacher that attention finds fitting: between unlike "
         "networks.",
         source="Chen et al. 2021, arXiv:2012.03236",
@@ -149,7 +149,7 @@ MAP_ROWS = (
     ),
     Method(
         "simkd",
-        (Term(("projector", "stages.last"), Component("mse"), 1.0, Component("maps")),),
+        (Term(("projector", "stages.last"), Component("mse"), 1.0, Component("feature_maps")),),
         task=0.0,
         reuse="stages.last",
         about="The last map through a projector, read by the teacher's classifier: the student "

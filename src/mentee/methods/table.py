@@ -112,14 +112,14 @@ _ROWS = (
     *MAP_ROWS,
     _east(
         "east",
-        Component("vectors"),
+        Component("pooled"),
         about="Embeddings as teachers: the batch's distances follow the teacher's, whatever task "
         "it learned.",
         source="Ding and Lerch 2023, arXiv:2306.17424",
     ),
     _east(
         "east-cosine",
-        Component("vectors", {"scale": "center"}),
+        Component("pooled", {"scale": "center"}),
         "cosine_distance_difference",
         about="Embeddings as teachers, by differences of cosines in place of distances.",
         source="Ding and Lerch 2023, arXiv:2306.17424",
@@ -127,7 +127,7 @@ _ROWS = (
     Method(
         "east-kd",
         (
-            Term("embedding", Component("distance_correlation"), 0.42, Component("vectors")),
+            Term("embedding", Component("distance_correlation"), 0.42, Component("pooled")),
             _probe(Component("binary_kd", {"temperature": 2.0}), 0.18),
         ),
         task=0.4,

@@ -8,19 +8,19 @@ from mentee.representations.adapter import Adapter, FeatureShape, PairInfo, Shap
 from mentee.representations.compose import Compose
 from mentee.representations.compressed_logits import CompressedLogits, compressed_logits
 from mentee.representations.embedding_compression import EmbeddingCompressor, compress, probe
-from mentee.representations.feature_maps import attention, maps
-from mentee.representations.fsp import flow
+from mentee.representations.feature_maps import attention, feature_maps
+from mentee.representations.fsp import fsp
 from mentee.representations.heads import to_teacher
-from mentee.representations.margin_relu import margin
-from mentee.representations.paraphraser import factors
+from mentee.representations.margin_relu import margin_relu
+from mentee.representations.paraphraser import paraphraser
 from mentee.representations.pca import pca, random_projection
-from mentee.representations.pooled import frames, vectors
+from mentee.representations.pooled import frames, pooled
 from mentee.representations.project import project
-from mentee.representations.regressor import gaussian, regress
-from mentee.representations.reviewkd import review
-from mentee.representations.semckd import associate
+from mentee.representations.regressor import gaussian, regressor
+from mentee.representations.reviewkd import reviewkd
+from mentee.representations.semckd import semckd
 from mentee.representations.standardize import standardized
-from mentee.representations.unit_norm import unit
+from mentee.representations.unit_norm import unit_norm
 
 __all__ = [
     "CROSSING",
@@ -35,44 +35,44 @@ __all__ = [
     "Shape",
     "TaskLoss",
     "as_is",
-    "associate",
     "attention",
     "compress",
     "compressed_logits",
-    "factors",
-    "flow",
+    "feature_maps",
     "frames",
+    "fsp",
     "gaussian",
-    "maps",
-    "margin",
+    "margin_relu",
+    "paraphraser",
     "pca",
+    "pooled",
     "probe",
     "project",
     "random_projection",
-    "regress",
-    "review",
+    "regressor",
+    "reviewkd",
+    "semckd",
     "standardized",
     "to_teacher",
-    "unit",
-    "vectors",
+    "unit_norm",
 ]
 
 REPRESENTATIONS: dict[str, Callable[..., tuple[Adapter, Adapter]]] = {
     "as_is": as_is,
     "standardized": standardized,
     "project": project,
-    "vectors": vectors,
+    "pooled": pooled,
     "frames": frames,
     "to_teacher": to_teacher,
-    "maps": maps,
+    "feature_maps": feature_maps,
     "attention": attention,
-    "regress": regress,
+    "regressor": regressor,
     "gaussian": gaussian,
-    "margin": margin,
-    "factors": factors,
-    "flow": flow,
-    "review": review,
-    "associate": associate,
+    "margin_relu": margin_relu,
+    "paraphraser": paraphraser,
+    "fsp": fsp,
+    "reviewkd": reviewkd,
+    "semckd": semckd,
     "compress": compress,
     "compressed_logits": compressed_logits,
     "probe": probe,
@@ -86,8 +86,8 @@ another term takes `other_adapters`, the teacher-side adapters of the method's o
 same layer of the teacher, and is built after them.
 """
 
-CROSSING = ("associate",)
+CROSSING = ("semckd",)
 """Those of which each place of the student meets each of the teacher: always read together."""
 
-SEVERAL = ("flow", "review", *CROSSING)
+SEVERAL = ("fsp", "reviewkd", *CROSSING)
 """Those that read several places together: their shapes are tuples of shapes."""

@@ -45,7 +45,7 @@ class PairInfo:
         if self.classes is None:
             raise PairError(
                 f"{name} learns from labels and the examples have none; name their column with "
-                "data.label, or use a word that needs none, such as kl, pca or vectors"
+                "data.label, or use a word that needs none, such as kl, pca or pooled"
             )
         return self.classes
 

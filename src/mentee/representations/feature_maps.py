@@ -12,7 +12,7 @@ from torch import Tensor
 from mentee.errors import MenteeError, PairError
 from mentee.representations.adapter import Adapter, Shape
 from mentee.representations.project import pool
-from mentee.representations.unit_norm import unit
+from mentee.representations.unit_norm import unit_norm
 
 PREFIXES = range(6)
 """How many tokens may stand before those of the patches: a class token, registers."""
@@ -91,7 +91,7 @@ def coarser(*both: Grid) -> tuple[int, int]:
     return min(g.size[0] for g in both), min(g.size[1] for g in both)
 
 
-def maps(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
+def feature_maps(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
     """Both sides' maps, the finer one averaged to the resolution of the coarser.
 
     Tokens `[t, d]` that meet a map are laid out as a square, without the class token and the
@@ -111,19 +111,19 @@ def maps(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
 
     Example:
         >>> import torch
-        >>> s, t = maps((16, 8, 8), (17, 32))
+        >>> s, t = feature_maps((16, 8, 8), (17, 32))
         >>> s(s.precompute(torch.zeros(2, 16, 8, 8))).shape
         torch.Size([2, 16, 4, 4])
         >>> t(t.precompute(torch.zeros(2, 17, 32))).shape
         torch.Size([2, 32, 4, 4])
     """
-    both = grids("maps", student, teacher)
+    both = grids("feature_maps", student, teacher)
     size = coarser(*both)
     return FeatureMaps(both[0], size), FeatureMaps(both[1], size)
 
 
 class FeatureMaps(Adapter):
-    """One side of `maps`.
+    """One side of `feature_maps`.
 
     Args:
         grid: how what is read is laid out.
@@ -164,7 +164,7 @@ def attention(student: Shape, teacher: Shape, *, power: int = 2) -> tuple[Adapte
 
     Raises:
         MenteeError: the power is below 1.
-        PairError: as for `maps`.
+        PairError: as for `feature_maps`.
 
     Memory: O(b c h w). Source: Zagoruyko, Komodakis 2017 (arXiv:1612.03928).
     """
@@ -201,4 +201,4 @@ class Attention(FeatureMaps):
 def attend(x: Float[Tensor, "b c h w"], power: int) -> Float[Tensor, "b d"]:
     """The mean power of the channels, flat and of unit length."""
     wide = x.float() if x.element_size() < 4 else x
-    return unit(wide.abs().pow(power).mean(1).flatten(1)).to(x.dtype)
+    return unit_norm(wide.abs().pow(power).mean(1).flatten(1)).to(x.dtype)

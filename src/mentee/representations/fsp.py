@@ -16,7 +16,7 @@ from mentee.representations.feature_maps import Grid, grids
 from mentee.representations.project import pool
 
 
-def flow(student: FeatureShape, teacher: FeatureShape) -> tuple[Adapter, Adapter]:
+def fsp(student: FeatureShape, teacher: FeatureShape) -> tuple[Adapter, Adapter]:
     r"""The inner products of the channels of each two places in turn: FSP matrices.
 
     .. math:: G_{uv} = \frac{1}{h w} \sum_p f^{(l)}_{up} f^{(l+1)}_{vp}
@@ -38,10 +38,10 @@ def flow(student: FeatureShape, teacher: FeatureShape) -> tuple[Adapter, Adapter
 
     Memory: O(b c²). Source: Yim et al. 2017 (CVPR), "A gift from knowledge distillation".
     """
-    ours, theirs = together("flow", student, teacher)
+    ours, theirs = together("fsp", student, teacher)
     if len(ours) < 2:
         raise PairError(
-            "flow reads each two places in turn, and there is one only; name several: "
+            "fsp reads each two places in turn, and there is one only; name several: "
             "places: stem&stages"
         )
     heads = [
@@ -52,7 +52,7 @@ def flow(student: FeatureShape, teacher: FeatureShape) -> tuple[Adapter, Adapter
 
 
 class FlowMatrices(Adapter):
-    """One side of `flow`.
+    """One side of `fsp`.
 
     Args:
         grids: how what is read is laid out, place by place.

@@ -35,7 +35,7 @@ def to_teacher(
         pair_info: the statistics, where `scale` asks for them.
         head: `linear`, or `mlp` (linear, ReLU, linear).
         hidden: width of the hidden layer; None: the larger of both widths.
-        scale: of the teacher's vectors, as for `vectors`; or `whiten`: their principal directions,
+        scale: of the teacher's vectors, as for `pooled`; or `whiten`: their principal directions,
             each of deviation 1; or `phi-s`: turned until every entry varies alike, and divided by
             one deviation, which keeps the proportions of distances.
         per_frame: a vector for each time frame, aligned as `frames` does, instead of one.

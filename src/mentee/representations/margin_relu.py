@@ -16,7 +16,7 @@ from mentee.representations.feature_maps import FeatureMaps, Grid, coarser, grid
 from mentee.representations.heads import HeadAdapter
 
 
-def margin(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
+def margin_relu(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
     r"""The student's map regressed to the teacher's, and that cut below at its margin.
 
     .. math:: s = W f^s + b, \quad t_c = \max(f^t_c, m_c), \quad m_c = E[f^t_c \mid f^t_c < 0]
@@ -32,18 +32,18 @@ def margin(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
         The student's side and the teacher's, `[b, c, h, w]` of the teacher's c.
 
     Raises:
-        PairError: as for `maps`.
+        PairError: as for `feature_maps`.
 
     Memory: O(b c h w). Source: Heo et al. 2019 (arXiv:1904.01866).
     """
-    ours, theirs = grids("margin", student, teacher)
+    ours, theirs = grids("margin_relu", student, teacher)
     size = coarser(ours, theirs)
     head = nn.Conv2d(ours.channels, theirs.channels, 1)
     return HeadAdapter(FeatureMaps(ours, size), head), Cut(theirs, size)
 
 
 class Cut(FeatureMaps):
-    """The teacher's side of `margin`; it keeps the running mean of each channel's negatives."""
+    """The teacher's side of `margin_relu`; holds the running mean of each channel's negatives."""
 
     mean: Tensor
     count: Tensor

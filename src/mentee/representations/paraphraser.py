@@ -17,7 +17,7 @@ SLOPE = 0.1
 """Of the leaky ReLU below zero."""
 
 
-def factors(
+def paraphraser(
     student: Shape,
     teacher: Shape,
     *,
@@ -46,17 +46,17 @@ def factors(
 
     Raises:
         MenteeError: a number is out of range, or would change nothing.
-        PairError: as for `maps`.
+        PairError: as for `feature_maps`.
 
     Memory: O(b c h w). Source: Kim et al. 2018 (arXiv:1802.04977), as in RepDistiller.
     """
     if not 0 < share <= 1:
-        raise MenteeError(f"factors: share is {share}, expected one in (0, 1]")
+        raise MenteeError(f"paraphraser: share is {share}, expected one in (0, 1]")
     if steps is not None and (learn == "joint" or steps < 1):
         raise MenteeError(
-            f"factors: steps is {steps} and learn is {learn}; expected at least 1, of first"
+            f"paraphraser: steps is {steps} and learn is {learn}; expected at least 1, of first"
         )
-    ours, theirs = grids("factors", student, teacher)
+    ours, theirs = grids("paraphraser", student, teacher)
     size, width = coarser(ours, theirs), max(int(theirs.channels * share), 1)
     alone = 0 if learn == "joint" else steps or STEPS
     translator = _convolutions(nn.Conv2d, [ours.channels, ours.channels, width, width])
@@ -67,7 +67,7 @@ def factors(
 
 
 class Translator(Adapter):
-    """The student's side of `factors`.
+    """The student's side of `paraphraser`.
 
     Args:
         reader: gives the maps.
@@ -93,7 +93,7 @@ class Translator(Adapter):
 
 
 class Paraphraser(Translator):
-    """The teacher's side of `factors`.
+    """The teacher's side of `paraphraser`.
 
     Args:
         reader: gives the maps.

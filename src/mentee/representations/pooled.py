@@ -16,7 +16,7 @@ SMALLEST_STD = 1e-4
 """A deviation below this share of the largest is that of an entry that says nothing."""
 
 
-def vectors(
+def pooled(
     student: Shape,
     teacher: Shape,
     *,
@@ -45,12 +45,12 @@ def vectors(
 
     Memory: O(b d). Source: arXiv:2306.17424 (its constants for each teacher, measured instead).
     """
-    statistics = None if scale == "none" else pair_info.measured(f"vectors with scale {scale}")
+    statistics = None if scale == "none" else pair_info.measured(f"pooled with scale {scale}")
     return PooledVectors(student), PooledVectors(teacher, statistics, spread=scale == "standard")
 
 
 class PooledVectors(Adapter):
-    """One side of `vectors`.
+    """One side of `pooled`.
 
     Args:
         shape: what is read, without the batch.
@@ -133,7 +133,7 @@ def frames(
             raise PairError(
                 f"frames: the {side} says one vector of {shape[0]} an example, which has no time "
                 "frames; read a stage of the student and a record made with --frames, or use "
-                "vectors"
+                "pooled"
             )
         counts.append(shape[-1] if len(shape) == 3 else shape[0])
     ours, theirs = counts

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mentee.errors import MenteeError, PairError
 from mentee.representations.adapter import Adapter, Shape
-from mentee.representations.unit_norm import unit
+from mentee.representations.unit_norm import unit_norm
 
 LARGEST_GRID = 4
 
@@ -119,7 +119,7 @@ class Projection(Adapter):
 
     def forward(self, precomputed: Tensor) -> Tensor:
         """The head's unit vector, `[b, width]`."""
-        return unit(self.head(precomputed))
+        return unit_norm(self.head(precomputed))
 
 
 def cells(size: Sequence[int], grid: int | None) -> tuple[int, int]:

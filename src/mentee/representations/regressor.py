@@ -15,7 +15,7 @@ from mentee.representations.feature_maps import FeatureMaps, coarser, grids
 from mentee.representations.heads import HeadAdapter
 
 
-def regress(student: Shape, teacher: Shape, *, resize: bool = True) -> tuple[Adapter, Adapter]:
+def regressor(student: Shape, teacher: Shape, *, resize: bool = True) -> tuple[Adapter, Adapter]:
     r"""The student's map through a 1×1 convolution to the teacher's channels.
 
     .. math:: s = W f^s + b, \quad t = f^t
@@ -30,16 +30,16 @@ def regress(student: Shape, teacher: Shape, *, resize: bool = True) -> tuple[Ada
         The student's side and the teacher's, `[b, c, h, w]` of the teacher's c.
 
     Raises:
-        PairError: as for `maps`.
+        PairError: as for `feature_maps`.
 
     Memory: O(b c h w). Source: Romero et al. 2015 (arXiv:1412.6550).
 
     Example:
-        >>> s, t = regress((16, 8, 8), (24, 4, 4))
+        >>> s, t = regressor((16, 8, 8), (24, 4, 4))
         >>> s(s.precompute(torch.zeros(2, 16, 8, 8))).shape
         torch.Size([2, 24, 4, 4])
     """
-    ours, theirs = grids("regress", student, teacher)
+    ours, theirs = grids("regressor", student, teacher)
     sizes = [coarser(ours, theirs)] * 2 if resize else [ours.size, theirs.size]
     head = nn.Conv2d(ours.channels, theirs.channels, 1)
     return HeadAdapter(FeatureMaps(ours, sizes[0]), head), FeatureMaps(theirs, sizes[1])
@@ -67,7 +67,7 @@ def gaussian(
 
     Raises:
         MenteeError: `variance` or `eps` is out of range.
-        PairError: as for `maps`.
+        PairError: as for `feature_maps`.
 
     Memory: O(b c h w). Source: Ahn et al. 2019 (arXiv:1904.05835).
     """

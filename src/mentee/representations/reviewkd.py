@@ -18,7 +18,7 @@ WIDEST = 512
 LEVELS = (4, 2, 1)
 
 
-def review(student: FeatureShape, teacher: FeatureShape) -> tuple[Adapter, Adapter]:
+def reviewkd(student: FeatureShape, teacher: FeatureShape) -> tuple[Adapter, Adapter]:
     r"""The student's maps fused from the coarsest to the finest, each compared in a pyramid.
 
     .. math:: r_l = \alpha_l \odot W_l f_l + \beta_l \odot \mathrm{up}(r_{l+1}), \quad
@@ -44,12 +44,12 @@ def review(student: FeatureShape, teacher: FeatureShape) -> tuple[Adapter, Adapt
 
     Memory: O(b c h w), of all maps. Source: Chen et al. 2021 (arXiv:2104.09044).
     """
-    ours, theirs = together("review", _as_maps(student), _as_maps(teacher))
+    ours, theirs = together("reviewkd", _as_maps(student), _as_maps(teacher))
     return ReviewFusion(ours, theirs), Pyramids(theirs)
 
 
 class Pyramids(Adapter):
-    """The teacher's side of `review`, all of which is fixed."""
+    """The teacher's side of `reviewkd`, all of which is fixed."""
 
     def __init__(self, grids: Sequence[Grid]) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Pyramids(Adapter):
 
 
 class ReviewFusion(Adapter):
-    """The student's side of `review`.
+    """The student's side of `reviewkd`.
 
     Args:
         ours: how what is read is laid out, place by place.

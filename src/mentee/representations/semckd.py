@@ -16,10 +16,10 @@ from mentee.parallel import gather_with_grad
 from mentee.representations.adapter import Adapter, FeatureShape, Shape
 from mentee.representations.feature_maps import Grid, all_grids, coarser
 from mentee.representations.project import pool
-from mentee.representations.unit_norm import unit
+from mentee.representations.unit_norm import unit_norm
 
 
-def associate(
+def semckd(
     student: FeatureShape, teacher: FeatureShape, *, examples: int = 64, temperature: float = 1.0
 ) -> tuple[Adapter, Adapter]:
     r"""Every map of the student beside every one of the teacher, weighed by attention.
@@ -59,17 +59,17 @@ def associate(
     """
     if examples < 1 or temperature <= 0:
         raise MenteeError(
-            f"associate: examples is {examples} and temperature {temperature}, expected at least "
+            f"semckd: examples is {examples} and temperature {temperature}, expected at least "
             "1, and more than 0"
         )
-    ours, theirs = all_grids("associate", listed(student), listed(teacher))
+    ours, theirs = all_grids("semckd", listed(student), listed(teacher))
     finest = max(g.size[0] for g in ours), max(g.size[1] for g in ours)
     kept = [replace(g, size=coarser(g, Grid(1, finest, tokens=False))) for g in theirs]
     return CrossLayerAttention(ours, kept, examples, temperature), StudentLayers(theirs, kept)
 
 
 class StudentLayers(Adapter):
-    """The teacher's side of `associate`, all of which is fixed: its maps.
+    """The teacher's side of `semckd`, all of which is fixed: its maps.
 
     Args:
         grids: how what is read is laid out, place by place.
@@ -89,11 +89,11 @@ class StudentLayers(Adapter):
         """All maps, one behind the other."""
         maps = [g.of(x) for g, x in zip(self.grids, listed(features), strict=True)]
         pairs = zip(maps, self.kept, strict=True)
-        return torch.cat([pooled(x, each.size).flatten(1) for x, each in pairs], 1)
+        return torch.cat([pool_to(x, each.size).flatten(1) for x, each in pairs], 1)
 
 
 class CrossLayerAttention(Adapter):
-    """The student's side of `associate`, with all that is trained.
+    """The student's side of `semckd`, with all that is trained.
 
     Args:
         ours: how what is read is laid out, place by place.
@@ -127,7 +127,7 @@ class CrossLayerAttention(Adapter):
         """The queries, then the projected maps of all pairs."""
         queries = [self._asked(net, x) for net, x in zip(self.queries, precomputed, strict=True)]
         maps = [
-            cast(nn.ModuleList, self.heads[i])[j](pooled(x, coarser(ours, theirs))).flatten(1)
+            cast(nn.ModuleList, self.heads[i])[j](pool_to(x, coarser(ours, theirs))).flatten(1)
             for i, (x, ours) in enumerate(zip(precomputed, self.ours, strict=True))
             for j, theirs in enumerate(self.theirs)
         ]
@@ -148,7 +148,7 @@ class CrossLayerAttention(Adapter):
         for i, ours in enumerate(self.ours):
             for j, theirs in enumerate(self.theirs):
                 whole = maps[j].view(b, theirs.channels, *theirs.size)
-                target = pooled(whole, coarser(ours, theirs)).flatten(1)
+                target = pool_to(whole, coarser(ours, theirs)).flatten(1)
                 targets.append(target)
                 weights.append((roots[:, i, j, None] / target.shape[1] ** 0.5).expand_as(target))
         target, weight = torch.cat(targets, 1), torch.cat(weights, 1)
@@ -164,7 +164,7 @@ class CrossLayerAttention(Adapter):
             first = gather_with_grad(rows[: self.examples])[: self.examples]  # of all processes
             products = rows @ first.T
             said = network(F.pad(products, (0, self.examples - products.shape[1])))
-            return unit(said)
+            return unit_norm(said)
 
 
 def embedding(examples: int) -> nn.Module:
@@ -187,7 +187,7 @@ def projector(inputs: int, outputs: int) -> nn.Module:
     )
 
 
-def pooled(x: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c i j"]:
+def pool_to(x: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c i j"]:
     """Averaged to a resolution; as it is where it has that."""
     return x if x.shape[2:] == size else pool(x, size)
 

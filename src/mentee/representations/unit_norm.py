@@ -9,7 +9,7 @@ from torch import Tensor
 SHORTEST = 1e-3
 
 
-def unit(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+def unit_norm(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
     r"""Scale each vector to length 1; one shorter than 1e-3 is divided by 1e-3 instead.
 
     .. math:: u = x / \max(\lVert x \rVert, 10^{-3})
@@ -25,7 +25,7 @@ def unit(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         `[..., d]`.
 
     Example:
-        >>> unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]])).tolist()
+        >>> unit_norm(torch.tensor([[3.0, 4.0], [0.0, 0.0]])).tolist()
         [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
     """
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
