@@ -63,7 +63,7 @@ def test_it_is_finite_at_the_corners(b, dtype, scale):
 @pytest.mark.parametrize(
     ("shapes", "text"),
     [
-        ((3, 8, 8), "fsp reads several several places together; name them with &"),
+        ((3, 8, 8), "fsp reads several places together; name them with &"),
         (((3, 8, 8),), "reads each two places in turn, and there is one only"),
         (((3, 8, 8), (5,)), "the student says one vector of 5 an example"),
     ],
