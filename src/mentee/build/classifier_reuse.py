@@ -61,7 +61,7 @@ def settled(recipe: Recipe, method: Method, kept: Classifier | None) -> Recipe:
             "or a method that reads features alone, such as crd"
         )
     update = {
-        "place": method.reuse,
+        "layer": method.reuse,
         "shape": list(kept.shape),
         "bias": kept.bias is not None,
         "signed": kept.signed,
