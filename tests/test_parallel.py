@@ -80,7 +80,7 @@ def test_two_processes_are_one_with_the_doubled_batch(name: str, two: Path, tmp_
     ):
         assert_close(mine, other)
         assert sum(float(g.abs().sum()) for g in mine.values()) > 1  # there is something to compare
-    for part in ("heads", "memory", "weighing"):
+    for part in ("heads", "memory", "loss_weights"):
         assert_close(ours[part], theirs[part])
     assert_close(ours["weights"][-1], theirs["weights"][-1])
 

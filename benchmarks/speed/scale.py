@@ -201,13 +201,13 @@ def numbers(network: str) -> int:
     built = models.build(network, classes=classes, channels=3, seed=0)
     places = features.resolve(built, wanted(method)[1], torch.rand(2, 3, size, size))
     shapes = {place.name: place.shape for place in places}
-    transfer = DistillationLoss(method, shapes, shapes, groups=None, examples=2)
+    criterion = DistillationLoss(method, shapes, shapes, groups=None, examples=2)
     kept = {
         (bound.teacher, side.reduction): side.precompute(
             torch.zeros(1, *shapes[bound.teacher])
         ).numel()
-        for bound in transfer.bound
-        for side in [transfer.side(bound)[1]]
+        for bound in criterion.bound_terms
+        for side in [criterion.adapters_of(bound)[1]]
     }
     return sum(kept.values())
 

@@ -75,7 +75,7 @@ def test_the_loss_is_the_mean_squared_difference_of_the_maps(taught: Any, tmp_pa
         network.get_submodule(path).register_forward_hook(
             lambda module, args, output, name=name: seen.__setitem__(name, output)
         )
-    fixed = parts.module.transfer.precompute(parts.teacher(batch))  # type: ignore[misc]
+    fixed = parts.module.criterion.precompute(parts.teacher(batch))  # type: ignore[misc]
     _, losses = parts.module(batch, fixed)
     assert list(losses) == ["mse/projector~stages.last"]
     expected = (seen["s"] - seen["t"]).square().mean()
@@ -175,7 +175,7 @@ def test_it_adds_up_with_other_rows_and_reads_the_trunks_stages(
         }
     form = taught(method={"name": "cktf(simkd)", "params": {"memory.negatives": 16}}, **SMALL)
     parts = build(read(form))
-    assert parts.module.transfer.weights == {"task": 1.0, "contrast/projector~stages.last": 0.8}
+    assert parts.module.criterion.weights == {"task": 1.0, "contrast/projector~stages.last": 0.8}
     assert isinstance(parts.module.student, models.ReusedClassifierStudent)
     text = "would end in the teacher's classifier in two ways, behind stages.last and embedding"
     with pytest.raises(MenteeError, match=text):
@@ -294,7 +294,7 @@ def test_where_the_classifier_reads_something_else_it_is_refused(
     with pytest.raises(PairError, match=text):
         build(read(recipe))
     pooled = build(read({**recipe, "method": "simkd-pooled"}))
-    assert [b.name for b in pooled.module.transfer.bound] == ["mse/projector~embedding"]
+    assert [b.name for b in pooled.module.criterion.bound_terms] == ["mse/projector~embedding"]
 
 
 class Normed(nn.Module):

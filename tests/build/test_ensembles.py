@@ -62,7 +62,7 @@ def test_the_loss_is_that_of_the_mean(mean: str, two: Any) -> None:
     """Deep ensembles: the row kd with this teacher."""
     parts = build(read(recipe_of({"networks": two, "mean": mean})))
     batch = parts.splits.first(8)
-    fixed = parts.module.transfer.precompute(parts.teacher(batch))  # type: ignore[misc]
+    fixed = parts.module.criterion.precompute(parts.teacher(batch))  # type: ignore[misc]
     _, losses = parts.module.eval()(batch, fixed)
     student = models.normalize(batch.inputs, parts.module.contract)
     with torch.no_grad():
@@ -190,7 +190,7 @@ def test_of_several_classes_at_once_the_odds_are_averaged() -> None:
     networks = [Tags(3).eval(), Tags(3).eval()]
     parts = build(read(recipe), PythonOverrides(data, Tags, networks))
     batch = parts.splits.first(5)
-    (said,) = parts.module.transfer.precompute(parts.teacher(batch)).values()  # type: ignore[misc]
+    (said,) = parts.module.criterion.precompute(parts.teacher(batch)).values()  # type: ignore[misc]
     x = models.normalize(batch.inputs, parts.module.contract)
     with torch.no_grad():
         logits = torch.stack([network(x) for network in networks]).double()

@@ -60,14 +60,14 @@ def test_each_has_heads_of_its_own_and_its_share(two: Any, tmp_path: Path) -> No
     recipe = recipe_of({"teachers": two, "weights": {"a": 3}})
     parts = build(read(recipe))
     assert isinstance(parts.teacher, MultiTeacher)
-    weights = parts.module.transfer.weights
+    weights = parts.module.criterion.weights
     assert weights["kl/logits~logits.a"] == pytest.approx(0.75)
     assert weights["kl/logits~logits.b"] == pytest.approx(0.25)
     assert weights["contrast/embedding~embedding.b"] == pytest.approx(0.25 * 0.8)
     assert weights["task"] == 1.0
     stages = [name for name in weights if "stages" in name]
     assert stages == [f"contrast/stages.{i}~stages.{name}.{i}" for name in "ab" for i in range(3)]
-    sides = parts.module.transfer.sides
+    sides = parts.module.criterion.adapters
     assert len({id(p) for name in sides for p in sides[name].parameters()}) == len(
         list(sides.parameters())
     )

@@ -89,18 +89,18 @@ def pair(
     if theirs:
         teacher = network(8, 2) if teacher is None else teacher
         taught = OnlineTeacher(teacher, features.resolve(teacher, theirs, x), PLAIN)
-    transfer = DistillationLoss(
+    criterion = DistillationLoss(
         method,
         {place.name: place.shape for place in places},
         {place.name: place.shape for place in taught.places} if taught else {},
         groups=(torch.arange(N) % CLASSES).int(),
         examples=N,
     )
-    return DistillationModule(student, places, PLAIN, transfer, **more), taught
+    return DistillationModule(student, places, PLAIN, criterion, **more), taught
 
 
 def run(
-    trainee: DistillationModule,
+    module: DistillationModule,
     teacher: OnlineTeacher | None,
     *,
     batch: int = 16,
@@ -111,10 +111,10 @@ def run(
     average: Any = None,
     momentum: float = 0.0,
 ) -> list[Step]:
-    rule = torch.optim.SGD(trainee.parameters(), lr=rate, momentum=momentum)
+    rule = torch.optim.SGD(module.parameters(), lr=rate, momentum=momentum)
     plan = Plan(epochs, N // batch, accumulate, lambda done, steps: 1.0, clip)
     accelerator = Accelerator(cpu=True)
-    return list(train(trainee, teacher, load(batch), rule, plan, accelerator, average=average))
+    return list(train(module, teacher, load(batch), rule, plan, accelerator, average=average))
 
 
 def weights(module: nn.Module) -> dict[str, Tensor]:
@@ -129,11 +129,11 @@ def crd() -> Method:
 def test_accumulating_two_parts_is_the_doubled_batch(method: Method) -> None:
     found = []
     for batch, accumulate in ((16, 1), (8, 2)):
-        trainee, teacher = pair(method)
-        for memory in trainee.transfer.memories:  # else the first part alone would fix it
+        module, teacher = pair(method)
+        for memory in module.criterion.memories:  # else the first part alone would fix it
             memory.log_z = {"contrast/embedding": torch.tensor([7.0, 7.0])}
-        steps = run(trainee, teacher, batch=batch, accumulate=accumulate, momentum=0.9)
-        found.append((steps, weights(trainee), trainee.transfer.memory_state()))
+        steps = run(module, teacher, batch=batch, accumulate=accumulate, momentum=0.9)
+        found.append((steps, weights(module), module.criterion.memory_state()))
     (whole, weights_a, memory_a), (parts, weights_b, memory_b) = found
     assert len(whole) == len(parts) == 8
     for a, b in zip(whole, parts, strict=True):
@@ -149,21 +149,21 @@ def test_accumulating_two_parts_is_the_doubled_batch(method: Method) -> None:
 
 
 def test_a_step_is_the_sentence() -> None:
-    trainee, teacher = pair(find("kd"))
+    module, teacher = pair(find("kd"))
     assert teacher is not None
-    before = weights(trainee.student)
+    before = weights(module.student)
     batch = part(examples(), 0, 16)
     x = (batch.inputs - 0.5) / 0.5
-    said, taught = trainee.student(x), teacher.network(x).detach()
+    said, taught = module.student(x), teacher.network(x).detach()
     assert batch.labels is not None
     task = nn.functional.cross_entropy(said, batch.labels)
     p, q = (taught / 4).softmax(1), (said / 4).softmax(1)
     kl = 16 * (p * (p / q).log()).sum(1).mean()
     loss = 0.1 * task + 0.9 * kl
     loss.backward()
-    expected = {n: before[n] - RATE * p.grad for n, p in trainee.student.named_parameters()}
-    trainee.zero_grad()
-    step = run(trainee, teacher, epochs=1, batch=16)[0]
+    expected = {n: before[n] - RATE * p.grad for n, p in module.student.named_parameters()}
+    module.zero_grad()
+    step = run(module, teacher, epochs=1, batch=16)[0]
     assert step.loss == pytest.approx(loss.item(), rel=1e-5)
     assert step.losses == pytest.approx({"kl/logits": kl.item(), "task": task.item()}, rel=1e-5)
     fresh, teacher = pair(find("kd"))
@@ -177,12 +177,12 @@ def test_a_step_is_the_sentence() -> None:
 def test_clipping_bounds_the_whole_gradient() -> None:
     moved = []
     for clip in (None, 0.01):
-        trainee, teacher = pair(crd())
-        before = weights(trainee)
-        rule = torch.optim.SGD(trainee.parameters(), lr=RATE)
+        module, teacher = pair(crd())
+        before = weights(module)
+        rule = torch.optim.SGD(module.parameters(), lr=RATE)
         plan = Plan(1, 4, 1, lambda done, steps: 1.0, clip)
-        next(train(trainee, teacher, load(16), rule, plan, Accelerator(cpu=True)))
-        changes = [(before[n] - p.detach()) / RATE for n, p in trainee.named_parameters()]
+        next(train(module, teacher, load(16), rule, plan, Accelerator(cpu=True)))
+        changes = [(before[n] - p.detach()) / RATE for n, p in module.named_parameters()]
         moved.append(torch.cat([change.flatten() for change in changes]))
     free, clipped = moved
     assert free.norm() > 0.1
@@ -192,13 +192,13 @@ def test_clipping_bounds_the_whole_gradient() -> None:
 
 def test_the_moving_average_follows_the_student_alone() -> None:
     decay, expected = 0.8, None
-    trainee, teacher = pair(crd())
-    average = averaged(trainee.student, decay)
-    rule = torch.optim.SGD(trainee.parameters(), lr=RATE)
+    module, teacher = pair(crd())
+    average = averaged(module.student, decay)
+    rule = torch.optim.SGD(module.parameters(), lr=RATE)
     plan = Plan(2, 4, 1, lambda done, steps: 1.0)
     accelerator = Accelerator(cpu=True)
-    for _ in train(trainee, teacher, load(16), rule, plan, accelerator, average=average):
-        now = weights(trainee.student)
+    for _ in train(module, teacher, load(16), rule, plan, accelerator, average=average):
+        now = weights(module.student)
         if expected is None:  # the first step's weights are where it begins
             expected = now
         else:
@@ -211,28 +211,28 @@ def test_the_moving_average_follows_the_student_alone() -> None:
 
 
 def test_a_student_that_was_judged_between_two_steps_trains_on() -> None:
-    trainee, teacher = pair(find("kd"))
-    rule = torch.optim.SGD(trainee.parameters(), lr=RATE)
+    module, teacher = pair(find("kd"))
+    rule = torch.optim.SGD(module.parameters(), lr=RATE)
     plan = Plan(1, 4, 1, lambda done, steps: 1.0)
-    for _ in train(trainee, teacher, load(16), rule, plan, Accelerator(cpu=True)):
-        assert all(module.training for module in trainee.modules())
-        trainee.student.eval()
+    for _ in train(module, teacher, load(16), rule, plan, Accelerator(cpu=True)):
+        assert all(part.training for part in module.modules())
+        module.student.eval()
 
 
 def test_label_smoothing_is_for_one_class_an_example() -> None:
-    trainee, _ = pair(find("none"), smoothing=0.2)
-    step = run(trainee, None, rate=1e-12, epochs=1)[0]
+    module, _ = pair(find("none"), smoothing=0.2)
+    step = run(module, None, rate=1e-12, epochs=1)[0]
     batch = part(examples(), 0, 16)
     assert batch.labels is not None
     with torch.no_grad():
-        log_p = trainee.student((batch.inputs - 0.5) / 0.5).log_softmax(1)
+        log_p = module.student((batch.inputs - 0.5) / 0.5).log_softmax(1)
     target = torch.full((16, CLASSES), 0.2 / CLASSES)
     target[torch.arange(16), batch.labels] += 0.8
     assert step.loss == pytest.approx(-(target * log_p).sum(1).mean().item(), rel=1e-5)
     several = torch.randint(2, (16, CLASSES)).float()
     labeled = Batch(batch.inputs, batch.ids, batch.rows, several)
-    logits = trainee.student((batch.inputs - 0.5) / 0.5)
-    found = trainee(labeled, {})[1]["task"]
+    logits = module.student((batch.inputs - 0.5) / 0.5)
+    found = module(labeled, {})[1]["task"]
     torch.testing.assert_close(found, task_loss(logits, several).mean())
 
 
@@ -244,23 +244,23 @@ def normed(width: int, seed: int) -> nn.Module:
 
 def test_the_teacher_is_never_trained_nor_saved(tmp_path: Any) -> None:
     teacher_network = normed(6, 2)
-    trainee, teacher = pair(find("cktf+kd"), normed(4, 1), teacher_network)
+    module, teacher = pair(find("cktf+kd"), normed(4, 1), teacher_network)
     before = weights(teacher_network)
-    run(trainee, teacher)
+    run(module, teacher)
     for name, tensor in teacher_network.state_dict().items():  # batch statistics too
         assert torch.equal(tensor, before[name]), name
     assert not teacher_network.training
     assert all(p.grad is None and not p.requires_grad for p in teacher_network.parameters())
-    rule = torch.optim.SGD(trainee.parameters(), lr=RATE)
-    path = checkpoint.save(tmp_path, Step(1, 0, 1, 0.0), trainee, rule)
+    rule = torch.optim.SGD(module.parameters(), lr=RATE)
+    path = checkpoint.save(tmp_path, Step(1, 0, 1, 0.0), module, rule)
     state = torch.load(path, weights_only=True)
-    assert state["student"].keys() == trainee.student.state_dict().keys()
-    held = [*tensors(state), *trainee.state_dict().values()]
+    assert state["student"].keys() == module.student.state_dict().keys()
+    held = [*tensors(state), *module.state_dict().values()]
     theirs = [p for p in teacher_network.state_dict().values() if p.numel() > 100]
     assert theirs
     for own in held:
         assert not any(own.shape == p.shape and torch.equal(own, p) for p in theirs)
-    names = " ".join(trainee.state_dict())
+    names = " ".join(module.state_dict())
     assert "teacher" not in names
     optimized = {id(p) for group in rule.param_groups for p in group["params"]}
     assert not optimized & {id(p) for p in teacher_network.parameters()}
@@ -278,33 +278,33 @@ def tensors(content: Any) -> Iterator[Tensor]:
 
 
 def test_a_loss_that_is_no_number_stops_before_the_step() -> None:
-    trainee, teacher = pair(find("kd"))
+    module, teacher = pair(find("kd"))
     with torch.no_grad():
-        trainee.student.fc.bias[0] = math.nan
-    before = weights(trainee.student.features)
+        module.student.fc.bias[0] = math.nan
+    before = weights(module.student.features)
     with pytest.raises(
         DivergedError, match=r"the loss is nan at step 1 \(epoch 1\): kl/logits nan"
     ):
-        run(trainee, teacher)
-    for name, tensor in trainee.student.features.state_dict().items():
+        run(module, teacher)
+    for name, tensor in module.student.features.state_dict().items():
         assert torch.equal(tensor, before[name])
 
 
 def test_going_on_after_any_step_is_the_same() -> None:
     def go(until: int, done: Step | None = None, state: Any = None) -> Any:
-        trainee, teacher = pair(crd())
-        rule = torch.optim.SGD(trainee.parameters(), lr=RATE, momentum=0.9)
+        module, teacher = pair(crd())
+        rule = torch.optim.SGD(module.parameters(), lr=RATE, momentum=0.9)
         if state is not None:
-            trainee.load_state_dict(state[0])
+            module.load_state_dict(state[0])
             rule.load_state_dict(state[1])
-            trainee.transfer.load_memory(state[2])
+            module.criterion.load_memory(state[2])
         plan = Plan(2, 4, 1, lambda number, steps: 1 - number / steps)
-        steps = train(trainee, teacher, load(16), rule, plan, Accelerator(cpu=True), done=done)
+        steps = train(module, teacher, load(16), rule, plan, Accelerator(cpu=True), done=done)
         for done in steps:
             if done.number == until:
                 break
-        memory = {k: v.clone() for k, v in trainee.transfer.memory_state().items()}
-        return done, (weights(trainee), rule.state_dict(), memory)
+        memory = {k: v.clone() for k, v in module.criterion.memory_state().items()}
+        return done, (weights(module), rule.state_dict(), memory)
 
     last, (expected, *_) = go(8)
     for stop in (3, 4, 5):

@@ -16,9 +16,9 @@ def filled(steps: int = 3) -> LossSizes:
     measured = LossSizes(["task", "a", "b"])
     measured.begin({"task": torch.tensor(1.0), "a": torch.tensor(4.0), "own/b": torch.tensor(9.0)})
     for number in range(steps):
-        measured.note({"task": 1.0 + number, "a": 4.0, "b": 0.1 * number, "own/b": 3.0})
-    measured.pulls = {"a": GradientNorms(2.0, 0.5), "b": GradientNorms(1.0, math.nan)}
-    measured.beside = "task"
+        measured.update({"task": 1.0 + number, "a": 4.0, "b": 0.1 * number, "own/b": 3.0})
+    measured.gradient_norms = {"a": GradientNorms(2.0, 0.5), "b": GradientNorms(1.0, math.nan)}
+    measured.reference = "task"
     return measured
 
 
@@ -42,11 +42,11 @@ def test_it_goes_on_where_it_was(before: LossSizes) -> None:
     after = LossSizes(["task", "a", "b"])
     after.load({name: tensor.clone() for name, tensor in before.state().items()})
     assert after.means() == (before.means() if before.steps else {})
-    assert (after.steps, after.beside) == (before.steps, before.beside)
-    assert after.pulls.keys() == before.pulls.keys()
-    assert after.pulls.get("a") == before.pulls.get("a")
+    assert (after.steps, after.reference) == (before.steps, before.reference)
+    assert after.gradient_norms.keys() == before.gradient_norms.keys()
+    assert after.gradient_norms.get("a") == before.gradient_norms.get("a")
     for measured in (before, after):
-        measured.note({"task": 0.3, "a": 1 / 3, "b": 0.7})
+        measured.update({"task": 0.3, "a": 1 / 3, "b": 0.7})
     assert after.means() == before.means()
 
 
@@ -57,9 +57,9 @@ def test_a_state_of_other_losses_is_refused() -> None:
 
 def test_ratios_of_gradients_go_on_where_they_were() -> None:
     before, after = Gradient(filled()), Gradient(filled())
-    before.see({"a": GradientNorms(3.0, 0.7)}, "task")
+    before.update({"a": GradientNorms(3.0, 0.7)}, "task")
     after.load(before.state())
     for balance in (before, after):
-        balance.see({"a": GradientNorms(2.0, 0.9)}, "task")
+        balance.update({"a": GradientNorms(2.0, 0.9)}, "task")
     assert after.factors() == before.factors()
     assert before.factors()["a"] != 1.0

@@ -52,12 +52,12 @@ def batch(rows, channels=3, size=32):
     return Batch(images, rows, rows, labels()[rows])
 
 
-def step(transfer, student, teacher, rows=(0, 1, 2, 3, 4), number=0):
+def step(criterion, student, teacher, rows=(0, 1, 2, 3, 4), number=0):
     """The terms of one batch."""
-    fixed = transfer.precompute(teacher)
+    fixed = criterion.precompute(teacher)
     some = batch(rows, size=1)
-    transfer.begin(some, number)
-    return transfer(student, fixed, some)
+    criterion.begin(some, number)
+    return criterion(student, fixed, some)
 
 
 # Pairs of real networks
@@ -76,7 +76,7 @@ def pair(method, student, teacher, size=16):
         shapes.append({place.name: place.shape for place in found})
         networks.append(network)
         said.append(found)
-    transfer = DistillationLoss(
+    criterion = DistillationLoss(
         method,
         *shapes,
         groups=labels(),
@@ -86,10 +86,10 @@ def pair(method, student, teacher, size=16):
     )
     taught = OnlineTeacher(networks[1], said[1], PLAIN)
     inputs = batch(range(3), size=size)
-    fixed = transfer.precompute(taught(inputs))
-    transfer.begin(inputs, 0)
-    losses = transfer(read(networks[0], said[0], inputs.inputs), fixed, inputs)
-    return transfer, networks, losses
+    fixed = criterion.precompute(taught(inputs))
+    criterion.begin(inputs, 0)
+    losses = criterion(read(networks[0], said[0], inputs.inputs), fixed, inputs)
+    return criterion, networks, losses
 
 
 def made_up(shape):
@@ -123,27 +123,27 @@ def test_cktf_fits_any_two_networks(name):
     student, teacher, stages = PAIRS[name]
     row = adjust(find("cktf"), {"memory.negatives": 16, "project.width": 8}, {})
     size = 32 if SMALL_VIT in (student, teacher) else 16
-    transfer, (learner, frozen), losses = pair(row, student, teacher, size)
+    criterion, (learner, frozen), losses = pair(row, student, teacher, size)
     expected = [f"contrast/{place}" for place in ("stem", *stages, "embedding")]
-    assert [bound.name for bound in transfer.bound] == list(losses) == expected
-    total = sum(transfer.weights[name] * value for name, value in losses.items())
+    assert [bound.name for bound in criterion.bound_terms] == list(losses) == expected
+    total = sum(criterion.weights[name] * value for name, value in losses.items())
     total.backward()
     assert torch.isfinite(total)
     assert all(p.grad is None and not p.requires_grad for p in frozen.parameters())
-    for bound in transfer.bound:
-        for side in transfer.side(bound):
+    for bound in criterion.bound_terms:
+        for side in criterion.adapters_of(bound):
             assert all(p.grad.abs().sum() > 0 for p in side.parameters())
     assert sum(p.grad is not None and bool(p.grad.any()) for p in learner.parameters()) > 3
 
 
 def test_crd_and_soft_targets_between_networks():
     row = adjust(find("crd+kd"), {"memory.kind": "batch"}, {})
-    transfer, (learner, frozen), losses = pair(row, *PAIRS["equal depth"][:2])
+    criterion, (learner, frozen), losses = pair(row, *PAIRS["equal depth"][:2])
     assert list(losses) == ["contrast/embedding", "kl/logits"]
     sum(losses.values()).backward()
     assert all(p.grad is None for p in frozen.parameters())
     assert all(p.grad is not None for p in learner.parameters())
-    transfer.write()
+    criterion.write()
 
 
 def test_soft_targets_of_other_classes_are_refused():
@@ -163,10 +163,10 @@ def test_a_module_of_the_student_meets_another_of_the_teacher():
     )
     row = adjust(row, {"memory.negatives": 16, "project.width": 8}, {})
     assert wanted(row) == (["layer2"], ["layer3"])
-    transfer, _, losses = pair(row, *PAIRS["equal depth"][:2], size=32)
+    criterion, _, losses = pair(row, *PAIRS["equal depth"][:2], size=32)
     assert list(losses) == ["contrast/layer2~layer3"]
-    assert transfer.weights == {"task": 1.0, "contrast/layer2~layer3": 0.7}
-    student, teacher = transfer.side(transfer.bound[0])
+    assert criterion.weights == {"task": 1.0, "contrast/layer2~layer3": 0.7}
+    student, teacher = criterion.adapters_of(criterion.bound_terms[0])
     assert student.head.in_features == 32 * 2 * 2  # 16 × 16 pixels
     assert teacher.head.in_features == 64  # 8 × 8
 
@@ -232,11 +232,11 @@ def test_cktf_is_the_sum_of_its_modules_in_loops(kind):
     count = EXAMPLES + 7 if kind == "whole" else 16
     draw = "exact" if kind == "exact" else "shared"
     numbers = {"memory.negatives": count, "memory.draw": draw, "project.width": 8}
-    transfer = bind(numbers=numbers).double()
-    (memory,) = transfer.memories
+    criterion = bind(numbers=numbers).double()
+    (memory,) = criterion.memories
     memory.stores = {name: store.double() for name, store in memory.stores.items()}
     banks = {name: store.numpy().copy() for name, store in memory.stores.items()}
-    names = [bound.name for bound in transfer.bound]
+    names = [bound.name for bound in criterion.bound_terms]
     twin = MEMORIES["bank"](names, labels(), 8, negatives=count, draw=draw, seed=3)
     z = {}
     for number, rows in enumerate([[0, 1, 2, 3, 4], [4, 9, 17, 2, 30]]):
@@ -244,11 +244,11 @@ def test_cktf_is_the_sum_of_its_modules_in_loops(kind):
             features(shapes, seed=10 * number + side, dtype=torch.float64)
             for side, shapes in enumerate((SHAPES, WIDER))
         )
-        losses = step(transfer, student, teacher, rows, number)
-        transfer.write()
+        losses = step(criterion, student, teacher, rows, number)
+        criterion.write()
         lists = negatives_by_loops(kind, twin, rows, number)
-        for bound in transfer.bound:
-            mine, theirs = transfer.side(bound)
+        for bound in criterion.bound_terms:
+            mine, theirs = criterion.adapters_of(bound)
             said = (said_by(mine, bound.student, student), said_by(theirs, bound.teacher, teacher))
             expected, bank = 0.0, banks[bound.name]
             for side, (anchors, against) in enumerate([(said[0], bank[1]), (said[1], bank[0])]):
@@ -269,11 +269,11 @@ def test_cktf_is_the_sum_of_its_modules_in_loops(kind):
 
 def test_soft_targets_are_the_mean_of_the_formula_in_loops():
     student, teacher = {"logits": (5,)}, {"logits": (5,)}
-    transfer = bind("kd", student, teacher, numbers={})
+    criterion = bind("kd", student, teacher, numbers={})
     s, t = features(student, seed=1), features(teacher, seed=2)
     expected = agreements.kl(s["logits"].tolist(), t["logits"].tolist(), 4.0).mean()
-    assert step(transfer, s, t)["kl/logits"].item() == pytest.approx(expected, rel=1e-5)
-    assert transfer.weights == {"task": 0.1, "kl/logits": 0.9}
+    assert step(criterion, s, t)["kl/logits"].item() == pytest.approx(expected, rel=1e-5)
+    assert criterion.weights == {"task": 0.1, "kl/logits": 0.9}
 
 
 # Who learns
@@ -284,11 +284,11 @@ def test_no_gradient_reaches_what_the_teacher_said():
     for said in (student, teacher):
         for tensor in said.values():
             tensor.requires_grad_()
-    transfer = bind()
+    criterion = bind()
     some = batch(range(5), size=1)
-    transfer.begin(some, 0)
-    fixed = {name: x.detach().requires_grad_() for name, x in transfer.precompute(teacher).items()}
-    sum(transfer(student, fixed, some).values()).backward()
+    criterion.begin(some, 0)
+    fixed = {name: x.detach().requires_grad_() for name, x in criterion.precompute(teacher).items()}
+    sum(criterion(student, fixed, some).values()).backward()
     assert all(tensor.grad is None for tensor in (*teacher.values(), *fixed.values()))
     assert all(tensor.grad.any() for tensor in student.values())
 
@@ -296,25 +296,28 @@ def test_no_gradient_reaches_what_the_teacher_said():
 @pytest.mark.parametrize("name", ["ec-kd", "ec-binary-kd"])
 def test_soft_labels_of_the_compressor_teach_the_student_alone(name):
     shapes = SHAPES | {"logits": (4,)}
-    transfer = bind(name, shapes, numbers={}, classes=4, statistics=measured)
+    criterion = bind(name, shapes, numbers={}, classes=4, statistics=measured)
     student, teacher = features(shapes, seed=1), features(WIDER, seed=2)
     some = batch(range(5), size=1)
-    transfer.begin(some, 0)
-    fixed = {key: x.requires_grad_() for key, x in transfer.precompute(teacher).items()}
+    criterion.begin(some, 0)
+    fixed = {key: x.requires_grad_() for key, x in criterion.precompute(teacher).items()}
     student["logits"].requires_grad_()
-    losses = transfer(student, fixed, some)
+    losses = criterion(student, fixed, some)
     (soft,) = [key for key in losses if key.endswith("/logits~embedding")]
     losses[soft].backward()
     assert student["logits"].grad.any()
-    assert all(x.grad is None for x in (*fixed.values(), *transfer.parameters()))
+    assert all(x.grad is None for x in (*fixed.values(), *criterion.parameters()))
 
 
 def test_only_heads_are_in_the_state():
-    transfer = bind("cktf", weights={})
-    parts = {name.rpartition(".head.")[0] for name in transfer.state_dict()}
-    assert len(parts) == 2 * len(transfer.bound)
-    assert {id(p) for p in transfer.parameters()} == {
-        id(p) for b in transfer.bound for side in transfer.side(b) for p in side.parameters()
+    criterion = bind("cktf", weights={})
+    parts = {name.rpartition(".head.")[0] for name in criterion.state_dict()}
+    assert len(parts) == 2 * len(criterion.bound_terms)
+    assert {id(p) for p in criterion.parameters()} == {
+        id(p)
+        for b in criterion.bound_terms
+        for side in criterion.adapters_of(b)
+        for p in side.parameters()
     }
 
 
@@ -335,13 +338,13 @@ def test_the_order_of_examples_does_not_matter(kind):
     order = torch.tensor([3, 1, 4, 0, 2])
     results = []
     for turn in (torch.arange(5), order):
-        transfer = bind(numbers=numbers)
+        criterion = bind(numbers=numbers)
         losses = {}
         for number in range(2):
             said = [features(shapes, seed=number + 7) for shapes in (SHAPES, WIDER)]
             said = [{name: x[turn] for name, x in each.items()} for each in said]
-            losses = step(transfer, *said, torch.tensor([0, 5, 2, 3, 9])[turn], number)
-            transfer.write()
+            losses = step(criterion, *said, torch.tensor([0, 5, 2, 3, 9])[turn], number)
+            criterion.write()
         results.append(losses)
     for name, value in results[0].items():
         torch.testing.assert_close(value, results[1][name], rtol=1e-5, atol=1e-5)
@@ -351,14 +354,14 @@ def test_the_order_of_examples_does_not_matter(kind):
 
 
 def test_the_normalizer_is_that_of_the_first_batch_for_ever():
-    transfer = bind()
-    (memory,) = transfer.memories
+    criterion = bind()
+    (memory,) = criterion.memories
     for number in range(3):
-        step(transfer, features(SHAPES, seed=number), features(WIDER, seed=number), number=number)
+        step(criterion, features(SHAPES, seed=number), features(WIDER, seed=number), number=number)
         if number == 0:
             first = {name: z.clone() for name, z in memory.log_z.items()}
-        transfer.write()
-    assert first.keys() == {bound.name for bound in transfer.bound}
+        criterion.write()
+    assert first.keys() == {bound.name for bound in criterion.bound_terms}
     assert all(torch.equal(first[name], z) for name, z in memory.log_z.items())
     assert all(math.isfinite(v) for z in first.values() for v in z.tolist())
     other = bind()
@@ -368,28 +371,28 @@ def test_the_normalizer_is_that_of_the_first_batch_for_ever():
 
 @pytest.mark.parametrize("kind", ["bank", "queue"])
 def test_a_memory_is_written_by_write_alone(kind):
-    transfer = bind(numbers={"memory.kind": kind, "memory.negatives": 16, "project.width": 8})
-    held = {key: x.clone() for key, x in transfer.memory_state().items()}
-    sum(step(transfer, features(SHAPES), features(WIDER)).values()).backward()
-    state = transfer.memory_state()
+    criterion = bind(numbers={"memory.kind": kind, "memory.negatives": 16, "project.width": 8})
+    held = {key: x.clone() for key, x in criterion.memory_state().items()}
+    sum(step(criterion, features(SHAPES), features(WIDER)).values()).backward()
+    state = criterion.memory_state()
     assert all(torch.equal(x, state[key]) for key, x in held.items())
-    transfer.write()
-    state = transfer.memory_state()
+    criterion.write()
+    state = criterion.memory_state()
     moved = {key for key, x in held.items() if not torch.equal(x, state[key])}
-    assert moved >= {f"0.{kind}.{bound.name}" for bound in transfer.bound}
+    assert moved >= {f"0.{kind}.{bound.name}" for bound in criterion.bound_terms}
 
 
 def test_terms_with_one_memory_share_it_and_others_have_their_own():
     assert len(bind().memories) == 1
     numbers = {"memory.negatives": 16, "stem.memory.negatives": 8, "embedding.project.width": 4}
-    transfer = bind(numbers={"project.width": 8} | numbers)
-    assert len(transfer.memories) == 3
-    held = {bound.name: bound.memory for bound in transfer.bound}
+    criterion = bind(numbers={"project.width": 8} | numbers)
+    assert len(criterion.memories) == 3
+    held = {bound.name: bound.memory for bound in criterion.bound_terms}
     assert held["contrast/stages.0"] is held["contrast/stages.1"]
     assert held["contrast/embedding"].stores["contrast/embedding"].shape == (2, EXAMPLES, 4)
-    step(transfer, features(SHAPES), features(WIDER))
-    transfer.write()
-    state = {key: x.clone() for key, x in transfer.memory_state().items()}
+    step(criterion, features(SHAPES), features(WIDER))
+    criterion.write()
+    state = {key: x.clone() for key, x in criterion.memory_state().items()}
     fresh = bind(numbers={"project.width": 8} | numbers)
     fresh.load_memory(state)
     again = fresh.memory_state()
@@ -400,11 +403,11 @@ def test_terms_with_one_memory_share_it_and_others_have_their_own():
 @pytest.mark.parametrize(("groups", "aware"), [(None, True), (labels(), False)])
 def test_without_classes_each_example_is_its_own_group(groups, aware):
     numbers = {"memory.class_aware": aware, "memory.negatives": EXAMPLES, "project.width": 8}
-    transfer = bind(numbers=numbers, groups=groups)
-    assert transfer.memories[0].groups.tolist() == list(range(EXAMPLES))
+    criterion = bind(numbers=numbers, groups=groups)
+    assert criterion.memories[0].groups.tolist() == list(range(EXAMPLES))
     assert bind().memories[0].groups.tolist() == labels().tolist()
     assert all(
-        torch.isfinite(x) for x in step(transfer, features(SHAPES), features(WIDER)).values()
+        torch.isfinite(x) for x in step(criterion, features(SHAPES), features(WIDER)).values()
     )
 
 
@@ -418,8 +421,8 @@ def test_the_memory_is_as_wide_as_the_representation():
         Component("bank", {"negatives": 9}),
     )
     shapes = {"embedding": (20,)}
-    transfer = bind(Method("own", (term,)), shapes, shapes, numbers={})
-    assert transfer.memories[0].stores["contrast/embedding"].shape == (2, EXAMPLES, 20)
+    criterion = bind(Method("own", (term,)), shapes, shapes, numbers={})
+    assert criterion.memories[0].stores["contrast/embedding"].shape == (2, EXAMPLES, 20)
     maps = {"embedding": (3, 4, 4)}
     text = r"contrast/embedding: a memory keeps a vector .* has shape \(3, 4, 4\); use one that"
     with pytest.raises(PairError, match=text):
@@ -432,18 +435,18 @@ def test_the_memory_is_as_wide_as_the_representation():
 def test_a_weight_of_zero_drops_the_term():
     row = adjust(find("cktf"), {}, {"stem": 0.0, "stages": 0.0})
     assert wanted(row) == (["embedding"], ["embedding"])
-    transfer = bind(weights={"stem": 0.0, "stages": 0.0})
-    assert transfer.weights == {"task": 1.0, "contrast/embedding": 0.8}
-    assert list(step(transfer, features(SHAPES), features(WIDER))) == ["contrast/embedding"]
+    criterion = bind(weights={"stem": 0.0, "stages": 0.0})
+    assert criterion.weights == {"task": 1.0, "contrast/embedding": 0.8}
+    assert list(step(criterion, features(SHAPES), features(WIDER))) == ["contrast/embedding"]
 
 
 def test_a_method_without_terms_asks_for_nothing():
-    transfer = bind("none", {}, {}, numbers={})
+    criterion = bind("none", {}, {}, numbers={})
     assert wanted(METHODS["none"]) == ([], [])
-    assert step(transfer, {}, {}) == {}
-    assert transfer.memory_state() == {}
-    assert not list(transfer.parameters())
-    transfer.write()
+    assert step(criterion, {}, {}) == {}
+    assert criterion.memory_state() == {}
+    assert not list(criterion.parameters())
+    criterion.write()
 
 
 def test_the_weights_are_those_of_the_row():
@@ -569,12 +572,12 @@ def test_a_term_that_is_given_twice_is_refused():
 
 def test_other_representations_at_one_place_are_named():
     """Each is a term of its own: the sum of two rows that differ in what is compared."""
-    transfer = bind("ec+east+random", numbers={}, classes=4, statistics=measured)
+    criterion = bind("ec+east+random", numbers={}, classes=4, statistics=measured)
     names = [f"distance_correlation/embedding{which}" for which in ("", " (pooled)", " (random)")]
-    assert [bound.name for bound in transfer.bound] == names
-    losses = step(transfer, features(SHAPES), features(WIDER))
+    assert [bound.name for bound in criterion.bound_terms] == names
+    losses = step(criterion, features(SHAPES), features(WIDER))
     assert list(losses) == [f"own/{names[0]}", *names]
-    assert transfer.weights == {"task": 1.0} | dict.fromkeys(names, 1.5) | {f"own/{names[0]}": 1.0}
+    assert criterion.weights == {"task": 1.0} | dict.fromkeys(names, 1.5) | {f"own/{names[0]}": 1.0}
     assert len({losses[name].item() for name in names}) == 3
 
 
@@ -585,8 +588,8 @@ def test_other_numbers_of_one_representation_are_named():
         Component("pooled"),
     ]
     terms = tuple(Term("embedding", Component("distance_correlation"), 1.0, word) for word in words)
-    transfer = bind(Method("own", terms[:2]), numbers={}, statistics=measured)
-    assert [bound.name for bound in transfer.bound] == [
+    criterion = bind(Method("own", terms[:2]), numbers={}, statistics=measured)
+    assert [bound.name for bound in criterion.bound_terms] == [
         "distance_correlation/embedding",
         "distance_correlation/embedding (pooled, scale=standard)",
     ]
@@ -649,17 +652,17 @@ LOGITS = {"logits": (5,)}
 
 
 def test_an_agreement_that_asks_for_labels_is_given_them():
-    transfer = bind("dkd", LOGITS, LOGITS, numbers={}, classes=5)
+    criterion = bind("dkd", LOGITS, LOGITS, numbers={}, classes=5)
     s, t = features(LOGITS, seed=1), features(LOGITS, seed=2)
     expected = agreements.dkd(
         s["logits"].tolist(), t["logits"].tolist(), labels()[:5].tolist(), 4.0, 1.0, 8.0
     )
-    got = step(transfer, s, t)["dkd/logits"].item()
+    got = step(criterion, s, t)["dkd/logits"].item()
     assert got == pytest.approx(expected.mean(), rel=1e-5)
 
 
 def test_of_mixed_examples_both_classes_count_by_their_shares():
-    transfer = bind("nkd", LOGITS, LOGITS, numbers={}, classes=5)
+    criterion = bind("nkd", LOGITS, LOGITS, numbers={}, classes=5)
     s, t = features(LOGITS, seed=1), features(LOGITS, seed=2)
     some, partner = batch(range(5), size=1), torch.tensor([1, 2, 3, 4, 0])
     mixed = dataclasses.replace(some, mixed=Mixup(partner, 0.75))
@@ -667,7 +670,7 @@ def test_of_mixed_examples_both_classes_count_by_their_shares():
         share * agreements.nkd(s["logits"].tolist(), t["logits"].tolist(), y.tolist(), 1.0, 1.5)
         for share, y in ((0.75, some.labels), (0.25, some.labels[partner]))
     )
-    got = transfer(s, transfer.precompute(t), mixed)["nkd/logits"].item()
+    got = criterion(s, criterion.precompute(t), mixed)["nkd/logits"].item()
     assert got == pytest.approx(expected.mean(), rel=1e-5)
 
 
@@ -677,17 +680,20 @@ def test_without_labels_an_agreement_that_asks_for_them_is_refused():
 
 
 def test_terms_that_differ_in_a_number_only_are_told_apart_by_it():
-    transfer = bind("mlkd", LOGITS, LOGITS, numbers={})
-    names = [bound.name for bound in transfer.bound]
+    criterion = bind("mlkd", LOGITS, LOGITS, numbers={})
+    names = [bound.name for bound in criterion.bound_terms]
     assert names[:2] == ["kl/logits", "batch_level/logits"]
     assert names[3] == "kl/logits (temperature=3.0)"
-    losses = step(transfer, features(LOGITS, seed=1), features(LOGITS, seed=2))
+    losses = step(criterion, features(LOGITS, seed=1), features(LOGITS, seed=2))
     assert list(losses) == names
     twice = adjust(find("mlkd"), {"representation.kind": "standardized"}, {})
     sum_of_both = Method("own", find("mlkd").terms + twice.terms)
-    assert len({bound.name for bound in bind(sum_of_both, LOGITS, LOGITS, numbers={}).bound}) == 30
+    assert (
+        len({bound.name for bound in bind(sum_of_both, LOGITS, LOGITS, numbers={}).bound_terms})
+        == 30
+    )
     both = bind("kd+lskd", LOGITS, LOGITS, numbers={})
-    assert [b.name for b in both.bound] == ["kl/logits", "kl/logits (standardized)"]
+    assert [b.name for b in both.bound_terms] == ["kl/logits", "kl/logits (standardized)"]
 
 
 # Places together, stages that fade, terms that come first
@@ -698,26 +704,26 @@ MAPPED["embedding"], WIDE["embedding"] = (8,), (16,)
 
 
 def test_places_that_are_read_together_make_one_term():
-    transfer = bind("fsp", MAPPED, WIDE, numbers={})
-    (bound,) = transfer.bound
+    criterion = bind("fsp", MAPPED, WIDE, numbers={})
+    (bound,) = criterion.bound_terms
     assert bound.student == bound.teacher == "stem&stages.0&stages.1&stages.2"
     assert wanted(find("fsp")) == (["stem", "stages"], ["stem", "stages"])
     s, t = features(MAPPED, seed=1), features(WIDE, seed=2)
-    mine, theirs = transfer.side(bound)
+    mine, theirs = criterion.adapters_of(bound)
     names = bound.student.split("&")
     x, y = mine(mine.precompute([s[n] for n in names])), theirs.precompute([t[n] for n in names])
-    got = step(transfer, s, t)[bound.name].item()
+    got = step(criterion, s, t)[bound.name].item()
     assert got == pytest.approx((x - y).square().sum(1).mean().item(), rel=1e-5)
 
 
 def test_of_unequal_depths_evenly_spaced_places_meet_together():
     fewer = {name: WIDE[name] for name in ("stem", "stages.0", "stages.2", "embedding")}
     fewer["stages.1"] = fewer.pop("stages.2")
-    transfer = bind("reviewkd", MAPPED, fewer, numbers={})
-    (bound,) = transfer.bound
+    criterion = bind("reviewkd", MAPPED, fewer, numbers={})
+    (bound,) = criterion.bound_terms
     assert bound.student == "stages.1&stages.2&embedding"
     assert bound.teacher == "stages.0&stages.1&embedding"
-    assert math.isfinite(step(transfer, features(MAPPED), features(fewer))[bound.name].item())
+    assert math.isfinite(step(criterion, features(MAPPED), features(fewer))[bound.name].item())
 
 
 def test_as_many_places_are_read_together_on_both_sides():
@@ -739,17 +745,17 @@ def test_a_word_of_one_place_does_not_read_several():
 
 def test_each_place_of_one_network_meets_each_of_the_other_whatever_their_number():
     fewer = {name: WIDE[name] for name in ("stem", "stages.0", "stages.1", "embedding")}
-    transfer = bind("semckd", MAPPED, fewer, numbers={"semckd.examples": 5})
-    (bound,) = transfer.bound
+    criterion = bind("semckd", MAPPED, fewer, numbers={"semckd.examples": 5})
+    (bound,) = criterion.bound_terms
     assert (bound.student, bound.teacher) == ("stages.0&stages.1&stages.2", "stages.0&stages.1")
     assert bound.name == "squared/stages.0&stages.1&stages.2~stages.0&stages.1"
     s = {name: x.requires_grad_() for name, x in features(MAPPED, seed=1).items()}
-    losses = step(transfer, s, features(fewer, seed=2))
+    losses = step(criterion, s, features(fewer, seed=2))
     losses[bound.name].backward()
     assert [name for name, x in s.items() if x.grad is not None] == [
         f"stages.{i}" for i in range(3)
     ]
-    assert all(p.grad is not None and bool(p.grad.any()) for p in transfer.parameters())
+    assert all(p.grad is not None and bool(p.grad.any()) for p in criterion.parameters())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -776,9 +782,9 @@ def test_stages_fade_toward_the_finer_ones():
 
 
 def test_where_the_teacher_is_no_longer_needed_the_heads_get_a_zero_gradient():
-    transfer = bind("ab", MAPPED, WIDE, numbers={})
-    losses = transfer(features(MAPPED), {}, batch(range(5), size=1))
+    criterion = bind("ab", MAPPED, WIDE, numbers={})
+    losses = criterion(features(MAPPED), {}, batch(range(5), size=1))
     assert list(losses) == [f"ab/stages.{i}" for i in range(3)]
     sum(losses.values()).backward()
     assert [value.item() for value in losses.values()] == [0.0] * 3
-    assert all(not p.grad.any() for p in transfer.parameters())
+    assert all(not p.grad.any() for p in criterion.parameters())

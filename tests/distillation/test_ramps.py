@@ -14,39 +14,39 @@ LOGITS = {"logits": (4,)}
 
 
 def test_a_term_that_comes_first_is_alone_and_then_counts_no_more() -> None:
-    transfer = bind("fsp+crd", MAPPED, WIDE, numbers=SMALL)
-    flowing, contrast = (bound.name for bound in transfer.bound)
-    weighing = transfer.weighing
-    assert weighing.at(0) == transfer.weights  # steps are not known: all the time
-    weighing.over(27)  # three of them first
-    assert weighing.at(2) == {"task": 0.0, flowing: 50.0, contrast: 0.0}
-    assert weighing.at(3) == {"task": 1.0, flowing: 0.0, contrast: 0.8}
-    assert weighing.teacher_is_used(2)
-    assert weighing.teacher_is_used(3)
-    alone = bind("fsp", MAPPED, WIDE, numbers={}).weighing
-    alone.over(27)
+    criterion = bind("fsp+crd", MAPPED, WIDE, numbers=SMALL)
+    flowing, contrast = (bound.name for bound in criterion.bound_terms)
+    loss_weights = criterion.loss_weights
+    assert loss_weights.scheduled(0) == criterion.weights  # steps are not known: all the time
+    loss_weights.set_total_steps(27)  # three of them first
+    assert loss_weights.scheduled(2) == {"task": 0.0, flowing: 50.0, contrast: 0.0}
+    assert loss_weights.scheduled(3) == {"task": 1.0, flowing: 0.0, contrast: 0.8}
+    assert loss_weights.teacher_is_used(2)
+    assert loss_weights.teacher_is_used(3)
+    alone = bind("fsp", MAPPED, WIDE, numbers={}).loss_weights
+    alone.set_total_steps(27)
     assert alone.teacher_is_used(2)
     assert not alone.teacher_is_used(3)
 
 
 def test_steps_without_the_teacher_are_not_measured() -> None:
-    weighing = bind("fsp", MAPPED, WIDE, numbers={}).weighing
-    weighing.over(27)
-    (flowing,) = (name for name in weighing.said if name != "task")
+    loss_weights = bind("fsp", MAPPED, WIDE, numbers={}).loss_weights
+    loss_weights.set_total_steps(27)
+    (flowing,) = (name for name in loss_weights.base if name != "task")
     for step, value in enumerate((4.0, 2.0, 3.0, 0.0, 0.0)):  # three steps of the term alone
-        weighing.note({"task": 1.0, flowing: value}, step)
-    assert weighing.measured.steps == 3
-    assert weighing.measured.means() == {"task": 1.0, flowing: 3.0}
+        loss_weights.update({"task": 1.0, flowing: value}, step)
+    assert loss_weights.loss_sizes.steps == 3
+    assert loss_weights.loss_sizes.means() == {"task": 1.0, flowing: 3.0}
 
 
 def test_a_weight_rises_in_a_line_and_is_whole_after_its_share_of_the_steps() -> None:
-    weighing = bind("reviewkd+kd", MAPPED | LOGITS, WIDE | LOGITS, numbers={}).weighing
-    assert weighing.at(0) == weighing.said
-    weighing.over(240)
-    rising, soft = (name for name in weighing.said if name != "task")
+    loss_weights = bind("reviewkd+kd", MAPPED | LOGITS, WIDE | LOGITS, numbers={}).loss_weights
+    assert loss_weights.scheduled(0) == loss_weights.base
+    loss_weights.set_total_steps(240)
+    rising, soft = (name for name in loss_weights.base if name != "task")
     for step in (0, 1, 10, 18, 19, 20, 239):
         expected = {"task": 1.0, rising: 5.0 * min((step + 1) / 20, 1.0), soft: 1.0}
-        assert weighing.at(step) == pytest.approx(expected, rel=1e-12), step
+        assert loss_weights.scheduled(step) == pytest.approx(expected, rel=1e-12), step
 
 
 def test_a_weight_rises_from_where_its_term_begins_to_count() -> None:
@@ -55,11 +55,11 @@ def test_a_weight_rises_from_where_its_term_begins_to_count() -> None:
         "b": Term("logits", Component("mse"), 3.0, ramp=0.4),
     }
     said = {"task": 1.0, "a": 2.0, "b": 3.0, "own/b": 1.0}
-    weighing = LossWeights(terms, said, {"a": ["logits"], "b": ["logits"]})
-    weighing.over(20)  # a alone for 4, rising over 2; b rises over 8 from there
+    loss_weights = LossWeights(terms, said, {"a": ["logits"], "b": ["logits"]})
+    loss_weights.set_total_steps(20)  # a alone for 4, rising over 2; b rises over 8 from there
     for step in range(20):
         first = step < 4
-        assert weighing.at(step) == pytest.approx(
+        assert loss_weights.scheduled(step) == pytest.approx(
             {
                 "task": 0.0 if first else 1.0,
                 "a": 2.0 * min((step + 1) / 2, 1.0) if first else 0.0,
@@ -70,9 +70,9 @@ def test_a_weight_rises_from_where_its_term_begins_to_count() -> None:
 
 
 def test_nothing_is_made_where_no_weight_changes() -> None:
-    weighing = bind("cktf").weighing
-    weighing.over(100)
-    assert weighing.at(3) is weighing.at(70)
+    loss_weights = bind("cktf").loss_weights
+    loss_weights.set_total_steps(100)
+    assert loss_weights.scheduled(3) is loss_weights.scheduled(70)
 
 
 def test_the_rows_that_are_published_with_a_rise_have_it() -> None:

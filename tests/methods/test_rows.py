@@ -93,14 +93,14 @@ def batch(rows):
     return Batch(torch.zeros(len(rows), 3, 1, 1), rows, rows, LABELS[rows])
 
 
-def losses(transfer, student, teacher, rows=tuple(range(SIZE))):
+def losses(criterion, student, teacher, rows=tuple(range(SIZE))):
     some = batch(rows)
-    transfer.begin(some, 0)
-    return transfer(student, transfer.precompute(teacher), some)
+    criterion.begin(some, 0)
+    return criterion(student, criterion.precompute(teacher), some)
 
 
-def total(transfer, found):
-    return torch.stack([transfer.weights[name] * value for name, value in found.items()]).sum()
+def total(criterion, found):
+    return torch.stack([criterion.weights[name] * value for name, value in found.items()]).sum()
 
 
 def places_of(names):
@@ -110,16 +110,16 @@ def places_of(names):
 @pytest.mark.parametrize("name", TRIED)
 def test_the_student_learns_and_the_teacher_does_not(name):
     """Finite; a gradient at every place of the student that is read, and at every head."""
-    transfer = bound(name)
+    criterion = bound(name)
     student = {k: v.requires_grad_() for k, v in said(student_of(name), 1).items()}
     teacher = {k: v.requires_grad_() for k, v in said(TEACHER, 2).items()}
-    loss = total(transfer, losses(transfer, student, teacher))
+    loss = total(criterion, losses(criterion, student, teacher))
     loss.backward()
     assert torch.isfinite(loss)
     reached = {place for place, x in student.items() if x.grad is not None and x.grad.any()}
-    assert reached == places_of(b.student for b in transfer.bound)
+    assert reached == places_of(b.student for b in criterion.bound_terms)
     assert all(x.grad is None for x in teacher.values())
-    for each, head in transfer.named_parameters():
+    for each, head in criterion.named_parameters():
         assert not head.requires_grad or head.grad is not None, each
 
 
@@ -127,10 +127,10 @@ def test_the_student_learns_and_the_teacher_does_not(name):
 def test_the_corners_stay_finite(name):
     """A batch of one, zero features, features of 1e4."""
     for scale, b in ((1.0, 1), (0.0, SIZE), (1e4, SIZE)):
-        transfer = bound(name)
+        criterion = bound(name)
         student = {k: (scale * v).requires_grad_() for k, v in said(student_of(name), 1, b).items()}
         teacher = {k: scale * v for k, v in said(TEACHER, 2, b).items()}
-        loss = total(transfer, losses(transfer, student, teacher, range(b)))
+        loss = total(criterion, losses(criterion, student, teacher, range(b)))
         loss.backward()
         assert torch.isfinite(loss), (scale, b)
         slopes = [x.grad for x in student.values() if x.grad is not None]
@@ -153,17 +153,17 @@ def test_the_order_of_the_examples_does_not_matter(name):
 def test_what_a_record_keeps_is_all_that_is_needed(name):
     """From the fixed parts alone, by their columns, the losses are those of the live teacher."""
     student, teacher = said(student_of(name), 1), said(TEACHER, 2)
-    transfer = bound(name).eval()
+    criterion = bound(name).eval()
     kept = {}
-    for each in transfer.bound:
-        side = transfer.side(each)[1]
+    for each in criterion.bound_terms:
+        side = criterion.adapters_of(each)[1]
         if side.reduction is None:
             pytest.skip("it depends on the batch and is read live")
         fixed = side.precompute(read(teacher, each.teacher))
         key = column(each.teacher, side.reduction)
         assert key not in kept or torch.equal(kept[key], fixed)
         kept[key] = fixed
-    live = losses(transfer, student, teacher)
+    live = losses(criterion, student, teacher)
     recorded = losses(bound(name).eval(), student, kept)
     for each, value in live.items():
         torch.testing.assert_close(recorded[each], value, rtol=0, atol=0)
@@ -199,13 +199,13 @@ PROJECTED = [term.representation for term in METHODS["cktf"].terms]
 def test_in_half_precision_a_row_says_about_the_same(name):
     found = {}
     for half in (False, True):
-        transfer = bound(name)
+        criterion = bound(name)
         student = {k: x.requires_grad_() for k, x in said(student_of(name), 1).items()}
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-            each = losses(transfer, student, said(TEACHER, 2))
-        total(transfer, each).backward()
+            each = losses(criterion, student, said(TEACHER, 2))
+        total(criterion, each).backward()
         found[half] = {key: value.item() for key, value in each.items()}
-        for x in [*student.values(), *transfer.parameters()]:
+        for x in [*student.values(), *criterion.parameters()]:
             assert x.grad is None or bool(x.grad.isfinite().all())
         assert any(x.grad is not None for x in student.values())
     assert found[True] == pytest.approx(found[False], rel=0.1, abs=0.02)

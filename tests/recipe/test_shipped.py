@@ -148,15 +148,15 @@ def test_method_binds_to_the_pair_with_the_published_heads(name):
         found = resolve(built, places, torch.zeros(2, 3, size, size))
         shapes.append({place.name: place.shape for place in found})
     groups = torch.arange(EXAMPLES) % 3
-    transfer = DistillationLoss(method, *shapes, groups=groups, examples=EXAMPLES)
+    criterion = DistillationLoss(method, *shapes, groups=groups, examples=EXAMPLES)
 
-    contrasts = [bound for bound in transfer.bound if bound.memory]
+    contrasts = [bound for bound in criterion.bound_terms if bound.memory]
     for side, network in enumerate((said.student.network, said.teacher.network)):
-        heads = [transfer.side(bound)[side].head.in_features for bound in contrasts]
+        heads = [criterion.adapters_of(bound)[side].head.in_features for bound in contrasts]
         assert heads == HEADS[network]
-    assert len(transfer.memories) == 1
-    assert isinstance(transfer.memories[0], Bank)
-    assert len(transfer.bound) == len(contrasts) + 1
+    assert len(criterion.memories) == 1
+    assert isinstance(criterion.memories[0], Bank)
+    assert len(criterion.bound_terms) == len(contrasts) + 1
 
 
 @pytest.mark.parametrize("name", LABEL_FREE)
@@ -176,9 +176,11 @@ def test_without_labels_the_method_is_the_published_one_and_binds(name):
             models.build(network, classes=200, seed=0), places, torch.zeros(2, 3, 64, 64)
         )
         shapes.append({place.name: place.shape for place in found})
-    transfer = DistillationLoss(method, *shapes, groups=None, examples=EXAMPLES)
+    criterion = DistillationLoss(method, *shapes, groups=None, examples=EXAMPLES)
     for side, network in enumerate((student, teacher)):
-        heads = [transfer.side(bound)[side].head.in_features for bound in transfer.bound]
+        heads = [
+            criterion.adapters_of(bound)[side].head.in_features for bound in criterion.bound_terms
+        ]
         assert heads == HEADS[network]
     layer = said.probe.layer
     assert (layer.epochs, layer.rate, layer.momentum, layer.decay) == (240, 0.05, 0.9, 5e-4)

@@ -66,11 +66,11 @@ def test_an_inner_side_that_learns_alone_is_taught_by_its_own_loss_only():
         "v", Component("contrast"), 1.0, Component("project", {"width": 6}, compressed), MEMORY
     )
     statistics = Statistics(torch.zeros(5), torch.ones(5), torch.eye(5), torch.ones(5))
-    transfer = bound(term, statistics=lambda place: statistics)
-    transfer.begin(batch(), 0)
+    criterion = bound(term, statistics=lambda place: statistics)
+    criterion.begin(batch(), 0)
     student, teacher = {"v": maps((3,))}, {"v": maps((5,), seed=1)}
-    losses = transfer(student, transfer.precompute(teacher), batch())
-    side = transfer.side(transfer.bound[0])[1]
+    losses = criterion(student, criterion.precompute(teacher), batch())
+    side = criterion.adapters_of(criterion.bound_terms[0])[1]
     assert set(losses) == {"contrast/v", "own/contrast/v"}
     losses["contrast/v"].backward(retain_graph=True)
     assert all(p.grad is None for p in side.inner.parameters())
@@ -96,8 +96,8 @@ def test_the_whole_chain_is_named_where_names_would_be_the_same():
     terms = tuple(Term("at", Component("contrast"), 1.0, word, MEMORY) for word in words)
     row = Method("two", terms)
     labels = torch.arange(8) % 3
-    transfer = DistillationLoss(row, {"at": STUDENT}, {"at": TEACHER}, groups=labels, examples=8)
-    assert [b.name for b in transfer.bound] == [
+    criterion = DistillationLoss(row, {"at": STUDENT}, {"at": TEACHER}, groups=labels, examples=8)
+    assert [b.name for b in criterion.bound_terms] == [
         "contrast/at",
         "contrast/at (project of attention)",
     ]

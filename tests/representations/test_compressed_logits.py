@@ -23,15 +23,18 @@ COMPRESS = Term(
 SOFT = Term(("logits", "embedding"), Component("kl"), 0.18, Component("compressed_logits"))
 
 
-def sides(transfer):
+def sides(criterion):
     """The teacher's side of each term by its representation."""
-    return {bound.term.representation.name: transfer.side(bound)[1] for bound in transfer.bound}
+    return {
+        bound.term.representation.name: criterion.adapters_of(bound)[1]
+        for bound in criterion.bound_terms
+    }
 
 
 @pytest.mark.parametrize("terms", [(COMPRESS, SOFT), (SOFT, COMPRESS)])
 def test_they_are_those_of_the_compressors_probe_in_any_order_of_the_terms(terms):
-    transfer = bind(Method("own", terms))
-    found = sides(transfer)
+    criterion = bind(Method("own", terms))
+    found = sides(criterion)
     assert found["compressed_logits"].compressed is found["compress"]
     x = torch.randn(B, D)
     expected = found["compress"].probe(found["compress"](x))
@@ -41,10 +44,10 @@ def test_they_are_those_of_the_compressors_probe_in_any_order_of_the_terms(terms
 
 @pytest.mark.parametrize("row", ["ec-kd", "ec-binary-kd"])
 def test_nothing_is_saved_or_trained_twice(row):
-    transfer, alone = bind(find(row)), bind(find("ec"))
-    assert transfer.state_dict().keys() == alone.state_dict().keys()
-    assert len(list(transfer.parameters())) == len(list(alone.parameters()))
-    names = {name for name in transfer.weights if name.startswith("own/")}
+    criterion, alone = bind(find(row)), bind(find("ec"))
+    assert criterion.state_dict().keys() == alone.state_dict().keys()
+    assert len(list(criterion.parameters())) == len(list(alone.parameters()))
+    names = {name for name in criterion.weights if name.startswith("own/")}
     assert names == {"own/distance_correlation/embedding"}
 
 
@@ -53,22 +56,22 @@ def test_the_students_loss_reaches_neither_compressor_nor_probe(agree):
     """Also not through the contrast, which trains any other head on the teacher's side."""
     memory = Component("batch") if LOSSES[agree].memory != "no" else None
     soft = Term(SOFT.layers, Component(agree), 1.0, SOFT.representation, memory)
-    transfer = bind(Method("own", (soft, COMPRESS)))
-    student, teacher, losses = says(transfer)
+    criterion = bind(Method("own", (soft, COMPRESS)))
+    student, teacher, losses = says(criterion)
     losses[f"{agree}/logits~embedding"].backward()
-    assert all(p.grad is None for p in transfer.parameters())
+    assert all(p.grad is None for p in criterion.parameters())
     assert teacher["embedding"].grad is None
     assert student["logits"].grad.abs().max() > 0
     assert student["embedding"].grad is None
 
 
 def test_the_own_loss_moves_what_is_said():
-    transfer = bind(find("ec-kd"))
-    _, teacher, losses = says(transfer)
-    side, x = sides(transfer)["compressed_logits"], teacher["embedding"].detach()
+    criterion = bind(find("ec-kd"))
+    _, teacher, losses = says(criterion)
+    side, x = sides(criterion)["compressed_logits"], teacher["embedding"].detach()
     before = side(x)
     losses["own/distance_correlation/embedding"].backward()
-    torch.optim.SGD(transfer.parameters(), lr=1.0).step()
+    torch.optim.SGD(criterion.parameters(), lr=1.0).step()
     assert not torch.equal(side(x), before)
 
 
@@ -81,8 +84,11 @@ def test_several_records_have_a_compressor_each():
     )
     shapes = {"embedding": (16,), "logits": (CLASSES,)}, dict.fromkeys(places, (D,))
     more = {"classes": CLASSES, "statistics": statistics, "groups": None, "examples": B}
-    transfer = DistillationLoss(Method("own", terms), *shapes, **more)
-    theirs = {(b.term.representation.name, b.teacher): transfer.side(b)[1] for b in transfer.bound}
+    criterion = DistillationLoss(Method("own", terms), *shapes, **more)
+    theirs = {
+        (b.term.representation.name, b.teacher): criterion.adapters_of(b)[1]
+        for b in criterion.bound_terms
+    }
     for place in places:
         read = theirs["compressed_logits", place].compressed
         assert read is theirs["compress", place]
@@ -94,7 +100,7 @@ def test_of_time_frames_the_mean_is_probed():
         Term(("embedding", "frames"), Component("distance_correlation"), 1.0, compress),
         Term(("logits", "frames"), Component("kl"), 1.0, Component("compressed_logits")),
     )
-    transfer = DistillationLoss(
+    criterion = DistillationLoss(
         Method("own", terms),
         {"embedding": (6, 5, 10), "logits": (CLASSES,)},
         {"frames": (3, D)},
@@ -104,11 +110,11 @@ def test_of_time_frames_the_mean_is_probed():
         statistics=statistics,
     )
     student = {"embedding": torch.randn(B, 6, 5, 10), "logits": torch.randn(B, CLASSES)}
-    fixed = transfer.precompute({"frames": torch.randn(B, 3, D)})
-    transfer.begin(batch(), 0)
-    losses = transfer(student, fixed, batch())
+    fixed = criterion.precompute({"frames": torch.randn(B, 3, D)})
+    criterion.begin(batch(), 0)
+    losses = criterion(student, fixed, batch())
     assert all(torch.isfinite(value) for value in losses.values())
-    found, frames = sides(transfer), fixed["kl/logits~frames"]
+    found, frames = sides(criterion), fixed["kl/logits~frames"]
     expected = found["compress"].probe(found["compress"](frames).mean(1))
     assert torch.equal(found["compressed_logits"](frames), expected)
 

@@ -40,15 +40,15 @@ def bind(method, *, teacher=(D,), student=(16,)):
     )
 
 
-def says(transfer, *, seed=0):
+def says(criterion, *, seed=0):
     generator = torch.Generator().manual_seed(seed)
     student = {
         "embedding": torch.randn(B, 16, generator=generator).requires_grad_(),
         "logits": torch.randn(B, CLASSES, generator=generator).requires_grad_(),
     }
     teacher = {"embedding": (2 + 3 * torch.randn(B, D, generator=generator)).requires_grad_()}
-    transfer.begin(batch(), 0)
-    return student, teacher, transfer(student, transfer.precompute(teacher), batch())
+    criterion.begin(batch(), 0)
+    return student, teacher, criterion(student, criterion.precompute(teacher), batch())
 
 
 EC_ROWS = ["ec", "ec+probe-kd", "ec-kd", "ec-binary-kd"]
@@ -69,11 +69,11 @@ def test_the_students_loss_reaches_neither_compressor_nor_teacher(agree, head):
     """Also not through the contrast, which trains any other head on the teacher's side."""
     memory = Component("batch") if LOSSES[agree].memory != "no" else None
     word = Component("compress", {"width": 4, "student_head": head})
-    transfer = bind(Method("m", (Term("embedding", Component(agree), 1.0, word, memory),)))
-    student, teacher, losses = says(transfer)
-    bound = transfer.bound[0]
+    criterion = bind(Method("m", (Term("embedding", Component(agree), 1.0, word, memory),)))
+    student, teacher, losses = says(criterion)
+    bound = criterion.bound_terms[0]
     losses[bound.name].backward()
-    _, theirs = transfer.side(bound)
+    _, theirs = criterion.adapters_of(bound)
     assert all(p.grad is None for p in theirs.parameters())
     assert teacher["embedding"].grad is None
     assert student["embedding"].grad.abs().max() > 0
@@ -81,20 +81,20 @@ def test_the_students_loss_reaches_neither_compressor_nor_teacher(agree, head):
 
 @pytest.mark.parametrize("row", EC_ROWS)
 def test_the_own_loss_reaches_the_compressor_alone(row):
-    transfer = bind(find(row))
-    student, teacher, losses = says(transfer)
+    criterion = bind(find(row))
+    student, teacher, losses = says(criterion)
     own = [value for name, value in losses.items() if name.startswith("own/")]
     torch.stack(own).sum().backward()
-    _, theirs = transfer.side(transfer.bound[0])
+    _, theirs = criterion.adapters_of(criterion.bound_terms[0])
     assert all(p.grad is not None for p in theirs.parameters())
     assert teacher["embedding"].grad is None
     assert all(x.grad is None for x in student.values())
 
 
 def test_the_own_loss_is_the_cross_entropy_of_the_probe():
-    transfer = bind(find("ec"))
-    _, teacher, losses = says(transfer)
-    _, side = transfer.side(transfer.bound[0])
+    criterion = bind(find("ec"))
+    _, teacher, losses = says(criterion)
+    _, side = criterion.adapters_of(criterion.bound_terms[0])
     layers = [m for m in side.modules() if isinstance(m, nn.Linear)]
     (w, b), (p, q) = [(m.weight.detach().numpy(), m.bias.detach().numpy()) for m in layers]
     total = 0.0
@@ -133,12 +133,12 @@ def test_dropout_is_of_the_own_loss_alone():
 
 
 def test_frozen_after_a_step_it_learns_no_more():
-    transfer = bind(adjust(find("ec"), {"compress.freeze": 5}, {}))
-    _, _, before = says(transfer)
+    criterion = bind(adjust(find("ec"), {"compress.freeze": 5}, {}))
+    _, _, before = says(criterion)
     assert before["own/distance_correlation/embedding"].requires_grad
-    student, teacher, _ = says(transfer)
-    transfer.begin(batch(), 5)
-    after = transfer(student, transfer.precompute(teacher), batch())[
+    student, teacher, _ = says(criterion)
+    criterion.begin(batch(), 5)
+    after = criterion(student, criterion.precompute(teacher), batch())[
         "own/distance_correlation/embedding"
     ]
     assert not after.requires_grad
@@ -146,9 +146,9 @@ def test_frozen_after_a_step_it_learns_no_more():
 
 
 def test_learned_first_it_is_frozen_from_the_beginning():
-    transfer = bind(adjust(find("ec"), {"compress.learn": "first", "compress.steps": 30}, {}))
-    _, _, losses = says(transfer)
-    _, theirs = transfer.side(transfer.bound[0])
+    criterion = bind(adjust(find("ec"), {"compress.learn": "first", "compress.steps": 30}, {}))
+    _, _, losses = says(criterion)
+    _, theirs = criterion.adapters_of(criterion.bound_terms[0])
     assert theirs.steps == 30
     assert not any(p.requires_grad for p in theirs.parameters())
     assert list(losses) == ["distance_correlation/embedding"]

@@ -37,10 +37,10 @@ def module(
         places = features.resolve(network, wanted(method)[0], torch.rand(2, 1, 8, 8))
         made.append((network, places))
         shapes.append({place.name: place.shape for place in places})
-    transfer = DistillationLoss(
+    criterion = DistillationLoss(
         method, *shapes, groups=torch.arange(20).int() % 4, examples=20, seed=seed
     )
-    return DistillationModule(*made[0], PLAIN, transfer)
+    return DistillationModule(*made[0], PLAIN, criterion)
 
 
 def optimizer(of: nn.Module) -> torch.optim.Optimizer:
@@ -71,7 +71,7 @@ def test_everything_comes_back(kind: str, tmp_path: Path) -> None:
     old, new = module(1, kind=kind), module(2, kind=kind)
     old_rule, new_rule = optimizer(old), optimizer(new)
     old_average, new_average = averaged(old.student, 0.9), averaged(new.student, 0.9)
-    memory = old.transfer.memories[0]
+    memory = old.criterion.memories[0]
     memory.log_z["contrast/stem"] = torch.tensor([1.0, 2.0])
     progress = {"seconds": 1.5, "best": None, "sums": {"task": 0.5}, "counted": 3}
     path = checkpoint.save(tmp_path, DONE, old, old_rule, average=old_average, progress=progress)
@@ -82,8 +82,8 @@ def test_everything_comes_back(kind: str, tmp_path: Path) -> None:
     assert_equal(new.state_dict(), old.state_dict())
     assert_equal(new_rule.state_dict(), old_rule.state_dict())
     assert_equal(new_average.state_dict(), old_average.state_dict())
-    assert_equal(new.transfer.memory_state(), old.transfer.memory_state())
-    assert "0.log_z.contrast/stem" in new.transfer.memory_state()
+    assert_equal(new.criterion.memory_state(), old.criterion.memory_state())
+    assert "0.log_z.contrast/stem" in new.criterion.memory_state()
 
 
 def test_the_loss_scale_of_float16_comes_back(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_a_generation_learns_from_labels_and_the_one_before(two: list[Run]) -> N
     with torch.no_grad():
         s, t = (network(x).double().numpy() for network in (network_of(second), network_of(first)))
     models.load_weights(parts.module.student, second.path / "student.safetensors")
-    fixed = parts.module.transfer.precompute(parts.teacher(batch))  # type: ignore[misc]
+    fixed = parts.module.criterion.precompute(parts.teacher(batch))  # type: ignore[misc]
     loss = parts.module.eval()(batch, fixed)[1]["kl/logits"]
     assert loss.item() == pytest.approx(formulas.kl(s, t, 1.0).mean(), rel=1e-4)
     beginnings = [build(read(run.path / "recipe.yaml")).module.student for run in two]

@@ -125,7 +125,7 @@ def trained(out: Path, method: Any, teacher: Any = "given", **training: Any) -> 
         "weights": weights,
         "heads": state["heads"],
         "memory": state["memory"],
-        "weighing": state["weighing"],
+        "loss_weights": state["loss_weights"],
     }
 
 

@@ -16,7 +16,7 @@ def optimizer(recipe: Recipe, module: DistillationModule) -> torch.optim.Optimiz
     The scales of losses never are: decay would draw them all to 1.
     """
     said = recipe.train
-    scales = list(module.transfer.weighing.parameters())
+    scales = list(module.criterion.loss_weights.parameters())
     trained = [
         p for p in module.parameters() if p.requires_grad and not any(p is s for s in scales)
     ]

@@ -100,11 +100,11 @@ def replayed(
     )
 
 
-def check_columns(transfer: DistillationLoss, teacher: Teacher | None, said: object) -> None:
+def check_columns(criterion: DistillationLoss, teacher: Teacher | None, said: object) -> None:
     """Make sure that a record of places has what a bound method reads.
 
     Args:
-        transfer: the bound method.
+        criterion: the bound method.
         teacher: that it reads.
         said: what the recipe says of it.
 
@@ -112,14 +112,14 @@ def check_columns(transfer: DistillationLoss, teacher: Teacher | None, said: obj
         PairError: a representation depends on the batch.
         RecipeError: the record has something else of a place.
     """
-    for bound in transfer.bound:
+    for bound in criterion.bound_terms:
         whose, place, what = teacher, bound.teacher, said
         if isinstance(teacher, MultiTeacher) and isinstance(said, MultiRecipe):
             whose, what = teacher.teachers[bound.term.teacher], said.teachers[bound.term.teacher]
             place = TOGETHER.join(teacher.whose(each)[1] for each in together(place))
         if not isinstance(whose, RecordedNetworkTeacher):
             continue
-        reduction = transfer.side(bound)[1].reduction
+        reduction = criterion.adapters_of(bound)[1].reduction
         if reduction is None:
             raise PairError(
                 f"{bound.name} depends on what else is in the batch, so no record holds it; give "
@@ -129,7 +129,7 @@ def check_columns(transfer: DistillationLoss, teacher: Teacher | None, said: obj
         if column(place, reduction) not in held:
             path = getattr(what, "record", "")
             wanted = [column(place, reduction)]
-            raise RecipeError(lacks(path, transfer.method.name, wanted, sorted(held)))
+            raise RecipeError(lacks(path, criterion.method.name, wanted, sorted(held)))
 
 
 def lacks(path: Any, method: str, wanted: Sequence[str], held: Sequence[str]) -> str:

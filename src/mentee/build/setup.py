@@ -117,7 +117,7 @@ def build(recipe: Recipe, given: PythonOverrides | None = None) -> TrainingSetup
         teacher = EmaTeacher(average.module, spots, input, recipe.teacher.ema)
     for live, _ in live_teachers(teacher, recipe.teacher).values():
         place(live.network, recipe, accelerator)
-    transfer = DistillationLoss(
+    criterion = DistillationLoss(
         method,
         {p.name: p.shape for p in places},
         {p.name: p.shape for p in teacher.places} if teacher else {},
@@ -128,17 +128,17 @@ def build(recipe: Recipe, given: PythonOverrides | None = None) -> TrainingSetup
         seed=recipe.train.seed,
         device=accelerator.device,
     )
-    check_columns(transfer, teacher, recipe.teacher)
+    check_columns(criterion, teacher, recipe.teacher)
     module = DistillationModule(
         student,
         places,
         input,
-        transfer,
+        criterion,
         smoothing=recipe.train.label_smoothing,
         channels_last=recipe.train.channels_last is True,
         compiled=recipe.train.compile is True,
     )
-    transfer.weighing.over(steps.steps)
+    criterion.loss_weights.set_total_steps(steps.steps)
     rule = optimizer(recipe, module)
     return TrainingSetup(
         recipe,

@@ -89,8 +89,8 @@ def _beyond(row: Method) -> Iterator[str]:
     """What is kept, and what cannot be."""
     if any(term.memory for term in row.terms):
         yield "a memory"
-    transfer = made_up(row)
-    if any(transfer.side(bound)[1].reduction is None for bound in transfer.bound):
+    criterion = made_up(row)
+    if any(criterion.adapters_of(bound)[1].reduction is None for bound in criterion.bound_terms):
         yield "a teacher that runs beside (nothing to record)"
 
 

@@ -108,13 +108,13 @@ class CandidatePair:
         """
         try:
             check_task(row, self.task)
-            transfer = self.bind(row, FEW)
+            criterion = self.bind(row, FEW)
         except MenteeError as error:
             return Applied(row.name, str(error))
-        heads = models.count_parameters(transfer.sides)
+        heads = models.count_parameters(criterion.adapters)
         kept = models.count_parameters(self._taught(row)) - models.count_parameters(self.student)
-        memory = self._kept(row, transfer)
-        record = recorded(transfer, self._shapes(self.teacher, wanted(row)[1]))
+        memory = self._kept(row, criterion)
+        record = recorded(criterion, self._shapes(self.teacher, wanted(row)[1]))
         slower = self.slower(row) if time else None
         return Applied(row.name, None, heads, kept, memory, record, slower)
 
@@ -142,13 +142,13 @@ class CandidatePair:
         batch, network = self._batch, copy.deepcopy(self.teacher)  # hooks stay where they are
         places = self._places(self.teacher, wanted(row)[1])
         alone, taught = self._trainee(Method("none")), self._trainee(row)
-        said = taught.transfer.precompute(OnlineTeacher(network, places, self._contract)(batch))
+        said = taught.criterion.precompute(OnlineTeacher(network, places, self._contract)(batch))
 
-        def step(trainee: DistillationModule, fixed: Mapping[str, Tensor]) -> None:
-            trainee.transfer.begin(batch, 0)
-            trainee(batch, fixed)[0].backward()
-            trainee.zero_grad(set_to_none=True)
-            trainee.transfer.write()
+        def step(module: DistillationModule, fixed: Mapping[str, Tensor]) -> None:
+            module.criterion.begin(batch, 0)
+            module(batch, fixed)[0].backward()
+            module.zero_grad(set_to_none=True)
+            module.criterion.write()
 
         calls = {"alone": partial(step, alone, {}), "taught": partial(step, taught, said)}
         for call in calls.values():
@@ -201,11 +201,11 @@ class CandidatePair:
         found = [place for name in names for place in self._found[network, name]]
         return list(dict.fromkeys(found))
 
-    def _kept(self, row: Method, transfer: DistillationLoss) -> int:
+    def _kept(self, row: Method, criterion: DistillationLoss) -> int:
         """Bytes of the memories with all examples."""
-        if not transfer.memories:
+        if not criterion.memories:
             return 0
-        few, twice = held(transfer), held(self.bind(row, 2 * FEW))
+        few, twice = held(criterion), held(self.bind(row, 2 * FEW))
         return few + (twice - few) * (self.examples - FEW) // FEW
 
     @cached_property
@@ -235,21 +235,21 @@ def check_task(row: Method, task: str) -> None:
             raise MenteeError(f"{name} is for several classes an example, and it has one here")
 
 
-def held(transfer: DistillationLoss) -> int:
+def held(criterion: DistillationLoss) -> int:
     """Bytes of what the memories keep."""
-    return sum(x.numel() * x.element_size() for x in transfer.memory_state().values())
+    return sum(x.numel() * x.element_size() for x in criterion.memory_state().values())
 
 
-def recorded(transfer: DistillationLoss, shapes: Mapping[str, Shape]) -> int | None:
+def recorded(criterion: DistillationLoss, shapes: Mapping[str, Shape]) -> int | None:
     """Bytes that a record keeps of an example and view, in float16; None: it cannot be made.
 
     Args:
-        transfer: the bound method.
+        criterion: the bound method.
         shapes: what is read of the teacher.
     """
     columns = {}
-    for bound in transfer.bound:
-        side = transfer.side(bound)[1]
+    for bound in criterion.bound_terms:
+        side = criterion.adapters_of(bound)[1]
         if side.reduction is None:
             return None
         shape: FeatureShape = read(shapes, bound.teacher)

@@ -56,7 +56,7 @@ class DistillationModule(nn.Module):
         student: the network itself.
         places: where it is read; `logits` is always among them.
         contract: what the student reads.
-        transfer: the method bound to this pair.
+        criterion: the method bound to this pair.
         label_smoothing: label smoothing of the task's loss, in [0, 1).
         channels_last: the layout of the student's maps.
         compiled: whether the student is compiled.
@@ -67,14 +67,14 @@ class DistillationModule(nn.Module):
         student: nn.Module,
         places: Iterable[Layer],
         contract: Contract,
-        transfer: DistillationLoss,
+        criterion: DistillationLoss,
         *,
         smoothing: float = 0.0,
         channels_last: bool = True,
         compiled: bool = False,
     ) -> None:
         super().__init__()
-        self.student, self.transfer = student, transfer
+        self.student, self.criterion = student, criterion
         self.contract, self.label_smoothing = contract, smoothing
         self._capture = Capture(student, tuple(places))
         self._computed = CompiledForward(student, channels_last=channels_last, compiled=compiled)
@@ -84,19 +84,19 @@ class DistillationModule(nn.Module):
         self, batch: Batch, fixed: Mapping[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and the unweighted value of each term and, with labels, of `task`."""
-        weighing, step = self.transfer.weighing, self.transfer.step
-        looks = self._looks and torch.is_grad_enabled() and weighing.due(step)
+        loss_weights, step = self.criterion.loss_weights, self.criterion.step
+        looks = self._looks and torch.is_grad_enabled() and loss_weights.should_measure(step)
         edges: dict[str, GradientEdge] = {}
         inputs = normalize(batch.inputs, self.contract)
         features = self._capture.run(self._computed, inputs, edges if looks else None)
-        losses: dict[str, Tensor] = self.transfer(features, fixed, batch)
-        if batch.labels is not None and self.transfer.weights["task"] != 0:
+        losses: dict[str, Tensor] = self.criterion(features, fixed, batch)
+        if batch.labels is not None and self.criterion.weights["task"] != 0:
             logits = features["logits"].float()
             losses["task"] = batch_loss(batch, logits, smoothing=self.label_smoothing).mean()
         if looks:
             with torch.autocast(batch.inputs.device.type, enabled=False):
-                weighing.look(losses, edges, step)
-        return weighing(losses, step), losses
+                loss_weights.measure_gradients(losses, edges, step)
+        return loss_weights(losses, step), losses
 
 
 def averaged(student: nn.Module, decay: float) -> AveragedModel:
@@ -129,7 +129,7 @@ class Plan:
 
 
 def train(
-    trainee: DistillationModule,
+    module: DistillationModule,
     teacher: Teacher | None,
     load: Callable[[int, int], Iterator[Batch]],
     optimizer: torch.optim.Optimizer,
@@ -144,7 +144,7 @@ def train(
     .. math:: L = w_{task} L_{task} + \sum_k w_k \, agree_k(represent_{S,k}, represent_{T,k})
 
     Args:
-        trainee: student and transfer, on the accelerator's device.
+        module: student and transfer, on the accelerator's device.
         teacher: read for every batch; None for a method without terms.
         load: `(epoch, batches to skip) -> batches of this process`.
         optimizer: of all that `module` trains.
@@ -159,7 +159,7 @@ def train(
     Raises:
         DivergedError: the loss is not finite; the step is not taken.
     """
-    model, optimizer = accelerator.prepare(trainee, optimizer)
+    model, optimizer = accelerator.prepare(module, optimizer)
     trained = [p for group in optimizer.param_groups for p in group["params"]]
     bases = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
     number, begun, position = (done.number, done.epoch, done.position) if done else (0, 0, 0)
@@ -168,19 +168,19 @@ def train(
     for epoch in range(begun, plan.epochs):
         batches = load(epoch, position)
         while parts := list(islice(batches, plan.gradient_accumulation)):
-            if not (trainee.training and trainee.student.training):  # it visits every module
-                trainee.train()
+            if not (module.training and module.student.training):  # it visits every module
+                module.train()
             for group, base in zip(optimizer.param_groups, bases, strict=True):
                 group["lr"] = base * plan.lr(number, plan.steps)
-            loss, losses = backward(model, trainee, teacher, parts, number, accelerator)
+            loss, losses = backward(model, module, teacher, parts, number, accelerator)
             check_finite(loss, losses, number, epoch)
             if plan.max_grad_norm is not None:
                 accelerator.clip_grad_norm_(trained, plan.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            trainee.transfer.write()
+            module.criterion.write()
             if average is not None:
-                average.update_parameters(trainee.student)
+                average.update_parameters(module.student)
             number, position = number + 1, position + len(parts)
             rate, examples = optimizer.param_groups[0]["lr"], sum(map(len, parts)) * world()
             yield Step(number, epoch, position, loss, losses, rate, examples)
@@ -189,7 +189,7 @@ def train(
 
 def backward(
     model: Callable[..., tuple[Tensor, dict[str, Tensor]]],
-    trainee: DistillationModule,
+    module: DistillationModule,
     teacher: Teacher | None,
     parts: Sequence[Batch],
     number: int,
@@ -199,18 +199,18 @@ def backward(
 
     Args:
         model: `module` as the accelerator wrapped it.
-        trainee: student and transfer.
+        module: student and transfer.
         teacher: read for every batch.
         parts: the batches of the step.
         number: steps done before it.
         accelerator: precision and processes.
     """
-    transfer, values, losses = trainee.transfer, [], dict[str, Tensor]()
-    heard = teacher if teacher and transfer.weighing.teacher_is_used(number) else None
+    criterion, values, losses = module.criterion, [], dict[str, Tensor]()
+    heard = teacher if teacher and criterion.loss_weights.teacher_is_used(number) else None
     for part in parts:
         batch = part.to(accelerator.device)
-        fixed = transfer.precompute(heard(batch)) if heard else {}
-        transfer.begin(batch, number)
+        fixed = criterion.precompute(heard(batch)) if heard else {}
+        criterion.begin(batch, number)
         last = part is parts[-1]
         with contextlib.nullcontext() if last else accelerator.no_sync(model):
             loss, losses = model(batch, fixed)
@@ -219,7 +219,7 @@ def backward(
     # The one place of a step where the CPU waits for the device.
     total, *each = gather(torch.stack(values).mean(0)[None]).mean(0).tolist()
     found = dict(zip(losses, each, strict=True))
-    transfer.weighing.note(found, number)
+    criterion.loss_weights.update(found, number)
     return total, found
 
 

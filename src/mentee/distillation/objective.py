@@ -80,9 +80,9 @@ class DistillationLoss(nn.Module):
         super().__init__()
         self.method = method
         self.step = 0
-        self.sides = nn.ModuleDict()
+        self.adapters = nn.ModuleDict()
         self.memories: list[Memory] = []
-        self.bound: list[BoundTerm] = []
+        self.bound_terms: list[BoundTerm] = []
         self._widths: dict[str, int] = {}
         sites = [
             (
@@ -103,16 +103,20 @@ class DistillationLoss(nn.Module):
         self.to(device)
         own = torch.arange(examples, device=device)
         self._remember(own if groups is None else groups.to(device), own, seed)
-        alone = {own_name(b): 1.0 for b in self.bound if self.side(b)[1].own_objective_only}
-        terms = {b.name: b.term for b in self.bound}
+        alone = {
+            own_name(b): 1.0 for b in self.bound_terms if self.adapters_of(b)[1].own_objective_only
+        }
+        terms = {b.name: b.term for b in self.bound_terms}
         weights = {name: term.weight for name, term in terms.items()}
-        reads = {b.name: together(b.student) for b in self.bound}
+        reads = {b.name: together(b.student) for b in self.bound_terms}
         said = {"task": method.task} | weights | alone
-        self.weighing = LossWeights(terms, said, reads, method.balance)
-        self.dropping: TeacherDropout | None = None
+        self.loss_weights = LossWeights(terms, said, reads, method.balance)
+        self.teacher_dropout: TeacherDropout | None = None
         if method.teacher_dropout and len(method.shares) > 1:
             whose = {name: term.teacher for name, term in terms.items()}
-            self.dropping = TeacherDropout(method.teacher_dropout, method.shares, whose, seed)
+            self.teacher_dropout = TeacherDropout(
+                method.teacher_dropout, method.shares, whose, seed
+            )
 
     def _bind(
         self,
@@ -127,14 +131,14 @@ class DistillationLoss(nn.Module):
         if takes(agreement.function, "labels"):
             pair_info.labels(term.loss.name)
         term = replace(term, loss=agree, representation=checked_chain(term.representation))
-        name = name_of(term, s, t, self.bound, self.method.name)
+        name = name_of(term, s, t, self.bound_terms, self.method.name)
         reader = term.representation.chain[-1].name
         if "&" in s and reader not in SEVERAL:
             raise PairError(
                 f"{name}: {reader} reads one place; expected {' or '.join(SEVERAL)} "
                 "where several are read together"
             )
-        others = [self.side(b)[1].aux_module for b in self.bound if b.teacher == t]
+        others = [self.adapters_of(b)[1].aux_module for b in self.bound_terms if b.teacher == t]
         sides = sides_of(
             term.representation, shapes, {"pair_info": pair_info, "other_adapters": others}
         )
@@ -148,8 +152,8 @@ class DistillationLoss(nn.Module):
                 f"{said[0]}; use one that gives vectors, such as project"
             )
         self._widths[name] = said[0][-1]
-        self.sides[name.replace(".", "_")] = nn.ModuleList(sides)
-        self.bound.append(BoundTerm(name, s, t, term, agreement, None))
+        self.adapters[name.replace(".", "_")] = nn.ModuleList(sides)
+        self.bound_terms.append(BoundTerm(name, s, t, term, agreement, None))
 
     def _remember(self, classes: Tensor, rows: Tensor, seed: int) -> None:
         """Give the terms that ask for negatives a memory; those with equal ones share it.
@@ -161,7 +165,7 @@ class DistillationLoss(nn.Module):
             seed: of the draws.
         """
         kinds: dict[object, tuple[Component, int, list[BoundTerm]]] = {}
-        for bound in self.bound:
+        for bound in self.bound_terms:
             word = bound.term.memory
             if bound.agreement.memory == "no" or (bound.agreement.memory == "may" and not word):
                 continue
@@ -182,11 +186,13 @@ class DistillationLoss(nn.Module):
                 numbers = {"seed": seed} | numbers
             memory = build([b.name for b in members], groups, width, **numbers)
             self.memories.append(memory)
-            self.bound = [replace(b, memory=memory) if b in members else b for b in self.bound]
+            self.bound_terms = [
+                replace(b, memory=memory) if b in members else b for b in self.bound_terms
+            ]
 
-    def side(self, bound: BoundTerm) -> tuple[Adapter, Adapter]:
+    def adapters_of(self, bound: BoundTerm) -> tuple[Adapter, Adapter]:
         """(the student's side, the teacher's) of a bound term."""
-        student, teacher = typing.cast(nn.ModuleList, self.sides[bound.name.replace(".", "_")])
+        student, teacher = typing.cast(nn.ModuleList, self.adapters[bound.name.replace(".", "_")])
         return typing.cast(Adapter, student), typing.cast(Adapter, teacher)
 
     @torch.no_grad()
@@ -197,8 +203,8 @@ class DistillationLoss(nn.Module):
             teacher: what is read at its places, or the fixed parts themselves by `column`.
         """
         said = {}
-        for bound in self.bound:
-            side = self.side(bound)[1]
+        for bound in self.bound_terms:
+            side = self.adapters_of(bound)[1]
             name = None if side.reduction is None else column(bound.teacher, side.reduction)
             if name in teacher:
                 said[bound.name] = teacher[name]
@@ -209,7 +215,7 @@ class DistillationLoss(nn.Module):
     @property
     def weights(self) -> dict[str, float]:
         """What each loss weighs when it counts, as the row says it."""
-        return self.weighing.said
+        return self.loss_weights.base
 
     def begin(self, batch: Batch, step: int) -> None:
         """Choose the batch's negatives; call it before the batch's `forward`."""
@@ -229,8 +235,8 @@ class DistillationLoss(nn.Module):
             batch: labels, masks and mixture of the same examples.
         """
         losses: dict[str, Tensor] = {}
-        for bound in self.bound:
-            mine, theirs = self.side(bound)
+        for bound in self.bound_terms:
+            mine, theirs = self.adapters_of(bound)
             if bound.name not in fixed:  # a zero that keeps every process in step
                 losses[bound.name] = nothing(mine, theirs, device=batch.inputs.device)
                 if theirs.own_objective_only:
@@ -249,10 +255,10 @@ class DistillationLoss(nn.Module):
                     t = t.detach() if theirs.aux_module is theirs else t
                 s, t = mine.align(at_least_float(s), at_least_float(t))
                 losses[bound.name] = self._agree(bound, s, t, batch)
-        if self.dropping is not None and fixed:
-            values = {b.name: losses[b.name] for b in self.bound if b.name in fixed}
-            weights = self.weighing.used(self.step)
-            losses |= self.dropping(values, weights, batch, self.step)
+        if self.teacher_dropout is not None and fixed:
+            values = {b.name: losses[b.name] for b in self.bound_terms if b.name in fixed}
+            weights = self.loss_weights.effective(self.step)
+            losses |= self.teacher_dropout(values, weights, batch, self.step)
         return {name: value.mean() for name, value in losses.items()}
 
     def _agree(self, bound: BoundTerm, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:

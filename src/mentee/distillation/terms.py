@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mentee.distillation.components import checked, look_up
+from mentee.distillation.weights import AUX
 from mentee.errors import MenteeError, PairError
 from mentee.losses import LossSpec
 from mentee.memory import Memory
@@ -44,10 +45,6 @@ class BoundTerm:
 
 GIVEN = ("negatives", "log_z", "chunk", "mask", "labels")
 """What the engine passes to an agreement and a recipe may not."""
-
-
-OWN = "own/"
-"""Before the name of a term: the own loss of its teacher's side."""
 
 
 @functools.cache
@@ -131,7 +128,7 @@ def names(term: Term) -> list[str]:
 
 def own_name(bound: BoundTerm) -> str:
     """What the own loss of a term's teacher side is called."""
-    return f"{OWN}{bound.name}"
+    return f"{AUX}{bound.name}"
 
 
 def blank(shape: FeatureShape) -> Any:

@@ -106,10 +106,10 @@ def finish(
     if splits.test is not None and tested.logits is not None:
         said = predictions_of(tested.logits, splits.test)
     summary = {
-        "method": parts.module.transfer.method.name,
-        "weights": parts.module.transfer.weights,
-        "balance": parts.module.transfer.method.balance,
-        "weights_used": parts.module.transfer.weighing.used(last.number - 1),
+        "method": parts.module.criterion.method.name,
+        "weights": parts.module.criterion.weights,
+        "balance": parts.module.criterion.method.balance,
+        "weights_used": parts.module.criterion.loss_weights.effective(last.number - 1),
         "measured": progress.measured,
         "student": recipe.student.model_dump(mode="json"),
         "classes": recipe.data.classes,
@@ -135,7 +135,7 @@ def finish(
         "parameters": {
             "student": count_parameters(parts.module.student),
             "teacher": sum(count_parameters(each.network) for each, _ in taught.values()) or None,
-            "heads": count_parameters(parts.module.transfer),
+            "heads": count_parameters(parts.module.criterion),
         },
         "examples": {
             "train": len(splits.train),

@@ -62,8 +62,8 @@ def fit(recipe: Recipe, given: PythonOverrides) -> Fit:
         parts = build(recipe, given)
     except MenteeError as error:
         return Fit(problem=str(error))
-    transfer = parts.module.transfer
-    reductions = [transfer.side(bound)[1].reduction for bound in transfer.bound]
+    criterion = parts.module.criterion
+    reductions = [criterion.adapters_of(bound)[1].reduction for bound in criterion.bound_terms]
     return Fit(parts.plan.steps, bool(reductions), None not in reductions)
 
 

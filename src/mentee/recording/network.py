@@ -167,12 +167,15 @@ def prepare(
         for name in dict.fromkeys(names or [own])
     ]
     every = [build(each, given) for each in wanted]
-    transfers = [each.module.transfer for each in every]
+    transfers = [each.module.criterion for each in every]
     parts = every[0]
     if not isinstance(parts.teacher, OnlineTeacher):
         raise RecipeError(f"method {own!r} reads no teacher; name others with --methods")
     places = dict.fromkeys(
-        name for transfer in transfers for b in transfer.bound for name in together(b.teacher)
+        name
+        for criterion in transfers
+        for b in criterion.bound_terms
+        for name in together(b.teacher)
     )
     network, contract = parts.teacher.network, parts.teacher.contract
     read = networks.places(network, list(places), parts.splits.first(1), contract)
@@ -207,7 +210,7 @@ def prepare(
         says=says,
         columns=columns,
         teacher=teacher,
-        methods=tuple(each.module.transfer.method.name for each in every),
+        methods=tuple(each.module.criterion.method.name for each in every),
         count=usual if views is None else views,
         dtype=dtype,
         batch=batch,
@@ -231,12 +234,12 @@ def columns_of(
     """
     sides: dict[str, Any] = {}
     columns: dict[str, Column] = {}
-    for transfer in transfers:
-        for bound in transfer.bound:
-            side = transfer.side(bound)[1]
+    for criterion in transfers:
+        for bound in criterion.bound_terms:
+            side = criterion.adapters_of(bound)[1]
             if side.reduction is None:
                 raise PairError(
-                    f"{bound.name} of {transfer.method.name!r} depends on what else is in the "
+                    f"{bound.name} of {criterion.method.name!r} depends on what else is in the "
                     "batch, so it cannot be computed once and kept; read the teacher live (a "
                     "representation of your own that can be kept says so by Side.reduction)"
                 )

@@ -54,16 +54,16 @@ def save(
         RunError: it cannot be written; the older checkpoints are still there.
     """
     path = folder / f"step-{done.number:08d}.pt"
-    states, memory = gather_objects(random_state()), module.transfer.memory_state()
+    states, memory = gather_objects(random_state()), module.criterion.memory_state()
     if rank() != 0:
         return path
     state = {
         "format": FORMAT,
         "done": dataclasses.asdict(done) | {"losses": dict(done.losses)},
         "student": module.student.state_dict(),
-        "heads": module.transfer.state_dict(),
+        "heads": module.criterion.state_dict(),
         "memory": memory,
-        "weighing": module.transfer.weighing.state(),
+        "loss_weights": module.criterion.loss_weights.state(),
         "optimizer": optimizer.state_dict(),
         "average": None if average is None else average.state_dict(),
         "scaler": None if scaler is None else scaler.state_dict(),
@@ -150,10 +150,10 @@ def restore(
         RunError: the checkpoint is of another student or method.
     """
     _load_module(module.student, state["student"], "student")
-    _load_module(module.transfer, state["heads"], "heads")
-    module.transfer.load_memory(state["memory"])
-    if "weighing" in state:  # not in those of older versions, which balanced nothing
-        module.transfer.weighing.load(state["weighing"])
+    _load_module(module.criterion, state["heads"], "heads")
+    module.criterion.load_memory(state["memory"])
+    if "loss_weights" in state:  # not in those of older versions, which balanced nothing
+        module.criterion.loss_weights.load(state["loss_weights"])
     optimizer.load_state_dict(state["optimizer"])
     if average is not None:
         _load_module(average, state["average"], "average")

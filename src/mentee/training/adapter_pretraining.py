@@ -26,8 +26,8 @@ def learn_first(parts: TrainingSetup) -> None:
     examples, in batches of 256, at a rate of 1e-3 that falls to zero along a cosine. Of maps that
     would take more than 256 MB, evenly spaced examples are taken.
     """
-    transfer = parts.module.transfer
-    sides = {b.name: transfer.side(b)[1] for b in transfer.bound}
+    criterion = parts.module.criterion
+    sides = {b.name: criterion.adapters_of(b)[1] for b in criterion.bound_terms}
     first = {name: side.aux_module for name, side in sides.items() if side.steps}
     if not first or parts.teacher is None:
         return
@@ -50,11 +50,11 @@ def said_of(
     parts: TrainingSetup, teacher: Teacher, examples: Examples, names: list[str]
 ) -> dict[str, Tensor]:
     """The fixed part of the teacher's side of some terms, for clean examples in order."""
-    transfer, device = parts.module.transfer, parts.accelerator.device
+    criterion, device = parts.module.criterion, parts.accelerator.device
     rows: list[Tensor] = []
     said: dict[str, list[Tensor]] = {name: [] for name in names}
     for batch in parts.splits.clean(examples):
-        fixed = transfer.precompute(teacher(batch.to(device)))
+        fixed = criterion.precompute(teacher(batch.to(device)))
         rows.append(batch.rows)
         for name in names:
             said[name].append(fixed[name].float().cpu())

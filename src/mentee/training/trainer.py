@@ -154,7 +154,7 @@ class Training:
             ends_epoch = last.position >= parts.plan.batches
             if ends_epoch or self.progress.counted == LOGGED:
                 means = self.progress.means()
-                weights = parts.module.transfer.weighing.used(last.number - 1)
+                weights = parts.module.criterion.loss_weights.effective(last.number - 1)
                 self._log(last, {"losses": means, "weights": weights, "lr": last.lr})
             if ends_epoch:
                 self._validate(last, means, reporter)
@@ -177,14 +177,14 @@ class Training:
 
     def _measured(self, reporter: Reporter) -> None:
         """Keep and say how large the losses are, and how hard they pull."""
-        weighing = self.parts.module.transfer.weighing
-        measured = weighing.measured
+        loss_weights = self.parts.module.criterion.loss_weights
+        measured = loss_weights.loss_sizes
         self.progress.measured = {
             "steps": measured.steps,
-            "beside": measured.beside,
-            "losses": measured.table(weighing.used()),
+            "beside": measured.reference,
+            "losses": measured.table(loss_weights.effective()),
         }
-        if self.parts.module.transfer.bound:
+        if self.parts.module.criterion.bound_terms:
             for line in losses.lines(self.progress.measured):
                 reporter.say(line)
 

@@ -1,4 +1,4 @@
-"""Several teachers, of whom not every one is heard of every example."""
+"""Teacher dropout: with several teachers, each example is learned from some of them."""
 
 from __future__ import annotations
 
@@ -13,44 +13,43 @@ from mentee.types import Batch
 
 
 class TeacherDropout:
-    r"""Of each example the teacher that the student follows least is heard, others by chance.
+    r"""For each example the teacher with the largest loss is active, the others by chance.
 
     .. math::
-        \ell_j(i) = \frac{1}{s_j} \sum_{k \in j} w_k \, agree_k(i), \quad
+        \ell_j(i) = \frac{1}{s_j} \sum_{k \in j} w_k \, loss_k(i), \quad
         m_j(i) = 1 \text{ where } j = \arg\max_u \ell_u(i), \text{ else }
         \mathrm{Bernoulli}(1 - p), \quad
-        L = \sum_k w_k \frac{1}{b} \sum_i \frac{m_{j(k)}(i)}{\sum_u s_u m_u(i)} \, agree_k(i)
+        L = \sum_k w_k \frac{1}{b} \sum_i \frac{m_{j(k)}(i)}{\sum_u s_u m_u(i)} \, loss_k(i)
 
-    j are the teachers, s_j their shares (they sum to 1, and are in w_k already), k the terms. Who
-    is heard shares the weight of who is not. An agreement that says one number of a whole batch
-    says it of each example. The draws follow the seed, the step, the teacher's name and the
-    example's id: a run that is resumed goes on with the same ones, and several processes draw what
-    one does.
+    j are the teachers, s_j their shares (they sum to 1, and are in w_k already), k the terms. The
+    active teachers share the weight of the others. A loss that is one number for the whole batch
+    counts as that number for each example. The draws depend on the seed, the step, the teacher's
+    name and the example's id alone: a resumed run draws the same ones, and so do several processes.
 
     Args:
-        share: p, of the times that a teacher is not heard, in [0, 1).
+        rate: p, how often a teacher is dropped, in [0, 1).
         shares: s_j by teacher.
-        whose: the teacher of each term.
+        teacher_of: the teacher of each term, by its name.
         seed: of the draws.
 
     Source: Sariyildiz et al. 2024, UNIC (arXiv:2408.05088), there with equal shares.
     """
 
     def __init__(
-        self, share: float, shares: Mapping[str, float], whose: Mapping[str, str], seed: int = 0
+        self, rate: float, shares: Mapping[str, float], teacher_of: Mapping[str, str], seed: int = 0
     ) -> None:
-        self.share, self.shares = share, dict(shares)
-        self.whose, self.seed = dict(whose), seed
+        self.rate, self.shares = rate, dict(shares)
+        self.teacher_of, self.seed = dict(teacher_of), seed
 
     def __call__(
         self, values: Mapping[str, Tensor], weights: Mapping[str, float], batch: Batch, step: int
     ) -> dict[str, Tensor]:
-        """The values of an example count as often as its teachers are heard.
+        """The values of each term, multiplied by m / Σ s m of its teacher.
 
         Args:
-            values: of each term: `[b]`, or one number of the whole batch.
+            values: of each term: `[b]`, or one number for the whole batch.
             weights: w_k.
-            batch: whose examples they are.
+            batch: of these examples.
             step: steps done.
 
         Returns:
@@ -58,33 +57,33 @@ class TeacherDropout:
         """
         count = len(batch)
         each = {name: per_example(value, count) for name, value in values.items()}
-        teachers = [name for name in self.shares if name in {self.whose[k] for k in each}]
+        teachers = [name for name in self.shares if name in {self.teacher_of[k] for k in each}]
         with torch.no_grad():
             losses = torch.stack(
                 [
                     sum(
-                        (weights[k] * v for k, v in each.items() if self.whose[k] == name),
+                        (weights[k] * v for k, v in each.items() if self.teacher_of[k] == name),
                         start=torch.zeros_like(next(iter(each.values()))),
                     )
                     / self.shares[name]
                     for name in teachers
                 ]
             )
-            heard = self._drawn(teachers, batch, step).to(losses.device) | (
+            active = self._drawn(teachers, batch, step).to(losses.device) | (
                 torch.arange(len(teachers), device=losses.device)[:, None] == losses.argmax(0)
             )
             shares = losses.new_tensor([self.shares[name] for name in teachers])[:, None]
-            factors = heard / (shares * heard).sum(0)
-        rows = {name: factors[number] for number, name in enumerate(teachers)}
-        return {name: value * rows[self.whose[name]] for name, value in each.items()}
+            factors = active / (shares * active).sum(0)
+        by_teacher = dict(zip(teachers, factors, strict=True))
+        return {name: value * by_teacher[self.teacher_of[name]] for name, value in each.items()}
 
     def _drawn(self, teachers: Sequence[str], batch: Batch, step: int) -> Tensor:
-        """`[teachers b]`, true where one is heard by chance."""
+        """`[teachers b]`, true where a teacher is active by chance."""
         ids = batch.ids.cpu().numpy()
         draws = np.stack([uniform(self.seed, ids, "drop", name, step) for name in teachers])
-        return torch.from_numpy(draws >= self.share)
+        return torch.from_numpy(draws >= self.rate)
 
 
 def per_example(value: Tensor, count: int) -> Tensor:
-    """A value for each of `count` examples; one of them all is of each."""
+    """`[count]`; one number for the whole batch counts for each example."""
     return value if value.shape == (count,) else value.mean().expand(count)
