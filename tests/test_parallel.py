@@ -91,7 +91,7 @@ def test_two_processes_hear_the_teachers_that_one_hears(two: Path, tmp_path: Pat
     ours = two_processes.trained(tmp_path / "run", "to-teacher", teachers)
     assert theirs["loss"] == pytest.approx(ours["loss"], abs=CLOSE, rel=CLOSE)
     assert_close(ours["weights"][-1], theirs["weights"][-1])
-    heard = two_processes.trained(tmp_path / "heard", "to-teacher", {**teachers, "drop": 0.0})
+    heard = two_processes.trained(tmp_path / "heard", "to-teacher", {**teachers, "dropout": 0.0})
     assert heard["loss"] != pytest.approx(ours["loss"], abs=1e-3)
 
 

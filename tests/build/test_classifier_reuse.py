@@ -36,7 +36,7 @@ SHORT = {"train": {"epochs": 2, "batch": 32}}
 def test_the_student_is_trunk_projector_and_the_teachers_classifier(
     method: str, taught: Any, teacher: Any, tmp_path: Path
 ) -> None:
-    how = {"epochs": 6, "rate": 0.2}  # without labels: what is right comes through the maps alone
+    how = {"epochs": 6, "lr": 0.2}  # without labels: what is right comes through the maps alone
     recipe = taught(method=method, data={"limit": 640}, train=how)
     run = train(recipe, out=tmp_path / "run", quiet=True)
     state, theirs = (load_file(p) for p in (run.path / "student.safetensors", teacher["weights"]))

@@ -109,7 +109,7 @@ def test_networks_and_records_are_mixed_each_by_a_method_of_its_own(
     said = {
         "teachers": teachers,
         "methods": {"live": "at", "vectors": "phi-s", "both": {"name": "kd", "weights": {"kl": 2}}},
-        "drop": 0.5,
+        "dropout": 0.5,
     }
     run = train(recipe_of(said, "crd"), out=tmp_path / "run", quiet=True)
     weights = run.summary["weights"]
@@ -150,7 +150,7 @@ def test_mistakes_in_the_recipe_are_named() -> None:
         ({"teachers": {}}, r"teacher\.teachers: dictionary should have at least 1 item"),
         ({"teachers": {"a.b": "x"}}, r"teachers: names should be letters, digits, - and _"),
         ({"teachers": {"a": "x"}, "weights": {"c": 2}}, r"teacher\.weights: keys should be of a"),
-        ({"teachers": {"a": "x"}, "drop": 1}, r"teacher\.drop: input should be less than 1"),
+        ({"teachers": {"a": "x"}, "dropout": 1}, r"teacher\.dropout: input should be less than 1"),
         ({"teachers": {"a": {"netwrk": "x"}}}, r"a\.netwrk: there is no such key; did you mean 'n"),
         ({"teachers": {"a": "x"}, "methds": 1}, r"methds: there is no such key; did you mean 'met"),
         ({"teachers": {"a": {"record": {"x": "y"}}}}, "each record should be a teacher by itself"),
@@ -182,7 +182,7 @@ def test_dropping_changes_what_is_heard_and_is_the_same_after_a_stop(
     two: Any, tmp_path: Path
 ) -> None:
     def losses(drop: float, out: str, **more: Any) -> list[dict[str, float]]:
-        return losses_of(recipe_of({"teachers": two, "drop": drop}, "kd", **more), tmp_path / out)
+        return losses_of(recipe_of({"teachers": two, "dropout": drop}, "kd", **more), tmp_path / out)
 
     all_heard, some_heard = losses(0.0, "all"), losses(0.6, "some")
     assert list(all_heard[0]) == list(some_heard[0])

@@ -67,7 +67,7 @@ def losses_of(run: Run) -> list[dict[str, float]]:
 
 
 def test_an_embedding_teaches_and_the_summary_says_how_alike_they_became(records, tmp_path):
-    longer = {"epochs": 8, "optimizer": "adamw", "rate": 5e-3}
+    longer = {"epochs": 8, "optimizer": "adamw", "lr": 5e-3}
     run = train(taught(records, "halves", train=longer), out=tmp_path / "run", quiet=True)
     assert run.summary["test"]["accuracy"] > 0.3
     assert 0 < run.summary["similarity"]["teacher"] < 1

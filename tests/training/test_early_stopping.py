@@ -17,7 +17,7 @@ from mentee.training.early_stopping import EarlyStopping
 from tests.conftest import cut_off, digits
 from tests.training.test_resume import assert_same
 
-STILL = {"epochs": 9, "rate": 1e-9, "schedule": "constant"}
+STILL = {"epochs": 9, "lr": 1e-9, "schedule": "constant"}
 
 
 def stopping(schedule: Any = None, **select: Any) -> EarlyStopping:

@@ -89,14 +89,14 @@ def recipe(method: Any, teacher: Any = "given", **training: Any) -> dict[str, An
 
 
 def several(folder: Path) -> dict[str, Any]:
-    """Two teachers, of whom one is not heard of half of the examples."""
+    """Two teachers, one of which is dropped for half of the examples."""
     teachers = {}
     for seed, name in enumerate(("a", "b"), start=3):
         network = models.build("resnet8-cifar", classes=10, channels=1, seed=seed)
         save_file(network.state_dict(), folder / f"{name}.safetensors")
         weights = str(folder / f"{name}.safetensors")
         teachers[name] = {"network": "resnet8-cifar", "weights": weights}
-    return {"teachers": teachers, "drop": 0.5}
+    return {"teachers": teachers, "dropout": 0.5}
 
 
 def trained(out: Path, method: Any, teacher: Any = "given", **training: Any) -> dict[str, Any]:
