@@ -199,7 +199,7 @@ def test_every_problem_is_said_at_once_each_key_in_one_line() -> None:
         "student.netwerk=a",
         "student.options.a={b: 1}",
         "student.input={men: [1.0]}",
-        "method.terms=[{places: logits, agre: kl, weight: a}]",
+        "method.terms=[{layers: logits, los: kl, weight: a}]",
         "train.schedule=cosin",
         "tran.x=1",
     ]

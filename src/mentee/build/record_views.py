@@ -39,7 +39,7 @@ def with_views_of(said: RecordedRecipe, recipe: Recipe) -> Recipe:
         RecipeError: the recipe makes other views, or more of them.
     """
     data = recipe.data
-    (path,) = said.records.values()
+    (path,) = said.record_folders.values()
     manifest = read_network_manifest(find_split(Path(path), data.train))
     views = data.views or DEFAULT_VIEWS[manifest.kind]
     if views == "none" or said.clean:

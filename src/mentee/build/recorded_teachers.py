@@ -39,7 +39,7 @@ def recorded(
                 "example teaches every view of it: teacher: {record: ..., clean: true}"
             )
         )
-    records = {name: open_records(path, data.train) for name, path in said.records.items()}
+    records = {name: open_records(path, data.train) for name, path in said.record_folders.items()}
     for record in records.values():
         record.check(splits.whole)
         seconds = record.manifest.data.get("seconds")
@@ -63,8 +63,8 @@ def replays(said: RecordedRecipe, data: Data) -> bool:
     Raises:
         RecipeError: it is one of several.
     """
-    several = [name for name, path in said.records.items() if is_network_record(path, data.train)]
-    if several and len(said.records) > 1:
+    several = [name for name, path in said.record_folders.items() if is_network_record(path, data.train)]
+    if several and len(said.record_folders) > 1:
         raise RecipeError(
             f"teacher.record: {several[0]} is a record of a network's places, which teaches alone; "
             "name it only, or name records of embeddings"
@@ -82,7 +82,7 @@ def replayed(
         DataError: it does not fit the examples, or is damaged.
         RunError: it does not fit into memory.
     """
-    (path,) = said.records.values()
+    (path,) = said.record_folders.values()
     record = open_network_record(path, recipe.data.train)
     record.check(splits.train, splits.whole)
     held = {name for each in record.columns for name in each.shapes}

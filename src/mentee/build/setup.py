@@ -167,7 +167,7 @@ def by_teacher(
         labels: whether any is read.
     """
     if isinstance(said, RecordedRecipe):
-        return taught_by(method, {name: 1 / len(said.records) for name in said.records})
+        return taught_by(method, {name: 1 / len(said.record_folders) for name in said.record_folders})
     if isinstance(said, MultiRecipe):
         each = {name: one.method(rows, labels) for name, one in said.methods.items()}
         return replace(taught_by(method, said.shares, each), teacher_dropout=said.dropout)

@@ -178,7 +178,7 @@ def outputs_of(said: OnlineRecipe | RecordedRecipe | None, data: Data) -> int:
     if isinstance(said, RecordedRecipe):
         if not replays(said, data):
             return 1
-        (path,) = said.records.values()
+        (path,) = said.record_folders.values()
         said = online_recipe(
             read_network_manifest(find_split(Path(path), data.train)).teacher["network"]
         )

@@ -209,7 +209,7 @@ def tried(
     """A domain, opened and each of its names looked up; or what is wrong with it."""
     try:
         found = open_domain(domain, recipe, test, data)
-        for path in domain.records.values():  # checksums are compared when it is used
+        for path in domain.record_folders.values():  # checksums are compared when it is used
             open_records(path, split_of(domain, recipe.data), verify=False).check(found.whole)
         for _ in corrupted("", domain, found.examples):
             pass

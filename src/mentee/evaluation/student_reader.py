@@ -141,14 +141,14 @@ class StudentReader:
         """Where the records of a domain are, by name."""
         data, teacher = self.recipe.data, self.recipe.teacher
         if domain.record is not None:
-            return {name: Path(path) for name, path in domain.records.items()}
+            return {name: Path(path) for name, path in domain.record_folders.items()}
         if domain.source not in (None, data.source):
             return {}
         found = {
             name or label: folder_of(path, split, data.train)
             for name, each in single_teachers(teacher).items()
             if isinstance(each, RecordedRecipe)
-            for label, path in each.records.items()
+            for label, path in each.record_folders.items()
         }
         return {name: folder for name, folder in found.items() if folder is not None}
 

@@ -116,7 +116,7 @@ class EmbeddingSources:
             if isinstance(said, OnlineRecipe):
                 yield self._taught(label, said)
                 continue
-            for own, path in said.records.items():
+            for own, path in said.record_folders.items():
                 name = f"teacher {label or own}".strip()
                 if is_network_record(path, split):
                     kept = read_network_manifest(find_split(Path(path), split)).teacher["network"]

@@ -1,11 +1,10 @@
-"""The recipe: a strict schema, every problem said at once, nothing left open once resolved."""
+"""The recipe: a strict schema whose problems are all reported at once."""
 
 from mentee.recipe.method import MethodRecipe
-from mentee.recipe.monitor import Monitor
 from mentee.recipe.networks import AudioInput, Input, Network, Reuse, TextInput
 from mentee.recipe.probe import Probe
 from mentee.recipe.reading import dump, find_recipe, read, shipped
-from mentee.recipe.schema import Data, Domain, Recipe, Select, Train
+from mentee.recipe.schema import Data, Domain, Monitor, Recipe, Select, Train, Unlabeled
 from mentee.recipe.teachers import (
     ATeacher,
     EmaRecipe,
@@ -16,7 +15,6 @@ from mentee.recipe.teachers import (
     online_recipe,
     single_teachers,
 )
-from mentee.recipe.unlabeled import Unlabeled
 
 __all__ = [
     "ATeacher",

@@ -1,4 +1,4 @@
-"""The keys of a recipe that say by what a student is taught: a row, or terms of one's own."""
+"""The `method` of a recipe: one of the table by name, or terms of your own."""
 
 from __future__ import annotations
 
@@ -6,38 +6,34 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from mentee.errors import RecipeError
 from mentee.methods import Component, Method, Number, Term, adjust, find, label_free, leveled
-from mentee.recipe.parts import STRICT
-
-
-class _Part(BaseModel):
-    model_config = STRICT
+from mentee.recipe.parts import Part
 
 
 def _named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-class ComponentRecipe(_Part):
-    """A word of the table with its numbers; a representation may be `of` another."""
+class ComponentRecipe(Part):
+    """A loss, representation or memory with its parameters; a representation may be `of` another."""
 
     name: str
     params: dict[str, Number] = {}
     of: Annotated[ComponentRecipe | None, BeforeValidator(_named)] = None
 
     def component(self) -> Component:
-        """The same as a word of the table."""
+        """The same as the table of methods has it."""
         return Component(self.name, self.params, None if self.of is None else self.of.component())
 
 
 AComponent = Annotated[ComponentRecipe, BeforeValidator(_named)]
 
 
-class TermRecipe(_Part):
-    """One summand: places × representation × agreement × weight."""
+class TermRecipe(Part):
+    """One term: layers × representation × loss × weight."""
 
     layers: str | list[str]
     loss: AComponent
@@ -49,10 +45,10 @@ class TermRecipe(_Part):
     ramp: float = Field(0.0, ge=0, le=1)
 
     def term(self) -> Term:
-        """The same as a summand of the table."""
+        """The same as the table of methods has it."""
         if isinstance(self.layers, list) and len(self.layers) != 2:
             raise RecipeError(
-                f"method.terms: places is {self.layers}; expected a place, or the student's place "
+                f"method.terms: layers is {self.layers}; expected a layer, or the student's layer "
                 "and the teacher's"
             )
         return Term(
@@ -67,10 +63,10 @@ class TermRecipe(_Part):
         )
 
 
-class MethodRecipe(_Part):
-    """A row of the table by name, or terms of your own, with changed numbers and weights.
+class MethodRecipe(Part):
+    """A method of the table by name, or terms of your own; with changed parameters and weights.
 
-    Where losses are balanced, the table's weights do not count: a weight is 1 where none is said.
+    Where losses are balanced, the table's weights do not count: a weight that is not given is 1.
     """
 
     name: str = "none"
@@ -79,16 +75,16 @@ class MethodRecipe(_Part):
     weights: dict[str, float] = {}
     balance: Literal["none", "unit", "uncertainty", "gradient"] = "none"
 
-    def method(self, rows: Mapping[str, Method], labels: bool = True) -> Method:
-        """The row it stands for; without labels with the task's loss off."""
+    def method(self, methods: Mapping[str, Method], labels: bool = True) -> Method:
+        """The method that it names; without labels the task's loss is off."""
         if self.terms is None:
-            row = find(self.name, rows)
+            method = find(self.name, methods)
         else:
-            row = Method(self.name, tuple(term.term() for term in self.terms))
-        row = row if labels else label_free(row)
+            method = Method(self.name, tuple(term.term() for term in self.terms))
+        method = method if labels else label_free(method)
         if self.balance != "none":
-            row = replace(row if self.terms else leveled(row), balance=self.balance)
-        return adjust(row, self.params, self.weights)
+            method = replace(method if self.terms else leveled(method), balance=self.balance)
+        return adjust(method, self.params, self.weights)
 
 
 AMethod: TypeAlias = Annotated[MethodRecipe, BeforeValidator(_named)]

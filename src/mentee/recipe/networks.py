@@ -1,16 +1,13 @@
-"""The keys of a recipe that name networks, and what they read."""
+"""The `student` of a recipe, or a network as its teacher: name, weights and input."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BeforeValidator
 
-from mentee.recipe.parts import STRICT, Count, Positive
-
-
-class _Part(BaseModel):
-    model_config = STRICT
+from mentee.recipe.parts import Count, Part, Positive
 
 
 def by_name(record: str | dict[str, str]) -> dict[str, str]:
@@ -23,21 +20,21 @@ def by_network(value: object) -> object:
     return {"network": value} if isinstance(value, str) else value
 
 
-class Input(_Part):
-    """What is subtracted from, and divides, each channel of images in [0, 1]."""
+class Input(Part):
+    """Mean and standard deviation by which each channel of images in [0, 1] is normalized."""
 
     mean: list[float]
     std: list[Positive]
 
 
-class AudioInput(_Part):
-    """Samples a second of a waveform, and how many seconds of it are read."""
+class AudioInput(Part):
+    """The sample rate of a waveform, and how many seconds of it are read."""
 
     sample_rate: Count
     seconds: Positive
 
 
-class TextInput(_Part):
+class TextInput(Part):
     """How many bytes of a text are read."""
 
     max_bytes: Count
@@ -50,12 +47,12 @@ def _tuples(value: object) -> object:
 Option = Annotated[int | float | bool | str | tuple[int, ...] | None, BeforeValidator(_tuples)]
 
 
-class Reuse(_Part):
-    """The end of a student that keeps its teacher's classifier: a projector before it.
+class Reuse(Part):
+    """A student that ends in its teacher's classifier (SimKD), with a projector before it.
 
-    `factor`: so many times narrower within than the teacher. All else is found out and written into
-    the run's recipe: where the trunk is read, the teacher's shape there, whether its classifier has
-    a bias and what it reads may be below zero.
+    `factor`: the projector is so many times narrower than the teacher. The rest is found out and
+    written into the run's recipe: the layer that the projector reads, the teacher's shape there,
+    whether its classifier has a bias, and whether its input may be negative.
     """
 
     factor: Count = 2
@@ -65,15 +62,49 @@ class Reuse(_Part):
     signed: bool = False
 
 
-class Network(_Part):
-    """A network by name, its outputs (None: the data's classes), weights and input.
+class TeacherRecipe(Part):
+    """The base of everything that a recipe may name as its teacher.
 
-    `size`: images are resized to it before this network reads them; None: they come as they are,
-    for the networks of packages at the size that they were trained with. `classifier`: None: as
-    the weights have it; `new`: as it is drawn, whatever they have; or a safetensors file with the
-    `weight` and `bias` of one layer. `reuse`: it ends in the classifier of the teacher that it
-    learned from.
+    What needs more than the recipe is in `mentee.build.teachers`, a class for each kind.
     """
+
+    tag: ClassVar[str]
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """The teachers that it consists of, by name; a single one has the empty name."""
+        return {"": self}
+
+    @property
+    def online(self) -> Any:
+        """Itself if it is run while the student trains, a `Network` or an `Ensemble`; else None."""
+        return None
+
+    @property
+    def each_network(self) -> list[Network]:
+        """The networks that are run while the student trains."""
+        return []
+
+    @property
+    def record_folders(self) -> dict[str, str]:
+        """The folders of its records by name; a single one has the empty name."""
+        return {}
+
+    def with_networks(self, change: Callable[[Network], Network]) -> TeacherRecipe:
+        """The same teacher with each of its networks changed."""
+        return self
+
+
+class Network(TeacherRecipe):
+    """A network by name, with its number of outputs (None: the data's classes), weights and input.
+
+    `size`: images are resized to it before this network reads them; None: they stay as they are,
+    for networks of other packages at the size that they were trained with. `classifier`: None: as
+    in the weights; `new`: freshly initialized; or a safetensors file with the `weight` and `bias`
+    of one layer. `reuse`: it ends in the classifier of its teacher.
+    """
+
+    tag: ClassVar[str] = "a network"
 
     network: str
     classes: Count | None = None
@@ -83,3 +114,17 @@ class Network(_Part):
     size: Count | None = None
     classifier: str | None = None
     reuse: Reuse | None = None
+
+    @property
+    def online(self) -> Network:
+        """Itself."""
+        return self
+
+    @property
+    def each_network(self) -> list[Network]:
+        """Itself alone."""
+        return [self]
+
+    def with_networks(self, change: Callable[[Network], Network]) -> Network:
+        """Itself changed."""
+        return change(self)

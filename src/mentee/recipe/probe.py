@@ -1,25 +1,23 @@
-"""What is asked of a student's embedding once it is trained: probes with few and many labels."""
+"""The `probe` of a recipe: how a trained embedding is measured with few and many labels."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from mentee.recipe.parts import STRICT, Count, Positive, Share
+from mentee.recipe.parts import Count, Part, Positive, Share
 
-Part = Annotated[float, Field(gt=0, le=1)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
 Way = Literal["linear", "knn", "layer", "finetune", "probe-finetune"]
 Who = Literal["student", "untrained", "teacher"]
 
 
-class SteppedLayer(BaseModel):
-    """A layer on a network that stays as it is, trained by steps; the schedule is CKTF's.
+class SteppedLayer(Part):
+    """A linear layer on a frozen network, trained by SGD; the schedule is CKTF's.
 
     Epoch e reads view e mod `views` of each example; 0: none is augmented.
     """
-
-    model_config = STRICT
 
     epochs: Count = 240
     batch: Count = 64
@@ -31,13 +29,11 @@ class SteppedLayer(BaseModel):
     views: int = Field(0, ge=0)
 
 
-class Tune(BaseModel):
-    """How the whole network is trained on labels, as by the keys of `train`.
+class Tune(Part):
+    """Fine-tuning of the whole network on labels, with keys of `train`.
 
     With few labels an epoch is a few steps: then as many more epochs as `least` steps take.
     """
-
-    model_config = STRICT
 
     epochs: Count = 50
     least: int = Field(500, ge=0)
@@ -48,8 +44,8 @@ class Tune(BaseModel):
     schedule: Literal["constant", "cosine", "one-cycle"] = "cosine"
 
 
-class Probe(BaseModel):
-    """Labeled examples, and what is to be made of them.
+class Probe(Part):
+    """Labeled examples, and the probes that are fitted on them.
 
     The splits `train` and `test` (None: the run's) of `source` (None: the run's own), with the
     labels of the column `label`. Of the first, each of `shares` is taken: balanced over the
@@ -57,13 +53,11 @@ class Probe(BaseModel):
     where nothing is drawn. `who`: the student, itself before its first step, its teacher.
     """
 
-    model_config = STRICT
-
     source: str | None = None
     train: str | None = None
     test: str | None = None
     label: str | list[str] | None = None
-    shares: list[Part] = Field(default=[0.01, 0.05, 0.1, 1.0], min_length=1)
+    shares: list[Fraction] = Field(default=[0.01, 0.05, 0.1, 1.0], min_length=1)
     seeds: Count = 3
     ways: list[Way] = Field(default=["linear", "knn"], min_length=1)
     who: list[Who] = Field(default=["student", "untrained", "teacher"], min_length=1)

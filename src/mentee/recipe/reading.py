@@ -12,12 +12,10 @@ from pydantic import BaseModel, ValidationError
 
 from mentee.errors import RecipeError, suggest
 from mentee.recipe.method import ComponentRecipe, MethodRecipe, TermRecipe
-from mentee.recipe.monitor import Monitor
 from mentee.recipe.networks import Input, Network, Reuse
 from mentee.recipe.probe import Probe, SteppedLayer, Tune
-from mentee.recipe.schema import Data, Domain, Recipe, Save, Select, Train
+from mentee.recipe.schema import Data, Domain, Monitor, Recipe, Save, Select, Train, Unlabeled
 from mentee.recipe.teachers import EmaRecipe, Ensemble, MultiRecipe, RecordedRecipe
-from mentee.recipe.unlabeled import Unlabeled
 from mentee.renamed import SINCE, new_key
 
 

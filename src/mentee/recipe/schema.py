@@ -1,30 +1,24 @@
-"""The keys of a recipe, and what may stand behind each."""
+"""A whole recipe, with its parts `data`, `train`, `monitor`, `select` and `save`."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from mentee.recipe.method import AMethod, MethodRecipe
-from mentee.recipe.monitor import Monitor
 from mentee.recipe.networks import Network, by_name, by_network
-from mentee.recipe.parts import STRICT, Count, Positive, Share
+from mentee.recipe.parts import Count, Part, Positive, Share
 from mentee.recipe.probe import Probe
 from mentee.recipe.teachers import ATeacher
-from mentee.recipe.unlabeled import Unlabeled
 
 
-class _Part(BaseModel):
-    model_config = STRICT
-
-
-class Domain(_Part):
+class Domain(Part):
     """A named test set of another domain: another split or source, or the test part corrupted.
 
     `corruption: all` stands for every kind, at every severity where none is named. `record` is
-    what a teacher said of it, as for a teacher; None: what is in the teacher's own record.
+    a record of a teacher's embeddings of it; None: the teacher's own record.
     """
 
     source: str | None = None
@@ -44,16 +38,29 @@ class Domain(_Part):
         return value
 
     @property
-    def records(self) -> dict[str, str]:
+    def record_folders(self) -> dict[str, str]:
         """The folders of `record` by name; a single one has the empty name."""
         return by_name(self.record) if self.record else {}
 
 
-class Data(_Part):
+class Unlabeled(Part):
+    """Unlabeled examples, which the distillation terms read and the task's loss does not.
+
+    `split` of `source` (None: the data's own); where both are None, what `data.limit` leaves of
+    the training split. Never those of validation. `share`: of each batch.
+    """
+
+    source: str | None = None
+    split: str | None = None
+    limit: Count | None = None
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+
+class Data(Part):
     """The examples. `validation` is a split's name, or the share to cut off the training part.
 
-    `label: false`: no label is read of any part, so that nothing can learn from one; the task's
-    loss is off, and no validation part is cut off.
+    `label: false`: no label of any part is read; the task's loss is off, and no validation part is
+    cut off.
 
     Epoch e trains on view e, or e mod `cycle`; views follow `view_seed`, or train.seed.
     """
@@ -84,7 +91,7 @@ class Data(_Part):
     cycle: Count | None = None
 
 
-class Train(_Part):
+class Train(Part):
     """How the student is trained. `batch` counts over all processes and accumulated parts.
 
     `auto` of `channels_last` and `compile` is settled by a measurement before the first step.
@@ -114,15 +121,33 @@ class Train(_Part):
     seed: int = 0
 
 
-class Select(_Part):
-    """Which weights are kept: the best on validation, or the last; and when to stop early.
+class Monitor(Part):
+    """Labeled examples on which the embedding is measured while a student trains; in no loss.
 
-    `by: knn`: the best by the neighbors of the watched examples. `patience`: so many evaluations
+    At most `limit` of the examples of `split` (None: the training split) of `source` (None: the
+    data's own), balanced over the classes. Each is classified by the `knn` others nearest in the
+    student's embedding; `temperature: null` takes a plain majority. `probe` adds the accuracy of
+    a linear probe by five-fold cross-validation.
+    """
+
+    source: str | None = None
+    split: str | None = None
+    label: str | list[str] | None = None
+    limit: Count | None = 1000
+    knn: Count = 20
+    temperature: Positive | None = 0.07
+    probe: bool = False
+
+
+class Select(Part):
+    """Which weights are kept, the best on validation or the last, and when to stop early.
+
+    `by: knn`: the best by the nearest neighbors of the monitor examples. `patience`: so many evaluations
     that were no better; by `knn`, not better by more than the noise of the difference. None counts
     while the rate still rises. `cooldown`: the part of the steps done over which the rate then
     falls to zero before the run stops; 0: it stops at once.
 
-    Where an example may have several classes, a chance above `threshold` says yes in `f1`.
+    Where an example may have several classes, a probability above `threshold` is a positive in `f1`.
     """
 
     keep: Literal["best", "last"] = "best"
@@ -133,14 +158,14 @@ class Select(_Part):
     threshold: float = Field(0.5, gt=0, lt=1)
 
 
-class Save(_Part):
+class Save(Part):
     """When a checkpoint is written: after so many steps or minutes, whichever comes first."""
 
     steps: Count | None = None
     minutes: Positive | None = 5.0
 
 
-class Recipe(_Part):
+class Recipe(Part):
     """A whole run."""
 
     data: Data
