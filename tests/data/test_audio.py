@@ -185,7 +185,7 @@ def test_arrays_of_samples(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"audio": np.zeros((2, 4))}, "has the rate None; expected .* 'rate': 16000"),
+        ({"audio": np.zeros((2, 4))}, "has the sample_rate None; expected .* 'sample_rate': 16000"),
         (
             {"audio": np.full((2, 4), 1.5), "sample_rate": 16_000},
             r"clip 'train/0' reaches 1.5; .*divide",

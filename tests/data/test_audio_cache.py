@@ -12,7 +12,7 @@ import pytest
 
 from mentee.data import audio, open_examples
 from mentee.data.audio import EncodedClips
-from mentee.data.file_bytes import FolderFiles
+from mentee.data.payload import FolderFiles, ReadOptions
 
 pytest.importorskip("soundfile", reason="audio needs soundfile")
 
@@ -97,10 +97,9 @@ def test_no_room(wav: Wav, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setenv("MENTEE_CACHE", str(tmp_path / "file"))
     for memory, loaded in ((200, True), (100, False)):
         names = ["a.wav", "b.wav"]
-        clips = EncodedClips(
-            FolderFiles(path.parent, names), names, sample_rate=16_000, memory=memory
-        )
-        with pytest.warns(UserWarning, match=r"not kept.* cannot write .*MENTEE_CACHE may name"):
+        files, options = FolderFiles(path.parent, names), ReadOptions("clips")
+        clips = EncodedClips(files, names, options, memory=memory)
+        with pytest.warns(UserWarning, match=r"not cached.* cannot write .*MENTEE_CACHE may name"):
             assert clips.load(np.arange(2)) is loaded
         assert clips.ready(np.arange(2))
         assert [len(clip) for clip in clips.read(np.array([1, 0]))] == [40, 30]

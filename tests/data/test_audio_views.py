@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mentee.data import VIEWS, batches, build_views, hash_ids, open_examples
+from mentee.data import MODALITIES, batches, build_views, hash_ids, open_examples
 from mentee.data.audio_views import Mask
 from mentee.data.counter_rng import mix
 from mentee.errors import DataError
@@ -32,7 +32,7 @@ def _beginning(clip: torch.Tensor) -> np.ndarray:
     return np.pad(clip.numpy(), (0, SAMPLES))[:SAMPLES]
 
 
-@pytest.mark.parametrize("name", VIEWS["audio"])
+@pytest.mark.parametrize("name", MODALITIES["audio"].views)
 def test_a_view_depends_on_seed_id_and_view_alone(name: str) -> None:
     clips, views = _clips(), _views(name)
     before = [clip.clone() for clip in clips]

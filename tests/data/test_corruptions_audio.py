@@ -9,7 +9,7 @@ import pytest
 
 from mentee.data import open_examples
 from mentee.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from mentee.data.corruptions.draws import Draws
+from mentee.data.corruptions.payload import Draws
 from mentee.data.counter_rng import hash_ids
 from mentee.errors import DataError
 from tests.conftest import folder_from

@@ -12,10 +12,9 @@ from PIL import Image
 from scipy import stats
 
 from mentee.data.corruptions import CORRUPTIONS, SEVERITIES
-from mentee.data.corruptions.blur import disk, trailed
-from mentee.data.corruptions.draws import Draws
-from mentee.data.corruptions.noise import _poisson
-from mentee.data.corruptions.weather import crystals, plasma
+from mentee.data.corruptions.noise_blur import _poisson, disk, trailed
+from mentee.data.corruptions.payload import Draws
+from mentee.data.corruptions.weather_digital import crystals, plasma
 from mentee.data.counter_rng import hash_ids
 
 

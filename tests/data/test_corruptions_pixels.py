@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from mentee.data.corruptions.blur import disk
+from mentee.data.corruptions.noise_blur import disk
 from mentee.data.corruptions.pixels import magnified, sampled, shifted
 
 

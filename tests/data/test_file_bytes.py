@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mentee.data.file_bytes import ColumnFiles, FolderFiles
+from mentee.data.payload import ColumnFiles, FolderFiles
 from mentee.errors import DataError
 
 

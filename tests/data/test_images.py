@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mentee.data.file_bytes import FolderFiles
 from mentee.data.images import EncodedImages, decode
+from mentee.data.payload import FolderFiles, ReadOptions
 from mentee.errors import DataError
 
 
@@ -68,10 +68,10 @@ class _Counted(FolderFiles):
         return super().fetch(rows)
 
 
-def _source(root: Path, n: int, **options: int) -> tuple[_Counted, EncodedImages]:
+def _source(root: Path, n: int, **memory: int) -> tuple[_Counted, EncodedImages]:
     names = [f"{i}.png" for i in range(n)]
     files = _Counted(root, names)
-    return files, EncodedImages(files, names, **options)
+    return files, EncodedImages(files, names, ReadOptions("images"), **memory)
 
 
 @pytest.mark.parametrize("side", [6, 130])

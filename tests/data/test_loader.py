@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mentee.data import (
-    VIEWS,
+    MODALITIES,
     Examples,
     batches,
     build_views,
@@ -183,7 +183,7 @@ def test_a_damaged_image_is_named_from_a_worker(folder: Callable[..., Path], wor
 
 def test_examples_and_views_can_be_sent_to_a_process(folder: Callable[..., Path]) -> None:
     examples = open_examples(folder("cat/0.png", "dog/1.png"))
-    for name in VIEWS["image"]:
+    for name in MODALITIES["image"].views:
         views = build_views(name, seed=0, size=4)
         there = pickle.loads(pickle.dumps((examples, views)))
         options = {"batch": 2, "shuffle": False}
@@ -213,7 +213,7 @@ def _threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if "ahead" in thread.name]
 
 
-@pytest.mark.parametrize("name", VIEWS["audio"])
+@pytest.mark.parametrize("name", MODALITIES["audio"].views)
 def test_reading_ahead_changes_nothing(name: str) -> None:
     rng = np.random.default_rng(0)
     clips = [rng.uniform(-1, 1, n).astype(np.float32) for n in (40, 60, 50, 90, 70, 80, 30)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mentee.data.mixup import mix
+from mentee.data import mixup
 from mentee.errors import DataError
 from mentee.types import Batch
 
@@ -21,7 +21,7 @@ def test_inputs_by_the_formula(shape: tuple[int, ...]) -> None:
     x = x.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else x
     before = x.clone()
     batch = _batch(x)
-    got = mix(batch, alpha=0.4, seed=3, step=17)
+    got = mixup(batch, alpha=0.4, seed=3, step=17)
     assert got.mixed is not None
     share, partner = got.mixed.share, got.mixed.partner.tolist()
     assert 0.5 <= share <= 1
@@ -40,15 +40,15 @@ def test_inputs_by_the_formula(shape: tuple[int, ...]) -> None:
 
 def test_a_draw_depends_on_seed_and_step_alone() -> None:
     batch = _batch(torch.rand(16, 4))
-    first = mix(batch, alpha=0.3, seed=0, step=5)
+    first = mixup(batch, alpha=0.3, seed=0, step=5)
     torch.manual_seed(9)
     np.random.seed(9)
     state = torch.get_rng_state()
-    again = mix(batch, alpha=0.3, seed=0, step=5)
+    again = mixup(batch, alpha=0.3, seed=0, step=5)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(again.inputs, first.inputs)
     for seed, step in ((0, 6), (1, 5), (-1, 5)):
-        other = mix(batch, alpha=0.3, seed=seed, step=step)
+        other = mixup(batch, alpha=0.3, seed=seed, step=step)
         assert not torch.equal(other.inputs, first.inputs)
 
 
@@ -56,7 +56,7 @@ def test_shares_are_those_of_a_beta() -> None:
     from scipy import stats
 
     batch = _batch(torch.rand(2, 2))
-    mixed = [mix(batch, alpha=0.3, seed=1, step=i).mixed for i in range(2000)]
+    mixed = [mixup(batch, alpha=0.3, seed=1, step=i).mixed for i in range(2000)]
     shares = [one.share for one in mixed if one is not None]
 
     def below(x: float) -> float:  # P(max(λ, 1 − λ) ≤ x), by symmetry
@@ -68,8 +68,8 @@ def test_shares_are_those_of_a_beta() -> None:
 def test_batches_that_are_refused() -> None:
     batch = _batch(torch.rand(4, 4))
     with pytest.raises(DataError, match=r"cannot mix torch.uint8 inputs: the bytes of texts"):
-        mix(_batch(torch.zeros(4, 9, dtype=torch.uint8)), alpha=0.3, seed=0, step=0)
+        mixup(_batch(torch.zeros(4, 9, dtype=torch.uint8)), alpha=0.3, seed=0, step=0)
     with pytest.raises(DataError, match="mixed already"):
-        mix(mix(batch, alpha=0.3, seed=0, step=0), alpha=0.3, seed=0, step=0)
+        mixup(mixup(batch, alpha=0.3, seed=0, step=0), alpha=0.3, seed=0, step=0)
     with pytest.raises(DataError, match=r"alpha 0\.0: expected a number above 0"):
-        mix(batch, alpha=0.0, seed=0, step=0)
+        mixup(batch, alpha=0.0, seed=0, step=0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mentee.data import Examples, builtin, find_cifar10, open_examples
+from mentee.data import Examples, arrays, find_cifar10, open_examples
 from mentee.errors import DataError
 
 
@@ -91,7 +91,7 @@ def test_digits() -> None:
         ("embedded:digit", {}, "no embedded data 'digit': did you mean 'digits'"),
         ("embedded:digits", {"split": "validation"}, "has no split 'validation'"),
         ("embedded:digits", {"label": "target"}, "have no columns|no columns to name"),
-        ("embedded:digits", {"classes": ["a"]}, "the classes of embedded:digits are 0, 1"),
+        ("embedded:digits", {"classes": ["a"]}, "the classes of digits are 0, 1"),
     ],
 )
 def test_embedded_data_that_are_refused(source: str, options: dict[str, Any], message: str) -> None:
@@ -111,7 +111,7 @@ def test_mnist_with_and_without_its_package(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_cifar10_without_the_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(builtin.DATA_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(arrays.DATA_VARIABLE, str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert find_cifar10() is None
     with pytest.raises(DataError, match=r"cifar10 is not in the folder .*uoft-cs/cifar10"):

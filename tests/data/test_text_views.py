@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mentee.data import VIEWS, batches, build_views, encode, hash_ids, open_examples
+from mentee.data import MODALITIES, batches, build_views, encode, hash_ids, open_examples
 from mentee.data.counter_rng import mix
-from mentee.data.text_views import _SPACE
+from mentee.data.texts import _SPACE
 from mentee.errors import DataError
 from mentee.types import CLEAN
 
@@ -26,7 +26,7 @@ def _read(row: torch.Tensor) -> str:
     return bytes(row.tolist()).rstrip(b"\0").decode()
 
 
-@pytest.mark.parametrize("name", VIEWS["text"])
+@pytest.mark.parametrize("name", MODALITIES["text"].views)
 def test_a_view_depends_on_seed_id_and_view_alone(name: str) -> None:
     views = _views(name)
     whole = views(TEXTS, KEYS, 4)

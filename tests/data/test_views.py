@@ -9,9 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mentee.data import VIEWS, build_views, hash_ids
-from mentee.data.image_views import Crop
-from mentee.data.pixels import crop, one_size
+from mentee.data import MODALITIES, build_views, hash_ids
+from mentee.data.image_views import Crop, crop, one_size
 from mentee.errors import DataError
 from mentee.types import CLEAN
 
@@ -27,7 +26,7 @@ def _views(name: str, seed: int = 11):
     return build_views(name, seed=seed, size=16, pad=2)
 
 
-@pytest.mark.parametrize("name", VIEWS["image"])
+@pytest.mark.parametrize("name", MODALITIES["image"].views)
 @pytest.mark.parametrize("c", [1, 3])
 @pytest.mark.parametrize("view", [CLEAN, 0, 5])
 def test_what_comes_out(name: str, c: int, view: int) -> None:
@@ -43,7 +42,7 @@ def test_what_comes_out(name: str, c: int, view: int) -> None:
         assert torch.equal(out, images.permute(0, 3, 1, 2).float() / 255)
 
 
-@pytest.mark.parametrize("name", VIEWS["image"])
+@pytest.mark.parametrize("name", MODALITIES["image"].views)
 def test_a_view_depends_on_seed_id_and_view_alone(name: str) -> None:
     images, views = _images(), _views(name)
     whole = views(images, KEYS, 4)
@@ -55,7 +54,7 @@ def test_a_view_depends_on_seed_id_and_view_alone(name: str) -> None:
     assert torch.equal(listed, whole)
 
 
-@pytest.mark.parametrize("name", [name for name in VIEWS["image"] if name != "none"])
+@pytest.mark.parametrize("name", [name for name in MODALITIES["image"].views if name != "none"])
 def test_another_seed_id_or_view_gives_another_image(name: str) -> None:
     images = _images()[:1].expand(len(KEYS), -1, -1, -1)
     views = _views(name)
@@ -65,7 +64,7 @@ def test_another_seed_id_or_view_gives_another_image(name: str) -> None:
     assert not torch.equal(_views(name, seed=12)(images, KEYS, 4), first)
 
 
-@pytest.mark.parametrize("name", VIEWS["image"])
+@pytest.mark.parametrize("name", MODALITIES["image"].views)
 def test_the_global_generator_is_left_alone(name: str) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -78,11 +77,11 @@ def test_the_global_generator_is_left_alone(name: str) -> None:
 def test_views_are_the_same_in_another_process() -> None:
     code = """
 import hashlib, sys, numpy as np, torch
-from mentee.data import VIEWS, build_views, hash_ids
+from mentee.data import MODALITIES, build_views, hash_ids
 rng = np.random.default_rng(3)
 images = torch.from_numpy(rng.integers(0, 256, (24, 16, 16, 3), dtype=np.uint8))
 keys = torch.from_numpy(hash_ids([f"id{i}" for i in range(24)]))
-for name in VIEWS["image"]:
+for name in MODALITIES["image"].views:
     out = build_views(name, seed=11, size=16, pad=2)(images, keys, 4)
     print(name, hashlib.sha256(out.numpy().tobytes()).hexdigest())
 """
@@ -90,7 +89,7 @@ for name in VIEWS["image"]:
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     there = dict(line.split() for line in done.stdout.splitlines())
-    assert list(there) == list(VIEWS["image"])
+    assert list(there) == list(MODALITIES["image"].views)
     for name, digest in there.items():
         out = _views(name)(_images(), KEYS, 4)
         assert hashlib.sha256(out.numpy().tobytes()).hexdigest() == digest, name

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mentee.data import open_arrays
-from mentee.data.fixed_length import window
+from mentee.data.examples import with_seconds
 from mentee.errors import DataError, MenteeError, RunError
 from mentee.records import Record, record
 from tests.records.two_processes import Fake, expected, images
@@ -162,7 +162,7 @@ def test_clips_of_one_length_say_their_seconds(tmp_path):
     whole = open_arrays({"audio": clips, "rate": 8000}, rate=8000, name="clips")
     teacher = Fake(kind="audio", rate=8000)
     assert "seconds" not in record(teacher, whole, tmp_path / "r").manifest.data
-    cut = record(teacher, window(whole, 0.05), tmp_path / "s", frames=True)
+    cut = record(teacher, with_seconds(whole, 0.05), tmp_path / "s", frames=True)
     assert cut.manifest.data["seconds"] == 0.05
     cut.check(whole)
 

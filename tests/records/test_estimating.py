@@ -58,10 +58,10 @@ def test_megabytes_are_those_of_the_folder(tmp_path, n, frames):
 
 
 def test_is_said_in_one_line():
-    assert str(Estimate(2297, "audio", 4.72, 3.17, 64)) == (
+    assert str(Estimate(2297, "clips", 4.72, 3.17, 64)) == (
         "2,297 clips → 4.7 MB, about 3.2 minutes (measured on 64)"
     )
-    assert str(Estimate(5, "text", 0.01, 0.2, 5)) == (
+    assert str(Estimate(5, "texts", 0.01, 0.2, 5)) == (
         "5 texts → 10 kB, about 12 seconds (measured on 5)"
     )
 
@@ -71,7 +71,7 @@ def test_is_said_in_one_line():
     [(0.0004, "1 kB"), (0.0996, "100 kB"), (0.1, "0.1 MB"), (1e4, "10,000.0 MB")],
 )
 def test_a_small_record_is_said_in_kilobytes(megabytes, text):
-    assert f" → {text}, about" in str(Estimate(5, "text", megabytes, 0.2, 5))
+    assert f" → {text}, about" in str(Estimate(5, "texts", megabytes, 0.2, 5))
 
 
 def test_audio_of_another_rate_is_refused():

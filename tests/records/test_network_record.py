@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mentee.data.views import build_views
+from mentee.data.modality import build_views
 from mentee.errors import DataError, RunError
 from mentee.records import network_writer, shards
 from mentee.records.columns import Column, in_components, with_largest

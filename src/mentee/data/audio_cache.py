@@ -1,4 +1,4 @@
-"""Decoded clips kept on disk from one run to the next: one memory-mapped file and its offsets."""
+"""Decoded clips cached on disk from one run to the next: a memory-mapped file and its offsets."""
 
 from __future__ import annotations
 
@@ -42,30 +42,32 @@ class DecodedAudio:
 
 def cache_folder() -> Path:
     """The folder that `MENTEE_CACHE` names, else `~/.cache/mentee`; it may be deleted any time."""
-    given = os.environ.get(CACHE_VARIABLE)
-    return Path(given) if given else Path.home() / ".cache" / "mentee"
+    folder = os.environ.get(CACHE_VARIABLE)
+    return Path(folder) if folder else Path.home() / ".cache" / "mentee"
 
 
-def kept(stamp: bytes, name: str) -> DecodedAudio | None:
-    """What an earlier run kept.
+def read_cache(stamp: bytes, name: str) -> DecodedAudio | None:
+    """What an earlier run cached.
 
     Args:
         stamp: of the encoded files, see `Files.stamp`.
         name: what else matters, such as the rate.
 
     Returns:
-        The clips, memory-mapped; None where none were kept, or a file is damaged.
+        The clips, memory-mapped; None where none were cached, or a file is damaged.
     """
     samples, offsets = _paths(stamp, name)
     try:
         # A plain view: slicing a np.memmap takes ten times as long.
-        found = DecodedAudio(np.asarray(np.load(samples, mmap_mode="r")), np.load(offsets))
+        cached = DecodedAudio(np.asarray(np.load(samples, mmap_mode="r")), np.load(offsets))
     except (OSError, ValueError, EOFError):
         return None
-    return found if found.samples.shape == (int(found.offsets[-1]),) else None
+    return cached if cached.samples.shape == (int(cached.offsets[-1]),) else None
 
 
-def keep(stamp: bytes, name: str, clips: Iterator[npt.NDArray[np.int16]]) -> DecodedAudio | None:
+def write_cache(
+    stamp: bytes, name: str, clips: Iterator[npt.NDArray[np.int16]]
+) -> DecodedAudio | None:
     """Write all clips into the cache, one by one as they are decoded.
 
     Args:
@@ -85,12 +87,12 @@ def keep(stamp: bytes, name: str, clips: Iterator[npt.NDArray[np.int16]]) -> Dec
         write(offsets, lambda path: _save(path, ends))
     except RunError as error:
         warnings.warn(
-            f"the decoded audio is not kept, so each run decodes it again: {error}; "
+            f"the decoded audio is not cached, so each run decodes it again: {error}; "
             f"{CACHE_VARIABLE} may name a folder elsewhere",
             stacklevel=2,
         )
         return None
-    return kept(stamp, name)
+    return read_cache(stamp, name)
 
 
 def _paths(stamp: bytes, name: str) -> tuple[Path, Path]:

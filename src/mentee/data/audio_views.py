@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from mentee.data.counter_rng import FloatArray, Int64Array, uniform
+from mentee.data.payload import ViewOptions
 from mentee.errors import DataError
 from mentee.types import CLEAN
 
@@ -168,3 +170,31 @@ def silence(rows: npt.NDArray[Any], begins: Int64Array, ends: Int64Array) -> Non
     """Set the stretch [begin, end) of each row to zero, in place."""
     for row, begin, end in zip(rows, begins.tolist(), ends.tolist(), strict=True):
         row[begin:end] = 0
+
+
+def _length(name: str, options: ViewOptions) -> int:
+    if options.samples is None:
+        raise DataError(f"the views {name!r} need `seconds`, such as 1: how much of a clip to take")
+    return options.samples
+
+
+def build_cut(options: ViewOptions) -> Cut:
+    """`none`."""
+    return Cut(options.samples)
+
+
+def build_shift(options: ViewOptions) -> Shift:
+    """`shift`."""
+    return Shift(options.seed, _length("shift", options))
+
+
+def build_mask(options: ViewOptions) -> Mask:
+    """`mask`."""
+    return Mask(options.seed, _length("mask", options), options.sample_rate)
+
+
+AUDIO_VIEWS: dict[str, Callable[[ViewOptions], Cut | Shift | Mask]] = {
+    "none": build_cut,
+    "shift": build_shift,
+    "mask": build_mask,
+}

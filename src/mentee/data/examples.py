@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mentee.data.audio import FixedLength
 from mentee.data.counter_rng import Int64Array, hash_ids
 from mentee.data.labels import Labels
-from mentee.data.payload import Kind, Payload, Read
+from mentee.data.modality import Modality
+from mentee.data.payload import Payload, Read
 from mentee.errors import DataError
 
 Task: TypeAlias = Literal["single", "multi", "none"]
@@ -26,7 +28,8 @@ class Examples:
     """An immutable view of one split.
 
     Attributes:
-        contents: what the whole source holds: images, audio clips or texts.
+        contents: what the whole source holds.
+        modality: what the contents are: images, audio clips, texts.
         rows: `[n]` where the examples stand in the source.
         ids: the examples' own names.
         keys: `[n]` the ids' hashes, in [0, 2⁶³), the same in every process and for ever.
@@ -39,6 +42,7 @@ class Examples:
     """
 
     contents: Payload
+    modality: Modality
     rows: Int64Array
     ids: tuple[str, ...]
     keys: Int64Array
@@ -56,9 +60,9 @@ class Examples:
         return len(self.ids)
 
     @property
-    def kind(self) -> Kind:
-        """`image`, `audio` or `text`."""
-        return self.contents.kind
+    def kind(self) -> str:
+        """The name of the modality: `image`, `audio` or `text`."""
+        return self.modality.name
 
     @property
     def channels(self) -> int:
@@ -131,13 +135,13 @@ class Examples:
         Raises:
             DataError: an image or a clip is damaged.
         """
-        places = self.rows[rows]
-        if not self.contents.ready(places):
+        source_rows = self.rows[rows]
+        if not self.contents.ready(source_rows):
             self.load()
-        found = self.contents.read(places)
-        if isinstance(found, np.ndarray):
-            return torch.from_numpy(found)
-        return [item if isinstance(item, str) else torch.from_numpy(item) for item in found]  # type: ignore[return-value]
+        contents = self.contents.read(source_rows)
+        if isinstance(contents, np.ndarray):
+            return torch.from_numpy(contents)
+        return [item if isinstance(item, str) else torch.from_numpy(item) for item in contents]  # type: ignore[return-value]
 
     def fingerprint(self, labels: bool = True) -> str:
         """32 hexadecimal digits of the keys, labels, class names and contents, in this order.
@@ -164,13 +168,16 @@ class Examples:
         return digest.hexdigest()
 
 
-def make_examples(contents: Payload, ids: Sequence[str], labels: Labels, *, name: str) -> Examples:
+def make_examples(
+    contents: Payload, ids: Sequence[str], labels: Labels, *, modality: Modality, name: str
+) -> Examples:
     """All examples of a source.
 
     Args:
         contents: what the `n` examples hold.
         ids: their `n` names, each only once.
         labels: what is known of their classes.
+        modality: what the contents are.
         name: what to call them in messages.
 
     Returns:
@@ -183,6 +190,7 @@ def make_examples(contents: Payload, ids: Sequence[str], labels: Labels, *, name
         raise DataError(f"{name} has {len(ids)} examples and {len(labels.values)} labels")
     return Examples(
         contents=contents,
+        modality=modality,
         rows=np.arange(len(ids)),
         ids=tuple(ids),
         keys=hash_ids(ids),
@@ -196,3 +204,20 @@ def make_examples(contents: Payload, ids: Sequence[str], labels: Labels, *, name
 def row_ids(name: str, n: int) -> list[str]:
     """The ids of a source that names none: `name/0`, `name/1`, ..."""
     return [f"{name}/{row}" for row in range(n)]
+
+
+def with_seconds(examples: Examples, seconds: float) -> Examples:
+    """The same clips, each cut or padded to one length, as the view `none` does.
+
+    They are the same examples: ids, keys and fingerprint do not change.
+
+    Raises:
+        DataError: they are not audio, or the length has no sample.
+    """
+    sample_rate = examples.contents.sample_rate
+    if sample_rate is None:
+        raise DataError(f"{examples.name} is {examples.kind}, which has no seconds to cut at")
+    samples = round(sample_rate * seconds)
+    if samples < 1:
+        raise DataError(f"{seconds} seconds have no sample at {sample_rate} a second")
+    return replace(examples, contents=FixedLength(examples.contents, samples))

@@ -1,4 +1,4 @@
-"""Folders of image or audio files: a folder for each class, or a `metadata.csv`."""
+"""Folders of files, such as images or audio: a folder for each class, or a `metadata.csv`."""
 
 from __future__ import annotations
 
@@ -6,46 +6,16 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mentee.data.audio import EncodedClips
-from mentee.data.columns import PLAIN, USUAL, Columns, named_ids, read_plain
 from mentee.data.examples import Examples, make_examples
-from mentee.data.file_bytes import Files, FolderFiles
-from mentee.data.images import EncodedImages
 from mentee.data.labels import Labels, read_labels
-from mentee.data.payload import Kind, Payload
+from mentee.data.modality import Modality
+from mentee.data.payload import FolderFiles
 from mentee.data.split_names import METADATA, inner_folders, split_folder, split_folders
+from mentee.data.text_tables import PLAIN, SourceOptions, named_ids, read_plain
 from mentee.errors import DataError
 
-SUFFIXES: dict[Kind, tuple[str, ...]] = {
-    "image": (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
-    "audio": (
-        ".aif",
-        ".aiff",
-        ".au",
-        ".caf",
-        ".flac",
-        ".mp3",
-        ".oga",
-        ".ogg",
-        ".opus",
-        ".w64",
-        ".wav",
-    ),
-}
-"""How the names of files end that hold an image, or a clip."""
 
-_PLURAL = {"image": "images", "audio": "audio files"}
-
-
-def open_folder(
-    root: Path,
-    *,
-    split: str = "train",
-    columns: Columns = USUAL,
-    classes: Sequence[str] | None = None,
-    channels: int | None = None,
-    sample_rate: int = 16_000,
-) -> Examples:
+def open_folder(root: Path, *, split: str = "train", options: SourceOptions) -> Examples:
     """Read a folder of image files, or of audio files: their names' endings say which.
 
     Below the folder, or below its subfolder for the split (`train`, `validation`, `test`), stand
@@ -55,11 +25,8 @@ def open_folder(
     Args:
         root: the folder.
         split: which split.
-        columns: which columns of `metadata.csv` to read; None: `file_name` and `label`, and ids
-            are the files' paths.
-        classes: the class names in the order wanted; None: sorted, over all splits.
-        channels: 1 (gray) or 3 (RGB); None: as the first image is.
-        sample_rate: samples a second to read audio at.
+        options: which columns of `metadata.csv` to read; of None: `file_name` and `label`, and ids
+            are the files' paths. Of classes None: sorted, over all splits.
 
     Returns:
         The split.
@@ -68,115 +35,96 @@ def open_folder(
         DataError: there is no such split, no file, no such column, or a file is missing; or there
             are images and clips, and nobody says which are meant.
     """
-    if columns.kind == "text":
-        raise DataError(f"{root} holds no {', '.join(PLAIN)} or .parquet files with texts")
+    known = [each for each in options.modalities.values() if each.suffixes]
+    if options.kind is not None:
+        known = [each for each in known if each.name == options.kind]
+    if not known:
+        units = options.modalities[f"{options.kind}"].units
+        raise DataError(f"{root} holds no {', '.join(PLAIN)} or .parquet files with {units}")
     base = split_folder(root, split)
     table = next((p / METADATA for p in (base, root) if (p / METADATA).is_file()), None)
     if table is not None:
-        names, ids, labels = _read_metadata(table, root, columns, classes)
-        kind = columns.kind or _kind_of(names, base)
-    elif columns.content or columns.label or columns.id:
+        names, ids, labels = _read_metadata(table, root, options)
+        modality = _modality_of(names, known, base)
+    elif options.names_columns:
         raise DataError(f"{base} has no {METADATA}, so it has no columns to name")
     else:
-        labeled = columns.label is not False
-        kind, names, labels = _read_class_folders(base, root, columns.kind, classes, labeled)
+        modality, names, labels = _read_class_folders(base, root, known, options)
         ids = names
-    contents = encoded(
-        kind, FolderFiles(root, names), ids, channels=channels, sample_rate=sample_rate
-    )
-    return make_examples(contents, ids, labels, name=f"{root} [{split}]")
+    reading = options.reading(f"{root} [{split}]")
+    contents = modality.read_files(FolderFiles(root, names), ids, reading)
+    return make_examples(contents, ids, labels, modality=modality, name=reading.name)
 
 
-def encoded(
-    kind: Kind, files: Files, ids: Sequence[str], *, channels: int | None, sample_rate: int
-) -> Payload:
-    """Encoded files as what they hold.
-
-    Args:
-        kind: `image` or `audio`.
-        files: the files.
-        ids: the rows' ids, for messages.
-        channels: of images 1 (gray) or 3 (RGB); None: as the first image is.
-        sample_rate: samples a second to read audio at.
-
-    Raises:
-        DataError: the first image is damaged.
-    """
-    if kind == "image":
-        return EncodedImages(files, ids, channels=channels)
-    return EncodedClips(files, ids, sample_rate=sample_rate)
+def _modality_of(names: Sequence[str], known: Sequence[Modality], where: Path) -> Modality:
+    counts = [(sum(map(_ends(modality), names)), modality) for modality in known]
+    present = [(count, modality) for count, modality in counts if count]
+    if len(present) > 1:
+        held = " and ".join(f"{count} {modality.files}" for count, modality in present)
+        raise DataError(f"{where} holds {held}: say which are meant with `kind`")
+    # Names that end in no known way can only be images: Pillow looks at the content.
+    return present[0][1] if present else known[0]
 
 
-def _kind_of(names: Sequence[str], where: Path) -> Kind:
-    counts = {kind: sum(map(_ends(kind), names)) for kind in SUFFIXES}
-    if min(counts.values()):
-        raise DataError(
-            f"{where} holds {counts['image']} images and {counts['audio']} audio files: "
-            "say which are meant with `kind`"
-        )
-    # Names that end in neither way can only be images: Pillow looks at the content.
-    return "audio" if counts["audio"] else "image"
+def _ends(modality: Modality) -> Callable[[str], bool]:
+    return lambda name: name.lower().endswith(modality.suffixes)
 
 
-def _ends(kind: Kind) -> Callable[[str], bool]:
-    return lambda name: name.lower().endswith(SUFFIXES[kind])
-
-
-def _found(folder: Path) -> list[str]:
-    found = []
-    for place, inner, files in os.walk(folder, followlinks=True):
+def _files_below(folder: Path) -> list[str]:
+    names = []
+    for parent, inner, files in os.walk(folder, followlinks=True):
         inner[:] = [name for name in inner if not name.startswith((".", "__MACOSX"))]
-        within = Path(place).relative_to(folder)
-        found += [(within / name).as_posix() for name in files if not name.startswith(".")]
-    return sorted(found)
+        within = Path(parent).relative_to(folder)
+        names += [(within / name).as_posix() for name in files if not name.startswith(".")]
+    return sorted(names)
 
 
 def _read_class_folders(
-    base: Path, root: Path, kind: Kind | None, classes: Sequence[str] | None, labeled: bool
-) -> tuple[Kind, list[str], Labels]:
-    there = _found(base)
-    kind = kind or _kind_of(there, base)
-    found = list(filter(_ends(kind), there))
+    base: Path, root: Path, known: Sequence[Modality], options: SourceOptions
+) -> tuple[Modality, list[str], Labels]:
+    present = _files_below(base)
+    modality = _modality_of(present, known, base)
+    found = list(filter(_ends(modality), present))
     if not found:
-        wanted = SUFFIXES[kind] if kind == "audio" else SUFFIXES["image"] + SUFFIXES["audio"]
+        suffixes = ", ".join(suffix for each in known for suffix in each.suffixes)
         raise DataError(
-            f"{base} holds no {_PLURAL[kind]}; expected a folder for each class, or {METADATA}, "
-            f"with files that end in {', '.join(wanted)}; or tables of texts with a column 'text'"
+            f"{base} holds no {modality.files}; expected a folder for each class, or {METADATA}, "
+            f"with files that end in {suffixes}; or tables of texts with a column 'text'"
         )
     loose = [name for name in found if "/" not in name]
     prefix = "" if base == root else f"{base.relative_to(root).as_posix()}/"
     names = [prefix + name for name in found]
-    if len(loose) == len(found) or not labeled:
-        return kind, names, Labels()
+    if len(loose) == len(found) or options.label is False:
+        return modality, names, Labels()
     if loose:
         raise DataError(
-            f"{base} holds {len(loose)} {_PLURAL[kind]} beside its class folders, such as "
+            f"{base} holds {len(loose)} {modality.files} beside its class folders, such as "
             f"{loose[0]!r}; put each into the folder of its class"
         )
     labels = [name.split("/")[0] for name in found]
-    return kind, names, read_labels(labels, classes=classes or _all(root))
+    return modality, names, read_labels(labels, classes=options.classes or _all_classes(root))
 
 
-def _all(root: Path) -> list[str]:
+def _all_classes(root: Path) -> list[str]:
     # Over all splits, so that a class missing from one of them does not shift the numbers.
     parents = [root / split for split in split_folders(root)] or [root]
     return sorted({name for parent in parents for name in inner_folders(parent)})
 
 
 def _read_metadata(
-    path: Path, root: Path, columns: Columns, classes: Sequence[str] | None
+    path: Path, root: Path, options: SourceOptions
 ) -> tuple[list[str], list[str], Labels]:
     table = read_plain([path])
     if not table.rows:
         raise DataError(f"{path} has no rows: write one for each file")
     prefix = path.parent.relative_to(root).as_posix()
-    given = table.column(columns.content or "file_name")
-    names = [f"{name or ''}" if prefix == "." else f"{prefix}/{name or ''}" for name in given]
+    cells = table.column(options.content or "file_name")
+    names = [f"{cell or ''}" if prefix == "." else f"{prefix}/{cell or ''}" for cell in cells]
     missing = [name for name in names if not (root / name).is_file()]
     if missing:
         raise DataError(
             f"{len(missing)} files of {path} do not exist, such as {missing[0]!r}; "
             "paths are relative to the table's folder"
         )
-    ids = named_ids(table.column(columns.id), columns.id, f"{path}") if columns.id else names
-    return names, ids, table.labels(columns.label, classes)
+    ids = named_ids(table.column(options.id), options.id, f"{path}") if options.id else names
+    return names, ids, table.labels(options.label, options.classes)

@@ -1,21 +1,107 @@
-"""Views of images."""
+"""Views of images: crop, resize, and the step to floating point, on whole batches of pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
+from torch.nn import functional as F
 
-from mentee.data.counter_rng import below, mix
-from mentee.data.payload import ImageTensors
-from mentee.data.pixels import crop, one_size, to_float
+from mentee.data.counter_rng import Int64Array, below, mix
+from mentee.data.payload import ImageTensors, ViewOptions
 from mentee.errors import DataError
-from mentee.types import CLEAN
+from mentee.parallel import gather_objects
+from mentee.types import CLEAN, Batch
+
+
+def crop(
+    pixels: UInt8[Tensor, "b h w c"],
+    down: Int64Array,
+    right: Int64Array,
+    flipped: npt.NDArray[np.bool_],
+    *,
+    pad: int,
+) -> UInt8[Tensor, "b h w c"]:
+    """Cut a window of the old size out of each image surrounded by `pad` zeros.
+
+    Args:
+        pixels: the images.
+        down: `[b]` first row of each window, in [0, 2·pad].
+        right: `[b]` first column of each window, in [0, 2·pad].
+        flipped: `[b]` true where left and right change places.
+        pad: zeros on each side, in pixels.
+
+    Returns:
+        The windows.
+    """
+    b, h, w, c = pixels.shape
+    padded = np.zeros((b, h + 2 * pad, w + 2 * pad, c), np.uint8)
+    padded[:, pad : pad + h, pad : pad + w] = pixels.numpy()
+    # lines[i, y, x] is one line of window (y, x), w·c bytes in one piece, so that the whole batch
+    # is one indexed copy of lines. Measured on one core, 32x32x3, batches of 64: 137,000 images a
+    # second; a Python loop 113,000; indexing single pixels 54,000 (NumPy) to 134,000 (torch).
+    lines = np.lib.stride_tricks.as_strided(
+        padded,
+        (b, h + 2 * pad, 2 * pad + 1, w * c),
+        (*padded.strides[:3], 1),
+    )
+    rows = down[:, None] + np.arange(h)
+    windows = lines[np.arange(b)[:, None], rows, right[:, None]].reshape(b, h, w, c)
+    windows[flipped] = windows[flipped, :, ::-1]
+    return torch.from_numpy(windows)
+
+
+def to_float(pixels: UInt8[Tensor, "b h w c"]) -> Float[Tensor, "b c h w"]:
+    """0..255 → [0, 1], channels-last memory as it is: nothing is moved."""
+    return pixels.to(torch.float32).div_(255).permute(0, 3, 1, 2)
+
+
+def one_size(
+    images: ImageTensors, size: int | None, *, margin: float = 1.0
+) -> UInt8[Tensor, "b h w c"]:
+    """Images of any size → images of one size.
+
+    Args:
+        images: uint8 `[b, h, w, c]`, or a list of `[h, w, c]`.
+        size: height and width wanted; None: they have one size already.
+        margin: resize the shorter side to `margin · size`, then cut out the center.
+
+    Returns:
+        The images; those of the wanted size are left as they are.
+
+    Raises:
+        DataError: they have several sizes and `size` is None.
+    """
+    if isinstance(images, Tensor) and (size is None or images.shape[1:3] == (size, size)):
+        return images
+    if size is not None:
+        return torch.stack([_resize(image, size, margin) for image in images])
+    if len({image.shape for image in images}) > 1:
+        a, b = sorted({(image.shape[0], image.shape[1]) for image in images})[:2]
+        raise DataError(
+            f"the images have several sizes, such as {a[0]}×{a[1]} and {b[0]}×{b[1]} "
+            "(height × width); choose a `size` that all are resized to"
+        )
+    return torch.stack(list(images))
+
+
+def _resize(image: Tensor, size: int, margin: float) -> Tensor:
+    h, w = image.shape[:2]
+    if (h, w) == (size, size):
+        return image
+    scale = round(size * margin) / min(h, w)
+    tall, wide = max(size, round(h * scale)), max(size, round(w * scale))
+    chw = image.permute(2, 0, 1)[None]
+    large = F.interpolate(chw, (tall, wide), mode="bilinear", antialias=True)[0]
+    top, left = (tall - size) // 2, (wide - size) // 2
+    return large[:, top : top + size, left : left + size].permute(1, 2, 0).contiguous()
 
 
 @dataclass(frozen=True)
@@ -124,15 +210,65 @@ def _torchvision() -> Any:
     return v2
 
 
-def build_imagenet(seed: int, size: int | None, rand_augment: bool) -> ImageNet:
-    """The views that torchvision makes.
+def build_plain(options: ViewOptions) -> Plain:
+    """`none`."""
+    return Plain(options.size)
+
+
+def build_crop(options: ViewOptions, *, mirror: bool) -> Crop:
+    """`crop` and `crop-flip`."""
+    return Crop(options.seed, options.pad, mirror=mirror, size=options.size)
+
+
+def build_imagenet(options: ViewOptions, *, rand_augment: bool) -> ImageNet:
+    """`random-resized-crop` and `rand-augment`.
 
     Raises:
         DataError: there is no size, or torchvision is missing.
     """
-    if size is None:
+    if options.size is None:
         raise DataError(
             "the views random-resized-crop and rand-augment need a `size`, such as 224 (pixels)"
         )
     _torchvision()
-    return ImageNet(seed, size, rand_augment)
+    return ImageNet(options.seed, options.size, rand_augment)
+
+
+IMAGE_VIEWS: dict[str, Callable[[ViewOptions], Plain | Crop | ImageNet]] = {
+    "none": build_plain,
+    "crop": partial(build_crop, mirror=False),
+    "crop-flip": partial(build_crop, mirror=True),
+    "random-resized-crop": partial(build_imagenet, rand_augment=False),
+    "rand-augment": partial(build_imagenet, rand_augment=True),
+}
+
+
+def channel_statistics(
+    batches: Callable[[], Iterable[Batch]], options: ViewOptions
+) -> dict[str, list[float]]:
+    """Mean and standard deviation of each channel, over the batches of all processes.
+
+    Channels are the second axis of the inputs, so that columns of vectors `[b, d]` are channels.
+
+    Returns:
+        `mean` and `std`, each of as many numbers as there are channels, rounded to 4 places.
+    """
+    sums: list[tuple[Any, Any, int]] = []
+    for batch in batches():
+        x = batch.inputs.double()
+        others = [axis for axis in range(x.ndim) if axis != 1]
+        sums.append((x.sum(others), x.square().sum(others), x[:, 0].numel()))
+    gathered = [each for share in gather_objects(sums) for each in share]
+    total, squares, count = (sum(part) for part in zip(*gathered, strict=True))
+    mean = total / count
+    std = (squares / count - mean**2).clamp(min=1e-6).sqrt()
+    return {
+        "mean": [round(value, 4) for value in mean.tolist()],
+        "std": [round(value, 4) for value in std.tolist()],
+    }
+
+
+def black_images(options: ViewOptions, channels: int) -> list[Tensor]:
+    """Two black images of the size chosen, else 32×32."""
+    size = options.size or 32
+    return list(torch.zeros(2, size, size, channels, dtype=torch.uint8))

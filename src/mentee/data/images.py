@@ -1,4 +1,4 @@
-"""Images by row: kept in memory where they are small and of one size, else decoded when asked."""
+"""Images by row: in memory where they are small and of one size, else decoded in each read."""
 
 from __future__ import annotations
 
@@ -6,100 +6,112 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mentee.data.file_bytes import Files
-from mentee.data.payload import MEMORY, Kind, Rows
-from mentee.errors import DataError
+from mentee.data.payload import MEMORY, Files, InMemory, ReadOptions, Rows
+from mentee.errors import DataError, suggest
 
 Pixels = npt.NDArray[np.uint8]
 
 
-class ArrayImages:
-    """Images that are in memory already.
+_LAYOUTS = {"nhw": (0, 1, 2), "nhwc": (0, 1, 2, 3), "nchw": (0, 2, 3, 1)}
 
-    Args:
-        pixels: `[n, h, w, c]`, uint8.
+
+def array_images(values: Any, ids: Sequence[str], options: ReadOptions) -> InMemory:
+    """Images as one array: uint8 `[n, h, w]`, `[n, h, w, c]`, or `[n, c, h, w]` with its layout.
+
+    Raises:
+        DataError: the type, the shape or the layout is another one.
     """
+    pixels = _to_channels(_to_nhwc(values, options), options.channels)
+    return InMemory("image", pixels, channels=int(pixels.shape[3]))
 
-    kind: Kind = "image"
-    sample_rate: int | None = None
 
-    def __init__(self, pixels: Pixels) -> None:
-        self.pixels = pixels
-        self.channels = int(pixels.shape[3])
+def _to_nhwc(values: Any, options: ReadOptions) -> Pixels:
+    pixels = np.asarray(values)
+    if pixels.dtype != np.uint8:
+        raise DataError(
+            f"the images of {options.name} are {pixels.dtype}; expected uint8 from 0 to 255 "
+            "(numbers in [0, 1]: multiply by 255 and round)"
+        )
+    layout = options.beside.get("layout") or ("nhw" if pixels.ndim == 3 else "nhwc")
+    if layout not in _LAYOUTS:
+        raise DataError(f"layout {layout!r}: {suggest(layout, _LAYOUTS)}")
+    if pixels.ndim == len(layout):
+        pixels = pixels.transpose(_LAYOUTS[layout])
+        pixels = pixels[..., None] if layout == "nhw" else pixels
+        if pixels.shape[3] in (1, 3):
+            return pixels
+    raise DataError(
+        f"the images of {options.name} have shape {np.shape(values)}, read as {layout!r}; expected "
+        "[n, h, w] or [n, h, w, c] with 1 or 3 channels, or [n, c, h, w] together with layout "
+        "'nchw'"
+    )
 
-    def ready(self, rows: Rows) -> bool:
-        """Always."""
-        return True
 
-    def load(self, rows: Rows) -> bool:
-        """Nothing to do."""
-        return True
-
-    def read(self, rows: Rows) -> Pixels:
-        """A copy of some rows, `[b, h, w, c]`."""
-        return self.pixels[rows]
-
-    def raw(self, row: int) -> bytes:
-        """The row's pixels."""
-        return bytes(self.pixels[row].data)
+def _to_channels(pixels: Pixels, channels: int | None) -> Pixels:
+    if channels is None or pixels.shape[3] == channels:
+        return np.ascontiguousarray(pixels)
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=3)
+    # ITU-R 601 luma in 16-bit fixed point, as Pillow computes it
+    weights = np.array([19595, 38470, 7471])
+    gray: Pixels = ((pixels @ weights + 0x8000) >> 16).astype(np.uint8)
+    return gray[..., None]
 
 
 class EncodedImages:
-    """Images that are decoded once and kept where they fit, else each time they are read.
+    """Images that are decoded once where they fit into memory, else each time they are read.
 
     Args:
         files: the encoded files.
         ids: the rows' ids, for messages.
-        channels: 1 (gray) or 3 (RGB); None: as the first image is.
+        options: the channels; None: as the first image has them.
         memory: bytes that all decoded images may take.
 
     Raises:
         DataError: the first image cannot be decoded.
     """
 
-    kind: Kind = "image"
+    kind = "image"
     sample_rate: int | None = None
 
     def __init__(
-        self,
-        files: Files,
-        ids: Sequence[str],
-        *,
-        channels: int | None = None,
-        memory: int = MEMORY,
+        self, files: Files, ids: Sequence[str], options: ReadOptions, memory: int = MEMORY
     ) -> None:
         self.files = files
         self.ids = ids
-        first = decode(self.raw(0), channels, ids[0])
+        first = decode(self.raw(0), options.channels, ids[0])
         self.channels = int(first.shape[2])
         self._array: Pixels | None = None
-        self._there: npt.NDArray[np.bool_] | None = None
+        self._decoded_rows: npt.NDArray[np.bool_] | None = None
         self._fits = len(ids) * first.size <= memory
         self._shape = first.shape
 
     def ready(self, rows: Rows) -> bool:
         """True where the rows are in memory, or never will be."""
-        return not self._fits or (self._there is not None and bool(self._there[rows].all()))
+        return not self._fits or (
+            self._decoded_rows is not None and bool(self._decoded_rows[rows].all())
+        )
 
     def load(self, rows: Rows) -> bool:
         """Decode the rows that are not in memory yet; false where they do not fit it."""
         if not self._fits:
             return False
-        if self._array is None or self._there is None:
+        if self._array is None or self._decoded_rows is None:
             self._array = np.empty((len(self.ids), *self._shape), np.uint8)
-            self._there = np.zeros(len(self.ids), np.bool_)
-        missing = rows[~self._there[rows]]
+            self._decoded_rows = np.zeros(len(self.ids), np.bool_)
+        missing = rows[~self._decoded_rows[rows]]
         for row, pixels in zip(missing, self._decoded(missing), strict=True):
             if pixels.shape != self._shape:
-                self._fits, self._array, self._there = False, None, None
+                self._fits, self._array, self._decoded_rows = False, None, None
                 return False
             self._array[row] = pixels
-            self._there[row] = True
+            self._decoded_rows[row] = True
         return True
 
     def read(self, rows: Rows) -> Pixels | list[Pixels]:

@@ -1,10 +1,10 @@
-"""Examples → batches: an order that replays, an exact restart, a share for each process."""
+"""Examples to batches: an order that replays, an exact restart, a share for each process; mixup."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 import numpy as np
@@ -13,9 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from mentee.data.counter_rng import Int64Array, mix
 from mentee.data.examples import Examples
-from mentee.data.views import Views
+from mentee.data.modality import Views
 from mentee.errors import DataError
-from mentee.types import Batch
+from mentee.types import Batch, Mixup
+
+_LOW_64 = (1 << 64) - 1
 
 
 def steps_per_epoch(n: int, batch: int, drop_last: bool = True) -> int:
@@ -79,8 +81,8 @@ def batches(
     steps = _steps(len(examples), batch, drop_last, rank, world, start)
     order = _order(examples, seed, epoch) if shuffle else np.arange(len(examples))
     piece = -(-batch // world)
-    mine = slice(rank * piece, (rank + 1) * piece)
-    shares = [order[i * batch : (i + 1) * batch][mine] for i in range(start, steps)]
+    own = slice(rank * piece, (rank + 1) * piece)
+    shares = [order[i * batch : (i + 1) * batch][own] for i in range(start, steps)]
     return in_turn(examples, views, [(view, share) for share in shares if len(share)], workers)
 
 
@@ -98,9 +100,7 @@ def in_turn(
     reader = _Reader(examples, views, shares)
     if workers == 0 or (examples.load() and views.fast):
         read: Iterator[Batch | DataError] = map(reader.__getitem__, range(len(reader)))
-        if examples.kind == "audio" and views.fast:
-            # What NumPy does to clips leaves the interpreter to the step; what is done to texts
-            # does not, and what is done to images is over before another thread has begun.
+        if examples.modality.prefetch and views.fast:
             examples.load()  # here, where it can be interrupted
             read = ahead(read)
         return _raised(read)
@@ -204,3 +204,50 @@ def read_batch(examples: Examples, rows: Int64Array, *, views: Views, view: int)
         view=view,
         labeled=None if labeled is None else torch.from_numpy(labeled[rows]),
     )
+
+
+def mixup(batch: Batch, *, alpha: float, seed: int, step: int) -> Batch:
+    """Mix the inputs of a batch: images, or audio.
+
+        λ ~ Beta(α, α),  λ ← max(λ, 1 − λ),  xᵢ ← λ xᵢ + (1 − λ) x_π(i)
+
+    One λ and one random permutation π are drawn for the batch, from (seed, step) and nothing else.
+    Labels, mask and ids stay as they are: losses and teachers mix their own values by `mixed`.
+
+    Args:
+        batch: `b` examples, with floating-point inputs that are not mixed yet.
+        alpha: α > 0; the smaller, the less is mixed: 0.3 in EAsT, 0.2 to 1 elsewhere.
+        seed: another seed, other draws.
+        step: the optimizer step.
+
+    Returns:
+        The batch with mixed inputs, of the same memory format, and `mixed` saying how.
+
+    Raises:
+        DataError: the inputs are text, or mixed already, or α is not above 0.
+
+    Example:
+        >>> x, two = torch.tensor([[0.0, 0.0], [1.0, 1.0]]), torch.arange(2)
+        >>> mixed = mixup(Batch(x, ids=two, rows=two), alpha=0.3, seed=0, step=1)
+        >>> bool(torch.equal(mixed.inputs, mixed.mixed.of(x)))
+        True
+
+    Reference:
+        Zhang et al., mixup, 2018, arXiv 1710.09412; max(λ, 1 − λ) as in EAsT, arXiv 2306.17424.
+    """
+    if not batch.inputs.is_floating_point():
+        raise DataError(
+            f"mixup cannot mix {batch.inputs.dtype} inputs: the bytes of texts have no mean; "
+            "leave mixup out, or use it for images or audio"
+        )
+    if batch.mixed is not None:
+        raise DataError("the batch is mixed already: mix it once")
+    if not alpha > 0:
+        raise DataError(f"mixup with alpha {alpha}: expected a number above 0, such as 0.3")
+    draw = np.random.default_rng([seed & _LOW_64, step])
+    share = float(draw.beta(alpha, alpha))
+    share = max(share, 1 - share)
+    partner = torch.from_numpy(draw.permutation(len(batch))).to(batch.inputs.device)
+    inputs = share * batch.inputs
+    inputs.add_(batch.inputs[partner], alpha=1 - share)
+    return replace(batch, inputs=inputs, mixed=Mixup(partner, share))

@@ -1,16 +1,19 @@
-"""What the examples of a source hold, by row of the source: images, audio clips or texts."""
+"""What the examples of a source hold, by row of the source, and the encoded files behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-Kind: TypeAlias = Literal["image", "audio", "text"]
-KINDS: tuple[str, ...] = get_args(Kind)
+from mentee.errors import DataError
 
 ImageTensors: TypeAlias = Tensor | list[Tensor]
 """uint8 `[b, h, w, c]`, or a list of `[h, w, c]` where the sizes may differ."""
@@ -23,18 +26,80 @@ Rows = npt.NDArray[np.int64]
 MEMORY = 2 << 30
 """Bytes that the decoded contents of a source may take before they stay on disk."""
 
+_STAMPED = 64
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How the contents of a source are read; each modality takes what it needs.
+
+    Attributes:
+        name: what to call the source in messages.
+        channels: 1 (gray) or 3 (RGB); None: as the source has them.
+        sample_rate: samples a second to read audio at.
+        beside: what a mapping of arrays holds beside the examples, such as `layout`.
+    """
+
+    name: str
+    channels: int | None = None
+    sample_rate: int = 16_000
+    beside: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """What views are built from; each takes what it needs.
+
+    Attributes:
+        seed: another seed, other views.
+        size: height and width of images, in pixels; None: as they are.
+        pad: how far images are moved, in pixels.
+        seconds: of each clip; None: as long as it is.
+        sample_rate: samples a second.
+        max_bytes: bytes of each text; None: of the longest of a batch.
+    """
+
+    seed: int = 0
+    size: int | None = None
+    pad: int = 4
+    seconds: float | None = None
+    sample_rate: int = 16_000
+    max_bytes: int | None = None
+
+    @property
+    def samples(self) -> int | None:
+        """Of each clip; None: as many as it has."""
+        return None if self.seconds is None else round(self.seconds * self.sample_rate)
+
+    def check(self, name: str) -> None:
+        """Refuse a number that is out of range for the views of this name."""
+        if self.pad < 0 or (self.size is not None and self.size < 1):
+            raise DataError(
+                f"views {name!r} with size {self.size} and pad {self.pad}: "
+                "expected size ≥ 1, pad ≥ 0"
+            )
+        if self.samples is not None and self.samples < 1:
+            raise DataError(
+                f"views {name!r} of {self.seconds} seconds at rate {self.sample_rate}: "
+                "expected a sample"
+            )
+        if self.max_bytes is not None and self.max_bytes < 4:
+            raise DataError(
+                f"views {name!r} of length {self.max_bytes}: expected at least 4, a character"
+            )
+
 
 @runtime_checkable
 class Payload(Protocol):
     """The contents of a source, by row of the source.
 
     Attributes:
-        kind: what they are.
+        kind: the name of their modality.
         channels: of images 1 (gray) or 3 (RGB); else 1.
         sample_rate: samples a second of audio as it is read; else None.
     """
 
-    kind: Kind
+    kind: str
     channels: int
     sample_rate: int | None
 
@@ -53,3 +118,161 @@ class Payload(Protocol):
     def raw(self, row: int) -> bytes:
         """The row's bytes as they are stored, for a fingerprint."""
         ...
+
+
+class InMemory:
+    """Contents that are in memory already.
+
+    Args:
+        kind: the name of their modality.
+        values: one array `[n, ...]`, or a list of arrays or texts.
+        channels: of images.
+        sample_rate: of audio.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        values: npt.NDArray[Any] | list[Any],
+        *,
+        channels: int = 1,
+        sample_rate: int | None = None,
+    ) -> None:
+        self.kind, self.values, self.channels = kind, values, channels
+        self.sample_rate = sample_rate
+
+    def ready(self, rows: Rows) -> bool:
+        """Always."""
+        return True
+
+    def load(self, rows: Rows) -> bool:
+        """Nothing to do."""
+        return True
+
+    def read(self, rows: Rows) -> npt.NDArray[Any] | list[Any]:
+        """A copy of some rows."""
+        if isinstance(self.values, np.ndarray):
+            return self.values[rows]
+        return [self.values[row] for row in rows.tolist()]
+
+    def raw(self, row: int) -> bytes:
+        """The row's numbers, or its text in UTF-8."""
+        value = self.values[row]
+        return value.encode() if isinstance(value, str) else np.asarray(value).tobytes()
+
+
+class ChangedPayload:
+    """Contents that are changed when they are read; subclasses say how in `read`.
+
+    Args:
+        contents: as they are stored.
+    """
+
+    def __init__(self, contents: Payload) -> None:
+        self.contents = contents
+        self.kind: str = contents.kind
+        self.channels: int = contents.channels
+        self.sample_rate: int | None = contents.sample_rate
+
+    def ready(self, rows: Rows) -> bool:
+        """As the stored ones."""
+        return self.contents.ready(rows)
+
+    def load(self, rows: Rows) -> bool:
+        """Load the stored ones."""
+        return self.contents.load(rows)
+
+    def raw(self, row: int) -> bytes:
+        """The stored bytes."""
+        return self.contents.raw(row)
+
+
+@runtime_checkable
+class Files(Protocol):
+    """Encoded files (JPEG, PNG, WAV, MP3, ...), by row of the source."""
+
+    def fetch(self, rows: Rows) -> list[bytes]:
+        """The undecoded bytes of each row."""
+        ...
+
+    def stamp(self) -> bytes:
+        """A digest that changes where a file does: names what was decoded from the files."""
+        ...
+
+
+class FolderFiles:
+    """Files below one folder.
+
+    Args:
+        root: the folder.
+        names: each row's path in it.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
+        self.root = root
+        self.names = names
+
+    def fetch(self, rows: Rows) -> list[bytes]:
+        """The undecoded bytes of each row."""
+        return [_file_bytes(self.root / self.names[row]) for row in rows]
+
+    def stamp(self) -> bytes:
+        """Of names, sizes and times of all files, and the bytes of 64 evenly spaced ones."""
+        digest = hashlib.blake2b()
+        for name in self.names:
+            file = _stat(self.root / name)
+            digest.update(repr((name, file.st_size, file.st_mtime_ns)).encode())
+        some = np.linspace(0, len(self.names) - 1, min(len(self.names), _STAMPED))
+        for data in self.fetch(some.astype(np.int64)):
+            digest.update(hashlib.blake2b(data).digest())
+        return digest.digest()
+
+
+class ColumnFiles:
+    """Files inside a column of a `datasets.Dataset`.
+
+    Args:
+        dataset: the data set, in `arrow` format, with this one column.
+        column: holds bytes, or structs of `bytes` and `path`.
+    """
+
+    def __init__(self, dataset: Any, column: str) -> None:
+        self.dataset = dataset
+        self.column = column
+
+    def fetch(self, rows: Rows) -> list[bytes]:
+        """The undecoded bytes of each row."""
+        return [self._bytes(cell) for cell in self.dataset[rows][self.column].to_pylist()]
+
+    def stamp(self) -> bytes:
+        """Of the bytes of all rows."""
+        digest, rows = hashlib.blake2b(), np.arange(len(self.dataset))
+        for some in np.array_split(rows, max(1, -(-len(rows) // 256))):
+            for data in self.fetch(some):
+                digest.update(hashlib.blake2b(data).digest())
+        return digest.digest()
+
+    def _bytes(self, cell: Any) -> bytes:
+        content = (cell.get("bytes") or cell.get("path")) if isinstance(cell, dict) else cell
+        return _file_bytes(Path(content)) if isinstance(content, str) else bytes(content or b"")
+
+
+def _file_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(_unreadable(path, error)) from error
+
+
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise DataError(_unreadable(path, error)) from error
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return (
+        f"the file {path} cannot be read ({error.strerror}); "
+        "put it back, or leave it out of the source"
+    )

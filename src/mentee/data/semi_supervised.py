@@ -12,8 +12,8 @@ import numpy.typing as npt
 from mentee.data.counter_rng import mix
 from mentee.data.examples import Examples
 from mentee.data.loader import in_turn
+from mentee.data.modality import Views
 from mentee.data.payload import Payload, Rows
-from mentee.data.views import Views
 from mentee.errors import DataError
 from mentee.types import Batch
 
@@ -25,7 +25,7 @@ def join(labeled: Examples, unlabeled: Examples) -> Examples:
 
     Args:
         labeled: with labels.
-        unlabeled: others; labels they have are left behind.
+        unlabeled: others; labels they have are dropped.
 
     Returns:
         Both, with `labeled` saying which have labels.
@@ -36,8 +36,8 @@ def join(labeled: Examples, unlabeled: Examples) -> Examples:
     a, b = labeled.contents, unlabeled.contents
     if (a.kind, a.channels, a.sample_rate) != (b.kind, b.channels, b.sample_rate):
         raise DataError(
-            f"{labeled.name} holds {_said(a)}, {unlabeled.name} {_said(b)}; expected the same of "
-            "labeled and unlabeled examples"
+            f"{labeled.name} holds {_described(labeled)}, {unlabeled.name} "
+            f"{_described(unlabeled)}; expected the same of labeled and unlabeled examples"
         )
     both = np.flatnonzero(np.isin(unlabeled.keys, labeled.keys))
     if len(both):
@@ -69,9 +69,11 @@ def join(labeled: Examples, unlabeled: Examples) -> Examples:
     )
 
 
-def _said(contents: Payload) -> str:
-    more = {"image": f" of {contents.channels} channels", "audio": f" at {contents.sample_rate} Hz"}
-    return contents.kind + more.get(contents.kind, "")
+def _described(examples: Examples) -> str:
+    contents = examples.contents
+    told = {"channels": f" of {contents.channels} channels"}
+    told["sample_rate"] = f" at {contents.sample_rate} Hz"
+    return examples.kind + "".join(told.get(arg, "") for arg in examples.modality.network_args)
 
 
 class JoinedPayload:
@@ -106,17 +108,17 @@ class JoinedPayload:
         if not len(a):
             return self.second.read(b)
         one, other = self.first.read(a), self.second.read(b)
-        places = np.flatnonzero(rows < self.offset), np.flatnonzero(rows >= self.offset)
+        where = np.flatnonzero(rows < self.offset), np.flatnonzero(rows >= self.offset)
         arrays = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
         if arrays and one.shape[1:] == other.shape[1:]:  # type: ignore[union-attr]
             whole = np.empty((len(rows), *one.shape[1:]), one.dtype)  # type: ignore[union-attr]
-            whole[places[0]], whole[places[1]] = one, other
+            whole[where[0]], whole[where[1]] = one, other
             return whole
-        found: list[Any] = [None] * len(rows)
-        for where, content in zip(places, (one, other), strict=True):
-            for place, each in zip(where.tolist(), content, strict=True):
-                found[place] = each
-        return found
+        merged: list[Any] = [None] * len(rows)
+        for indices, contents in zip(where, (one, other), strict=True):
+            for index, content in zip(indices.tolist(), contents, strict=True):
+                merged[index] = content
+        return merged
 
     def raw(self, row: int) -> bytes:
         """The row's bytes."""

@@ -6,18 +6,16 @@ import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from mentee.data.arrays import open_arrays
-from mentee.data.builtin import CIFAR10_HUB, EMBEDDED, find_cifar10, open_embedded
-from mentee.data.columns import PLAIN, Columns, Label
+from mentee.data.arrays import CIFAR10_HUB, EMBEDDED, find_cifar10, open_arrays, open_embedded
 from mentee.data.examples import Examples
 from mentee.data.folders import open_folder
-from mentee.data.payload import KINDS, Kind
+from mentee.data.modality import MODALITIES, Modality, find_modality
 from mentee.data.split_names import tables_in, tables_of
 from mentee.data.splits import limit as at_most
 from mentee.data.tables import open_hub, open_parquet, open_table
-from mentee.data.texts import open_texts, text_tables
+from mentee.data.text_tables import PLAIN, LabelColumns, SourceOptions, open_texts, text_tables
 from mentee.errors import DataError, suggest
 
 
@@ -29,12 +27,13 @@ def open_examples(
     image: str | None = None,
     audio: str | None = None,
     text: str | None = None,
-    label: Label = None,
+    label: LabelColumns = None,
     id: str | None = None,
     classes: Sequence[str] | None = None,
     limit: int | None = None,
     channels: int | None = None,
     sample_rate: int = 16_000,
+    modalities: Mapping[str, Modality] = MODALITIES,
 ) -> Examples:
     """Open one split of a source. Images and audio are read later, when they are needed.
 
@@ -47,18 +46,19 @@ def open_examples(
     | `"cifar10"` | in `MENTEE_DATA`, else the hub's `uoft-cs/cifar10` | `train/0` |
     | `"hub:owner/name"`, `"hub:owner/name:configuration"` | of the Hugging Face hub | `train/0` |
     | `datasets.Dataset`, `datasets.DatasetDict` | in memory or mapped | `train/0` |
+    | `Examples`, `{"train": Examples, "test": Examples}` | opened before | as they are |
     | `{"image": [n, h, w, c], "label": [n], "id": [n]}` | NumPy or torch, uint8 | `train/0` |
     | `{"audio": [n, samples], "sample_rate": 16000, ...}` | floating point or int16 | `train/0` |
     | `{"text": [n], ...}` | texts | `train/0` |
 
-    A table of texts that has a column `id` has its ids there. What a table holds is said by
+    A table of texts that has a column `id` has its ids there. What a source holds is known by
     `kind`, else by which of `image`, `audio` and `text` names a column, else by the columns' types
-    and names; what a folder holds, else by how its files' names end.
+    and names, or by how the names of the files in a folder end.
 
     Args:
         source: see the table.
         split: `train`, `validation`, `test`, or what the source calls it.
-        kind: `image`, `audio` or `text`; None: what the source says.
+        kind: `image`, `audio` or `text`; None: found out.
         image: the column of the images, or their file names; None: the usual names.
         audio: the same of audio clips.
         text: the column of the texts; None: `text`.
@@ -69,12 +69,13 @@ def open_examples(
         limit: take so many examples, balanced over the classes, always the same ones.
         channels: 1 (gray) or 3 (RGB); None: as the first image is.
         sample_rate: samples a second to read audio at.
+        modalities: the kinds of input that there are, by name; your own among them.
 
     Returns:
         The split.
 
     Raises:
-        DataError: what the source says cannot be read, or is not what was asked for.
+        DataError: the source cannot be read, or does not hold what was asked for.
 
     Example:
         >>> digits = open_examples("embedded:digits", limit=100)
@@ -85,23 +86,20 @@ def open_examples(
         raise DataError(f"channels {channels}: expected 1 (gray) or 3 (RGB)")
     if sample_rate < 1000:
         raise DataError(f"rate {sample_rate}: expected samples a second, such as 16000")
-    columns = _columns(kind, {"image": image, "audio": audio, "text": text}, label, id)
-    options = {
-        "columns": columns,
-        "classes": classes,
-        "channels": channels,
-        "sample_rate": sample_rate,
-    }
-    if isinstance(source, (str, Path)):
+    kind_of_column, content = _content({"image": image, "audio": audio, "text": text}, kind)
+    options = SourceOptions(
+        kind_of_column, content, label, id, classes, channels, sample_rate, modalities
+    )
+    if options.kind is not None:
+        find_modality(options.kind, modalities)
+    if isinstance(source, Examples) or _has_opened_splits(source):
+        examples = _open_opened(source, split, options)
+    elif isinstance(source, (str, Path)):
         examples = _open_named(str(source), split, options)
     elif hasattr(source, "column_names"):
         examples = _open_dataset(source, split, options)
     elif isinstance(source, Mapping):
-        _refuse_columns(columns, "arrays")
-        arrays = {key: x for key, x in source.items() if key != "label" or label is not False}
-        examples = open_arrays(
-            arrays, rows=split, classes=classes, channels=channels, sample_rate=sample_rate
-        )
+        examples = _open_arrays(source, split, options)
     else:
         raise DataError(
             f"a source cannot be a {type(source).__name__}; expected a path or name, "
@@ -109,48 +107,87 @@ def open_examples(
         )
     if kind is not None and examples.kind != kind:
         raise DataError(f"{examples.name} holds {examples.kind}, not {kind}: leave `kind` out")
-    if channels == 3 and examples.kind != "image":
+    if channels == 3 and "channels" not in examples.modality.network_args:
         raise DataError(f"channels 3: {examples.name} holds {examples.kind}; leave `channels` out")
     return examples if limit is None else at_most(examples, limit, seed=0)
 
 
-def _columns(
-    kind: str | None,
-    contents: Mapping[str, str | None],
-    label: Label,
-    id: str | None,
-) -> Columns:
-    if kind is not None and kind not in KINDS:
-        raise DataError(f"kind {kind!r}: {suggest(kind, KINDS)}")
-    named = {key: column for key, column in contents.items() if column is not None}
+def _content(columns: Mapping[str, str | None], kind: str | None) -> tuple[str | None, str | None]:
+    """The modality asked for, and the column that holds its examples, where one is named."""
+    named = {key: column for key, column in columns.items() if column is not None}
     if len(named) > 1 or (kind and named and kind not in named):
         raise DataError(
             f"the column of {' and of '.join(named)} is named for a source of "
             f"{kind or 'one kind'}: name the one that is to be learned from"
         )
-    said = kind or next(iter(named), None)
-    return Columns(cast("Kind | None", said), next(iter(named.values()), None), label, id)
+    return kind or next(iter(named), None), next(iter(named.values()), None)
 
 
-def _refuse_columns(columns: Columns, what: str) -> None:
-    if columns.content or columns.label or columns.id:
+def _refuse_columns(options: SourceOptions, what: str) -> None:
+    if options.names_columns:
         raise DataError(f"{what} have no columns to name: leave out image, label and id")
 
 
-def _open_dataset(source: Any, split: str, options: dict[str, Any]) -> Examples:
+def _has_opened_splits(source: Any) -> bool:
+    return (
+        isinstance(source, Mapping)
+        and bool(source)
+        and all(isinstance(each, Examples) for each in source.values())
+    )
+
+
+def _open_opened(source: Any, split: str, options: SourceOptions) -> Examples:
+    examples: Examples = source if isinstance(source, Examples) else _of_split(source, split)
+    _refuse_columns(options, f"{examples.name} are opened already and")
+    rate = examples.contents.sample_rate
+    if rate not in (None, options.sample_rate):
+        raise DataError(
+            f"{examples.name} were opened at {rate} samples a second, not {options.sample_rate}: "
+            "open them again with this sample_rate"
+        )
+    return _with_classes(examples, options)
+
+
+def _of_split(source: Mapping[str, Any], split: str) -> Any:
+    if split not in source:
+        raise DataError(f"the data passed have no split {split!r}: {suggest(split, source)}")
+    return source[split]
+
+
+def _with_classes(examples: Examples, options: SourceOptions) -> Examples:
+    """The examples without labels where none are to be read; their classes are fixed."""
+    if options.label is False:
+        return replace(examples, labels=None, mask=None, classes=None)
+    if options.classes is not None and tuple(options.classes) != examples.classes:
+        known = ", ".join(examples.classes or ("none",))
+        raise DataError(f"the classes of {examples.name} are {known}")
+    return examples
+
+
+def _open_arrays(source: Mapping[str, Any], split: str, options: SourceOptions) -> Examples:
+    _refuse_columns(options, "arrays")
+    return open_arrays(
+        {key: x for key, x in source.items() if key != "label" or options.label is not False},
+        rows=split,
+        classes=options.classes,
+        channels=options.channels,
+        sample_rate=options.sample_rate,
+        modalities=options.modalities,
+    )
+
+
+def _open_dataset(source: Any, split: str, options: SourceOptions) -> Examples:
     if isinstance(source, Mapping):
-        if split not in source:
-            raise DataError(f"the DatasetDict has no split {split!r}: {suggest(split, source)}")
-        source = source[split]
-    return open_table(source, name=f"the Dataset [{split}]", rows=split, **options)
+        source = _of_split(source, split)
+    return open_table(source, name=f"the Dataset [{split}]", rows=split, options=options)
 
 
-def _open_named(source: str, split: str, options: dict[str, Any]) -> Examples:
-    kind, colon, name = source.partition(":")
-    if colon and kind == "embedded":
+def _open_named(source: str, split: str, options: SourceOptions) -> Examples:
+    scheme, colon, name = source.partition(":")
+    if colon and scheme == "embedded":
         return _open_embedded(name, split, options)
-    if colon and kind == "hub":
-        return open_hub(name, split=split, **options)
+    if colon and scheme == "hub":
+        return open_hub(name, split=split, options=options)
     path = Path(source).expanduser()
     if source == "cifar10" and not path.exists():
         folder = find_cifar10()
@@ -158,9 +195,9 @@ def _open_named(source: str, split: str, options: dict[str, Any]) -> Examples:
     return _open_path(path, split, options)
 
 
-def _cifar10_hub(split: str, options: dict[str, Any]) -> Examples:
+def _cifar10_hub(split: str, options: SourceOptions) -> Examples:
     try:
-        return open_hub(CIFAR10_HUB, split=split, **options)
+        return open_hub(CIFAR10_HUB, split=split, options=options)
     except DataError as error:
         raise DataError(
             f"cifar10 is not in the folder that the environment variable MENTEE_DATA names "
@@ -168,33 +205,28 @@ def _cifar10_hub(split: str, options: dict[str, Any]) -> Examples:
         ) from error
 
 
-def _open_embedded(name: str, split: str, options: dict[str, Any]) -> Examples:
-    _refuse_columns(options["columns"], f"embedded:{name} does")
-    examples = open_embedded(name, split=split, channels=options["channels"])
-    if options["columns"].label is False:
-        return replace(examples, labels=None, mask=None, classes=None)
-    if options["classes"] is not None and tuple(options["classes"]) != examples.classes:
-        raise DataError(f"the classes of embedded:{name} are {', '.join(examples.classes or ())}")
-    return examples
+def _open_embedded(name: str, split: str, options: SourceOptions) -> Examples:
+    _refuse_columns(options, f"embedded:{name} does")
+    examples = open_embedded(name, split=split, channels=options.channels)
+    return _with_classes(examples, options)
 
 
-def _open_path(path: Path, split: str, options: dict[str, Any]) -> Examples:
-    columns = options["columns"]
+def _open_path(path: Path, split: str, options: SourceOptions) -> Examples:
     if path.is_dir():
         parquet = tables_in(path, (".parquet",))
         if parquet:
             files = tables_of(split, parquet, what="parquet files")
-            return open_parquet(files, split=split, rows=split, **options)
-        plain = text_tables(path, columns)
+            return open_parquet(files, split=split, rows=split, options=options)
+        plain = text_tables(path, options.kind)
         if plain:
             files = tables_of(split, plain, what="tables of texts")
-            return open_texts(files, split=split, rows=split, **_of_texts(options))
-        return open_folder(path, split=split, **options)
+            return open_texts(files, split=split, rows=split, options=options)
+        return open_folder(path, split=split, options=options)
     files = sorted(Path(file) for file in glob.glob(str(path)))
     if files and all(file.suffix == ".parquet" for file in files):
-        return open_parquet(files, split=split, **options)
+        return open_parquet(files, split=split, options=options)
     if files and all(file.suffix in PLAIN for file in files):
-        return open_texts(files, split=split, **_of_texts(options))
+        return open_texts(files, split=split, options=options)
     if path.is_file():
         raise DataError(
             f"{path} is no table; expected .parquet, {', '.join(PLAIN)}, or a folder of images "
@@ -206,7 +238,3 @@ def _open_path(path: Path, split: str, options: dict[str, Any]) -> Examples:
         f"{', '.join(f'embedded:{name}' for name in EMBEDDED)}, cifar10, or "
         f"hub:owner/name for a data set of the hub"
     )
-
-
-def _of_texts(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: options[key] for key in ("columns", "classes")}

@@ -76,11 +76,11 @@ def split_folder(root: Path, split: str) -> Path:
 
 def tables_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """The tables in a folder, else in its folder `data`; `metadata.csv` is none of them."""
-    for place in (folder, folder / "data"):
-        files = sorted(place.iterdir()) if place.is_dir() else []
-        found = [file for file in files if file.suffix in suffixes and file.name != METADATA]
-        if found:
-            return found
+    for parent in (folder, folder / "data"):
+        files = sorted(parent.iterdir()) if parent.is_dir() else []
+        tables = [file for file in files if file.suffix in suffixes and file.name != METADATA]
+        if tables:
+            return tables
     return []
 
 
@@ -92,16 +92,13 @@ def tables_of(split: str, known: Sequence[Path], *, what: str) -> list[Path]:
         known: the tables there are.
         what: what to call them in a message.
 
-    Returns:
-        One or more of them, in the order given.
-
     Raises:
         DataError: none of them is of this split.
     """
     for alias in aliases(split):
         exact = [file for file in known if file.stem == alias]
-        found = exact or [file for file in known if file.stem.startswith(f"{alias}-")]
-        if found:
-            return found
+        tables = exact or [file for file in known if file.stem.startswith(f"{alias}-")]
+        if tables:
+            return tables
     hint = suggest(split, [file.stem for file in known])
     raise DataError(f"{known[0].parent} has no {what} of split {split!r}: {hint}")

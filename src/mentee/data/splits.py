@@ -67,7 +67,7 @@ def limit(examples: Examples, n: int, *, seed: int) -> Examples:
         raise DataError(f"limit {n}: {examples.name} has 1 to {len(examples)} examples to give")
     hashes = mix(seed, examples.keys, "limit")
     if examples.task == "multi":
-        rank = _bring_nothing_new(examples, np.argsort(hashes))
+        rank = _brings_nothing_new(examples, np.argsort(hashes))
     else:
         rank = _rank(examples, _groups(examples), seed, "limit")
     order = np.lexsort((hashes, rank))
@@ -99,19 +99,19 @@ def check_classes(examples: Examples) -> None:
         )
 
 
-def _bring_nothing_new(examples: Examples, order: Int64Array) -> Int64Array:
+def _brings_nothing_new(examples: Examples, order: Int64Array) -> Int64Array:
     """Of each example, 0 if it has a class that none before it in the order has, else 1."""
-    found = np.ones(len(examples), np.int64)
+    nothing_new = np.ones(len(examples), np.int64)
     if examples.labels is None:
-        return found
+        return nothing_new
     missing = (examples.labels > 0).any(0)
     for row in order:
         own = (examples.labels[row] > 0) & missing
         if own.any():
-            found[row], missing = 0, missing & ~own
+            nothing_new[row], missing = 0, missing & ~own
         if not missing.any():
             break
-    return found
+    return nothing_new
 
 
 def _groups(examples: Examples) -> Int64Array:
@@ -121,7 +121,7 @@ def _groups(examples: Examples) -> Int64Array:
 
 
 def _rank(examples: Examples, groups: Int64Array, seed: int, purpose: str) -> Int64Array:
-    # The place of each example among those of its class, by hash.
+    # The position of each example among those of its class, by hash.
     order = np.lexsort((mix(seed, examples.keys, purpose), groups))
     sizes = np.bincount(groups)
     first = np.cumsum(sizes) - sizes

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mentee.data.columns import LABEL_NAMES, USUAL, Columns, Label, named_ids
 from mentee.data.examples import Examples, make_examples, row_ids
-from mentee.data.file_bytes import ColumnFiles
-from mentee.data.folders import encoded
 from mentee.data.labels import Labels, read_labels
-from mentee.data.payload import Kind, Payload
+from mentee.data.modality import TEXT, Modality
+from mentee.data.payload import ColumnFiles
 from mentee.data.split_names import refuse_other_split
-from mentee.data.texts import ID, TEXT, Texts
+from mentee.data.text_tables import ID, LABEL_NAMES, SourceOptions, named_ids
 from mentee.errors import DataError, suggest
 
-_NAMES: dict[Kind, tuple[str, ...]] = {
-    "image": ("image", "img", "images"),
-    "audio": ("audio",),
-    "text": (TEXT,),
-}
 
-
-def open_table(
-    dataset: Any,
-    *,
-    name: str,
-    rows: str,
-    columns: Columns = USUAL,
-    classes: Sequence[str] | None = None,
-    channels: int | None = None,
-    sample_rate: int = 16_000,
-) -> Examples:
+def open_table(dataset: Any, *, name: str, rows: str, options: SourceOptions) -> Examples:
     """Read one `datasets.Dataset`.
 
     Args:
@@ -40,10 +23,8 @@ def open_table(
             of encoded files too; or texts.
         name: what to call it in messages.
         rows: what row numbers are called in ids: `rows/0`, `rows/1`, ...
-        columns: which columns to read; texts have their ids in `id` where there is such a column.
-        classes: the class names in the order wanted; None: as the schema has them.
-        channels: 1 (gray) or 3 (RGB); None: as the first image is.
-        sample_rate: samples a second to read audio at.
+        options: which columns to read; texts have their ids in `id` where there is such a column.
+            Of classes None: as the schema has them.
 
     Returns:
         All rows of the table.
@@ -54,16 +35,18 @@ def open_table(
     if not len(dataset):
         raise DataError(f"{name} is empty: give it at least one example")
     table = dataset.with_format(None)
-    kind, column = _content(table, columns, name)
-    own = columns.id or (ID if kind == "text" and ID in table.column_names else None)
-    ids = _ids(table, own, name) if own else row_ids(rows, len(table))
-    contents: Payload
-    if kind == "text":
-        contents = Texts(list(table[column]), ids)
+    modality, column = _content(table, options, name)
+    id_column = options.id
+    if id_column is None and modality is TEXT and ID in table.column_names:
+        id_column = ID
+    ids = _ids(table, id_column, name) if id_column else row_ids(rows, len(table))
+    reading = options.reading(name)
+    if modality.suffixes:
+        contents = modality.read_files(_files(table, column, name), ids, reading)
     else:
-        files = _files(table, column, name)
-        contents = encoded(kind, files, ids, channels=channels, sample_rate=sample_rate)
-    return make_examples(contents, ids, _labels(table, columns.label, classes, name), name=name)
+        contents = modality.read_arrays(list(table[column]), ids, reading)
+    labels = _labels(table, options, name)
+    return make_examples(contents, ids, labels, modality=modality, name=name)
 
 
 def _known(dataset: Any, column: str, name: str) -> str:
@@ -77,23 +60,26 @@ def _ids(dataset: Any, column: str, name: str) -> list[str]:
     return named_ids(list(dataset[_known(dataset, column, name)]), column, name)
 
 
-def _content(dataset: Any, columns: Columns, name: str) -> tuple[Kind, str]:
-    if columns.content is not None and columns.kind is not None:
-        return columns.kind, _known(dataset, columns.content, name)
-    kinds = [columns.kind] if columns.kind else list(_NAMES)
+def _content(dataset: Any, options: SourceOptions, name: str) -> tuple[Modality, str]:
+    modalities: Mapping[str, Modality] = options.modalities
+    if options.kind is not None:
+        modalities = {options.kind: modalities[options.kind]}
+        if options.content is not None:
+            return modalities[options.kind], _known(dataset, options.content, name)
     typed = [
-        (kind, str(column))
+        (modality, str(column))
         for column, feature in dataset.features.items()
-        for kind in kinds
-        if type(feature).__name__ == kind.capitalize()  # datasets.Image, datasets.Audio
+        for modality in modalities.values()
+        if type(feature).__name__ == modality.feature  # datasets.Image, datasets.Audio
     ]
-    usual = [(kind, c) for kind in kinds for c in _NAMES[kind] if c in dataset.column_names]
     if len(typed) == 1:
         return typed[0]
-    if usual:
-        return usual[0]
+    for modality in modalities.values():
+        for column in modality.columns:
+            if column in dataset.column_names:
+                return modality, column
     candidates = ", ".join([column for _, column in typed] or dataset.column_names)
-    ways = " or ".join(f"`{kind}`" for kind in kinds)
+    ways = " or ".join(f"`{kind}`" for kind in modalities)
     raise DataError(
         f"it is not clear which column of {name} holds the examples: "
         f"name one of {candidates} as {ways}"
@@ -118,18 +104,14 @@ def _files(dataset: Any, column: str, name: str) -> ColumnFiles:
     return ColumnFiles(table, column)
 
 
-def _labels(
-    dataset: Any,
-    given: Label,
-    classes: Sequence[str] | None,
-    name: str,
-) -> Labels:
-    if given is False:
+def _labels(dataset: Any, options: SourceOptions, name: str) -> Labels:
+    label, classes = options.label, options.classes
+    if label is False:
         return Labels()
-    if given is not None and not isinstance(given, str):
-        cells = zip(*(dataset[_known(dataset, c, name)] for c in given), strict=True)
-        return read_labels(list(cells), classes=classes or given)
-    column = _label_column(dataset, given, name)
+    if label is not None and not isinstance(label, str):
+        cells = zip(*(dataset[_known(dataset, c, name)] for c in label), strict=True)
+        return read_labels(list(cells), classes=classes or label)
+    column = _label_column(dataset, label, name)
     if column is None:
         return Labels()
     feature = dataset.features[column]
@@ -139,11 +121,11 @@ def _labels(
     return read_labels(list(dataset[column]), names=names, classes=classes, sets=sets)
 
 
-def _label_column(dataset: Any, given: str | None, name: str) -> str | None:
+def _label_column(dataset: Any, label: str | None, name: str) -> str | None:
     from datasets import ClassLabel
 
-    if given is not None:
-        return _known(dataset, given, name)
+    if label is not None:
+        return _known(dataset, label, name)
     for usual in LABEL_NAMES:
         if usual in dataset.column_names:
             return usual
@@ -155,7 +137,9 @@ def _label_column(dataset: Any, given: str | None, name: str) -> str | None:
     return typed[0] if typed else None
 
 
-def open_parquet(files: Sequence[Path], *, split: str, rows: str = "", **options: Any) -> Examples:
+def open_parquet(
+    files: Sequence[Path], *, split: str, rows: str = "", options: SourceOptions
+) -> Examples:
     """Read parquet files as one table.
 
     Args:
@@ -163,9 +147,6 @@ def open_parquet(files: Sequence[Path], *, split: str, rows: str = "", **options
         split: which split they are asked for as.
         rows: what row numbers are called in ids; empty: a single file's name, else the split.
         options: as for `open_table`.
-
-    Returns:
-        All rows of the files.
 
     Raises:
         DataError: a file cannot be read, or is not the split asked for.
@@ -179,21 +160,18 @@ def open_parquet(files: Sequence[Path], *, split: str, rows: str = "", **options
         dataset = Dataset.from_parquet([str(file) for file in files])
     except Exception as error:  # datasets wraps whatever the reader raised
         reason = error.__cause__ or error
-        raise DataError(f"{name} cannot be read as parquet ({reason}); write it anew") from error
+        raise DataError(f"{name} cannot be read as parquet ({reason}); write it again") from error
     rows = rows or (files[0].stem if len(files) == 1 else split)
-    return open_table(dataset, name=name, rows=rows, **options)
+    return open_table(dataset, name=name, rows=rows, options=options)
 
 
-def open_hub(name: str, *, split: str, **options: Any) -> Examples:
+def open_hub(name: str, *, split: str, options: SourceOptions) -> Examples:
     """Read a data set of the Hugging Face hub, from its cache where it has been read before.
 
     Args:
         name: `owner/name`, or `owner/name:configuration`.
         split: which split.
         options: as for `open_table`.
-
-    Returns:
-        The split.
 
     Raises:
         DataError: there is no such data set or split, or no network.
@@ -208,4 +186,4 @@ def open_hub(name: str, *, split: str, **options: Any) -> Examples:
             f"the hub data set {name!r} [{split}] cannot be loaded ({error}); check its name and "
             "split; without a network, give a folder or parquet files instead"
         ) from error
-    return open_table(dataset, name=f"{name} [{split}]", rows=split, **options)
+    return open_table(dataset, name=f"{name} [{split}]", rows=split, options=options)

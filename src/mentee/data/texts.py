@@ -1,66 +1,39 @@
-"""Texts by row, tables of them, and the bytes that networks read."""
+"""Texts by row, the bytes that networks read of them, and their views."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from mentee.data.columns import PLAIN, USUAL, Columns, named_ids, read_plain
-from mentee.data.examples import Examples, make_examples, row_ids
-from mentee.data.payload import Kind, Rows
-from mentee.data.split_names import inner_folders, refuse_other_split, tables_in
+from mentee.data.counter_rng import Int64Array, mix, uniform
+from mentee.data.payload import InMemory, ReadOptions, ViewOptions
 from mentee.errors import DataError
+from mentee.types import CLEAN, Batch
 
-TEXT = "text"
-ID = "id"
+_SHARE = 0.1
+# By code point; no character behind U+3000 is white space.
+_SPACE = np.array([chr(code).isspace() for code in range(0x3001)] + [False])
 
 
-class Texts:
-    """Texts, all in memory.
-
-    Args:
-        values: the texts; an empty one is allowed, a missing one is not.
-        ids: the rows' ids, for messages.
+def check_texts(values: Sequence[Any], ids: Sequence[str], options: ReadOptions) -> InMemory:
+    """Texts as they are; an empty one is allowed, a missing one is not.
 
     Raises:
         DataError: a value is missing or no text, or a text has no UTF-8 form or holds NUL, which
             stands for what is behind a text's end.
     """
-
-    kind: Kind = "text"
-    channels = 1
-    sample_rate: int | None = None
-
-    def __init__(self, values: Sequence[Any], ids: Sequence[str]) -> None:
-        for value, name in zip(values, ids, strict=True):
-            wrong = _wrong(value)
-            if wrong:
-                raise DataError(
-                    f"the text of {name!r} {wrong}; mend it, or leave it out of the source"
-                )
-        self.values: list[str] = list(values)
-
-    def ready(self, rows: Rows) -> bool:
-        """Always."""
-        return True
-
-    def load(self, rows: Rows) -> bool:
-        """Nothing to do."""
-        return True
-
-    def read(self, rows: Rows) -> list[str]:
-        """The texts of some rows."""
-        return [self.values[row] for row in rows.tolist()]
-
-    def raw(self, row: int) -> bytes:
-        """The text in UTF-8."""
-        return self.values[row].encode()
+    for value, name in zip(values, ids, strict=True):
+        wrong = _wrong(value)
+        if wrong:
+            raise DataError(f"the text of {name!r} {wrong}; mend it, or leave it out of the source")
+    return InMemory("text", list(values))
 
 
 def _wrong(value: Any) -> str | None:
@@ -75,71 +48,6 @@ def _wrong(value: Any) -> str | None:
     except UnicodeEncodeError as error:
         return f"has no UTF-8 form ({error.reason})"
     return None
-
-
-def text_tables(folder: Path, columns: Columns) -> list[Path]:
-    """The CSV, TSV and JSON-lines files of a folder that hold texts.
-
-    Args:
-        folder: the folder.
-        columns: what was asked for.
-
-    Returns:
-        All such files where texts are asked for; where nothing is said, those with a column
-        `text`; none where something else is.
-    """
-    if columns.kind not in (None, "text"):
-        return []
-    files = tables_in(folder, PLAIN)
-    if columns.kind is None:
-        return [file for file in files if _holds_texts(file)]
-    return files
-
-
-def _holds_texts(file: Path) -> bool:
-    try:
-        return TEXT in read_plain([file], only_names=True).names
-    except DataError:
-        # Beside folders of images it may be anything; alone, it is to be complained of.
-        return not inner_folders(file.parent)
-
-
-def open_texts(
-    files: Sequence[Path],
-    *,
-    split: str,
-    rows: str = "",
-    columns: Columns = USUAL,
-    classes: Sequence[str] | None = None,
-) -> Examples:
-    """Read CSV, TSV or JSON-lines files of texts as one table.
-
-    Args:
-        files: the files, in order.
-        split: which split they are asked for as.
-        rows: what row numbers are called in ids; empty: a single file's name, else the split.
-        columns: which columns to read; None: `text`, `label`, and `id` where there is one.
-        classes: the class names in the order wanted; None: sorted.
-
-    Returns:
-        All rows of the files.
-
-    Raises:
-        DataError: a file cannot be read, is not the split asked for, has no such column, or a
-            cell is not what it should be.
-    """
-    for file in files:
-        refuse_other_split(file, split)
-    table = read_plain(files)
-    if not table.rows:
-        raise DataError(f"{table.name} is empty: give it at least one example")
-    column = columns.id or (ID if ID in table.names else None)
-    if column is None:
-        ids = row_ids(rows or (files[0].stem if len(files) == 1 else split), len(table.rows))
-    else:
-        ids = named_ids(table.column(column), column, table.name)
-    texts = Texts(table.column(columns.content or TEXT), ids)
-    return make_examples(texts, ids, table.labels(columns.label, classes), name=table.name)
 
 
 def encode(texts: Sequence[str], length: int | None = None) -> UInt8[Tensor, "b t"]:
@@ -167,3 +75,100 @@ def _cut(data: bytes, length: int) -> bytes:
     while data[end] & 0xC0 == 0x80:  # 10xxxxxx: inside a character
         end -= 1
     return data[:end].ljust(length, b"\0")
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """Every view is the text itself, in UTF-8.
+
+    Attributes:
+        max_bytes: bytes to cut or pad to, see `encode`; None: of the longest in the batch.
+    """
+
+    max_bytes: int | None = None
+    fast: ClassVar[bool] = True
+
+    def __call__(
+        self, contents: list[str], keys: Int64[Tensor, " b"], view: int
+    ) -> UInt8[Tensor, "b t"]:
+        """The bytes, whatever the view."""
+        return encode(contents, self.max_bytes)
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Each word is left out with probability 1/10, never all of them.
+
+    A word is what stands between white space. Where all words would be left out, the one with the
+    largest hash stays.
+
+    Attributes:
+        seed: another seed, other views.
+        max_bytes: as for `Bytes`; words are left out first.
+    """
+
+    seed: int
+    max_bytes: int | None = None
+    fast: ClassVar[bool] = True
+
+    def __call__(
+        self, contents: list[str], keys: Int64[Tensor, " b"], view: int
+    ) -> UInt8[Tensor, "b t"]:
+        """The text of each example without the words that this view leaves out."""
+        if view == CLEAN:
+            return encode(contents, self.max_bytes)
+        # All texts as one array of characters, with NUL, which no text holds, between them.
+        characters = np.frombuffer("\0".join(contents).encode("utf-32-le"), "<u4")
+        ends = characters == 0
+        space = _SPACE[np.minimum(characters, len(_SPACE) - 1)] | ends
+        begins = ~space
+        begins[1:] &= space[:-1]
+        text = np.searchsorted(np.flatnonzero(ends), np.flatnonzero(begins))
+        # Stretches that begin with a word, or end a text. The first begins before any word.
+        stretch = np.cumsum(begins | ends)
+        stays = np.zeros(len(characters) + 1, np.bool_)
+        stays[stretch[begins]] = self._remaining(keys.numpy(), text, view)
+        shortened = characters[stays[stretch] | ends].tobytes().decode("utf-32-le")
+        return encode(shortened.split("\0"), self.max_bytes)
+
+    def _remaining(self, keys: Int64Array, text: Int64Array, view: int) -> npt.NDArray[np.bool_]:
+        """Which words stay, of those that stand in these texts, in order."""
+        counts = np.bincount(text, minlength=len(keys))
+        first = np.cumsum(counts) - counts
+        # u(seed, key, view, position) in [0, 1), for each word
+        position = np.arange(len(text)) - first[text]
+        own = mix(self.seed, keys, "drop", view).view(np.int64)[text]
+        numbers = uniform(self.seed, own + position, "word")
+        stays: npt.NDArray[np.bool_] = numbers >= _SHARE
+        left = np.bincount(text, stays, minlength=len(keys))
+        for i in np.flatnonzero((left == 0) & (counts > 0)).tolist():
+            stays[first[i] + numbers[first[i] : first[i] + counts[i]].argmax()] = True
+        return stays
+
+
+def build_bytes(options: ViewOptions) -> Bytes:
+    """`none`."""
+    return Bytes(options.max_bytes)
+
+
+def build_drop(options: ViewOptions) -> Drop:
+    """`drop`."""
+    return Drop(options.seed, options.max_bytes)
+
+
+TEXT_VIEWS: dict[str, Callable[[ViewOptions], Bytes | Drop]] = {
+    "none": build_bytes,
+    "drop": build_drop,
+}
+
+
+def measure_texts(
+    batches: Callable[[], Iterable[Batch]], options: ViewOptions
+) -> dict[str, int | None]:
+    """The default input contract of networks of text: no batch is looked at."""
+    return {"max_bytes": options.max_bytes}
+
+
+def two_texts(options: ViewOptions, channels: int) -> list[str]:
+    """Two short texts."""
+    return ["a word", "words"]

@@ -16,6 +16,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from mentee.data import MODALITIES
 from mentee.errors import MenteeError, suggest
 from mentee.models.audio import MobileFCN, SmallFCN
 from mentee.models.contract import (
@@ -33,7 +34,7 @@ from mentee.models.packaged import CLASSES, build_packaged, contract_of_packaged
 from mentee.models.resnet import CifarResNet, ResNet
 from mentee.models.reusing import PROJECTOR, ReusedClassifierStudent
 from mentee.models.shufflenet import ShuffleNetV1, ShuffleNetV2
-from mentee.models.table import FROM_DATA, NETWORKS, kind_of, nearest
+from mentee.models.table import NETWORKS, kind_of, nearest
 from mentee.models.text import CharCNN, HashedBag
 from mentee.models.vgg import VGG
 from mentee.models.weights import classes_of, count_parameters, load_weights, read_weights
@@ -136,7 +137,7 @@ def build(
             f"(others: {', '.join(f'{zoo}:NAME' for zoo in ZOOS)})"
         )
     offered = {"classes": classes, "channels": channels, "sample_rate": sample_rate}
-    told = {word: offered[word] for word in FROM_DATA[kind_of(name)]}
+    told = {word: offered[word] for word in MODALITIES[kind_of(name)].network_args}
     with _seeded(seed):
         return make(**told, **options)
 
@@ -236,7 +237,9 @@ def _seeded(seed: int | None) -> Iterator[None]:
 
 def _check_options(name: str, options: dict[str, object]) -> None:
     signature = inspect.signature(NETWORKS[name])
-    known = [word for word in signature.parameters if word not in FROM_DATA[kind_of(name)]]
+    known = [
+        word for word in signature.parameters if word not in MODALITIES[kind_of(name)].network_args
+    ]
     for option in options:
         if option not in known:
             raise MenteeError(f"{name} has no option {option!r}; {suggest(option, known)}")
@@ -246,7 +249,7 @@ def _accepted(make: Callable[..., nn.Module], offered: dict[str, int]) -> dict[s
     """Those of the offered arguments that a function takes by name, and through `**` its kind's."""
     signature = inspect.signature(make)
     kinds = {parameter.kind for parameter in signature.parameters.values()}
-    more = FROM_DATA[kind_of(make)] if inspect.Parameter.VAR_KEYWORD in kinds else ()
+    more = MODALITIES[kind_of(make)].network_args if inspect.Parameter.VAR_KEYWORD in kinds else ()
     taken = {k: v for k, v in offered.items() if k in signature.parameters or k in more}
     try:
         signature.bind(**taken)

@@ -7,6 +7,7 @@ from functools import partial
 
 from torch import nn
 
+from mentee.data import MODALITIES
 from mentee.errors import MenteeError, suggest
 from mentee.models.audio import MobileFCN, SmallFCN
 from mentee.models.cp_resnet import CPResNet
@@ -54,13 +55,6 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 """Our own networks. Call one with `classes`; those of images with `channels` where not 3, those of
 audio with `sample_rate` where not 16000."""
 
-FROM_DATA: dict[str, tuple[str, ...]] = {
-    "image": ("classes", "channels"),
-    "audio": ("classes", "sample_rate"),
-    "text": ("classes",),
-}
-"""What a network of each kind has to be told about the data."""
-
 
 def kind_of(network: str | nn.Module | Callable[..., nn.Module]) -> str:
     """What a network reads: `image`, `audio` or `text`.
@@ -84,10 +78,10 @@ def kind_of(network: str | nn.Module | Callable[..., nn.Module]) -> str:
     made: object = NETWORKS.get(network) if isinstance(network, str) else network
     made = made.func if isinstance(made, partial) else made
     kind = getattr(made, "kind", "image")
-    if kind not in FROM_DATA:
+    if kind not in MODALITIES:
         raise MenteeError(
             f"the kind of {getattr(made, '__name__', type(made).__name__)} is one of "
-            f"{', '.join(FROM_DATA)}, not {kind!r}"
+            f"{', '.join(MODALITIES)}, not {kind!r}"
         )
     return str(kind)
 

@@ -66,7 +66,7 @@ class Data(Part):
     """
 
     source: str
-    kind: Literal["image", "audio", "text"] | None = None
+    kind: str | None = None
     train: str = "train"
     validation: str | Annotated[float, Field(gt=0, lt=1)] | None = 0.1
     test: str | None = "test"

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mentee.data import Examples, open_examples
-from mentee.data.fixed_length import window
+from mentee.data import MODALITIES, Examples, open_examples
+from mentee.data.examples import with_seconds
 from mentee.errors import DataError, MenteeError, RecipeError
 from mentee.parallel import init_processes, rank, world
 from mentee.recipe import read
@@ -134,7 +134,7 @@ def open_as(
     source, given = source_of(data, reading or {}, own=("kind",))
     rate = {} if embedder.sample_rate is None else {"sample_rate": embedder.sample_rate}
     examples = open_for(embedder, source, split, given | rate)
-    return examples if seconds is None else window(examples, seconds)
+    return examples if seconds is None else with_seconds(examples, seconds)
 
 
 def open_for(embedder: Embedder, source: Any, split: str, given: Mapping[str, Any]) -> Examples:
@@ -176,7 +176,7 @@ def source_of(
     if not isinstance(data, (str, Path)) or Path(data).suffix not in (".yaml", ".yml"):
         return data, reading
     said = read(data).data
-    named = ("image", "audio", "text", "label", "id", "classes", "channels")
+    named = (*MODALITIES, "label", "id", "classes", "channels")
     return said.source, {k: getattr(said, k) for k in named} | reading
 
 

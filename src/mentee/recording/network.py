@@ -274,5 +274,5 @@ def estimate(planned: RecordingPlan) -> Estimate:
     # Where new views come with new examples, the views are of several numbers of examples.
     alike = len(set(every)) == 1
     rows_of, views = (every[0], sheets) if alike else (sum(every), 1)
-    size, kind = planned.bytes / 1e6, recording.examples.kind
-    return Estimate(rows_of, kind, size, minutes, sampled, views=views)
+    size, units = planned.bytes / 1e6, recording.examples.modality.units
+    return Estimate(rows_of, units, size, minutes, sampled, views=views)

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mentee.data import Examples
-from mentee.data.payload import Kind
 from mentee.errors import DataError
 
 
 def check_fits(
-    kind: Kind, data: Mapping[str, Any], ids: Sequence[str], examples: Examples, *, name: str
+    kind: str, data: Mapping[str, Any], ids: Sequence[str], examples: Examples, *, name: str
 ) -> None:
     """Refuse a record that was made of other examples than these.
 
@@ -36,7 +35,7 @@ def check_fits(
 
 
 def differences(
-    kind: Kind, data: Mapping[str, Any], ids: Sequence[str], examples: Examples
+    kind: str, data: Mapping[str, Any], ids: Sequence[str], examples: Examples
 ) -> list[str]:
     """What differs between a record and examples, a sentence each, without full stops.
 

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mentee import files
-from mentee.data.payload import Kind
 from mentee.errors import DataError
 from mentee.records import statistics
 from mentee.records.folder import new_folder
@@ -51,7 +50,7 @@ class About:
     """
 
     name: str
-    kind: Kind
+    kind: str
     teacher: dict[str, Any]
     data: dict[str, Any]
     view: str = "clean"

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from torch import Tensor
 
 from mentee.data import Examples
-from mentee.data.payload import Kind
 from mentee.records.embedding_recording import embed, refuse_other_data
 from mentee.records.manifest import Dtype
 from mentee.records.numeric import STORED
@@ -20,7 +19,6 @@ from mentee.teachers.pretrained.embedder import Embedder
 
 LENGTHS = 512  # examples whose lengths are looked at
 SECONDS = 2.0  # that the measurement lasts at least, so that a short pause weighs little
-_NOUNS = {"image": "images", "audio": "clips", "text": "texts"}
 
 
 @dataclass(frozen=True)
@@ -29,21 +27,21 @@ class Estimate:
 
     Attributes:
         rows: examples to record.
-        kind: what they are.
+        units: what they are called.
         megabytes: size of the record on disk, in 10⁶ bytes.
         minutes: how long it will take on this machine.
         sampled: on how many examples that was measured.
         views: how often each example is read.
 
     Example:
-        >>> print(Estimate(2297, "audio", megabytes=4.72, minutes=3.17, sampled=64))
+        >>> print(Estimate(2297, "clips", megabytes=4.72, minutes=3.17, sampled=64))
         2,297 clips → 4.7 MB, about 3.2 minutes (measured on 64)
-        >>> print(Estimate(1297, "image", megabytes=0.056, minutes=0.05, sampled=64))
+        >>> print(Estimate(1297, "images", megabytes=0.056, minutes=0.05, sampled=64))
         1,297 images → 56 kB, about 3 seconds (measured on 64)
     """
 
     rows: int
-    kind: Kind
+    units: str
     megabytes: float
     minutes: float
     sampled: int
@@ -56,7 +54,7 @@ class Estimate:
         size = f"{max(self.megabytes * 1e3, 1):,.0f} kB" if small else f"{self.megabytes:,.1f} MB"
         views = "" if self.views == 1 else f" × {self.views} views"
         return (
-            f"{self.rows:,} {_NOUNS[self.kind]}{views} → {size}, about {time} "
+            f"{self.rows:,} {self.units}{views} → {size}, about {time} "
             f"(measured on {self.sampled:,})"
         )
 
@@ -100,7 +98,7 @@ def estimate(
             break
     n = len(examples)
     size = record_bytes(examples.ids, said.shape[1:], dtype)
-    return Estimate(n, examples.kind, size / 1e6, elapsed / sampled * n / 60, sampled)
+    return Estimate(n, examples.modality.units, size / 1e6, elapsed / sampled * n / 60, sampled)
 
 
 def representative(examples: Examples, batch: int) -> list[npt.NDArray[np.int64]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mentee.data import Examples
-from mentee.data.fixed_length import FixedLength
+from mentee.data.audio import FixedLength
 from mentee.errors import DataError
 
 ANEW = "Choose another folder, or say that it is to be overwritten (--overwrite)"

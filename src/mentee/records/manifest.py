@@ -8,7 +8,6 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
 
-from mentee.data.payload import Kind
 from mentee.errors import DataError
 from mentee.records.signed import check, read_signed
 
@@ -63,7 +62,7 @@ class Manifest(BaseModel):
 
     format: int = FORMAT
     name: str
-    kind: Kind
+    kind: str
     width: int = Field(gt=0)
     frames: int | None = Field(default=None, gt=0)
     rows: int = Field(gt=0)

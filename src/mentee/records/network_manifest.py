@@ -9,7 +9,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mentee.data.payload import Kind
 from mentee.errors import DataError
 from mentee.records.columns import Column
 from mentee.records.manifest import Dtype
@@ -62,7 +61,7 @@ class NetworkManifest(BaseModel):
 
     format: int = FORMAT
     name: str
-    kind: Kind
+    kind: str
     rows: int = Field(gt=0)
     dtype: Dtype
     teacher: dict[str, Any]

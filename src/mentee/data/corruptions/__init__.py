@@ -1,9 +1,9 @@
 """Common corruptions: the same examples, as a bad sensor, weather or channel would give them.
 
 The fifteen of images have the strengths of CIFAR-10-C (arXiv:1903.12261), in which lengths are
-those of 32×32 images; on larger images they grow with the shorter side. They are written anew: the
-published libraries draw from one random state of the whole process, and have the strengths of
-224×224 images. What differs from the published images is said at each function: frost is
+those of 32×32 images; on larger images they grow with the shorter side. They are written from
+scratch: the published libraries draw from one random state of the whole process, and have the
+strengths of 224×224 images. Each function says what differs from the published images: frost is
 generated, a warp samples the image once, a zoom is not rounded to whole pixels, and values are
 rounded, not cut off.
 
@@ -17,24 +17,36 @@ from dataclasses import replace
 
 import numpy as np
 
-from mentee.data.corruptions.blur import defocus_blur, glass_blur, motion_blur, zoom_blur
-from mentee.data.corruptions.codec import mp3, mu_law, vorbis
-from mentee.data.corruptions.contents import CorruptedPayload, Corruption
-from mentee.data.corruptions.digital import (
-    contrast,
-    elastic_transform,
-    jpeg_compression,
-    pixelate,
-)
-from mentee.data.corruptions.noise import gaussian_noise, impulse_noise, shot_noise
-from mentee.data.corruptions.sound import (
+from mentee.data.corruptions.audio import (
     band_limit,
     gain,
+    mp3,
+    mu_law,
     pink_noise,
     reverberation,
+    vorbis,
     white_noise,
 )
-from mentee.data.corruptions.weather import brightness, fog, frost, snow
+from mentee.data.corruptions.noise_blur import (
+    defocus_blur,
+    gaussian_noise,
+    glass_blur,
+    impulse_noise,
+    motion_blur,
+    shot_noise,
+    zoom_blur,
+)
+from mentee.data.corruptions.payload import CorruptedPayload, Corruption
+from mentee.data.corruptions.weather_digital import (
+    brightness,
+    contrast,
+    elastic_transform,
+    fog,
+    frost,
+    jpeg_compression,
+    pixelate,
+    snow,
+)
 from mentee.data.examples import Examples
 from mentee.errors import DataError, suggest
 
@@ -70,24 +82,18 @@ CORRUPTIONS: dict[str, dict[str, Corruption]] = {
         "mp3": mp3,
         "vorbis": vorbis,
     },
-    "text": {},
 }
-"""Kind of data and name to what corrupts it. There is none of texts."""
+"""Modality and name to what corrupts it; there is none of texts."""
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """The corruptions of a kind of data, in the order of the table.
-
-    Raises:
-        DataError: there is no such kind.
+    """The corruptions of a modality, in the order of the table.
 
     Example:
         >>> len(names("image")), names("audio")[:2], names("text")
         (15, ('white_noise', 'pink_noise'), ())
     """
-    if kind not in CORRUPTIONS:
-        raise DataError(f"kind {kind!r}: {suggest(kind, CORRUPTIONS)}")
-    return tuple(CORRUPTIONS[kind])
+    return tuple(CORRUPTIONS.get(kind, ()))
 
 
 def corrupt(examples: Examples, name: str, severity: int, *, seed: int = 0) -> Examples:
@@ -113,7 +119,7 @@ def corrupt(examples: Examples, name: str, severity: int, *, seed: int = 0) -> E
         >>> noisy.name, noisy.read(np.arange(4)).shape, noisy.ids == digits.ids
         ('digits, gaussian_noise 3', torch.Size([4, 8, 8, 1]), True)
     """
-    known = CORRUPTIONS[examples.kind]
+    known = CORRUPTIONS.get(examples.kind, {})
     if name not in known:
         raise DataError(
             f"there is no corruption {name!r} of {examples.kind}; {suggest(name, known)}"

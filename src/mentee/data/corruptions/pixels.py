@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mentee.data.corruptions.draws import Floats
+from mentee.data.corruptions.payload import Floats
 
 Pixels = npt.NDArray[np.uint8]
 """`[b, h, w, c]`."""
@@ -102,13 +102,12 @@ def magnified(images: Unit, zoom: float) -> Unit:
         images: `[b, h, w, c]`.
         zoom: at least 1.
     """
-    found = images
     for axis in (1, 2):
         n = images.shape[axis]
         middle = (n - 1) / 2
         places = middle + (np.arange(n) - middle) / zoom
         left = np.floor(places).astype(np.int64)
         part = (places - left).astype(np.float32).reshape((-1, 1, 1) if axis == 1 else (-1, 1))
-        near, far = found.take(left, axis), found.take(np.minimum(left + 1, n - 1), axis)
-        found = near + (far - near) * part
-    return found
+        near, far = images.take(left, axis), images.take(np.minimum(left + 1, n - 1), axis)
+        images = near + (far - near) * part
+    return images

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mentee.data.pixels import one_size, to_float
+from mentee.data.image_views import one_size, to_float
 from mentee.models import InputContract, normalize
 from mentee.teachers.pretrained.embedder import Contents
 

@@ -10,13 +10,12 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import torch
 from torch import Tensor
 
+from mentee.data import MODALITIES, ViewOptions
 from mentee.errors import DataError, MenteeError, suggest
 
 Contents: TypeAlias = Any
 """What `Examples.read` gives: image uint8 `[b, h, w, c]` or a list of `[h, w, c]`; audio a list of
 float32 `[samples]` in [-1, 1] at the teacher's rate; text a list of str."""
-
-KINDS = ("image", "audio", "text")
 
 
 @runtime_checkable
@@ -175,19 +174,11 @@ def check_contents(contents: Contents, kind: str, name: str) -> None:
         raise DataError(
             f"{name} reads a batch of {kind} examples; got one {type(contents).__name__}"
         )
+    modality = MODALITIES[kind]
     for one in contents:
-        if kind == "text":
-            good, expected = isinstance(one, str), "a str"
-        elif kind == "audio":
-            good = isinstance(one, Tensor) and one.ndim == 1 and one.is_floating_point()
-            good, expected = good and len(one) > 0, "a float32 tensor [samples], not empty"
-        else:
-            good = isinstance(one, Tensor) and one.ndim == 3 and one.dtype == torch.uint8
-            good = good and one.shape[2] in (1, 3)
-            expected = "a uint8 tensor [h, w, c] of 1 or 3 channels"
-        if not good:
+        if not modality.fits(one):
             description = f"{one.dtype} {list(one.shape)}" if isinstance(one, Tensor) else type(one)
-            raise DataError(f"{name} reads {kind}, each {expected}; got {description}")
+            raise DataError(f"{name} reads {kind}, each {modality.expected}; got {description}")
 
 
 def check_kind(kind: str, name: str) -> str:
@@ -196,8 +187,8 @@ def check_kind(kind: str, name: str) -> str:
     Raises:
         MenteeError: for another word; says the close ones.
     """
-    if kind not in KINDS:
-        raise MenteeError(f"{name}: there is no kind of data {kind!r}; {suggest(kind, KINDS)}")
+    if kind not in MODALITIES:
+        raise MenteeError(f"{name}: there is no kind of data {kind!r}; {suggest(kind, MODALITIES)}")
     return kind
 
 
@@ -290,8 +281,4 @@ def _list_first(call: Callable[[Contents], Tensor]) -> Callable[[Contents], Tens
 
 
 def _smallest(kind: str, sample_rate: int | None) -> Contents:
-    if kind == "text":
-        return ["a word"]
-    if kind == "audio":
-        return [torch.zeros(sample_rate or 1)]
-    return [torch.zeros(32, 32, 3, dtype=torch.uint8)]
+    return MODALITIES[kind].dry_run(ViewOptions(sample_rate=sample_rate or 1), 3)[:1]

@@ -1,0 +1,249 @@
+"""Tables of plain text (CSV, TSV, JSON lines), and which columns of a table are meant."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from mentee.data.examples import Examples, make_examples, row_ids
+from mentee.data.labels import Labels, read_labels
+from mentee.data.modality import MODALITIES, TEXT, Modality
+from mentee.data.payload import ReadOptions
+from mentee.data.split_names import inner_folders, refuse_other_split, tables_in
+from mentee.errors import DataError, suggest
+
+ID = "id"
+"""The usual column of ids in a table of texts."""
+
+LABEL_NAMES = ("label", "labels", "fine_label", "class")
+PLAIN = (".csv", ".tsv", ".jsonl", ".ndjson")
+
+
+LabelColumns: TypeAlias = str | Sequence[str] | Literal[False] | None
+"""A column of labels, several of 0/1, none that are read (False), or the usual names (None)."""
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """Which columns of a source are read, and how; None: the usual names, or what the source has.
+
+    Attributes:
+        kind: the modality of the examples.
+        content: the column of the images, clips or texts, or of the names of their files.
+        label: one column of labels, or several of 0/1; False: no labels are read.
+        id: the column of the examples' own names; None: the row numbers, or what the source has.
+        classes: the class names in the order wanted.
+        channels: 1 (gray) or 3 (RGB); None: as the first image has them.
+        sample_rate: samples a second to read audio at.
+        modalities: the kinds of input that there are, by name.
+    """
+
+    kind: str | None = None
+    content: str | None = None
+    label: LabelColumns = None
+    id: str | None = None
+    classes: Sequence[str] | None = None
+    channels: int | None = None
+    sample_rate: int = 16_000
+    modalities: Mapping[str, Modality] = field(default_factory=lambda: MODALITIES)
+
+    @property
+    def names_columns(self) -> bool:
+        """Whether a column is named."""
+        return bool(self.content or self.label or self.id)
+
+    def reading(self, name: str, **beside: Any) -> ReadOptions:
+        """How the contents of a source of this name are read."""
+        return ReadOptions(name, self.channels, self.sample_rate, beside)
+
+
+@dataclass(frozen=True)
+class PlainTable:
+    """A table that was a text file.
+
+    Attributes:
+        name: what to call it in messages.
+        names: the columns.
+        rows: each row's cells, in the order of the columns.
+        typed: the cells are JSON values; else each is text.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    rows: list[list[Any]]
+    typed: bool
+
+    def column(self, name: str) -> list[Any]:
+        """One column.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        if name not in self.names:
+            raise DataError(f"{self.name} has no column {name!r}: {suggest(name, self.names)}")
+        index = self.names.index(name)
+        return [row[index] for row in self.rows]
+
+    def labels(self, label: LabelColumns, classes: Sequence[str] | None) -> Labels:
+        """The labels in the columns named, else in the first with a usual name.
+
+        Raises:
+            DataError: there is no such column, or a cell is not what it should be.
+        """
+        if label is False:
+            return Labels()
+        if label is not None and not isinstance(label, str):
+            cells = zip(*(self.column(name) for name in label), strict=True)
+            return read_labels([self._numbers(row) for row in cells], classes=classes or label)
+        column = label or next((name for name in LABEL_NAMES if name in self.names), None)
+        if column is None:
+            return Labels()
+        values = self.column(column)
+        if not self.typed and all(re.fullmatch(r"-?\d+", value or "") for value in values):
+            values = [int(value) for value in values]
+        return read_labels(values, classes=classes)
+
+    def _numbers(self, row: Sequence[Any]) -> list[float]:
+        known = [None if isinstance(cell, str) and not cell.strip() else cell for cell in row]
+        try:
+            return [float("nan") if cell is None else float(cell) for cell in known]
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"{self.name}: several label columns must hold 1, 0, or nothing for unknown; "
+                f"{error}"
+            ) from error
+
+
+def read_plain(files: Sequence[Path], *, only_names: bool = False) -> PlainTable:
+    """Read CSV, TSV or JSON-lines files as one table.
+
+    A TSV file knows no quotes: a quotation mark is one.
+
+    Args:
+        files: the files, in order; all with the same columns.
+        only_names: read no further than the columns' names.
+
+    Returns:
+        The table. A cell that a row does not have is None.
+
+    Raises:
+        DataError: a file is not in UTF-8, not in its format, or has other columns.
+    """
+    name = f"{files[0]}" if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+    names: tuple[str, ...] | None = None
+    rows: list[list[Any]] = []
+    for file in files:
+        try:
+            own, more = (_json if _is_json(file) else _csv)(file, only_names)
+        except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
+            raise DataError(f"{file} cannot be read ({error}); write it again in UTF-8") from error
+        if names is not None and own != names:
+            raise DataError(f"{file} has other columns than {files[0]}: {', '.join(own)}")
+        names, rows = own, rows + more
+    return PlainTable(name, names or (), rows, _is_json(files[0]))
+
+
+def named_ids(values: Sequence[Any], column: str, name: str) -> list[str]:
+    """The ids in a column, as texts.
+
+    Raises:
+        DataError: a row has none.
+    """
+    missing = next((row for row, value in enumerate(values) if value is None or value == ""), None)
+    if missing is not None:
+        raise DataError(f"row {missing} of {name} has no id in column {column!r}: give it one")
+    return [str(value) for value in values]
+
+
+def _is_json(file: Path) -> bool:
+    return file.suffix in (".jsonl", ".ndjson")
+
+
+def _csv(file: Path, only_names: bool) -> tuple[tuple[str, ...], list[list[Any]]]:
+    tabs = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if file.suffix == ".tsv" else {}
+    with file.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.reader(stream, strict=True, **tabs)  # type: ignore[arg-type]
+        names = tuple(next(reader, ()))
+        rows: list[list[Any]] = [] if only_names else [row for row in reader if row]
+    for number, row in enumerate(rows):
+        if len(row) > len(names):
+            raise DataError(
+                f"row {number} of {file} has {len(row)} cells for {len(names)} columns: "
+                "put text that contains the separator in quotes"
+            )
+        row += [None] * (len(names) - len(row))
+    return names, rows
+
+
+def _json(file: Path, only_names: bool) -> tuple[tuple[str, ...], list[list[Any]]]:
+    objects: list[dict[str, Any]] = []
+    with file.open(encoding="utf-8-sig") as stream:
+        for number, line in enumerate(stream):
+            if not line.strip():
+                continue
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise DataError(f"line {number + 1} of {file} is no JSON object: {line[:40]!r}")
+            objects.append(row)
+            if only_names:
+                break
+    names = tuple(dict.fromkeys(name for row in objects for name in row))
+    return names, [] if only_names else [[row.get(name) for name in names] for row in objects]
+
+
+def text_tables(folder: Path, kind: str | None) -> list[Path]:
+    """The CSV, TSV and JSON-lines files of a folder that hold texts.
+
+    Args:
+        folder: the folder.
+        kind: the modality asked for. With None the files with a column `text` are meant, and
+            with another one than text none.
+    """
+    if kind not in (None, TEXT.name):
+        return []
+    files = tables_in(folder, PLAIN)
+    return [file for file in files if _holds_texts(file)] if kind is None else files
+
+
+def _holds_texts(file: Path) -> bool:
+    try:
+        return TEXT.name in read_plain([file], only_names=True).names
+    except DataError:
+        # Beside folders of images it may be anything; alone, it is to be complained of.
+        return not inner_folders(file.parent)
+
+
+def open_texts(
+    files: Sequence[Path], *, split: str, rows: str = "", options: SourceOptions
+) -> Examples:
+    """Read CSV, TSV or JSON-lines files of texts as one table.
+
+    Args:
+        files: the files, in order.
+        split: which split they are asked for as.
+        rows: what row numbers are called in ids; empty: a single file's name, else the split.
+        options: of columns None: `text`, `label`, and `id` where there is one.
+
+    Raises:
+        DataError: a file cannot be read, is not the split asked for, has no such column, or a
+            cell is not what it should be.
+    """
+    for file in files:
+        refuse_other_split(file, split)
+    table = read_plain(files)
+    if not table.rows:
+        raise DataError(f"{table.name} is empty: give it at least one example")
+    column = options.id or (ID if ID in table.names else None)
+    if column is None:
+        ids = row_ids(rows or (files[0].stem if len(files) == 1 else split), len(table.rows))
+    else:
+        ids = named_ids(table.column(column), column, table.name)
+    values = table.column(options.content or TEXT.name)
+    contents = TEXT.read_arrays(values, ids, options.reading(table.name))
+    labels = table.labels(options.label, options.classes)
+    return make_examples(contents, ids, labels, modality=TEXT, name=table.name)
