@@ -212,7 +212,7 @@ class Odd(nn.Module):
         self.conv = nn.Conv2d(1, 4, 3, stride=2, padding=1)
         self.more = nn.Conv2d(4, 6, 3, stride=2, padding=1)
         self.head = nn.Linear(6, classes)
-        self.places = {"stem": "conv", "stages": ("conv", "more"), "classifier": "head"}
+        self.layers = {"stem": "conv", "stages": ("conv", "more"), "classifier": "head"}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.more(self.conv(x).relu()).relu()
@@ -300,7 +300,7 @@ def test_where_the_classifier_reads_something_else_it_is_refused(
 class Normed(nn.Module):
     """A norm between the mean and the classifier, and a softmax behind it if asked for."""
 
-    places: ClassVar = {"stem": "conv", "stages": ("conv",), "classifier": "fc"}
+    layers: ClassVar = {"stem": "conv", "stages": ("conv",), "classifier": "fc"}
 
     def __init__(self, *, softened: bool) -> None:
         super().__init__()

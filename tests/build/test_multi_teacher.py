@@ -182,7 +182,9 @@ def test_dropping_changes_what_is_heard_and_is_the_same_after_a_stop(
     two: Any, tmp_path: Path
 ) -> None:
     def losses(drop: float, out: str, **more: Any) -> list[dict[str, float]]:
-        return losses_of(recipe_of({"teachers": two, "dropout": drop}, "kd", **more), tmp_path / out)
+        return losses_of(
+            recipe_of({"teachers": two, "dropout": drop}, "kd", **more), tmp_path / out
+        )
 
     all_heard, some_heard = losses(0.0, "all"), losses(0.6, "some")
     assert list(all_heard[0]) == list(some_heard[0])

@@ -175,7 +175,7 @@ def balanced(balance: str, name: str = "crd+kd", **weights: float) -> Method:
 def lengths(module: Any, teacher: Any, name: str) -> tuple[float, float]:
     """Of the gradients of a term and the task where the term reads, by a pass of its own."""
     batch = part(examples(), 0, 16)
-    features = Capture(module.student, module._capture.places).capture((batch.inputs - 0.5) / 0.5)
+    features = Capture(module.student, module._capture.layers).capture((batch.inputs - 0.5) / 0.5)
     at = features[name.partition("/")[2]]
     criterion = module.criterion
     criterion.begin(batch, 0)

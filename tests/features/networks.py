@@ -89,9 +89,9 @@ class Undeclared(nn.Module):
 
 
 class Declared(Undeclared):
-    """The same network, which names its places itself, and not as the general rule would."""
+    """The same network, which names its layers itself, and not as the general rule would."""
 
-    places: ClassVar = {"stem": "norm", "stages": ("body.0", "body.2"), "classifier": "out"}
+    layers: ClassVar = {"stem": "norm", "stages": ("body.0", "body.2"), "classifier": "out"}
 
 
 @dataclass

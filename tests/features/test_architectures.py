@@ -30,9 +30,9 @@ INTERMEDIATE = (
 
 
 def read(network: nn.Module, inputs: Tensor) -> tuple[tuple[Layer, ...], dict[str, Tensor]]:
-    places = resolve(network, NAMES, inputs)
-    with torch.no_grad(), Capture(network, places) as capture:
-        return places, capture.capture(inputs)
+    layers = resolve(network, NAMES, inputs)
+    with torch.no_grad(), Capture(network, layers) as capture:
+        return layers, capture.capture(inputs)
 
 
 def stages_of(features: dict[str, Tensor]) -> list[Tensor]:
@@ -48,13 +48,13 @@ def test_short_names_resolve_and_change_nothing(name: str) -> None:
     network, inputs = from_timm(name)
     with torch.no_grad():
         plain = network(inputs)
-    places, features = read(network, inputs)
-    assert {place.name.partition(".")[0] for place in places} == set(NAMES)
+    layers, features = read(network, inputs)
+    assert {layer.name.partition(".")[0] for layer in layers} == set(NAMES)
     assert torch.equal(features["logits"], plain)
     assert len(stages_of(features)) >= 3
-    for place in places:
-        assert features[place.name].shape == (2, *place.shape)
-        assert len(place.shape) == {"map": 3, "tokens": 2, "vector": 1}[place.layout]
+    for layer in layers:
+        assert features[layer.name].shape == (2, *layer.shape)
+        assert len(layer.shape) == {"map": 3, "tokens": 2, "vector": 1}[layer.layout]
     assert not any(module._forward_hooks for module in network.modules())
 
 
@@ -95,10 +95,10 @@ def test_stages_are_what_timm_gives_itself(name: str) -> None:
 
 def test_vit_is_read_at_the_quarters_of_its_depth() -> None:
     network, inputs = from_timm("vit_tiny_patch16_224")
-    places, features = read(network, inputs)
-    stages = [place for place in places if place.name.startswith("stages.")]
-    assert [place.path for place in stages] == ["blocks.2", "blocks.5", "blocks.8", "blocks.11"]
-    assert {place.prefix for place in stages} == {1}
+    layers, features = read(network, inputs)
+    stages = [layer for layer in layers if layer.name.startswith("stages.")]
+    assert [layer.path for layer in stages] == ["blocks.2", "blocks.5", "blocks.8", "blocks.11"]
+    assert {layer.prefix for layer in stages} == {1}
     with torch.no_grad():
         given = network.forward_intermediates(
             inputs, indices=[2, 5, 8, 11], output_fmt="NLC", intermediates_only=True
@@ -111,8 +111,8 @@ def test_vit_is_read_at_the_quarters_of_its_depth() -> None:
 def test_gradients_reach_the_stem(name: str) -> None:
     network, inputs = from_timm(name)
     weight = next(network.get_submodule("patch_embed" if "vit_tiny" in name else "").parameters())
-    places = resolve(network, ["stages", "embedding"], inputs)
-    with Capture(network, places) as capture:
+    layers = resolve(network, ["stages", "embedding"], inputs)
+    with Capture(network, layers) as capture:
         features = capture.capture(inputs)
     for tensor in features.values():
         (slope,) = torch.autograd.grad(tensor.square().sum(), weight, retain_graph=True)
@@ -144,8 +144,8 @@ def test_torchvision_by_the_general_rule(
 ) -> None:
     models = pytest.importorskip("torchvision.models")
     network, inputs = getattr(models, name)(weights=None).eval(), torch.randn(2, 3, 96, 96)
-    places, features = read(network, inputs)
-    assert [place.path for place in places] == [stem, *stages, classifier, ""]
+    layers, features = read(network, inputs)
+    assert [layer.path for layer in layers] == [stem, *stages, classifier, ""]
     with torch.no_grad():
         plain = network(inputs)
         torch.testing.assert_close(network.get_submodule(classifier)(features["embedding"]), plain)

@@ -1,4 +1,4 @@
-"""Reading while running: values, in-place writes, leaks, reuse, compiled and wrapped networks."""
+"""Reading while running: values, in-layer writes, leaks, reuse, compiled and wrapped networks."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
 
 def test_other_batches_than_the_example() -> None:
     network = Undeclared()
-    places = resolve(network, NAMES, images())
-    with Capture(network, places) as capture:
+    layers = resolve(network, NAMES, images())
+    with Capture(network, layers) as capture:
         features = capture.capture(images(5))
     assert {len(tensor) for tensor in features.values()} == {5}
-    assert list(features) == [place.name for place in places]
+    assert list(features) == [layer.name for layer in layers]
 
 
 @pytest.mark.parametrize("path", ["norm", "body.0.0.bn1", "body.0.0.conv2", "body.1.0.short"])
 def test_tensors_are_as_they_were_when_read(path: str) -> None:
     """Batch norm's output and the residual sum are written over by what follows."""
     network, inputs = Undeclared(), images()
-    (place,) = resolve(network, [path], inputs)
-    assert place.overwritten == (path != "body.1.0.short")
+    (layer,) = resolve(network, [path], inputs)
+    assert layer.overwritten == (path != "body.1.0.short")
     seen: list[Tensor] = []
     module = network.get_submodule(path)
     spy = module.register_forward_hook(lambda module, args, output: seen.append(output.clone()))
-    with Capture(network, [place]) as capture:
+    with Capture(network, [layer]) as capture:
         read = capture.capture(inputs)[path]
     spy.remove()
     assert torch.equal(read, seen[0])
@@ -65,9 +65,9 @@ def test_tensors_are_as_they_were_when_read(path: str) -> None:
 def test_dropout_in_place_counts_although_eval_mode_does_not_show_it() -> None:
     network = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5, inplace=True), nn.Linear(8, 3))
     inputs = torch.randn(4, 6)
-    places = resolve(network, ["0", "1", "embedding"], inputs)
-    assert [place.overwritten for place in places] == [True, False, False]
-    with Capture(network.train(), places) as capture:
+    layers = resolve(network, ["0", "1", "embedding"], inputs)
+    assert [layer.overwritten for layer in layers] == [True, False, False]
+    with Capture(network.train(), layers) as capture:
         features = capture.capture(inputs)
     torch.testing.assert_close(features["0"], network[0](inputs))
     assert torch.equal(features["1"], features["embedding"])
@@ -83,8 +83,8 @@ def test_a_module_called_twice_is_read_at_its_last_call() -> None:
             return self.mix(self.mix(x).tanh())
 
     network, inputs = Twice(), torch.randn(2, 4)
-    places = resolve(network, ["mix", "mix:in"], inputs)
-    with Capture(network, places) as capture:
+    layers = resolve(network, ["mix", "mix:in"], inputs)
+    with Capture(network, layers) as capture:
         features = capture.capture(inputs)
     torch.testing.assert_close(features["mix:in"], network.mix(inputs).tanh())
     torch.testing.assert_close(features["mix"], network(inputs))
@@ -206,8 +206,8 @@ class Chain(nn.Module):
 @pytest.mark.usefixtures("_fresh_compiler")
 def test_equal_blocks_with_broken_graphs() -> None:
     network, inputs = Chain(), torch.randn(2, 4)
-    places = resolve(network, ["links.0", "links.2.mix"], inputs)
-    with torch.no_grad(), Capture(network, places) as capture:
+    layers = resolve(network, ["links.0", "links.2.mix"], inputs)
+    with torch.no_grad(), Capture(network, layers) as capture:
         plain = capture.capture(inputs)
         assert_same(capture.run(torch.compile(network, backend="eager"), inputs), plain)
 
@@ -215,10 +215,10 @@ def test_equal_blocks_with_broken_graphs() -> None:
 @pytest.mark.usefixtures("_fresh_compiler")
 def test_capture_after_the_compiled_network_has_run() -> None:
     network, inputs = Undeclared().eval(), images()
-    places = resolve(network, ["stages"], inputs)
+    layers = resolve(network, ["stages"], inputs)
     compiled = torch.compile(network, backend="eager")
     compiled(inputs)
-    late = Capture(network, places)
+    late = Capture(network, layers)
     with late, pytest.raises(LayerError, match=r"'stages.0' .*build the Capture first, then torch"):
         late.run(compiled, inputs)
     with pytest.raises(LayerError, match="got a compiled Undeclared"):

@@ -1,4 +1,4 @@
-"""Finding places in networks written by hand: rules, layouts, what is left undisturbed, errors."""
+"""Finding layers in networks written by hand: rules, layouts, what is left undisturbed, errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .networks import Answering, Block, ChannelsLast, Declared, Undeclared, Wave
 
 
 def paths(network: nn.Module, wanted: list[str], example: Tensor) -> list[str]:
-    return [place.path for place in resolve(network, wanted, example)]
+    return [layer.path for layer in resolve(network, wanted, example)]
 
 
 def images(size: int = 16) -> Tensor:
@@ -37,10 +37,10 @@ def test_declared_places_come_first() -> None:
 
 def test_explicit_paths_and_sides() -> None:
     wanted = ["body.1.0.conv1", "body.1:in", "body.1:out", "body.1"]
-    places = resolve(Undeclared(), wanted, images())
-    assert [place.name for place in places] == wanted
-    assert [place.side for place in places] == ["output", "input", "output", "output"]
-    assert [place.shape for place in places] == [(12, 8, 8), (8, 16, 16), (12, 8, 8), (12, 8, 8)]
+    layers = resolve(Undeclared(), wanted, images())
+    assert [layer.name for layer in layers] == wanted
+    assert [layer.io for layer in layers] == ["output", "input", "output", "output"]
+    assert [layer.shape for layer in layers] == [(12, 8, 8), (8, 16, 16), (12, 8, 8), (12, 8, 8)]
 
 
 def test_the_last_stage_has_a_name_of_its_own() -> None:
@@ -50,8 +50,8 @@ def test_the_last_stage_has_a_name_of_its_own() -> None:
 
 
 def test_a_name_given_twice_counts_once() -> None:
-    places = resolve(Undeclared(), ["stages.1", "stages", "stages.1"], images())
-    assert [place.name for place in places] == ["stages.1", "stages.0", "stages.2"]
+    layers = resolve(Undeclared(), ["stages.1", "stages", "stages.1"], images())
+    assert [layer.name for layer in layers] == ["stages.1", "stages.0", "stages.2"]
 
 
 @settings(deadline=None, max_examples=12)
@@ -62,22 +62,22 @@ def test_a_name_given_twice_counts_once() -> None:
 )
 def test_shapes_for_any_size(widths: list[int], height: int, width: int) -> None:
     network, inputs = Undeclared(tuple(widths)).eval(), torch.randn(2, 3, height, width)
-    places = resolve(network, ["stages"], inputs)
-    with torch.no_grad(), Capture(network, places) as capture:
+    layers = resolve(network, ["stages"], inputs)
+    with torch.no_grad(), Capture(network, layers) as capture:
         features = capture.capture(inputs)
     x = torch.relu(network.norm(network.entry(inputs)))
-    for place, stage in zip(places, network.body, strict=True):
+    for layer, stage in zip(layers, network.body, strict=True):
         x = stage(x)
-        assert place.layout == "map"
-        assert place.shape == tuple(x.shape[1:])
-        torch.testing.assert_close(features[place.name], x)
+        assert layer.layout == "map"
+        assert layer.shape == tuple(x.shape[1:])
+        torch.testing.assert_close(features[layer.name], x)
 
 
 @pytest.mark.parametrize("form", ["tuple", "mapping", "object"])
 def test_logits_inside_other_outputs(form: str) -> None:
     network, inputs = Answering(form).eval(), images()
-    places = resolve(network, ["logits", "embedding"], inputs)
-    with torch.no_grad(), Capture(network, places) as capture:
+    layers = resolve(network, ["logits", "embedding"], inputs)
+    with torch.no_grad(), Capture(network, layers) as capture:
         features = capture.capture(inputs)
         assert torch.equal(features["logits"], network.inner(inputs))
         torch.testing.assert_close(network.inner.out(features["embedding"]), features["logits"])
@@ -85,9 +85,9 @@ def test_logits_inside_other_outputs(form: str) -> None:
 
 def test_series_are_delivered_as_tokens() -> None:
     network, inputs = Waves().eval(), torch.randn(2, 1, 40)
-    places = resolve(network, ["stages", "embedding"], inputs)
-    assert [place.shape for place in places] == [(20, 10), (10, 12), (12,)]
-    with torch.no_grad(), Capture(network, places) as capture:
+    layers = resolve(network, ["stages", "embedding"], inputs)
+    assert [layer.shape for layer in layers] == [(20, 10), (10, 12), (12,)]
+    with torch.no_grad(), Capture(network, layers) as capture:
         features = capture.capture(inputs)
         expected = network.second(network.first(inputs))
     for example in range(2):
@@ -97,9 +97,9 @@ def test_series_are_delivered_as_tokens() -> None:
 
 def test_maps_with_channels_last_are_turned() -> None:
     network, inputs = ChannelsLast().eval(), torch.randn(2, 3, 12, 20)
-    (place,) = resolve(network, ["mix"], inputs)
-    assert (place.shape, place.channel_axis) == ((40, 6, 10), -1)
-    with torch.no_grad(), Capture(network, [place]) as capture:
+    (layer,) = resolve(network, ["mix"], inputs)
+    assert (layer.shape, layer.channel_axis) == ((40, 6, 10), -1)
+    with torch.no_grad(), Capture(network, [layer]) as capture:
         mixed = capture.capture(inputs)["mix"]
         expected = network.mix(network.entry(inputs).permute(0, 2, 3, 1))
     assert torch.equal(mixed.permute(0, 2, 3, 1), expected)
@@ -116,8 +116,8 @@ def test_embedding_before_a_convolutional_head_is_a_vector() -> None:
     network = nn.Sequential(
         nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Conv2d(6, 4, 1), nn.Flatten()
     )
-    places = resolve(network, ["embedding", "2"], images())
-    assert [(place.path, place.layout, place.shape) for place in places] == [
+    layers = resolve(network, ["embedding", "2"], images())
+    assert [(layer.path, layer.layout, layer.shape) for layer in layers] == [
         ("3", "vector", (6,)),
         ("2", "map", (6, 1, 1)),
     ]
@@ -130,8 +130,8 @@ def test_classifier_under_a_softmax() -> None:
 
 def test_a_linear_layer_is_a_network_too() -> None:
     network, inputs = nn.Linear(6, 4), torch.randn(2, 6)
-    places = resolve(network, ["embedding", "logits"], inputs)
-    with Capture(network, places) as capture:
+    layers = resolve(network, ["embedding", "logits"], inputs)
+    with Capture(network, layers) as capture:
         features = capture.capture(inputs)
     assert torch.equal(features["embedding"], inputs)
     assert torch.equal(features["logits"], network(inputs))
@@ -171,13 +171,13 @@ def test_flags_and_hooks_are_put_back_after_an_error() -> None:
 
 def test_list_places_names_all_modules() -> None:
     network, inputs = Undeclared(), images()
-    places = list_layers(network, inputs)
-    names = [place.name for place in places]
+    layers = list_layers(network, inputs)
+    names = [layer.name for layer in layers]
     assert names[:6] == ["logits", "embedding", "stages.0", "stages.1", "stages.2", "stem"]
     assert {"entry", "body.2.1.conv2", "out"} < set(names)
     assert "body" not in names
-    assert all(isinstance(place, Layer) for place in places)
-    assert resolve(network, names, inputs) == tuple(places)
+    assert all(isinstance(layer, Layer) for layer in layers)
+    assert resolve(network, names, inputs) == tuple(layers)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_list_places_names_all_modules() -> None:
     [
         (
             "body.1.0.conv3",
-            r"no place 'body.1.0.conv3' in Undeclared; did you mean .*'body.1.0.conv1'",
+            r"no layer 'body.1.0.conv3' in Undeclared; did you mean .*'body.1.0.conv1'",
         ),
         ("embeding", r"did you mean 'embedding'"),
         ("stage", r"did you mean .*'stages'"),
@@ -194,7 +194,7 @@ def test_list_places_names_all_modules() -> None:
         ("out:inn", r"':in' after a module's path reads its input"),
     ],
 )
-def test_wrong_places(wanted: str, text: str) -> None:
+def test_wrong_layers(wanted: str, text: str) -> None:
     with pytest.raises(LayerError, match=text):
         resolve(Undeclared(), [wanted], images())
 
@@ -208,9 +208,9 @@ def test_module_that_is_not_called() -> None:
 
 def test_declared_module_that_is_not_there() -> None:
     class Wrong(Undeclared):
-        places: ClassVar = {"stem": "relu"}
+        layers: ClassVar = {"stem": "relu"}
 
-    with pytest.raises(LayerError, match=r"Wrong.places says 'stem' is the module 'relu'"):
+    with pytest.raises(LayerError, match=r"Wrong.layers says 'stem' is the module 'relu'"):
         resolve(Wrong(), ["stem"], images())
 
 
@@ -225,7 +225,7 @@ def test_network_without_stages_or_classifier() -> None:
 
 def test_rows_that_are_not_examples() -> None:
     network = nn.Sequential(nn.Flatten(0, 1), nn.Flatten())
-    with pytest.raises(LayerError, match=r"'0' in Sequential says \[6, 16, 16\] for 2 examples"):
+    with pytest.raises(LayerError, match=r"'0' in Sequential gives \[6, 16, 16\] for 2 examples"):
         resolve(network, ["0"], images())
 
 

@@ -51,16 +51,16 @@ SHAPES = {
 def test_places_are_maps_of_mels_and_frames(name):
     sample_rate, shapes = SHAPES[name]
     network = build(name, classes=6, sample_rate=sample_rate, seed=0)
-    places = resolve(network, WANTED, torch.randn(2, sample_rate))
+    layers = resolve(network, WANTED, torch.randn(2, sample_rate))
     names = ["stem", "stages.0", "stages.1", "stages.2", "embedding", "logits"]
-    assert [place.name for place in places] == names
-    assert [place.shape for place in places] == [*shapes, (6,)]
-    assert [place.layout for place in places] == ["map"] * 4 + ["vector"] * 2
-    assert all(place.channel_axis == 1 for place in places)
+    assert [layer.name for layer in layers] == names
+    assert [layer.shape for layer in layers] == [*shapes, (6,)]
+    assert [layer.layout for layer in layers] == ["map"] * 4 + ["vector"] * 2
+    assert all(layer.channel_axis == 1 for layer in layers)
 
 
 @pytest.mark.parametrize("name", THIN)
-def test_every_parameter_learns_from_the_places(name):
+def test_every_parameter_learns_from_the_layers(name):
     network, x = thin(name), 0.1 * torch.randn(3, RATE)
     with Capture(network, resolve(network, WANTED, x)) as capture:
         features = capture.capture(x)
@@ -158,7 +158,7 @@ def test_dropout_stands_behind_the_embedding():
 
 
 def test_list_places_knows_the_spectrogram():
-    names = [place.name for place in list_layers(thin("small-fcn"), torch.randn(2, RATE))]
+    names = [layer.name for layer in list_layers(thin("small-fcn"), torch.randn(2, RATE))]
     assert {"logits", "embedding", "stem", "mel", "mel.logmel"} <= set(names)
 
 

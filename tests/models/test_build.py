@@ -105,7 +105,9 @@ def test_resolve_refuses_what_makes_no_network():
     def empty(classes):
         return None
 
-    with pytest.raises(MenteeError, match=r"empty gave a NoneType; expected a torch\.nn\.Module"):
+    with pytest.raises(
+        MenteeError, match=r"empty returned a NoneType; expected a torch\.nn\.Module"
+    ):
         resolve(empty, classes=3)
 
 

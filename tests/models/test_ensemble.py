@@ -9,7 +9,7 @@ from torch import nn
 
 from mentee.errors import MenteeError
 from mentee.models import AudioContract, Ensemble, InputContract
-from mentee.models.ensemble import mean_of
+from mentee.models.composite import mean_of
 
 PLAIN = InputContract((0.0,), (1.0,))
 
@@ -77,11 +77,11 @@ def test_each_network_has_an_input_of_its_own():
 
 def test_networks_of_other_classes_are_refused():
     two = Ensemble([nn.Linear(4, 3), nn.Linear(4, 5)], [PLAIN, PLAIN])
-    with pytest.raises(MenteeError, match="of an ensemble say 3, 5 numbers; expected the same"):
+    with pytest.raises(MenteeError, match="of an ensemble have 3, 5 outputs; expected the same"):
         two(torch.zeros(1, 1, 1, 4))
 
 
 @pytest.mark.parametrize("networks", [[], [nn.Flatten()]])
 def test_as_many_inputs_as_networks_are_asked_for(networks):
-    with pytest.raises(MenteeError, match=rf"of {len(networks)} networks was given 2 inputs"):
+    with pytest.raises(MenteeError, match=rf"of {len(networks)} networks got 2 input contracts"):
         Ensemble(networks, [PLAIN, PLAIN])

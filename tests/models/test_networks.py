@@ -50,14 +50,14 @@ def read(network, x):
     def first_input(module, args):
         seen["embedding"] = args[0]
 
-    places = network.places
-    modules = {"stem": places["stem"]}
-    modules.update({f"stages.{i}": path for i, path in enumerate(places["stages"])})
+    layers = network.layers
+    modules = {"stem": layers["stem"]}
+    modules.update({f"stages.{i}": path for i, path in enumerate(layers["stages"])})
     handles = [
         network.get_submodule(path).register_forward_hook(output(name))
         for name, path in modules.items()
     ]
-    classifier = network.get_submodule(places["classifier"])
+    classifier = network.get_submodule(layers["classifier"])
     assert isinstance(classifier, nn.Linear)
     handles.append(classifier.register_forward_pre_hook(first_input))
     seen["logits"] = network(x)
@@ -79,7 +79,7 @@ def test_every_network_reads_the_smallest_image(name):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_parameter_learns_from_the_places(name):
+def test_every_parameter_learns_from_the_layers(name):
     network = build(name, classes=7, seed=0)
     seen = read(network, torch.rand(2, 3, 8, 8))
     sum(value.square().mean() for value in seen.values()).backward()
@@ -152,9 +152,9 @@ def test_places_are_activated_but_for_the_networks_that_say_otherwise(name):
     plain_stem = name.startswith("wrn")
     plain_stages = name.startswith(("wrn", "mobilenet"))
     assert (float(seen["stem"].min()) < 0) == plain_stem
-    for place, value in seen.items():
-        if place.startswith("stages"):
-            assert (float(value.min()) < 0) == plain_stages, place
+    for layer, value in seen.items():
+        if layer.startswith("stages"):
+            assert (float(value.min()) < 0) == plain_stages, layer
     assert float(seen["embedding"].min()) >= 0
 
 
@@ -167,9 +167,9 @@ def test_channels_last_goes_through_and_changes_nothing(name):
         network.to(memory_format=torch.channels_last)
         seen = read(network, x.contiguous(memory_format=torch.channels_last))
     torch.testing.assert_close(seen["logits"], want, rtol=1e-3, atol=1e-4)
-    for place, value in seen.items():
+    for layer, value in seen.items():
         if value.ndim == 4:
-            assert value.is_contiguous(memory_format=torch.channels_last), place
+            assert value.is_contiguous(memory_format=torch.channels_last), layer
 
 
 def spread(network):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mentee.errors import MenteeError
-from mentee.models.ngrams import HashedGrams
+from mentee.models.text import HashedGrams
 
 P, B, M = 2**31 - 1, 1_103_515_245, 1_299_709_121
 

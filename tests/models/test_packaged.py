@@ -6,8 +6,7 @@ import torch
 from mentee.errors import MenteeError
 from mentee.features import Capture, resolve
 from mentee.models import build, contract_of, normalize, own_classes, read_weights
-from mentee.models.packaged import PACKAGED
-from mentee.models.packages import carried_file
+from mentee.models.packages import PACKAGED, carried_file
 
 
 @pytest.fixture(scope="module")

@@ -34,22 +34,22 @@ def wanted(name):
 
 def test_places_of_the_bag_are_vectors():
     network = build("hashed-bag-small", classes=3, seed=0)
-    places = resolve(network, wanted("hashed-bag"), padded(TEXTS))
-    assert [place.layout for place in places] == ["vector"] * 3
-    assert min(place.shape[0] for place in places[:2]) >= 16
-    assert places[2].shape == (3,)
+    layers = resolve(network, wanted("hashed-bag"), padded(TEXTS))
+    assert [layer.layout for layer in layers] == ["vector"] * 3
+    assert min(layer.shape[0] for layer in layers[:2]) >= 16
+    assert layers[2].shape == (3,)
 
 
 def test_places_of_the_convolutions_are_tokens():
     network = build("char-cnn-small", classes=3, seed=0)
-    places = resolve(network, wanted("char-cnn"), padded(TEXTS, 50))
+    layers = resolve(network, wanted("char-cnn"), padded(TEXTS, 50))
     shapes = [(50, 48), (25, 48), (13, 64), (7, 96), (192,), (3,)]
-    assert [place.shape for place in places] == shapes
-    assert [place.layout for place in places] == ["tokens"] * 4 + ["vector"] * 2
+    assert [layer.shape for layer in layers] == shapes
+    assert [layer.layout for layer in layers] == ["tokens"] * 4 + ["vector"] * 2
 
 
 @pytest.mark.parametrize("name", THIN)
-def test_every_parameter_learns_from_the_places(name):
+def test_every_parameter_learns_from_the_layers(name):
     network, x = thin(name), padded(TEXTS)
     with Capture(network, resolve(network, wanted(name), x)) as capture:
         features = capture.capture(x)

@@ -167,7 +167,7 @@ def with_reused_classifier(
                 factor=said.factor,
                 bias=said.bias,
                 signed=said.signed,
-                places=places,
+                layers=places,
             )
 
     found = student(behind(trunk, place, inputs))
@@ -181,7 +181,7 @@ def with_reused_classifier(
 def behind(trunk: nn.Module, place: Layer, inputs: Tensor) -> list[str]:
     """The outermost modules with weights that begin after a place is read."""
     trace = dry_run(trunk, inputs)
-    read = trace.at(place.path, place.side)
+    read = trace.at(place.path, place.io)
     begun = -1 if read is None else read.tick
     found: list[str] = []
     for path, module in trace.modules.items():

@@ -63,7 +63,9 @@ def replays(said: RecordedRecipe, data: Data) -> bool:
     Raises:
         RecipeError: it is one of several.
     """
-    several = [name for name, path in said.record_folders.items() if is_network_record(path, data.train)]
+    several = [
+        name for name, path in said.record_folders.items() if is_network_record(path, data.train)
+    ]
     if several and len(said.record_folders) > 1:
         raise RecipeError(
             f"teacher.record: {several[0]} is a record of a network's places, which teaches alone; "

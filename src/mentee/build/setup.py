@@ -105,7 +105,7 @@ def build(recipe: Recipe, given: PythonOverrides | None = None) -> TrainingSetup
     input = networks.contract(recipe.student)
     student = networks.build(recipe.student, given.student, splits, seed=recipe.train.seed)
     if kept is not None and isinstance(student, ReusedClassifierStudent):
-        student.take(kept.weight, kept.bias)
+        student.copy_classifier(kept.weight, kept.bias)
     places = networks.places(student, [*dict.fromkeys([*ours, "logits"])], batch, input)
     steps = plan(recipe, splits.batches(recipe.train))
     recipe, warm_up = choose(recipe, student, places, splits, steps, input, accelerator)
@@ -167,7 +167,9 @@ def by_teacher(
         labels: whether any is read.
     """
     if isinstance(said, RecordedRecipe):
-        return taught_by(method, {name: 1 / len(said.record_folders) for name in said.record_folders})
+        return taught_by(
+            method, {name: 1 / len(said.record_folders) for name in said.record_folders}
+        )
     if isinstance(said, MultiRecipe):
         each = {name: one.method(rows, labels) for name, one in said.methods.items()}
         return replace(taught_by(method, said.shares, each), teacher_dropout=said.dropout)

@@ -37,4 +37,4 @@ def read_at(place: Layer) -> str:
     """Where in the network a place is."""
     if place.is_result:
         return "what the network returns"
-    return f"{place.side} of {place.path}"
+    return f"{place.io} of {place.path}"

@@ -1,4 +1,4 @@
-"""Read any `nn.Module`, unwrapped and unchanged, at named places."""
+"""Read the features of any `nn.Module`, unwrapped and unchanged, at named layers."""
 
 from mentee.features.hooks import Capture
 from mentee.features.layer import Layer

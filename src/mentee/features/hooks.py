@@ -1,4 +1,4 @@
-"""Read a network at its places while it runs, whether plain, compiled or wrapped."""
+"""Read a network at its layers while it runs, whether plain, compiled or wrapped."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from mentee.types import Features
 
 
 @dataclass
-class _Shelf:
-    """Where the hooks of one capture put what they see, while it is open."""
+class _Buffer:
+    """The tensors that the hooks of one capture have read, while it is open."""
 
     is_open: bool = False
-    kept: dict[str, Tensor] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
     edges: dict[str, GradientEdge] | None = None
 
-    def note(self, place: Layer, tensor: Tensor) -> None:
-        """Keep the tensor's place in the graph, where that is asked for."""
+    def add_edge(self, layer: Layer, tensor: Tensor) -> None:
+        """Store the tensor's point of the autograd graph, where edges are wanted."""
         if self.edges is not None and tensor.requires_grad:
-            self.edges[place.name] = get_gradient_edge(tensor)
+            self.edges[layer.name] = get_gradient_edge(tensor)
 
 
 class Capture:
-    """Reads one network at named places, by forward hooks.
+    """Reads one network at named layers, by forward hooks.
 
     The network's class, weights and outputs stay as they are. Build the capture **before**
     `torch.compile` or a wrapper (DDP), then pass the compiled or wrapped network to `run`. A
@@ -41,10 +41,10 @@ class Capture:
 
     Args:
         network: the network itself, not wrapped and not compiled.
-        places: from `mentee.features.resolve`, for a network of this kind.
+        layers: from `mentee.features.resolve`, for a network of this kind.
 
     Raises:
-        LayerError: a place names a module that this network does not have.
+        LayerError: a layer names a module that this network does not have.
 
     Example:
         >>> import torch
@@ -57,32 +57,32 @@ class Capture:
         {'embedding': (2, 8), 'logits': (2, 3)}
     """
 
-    def __init__(self, network: nn.Module, places: Sequence[Layer]) -> None:
+    def __init__(self, network: nn.Module, layers: Sequence[Layer]) -> None:
         self.network = network
-        self.places = tuple(places)
-        self._shelf = _Shelf()
+        self.layers = tuple(layers)
+        self._buffer = _Buffer()
         modules = dict(network.named_modules(remove_duplicate=False))
-        for place in self.places:
-            if place.path not in modules:
+        for layer in self.layers:
+            if layer.path not in modules:
                 raise LayerError(
-                    f"the place {place.name!r} is the module {place.path!r}, which this "
-                    f"{type(network).__name__} does not have; {suggest(place.path, modules)}"
+                    f"the layer {layer.name!r} is the module {layer.path!r}, which this "
+                    f"{type(network).__name__} does not have; {suggest(layer.path, modules)}"
                 )
-        hooked = [place for place in self.places if not place.is_result]
-        self._handles = [_listen(modules[place.path], place, self._shelf) for place in hooked]
+        hooked = [layer for layer in self.layers if not layer.is_result]
+        self._handles = [_register(modules[layer.path], layer, self._buffer) for layer in hooked]
 
     def capture(self, inputs: Tensor) -> Features:
-        """Run the network and return what it says at its places.
+        """Run the network and return its features at the layers.
 
         Args:
             inputs: a batch for the network, `[b, ...]`.
 
         Returns:
-            Place name to tensor: `[b, c, h, w]`, `[b, t, d]` or `[b, d]`, as the place states.
+            Layer name to tensor: `[b, c, h, w]`, `[b, t, d]` or `[b, d]`, as the layer states.
             Gradients flow where they are enabled.
 
         Raises:
-            LayerError: a place said nothing.
+            LayerError: a layer was not called.
         """
         return self.run(self.network, inputs)
 
@@ -92,36 +92,35 @@ class Capture:
         inputs: Tensor,
         edges: dict[str, GradientEdge] | None = None,
     ) -> Features:
-        """Run something that calls the network, and return what the network says at its places.
+        """Run something that calls the network, and return the network's features.
 
         Args:
             call: the network compiled or wrapped *after* this capture was built.
             inputs: a batch for it, `[b, ...]`.
-            edges: is filled with each place's own point of the graph, for gradients with respect
-                to what is said there; not for a network that is compiled.
+            edges: is filled with each layer's point of the autograd graph, for gradients with
+                respect to its features; not for a compiled network.
 
         Returns:
-            Place name to tensor, as `capture` does; `logits` is what `call` returns.
+            Layer name to tensor, as `capture` does; `logits` is what `call` returns.
 
         Raises:
-            LayerError: a place said nothing; the text says which and why.
+            LayerError: a layer was not called; the text says which and why.
         """
-        with self._listening(edges) as kept, _hooks_are_guarded():
+        with self._open(edges) as tensors, _hooks_are_guarded():
             result = first_tensor(call(inputs))
-            for place in self.places:
-                if place.is_result and result is not None:
-                    self._shelf.note(place, result)
-            said = {
-                place.name: result if place.is_result else kept.get(place.name)
-                for place in self.places
+            for layer in self.layers:
+                if layer.is_result and result is not None:
+                    self._buffer.add_edge(layer, result)
+            read = {
+                layer: result if layer.is_result else tensors.get(layer.name)
+                for layer in self.layers
             }
-        missing = [place for place in self.places if said[place.name] is None]
-        if missing:
-            raise LayerError(self._silence(missing))
+        if missing := [layer for layer, tensor in read.items() if tensor is None]:
+            raise LayerError(self._not_called(missing))
         return {
-            place.name: place.deliver(tensor)
-            for place in self.places
-            if (tensor := said[place.name]) is not None
+            layer.name: layer.deliver(tensor)
+            for layer, tensor in read.items()
+            if tensor is not None
         }
 
     def close(self) -> None:
@@ -141,19 +140,17 @@ class Capture:
         self.close()
 
     @contextmanager
-    def _listening(
-        self, edges: dict[str, GradientEdge] | None = None
-    ) -> Iterator[dict[str, Tensor]]:
-        self._shelf.is_open, self._shelf.edges = True, edges
+    def _open(self, edges: dict[str, GradientEdge] | None = None) -> Iterator[dict[str, Tensor]]:
+        self._buffer.is_open, self._buffer.edges = True, edges
         try:
-            yield self._shelf.kept
+            yield self._buffer.tensors
         finally:
-            self._shelf.is_open, self._shelf.edges = False, None
-            self._shelf.kept.clear()
+            self._buffer.is_open, self._buffer.edges = False, None
+            self._buffer.tensors.clear()
 
-    def _silence(self, missing: list[Layer]) -> str:
-        names = ", ".join(f"{place.name!r} (module {place.path!r})" for place in missing)
-        if not self._handles and any(not place.is_result for place in self.places):
+    def _not_called(self, missing: list[Layer]) -> str:
+        names = ", ".join(f"{layer.name!r} (module {layer.path!r})" for layer in missing)
+        if not self._handles and any(not layer.is_result for layer in self.layers):
             return f"nothing was read at {names}: this capture is closed; build a new one"
         return (
             f"nothing was read at {names}: its hook was not called. Either the network was "
@@ -166,8 +163,8 @@ class Capture:
 def _hooks_are_guarded() -> AbstractContextManager[object]:
     """Have torch.compile look at each module's hooks before it reuses what it has compiled.
 
-    By default it does not. Where the graph breaks, blocks of one class then share their code,
-    and the one with a hook may be run by that of another without.
+    By default it does not. Where the graph breaks, blocks of one class then share compiled code,
+    and one with a hook may run the code of another without.
     """
     dynamo = sys.modules.get("torch._dynamo")
     if dynamo is None:  # nothing is compiled, and the import would cost seconds
@@ -176,19 +173,19 @@ def _hooks_are_guarded() -> AbstractContextManager[object]:
     return patch
 
 
-def _listen(module: nn.Module, place: Layer, shelf: _Shelf) -> RemovableHandle:
-    def keep(value: object) -> None:
-        tensor = first_tensor(value) if shelf.is_open else None
+def _register(module: nn.Module, layer: Layer, buffer: _Buffer) -> RemovableHandle:
+    def read(value: object) -> None:
+        tensor = first_tensor(value) if buffer.is_open else None
         if tensor is not None:
-            shelf.note(place, tensor)
-            shelf.kept[place.name] = tensor.clone() if place.overwritten else tensor
+            buffer.add_edge(layer, tensor)
+            buffer.tensors[layer.name] = tensor.clone() if layer.overwritten else tensor
 
-    def before(module: nn.Module, args: object, kwargs: object) -> None:
-        keep((args, kwargs))
+    def on_input(module: nn.Module, args: object, kwargs: object) -> None:
+        read((args, kwargs))
 
-    def after(module: nn.Module, args: object, kwargs: object, output: object) -> None:
-        keep(output)
+    def on_output(module: nn.Module, args: object, kwargs: object, output: object) -> None:
+        read(output)
 
-    if place.side == "input":
-        return module.register_forward_pre_hook(before, with_kwargs=True)
-    return module.register_forward_hook(after, with_kwargs=True)
+    if layer.io == "input":
+        return module.register_forward_pre_hook(on_input, with_kwargs=True)
+    return module.register_forward_hook(on_output, with_kwargs=True)

@@ -1,4 +1,4 @@
-"""A place: one spot of a network, and the one form in which its tensor is delivered."""
+"""A layer: one point where a network is read, and the form in which its tensor is delivered."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor
 
-Adapter: TypeAlias = Literal["output", "input"]
+IO: TypeAlias = Literal["output", "input"]
 Layout: TypeAlias = Literal["map", "tokens", "vector"]
+
+LAYOUTS: dict[int, Layout] = {2: "vector", 3: "tokens", 4: "map"}
+"""The layout by the number of axes, with the batch's."""
 
 
 @dataclass(frozen=True)
@@ -18,20 +21,20 @@ class Layer:
     """Where a network is read, and what is delivered from there.
 
     Attributes:
-        name: what it is called in the features: `logits`, `stages.1`, `layer2.0.conv1`, ...
+        name: its key among the features: `logits`, `stages.1`, `layer2.0.conv1`, ...
         path: the module's path in the network; "" is the whole network.
-        side: whether the module's output is read, or its input.
+        io: whether the module's output is read, or its input.
         shape: the delivered shape without the batch.
         layout: "map" `[c, h, w]`, "tokens" `[t, d]` or "vector" `[d]`.
-        channel_axis: where the network itself keeps the channels, 1 or -1.
-        overwritten: a later in-place operation writes over the tensor, so a copy is kept.
+        channel_axis: where the network itself has the channels, 1 or -1.
+        overwritten: a later in-place operation writes over the tensor, so it is cloned.
         prefix: leading tokens that stand for no patch (class token, registers); 0 where the
             network does not declare them.
     """
 
     name: str
     path: str
-    side: Adapter
+    io: IO
     shape: tuple[int, ...]
     layout: Layout
     channel_axis: int = 1
@@ -40,11 +43,11 @@ class Layer:
 
     @property
     def is_result(self) -> bool:
-        """Whether the place is what the whole network returns."""
-        return self.path == "" and self.side == "output"
+        """Whether it is the output of the whole network."""
+        return self.path == "" and self.io == "output"
 
     def deliver(self, tensor: Tensor) -> Tensor:
-        """The tensor in this place's layout; a view, no copy.
+        """The tensor in this layer's layout; a view, no copy.
 
         Args:
             tensor: as the network has it.
@@ -54,14 +57,21 @@ class Layer:
 
         Example:
             >>> import torch
-            >>> place = Layer("stages.0", "layers.0", "output", (96, 7, 5), "map", channel_axis=-1)
-            >>> place.deliver(torch.zeros(2, 7, 5, 96)).shape
+            >>> layer = Layer("stages.0", "layers.0", "output", (96, 7, 5), "map", channel_axis=-1)
+            >>> layer.deliver(torch.zeros(2, 7, 5, 96)).shape
             torch.Size([2, 96, 7, 5])
         """
         if self.layout == "vector":
             return tensor.flatten(1)
         axis = 1 if self.layout == "map" else -1
         return tensor if axis == self.channel_axis else tensor.movedim(self.channel_axis, axis)
+
+
+def layout_of(tensor: Tensor, examples: int) -> Layout | None:
+    """The layout by the number of axes; None where the first axis is not the batch."""
+    if tensor.ndim == 0 or tensor.shape[0] != examples:
+        return None
+    return LAYOUTS.get(tensor.ndim)
 
 
 def first_tensor(value: object) -> Tensor | None:
@@ -84,8 +94,8 @@ def first_tensor(value: object) -> Tensor | None:
     named = value.get("logits") if isinstance(value, Mapping) else getattr(value, "logits", None)
     if isinstance(named, Tensor):
         return named
-    found = (first_tensor(part) for part in _parts(value))
-    return next((tensor for tensor in found if tensor is not None), None)
+    tensors = (first_tensor(part) for part in _parts(value))
+    return next((tensor for tensor in tensors if tensor is not None), None)
 
 
 def _parts(value: object) -> Iterable[object]:

@@ -1,7 +1,7 @@
-"""Where stem, stages and classifier of a network are: one rule each, by what is known about it.
+"""Rules that find the stem, the stages and the classifier of a network.
 
-The order is always the same: what the network's class declares in `places`, what timm declares
-(`feature_info`, `default_cfg`, `get_classifier`), what the dry run shows.
+Each goes by what the network declares in `layers`, then by what timm declares (`feature_info`,
+`default_cfg`, `get_classifier`), then by the dry run.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from mentee.errors import LayerError
-from mentee.features.layout import layout_of, resolution
-from mentee.features.trace import Trace
+from mentee.features.layer import layout_of
+from mentee.features.trace import Trace, resolution
 
 _STEM = re.compile(
     r"(.*\.)?(stem|patch_embed(s|dings)?1?|pixel_embed|conv_proj|embedder|base_layer)(\.0)?"
@@ -36,20 +36,20 @@ class Stage:
 
 
 def declared(trace: Trace, key: str) -> tuple[str, ...]:
-    """Module paths that the network's class states in `places`; empty where it states none.
+    """Module paths that the network declares in `layers`; empty where it declares none.
 
     Raises:
-        LayerError: it states a module that is not there, or that was not called.
+        LayerError: it declares a module that does not exist, or that was not called.
     """
-    table = getattr(trace.network, "places", None)
+    table = getattr(trace.network, "layers", None)
     if not isinstance(table, Mapping) or key not in table:
         return ()
     paths = (table[key],) if isinstance(table[key], str) else tuple(table[key])
     for path in paths:
         if trace.at(path) is None:
             raise LayerError(
-                f"{type(trace.network).__name__}.places says {key!r} is the module {path!r}, "
-                "which the network does not call; mend the class attribute"
+                f"{type(trace.network).__name__}.layers says {key!r} is the module {path!r}, "
+                "which the network does not call; correct the class attribute"
             )
     return paths
 
@@ -57,7 +57,7 @@ def declared(trace: Trace, key: str) -> tuple[str, ...]:
 def find_stem(trace: Trace) -> str:
     """The module whose output is the stem's.
 
-    1. declared in `places`; 2. the first module that is called stem, patch_embed or the like;
+    1. declared in `layers`; 2. the first module that is called stem, patch_embed or the like;
     3. the first module with an activated output, at the top or one deeper, in the first half of
     the network; 4. the module around the first weights, with at most one other that has weights.
 
@@ -82,7 +82,7 @@ def find_stem(trace: Trace) -> str:
 def find_stages(trace: Trace) -> tuple[Stage, ...]:
     """The modules whose outputs are the stages', fine to coarse; the stem is never one of them.
 
-    1. declared in `places`; 2. `feature_info` of timm, the last entry of each reduction;
+    1. declared in `layers`; 2. `feature_info` of timm, the last entry of each reduction;
     3. the last module at each resolution, at the shallowest depth with two resolutions or more;
     4. where the resolution never changes (ViT, mixers): the blocks at each quarter of the depth.
 
@@ -105,7 +105,7 @@ def find_stages(trace: Trace) -> tuple[Stage, ...]:
 def find_classifier(trace: Trace) -> str | None:
     """The module whose input is the embedding.
 
-    1. declared in `places`; 2. `default_cfg` and `get_classifier` of timm; of several heads the
+    1. declared in `layers`; 2. `default_cfg` and `get_classifier` of timm; of several heads the
     first; 3. the last linear layer or 1×1 convolution whose output is the logits; 4. the last
     one with as many outputs as there are logits (a softmax or a pooling may follow it).
 
@@ -119,7 +119,7 @@ def find_classifier(trace: Trace) -> str | None:
     heads = [path for path in ["", *trace.called()] if _is_head(trace.modules[path])]
     for path in reversed(heads):
         output = trace.at(path)
-        if output is not None and _says(output.tensor, trace.result):
+        if output is not None and _is_same(output.tensor, trace.result):
             return path
     width = trace.result.shape[1] if trace.result.ndim > 1 else 1
     wide = [path for path in heads if _width(trace.modules[path]) == width]
@@ -175,17 +175,17 @@ def _after_stem(trace: Trace) -> list[str]:
 
 def _by_feature_info(trace: Trace, after: set[str]) -> tuple[Stage, ...]:
     info = getattr(trace.network, "feature_info", None)
-    rows = getattr(info, "info", info)
-    if not isinstance(rows, (list, tuple)) or not all(isinstance(row, Mapping) for row in rows):
+    entries = getattr(info, "info", info)
+    if not isinstance(entries, (list, tuple)) or not all(isinstance(e, Mapping) for e in entries):
         return ()
     by_reduction: dict[object, list[Stage]] = defaultdict(list)
-    for row in rows:
-        path, channels = _last_inside(trace, row.get("module", "")), row.get("num_chs")
+    for entry in entries:
+        path, channels = _last_inside(trace, entry.get("module", "")), entry.get("num_chs")
         reading = trace.at(path)
         if reading is None or channels not in (reading.tensor.shape[1], reading.tensor.shape[-1]):
             return ()
         if path in after:
-            by_reduction[row.get("reduction")].append(Stage(path, channels))
+            by_reduction[entry.get("reduction")].append(Stage(path, channels))
     if len(by_reduction) == 1:
         return _quarters(*by_reduction.values())
     return tuple(stages[-1] for stages in by_reduction.values())
@@ -205,7 +205,7 @@ def _by_resolution(trace: Trace, order: list[str], depths: Iterable[int]) -> tup
         for path in _cut(trace, order, depth):
             size = resolution(trace, trace.readings[trace.modules[path], "output"])
             if size is not None:
-                _keep_coarser(last, math.prod(size), path)
+                _add_coarser(last, math.prod(size), path)
         if len(last) > 1:
             return tuple(Stage(path) for path in last.values())
     return ()
@@ -240,8 +240,8 @@ def _parent(path: str, known: Container[str]) -> str | None:
     return None
 
 
-def _keep_coarser(last: dict[int, str], points: int, path: str) -> None:
-    """Take a module as the last of its resolution, or as the first of a coarser one."""
+def _add_coarser(last: dict[int, str], points: int, path: str) -> None:
+    """Add a module as the last of its resolution, or as the first of a coarser one."""
     if points in last:
         if points == next(reversed(last)):
             last[points] = path
@@ -261,8 +261,8 @@ def _by_blocks(trace: Trace, order: list[str], layouts: tuple[str, ...]) -> tupl
         ):
             parent = path.rpartition(".")[0]
             families[parent, type(module), tensor.shape].append(Stage(path))
-    rows = [family for family in families.values() if len(family) > 1]
-    outermost = min(rows, key=lambda row: (depths[row[0].path], -len(row)), default=None)
+    repeated = [family for family in families.values() if len(family) > 1]
+    outermost = min(repeated, key=lambda f: (depths[f[0].path], -len(f)), default=None)
     return () if outermost is None else _quarters(outermost)
 
 
@@ -293,7 +293,7 @@ def _width(module: nn.Module) -> object:
     return getattr(module, "out_features", None) or getattr(module, "out_channels", None)
 
 
-def _says(output: Tensor, result: Tensor) -> bool:
+def _is_same(output: Tensor, result: Tensor) -> bool:
     if output is result:
         return True
     return output.numel() == result.numel() and torch.equal(output.flatten(), result.flatten())

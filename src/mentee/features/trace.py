@@ -1,4 +1,4 @@
-"""One dry forward through a network: what every module was given and said, and in which order."""
+"""One dry forward through a network: every module's inputs and outputs, and their order."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from mentee.errors import LayerError
-from mentee.features.layer import Adapter, first_tensor
+from mentee.features.layer import IO, first_tensor, layout_of
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One side of one module in its last call.
+    """The input or output of one module in its last call.
 
     Attributes:
-        tensor: what stood there; held for as long as the trace is.
-        tick: when, counted in module borders crossed.
+        tensor: it; held for as long as the trace is.
+        tick: when, counted in module calls begun and ended.
         version: the tensor's counter of in-place writes at that time.
     """
 
@@ -30,14 +30,16 @@ class Reading:
 
 @dataclass
 class Trace:
-    """What one dry forward has shown.
+    """The record of one dry forward.
 
     Attributes:
         network: the network that was run.
         example: the batch it was run on.
-        result: what the network returned, as a tensor.
+        result: the network's output, as a tensor.
         modules: every module by its path; a shared module has several paths.
         leaves: modules with weights and without children, each with the tick it ended at.
+        readings: the inputs and outputs of modules.
+        written: the last tick at which an in-place module took a storage, by its address.
     """
 
     network: nn.Module
@@ -45,14 +47,14 @@ class Trace:
     result: Tensor
     modules: dict[str, nn.Module]
     leaves: list[tuple[int, nn.Module]] = field(default_factory=list)
-    readings: dict[tuple[nn.Module, Adapter], Reading] = field(default_factory=dict)
+    readings: dict[tuple[nn.Module, IO], Reading] = field(default_factory=dict)
     written: dict[int, int] = field(default_factory=dict)
     tick: int = 0
 
-    def at(self, path: str, side: Adapter = "output") -> Reading | None:
-        """What was read at a module's side; None where it was not called or said no tensor."""
+    def at(self, path: str, io: IO = "output") -> Reading | None:
+        """A module's input or output; None where it was not called or that is no tensor."""
         module = self.modules.get(path)
-        return None if module is None else self.readings.get((module, side))
+        return None if module is None else self.readings.get((module, io))
 
     def called(self) -> list[str]:
         """Paths of all modules with a tensor output, in the order in which their last call ended.
@@ -64,16 +66,16 @@ class Trace:
             first.setdefault(module, path)
         ticks = {
             first[module]: reading.tick
-            for (module, side), reading in self.readings.items()
-            if side == "output" and first[module]
+            for (module, io), reading in self.readings.items()
+            if io == "output" and first[module]
         }
         return sorted(ticks, key=ticks.__getitem__)
 
     def is_overwritten(self, reading: Reading) -> bool:
         """Whether the tensor is written over between its reading and the end of the forward.
 
-        The counter shows what eval mode does; the in-place modules that took the tensor up later
-        are counted too, for those which act in training only (dropout).
+        The version counter shows what eval mode does; in-place modules that read the tensor later
+        count too, because some act in training only (dropout).
         """
         storage = reading.tensor.untyped_storage().data_ptr()
         later = self.written.get(storage, -1) > reading.tick
@@ -85,26 +87,26 @@ class Trace:
         return ended[-1] if ended else None
 
     def _before(self, module: nn.Module, args: object, kwargs: object) -> None:
-        self._note(module, "input", (args, kwargs))
+        self._add(module, "input", (args, kwargs))
         reading = self.readings.get((module, "input"))
         if reading is not None and getattr(module, "inplace", False) is True:
             self.written[reading.tensor.untyped_storage().data_ptr()] = self.tick
 
     def _after(self, module: nn.Module, args: object, kwargs: object, output: object) -> None:
-        self._note(module, "output", output)
+        self._add(module, "output", output)
         if not any(True for _ in module.children()) and any(True for _ in module.parameters()):
             self.leaves.append((self.tick, module))
 
-    def _note(self, module: nn.Module, side: Adapter, value: object) -> None:
+    def _add(self, module: nn.Module, io: IO, value: object) -> None:
         self.tick += 1
-        self.readings.pop((module, side), None)
+        self.readings.pop((module, io), None)
         tensor = first_tensor(value)
         if tensor is not None:
-            self.readings[module, side] = Reading(tensor, self.tick, tensor._version)
+            self.readings[module, io] = Reading(tensor, self.tick, tensor._version)
 
 
 def dry_run(network: nn.Module, example: Tensor) -> Trace:
-    """Run a network once, in eval mode and without gradients, and note every module's borders.
+    """Run a network once, in eval mode and without gradients, and trace every module's call.
 
     Training flags, batch-norm statistics and the global random state are as before afterwards.
     All activations of the example are held while the trace lives: O(b × activations).
@@ -122,7 +124,7 @@ def dry_run(network: nn.Module, example: Tensor) -> Trace:
     if hasattr(network, "_orig_mod"):
         raise LayerError(
             f"got a compiled {type(network._orig_mod).__name__}: hooks that come after "
-            "torch.compile are never called. Find the places and build the Capture from the "
+            "torch.compile are never called. Find the layers and build the Capture from the "
             "network itself, then compile it"
         )
     modules = dict(network.named_modules(remove_duplicate=False))
@@ -155,3 +157,52 @@ def _undisturbed(network: nn.Module, example: Tensor) -> Iterator[None]:
         finally:
             for module, flag in flags.items():
                 module.training = flag
+
+
+def channel_axis(trace: Trace, reading: Reading, channels: int | None = None) -> int:
+    """The axis of the channels, 1 or -1, of a tensor of three or four axes.
+
+    `channels` is their number, where the network declares it.
+    """
+    shape = reading.tensor.shape
+    if channels is not None and (shape[1] == channels) != (shape[-1] == channels):
+        return 1 if shape[1] == channels else -1
+    if len(shape) == 4:
+        return _map_axis(trace, shape)
+    return 1 if _is_from_convolution(trace, reading) else -1
+
+
+def resolution(trace: Trace, reading: Reading) -> tuple[int, ...] | None:
+    """`(h, w)` of a map, `(t,)` of tokens; None for anything else and for a single point."""
+    layout = layout_of(reading.tensor, len(trace.example))
+    if layout not in ("map", "tokens"):
+        return None
+    axis = channel_axis(trace, reading)
+    shape = tuple(reading.tensor.shape[2:] if axis == 1 else reading.tensor.shape[1:-1])
+    return None if all(size == 1 for size in shape) else shape
+
+
+def _map_axis(trace: Trace, shape: tuple[int, ...]) -> int:
+    """Channels are first or last; height to width is what it is in the input, to a pixel."""
+    first = _is_scaled(trace, shape[2], shape[3])
+    last = _is_scaled(trace, shape[1], shape[2])
+    if first != last:
+        return 1 if first else -1
+    return -1 if getattr(trace.network, "output_fmt", None) == "NHWC" else 1
+
+
+def _is_from_convolution(trace: Trace, reading: Reading) -> bool:
+    """Whether the last weights before it are of a 1-D convolution: `[b, c, t]`, not tokens."""
+    leaf = trace.leaf_at(reading.tick)
+    if not isinstance(leaf, (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d)):
+        return False
+    output = trace.readings[leaf, "output"].tensor
+    return output.ndim == 3 and output.shape[1] == reading.tensor.shape[1]
+
+
+def _is_scaled(trace: Trace, height: int, width: int) -> bool:
+    if trace.example.ndim != 4:
+        return False
+    whole_height, whole_width = trace.example.shape[-2:]
+    slack = max(whole_height, whole_width)
+    return abs(height * whole_width - width * whole_height) <= slack

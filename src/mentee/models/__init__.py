@@ -3,7 +3,7 @@
 Every network gives logits `[b, classes]`. What it reads is its kind: images are float32
 `[b, channels, h, w]`, normalized by an `InputContract`; audio the waveform, float32 `[b, samples]`
 at the rate it was built for; text the bytes, `[b, t]`, 0 behind the end. Networks of the table say
-where they can be read: `network.places`.
+where they can be read: `network.layers`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import nn
 from mentee.data import MODALITIES
 from mentee.errors import MenteeError, suggest
 from mentee.models.audio import MobileFCN, SmallFCN
+from mentee.models.composite import PROJECTOR, Ensemble, Mean, ReusedClassifierStudent
 from mentee.models.contract import (
     CONTRACTS,
     AudioContract,
@@ -28,17 +29,14 @@ from mentee.models.contract import (
     normalize,
 )
 from mentee.models.cp_resnet import CPResNet
-from mentee.models.ensemble import Ensemble, Mean
 from mentee.models.mobilenet import MobileNetV2
-from mentee.models.packaged import CLASSES, build_packaged, contract_of_packaged
-from mentee.models.resnet import CifarResNet, ResNet
-from mentee.models.reusing import PROJECTOR, ReusedClassifierStudent
+from mentee.models.packages import CLASSES, build_packaged, contract_of_packaged
+from mentee.models.resnet import CifarResNet, ResNet, WideResNet
 from mentee.models.shufflenet import ShuffleNetV1, ShuffleNetV2
 from mentee.models.table import NETWORKS, kind_of, nearest
 from mentee.models.text import CharCNN, HashedBag
 from mentee.models.vgg import VGG
 from mentee.models.weights import classes_of, count_parameters, load_weights, read_weights
-from mentee.models.wide_resnet import WideResNet
 from mentee.models.zoo import (
     build_timm,
     build_torchvision,
@@ -104,15 +102,15 @@ def build(
     Args:
         name: a name of `NETWORKS`, `timm:NAME`, `torchvision:NAME` or `package:NAME`.
         classes: outputs of the classifier, at least 1.
-        channels: channels of the image, at least 1; networks of other kinds are not told.
-        sample_rate: samples a second of the waveform, at least 1; networks of audio alone are told.
+        channels: channels of the image, at least 1; for networks of images.
+        sample_rate: samples a second of the waveform, at least 1; for networks of audio.
         seed: of the random weights; the global random state stays as it was. None: the weights are
             drawn from the global state.
         options: further arguments of the network, such as `widths=(8, 16, 32)` for a thin CIFAR
             ResNet or `pretrained=True` for timm.
 
     Raises:
-        MenteeError: for an unknown name or option, or a number less than 1; says the close ones.
+        MenteeError: for an unknown name or option (names the close ones), or a number below 1.
 
     Example:
         >>> network = build("resnet20-cifar", classes=10, seed=0)
@@ -137,9 +135,9 @@ def build(
             f"(others: {', '.join(f'{zoo}:NAME' for zoo in ZOOS)})"
         )
     offered = {"classes": classes, "channels": channels, "sample_rate": sample_rate}
-    told = {word: offered[word] for word in MODALITIES[kind_of(name)].network_args}
+    arguments = {key: offered[key] for key in MODALITIES[kind_of(name)].network_args}
     with _seeded(seed):
-        return make(**told, **options)
+        return make(**arguments, **options)
 
 
 def resolve(
@@ -150,19 +148,19 @@ def resolve(
     sample_rate: int = 16000,
     seed: int | None = None,
 ) -> nn.Module:
-    """A network from whatever names or makes one.
+    """A network from a name, a module, a function or a class.
 
     Args:
-        network: a name as for `build`; a module, which is given back as it is; or a function or
+        network: a name as for `build`; a module, which is returned as it is; or a function or
             class, which is called with `classes`, `channels` and `sample_rate`, as far as it takes
             them.
         classes: outputs of the classifier.
         channels: channels of the image.
         sample_rate: samples a second of the waveform.
-        seed: of the random weights of a network that is made here.
+        seed: of the random weights of a network that is built here.
 
     Raises:
-        MenteeError: as `build`; or where the function wants other arguments or gives no module.
+        MenteeError: as `build`; or where the function wants other arguments or returns no module.
 
     Example:
         >>> resolve(lambda classes: nn.Linear(4, classes), classes=3)
@@ -181,7 +179,7 @@ def resolve(
         made = network(**arguments)
     if not isinstance(made, nn.Module):
         raise MenteeError(
-            f"{_title(network)} gave a {type(made).__name__}; expected a torch.nn.Module"
+            f"{_title(network)} returned a {type(made).__name__}; expected a torch.nn.Module"
         )
     return made
 
@@ -193,7 +191,7 @@ def contract_of(name: str) -> InputContract:
         name: a name of `CONTRACTS`, `timm:NAME`, `torchvision:NAME` or `package:NAME`.
 
     Raises:
-        MenteeError: for an unknown name; says the close ones.
+        MenteeError: for an unknown name; names the close ones.
 
     Example:
         >>> contract_of("cifar10").size
@@ -215,7 +213,7 @@ def contract_of(name: str) -> InputContract:
 
 
 def own_classes(name: str) -> int | None:
-    """How many classes the weights that come with a network know; None: none come with it.
+    """How many classes the weights of a package have; None: the network comes without weights.
 
     Example:
         >>> own_classes("package:efficientnet-lite0"), own_classes("resnet20-cifar")
@@ -226,7 +224,7 @@ def own_classes(name: str) -> int | None:
 
 @contextmanager
 def _seeded(seed: int | None) -> Iterator[None]:
-    """Draw from `seed` inside; only the CPU's generator is touched, and put back afterwards."""
+    """Seed the CPU's generator inside, and restore it afterwards."""
     if seed is None:
         yield
         return
@@ -238,7 +236,7 @@ def _seeded(seed: int | None) -> Iterator[None]:
 def _check_options(name: str, options: dict[str, object]) -> None:
     signature = inspect.signature(NETWORKS[name])
     known = [
-        word for word in signature.parameters if word not in MODALITIES[kind_of(name)].network_args
+        key for key in signature.parameters if key not in MODALITIES[kind_of(name)].network_args
     ]
     for option in options:
         if option not in known:

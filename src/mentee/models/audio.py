@@ -93,7 +93,7 @@ class SmallFCN(nn.Module):
     """
 
     kind: ClassVar[str] = "audio"
-    places: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+    layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
         "stem": "stem",
         "stages": ("stage1", "stage2", "stage3"),
         "classifier": "fc",
@@ -128,7 +128,7 @@ class MobileFCN(nn.Module):
     """Two convolutions and six separable ones, with max-pooling between: 0.314 M for 50 tags.
 
     Layers have 64 and 128 channels, then 128, 128, 128, 256, 256 and 256; a dropout stands before
-    the classifier, behind the place `embedding`. 96 mels, frames of 32 ms every 16 ms (512 and 256
+    the classifier, behind the layer `embedding`. 96 mels, frames of 32 ms every 16 ms (512 and 256
     samples at 16 kHz).
 
     Reconstructed from the published list of layers and the number of parameters; which layers are
@@ -151,7 +151,7 @@ class MobileFCN(nn.Module):
     """
 
     kind: ClassVar[str] = "audio"
-    places: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+    layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
         "stem": "stem",
         "stages": ("stage1", "stage2", "stage3"),
         "classifier": "head",

@@ -1,4 +1,4 @@
-"""What a network was trained to read: pixels and size, rate and seconds, or bytes of text."""
+"""Input contracts: the pixels and size, the rate and seconds, or the bytes that a network reads."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class TextContract:
     """Which texts a network reads.
 
     Attributes:
-        max_bytes: bytes of a text at most; what stands behind them is cut off.
+        max_bytes: bytes of a text at most; the rest is cut off.
 
     Raises:
         MenteeError: where the length is less than 1.
@@ -125,8 +125,8 @@ def normalize(x: Tensor, contract: Contract) -> Tensor:
     r"""Images: subtract the mean of each channel and divide by its std, (x − mean) / std.
 
     The size changes only where the contract says `resize`; the memory format, the dtype and `x`
-    itself never do. Audio and text are checked and given back as they are: their networks do the
-    rest.
+    itself never do. Audio and text are checked and returned as they are; their
+    networks do the rest.
 
     Args:
         x: images with values in [0, 1], `[b, c, h, w]`; audio `[b, samples]`; text `[b, t]`.

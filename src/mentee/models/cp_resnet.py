@@ -79,7 +79,7 @@ class CPResNet(nn.Module):
     """
 
     kind: ClassVar[str] = "audio"
-    places: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+    layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
         "stem": "stem",
         "stages": ("stage1", "stage2", "stage3"),
         "classifier": "fc",

@@ -1,4 +1,4 @@
-"""Small pieces that several networks are made of."""
+"""Layers and initialization that several networks share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of our own networks, and what networks of each kind read."""
+"""The table of Mentee's own networks, and the modality that a network reads."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from mentee.errors import MenteeError, suggest
 from mentee.models.audio import MobileFCN, SmallFCN
 from mentee.models.cp_resnet import CPResNet
 from mentee.models.mobilenet import MobileNetV2
-from mentee.models.resnet import CifarResNet, ResNet
+from mentee.models.resnet import CifarResNet, ResNet, WideResNet
 from mentee.models.shufflenet import ShuffleNetV1, ShuffleNetV2
 from mentee.models.text import CharCNN, HashedBag
 from mentee.models.vgg import VGG
-from mentee.models.wide_resnet import WideResNet
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "resnet8-cifar": partial(CifarResNet, 8),
@@ -52,19 +51,18 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "char-cnn": CharCNN,
     "char-cnn-small": partial(CharCNN, width=16, widths=(48, 48, 64, 96)),
 }
-"""Our own networks. Call one with `classes`; those of images with `channels` where not 3, those of
-audio with `sample_rate` where not 16000."""
+"""Mentee's own networks. Call one with `classes`; those of images with `channels` where not 3,
+those of audio with `sample_rate` where not 16000."""
 
 
 def kind_of(network: str | nn.Module | Callable[..., nn.Module]) -> str:
-    """What a network reads: `image`, `audio` or `text`.
+    """The modality of a network's inputs: `image`, `audio` or `text`.
 
     Args:
-        network: a name as for `build`; or a module, class or function, which say so by an
-            attribute `kind`.
+        network: a name as for `build`; or a module, class or function with an attribute `kind`.
 
     Returns:
-        The kind; `image` where none is said, as by the zoos' networks.
+        The kind; `image` without that attribute, as of the zoos' networks.
 
     Raises:
         MenteeError: where the attribute is none of the three, or the name is unknown.

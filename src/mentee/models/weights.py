@@ -1,4 +1,4 @@
-"""Read a network's weights from a file, and say plainly what does not fit."""
+"""Load a network's weights from a file, with plain messages where they do not fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mentee.errors import MenteeError
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 STATE_KEYS = ("state_dict", "model", "model_state_dict")
-"""Where training scripts put the state dict when they save more than that."""
+"""Keys of the state dict in the files of training scripts that save more than that."""
 WRAPPERS = ("module.", "_orig_mod.")
 """Prefixes that data parallelism and `torch.compile` leave before every name."""
 COUNTER = "num_batches_tracked"
@@ -48,16 +48,16 @@ def load_weights(
         mentee.errors.MenteeError: there is no file nowhere.safetensors
     """
     path = Path(path)
-    found = read_weights(path)
+    tensors = read_weights(path)
     own: dict[str, Tensor] = network.state_dict()
-    missing = sorted(name for name in own.keys() - found.keys() if not name.endswith(COUNTER))
-    unexpected = sorted(found.keys() - own.keys())
+    missing = sorted(name for name in own.keys() - tensors.keys() if not name.endswith(COUNTER))
+    unexpected = sorted(tensors.keys() - own.keys())
     shapes = {
-        name: (tuple(found[name].shape), tuple(own[name].shape))
-        for name in sorted(own.keys() & found.keys())
-        if found[name].shape != own[name].shape
+        name: (tuple(tensors[name].shape), tuple(own[name].shape))
+        for name in sorted(own.keys() & tensors.keys())
+        if tensors[name].shape != own[name].shape
     }
-    fitting = {name: found[name] for name in own.keys() & found.keys() if name not in shapes}
+    fitting = {name: tensors[name] for name in own.keys() & tensors.keys() if name not in shapes}
     if strict and (missing or unexpected or shapes):
         raise MenteeError(
             _other_classes(network, path, missing, unexpected, shapes)
@@ -129,8 +129,8 @@ def classes_of(network: nn.Module, example: Tensor) -> int:
         for module, training in modes.items():
             module.training = training
     if not isinstance(output, Tensor) or output.ndim != 2:
-        given = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output)
-        raise MenteeError(f"expected logits [b, k] from {type(network).__name__}, got {given}")
+        kind = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output)
+        raise MenteeError(f"expected logits [b, k] from {type(network).__name__}, got {kind}")
     return output.shape[1]
 
 
@@ -158,9 +158,9 @@ def _named_tensors(content: object, path: Path) -> dict[str, Tensor]:
 
 def _classifier(network: nn.Module) -> str:
     """The path of the layer that gives the logits: as declared, else the last linear one."""
-    places = getattr(network, "places", {})
-    if "classifier" in places:
-        return str(places["classifier"])
+    layers = getattr(network, "layers", None)
+    if isinstance(layers, Mapping) and "classifier" in layers:
+        return str(layers["classifier"])
     linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
     return linear[-1] if linear else ""
 
@@ -176,12 +176,12 @@ def _other_classes(
     weight, bias = (f"{_classifier(network)}.{part}" for part in ("weight", "bias"))
     if any(missing) or any(unexpected) or weight not in shapes or not {weight, bias} >= {*shapes}:
         return None
-    given, own = shapes[weight]
-    if given[1:] != own[1:]:
+    stored, own = shapes[weight]
+    if stored[1:] != own[1:]:
         return None
     return (
-        f"{path} has a classifier for {given[0]} classes, this network has {own[0]}: build it with "
-        f"classes={given[0]}, or load the rest alone with strict=False"
+        f"{path} has a classifier for {stored[0]} classes, this network has {own[0]}: build it "
+        f"with classes={stored[0]}, or load the rest alone with strict=False"
     )
 
 

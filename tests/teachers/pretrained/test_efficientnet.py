@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from mentee.models import read_weights
-from mentee.models.packaged import PACKAGED
-from mentee.models.packages import carried_file
+from mentee.models.packages import PACKAGED, carried_file
 
 
 @pytest.mark.parametrize("number", [0, 2])

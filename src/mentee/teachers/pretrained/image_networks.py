@@ -10,8 +10,7 @@ from torch import Tensor
 
 from mentee.errors import MenteeError
 from mentee.models import InputContract, contract_of, load_weights, read_weights
-from mentee.models.packaged import PACKAGED
-from mentee.models.packages import carried_file, fill, imported, origin
+from mentee.models.packages import PACKAGED, carried_file, fill, imported, origin
 from mentee.teachers.pretrained.batching import embed_images
 from mentee.teachers.pretrained.embedder import ReadyEmbedder
 

@@ -122,7 +122,8 @@ def _load(
         )
 
     network = made(1)
-    classifier = str(getattr(network, "places", {}).get("classifier", ""))
+    layers = getattr(network, "layers", None)
+    classifier = str(layers.get("classifier", "")) if isinstance(layers, Mapping) else ""
     head = state.get(f"{classifier}.weight")
     if head is not None:
         network = made(len(head))

@@ -13,8 +13,8 @@ from mentee.models import ReusedClassifierStudent, build, count_parameters
 
 
 def reusing(trunk, name, x, shape, **more):
-    (place,) = resolve(trunk, [name], x)
-    return ReusedClassifierStudent(trunk, place, shape=shape, classes=7, **({"drops": []} | more))
+    (layer,) = resolve(trunk, [name], x)
+    return ReusedClassifierStudent(trunk, layer, shape=shape, classes=7, **({"drops": []} | more))
 
 
 def small(**more):
@@ -85,7 +85,7 @@ def test_vectors_go_through_linear_layers():
 def test_the_classifier_is_taken_over_and_never_trained():
     student, x = small()
     weight, bias = torch.randn(7, 6).double(), torch.randn(7).double()
-    student.take(weight, bias)
+    student.copy_classifier(weight, bias)
     student.train()(x).square().sum().backward()
     assert torch.equal(student.classifier.weight, weight)
     assert torch.equal(student.classifier.bias, bias)
@@ -123,7 +123,7 @@ def test_a_map_that_is_written_over_is_read_before():
     trunk = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(64, 5))
     x = torch.randn(2, 3, 4, 4)
     student = reusing(trunk, "0", x, (8, 4, 4), drops=["3"]).eval()
-    assert student.place.overwritten
+    assert student.layer.overwritten
     expected = student.classifier(student.projector(trunk[0](x)).mean((2, 3)))
     torch.testing.assert_close(student(x), expected)
 
@@ -131,9 +131,9 @@ def test_a_map_that_is_written_over_is_read_before():
 def test_its_places_are_found():
     trunk = build("resnet8-cifar", classes=5, seed=0)
     x = torch.zeros(2, 3, 16, 16)
-    student = reusing(trunk, "stages.last", x, (24, 4, 4), drops=["fc"], places=trunk.places)
+    student = reusing(trunk, "stages.last", x, (24, 4, 4), drops=["fc"], layers=trunk.layers)
     found = resolve(student, ["stem", "stages", "projector", "embedding", "logits"], x)
-    assert {place.name: place.shape for place in found} == {
+    assert {layer.name: layer.shape for layer in found} == {
         "stem": (16, 16, 16),
         "stages.0": (16, 16, 16),
         "stages.1": (32, 8, 8),
