@@ -93,7 +93,7 @@ def test_the_classifier_is_taken_over_and_never_trained():
     assert {name.partition(".")[0] for name in learned} == {"trunk", "projector"}
     assert all(p.grad.any() for p in student.parameters() if p.requires_grad)
     without, _ = small(bias=False)
-    without.take(weight, None)
+    without.copy_classifier(weight, None)
     assert without.classifier.bias is None
 
 
