@@ -90,9 +90,10 @@ def open_examples(
     options = SourceOptions(
         kind_of_column, content, label, id, classes, channels, sample_rate, modalities
     )
-    if options.kind is not None:
+    opened = isinstance(source, Examples) or _has_opened_splits(source)
+    if options.kind is not None and not opened:
         find_modality(options.kind, modalities)
-    if isinstance(source, Examples) or _has_opened_splits(source):
+    if opened:
         examples = _open_opened(source, split, options)
     elif isinstance(source, (str, Path)):
         examples = _open_named(str(source), split, options)

@@ -50,6 +50,20 @@ class InputContract:
         if self.resize is not None and self.resize < 1:
             raise MenteeError(f"images are resized to 1 pixel at least, not {self.resize}")
 
+    def prepare(self, x: Float[Tensor, "b c ..."]) -> Float[Tensor, "b c ..."]:
+        """The inputs as the network reads them; channels are the second axis."""
+        if self.resize is not None:
+            x = resized(x, self.resize)
+        if len(self.mean) not in (1, x.shape[1]):
+            raise MenteeError(
+                f"the input contract is for {len(self.mean)} channels, the images have "
+                f"{x.shape[1]}; give one mean and one std for each channel, or one of each for all"
+            )
+        other_axes = [1] * (x.ndim - 2)
+        mean = x.new_tensor(self.mean).reshape(-1, *other_axes)
+        std = x.new_tensor(self.std).reshape(-1, *other_axes)
+        return (x - mean).div_(std)
+
 
 @dataclass(frozen=True)
 class AudioContract:
@@ -82,6 +96,19 @@ class AudioContract:
         """Samples of a clip: the rate times the seconds, rounded."""
         return round(self.sample_rate * self.seconds)
 
+    def prepare(self, x: Tensor) -> Tensor:
+        """The clips as they are, checked."""
+        if x.ndim != 2 or not x.is_floating_point():
+            raise MenteeError(
+                f"audio is [b, samples] of floats, mono; got {list(x.shape)} of {x.dtype}"
+            )
+        if abs(x.shape[1] - self.samples) > 1:
+            raise MenteeError(
+                f"the network reads clips of {self.seconds:g} s at {self.sample_rate} Hz, "
+                f"{self.samples} samples; got {x.shape[1]}. Cut or pad them, and check their rate"
+            )
+        return x
+
 
 @dataclass(frozen=True)
 class TextContract:
@@ -106,6 +133,17 @@ class TextContract:
                 f"a text contract has a length of at least 1 byte, got {self.max_bytes}"
             )
 
+    def prepare(self, x: Tensor) -> Tensor:
+        """The texts as they are, checked."""
+        if x.ndim != 2 or x.is_floating_point():
+            raise MenteeError(f"text is [b, t] of bytes, uint8; got {list(x.shape)} of {x.dtype}")
+        if x.shape[1] > self.max_bytes:
+            raise MenteeError(
+                f"the network reads texts of at most {self.max_bytes} bytes, got {x.shape[1]}; cut "
+                "them, or give the contract a larger length"
+            )
+        return x
+
 
 Contract: TypeAlias = InputContract | AudioContract | TextContract
 
@@ -129,7 +167,8 @@ def normalize(x: Tensor, contract: Contract) -> Tensor:
     networks do the rest.
 
     Args:
-        x: images with values in [0, 1], `[b, c, h, w]`; audio `[b, samples]`; text `[b, t]`.
+        x: images with values in [0, 1], `[b, c, h, w]`; audio `[b, samples]`; text `[b, t]`; of
+            other inputs `[b, c, ...]` the channels c are normalized as those of images are.
         contract: the numbers.
 
     Returns:
@@ -147,26 +186,7 @@ def normalize(x: Tensor, contract: Contract) -> Tensor:
         >>> normalize(torch.zeros(2, 8000), AudioContract(sample_rate=16000, seconds=0.5)).shape
         torch.Size([2, 8000])
     """
-    if isinstance(contract, AudioContract):
-        return _checked_audio(x, contract)
-    if isinstance(contract, TextContract):
-        return _checked_text(x, contract)
-    if contract.resize is not None:
-        x = resized(x, contract.resize)
-    return _normalized_images(x, contract)
-
-
-def _normalized_images(
-    x: Float[Tensor, "b c h w"], contract: InputContract
-) -> Float[Tensor, "b c h w"]:
-    if len(contract.mean) not in (1, x.shape[1]):
-        raise MenteeError(
-            f"the input contract is for {len(contract.mean)} channels, the images have "
-            f"{x.shape[1]}; give one mean and one std for each channel, or one of each for all"
-        )
-    mean = x.new_tensor(contract.mean).reshape(-1, 1, 1)
-    std = x.new_tensor(contract.std).reshape(-1, 1, 1)
-    return (x - mean).div_(std)
+    return contract.prepare(x)
 
 
 def resized(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
@@ -184,27 +204,3 @@ def resized(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
     large = F.interpolate(x, (tall, wide), mode="bilinear", antialias=True)
     top, left = (tall - size) // 2, (wide - size) // 2
     return large[:, :, top : top + size, left : left + size]
-
-
-def _checked_audio(x: Tensor, contract: AudioContract) -> Tensor:
-    if x.ndim != 2 or not x.is_floating_point():
-        raise MenteeError(
-            f"audio is [b, samples] of floats, mono; got {list(x.shape)} of {x.dtype}"
-        )
-    if abs(x.shape[1] - contract.samples) > 1:
-        raise MenteeError(
-            f"the network reads clips of {contract.seconds:g} s at {contract.sample_rate} Hz, "
-            f"{contract.samples} samples; got {x.shape[1]}. Cut or pad them, and check their rate"
-        )
-    return x
-
-
-def _checked_text(x: Tensor, contract: TextContract) -> Tensor:
-    if x.ndim != 2 or x.is_floating_point():
-        raise MenteeError(f"text is [b, t] of bytes, uint8; got {list(x.shape)} of {x.dtype}")
-    if x.shape[1] > contract.max_bytes:
-        raise MenteeError(
-            f"the network reads texts of at most {contract.max_bytes} bytes, got {x.shape[1]}; cut "
-            "them, or give the contract a larger length"
-        )
-    return x
