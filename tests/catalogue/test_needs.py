@@ -81,8 +81,12 @@ def test_every_row_fits_its_twin(name: str) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_needs_do_not_contradict_the_flags_of_the_words(name: str) -> None:
     found, entries = needs(METHODS[name]), [LOSSES[t.loss.name] for t in METHODS[name].terms]
-    assert ("one class an example" in found) == any(each.one_class for each in entries)
-    assert ("several classes an example" in found) == any(each.several for each in entries)
+    assert ("one class an example" in found) == any(
+        each.outputs == "class logits" for each in entries
+    )
+    assert ("several classes an example" in found) == any(
+        each.outputs == "label logits" for each in entries
+    )
     assert ("a memory" in found) == any(term.memory for term in METHODS[name].terms)
 
 

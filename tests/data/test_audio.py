@@ -131,7 +131,7 @@ def test_metadata_with_labels_that_are_missing(wav: Wav) -> None:
     table = "file_name,drums,flute\na.wav,1,\nb.wav,0.5,0.2\n"
     (root / "train" / "metadata.csv").write_text(table)
     examples = open_examples(root, label=["drums", "flute"])
-    assert examples.task == "multi"
+    assert examples.task.name == "multi"
     assert examples.classes == ("drums", "flute")
     assert examples.labels is not None
     assert examples.mask is not None

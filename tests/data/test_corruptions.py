@@ -12,9 +12,9 @@ from mentee.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt, names
 from mentee.data.corruptions.payload import Draws
 from mentee.data.counter_rng import hash_ids
 from mentee.data.examples import make_examples
-from mentee.data.labels import Labels
 from mentee.data.payload import InMemory
 from mentee.errors import DataError
+from mentee.tasks import Labels
 
 IMAGE, AUDIO = CORRUPTIONS["image"], CORRUPTIONS["audio"]
 NO_NUMBERS = {  # nothing random in them

@@ -22,7 +22,7 @@ def test_class_folders(folder: Folder) -> None:
     assert examples.classes == ("cat", "dog")
     assert examples.labels is not None
     assert examples.labels.tolist() == [0, 0, 1]
-    assert examples.task == "single"
+    assert examples.task.name == "single"
     read = examples.read(np.array([2, 0]))
     np.testing.assert_array_equal(read[0], np.asarray(Image.open(root / "dog/2.png")))
 
@@ -62,7 +62,7 @@ def test_the_order_of_classes_can_be_given(folder: Folder) -> None:
 
 def test_images_without_classes(folder: Folder) -> None:
     examples = open_examples(folder("0.png", "1.png"))
-    assert examples.task == "none"
+    assert examples.task.name == "none"
     assert examples.labels is None
 
 
@@ -104,13 +104,13 @@ def test_metadata_with_several_classes_at_once(folder: Folder) -> None:
     root = folder("0.png", "1.png")
     (root / "metadata.csv").write_text("file_name,wet,cold\n0.png,1,\n1.png,0,1\n")
     examples = open_examples(root, label=["wet", "cold"])
-    assert examples.task == "multi"
+    assert examples.task.name == "multi"
     assert examples.classes == ("wet", "cold")
     assert examples.labels is not None
     assert examples.mask is not None
     assert examples.labels.tolist() == [[1, 0], [0, 1]]
     assert examples.mask.tolist() == [[True, False], [True, True]]
-    assert open_examples(root).task == "none"
+    assert open_examples(root).task.name == "none"
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_embedded_data_lose_theirs(name: str) -> None:
 
 
 def bare(examples: Examples) -> bool:
-    return (examples.task, examples.labels, examples.mask, examples.classes) == (
+    return (examples.task.name, examples.labels, examples.mask, examples.classes) == (
         "none",
         None,
         None,

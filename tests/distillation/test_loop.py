@@ -14,10 +14,10 @@ from mentee.build.setup import build
 from mentee.distillation.loop import DistillationModule, Plan, averaged, train
 from mentee.distillation.objective import DistillationLoss, wanted
 from mentee.errors import DivergedError
-from mentee.losses import task_loss
 from mentee.methods import Method, adjust, find
 from mentee.models import InputContract
 from mentee.runs import checkpoint
+from mentee.tasks import MultiLabel, SingleLabel
 from mentee.teachers import OnlineTeacher
 from mentee.types import Batch, Step
 
@@ -220,7 +220,7 @@ def test_a_student_that_was_judged_between_two_steps_trains_on() -> None:
 
 
 def test_label_smoothing_is_for_one_class_an_example() -> None:
-    module, _ = pair(find("none"), smoothing=0.2)
+    module, _ = pair(find("none"), task=SingleLabel(0.2))
     step = run(module, None, rate=1e-12, epochs=1)[0]
     batch = part(examples(), 0, 16)
     assert batch.labels is not None
@@ -232,8 +232,9 @@ def test_label_smoothing_is_for_one_class_an_example() -> None:
     several = torch.randint(2, (16, CLASSES)).float()
     labeled = Batch(batch.inputs, batch.ids, batch.rows, several)
     logits = module.student((batch.inputs - 0.5) / 0.5)
+    module.task = MultiLabel().with_label_smoothing(0.2)
     found = module(labeled, {})[1]["task"]
-    torch.testing.assert_close(found, task_loss(logits, several).mean())
+    torch.testing.assert_close(found, MultiLabel().loss(logits, several).mean())
 
 
 def normed(width: int, seed: int) -> nn.Module:

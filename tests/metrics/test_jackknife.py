@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mentee.metrics import gain, left_out
+from mentee.metrics import score_gain, scores_without_groups
 
 
 def test_it_is_its_formula():
@@ -11,7 +11,7 @@ def test_it_is_its_formula():
     differences = [a - b for a, b in zip(now, before, strict=True)]
     mean = sum(differences) / 8
     squares = sum((d - mean) ** 2 for d in differences)
-    difference, noise = gain(now.tolist(), before.tolist())
+    difference, noise = score_gain(now.tolist(), before.tolist())
     np.testing.assert_allclose(difference, mean, rtol=1e-9)
     np.testing.assert_allclose(noise, (7 / 8 * squares) ** 0.5, rtol=1e-9)
 
@@ -24,21 +24,23 @@ def test_of_a_share_it_is_the_binomial_error():
     for _ in range(200):
         right = (rng.random(n) < p).astype(float)
         of = rng.integers(0, groups, n)
-        scores = left_out(lambda rows, right=right: float(right[rows].mean()), of)
-        found.append(gain(scores, [0.0] * len(scores))[1] ** 2)
+        scores = scores_without_groups(lambda rows, right=right: float(right[rows].mean()), of)
+        found.append(score_gain(scores, [0.0] * len(scores))[1] ** 2)
     np.testing.assert_allclose(np.mean(found), p * (1 - p) / n, rtol=0.15)
 
 
 def test_what_both_have_in_common_falls_out():
     rng = np.random.default_rng(2)
     common, of = rng.normal(size=500), np.arange(500) % 20
-    scores = left_out(lambda rows: float(common[rows].mean()), of)
-    better = left_out(lambda rows: float((common + 0.25)[rows].mean()), of)
-    difference, noise = gain(better, scores)
+    scores = scores_without_groups(lambda rows: float(common[rows].mean()), of)
+    better = scores_without_groups(lambda rows: float((common + 0.25)[rows].mean()), of)
+    difference, noise = score_gain(better, scores)
     np.testing.assert_allclose([difference, noise], [0.25, 0.0], atol=1e-9)
 
 
 def test_each_group_is_left_out_once():
     seen = []
-    left_out(lambda rows: float(seen.append(rows.tolist()) or 0), np.array([2, 0, 2, 5]))
+    scores_without_groups(
+        lambda rows: float(seen.append(rows.tolist()) or 0), np.array([2, 0, 2, 5])
+    )
     assert seen == [[0, 2, 3], [1, 3], [0, 1, 2]]

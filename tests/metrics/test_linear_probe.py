@@ -5,8 +5,24 @@ import pytest
 import torch
 
 from mentee.errors import DataError
-from mentee.metrics import Labeled, linear_probe, scores, train_layer
-from mentee.metrics.linear_probe import STRENGTHS, USUAL
+from mentee.metrics import (
+    Labeled,
+    classification_scores,
+    linear_probe,
+    logistic_regressions,
+    softmax_regression,
+    train_layer,
+)
+from mentee.metrics.linear_probe import DEFAULT_STRENGTH, STRENGTHS
+from mentee.tasks import MultiLabel, SingleLabel
+
+
+def accuracy(outputs, labeled):
+    return classification_scores(outputs, labeled.labels)["accuracy"]
+
+
+def fit(train, k, **options):
+    return linear_probe(train, k, softmax_regression, accuracy, **options)
 
 
 def clusters(n, classes, d=6, spread=1.0, seed=0):
@@ -26,7 +42,7 @@ def softmax(z):
 def test_it_is_where_the_slope_is_zero(strength):
     """∂/∂W of mean loss + λ/2 ‖W‖² over standardized vectors, in loops of NumPy."""
     train = clusters(90, 3, spread=3.0)
-    layer = linear_probe(train, classes=3, validation=(train, train), strengths=[strength])
+    layer = fit(train, 3, validation=(train, train), strengths=[strength])
     assert layer.strength == strength
     x, y = train.vectors.double().numpy(), train.labels.numpy()
     mean, std = x.mean(0), x.std(0)
@@ -41,12 +57,12 @@ def test_it_is_where_the_slope_is_zero(strength):
 
 def test_the_layer_reads_the_vectors_as_they_came():
     train, test = clusters(120, 4), clusters(200, 4, seed=1)
-    layer = linear_probe(train, classes=4)
-    assert layer.strength == USUAL
-    assert scores(layer(test.vectors), test.labels)["accuracy"] > 0.85
+    layer = fit(train, 4)
+    assert layer.strength == DEFAULT_STRENGTH
+    assert classification_scores(layer(test.vectors), test.labels)["accuracy"] > 0.85
     # An entry that never changes says nothing, and nothing is divided by its deviation.
     still = torch.cat([train.vectors, torch.full((120, 1), 7.0)], 1)
-    same = linear_probe(Labeled(still, train.labels), classes=4)
+    same = fit(Labeled(still, train.labels), 4)
     torch.testing.assert_close(same.weight[:, :6], layer.weight, rtol=1e-3, atol=1e-4)
     assert (same.weight[:, 6] == 0).all()
 
@@ -58,12 +74,10 @@ def test_the_strength_is_the_best_on_validation():
     y = (x[:, 0] + 0.3 * rng.normal(size=300) > 0).astype(np.int64)
     whole = Labeled(torch.from_numpy(x).float(), torch.from_numpy(y))
     part, held_out = whole.take(torch.arange(60)), whole.take(torch.arange(60, 300))
-    chosen = linear_probe(part, classes=2, validation=(part, held_out))
+    chosen = fit(part, 2, validation=(part, held_out))
     found = {
-        strength: scores(
-            linear_probe(part, classes=2, validation=(part, held_out), strengths=[strength])(
-                held_out.vectors
-            ),
+        strength: classification_scores(
+            fit(part, 2, validation=(part, held_out), strengths=[strength])(held_out.vectors),
             held_out.labels,
         )["accuracy"]
         for strength in STRENGTHS
@@ -76,13 +90,13 @@ def test_the_strength_is_the_best_on_validation():
 
 def test_two_classes_and_a_class_without_an_example():
     train = clusters(80, 2)
-    layer = linear_probe(train, classes=3)
+    layer = fit(train, 3)
     assert layer.weight.shape == (3, 6)
     said = layer(train.vectors).softmax(1)
     assert (said[:, 2] < 1e-6).all()
-    assert scores(said, train.labels)["accuracy"] > 0.9
+    assert classification_scores(said, train.labels)["accuracy"] > 0.9
     with pytest.raises(DataError, match=r"all 80 examples are of class \[0\]; give"):
-        linear_probe(Labeled(train.vectors, torch.zeros(80, dtype=torch.int64)), classes=2)
+        fit(Labeled(train.vectors, torch.zeros(80, dtype=torch.int64)), 2)
 
 
 def test_several_classes_with_unknown_labels():
@@ -93,7 +107,7 @@ def test_several_classes_with_unknown_labels():
     known = rng.random((200, 3)) < 0.5
     wrong = np.where(known, y, 1 - y)  # what is not known must not be read
     train = Labeled(*(torch.from_numpy(a) for a in (x.astype(np.float32), wrong, known)))
-    layer = linear_probe(train, classes=3)
+    layer = linear_probe(train, 3, logistic_regressions, accuracy)
     said = layer(train.vectors).sigmoid().numpy()
     assert ((said[:, :2] > 0.5) == (y[:, :2] > 0.5)).mean() > 0.9
     positive = known[:, 2].sum()  # only ever yes: the smoothed log-odds, whatever the vector
@@ -108,8 +122,8 @@ def test_a_trained_layer_is_its_steps(views):
     train = clusters(37, 3)
     more = torch.randn(views, 37, 6) + 1 if views else None
     layer = train_layer(
-        train, classes=3, views=more, epochs=5, batch=16, rate=0.1, milestones=(2, 4), factor=0.5,
-        decay=0.01, seed=3,
+        train, k=3, loss=SingleLabel().loss, views=more, epochs=5, batch=16, lr=0.1,
+        milestones=(2, 4), factor=0.5, weight_decay=0.01, seed=3,
     )  # fmt: skip
     own = torch.Generator().manual_seed(3)
     bound = 6**-0.5
@@ -135,5 +149,5 @@ def test_a_trained_layer_is_its_steps(views):
 def test_a_trained_layer_of_several_classes_learns():
     x = torch.randn(150, 4)
     y = (x[:, :2] > 0).float()
-    layer = train_layer(Labeled(x, y), classes=2, epochs=20, milestones=(15,))
+    layer = train_layer(Labeled(x, y), k=2, loss=MultiLabel().loss, epochs=20, milestones=(15,))
     assert ((layer(x) > 0) == (y > 0.5)).float().mean() > 0.95

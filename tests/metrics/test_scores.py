@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mentee.errors import DataError
-from mentee.metrics import main_score, scores
+from mentee.metrics import classification_scores, multilabel_scores
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,7 +39,7 @@ def calibration_error(chances: Floats, labels: npt.NDArray[np.int64], bins: int 
 def test_scores_of_one_class_an_example(k: int, n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     logits, labels = rng.normal(0, 2, (n, k)), rng.integers(0, k, n)
-    found = scores(torch.from_numpy(logits).float(), torch.from_numpy(labels))
+    found = classification_scores(torch.from_numpy(logits).float(), torch.from_numpy(labels))
     chances = softmax(logits)
     assert found["accuracy"] == pytest.approx(
         sklearn.metrics.accuracy_score(labels, logits.argmax(1))
@@ -79,7 +79,7 @@ def test_scores_of_several_classes_with_unknown_labels(
             expected["map"].append(sklearn.metrics.average_precision_score(truth, chance))
             expected["auroc"].append(sklearn.metrics.roc_auc_score(truth, chance))
             expected["f1"].append(sklearn.metrics.f1_score(truth, chance > threshold))
-    found = scores(
+    found = multilabel_scores(
         torch.from_numpy(logits).float(),
         torch.from_numpy(labels),
         torch.from_numpy(mask) if masked else None,
@@ -92,19 +92,12 @@ def test_scores_of_several_classes_with_unknown_labels(
 
 def test_nothing_to_score_is_said() -> None:
     with pytest.raises(DataError, match="there are no examples to score"):
-        scores(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))
+        classification_scores(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))
     with pytest.raises(DataError, match="no class has both positive and negative examples"):
-        scores(torch.zeros(3, 2), torch.ones(3, 2))
+        multilabel_scores(torch.zeros(3, 2), torch.ones(3, 2))
 
 
 def test_half_precision_is_scored_in_full() -> None:
     logits, labels = torch.randn(50, 10), torch.randint(10, (50,))
     rounded = logits.bfloat16()
-    assert scores(rounded, labels) == scores(rounded.float(), labels)
-
-
-@pytest.mark.parametrize(
-    ("task", "name"), [("single", "accuracy"), ("multi", "map"), ("none", None)]
-)
-def test_the_score_that_chooses(task: str, name: str | None) -> None:
-    assert main_score(task) == name
+    assert classification_scores(rounded, labels) == classification_scores(rounded.float(), labels)

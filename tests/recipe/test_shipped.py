@@ -183,7 +183,7 @@ def test_without_labels_the_method_is_the_published_one_and_binds(name):
         ]
         assert heads == HEADS[network]
     layer = said.probe.layer
-    assert (layer.epochs, layer.rate, layer.momentum, layer.decay) == (240, 0.05, 0.9, 5e-4)
+    assert (layer.epochs, layer.lr, layer.momentum, layer.weight_decay) == (240, 0.05, 0.9, 5e-4)
     assert (layer.milestones, layer.factor, layer.batch) == ([150, 180, 210], 0.1, 64)
 
 

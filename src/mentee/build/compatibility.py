@@ -6,13 +6,14 @@ from mentee.data import Examples
 from mentee.distillation.terms import takes
 from mentee.errors import PairError, RecipeError
 from mentee.losses import LOSSES
-from mentee.methods import Method
+from mentee.methods import Method, Term
 from mentee.recipe import Recipe
+from mentee.tasks import OUTPUTS, Task
 
 
 def check_labels(method: Method, examples: Examples, mixup: float | None) -> None:
     """Refuse a method that asks for labels the examples do not have, or cannot do with mixup."""
-    if examples.task == "none" and method.task != 0:
+    if examples.labels is None and method.task != 0:
         raise RecipeError(
             f"{examples.name} has no labels, and method {method.name!r} gives the task's loss the "
             f"weight {method.task}; name the labels' column with data.label, or train on the "
@@ -24,36 +25,50 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
             "teacher, such as kd, crd, cktf, to-teacher or similarity"
         )
     names = [term.loss.name for term in method.terms if term.loss.name in LOSSES]
-    one_class = [name for name in names if LOSSES[name].one_class]
-    represented = [t.representation.name for t in method.terms if t.loss.name in one_class]
     by_class = [name for name in names if takes(LOSSES[name].function, "labels")]
     if by_class and examples.labeled is not None:
         raise PairError(
             f"method {method.name!r} asks for the class of each example ({by_class[0]}), and some "
             f"of {examples.name} have none; use a method that does not, such as kd, crd or cktf"
         )
-    several = [name for name in names if LOSSES[name].several]
-    if several and examples.task == "single":
-        raise PairError(
-            f"method {method.name!r} compares each class on its own ({several[0]}), but an example "
-            f"of {examples.name} has exactly one; use kl in its place: kd, probe-kd, ec-kd"
-        )
     if mixup is not None and any(term.memory for term in method.terms):
         raise PairError(
             f"method {method.name!r} keeps a row for each example, and a mixture of two is "
             "neither; set train.mixup to null, or use a method without a memory"
         )
-    if examples.task == "multi" and one_class:
-        raise PairError(
-            f"method {method.name!r} compares distributions over classes of which one is right "
-            f"({one_class[0]}), but an example of {examples.name} may have several; "
-            + (
-                "use binary_kd in its place: probe-binary-kd, ec+probe-binary-kd, ec-binary-kd"
-                if set(represented) <= {"probe", "compressed_logits"}
-                else "use binary_kd in its place: binary-kd, or a method without logits, such as "
-                "crd or cktf"
-            )
+    for term in method.terms:
+        if problem := output_problem(term, examples.task):
+            raise PairError(f"method {method.name!r} {problem.format(examples=examples.name)}")
+
+
+def output_problem(term: Term, task: Task) -> str | None:
+    """Why a term's loss is not for the outputs of a task, as the end of a sentence; None: it is.
+
+    `{examples}` stands for what the examples are called.
+    """
+    name = term.loss.name
+    expected = LOSSES[name].outputs if name in LOSSES else None
+    if expected is None or task.outputs is None or expected == task.outputs:
+        return None
+    if task.outputs == "class logits" and expected == "label logits":
+        return (
+            f"compares each class on its own ({name}), but an example of {{examples}} has exactly "
+            "one; use kl in its place: kd, probe-kd, ec-kd"
         )
+    if task.outputs == "label logits" and expected == "class logits":
+        instead = "binary-kd, or a method without logits, such as crd or cktf"
+        if term.representation.name in ("probe", "compressed_logits"):
+            instead = "probe-binary-kd, ec+probe-binary-kd, ec-binary-kd"
+        return (
+            f"compares distributions over classes of which one is right ({name}), but an example "
+            f"of {{examples}} may have several; use binary_kd in its place: {instead}"
+        )
+    instead = "output-mse or bounded-regression" if task.outputs == "values" else "kd or binary-kd"
+    return (
+        f"compares outputs for {OUTPUTS[expected]} ({name}), but the labels of {{examples}} are "
+        f"for the task {task.name}; use {instead}, or a method of embeddings or feature maps, such "
+        "as crd, fitnet or east"
+    )
 
 
 def check_balance(method: Method, recipe: Recipe) -> None:

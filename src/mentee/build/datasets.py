@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,8 @@ from mentee.data import (
 from mentee.data.semi_supervised import Proportion, join, mixed_batches, proportion
 from mentee.errors import DataError
 from mentee.parallel import rank, world
-from mentee.recipe import AudioInput, Data, Input, Recipe, TextInput, Train, Unlabeled
+from mentee.recipe import AudioInput, Data, Input, Recipe, TaskRecipe, TextInput, Train, Unlabeled
+from mentee.tasks import Task
 from mentee.types import CLEAN, Batch
 
 MEASURED = 2048
@@ -41,6 +42,7 @@ READING = (
     "classes",
     "channels",
     "sample_rate",
+    "task",
 )
 """The keys of `data` that say how a source is opened."""
 
@@ -179,9 +181,7 @@ def open_splits(recipe: Recipe, data: Any = None) -> DatasetSplits:
     """
     said = recipe.data
     train = whole = open_split(said, said.train, data)
-    # The classes of the other parts are numbered as the training part's.
-    classes = list(train.classes) if train.classes else None
-    numbered = said.model_copy(update={"classes": classes, "channels": train.channels})
+    numbered = read_as(said, train)
 
     def another(name: str) -> Examples:
         require_splits(data, name)
@@ -197,12 +197,24 @@ def open_splits(recipe: Recipe, data: Any = None) -> DatasetSplits:
     test = another(said.test) if said.test is not None else None
     learned = train if said.limit is None else limit(train, said.limit, seed=said.seed)
     check_classes(learned)
+    task = learned.task.fitted(learned.known_labels)
+    train, whole, learned = (replace(each, task=task) for each in (train, whole, learned))
+    validation, test = (each and replace(each, task=task) for each in (validation, test))
     views, share = views_for(recipe, learned), None
     if said.unlabeled is not None:
         other, share = open_unlabeled(numbered, said.unlabeled, data), said.unlabeled.share
         learned = beside(said, learned, train, other, validation=validation, test=test)
         whole = whole if other is None else join(whole, other)
     return DatasetSplits(learned, whole, validation, test, views, said.cycle, share)
+
+
+def read_as(said: Data, train: Examples) -> Data:
+    """How other parts are read: with classes, task and channels of the training part."""
+    classes = list(train.classes) if train.classes else None
+    update: dict[str, Any] = {"classes": classes, "channels": train.channels}
+    if train.labels is not None:
+        update["task"] = TaskRecipe(name=train.task.name, params=train.task.params)
+    return said.model_copy(update=update)
 
 
 def open_unlabeled(said: Data, asked: Unlabeled, data: Any) -> Examples | None:
@@ -257,7 +269,18 @@ def open_split(said: Data, split: str, data: Any) -> Examples:
 
 def _open_part(said: Data, split: str, data: Any) -> Examples:
     source = said.source if data is None else data
-    return open_examples(source, split=split, **{name: getattr(said, name) for name in READING[1:]})
+    options = {name: getattr(said, name) for name in READING[1:]}
+    if said.task is not None:
+        options["task"] = said.task.task(own_task(data, split))
+    return open_examples(source, split=split, **options)
+
+
+def own_task(data: Any, split: str) -> Task | None:
+    """The task that data passed from Python bring along; None: they name one, or none."""
+    if isinstance(data, Mapping):
+        data = data.get(split, data.get("task"))
+    task = data.task if isinstance(data, Examples) else data
+    return task if isinstance(task, Task) else None
 
 
 def require_splits(data: Any, split: str) -> None:

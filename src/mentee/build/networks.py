@@ -299,8 +299,8 @@ def build_teacher(
     ensemble = models.Ensemble(
         networks,
         [contract(each) for each in said.networks],
-        mean=said.mean,
-        several=splits.train.task == "multi",
+        mean="logits" if splits.train.task.outputs == "values" else said.mean,
+        several=splits.train.task.outputs == "label logits",
     )
     return ensemble, ensemble.contract
 

@@ -36,10 +36,9 @@ from mentee.distillation.objective import DistillationLoss, wanted
 from mentee.errors import RecipeError
 from mentee.evaluation.out_of_domain import OpenedDomain, open_domains
 from mentee.methods import METHODS, Method
-from mentee.metrics import main_score
 from mentee.models import ReusedClassifierStudent
 from mentee.parallel import rank, world
-from mentee.recipe import ATeacher, EmaRecipe, MultiRecipe, Recipe, RecordedRecipe
+from mentee.recipe import ATeacher, EmaRecipe, MultiRecipe, Recipe, RecordedRecipe, TaskRecipe
 from mentee.teachers import EmaTeacher
 from mentee.teachers.teacher import Teacher
 from mentee.training.monitor import open_monitor_examples
@@ -93,7 +92,7 @@ def build(recipe: Recipe, given: PythonOverrides | None = None) -> TrainingSetup
     splits = open_splits(recipe, given.data)
     check_labels(method, splits.train, recipe.train.mixup)
     check_balance(method, recipe)
-    watched = open_monitor_examples(recipe, splits, given.data)
+    watched, task = open_monitor_examples(recipe, splits, given.data), splits.train.task
     recipe = resolve(given.stand_in(recipe), splits, method)
     domains = open_domains(recipe.data.out_of_domain, recipe, splits.test, given.data)
     batch = splits.first(2)
@@ -124,6 +123,7 @@ def build(recipe: Recipe, given: PythonOverrides | None = None) -> TrainingSetup
         groups=groups(splits.train),
         examples=len(splits.train),
         classes=None if splits.train.labels is None else splits.classes,
+        task=task,
         statistics=teacher.statistics if teacher else None,
         seed=recipe.train.seed,
         device=accelerator.device,
@@ -134,7 +134,7 @@ def build(recipe: Recipe, given: PythonOverrides | None = None) -> TrainingSetup
         places,
         input,
         criterion,
-        smoothing=recipe.train.label_smoothing,
+        task=task.with_label_smoothing(recipe.train.label_smoothing),
         channels_last=recipe.train.channels_last is True,
         compiled=recipe.train.compile is True,
     )
@@ -229,14 +229,20 @@ def resolve(recipe: Recipe, splits: DatasetSplits, method: Method) -> Recipe:
         "channels": train.channels if "channels" in train.modality.network_args else None,
         "kind": train.kind,
         "views": recipe.data.views or train.modality.default_views,
+        "task": recipe.data.task,
     }
     if recipe.data.label is False:
         data["validation"] = None
+    else:
+        data["task"] = TaskRecipe(name=train.task.name, params=train.task.params)
     teacher, outputs = networks.resolve_teacher(recipe.teacher, splits, recipe.data), None
     if recipe.data.label is False and not isinstance(teacher, EmaRecipe):
         outputs = outputs_without_labels(method, teacher, recipe.data)
-    by = recipe.select.by or (main_score(train.task) if splits.validation else None)
+    by = recipe.select.by or (train.task.main_score if splits.validation else None)
     by = by or ("knn" if recipe.monitor else None)
+    scores = [*train.task.higher_is_better, "knn"]
+    if by is not None and by not in scores:
+        raise RecipeError(f"select.by is {by}; expected one of {', '.join(scores)}")
     chosen = by == "knn" or (splits.validation and by)
     select = {"by": by} if chosen else {"by": None, "keep": "last", "patience": None}
     return recipe.model_copy(
@@ -281,9 +287,10 @@ def place(network: nn.Module, recipe: Recipe, accelerator: Accelerator) -> nn.Mo
 
 
 def groups(examples: Examples) -> Tensor | None:
-    """The class of each example, where each has exactly one."""
-    if examples.task != "single":
+    """The group of each example, those of one being no negatives of each other; None: all are."""
+    found = None if examples.labels is None else examples.task.contrast_groups(examples.labels)
+    if found is None:
         return None
-    classes = torch.as_tensor(examples.labels, dtype=torch.int32)
+    classes = torch.as_tensor(found, dtype=torch.int32)
     own = len(examples.classes or ()) + torch.arange(len(classes), dtype=torch.int32)
     return torch.where(classes < 0, own, classes)  # who has no label is like nobody

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from mentee.data import Examples, join, limit
@@ -53,7 +51,7 @@ def beside(
             f"data.unlabeled: {found.name} has no example that is not labeled or of validation; "
             "set data.limit to the number of labeled ones, or name another split or source"
         )
-    bare = replace(found.take(left), labels=None, mask=None, classes=None)
+    bare = found.take(left).unlabeled()
     if asked.limit is not None and asked.limit < len(bare):
         bare = limit(bare, asked.limit, seed=said.seed)
     return join(learned, bare)

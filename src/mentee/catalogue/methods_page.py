@@ -24,6 +24,7 @@ from mentee.memory import MEMORIES
 from mentee.methods import METHODS, Method
 from mentee.report.page import table
 from mentee.representations import REPRESENTATIONS
+from mentee.tasks import OUTPUTS
 
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 KEEPS = "the student keeps the teacher's classifier, behind a projector"
@@ -124,8 +125,7 @@ def asks(entry: LossSpec) -> str:
     parts = [
         memory[entry.memory],
         width[entry.same_width],
-        "one class an example" if entry.one_class else "",
-        "several classes an example" if entry.several else "",
+        OUTPUTS[entry.outputs] if entry.outputs else "",
         "labels" if takes(entry.function, "labels") else "",
         "the whole batch" if entry.whole_batch and entry.memory == "no" else "",
     ]

@@ -14,6 +14,7 @@ from mentee.losses import LOSSES
 from mentee.methods import Component, Method
 from mentee.models import PROJECTOR
 from mentee.representations import REPRESENTATIONS, SEVERAL, PairInfo, Shape
+from mentee.tasks import OUTPUTS
 from mentee.types import Statistics, together
 
 CLASSES, EXAMPLES = 10, 64
@@ -77,10 +78,8 @@ def _shapes(row: Method) -> Iterator[str]:
 def _labels(row: Method) -> Iterator[str]:
     """What is asked of the labels, beside what the task's loss does."""
     agreements = [LOSSES[term.loss.name] for term in row.terms]
-    if any(each.one_class for each in agreements):
-        yield "one class an example"
-    if any(each.several for each in agreements):
-        yield "several classes an example"
+    kinds = {each.outputs for each in agreements}
+    yield from (words for outputs, words in OUTPUTS.items() if outputs in kinds)
     if refused(row, labels=False) is not None:
         yield "labels"
 

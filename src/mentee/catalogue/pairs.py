@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mentee import models
 from mentee.build.classifier_reuse import find_classifier, with_reused_classifier
+from mentee.build.compatibility import output_problem
 from mentee.build.compute_mode import in_turn, milliseconds
 from mentee.catalogue.needs import statistics
 from mentee.distillation.loop import DistillationModule
@@ -19,16 +20,14 @@ from mentee.distillation.objective import DistillationLoss, wanted
 from mentee.distillation.terms import blank
 from mentee.errors import MenteeError, PairError
 from mentee.features import Layer, resolve
-from mentee.losses import LOSSES
 from mentee.methods import Method
 from mentee.models import InputContract
 from mentee.recipe import Reuse
 from mentee.representations import FeatureShape, Shape
+from mentee.tasks import Task, find_task
 from mentee.teachers import OnlineTeacher
 from mentee.types import Batch, column, read
 
-TASKS = ("single", "multi", "none")
-"""One class an example, several at once, or no labels."""
 FEW = 64
 """Examples that a memory is built for, to be counted; it grows in a line with their number."""
 
@@ -88,11 +87,10 @@ class CandidatePair:
         task: str = "single",
         batch: int = 64,
     ) -> None:
-        if task not in TASKS:
-            raise MenteeError(f"the task is {task!r}, expected one of {', '.join(TASKS)}")
         self.names = (student, teacher)
         self.image = (channels, size, size)
-        self.classes, self.examples, self.task, self.batch = classes, examples, task, batch
+        self.classes, self.examples, self.batch = classes, examples, batch
+        self.task = find_task(task)
         outputs = classes if teacher_classes is None else teacher_classes
         self.student = models.build(student, classes=classes, channels=channels, seed=0)
         self.teacher = models.build(teacher, classes=outputs, channels=channels, seed=0)
@@ -122,14 +120,16 @@ class CandidatePair:
         """A row bound to the pair, for a training set of so many examples."""
         ours, theirs = wanted(row)
         taught = self._shapes(self.teacher, theirs)
-        labels = self.task != "none"
+        made_up = self.task.placeholder(examples, self.classes).numpy()
+        groups = self.task.contrast_groups(made_up)
         return DistillationLoss(
             row,
             self._shapes(self._taught(row), ours),
             taught,
-            groups=torch.zeros(examples, dtype=torch.int32) if self.task == "single" else None,
+            groups=None if groups is None else torch.zeros(examples, dtype=torch.int32),
             examples=examples,
-            classes=self.classes if labels else None,
+            classes=None if self.task.name == "none" else self.classes,
+            task=self.task,
             statistics=partial(statistics, taught),
         )
 
@@ -160,7 +160,10 @@ class CandidatePair:
         network = self._taught(row)
         places = self._places(network, [*dict.fromkeys([*wanted(row)[0], "logits"])])
         learner = copy.deepcopy(network)  # hooks do not stay behind
-        return DistillationModule(learner, places, self._contract, self.bind(row, self.examples))
+        # Without labels the student's own step is that of made-up classes.
+        task = find_task("single") if self.task.name == "none" else self.task
+        criterion = self.bind(row, self.examples)
+        return DistillationModule(learner, places, self._contract, criterion, task=task)
 
     def _taught(self, row: Method) -> nn.Module:
         """The student that learns: with the teacher's classifier behind it, for a row that says so.
@@ -216,23 +219,19 @@ class CandidatePair:
     @cached_property
     def _batch(self) -> Batch:
         rows = torch.arange(self.batch) % self.examples
-        labels = rows % self.classes  # without any, the student's own step is that of made-up ones
-        if self.task == "multi":
-            labels = torch.randint(2, (self.batch, self.classes)).float()
+        labels = self.task.placeholder(self.batch, self.classes)
         return Batch(torch.rand(self.batch, *self.image), rows, rows, labels)
 
 
-def check_task(row: Method, task: str) -> None:
-    """Refuse a row whose agreements are for other labels.
+def check_task(row: Method, task: Task) -> None:
+    """Refuse a method whose losses are for other outputs.
 
     Raises:
         MenteeError: they are.
     """
-    for name in [term.loss.name for term in row.terms if term.loss.name in LOSSES]:
-        if LOSSES[name].one_class and task == "multi":
-            raise MenteeError(f"{name} is for one class an example, and it may have several here")
-        if LOSSES[name].several and task == "single":
-            raise MenteeError(f"{name} is for several classes an example, and it has one here")
+    for term in row.terms:
+        if problem := output_problem(term, task):
+            raise MenteeError(problem.format(examples="the data"))
 
 
 def held(criterion: DistillationLoss) -> int:

@@ -2,7 +2,7 @@
 
 from mentee.data.arrays import EMBEDDED, find_cifar10, open_arrays, open_embedded
 from mentee.data.counter_rng import hash_id, hash_ids
-from mentee.data.examples import Examples, Task
+from mentee.data.examples import Examples
 from mentee.data.loader import batches, mixup, read_batch, steps_per_epoch
 from mentee.data.modality import MODALITIES, Modality, Views, build_views
 from mentee.data.payload import ImageTensors, Payload, Read, ReadOptions, ViewOptions
@@ -20,7 +20,6 @@ __all__ = [
     "Payload",
     "Read",
     "ReadOptions",
-    "Task",
     "ViewOptions",
     "Views",
     "batches",

@@ -11,11 +11,11 @@ import numpy as np
 from torch import Tensor
 
 from mentee.data.examples import Examples, make_examples, row_ids
-from mentee.data.labels import Labels, read_labels
 from mentee.data.modality import MODALITIES, Modality
 from mentee.data.payload import ReadOptions
 from mentee.data.splits import split as cut
 from mentee.errors import DataError, suggest
+from mentee.tasks import Labels, Task, find_task, read_labels
 
 
 def open_arrays(
@@ -23,6 +23,7 @@ def open_arrays(
     *,
     rows: str = "train",
     classes: Sequence[str] | None = None,
+    task: Task | None = None,
     channels: int | None = None,
     sample_rate: int = 16_000,
     name: str = "arrays",
@@ -34,9 +35,11 @@ def open_arrays(
         arrays: one of `image`: uint8 `[n, h, w]` or `[n, h, w, c]`, or `[n, c, h, w]` together
             with `layout: "nchw"`; `audio`: `[n, samples]` or a list of `[samples]`, floating point
             in [-1, 1] or int16, together with `sample_rate`, the samples a second; `text`: `n`
-            texts. Optional `label`: as for `read_labels`; optional `id`: `n` texts.
+            texts. Optional `label`: as for `mentee.tasks.read_labels`; `task`: what the labels are
+            for, by name or as a `Task`; `id`: `n` texts.
         rows: what row numbers are called in ids: `rows/0`, `rows/1`, ...
         classes: the class names in the order of the numbers.
+        task: what the labels are for; None: what `arrays` say, else told by the labels.
         channels: 1 (gray) or 3 (RGB); None: as the array has them.
         sample_rate: samples a second to read audio at.
         name: what to call them in messages.
@@ -53,7 +56,13 @@ def open_arrays(
         >>> two.ids, two.read(np.array([1])).shape
         (('train/0', 'train/1'), torch.Size([1, 8, 8, 1]))
     """
-    keys = [*modalities, "label", "id", *(k for m in modalities.values() for k in m.array_keys)]
+    keys = [
+        *modalities,
+        "label",
+        "task",
+        "id",
+        *(k for m in modalities.values() for k in m.array_keys),
+    ]
     for key in arrays:
         if key not in keys:
             raise DataError(f"{name} have a part {key!r}: {suggest(key, keys)}")
@@ -75,7 +84,11 @@ def open_arrays(
     beside = {key: arrays[key] for key in modality.array_keys if key in arrays}
     contents = modality.read_arrays(values, ids, ReadOptions(name, channels, sample_rate, beside))
     label = arrays.get("label")
-    labels = Labels() if label is None else read_labels(_to_numpy(label), classes=classes)
+    labels = Labels()
+    if label is not None:
+        own = arrays.get("task")
+        task = task or (find_task(own) if isinstance(own, str) else own)
+        labels = read_labels(_to_numpy(label), classes=classes, task=task)
     return make_examples(contents, ids, labels, modality=modality, name=name)
 
 

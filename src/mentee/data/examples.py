@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,10 @@ import torch
 
 from mentee.data.audio import FixedLength
 from mentee.data.counter_rng import Int64Array, hash_ids
-from mentee.data.labels import Labels
 from mentee.data.modality import Modality
 from mentee.data.payload import Payload, Read
 from mentee.errors import DataError
-
-Task: TypeAlias = Literal["single", "multi", "none"]
+from mentee.tasks import UNLABELED, Labels, Task, task_of
 
 _SAMPLE = 1024
 
@@ -33,9 +31,10 @@ class Examples:
         rows: `[n]` where the examples stand in the source.
         ids: the examples' own names.
         keys: `[n]` the ids' hashes, in [0, 2⁶³), the same in every process and for ever.
-        labels: `[n]` int64 class numbers, or `[n, k]` float32 0/1, or None.
-        mask: `[n, k]`, true where a label of several is known; None for one class an example.
-        classes: the `k` class names in the order of the numbers, or None.
+        labels: `[n]` int64 class numbers, or `[n, k]` float32, or None.
+        mask: `[n, k]`, true where a label is known; None: all are.
+        classes: the names of the `k` classes or targets in their order, or None.
+        task: what the labels are for, and all that follows from it.
         labeled: `[n]`, true where an example has labels at all, else its label is −1 or masked;
             None: all have, or none.
         name: what to call the split in messages.
@@ -49,6 +48,7 @@ class Examples:
     labels: npt.NDArray[np.int64] | npt.NDArray[np.float32] | None = None
     mask: npt.NDArray[np.bool_] | None = None
     classes: tuple[str, ...] | None = None
+    task: Task = UNLABELED
     labeled: npt.NDArray[np.bool_] | None = None
     name: str = "examples"
 
@@ -70,11 +70,16 @@ class Examples:
         return self.contents.channels
 
     @property
-    def task(self) -> Task:
-        """`single`: one class an example; `multi`: any number of classes; `none`: no labels."""
-        if self.labels is None:
-            return "none"
-        return "single" if self.labels.ndim == 1 else "multi"
+    def known_labels(self) -> Labels:
+        """The labels of those examples that have any."""
+        rows = slice(None) if self.labeled is None else np.flatnonzero(self.labeled)
+        values = None if self.labels is None else self.labels[rows]
+        mask = None if self.mask is None else self.mask[rows]
+        return Labels(values, mask, self.classes, self.task)
+
+    def unlabeled(self) -> Examples:
+        """The same examples without their labels."""
+        return replace(self, labels=None, mask=None, classes=None, labeled=None, task=UNLABELED)
 
     def spaced(self, count: int) -> Examples:
         """At most `count` of the examples, every n-th of them."""
@@ -176,7 +181,7 @@ def make_examples(
     Args:
         contents: what the `n` examples hold.
         ids: their `n` names, each only once.
-        labels: what is known of their classes.
+        labels: their labels.
         modality: what the contents are.
         name: what to call them in messages.
 
@@ -197,6 +202,7 @@ def make_examples(
         labels=labels.values,
         mask=labels.mask,
         classes=labels.classes,
+        task=labels.task or task_of(labels.values),
         name=name,
     )
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mentee.data.examples import Examples, make_examples
-from mentee.data.labels import Labels, read_labels
 from mentee.data.modality import Modality
 from mentee.data.payload import FolderFiles
 from mentee.data.split_names import METADATA, inner_folders, split_folder, split_folders
 from mentee.data.text_tables import PLAIN, SourceOptions, named_ids, read_plain
 from mentee.errors import DataError
+from mentee.tasks import TASKS, Labels, read_labels
 
 
 def open_folder(root: Path, *, split: str = "train", options: SourceOptions) -> Examples:
@@ -102,7 +102,10 @@ def _read_class_folders(
             f"{loose[0]!r}; put each into the folder of its class"
         )
     labels = [name.split("/")[0] for name in found]
-    return modality, names, read_labels(labels, classes=options.classes or _all_classes(root))
+    task, classes = options.task or TASKS["single"], options.classes
+    if task.name == "single":
+        classes = classes or _all_classes(root)
+    return modality, names, read_labels(labels, classes=classes, task=task)
 
 
 def _all_classes(root: Path) -> list[str]:
@@ -127,4 +130,4 @@ def _read_metadata(
             "paths are relative to the table's folder"
         )
     ids = named_ids(table.column(options.id), options.id, f"{path}") if options.id else names
-    return names, ids, table.labels(options.label, options.classes)
+    return names, ids, table.labels(options)

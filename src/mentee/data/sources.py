@@ -17,6 +17,7 @@ from mentee.data.splits import limit as at_most
 from mentee.data.tables import open_hub, open_parquet, open_table
 from mentee.data.text_tables import PLAIN, LabelColumns, SourceOptions, open_texts, text_tables
 from mentee.errors import DataError, suggest
+from mentee.tasks import Task, find_task, read_labels
 
 
 def open_examples(
@@ -30,6 +31,7 @@ def open_examples(
     label: LabelColumns = None,
     id: str | None = None,
     classes: Sequence[str] | None = None,
+    task: str | Task | None = None,
     limit: int | None = None,
     channels: int | None = None,
     sample_rate: int = 16_000,
@@ -62,10 +64,12 @@ def open_examples(
         image: the column of the images, or their file names; None: the usual names.
         audio: the same of audio clips.
         text: the column of the texts; None: `text`.
-        label: the column of the labels, or several columns of 0/1 for several classes at once;
-            False: there are none, or they are not to be read.
+        label: the column of the labels, or several columns: of 0/1 for several classes at once, or
+            of real values; False: there are none, or they are not to be read.
         id: the column of the ids, which must never change; None: see the table.
         classes: the class names in the order wanted, such as another split's; None: the source's.
+        task: what the labels are for: `single`, `multi`, `regression` or a `Task`; None: told by
+            the labels, see `mentee.tasks.read_labels`.
         limit: take so many examples, balanced over the classes, always the same ones.
         channels: 1 (gray) or 3 (RGB); None: as the first image is.
         sample_rate: samples a second to read audio at.
@@ -79,7 +83,7 @@ def open_examples(
 
     Example:
         >>> digits = open_examples("embedded:digits", limit=100)
-        >>> len(digits), digits.task, digits.classes[:3]
+        >>> len(digits), digits.task.name, digits.classes[:3]
         (100, 'single', ('0', '1', '2'))
     """
     if channels not in (None, 1, 3):
@@ -87,8 +91,9 @@ def open_examples(
     if sample_rate < 1000:
         raise DataError(f"rate {sample_rate}: expected samples a second, such as 16000")
     kind_of_column, content = _content({"image": image, "audio": audio, "text": text}, kind)
+    task = find_task(task) if isinstance(task, str) else task
     options = SourceOptions(
-        kind_of_column, content, label, id, classes, channels, sample_rate, modalities
+        kind_of_column, content, label, id, classes, channels, sample_rate, modalities, task
     )
     opened = isinstance(source, Examples) or _has_opened_splits(source)
     if options.kind is not None and not opened:
@@ -156,9 +161,16 @@ def _of_split(source: Mapping[str, Any], split: str) -> Any:
 
 
 def _with_classes(examples: Examples, options: SourceOptions) -> Examples:
-    """The examples without labels where none are to be read; their classes are fixed."""
+    """The examples as their task reads the labels; without any where none are to be read."""
+    task = options.task
     if options.label is False:
-        return replace(examples, labels=None, mask=None, classes=None)
+        return examples.unlabeled()
+    if task is not None and task.name == examples.task.name:
+        examples = replace(examples, task=task)
+    elif task is not None and examples.labels is not None:
+        labels = read_labels(examples.labels, classes=options.classes, task=task)
+        values, mask, names = labels.values, labels.mask, labels.classes
+        return replace(examples, labels=values, mask=mask, classes=names, task=task)
     if options.classes is not None and tuple(options.classes) != examples.classes:
         known = ", ".join(examples.classes or ("none",))
         raise DataError(f"the classes of {examples.name} are {known}")
@@ -171,6 +183,7 @@ def _open_arrays(source: Mapping[str, Any], split: str, options: SourceOptions) 
         {key: x for key, x in source.items() if key != "label" or options.label is not False},
         rows=split,
         classes=options.classes,
+        task=options.task,
         channels=options.channels,
         sample_rate=options.sample_rate,
         modalities=options.modalities,

@@ -10,10 +10,10 @@ from mentee.errors import DataError
 
 
 def split(examples: Examples, *, fraction: float, seed: int) -> tuple[Examples, Examples]:
-    """Cut off a validation part, class by class where each example has one class.
+    """Cut off a validation part, group by group: of a class, or of targets of a like size.
 
-    In each class the examples with the smallest hashes of (seed, key) go to validation. A class of
-    two or more keeps at least one on both sides; a class of one stays in training.
+    In each group the examples with the smallest hashes of (seed, key) go to validation. A group of
+    two or more keeps at least one on both sides; a group of one stays in training.
 
     Args:
         examples: what to cut; its order does not matter.
@@ -46,9 +46,9 @@ def split(examples: Examples, *, fraction: float, seed: int) -> tuple[Examples, 
 
 
 def limit(examples: Examples, n: int, *, seed: int) -> Examples:
-    """A part of `n` examples, balanced over the classes as far as each has enough.
+    """A part of `n` examples, balanced over the groups of its task as far as each has enough.
 
-    The first of each class by hash come first, then the second of each, and so on, so that a
+    The first of each group by hash come first, then the second of each, and so on, so that a
     smaller limit is always a part of a larger one. Where an example may have several classes,
     those come first that bring a class which the ones before them do not have.
 
@@ -66,58 +66,31 @@ def limit(examples: Examples, n: int, *, seed: int) -> Examples:
     if not 1 <= n <= len(examples):
         raise DataError(f"limit {n}: {examples.name} has 1 to {len(examples)} examples to give")
     hashes = mix(seed, examples.keys, "limit")
-    if examples.task == "multi":
-        rank = _brings_nothing_new(examples, np.argsort(hashes))
-    else:
-        rank = _rank(examples, _groups(examples), seed, "limit")
+    first = None
+    if examples.labels is not None:
+        first = examples.task.limit_rank(examples.labels, np.argsort(hashes))
+    rank = _rank(examples, _groups(examples), seed, "limit") if first is None else first
     order = np.lexsort((hashes, rank))
     return examples.take(np.sort(order[:n]))
 
 
 def check_classes(examples: Examples) -> None:
-    """Make sure that there is something to learn for every class.
+    """Make sure that there is something to learn of every class, or every target.
 
     Args:
         examples: the training part.
 
     Raises:
-        DataError: a class has no example (of several classes at once: no positive one).
+        DataError: there is nothing.
     """
-    if examples.labels is None or examples.classes is None:
-        return
-    k = len(examples.classes)
-    if examples.labels.ndim == 1:
-        counts = np.bincount(examples.labels.astype(np.int64), minlength=k)
-    else:
-        counts = examples.labels.sum(axis=0)
-    empty = [name for name, count in zip(examples.classes, counts, strict=True) if count == 0]
-    if empty:
-        raise DataError(
-            f"{examples.name} has no example of {len(empty)} of {k} classes: "
-            f"{', '.join(empty[:10])}{', ...' if len(empty) > 10 else ''}; "
-            "give it some, or leave these classes out of `classes`"
-        )
-
-
-def _brings_nothing_new(examples: Examples, order: Int64Array) -> Int64Array:
-    """Of each example, 0 if it has a class that none before it in the order has, else 1."""
-    nothing_new = np.ones(len(examples), np.int64)
-    if examples.labels is None:
-        return nothing_new
-    missing = (examples.labels > 0).any(0)
-    for row in order:
-        own = (examples.labels[row] > 0) & missing
-        if own.any():
-            nothing_new[row], missing = 0, missing & ~own
-        if not missing.any():
-            break
-    return nothing_new
+    if examples.labels is not None and examples.classes is not None:
+        examples.task.check_training_labels(examples.known_labels, examples.name)
 
 
 def _groups(examples: Examples) -> Int64Array:
-    if examples.task == "single" and examples.labels is not None:
-        return examples.labels.astype(np.int64)
-    return np.zeros(len(examples), np.int64)
+    if examples.labels is None:
+        return np.zeros(len(examples), np.int64)
+    return examples.task.strata(examples.labels)
 
 
 def _rank(examples: Examples, groups: Int64Array, seed: int, purpose: str) -> Int64Array:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from mentee.data.examples import Examples, make_examples, row_ids
-from mentee.data.labels import Labels, read_labels
 from mentee.data.modality import TEXT, Modality
 from mentee.data.payload import ColumnFiles
 from mentee.data.split_names import refuse_other_split
 from mentee.data.text_tables import ID, LABEL_NAMES, SourceOptions, named_ids
 from mentee.errors import DataError, suggest
+from mentee.tasks import Labels, read_labels
 
 
 def open_table(dataset: Any, *, name: str, rows: str, options: SourceOptions) -> Examples:
@@ -105,12 +105,12 @@ def _files(dataset: Any, column: str, name: str) -> ColumnFiles:
 
 
 def _labels(dataset: Any, options: SourceOptions, name: str) -> Labels:
-    label, classes = options.label, options.classes
+    label, classes, task = options.label, options.classes, options.task
     if label is False:
         return Labels()
     if label is not None and not isinstance(label, str):
         cells = zip(*(dataset[_known(dataset, c, name)] for c in label), strict=True)
-        return read_labels(list(cells), classes=classes or label)
+        return read_labels(list(cells), classes=classes or label, task=task)
     column = _label_column(dataset, label, name)
     if column is None:
         return Labels()
@@ -118,7 +118,8 @@ def _labels(dataset: Any, options: SourceOptions, name: str) -> Labels:
     items = getattr(feature, "feature", None)
     names = getattr(feature, "names", None) or getattr(items, "names", None)
     sets = getattr(items, "names", None) is not None
-    return read_labels(list(dataset[column]), names=names, classes=classes, sets=sets)
+    values = list(dataset[column])
+    return read_labels(values, names=names, classes=classes, sets=sets, task=task)
 
 
 def _label_column(dataset: Any, label: str | None, name: str) -> str | None:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from mentee.data.examples import Examples, make_examples, row_ids
-from mentee.data.labels import Labels, read_labels
 from mentee.data.modality import MODALITIES, TEXT, Modality
 from mentee.data.payload import ReadOptions
 from mentee.data.split_names import inner_folders, refuse_other_split, tables_in
 from mentee.errors import DataError, suggest
+from mentee.tasks import Labels, Task, read_labels
 
 ID = "id"
 """The usual column of ids in a table of texts."""
@@ -35,12 +35,13 @@ class SourceOptions:
     Attributes:
         kind: the modality of the examples.
         content: the column of the images, clips or texts, or of the names of their files.
-        label: one column of labels, or several of 0/1; False: no labels are read.
+        label: one column of labels, or several of numbers; False: no labels are read.
         id: the column of the examples' own names; None: the row numbers, or what the source has.
         classes: the class names in the order wanted.
         channels: 1 (gray) or 3 (RGB); None: as the first image has them.
         sample_rate: samples a second to read audio at.
         modalities: the kinds of input that there are, by name.
+        task: what the labels are for; None: told by them.
     """
 
     kind: str | None = None
@@ -51,6 +52,7 @@ class SourceOptions:
     channels: int | None = None
     sample_rate: int = 16_000
     modalities: Mapping[str, Modality] = field(default_factory=lambda: MODALITIES)
+    task: Task | None = None
 
     @property
     def names_columns(self) -> bool:
@@ -89,24 +91,27 @@ class PlainTable:
         index = self.names.index(name)
         return [row[index] for row in self.rows]
 
-    def labels(self, label: LabelColumns, classes: Sequence[str] | None) -> Labels:
+    def labels(self, options: SourceOptions) -> Labels:
         """The labels in the columns named, else in the first with a usual name.
 
         Raises:
             DataError: there is no such column, or a cell is not what it should be.
         """
+        label, classes, task = options.label, options.classes, options.task
         if label is False:
             return Labels()
         if label is not None and not isinstance(label, str):
-            cells = zip(*(self.column(name) for name in label), strict=True)
-            return read_labels([self._numbers(row) for row in cells], classes=classes or label)
+            cells = list(zip(*(self.column(name) for name in label), strict=True))
+            marks = task is None or task.outputs == "label logits"
+            rows = [self._numbers(row) if marks else row for row in cells]
+            return read_labels(rows, classes=classes or label, task=task)
         column = label or next((name for name in LABEL_NAMES if name in self.names), None)
         if column is None:
             return Labels()
         values = self.column(column)
         if not self.typed and all(re.fullmatch(r"-?\d+", value or "") for value in values):
             values = [int(value) for value in values]
-        return read_labels(values, classes=classes)
+        return read_labels(values, classes=classes, task=task)
 
     def _numbers(self, row: Sequence[Any]) -> list[float]:
         known = [None if isinstance(cell, str) and not cell.strip() else cell for cell in row]
@@ -245,5 +250,5 @@ def open_texts(
         ids = named_ids(table.column(column), column, table.name)
     values = table.column(options.content or TEXT.name)
     contents = TEXT.read_arrays(values, ids, options.reading(table.name))
-    labels = table.labels(options.label, options.classes)
+    labels = table.labels(options)
     return make_examples(contents, ids, labels, modality=TEXT, name=table.name)

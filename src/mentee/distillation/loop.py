@@ -17,9 +17,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from mentee.distillation.objective import DistillationLoss
 from mentee.errors import DivergedError
 from mentee.features import Capture, Layer
-from mentee.losses.labels import batch_loss
 from mentee.models import Contract, normalize
 from mentee.parallel import gather, world
+from mentee.tasks import Task, task_of
 from mentee.teachers.teacher import Teacher
 from mentee.types import Batch, Step
 
@@ -57,7 +57,7 @@ class DistillationModule(nn.Module):
         places: where it is read; `logits` is always among them.
         contract: what the student reads.
         criterion: the method bound to this pair.
-        label_smoothing: label smoothing of the task's loss, in [0, 1).
+        task: what the labels are for; None: a classification, told by their shape.
         channels_last: the layout of the student's maps.
         compiled: whether the student is compiled.
     """
@@ -69,13 +69,13 @@ class DistillationModule(nn.Module):
         contract: Contract,
         criterion: DistillationLoss,
         *,
-        smoothing: float = 0.0,
+        task: Task | None = None,
         channels_last: bool = True,
         compiled: bool = False,
     ) -> None:
         super().__init__()
         self.student, self.criterion = student, criterion
-        self.contract, self.label_smoothing = contract, smoothing
+        self.contract, self.task = contract, task
         self._capture = Capture(student, tuple(places))
         self._computed = CompiledForward(student, channels_last=channels_last, compiled=compiled)
         self._looks = not compiled  # a compiled graph has no points inside
@@ -92,7 +92,8 @@ class DistillationModule(nn.Module):
         losses: dict[str, Tensor] = self.criterion(features, fixed, batch)
         if batch.labels is not None and self.criterion.weights["task"] != 0:
             logits = features["logits"].float()
-            losses["task"] = batch_loss(batch, logits, smoothing=self.label_smoothing).mean()
+            task = self.task or task_of(batch.labels)
+            losses["task"] = task.batch_loss(batch, logits).mean()
         if looks:
             with torch.autocast(batch.inputs.device.type, enabled=False):
                 loss_weights.measure_gradients(losses, edges, step)

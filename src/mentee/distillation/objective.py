@@ -34,12 +34,12 @@ from mentee.distillation.weights import LossWeights, TeacherDropout
 from mentee.errors import MenteeError, PairError
 from mentee.losses import LOSSES
 from mentee.losses.contrast import log_normalizer
-from mentee.losses.labels import batch_loss, batch_mask, by_class
 from mentee.losses.negatives import Negatives
 from mentee.memory import MEMORIES, Memory
 from mentee.methods import Component, Method, Term
 from mentee.parallel import gather, gather_with_grad
 from mentee.representations import SEVERAL, Adapter, FeatureShape, PairInfo, Shape
+from mentee.tasks import Task, mixed_mask, task_of
 from mentee.types import Batch, Features, Statistics, column, read, together
 
 __all__ = ["BoundTerm", "DistillationLoss", "takes", "wanted"]
@@ -55,6 +55,7 @@ class DistillationLoss(nn.Module):
         groups: `[n]`, class of each training example, or None where an example has not one class.
         examples: n, number of training examples.
         classes: how many classes the labels have; None: there are no labels.
+        task: what the labels are for; None: a classification, told by their shape.
         statistics: of the teacher's vectors at a place, for the words that ask for them.
         seed: of the heads and of the memories' draws.
         device: where the heads and the memories are kept.
@@ -73,12 +74,13 @@ class DistillationLoss(nn.Module):
         groups: Tensor | None,
         examples: int,
         classes: int | None = None,
+        task: Task | None = None,
         statistics: Callable[[str], Statistics] | None = None,
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
-        self.method = method
+        self.method, self.task = method, task
         self.step = 0
         self.adapters = nn.ModuleDict()
         self.memories: list[Memory] = []
@@ -249,7 +251,9 @@ class DistillationLoss(nn.Module):
                     learner, seen = theirs.aux_module, fixed[bound.name].detach()
                     learning = learner.aux_input(seen, t if learner is theirs else learner(seen))
                     learning = at_least_float(learning)
-                    own = learner.aux_loss(learning, partial(batch_loss, batch), self.step)
+                    own = learner.aux_loss(
+                        learning, partial(self._task(batch).batch_loss, batch), self.step
+                    )
                     # Where nothing is learned any more: a zero that keeps every process in step.
                     losses[own_name(bound)] = t.detach().sum() * 0 if own is None else own
                     t = t.detach() if theirs.aux_module is theirs else t
@@ -267,15 +271,21 @@ class DistillationLoss(nn.Module):
         if bound.agreement.whole_batch and bound.memory is None:
             student, teacher = gather_with_grad(student), gather(teacher.detach())
         if takes(function, "mask"):
-            given["mask"] = batch_mask(batch)
+            given["mask"] = mixed_mask(batch)
         if takes(function, "labels"):
-            return by_class(batch, lambda y: function(student, teacher, labels=y, **given))
+            task = self._task(batch)
+            return task.loss_with_labels(
+                batch, lambda y: function(student, teacher, labels=y, **given)
+            )
         if bound.memory is None:
             return function(student, teacher, **given)
         negatives = bound.memory.read(bound.name, student, teacher)
         if takes(function, "log_z"):
             given["log_z"] = self._log_z(bound, student, teacher, negatives)
         return function(student, teacher, negatives=negatives, **given)
+
+    def _task(self, batch: Batch) -> Task:
+        return self.task or task_of(batch.labels)
 
     def _log_z(
         self, bound: BoundTerm, student: Tensor, teacher: Tensor, negatives: Negatives

@@ -62,6 +62,15 @@ def labeled(splits: DatasetSplits) -> dict[str, int]:
     return {} if known is None else {"labeled": int(known.sum())}
 
 
+def score_chosen_by(recipe: Recipe, splits: DatasetSplits) -> dict[str, Any] | None:
+    """The score that methods are compared by, and its direction: `select.by`, or the main one."""
+    task, by = splits.train.task, recipe.select.by
+    name = by if by is not None and by in task.higher_is_better else task.main_score
+    if name is None:
+        return None
+    return {"name": name, "higher_is_better": task.higher_is_better[name]}
+
+
 def computed(recipe: Recipe) -> str:
     """How the student was computed, in words."""
     layout = "channels-last" if recipe.train.channels_last else "contiguous"
@@ -113,6 +122,8 @@ def finish(
         "measured": progress.measured,
         "student": recipe.student.model_dump(mode="json"),
         "classes": recipe.data.classes,
+        "task": splits.train.task.name,
+        "score": score_chosen_by(recipe, splits),
         "seed": recipe.train.seed,
         "test": tested.scores,
         "validation": score(parts, splits.validation) if splits.validation else None,

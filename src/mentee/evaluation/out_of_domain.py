@@ -13,7 +13,6 @@ from mentee.data import Examples, limit
 from mentee.data.corruptions import SEVERITIES, corrupt, names
 from mentee.errors import DataError, RecipeError
 from mentee.evaluation.student_reader import Read, StudentReader, split_of
-from mentee.metrics import main_score
 from mentee.recipe import Domain, Recipe
 from mentee.teachers import open_records
 
@@ -152,11 +151,11 @@ def results_table(tested: EvaluationResult) -> str:
 
 
 def drop(own: Mapping[str, float], there: Mapping[str, float], examples: Examples) -> float | None:
-    """How much of the main score is lost between the test part and a domain."""
-    name = main_score(examples.task)
+    """How much worse the main score is on a domain than on the test part."""
+    task, name = examples.task, examples.task.main_score
     if name is None or name not in own or name not in there:
         return None
-    return own[name] - there[name]
+    return task.worth(own) - task.worth(there)
 
 
 def corrupted(name: str, domain: Domain, examples: Examples) -> Iterator[tuple[str, Examples]]:

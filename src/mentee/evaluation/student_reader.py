@@ -16,7 +16,7 @@ from mentee.build.datasets import DatasetSplits
 from mentee.data import Examples, read_batch
 from mentee.errors import DataError, LayerError
 from mentee.evaluation.predict import collect_features
-from mentee.metrics import scores, similarity
+from mentee.metrics import linear_cka
 from mentee.models import Contract, normalize
 from mentee.recipe import Data, Domain, Recipe, RecordedRecipe, single_teachers
 from mentee.records.manifest import MANIFEST
@@ -34,7 +34,8 @@ def scores_of(logits: Tensor, examples: Examples, threshold: float) -> dict[str,
     if examples.labels is None:
         return {}
     mask = None if examples.mask is None else torch.as_tensor(examples.mask)
-    return scores(logits, torch.as_tensor(examples.labels), mask, threshold=threshold)
+    labels = torch.as_tensor(examples.labels)
+    return examples.task.scores(logits, labels, mask, threshold=threshold)
 
 
 class Read(NamedTuple):
@@ -197,5 +198,5 @@ def alike(embedding: Tensor, examples: Examples, records: Mapping[str, Record]) 
     for name, record in records.items():
         theirs = torch.from_numpy(record.of(examples.keys)).float()
         vectors = theirs.mean(1) if theirs.ndim == 3 else theirs
-        found[name] = similarity(embedding, vectors)
+        found[name] = linear_cka(embedding, vectors)
     return found

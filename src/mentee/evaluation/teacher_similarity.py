@@ -14,7 +14,7 @@ from mentee.data import Examples
 from mentee.errors import MenteeError
 from mentee.evaluation.predict import collect_features, in_order
 from mentee.evaluation.student_reader import StudentReader
-from mentee.metrics import explained, neighbors, similarity
+from mentee.metrics import explained_variance, linear_cka, shared_neighbors
 from mentee.recipe import Domain, Ensemble, MultiRecipe
 from mentee.teachers import MultiTeacher, OnlineTeacher, RecordedTeacher
 from mentee.teachers.teacher import Teacher
@@ -81,9 +81,9 @@ def compared(
     return {
         "part": part,
         "examples": len(examples),
-        "similarity": similarity(mine, theirs),
-        "explained": explained(mine, theirs),
-        "neighbors": neighbors(mine, theirs),
+        "similarity": linear_cka(mine, theirs),
+        "explained": explained_variance(mine, theirs),
+        "neighbors": shared_neighbors(mine, theirs),
     }
 
 

@@ -11,7 +11,7 @@ from mentee.api import train_or_resume
 from mentee.build.networks import GIVEN, PythonOverrides
 from mentee.experiments.embeddings import EmbeddingSources
 from mentee.experiments.labeled import Subset
-from mentee.metrics import LinearClassifier
+from mentee.metrics import LinearLayer
 from mentee.recipe import Probe, Recipe, Train
 from mentee.recipe.method import MethodRecipe
 from mentee.recipe.schema import Select
@@ -26,7 +26,7 @@ def tuned(
     subset: Subset,
     *,
     who: str,
-    begin: LinearClassifier | None,
+    begin: LinearLayer | None,
     stamp: str,
 ) -> dict[str, float]:
     """Train the whole network on the labels of a subset, in a folder of its own in `RUN/probe`.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mentee.build.datasets import DatasetSplits, open_split, require_splits, views_for
+from mentee.build.datasets import DatasetSplits, open_split, read_as, require_splits, views_for
 from mentee.data import Examples, limit
 from mentee.errors import DataError, RecipeError
 from mentee.recipe import Data, Probe, Recipe
@@ -77,6 +77,8 @@ def open_parts(recipe: Recipe, said: Probe, given: Any = None) -> TrainingSetup:
             "probe.test=test"
         )
     change: dict[str, Any] = {"label": said.label, "classes": None}
+    if not own:
+        change["task"] = None
     if said.label is None and recipe.data.label is not False and own:
         change = {}
     train_split = said.train or (recipe.data.train if own else "train")
@@ -84,15 +86,15 @@ def open_parts(recipe: Recipe, said: Probe, given: Any = None) -> TrainingSetup:
     data, passed = recipe.data.model_copy(update=change), given if own else None
     train = open_split(data, train_split, passed)
     require_splits(passed, test)
-    classes = list(train.classes) if train.classes else None
-    numbered = data.model_copy(update={"classes": classes, "channels": train.channels})
-    scored = open_split(numbered, test, passed)
+    scored = open_split(read_as(data, train), test, passed)
     for examples in (train, scored):
         if examples.labels is None:
             raise DataError(
                 f"{examples.name} has no labels to probe with; name their column, "
                 "probe.label=NAME, or another source, probe.source=..."
             )
+    task = train.task.fitted(train.known_labels)
+    train, scored = replace(train, task=task), replace(scored, task=task)
     sets = DatasetSplits(train, train, None, scored, views_for(recipe, train))
     return TrainingSetup(data, train, scored, sets)
 
@@ -110,7 +112,8 @@ def subsets(train: Examples, said: Probe) -> list[Subset]:
     """
     n, found = len(train), []
     for share in sorted(set(said.shares)):
-        count = min(max(round(share * n), len(train.classes or ())), n)
+        least = train.task.least_examples(len(train.classes or ()))
+        count = min(max(round(share * n), least), n)
         for seed in range(said.seeds if count < n else 1):
             chosen = limit(train, count, seed=seed).keys
             found.append(Subset(share, seed, np.flatnonzero(np.isin(train.keys, chosen))))

@@ -39,7 +39,7 @@ class ProbeResults:
         """Go on with what a run's folder has of the same probe, or begin anew."""
         folder = Folder(run)
         asked = {
-            "by": "map" if parts.train.task == "multi" else "accuracy",
+            "by": parts.train.task.main_score,
             "student": hashlib.blake2b(folder.student.read_bytes(), digest_size=16).hexdigest(),
             "train": {"examples": len(parts.train), "fingerprint": parts.train.fingerprint()},
             "test": {"examples": len(parts.test), "fingerprint": parts.test.fingerprint()},

@@ -12,7 +12,7 @@ from mentee.experiments.finetune import tuned
 from mentee.experiments.labeled import Subset, TrainingSetup
 from mentee.experiments.probe_results import ProbeResults
 from mentee.experiments.ways import Read, by_neighbors, by_regression, by_steps, read, scored
-from mentee.metrics import LinearClassifier
+from mentee.metrics import LinearLayer
 from mentee.recipe import Probe
 from mentee.report import spread
 
@@ -89,7 +89,7 @@ class Probing:
                 self.ledger.add(who, way, subset, scores)
             self._tell(who, way, todo)
 
-    def _first_layer(self, who: str, subset: Subset) -> LinearClassifier:
+    def _first_layer(self, who: str, subset: Subset) -> LinearLayer:
         """What a regression makes of the vectors that a network begins with."""
         (speaker,) = self.company.find(who)
         return by_regression(read(speaker, self.parts, subset.rows, 0), self.parts, subset)

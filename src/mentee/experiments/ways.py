@@ -12,11 +12,10 @@ from mentee.data import Examples, split
 from mentee.errors import DataError
 from mentee.experiments.embeddings import EmbeddingSource
 from mentee.experiments.labeled import Rows, Subset, TrainingSetup
-from mentee.metrics import Labeled, LinearClassifier, knn, linear_probe, scores, train_layer
+from mentee.metrics import Labeled, LinearLayer, knn, train_layer
 from mentee.recipe import Probe
 from mentee.types import CLEAN
 
-SMALL = 1e-6
 HELD_OUT = 0.2
 """Of a subset, the share that chooses the strength of a penalty."""
 
@@ -64,7 +63,7 @@ def by_neighbors(
 ) -> dict[str, float]:
     """The main score by the nearest of the subset."""
     known = labeled(parts.train.take(subset.rows), found.train[found.of(subset.rows)])
-    shares = knn(
+    averages = knn(
         known.vectors,
         known.labels,
         found.test,
@@ -73,34 +72,34 @@ def by_neighbors(
         temperature=said.temperature,
         mask=known.mask,
     )
-    several = known.labels.ndim == 2
-    logits = torch.logit(shares, eps=SMALL) if several else shares.clamp(min=SMALL).log()
-    name = "map" if several else "accuracy"
-    return {name: scored(logits, parts)[name]}
+    task = parts.test.task
+    name = task.main_score or ""
+    return {name: scored(task.outputs_of_neighbors(averages), parts)[name]}
 
 
-def by_regression(found: Read, parts: TrainingSetup, subset: Subset) -> LinearClassifier:
-    """Logistic regression; a fifth of the subset chooses its strength, then all of it is used."""
-    some = parts.train.take(subset.rows)
+def by_regression(found: Read, parts: TrainingSetup, subset: Subset) -> LinearLayer:
+    """The task's linear probe; a fifth of the subset chooses its strength, then all is used."""
+    some, task = parts.train.take(subset.rows), parts.test.task
     known = labeled(some, found.train[found.of(subset.rows)])
     try:
         part, held_out = split(some, fraction=HELD_OUT, seed=subset.seed)
     except DataError:  # one example of each class: nothing can choose
-        return linear_probe(known, classes=parts.classes)
+        return task.linear_probe(known, k=parts.classes)
     sides = [torch.from_numpy(np.flatnonzero(np.isin(some.keys, e.keys))) for e in (part, held_out)]
     validation = known.take(sides[0]), known.take(sides[1])
     try:
-        return linear_probe(known, classes=parts.classes, validation=validation)
+        return task.linear_probe(known, k=parts.classes, validation=validation)
     except DataError:  # what was held out has no class with both kinds of examples
-        return linear_probe(known, classes=parts.classes)
+        return task.linear_probe(known, k=parts.classes)
 
 
-def by_steps(found: Read, parts: TrainingSetup, subset: Subset, said: Probe) -> LinearClassifier:
+def by_steps(found: Read, parts: TrainingSetup, subset: Subset, said: Probe) -> LinearLayer:
     """A layer trained by steps of gradient descent."""
     rows = found.of(subset.rows)
     return train_layer(
         labeled(parts.train.take(subset.rows), found.train[rows]),
-        classes=parts.classes,
+        k=parts.classes,
+        loss=parts.test.task.loss,
         views=None if found.views is None else found.views[:, rows],
         seed=subset.seed,
         **said.layer.model_dump(exclude={"views"}),
@@ -110,4 +109,4 @@ def by_steps(found: Read, parts: TrainingSetup, subset: Subset, said: Probe) -> 
 def scored(logits: Tensor, parts: TrainingSetup) -> dict[str, float]:
     """The scores of predictions of the test part."""
     mask = None if parts.test.mask is None else torch.as_tensor(parts.test.mask)
-    return scores(logits, torch.as_tensor(parts.test.labels), mask)
+    return parts.test.task.scores(logits, torch.as_tensor(parts.test.labels), mask)

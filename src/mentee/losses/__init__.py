@@ -31,9 +31,9 @@ from mentee.losses.nst import nst
 from mentee.losses.pkt import pkt
 from mentee.losses.rkd import rkd
 from mentee.losses.similarity_kl import similarity_kl
-from mentee.losses.task import task_loss
 from mentee.losses.ttm import ttm, wttm
 from mentee.losses.vid import vid
+from mentee.tasks import Outputs
 
 __all__ = [
     "LOSSES",
@@ -65,7 +65,6 @@ __all__ = [
     "smooth_l1",
     "sp",
     "squared",
-    "task_loss",
     "ttm",
     "vid",
     "wttm",
@@ -82,8 +81,8 @@ class LossSpec:
             the labels that are known) and `labels` (the class of each example).
         memory: whether it reads negatives: never, always, or where the term has a memory.
         same_width: both sides must have as many entries; `with memory`: only then.
-        one_class: it makes sense only where an example has exactly one class.
-        several: it makes sense only where an example may have several classes.
+        outputs: what the two have to be the outputs for, where it compares outputs and makes sense
+            for one kind of task only; None: any.
         whole_batch: without a memory it compares the examples of the batch with one another, so
             the parts of all processes have to be gathered first.
     """
@@ -91,22 +90,21 @@ class LossSpec:
     function: Callable[..., Tensor]
     memory: Literal["no", "must", "may"] = "no"
     same_width: bool | Literal["with memory"] = False
-    one_class: bool = False
-    several: bool = False
+    outputs: Outputs | None = None
     whole_batch: bool = False
 
 
 LOSSES: dict[str, LossSpec] = {
-    "kl": LossSpec(kl, same_width=True, one_class=True),
-    "dkd": LossSpec(dkd, same_width=True, one_class=True),
-    "nkd": LossSpec(nkd, same_width=True, one_class=True),
-    "dist": LossSpec(dist, same_width=True, one_class=True, whole_batch=True),
-    "ttm": LossSpec(ttm, same_width=True, one_class=True),
-    "wttm": LossSpec(wttm, same_width=True, one_class=True),
-    "hard_label": LossSpec(hard_label, same_width=True, one_class=True),
-    "batch_level": LossSpec(batch_level, same_width=True, one_class=True, whole_batch=True),
-    "class_level": LossSpec(class_level, same_width=True, one_class=True, whole_batch=True),
-    "binary_kd": LossSpec(binary_kd, same_width=True, several=True),
+    "kl": LossSpec(kl, same_width=True, outputs="class logits"),
+    "dkd": LossSpec(dkd, same_width=True, outputs="class logits"),
+    "nkd": LossSpec(nkd, same_width=True, outputs="class logits"),
+    "dist": LossSpec(dist, same_width=True, outputs="class logits", whole_batch=True),
+    "ttm": LossSpec(ttm, same_width=True, outputs="class logits"),
+    "wttm": LossSpec(wttm, same_width=True, outputs="class logits"),
+    "hard_label": LossSpec(hard_label, same_width=True, outputs="class logits"),
+    "batch_level": LossSpec(batch_level, same_width=True, outputs="class logits", whole_batch=True),
+    "class_level": LossSpec(class_level, same_width=True, outputs="class logits", whole_batch=True),
+    "binary_kd": LossSpec(binary_kd, same_width=True, outputs="label logits"),
     "contrast": LossSpec(contrast, memory="must", same_width=True),
     "similarity_kl": LossSpec(
         similarity_kl, memory="may", same_width="with memory", whole_batch=True

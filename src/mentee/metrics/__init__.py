@@ -1,24 +1,35 @@
-"""Arrays in, numbers out: how good a student is, and what is in its embedding."""
+"""Arrays in, numbers out: how good a student is, and what its embedding holds."""
 
-from mentee.metrics.embedding_similarity import explained, neighbors
-from mentee.metrics.jackknife import gain, left_out
+from mentee.metrics.jackknife import score_gain, scores_without_groups
 from mentee.metrics.knn import knn, leave_one_out
-from mentee.metrics.linear_probe import Labeled, LinearClassifier, linear_probe, train_layer
-from mentee.metrics.scores import main_score, scores
-from mentee.metrics.similarity import similarity
+from mentee.metrics.linear_probe import (
+    Labeled,
+    LinearLayer,
+    linear_probe,
+    logistic_regressions,
+    ridge_regressions,
+    softmax_regression,
+    train_layer,
+)
+from mentee.metrics.scores import classification_scores, multilabel_scores, regression_scores
+from mentee.metrics.similarity import explained_variance, linear_cka, shared_neighbors
 
 __all__ = [
     "Labeled",
-    "LinearClassifier",
-    "explained",
-    "gain",
+    "LinearLayer",
+    "classification_scores",
+    "explained_variance",
     "knn",
     "leave_one_out",
-    "left_out",
+    "linear_cka",
     "linear_probe",
-    "main_score",
-    "neighbors",
-    "scores",
-    "similarity",
+    "logistic_regressions",
+    "multilabel_scores",
+    "regression_scores",
+    "ridge_regressions",
+    "score_gain",
+    "scores_without_groups",
+    "shared_neighbors",
+    "softmax_regression",
     "train_layer",
 ]

@@ -1,4 +1,4 @@
-"""How far a score is from another by chance: the jackknife over groups of examples."""
+"""The jackknife over groups of examples: the standard error of a difference of two scores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 GROUPS = 20
 
 
-def left_out(
+def scores_without_groups(
     score: Callable[[npt.NDArray[np.int64]], float], groups: npt.NDArray[np.int64]
 ) -> list[float]:
     """A score without each group of examples in turn.
@@ -24,13 +24,13 @@ def left_out(
 
     Example:
         >>> values = np.array([0.0, 1.0, 1.0, 1.0])
-        >>> left_out(lambda rows: float(values[rows].mean()), np.array([0, 0, 1, 1]))
+        >>> scores_without_groups(lambda rows: float(values[rows].mean()), np.array([0, 0, 1, 1]))
         [1.0, 0.5]
     """
     return [score(np.flatnonzero(groups != group)) for group in np.unique(groups)]
 
 
-def gain(now: Sequence[float], before: Sequence[float]) -> tuple[float, float]:
+def score_gain(now: Sequence[float], before: Sequence[float]) -> tuple[float, float]:
     r"""How much a score has grown, and the standard error of that.
 
     With the differences :math:`D_g` of the scores without group g, of G,
@@ -41,7 +41,7 @@ def gain(now: Sequence[float], before: Sequence[float]) -> tuple[float, float]:
     The two are of the same examples, so what these have in common falls out of the difference.
 
     Args:
-        now: of `left_out`.
+        now: of `scores_without_groups`.
         before: the same groups of the same examples, of another network.
 
     Returns:
@@ -50,7 +50,7 @@ def gain(now: Sequence[float], before: Sequence[float]) -> tuple[float, float]:
     Source: Tukey's jackknife with groups; Shao and Tu 1995, chapter 2.
 
     Example:
-        >>> gain([0.5, 0.7], [0.5, 0.5])
+        >>> score_gain([0.5, 0.7], [0.5, 0.5])
         (0.1, 0.1)
     """
     differences = np.asarray(now, np.float64) - np.asarray(before, np.float64)

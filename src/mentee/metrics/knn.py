@@ -1,4 +1,4 @@
-"""What the nearest neighbors say: a score of vectors that trains nothing."""
+"""k nearest neighbors by cosine: predictions from vectors without training."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ def knn(
     temperature: float | None = 0.07,
     mask: Bool[Tensor, "n k"] | None = None,
 ) -> Float[Tensor, "q c"]:
-    r"""The share of each class among the k references of the largest cosine.
+    r"""The weighted mean label of the k references of the largest cosine.
 
     .. math:: p_c(x) = \frac{\sum_{j \in N_k(x)} w_j \, [y_j = c]}{\sum_{j \in N_k(x)} w_j},
               \quad w_j = \exp(\cos(x, x_j) / \tau)
 
-    Without a temperature all neighbors weigh alike: a plain majority. Where an example may have
-    several classes, the sums of a class go over the neighbors of which it is known; a class that
-    is known of none has the share 0.
+    Without a temperature all neighbors weigh alike. Of one class an example it is the share of
+    each class. Of labels `[n, k]` it is the mean of each, 0/1 or a real value, over the neighbors
+    of which it is known; 0 where it is known of none.
 
     Args:
         references: `[n, d]`.
-        labels: class numbers `[n]`, or 0/1 `[n, c]`.
+        labels: class numbers `[n]`, or 0/1 or real values `[n, c]`.
         queries: `[q, d]`.
-        classes: c, how many classes there are.
+        classes: c, how many classes or targets there are.
         k: neighbors, at least 1; no more than there are references.
         temperature: τ > 0, or None.
-        mask: `[n, c]`, true where a label of several is known.
+        mask: `[n, c]`, true where a label is known.
 
     Returns:
-        `[q, c]`, in [0, 1].
+        `[q, c]`.
 
     Raises:
         DataError: a number is out of range, or the two have different widths.
@@ -58,13 +58,13 @@ def knn(
         tensor([[0.6667, 0.3333]])
     """
     _check(references, queries, k, temperature)
-    found = [
-        _share(
+    means = [
+        _mean_labels(
             part @ F.normalize(references.float(), dim=1).T, labels, classes, k, temperature, mask
         )
         for part in torch.split(F.normalize(queries.float(), dim=1), BLOCK)
     ]
-    return torch.cat(found)
+    return torch.cat(means)
 
 
 def leave_one_out(
@@ -100,11 +100,13 @@ def leave_one_out(
     if len(vectors) < 2:
         raise DataError("one example has no neighbors; give two at least")
     k = min(k, len(vectors) - 1)
-    found = [_share(c, labels, classes, k, temperature, mask) for c in to_others(vectors)]
-    return torch.cat(found)
+    means = [
+        _mean_labels(c, labels, classes, k, temperature, mask) for c in cosines_to_others(vectors)
+    ]
+    return torch.cat(means)
 
 
-def to_others(vectors: Float[Tensor, "n d"]) -> Iterator[Tensor]:
+def cosines_to_others(vectors: Float[Tensor, "n d"]) -> Iterator[Tensor]:
     """The cosines of each vector with all, `[block, n]` at a time; with itself it is −∞."""
     unit = F.normalize(vectors.float(), dim=1)
     for start in range(0, len(unit), BLOCK):
@@ -114,7 +116,7 @@ def to_others(vectors: Float[Tensor, "n d"]) -> Iterator[Tensor]:
         yield cosines
 
 
-def _share(
+def _mean_labels(
     cosines: Tensor,
     labels: Tensor,
     classes: int,
@@ -122,6 +124,7 @@ def _share(
     temperature: float | None,
     mask: Tensor | None,
 ) -> Tensor:
+    """The weighted mean label of the k largest cosines of each row, `[q, c]`."""
     near, rows = cosines.topk(min(k, cosines.shape[1]), dim=1)
     weights = torch.ones_like(near)
     if temperature is not None:  # the largest is taken out, so that nothing overflows
@@ -143,5 +146,5 @@ def _check(references: Tensor, queries: Tensor, k: int, temperature: float | Non
     if references.shape[1] != queries.shape[1]:
         raise DataError(
             f"references have {references.shape[1]} entries, queries {queries.shape[1]}; expected "
-            "vectors of one network at one place"
+            "vectors of one network at one layer"
         )

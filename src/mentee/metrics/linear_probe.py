@@ -1,11 +1,11 @@
-"""Linear probes: what one layer makes of vectors that stay as they are."""
+"""Linear probes: one layer fitted on vectors that stay as they are."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -13,12 +13,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mentee.errors import DataError
-from mentee.losses.task import task_loss
-from mentee.metrics.scores import scores
 
 STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 """Of the penalty, strongest first: λ against the mean loss of an example."""
-USUAL = 1e-2
+DEFAULT_STRENGTH = 1e-2
 """The strength where nothing can choose one."""
 SMALLEST_STD = 1e-6
 ITERATIONS = 1000
@@ -27,7 +25,7 @@ ABSENT = -30.0
 
 
 @dataclass(frozen=True)
-class LinearClassifier:
+class LinearLayer:
     """A linear layer: `x Wᵀ + b`.
 
     Attributes:
@@ -41,18 +39,18 @@ class LinearClassifier:
     strength: float | None = None
 
     def __call__(self, vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
-        """The logits."""
+        """The outputs."""
         return vectors.float() @ self.weight.T + self.bias
 
 
 @dataclass(frozen=True)
 class Labeled:
-    """Vectors with what is known of their classes.
+    """Vectors with their labels.
 
     Attributes:
         vectors: `[n, d]`.
-        labels: class numbers `[n]`, or 0/1 `[n, k]`.
-        mask: `[n, k]`, true where a label of several is known.
+        labels: class numbers `[n]`, or 0/1 or real values `[n, k]`.
+        mask: `[n, k]`, true where a label is known; None: all are.
     """
 
     vectors: Float[Tensor, "n d"]
@@ -68,25 +66,34 @@ class Labeled:
         return Labeled(self.vectors[rows], self.labels[rows], mask)
 
 
+Fits: TypeAlias = list[tuple[Any, Any]]
+"""(weight `[k, d]`, bias `[k]`) for each strength of the penalty."""
+Regressor: TypeAlias = Callable[[Any, Labeled, int, Sequence[float]], Fits]
+"""(standardized vectors `[n, d]`, their labels, k, strengths) to fits."""
+
+
 def linear_probe(
     train: Labeled,
+    k: int,
+    regressor: Regressor,
+    score: Callable[[Tensor, Labeled], float],
     *,
-    classes: int,
     validation: tuple[Labeled, Labeled] | None = None,
     strengths: Sequence[float] = STRENGTHS,
-) -> LinearClassifier:
-    r"""Logistic regression by scikit-learn, the strength of its penalty chosen on validation.
+) -> LinearLayer:
+    r"""A penalized regression, the strength of its penalty chosen on validation.
 
     .. math:: \min_{W, b} \; \frac1n \sum_i \ell(W z_i + b, y_i) + \frac\lambda2 \lVert W \rVert^2,
               \quad z = (x - \mu) / \sigma
 
-    with the mean and deviation of each entry over the vectors it learns from. Where an example may
-    have several classes: one such regression for each, over the examples of which it is known.
+    with the mean and deviation of each entry over the vectors it is fitted on.
 
     Args:
-        train: what it learns from in the end.
-        classes: how many classes there are.
-        validation: (what it learns from while λ is chosen, what chooses λ); None: the middle one,
+        train: what it is fitted on in the end.
+        k: outputs.
+        regressor: `softmax_regression`, `logistic_regressions` or `ridge_regressions`.
+        score: outputs and labels to a score of which more is better.
+        validation: (what it is fitted on while λ is chosen, what chooses λ); None: the middle one,
             0.01. Of equally good ones the stronger is taken.
         strengths: λ to choose from.
 
@@ -99,43 +106,44 @@ def linear_probe(
     Memory: O(n d), in float64.
     """
     if validation is None:
-        return _fitted(train, classes, [USUAL])[0]
+        return _fitted(train, k, regressor, [DEFAULT_STRENGTH])[0]
     part, held_out = validation
-    best, chosen = -1.0, USUAL
-    for layer in _fitted(part, classes, sorted(strengths, reverse=True)):
-        found = scores(layer(held_out.vectors), held_out.labels, held_out.mask)
-        score = found.get("accuracy", found.get("map", 0.0))
-        if score > best and layer.strength is not None:
-            best, chosen = score, layer.strength
-    return _fitted(train, classes, [chosen])[0]
+    best, chosen = -np.inf, DEFAULT_STRENGTH
+    for layer in _fitted(part, k, regressor, sorted(strengths, reverse=True)):
+        value = score(layer(held_out.vectors), held_out)
+        if value > best and layer.strength is not None:
+            best, chosen = value, layer.strength
+    return _fitted(train, k, regressor, [chosen])[0]
 
 
 def train_layer(
     train: Labeled,
     *,
-    classes: int,
+    k: int,
+    loss: Callable[[Tensor, Tensor, Tensor | None], Tensor],
     views: Float[Tensor, "v n d"] | None = None,
     epochs: int = 240,
     batch: int = 64,
-    rate: float = 0.05,
+    lr: float = 0.05,
     momentum: float = 0.9,
-    decay: float = 5e-4,
+    weight_decay: float = 5e-4,
     milestones: Sequence[int] = (150, 180, 210),
     factor: float = 0.1,
     seed: int = 0,
-) -> LinearClassifier:
+) -> LinearLayer:
     """A layer trained by steps of gradient descent, with CKTF's schedule for it by default.
 
     Args:
         train: what it learns from.
-        classes: how many classes there are.
+        k: outputs.
+        loss: outputs `[b, k]`, labels and mask to losses `[b]`.
         views: `[v, n, d]`, vectors of augmented views of the same examples; epoch e reads view e
             mod v. None: the vectors of `train` in every epoch.
         epochs: passes over the examples.
         batch: examples of a step; the last of an epoch may be smaller.
-        rate: learning rate, multiplied by `factor` after the epochs of `milestones`.
+        lr: learning rate, multiplied by `factor` after the epochs of `milestones`.
         momentum: of the steps.
-        decay: of weights and biases.
+        weight_decay: of weights and biases.
         milestones: epochs.
         factor: at each of them.
         seed: of the first weights and of the order.
@@ -148,69 +156,70 @@ def train_layer(
     """
     own = torch.Generator().manual_seed(seed)
     read = train.vectors.float()[None] if views is None else views.float()
-    layer = nn.Linear(read.shape[2], classes)
+    layer = nn.Linear(read.shape[2], k)
     bound = read.shape[2] ** -0.5  # as torch initializes it
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -bound, bound, generator=own)
     steps = torch.optim.SGD(
-        layer.parameters(), lr=rate, momentum=momentum, weight_decay=decay, fused=True
+        layer.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True
     )
     for epoch in range(epochs):
-        steps.param_groups[0]["lr"] = rate * factor ** sum(epoch >= m for m in milestones)
+        steps.param_groups[0]["lr"] = lr * factor ** sum(epoch >= m for m in milestones)
         vectors = read[epoch % len(read)]
         for rows in torch.split(torch.randperm(len(train), generator=own), batch):
             some = train.take(rows)
-            loss = task_loss(layer(vectors[rows]), some.labels, some.mask).mean()
+            mean = loss(layer(vectors[rows]), some.labels, some.mask).mean()
             steps.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            mean.backward()  # type: ignore[no-untyped-call]
             steps.step()
-    return LinearClassifier(layer.weight.detach(), layer.bias.detach())
+    return LinearLayer(layer.weight.detach(), layer.bias.detach())
 
 
-def _fitted(train: Labeled, classes: int, strengths: Sequence[float]) -> list[LinearClassifier]:
+def _fitted(
+    train: Labeled, k: int, regressor: Regressor, strengths: Sequence[float]
+) -> list[LinearLayer]:
     """A layer for each strength, one after the other from where the last one ended."""
     x = train.vectors.double().numpy()
     mean, std = x.mean(0), x.std(0)
-    std[std < SMALLEST_STD * max(float(std.max(initial=0.0)), 1e-12)] = np.inf  # says nothing
+    std[std < SMALLEST_STD * max(float(std.max(initial=0.0)), 1e-12)] = np.inf  # a constant entry
     z = (x - mean) / std
-    fit = _of_one if train.labels.ndim == 1 else _of_several
     layers = []
-    for strength, (weight, bias) in zip(strengths, fit(z, train, classes, strengths), strict=True):
+    fits = regressor(z, train, k, strengths)
+    for strength, (weight, bias) in zip(strengths, fits, strict=True):
         own = weight / std
-        layer = LinearClassifier(
+        layer = LinearLayer(
             torch.from_numpy(own).float(), torch.from_numpy(bias - own @ mean).float()
         )
         layers.append(replace(layer, strength=strength))
     return layers
 
 
-Fit = list[tuple[Any, Any]]
-
-
-def _of_one(z: Any, train: Labeled, classes: int, strengths: Sequence[float]) -> Fit:
+def softmax_regression(z: Any, train: Labeled, k: int, strengths: Sequence[float]) -> Fits:
+    """Multinomial logistic regression by scikit-learn, one class an example."""
     labels = train.labels.numpy()
-    found = np.unique(labels)
-    if len(found) < 2:
+    present = np.unique(labels)
+    if len(present) < 2:
         raise DataError(
             f"a probe tells classes apart, and all {len(labels)} examples are of class "
-            f"{found.tolist()}; give examples of two at least"
+            f"{present.tolist()}; give examples of two at least"
         )
     fits = []
-    for coefficients, intercept in _regressions(z, labels, strengths):
-        weight, bias = np.zeros((classes, z.shape[1])), np.full(classes, ABSENT)
-        if len(found) == 2:  # scikit-learn has one row then: the log-odds of the second
-            weight[found[1]], bias[found] = coefficients[0], [0.0, intercept[0]]
+    for coefficients, intercept in _by_scikit_learn(z, labels, strengths):
+        weight, bias = np.zeros((k, z.shape[1])), np.full(k, ABSENT)
+        if len(present) == 2:  # scikit-learn has one row then: the log-odds of the second
+            weight[present[1]], bias[present] = coefficients[0], [0.0, intercept[0]]
         else:
-            weight[found], bias[found] = coefficients, intercept
+            weight[present], bias[present] = coefficients, intercept
         fits.append((weight, bias))
     return fits
 
 
-def _of_several(z: Any, train: Labeled, classes: int, strengths: Sequence[float]) -> Fit:
+def logistic_regressions(z: Any, train: Labeled, k: int, strengths: Sequence[float]) -> Fits:
+    """A logistic regression for each of k classes, over the examples of which it is known."""
     labels = train.labels.numpy()
     known = np.ones_like(labels, bool) if train.mask is None else train.mask.numpy()
-    fits = [(np.zeros((classes, z.shape[1])), np.zeros(classes)) for _ in strengths]
-    for c in range(classes):
+    fits = [(np.zeros((k, z.shape[1])), np.zeros(k)) for _ in strengths]
+    for c in range(k):
         rows = np.flatnonzero(known[:, c])
         y = labels[rows, c] > 0.5
         if y.all() or not y.any():  # nothing to tell apart: the smoothed log-odds
@@ -219,13 +228,35 @@ def _of_several(z: Any, train: Labeled, classes: int, strengths: Sequence[float]
                 bias[c] = odds
             continue
         for (weight, bias), (coefficients, intercept) in zip(
-            fits, _regressions(z[rows], y, strengths), strict=True
+            fits, _by_scikit_learn(z[rows], y, strengths), strict=True
         ):
             weight[c], bias[c] = coefficients[0], intercept[0]
     return fits
 
 
-def _regressions(z: Any, labels: Any, strengths: Sequence[float]) -> Fit:
+def ridge_regressions(z: Any, train: Labeled, k: int, strengths: Sequence[float]) -> Fits:
+    r"""A ridge regression for each of k targets, over the examples of which it is known.
+
+    .. math:: w = (Z^\top Z / n + \lambda I)^{-1} Z^\top (y - \bar y) / n, \quad Z centered
+    """
+    labels = train.labels.double().numpy()
+    known = np.ones(labels.shape, np.bool_) if train.mask is None else train.mask.numpy()
+    fits = [(np.zeros((k, z.shape[1])), np.zeros(k)) for _ in strengths]
+    for c in range(k):
+        rows = known[:, c]
+        if not rows.any():
+            continue
+        center, mean = z[rows].mean(0), labels[rows, c].mean()
+        x, y = z[rows] - center, labels[rows, c] - mean
+        variances, directions = np.linalg.eigh(x.T @ x / len(x))
+        projected = directions.T @ (x.T @ y / len(x))
+        for (weight, bias), strength in zip(fits, strengths, strict=True):
+            weight[c] = directions @ (projected / (np.maximum(variances, 0) + strength))
+            bias[c] = mean - weight[c] @ center
+    return fits
+
+
+def _by_scikit_learn(z: Any, labels: Any, strengths: Sequence[float]) -> Fits:
     from sklearn.linear_model import LogisticRegression
 
     model, fits = LogisticRegression(max_iter=ITERATIONS, warm_start=True), []

@@ -4,7 +4,7 @@ from mentee.recipe.method import MethodRecipe
 from mentee.recipe.networks import AudioInput, Input, Network, Reuse, TextInput
 from mentee.recipe.probe import Probe
 from mentee.recipe.reading import dump, find_recipe, read, shipped
-from mentee.recipe.schema import Data, Domain, Monitor, Recipe, Select, Train, Unlabeled
+from mentee.recipe.schema import Data, Domain, Monitor, Recipe, Select, TaskRecipe, Train, Unlabeled
 from mentee.recipe.teachers import (
     ATeacher,
     EmaRecipe,
@@ -34,6 +34,7 @@ __all__ = [
     "RecordedRecipe",
     "Reuse",
     "Select",
+    "TaskRecipe",
     "TextInput",
     "Train",
     "Unlabeled",

@@ -13,7 +13,8 @@ from mentee.methods import Component, Method, Number, Term, adjust, find, label_
 from mentee.recipe.parts import Part
 
 
-def _named(value: object) -> object:
+def named(value: object) -> object:
+    """A name alone stands for what has it."""
     return {"name": value} if isinstance(value, str) else value
 
 
@@ -22,14 +23,14 @@ class ComponentRecipe(Part):
 
     name: str
     params: dict[str, Number] = {}
-    of: Annotated[ComponentRecipe | None, BeforeValidator(_named)] = None
+    of: Annotated[ComponentRecipe | None, BeforeValidator(named)] = None
 
     def component(self) -> Component:
         """The same as the table of methods has it."""
         return Component(self.name, self.params, None if self.of is None else self.of.component())
 
 
-AComponent = Annotated[ComponentRecipe, BeforeValidator(_named)]
+AComponent = Annotated[ComponentRecipe, BeforeValidator(named)]
 
 
 class TermRecipe(Part):
@@ -87,5 +88,5 @@ class MethodRecipe(Part):
         return adjust(method, self.params, self.weights)
 
 
-AMethod: TypeAlias = Annotated[MethodRecipe, BeforeValidator(_named)]
+AMethod: TypeAlias = Annotated[MethodRecipe, BeforeValidator(named)]
 """A method by its keys, or by its name alone."""

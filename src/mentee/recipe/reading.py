@@ -14,7 +14,17 @@ from mentee.errors import RecipeError, suggest
 from mentee.recipe.method import ComponentRecipe, MethodRecipe, TermRecipe
 from mentee.recipe.networks import Input, Network, Reuse
 from mentee.recipe.probe import Probe, SteppedLayer, Tune
-from mentee.recipe.schema import Data, Domain, Monitor, Recipe, Save, Select, Train, Unlabeled
+from mentee.recipe.schema import (
+    Data,
+    Domain,
+    Monitor,
+    Recipe,
+    Save,
+    Select,
+    TaskRecipe,
+    Train,
+    Unlabeled,
+)
 from mentee.recipe.teachers import EmaRecipe, Ensemble, MultiRecipe, RecordedRecipe
 from mentee.renamed import SINCE, new_key
 
@@ -187,6 +197,7 @@ def _keys(place: Sequence[str]) -> list[str]:
     parts: dict[str, type[BaseModel]] = {
         "": Recipe,
         "data": Data,
+        "task": TaskRecipe,
         "student": Network,
         "teacher": Network,
         "networks": Network,

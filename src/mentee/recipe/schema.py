@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from mentee.recipe.method import AMethod, MethodRecipe
+from mentee.recipe.method import AMethod, MethodRecipe, named
 from mentee.recipe.networks import Network, by_name, by_network
 from mentee.recipe.parts import Count, Part, Positive, Share
 from mentee.recipe.probe import Probe
 from mentee.recipe.teachers import ATeacher
+from mentee.tasks import Task, find_task
 
 
 class Domain(Part):
@@ -56,11 +57,25 @@ class Unlabeled(Part):
     share: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
 
+class TaskRecipe(Part):
+    """What the labels are for, by name, with the parameters that are not the defaults."""
+
+    name: str
+    params: dict[str, Any] = {}
+
+    def task(self, own: Task | None = None) -> Task:
+        """The task; `own`, passed from Python, stands for one of its name."""
+        found = own if own is not None and own.name == self.name else find_task(self.name)
+        return found.configured(self.params)
+
+
 class Data(Part):
     """The examples. `validation` is a split's name, or the share to cut off the training part.
 
     `label: false`: no label of any part is read; the task's loss is off, and no validation part is
     cut off.
+
+    `task`: what the labels are for: `single`, `multi`, `regression`; None: told by the labels.
 
     Epoch e trains on view e, or e mod `cycle`; views follow `view_seed`, or train.seed.
     """
@@ -79,6 +94,7 @@ class Data(Part):
     label: str | list[str] | Literal[False] | None = None
     id: str | None = None
     classes: list[str] | None = None
+    task: Annotated[TaskRecipe | None, BeforeValidator(named)] = None
     channels: Literal[1, 3] | None = None
     views: str | None = None
     pad: int = Field(4, ge=0)
@@ -142,16 +158,17 @@ class Monitor(Part):
 class Select(Part):
     """Which weights are kept, the best on validation or the last, and when to stop early.
 
-    `by: knn`: the best by the nearest neighbors of the monitor examples. `patience`: so many evaluations
-    that were no better; by `knn`, not better by more than the noise of the difference. None counts
-    while the rate still rises. `cooldown`: the part of the steps done over which the rate then
-    falls to zero before the run stops; 0: it stops at once.
+    `by`: a score of the task, such as `accuracy`, `map`, `r2` or `mae`, of errors the least; None:
+    its main one. `knn`: the best by the nearest neighbors of the monitor examples. `patience`: so
+    many evaluations that were no better; by `knn`, not better by more than the noise of the
+    difference. None counts while the rate still rises. `cooldown`: the part of the steps done over
+    which the rate then falls to zero before the run stops; 0: it stops at once.
 
-    Where an example may have several classes, a probability above `threshold` is a positive in `f1`.
+    Of several classes an example, a probability above `threshold` is a positive in `f1`.
     """
 
     keep: Literal["best", "last"] = "best"
-    by: Literal["accuracy", "map", "knn"] | None = None
+    by: str | None = None
     every: Count = 1
     patience: Count | None = None
     cooldown: Share = 0.0

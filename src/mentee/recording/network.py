@@ -101,10 +101,10 @@ def record_network(
         content = with_its_input(content, read_network_manifest(held))
     given = PythonOverrides(data, student, teacher, methods)
     recording, parts = prepare(content, given, names, views, dtype, batch)
-    if top_k is not None and recording.examples.task == "multi":
+    if top_k is not None and recording.examples.task.outputs in ("label logits", "values"):
         raise RecipeError(
             f"--top-k {top_k} keeps what completes a softmax over the classes, and an example of "
-            f"{recording.examples.name} may have several; leave it out"
+            f"{recording.examples.name} may have several, or none; leave it out"
         )
     columns = recording.columns if pca is None else in_components(recording.columns, pca)
     columns = columns if top_k is None else with_largest(columns, top_k, dtype)

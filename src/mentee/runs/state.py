@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mentee.metrics import gain
+from mentee.metrics import score_gain
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class RunState:
         self.sums, self.counted = {}, 0
         return found
 
-    def improves(self, score: float, epoch: int) -> bool:
-        """Take in a validation score; whether it is the best."""
-        if self.best is not None and score <= self.best:
+    def improves(self, score: float, epoch: int, *, higher: bool = True) -> bool:
+        """Take in a validation score; whether it is the best, of those where higher is better."""
+        if self.best is not None and (score <= self.best if higher else score >= self.best):
             self.stale += 1
             return False
         self.best, self.best_epoch, self.stale = score, epoch, 0
@@ -81,7 +81,7 @@ class RunState:
         One that grows by no more than its noise leaves that one where it is, so that small gains
         add up until they are clear.
         """
-        difference, noise = (0.0, 0.0) if self.clear is None else gain(left_out, self.clear)
+        difference, noise = (0.0, 0.0) if self.clear is None else score_gain(left_out, self.clear)
         if self.clear is None or difference > noise:
             self.clear, self.stale = list(left_out), 0
         else:

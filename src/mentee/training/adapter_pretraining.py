@@ -10,9 +10,9 @@ from torch import Tensor
 from mentee.build.setup import TrainingSetup
 from mentee.data import Examples
 from mentee.errors import PairError
-from mentee.losses import task_loss
 from mentee.parallel import gather_objects, world
 from mentee.representations import Adapter
+from mentee.tasks import Task, task_of
 from mentee.teachers.teacher import Teacher
 
 RATE, DECAY, BATCH = 1e-3, 1e-2, 256
@@ -43,7 +43,7 @@ def learn_first(parts: TrainingSetup) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(parts.recipe.train.seed)
         for name, side in first.items():
-            learn(side, said[name].to(device), labels, mask, has)
+            learn(side, said[name].to(device), labels, mask, has, examples.task)
 
 
 def said_of(
@@ -70,6 +70,7 @@ def learn(
     labels: Tensor | None,
     mask: Tensor | None,
     labeled: Tensor | None = None,
+    task: Task | None = None,
 ) -> None:
     """Train one side on its own loss, from the fixed part of what the teacher said."""
     side.requires_grad_(True).train()
@@ -79,8 +80,8 @@ def learn(
         rows = torch.randint(len(said), (min(BATCH, len(said)),)).to(said.device)
         y, known, has = (None if e is None else e[rows] for e in (labels, mask, labeled))
         fixed = said[rows]
-        task = partial(_task, y, known, has)
-        loss = side.aux_loss(side.aux_input(fixed, side(fixed)), task, 0)
+        loss_of = partial(task_loss, task or task_of(labels), y, known, has)
+        loss = side.aux_loss(side.aux_input(fixed, side(fixed)), loss_of, 0)
         if loss is None:
             break
         optimizer.zero_grad()
@@ -90,12 +91,17 @@ def learn(
     side.requires_grad_(False)
 
 
-def _task(
-    labels: Tensor | None, known: Tensor | None, labeled: Tensor | None, logits: Tensor
+def task_loss(
+    task: Task,
+    labels: Tensor | None,
+    known: Tensor | None,
+    labeled: Tensor | None,
+    outputs: Tensor,
 ) -> Tensor:
+    """The task's loss of each example, `[b]`; the mean is over the labeled ones."""
     if labels is None:
         raise PairError("what learns first learns from labels, and the examples have none")
-    losses = task_loss(logits, labels, known)
+    losses = task.loss(outputs, labels, known)
     if labeled is None:
         return losses
-    return losses * (len(losses) / labeled.sum().clamp(min=1))  # the mean is of the labeled ones
+    return losses * (len(losses) / labeled.sum().clamp(min=1))

@@ -15,10 +15,11 @@ from mentee.data import Examples, limit
 from mentee.data.counter_rng import below
 from mentee.errors import DataError, RecipeError
 from mentee.evaluation.student_reader import StudentReader
-from mentee.metrics import Labeled, leave_one_out, left_out, linear_probe, scores
+from mentee.metrics import Labeled, leave_one_out, scores_without_groups
 from mentee.metrics.jackknife import GROUPS
 from mentee.parallel import broadcast_buffers
 from mentee.recipe import Monitor, Recipe
+from mentee.tasks import Task
 
 FOLDS = 5
 
@@ -90,33 +91,31 @@ def look(reader: StudentReader, said: Monitor, examples: Examples) -> MonitorRes
         vectors, labels, classes=classes, k=said.knn, temperature=said.temperature, mask=mask
     )
     groups = below(GROUPS, 0, examples.keys, "monitor")
-    worth = partial(worth_of, shares, labels, mask)
+    worth = partial(worth_of, examples.task, shares, labels, mask)
     probe = None
     if said.probe:
-        probe = cross_validated(Labeled(vectors, labels, mask), classes, groups % FOLDS)
+        probe = cross_validated(
+            examples.task, Labeled(vectors, labels, mask), classes, groups % FOLDS
+        )
     every = np.arange(len(vectors))
-    return MonitorResult(len(every), worth(every), left_out(worth, groups), probe)
+    return MonitorResult(len(every), worth(every), scores_without_groups(worth, groups), probe)
 
 
-def worth_of(shares: Tensor, labels: Tensor, mask: Tensor | None, rows: Any) -> float:
-    """Accuracy, or mean average precision, of some examples by the shares of their classes."""
+def worth_of(task: Task, averages: Tensor, labels: Tensor, mask: Tensor | None, rows: Any) -> float:
+    """The main score of some examples by their neighbors."""
     chosen = torch.as_tensor(rows)
-    some = shares[chosen]
-    if labels.ndim == 1:
-        return float((some.argmax(1) == labels[chosen]).double().mean())
     known = None if mask is None else mask[chosen]
-    return scores(torch.logit(some, eps=1e-6), labels[chosen], known)["map"]
+    return task.neighbors_score(averages[chosen], labels[chosen], known)
 
 
-def cross_validated(whole: Labeled, classes: int, folds: Any) -> float:
-    """The main score of linear probes, each example told by one that has not learned from it."""
-    said = torch.zeros(len(whole), classes)
+def cross_validated(task: Task, whole: Labeled, k: int, folds: Any) -> float:
+    """The main score of linear probes, each example predicted by one that was not fitted on it."""
+    outputs = torch.zeros(len(whole), k)
     for fold in range(FOLDS):
         held_out = torch.as_tensor(np.flatnonzero(folds == fold))
         rest = torch.as_tensor(np.flatnonzero(folds != fold))
-        said[held_out] = linear_probe(whole.take(rest), classes=classes)(whole.vectors[held_out])
-    found = scores(said, whole.labels, whole.mask)
-    return found.get("accuracy", found.get("map", 0.0))
+        outputs[held_out] = task.linear_probe(whole.take(rest), k=k)(whole.vectors[held_out])
+    return task.scores(outputs, whole.labels, whole.mask).get(task.main_score or "", 0.0)
 
 
 def pooled(features: Tensor) -> Tensor:

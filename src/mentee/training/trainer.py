@@ -13,7 +13,6 @@ from mentee.distillation.loop import train
 from mentee.distillation.weights import FIRST
 from mentee.errors import RunError
 from mentee.evaluation.evaluator import finish, score, watched
-from mentee.metrics import main_score
 from mentee.parallel import max_over_processes, rank
 from mentee.recipe import dump
 from mentee.report import Reporter, losses
@@ -201,7 +200,8 @@ class Training:
                 if select.by not in found:
                     raise RunError(f"select.by is {select.by}, expected one of {', '.join(found)}")
                 texts.append(f"validation {select.by} {found[select.by]:.4f}")
-                if self.progress.improves(found[select.by], epoch):
+                higher = examples.task.higher_is_better.get(select.by, True)
+                if self.progress.improves(found[select.by], epoch, higher=higher):
                     self._keep_best()
         if due:
             texts.append(self._watch(step))
@@ -234,7 +234,7 @@ class Training:
         if examples is None or examples.labels is None:
             return
         some = examples.spaced(TEACHER_SAMPLE)
-        key = main_score(examples.task)
+        key = examples.task.main_score
         for name, (teacher, said) in live_teachers(self.parts.teacher, self.recipe.teacher).items():
             if said.classes != classes:
                 continue
@@ -244,7 +244,7 @@ class Training:
                 continue
             who = f"teacher {name}".strip()
             reporter.say(f"{who}: validation {key} {found[key]:.4f} ({len(some)} examples)")
-            if key == "accuracy" and found[key] < 2 / classes:
+            if examples.task.near_chance(found, classes):
                 reporter.say(
                     f"warning: the {who} is hardly better than chance; check its input (mean and "
                     "std), its weights and the order of the classes"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mentee.errors import MenteeError
-from mentee.losses.labels import batch_labels, batch_loss, batch_mask
+from mentee.tasks import mixed_labels, mixed_mask, task_of
 from mentee.types import Batch, Mixup
 
 B, K, SHARE = 4, 3, 0.7
@@ -20,6 +20,12 @@ SEVERAL = torch.tensor([[1.0, 0, 0], [0, 1, 1], [0, 1, 1], [1, 0, 0]], dtype=tor
 def batch(labels, mask=None, mixed=None):
     ids = torch.arange(B)
     return Batch(torch.zeros(B, 1), ids, ids, labels=labels, mask=mask, mixed=mixed)
+
+
+def batch_loss(batch, logits):
+    return task_of(torch.zeros(1) if batch.labels is None else batch.labels).batch_loss(
+        batch, logits
+    )
 
 
 def cross_entropy(z, y):
@@ -45,13 +51,13 @@ def test_of_several_a_label_is_mixed_from_those_that_are_known():
         for c in range(K):
             weights = [SHARE * float(KNOWN[i, c]), (1 - SHARE) * float(KNOWN[j, c])]
             if sum(weights) == 0:
-                assert not batch_mask(mixed)[i, c]
+                assert not mixed_mask(mixed)[i, c]
                 continue
             y = float((weights[0] * SEVERAL[i, c] + weights[1] * SEVERAL[j, c]) / sum(weights))
             q = 1 / (1 + np.exp(-float(LOGITS[i, c])))
             terms.append(-y * np.log(q) - (1 - y) * np.log(1 - q))
-            assert batch_mask(mixed)[i, c]
-            assert float(batch_labels(mixed)[i, c]) == pytest.approx(y, rel=1e-9)
+            assert mixed_mask(mixed)[i, c]
+            assert float(mixed_labels(mixed)[i, c]) == pytest.approx(y, rel=1e-9)
         assert losses[i] == pytest.approx(np.mean(terms) if terms else 0.0, rel=1e-9)
 
 
@@ -59,15 +65,15 @@ def test_unmixed_it_is_the_tasks_loss():
     labels = torch.tensor([0, 2, 1, 1])
     expected = [cross_entropy(z, y) for z, y in zip(LOGITS.numpy(), labels.tolist(), strict=True)]
     np.testing.assert_allclose(batch_loss(batch(labels), LOGITS).numpy(), expected, rtol=1e-9)
-    assert batch_mask(batch(SEVERAL, KNOWN)) is KNOWN
-    assert batch_labels(batch(SEVERAL)) is SEVERAL
+    assert mixed_mask(batch(SEVERAL, KNOWN)) is KNOWN
+    assert mixed_labels(batch(SEVERAL)) is SEVERAL
 
 
 def test_without_a_mask_all_labels_are_known():
     mixed = batch(SEVERAL, mixed=Mixup(PARTNER, SHARE))
     expected = SHARE * SEVERAL + (1 - SHARE) * SEVERAL[PARTNER]
-    torch.testing.assert_close(batch_labels(mixed), expected)
-    assert batch_mask(mixed) is None
+    torch.testing.assert_close(mixed_labels(mixed), expected)
+    assert mixed_mask(mixed) is None
 
 
 def test_without_labels_there_is_no_loss():

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mentee.data.labels import read_labels
 from mentee.errors import DataError
+from mentee.tasks import TASKS, read_labels
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_lists_of_the_classes_that_apply(values: Any, options: dict[str, Any]) -
         ([0.0, float("nan")], {}, "row 1 has no label"),
         (["a", None], {}, "row 1 has no label"),
         (["a", ""], {}, "row 1 has no label"),
-        ([0.5, 1.0], {}, "label 0.5 of row 0 is not a whole class number"),
+        ([0.5, 1.0], {"task": TASKS["single"]}, "label 0.5 of row 0 is not a whole class number"),
         (["cat", "dgo"], {"classes": ["cat", "dog"]}, "class 'dgo' .* did you mean 'dog'"),
         ([0, 1], {"names": ["a", "b"], "classes": ["a", "c"]}, "class 'b' .* not among"),
         ([[1, 0], [2, 0]], {}, "label 2 of row 1, class 0 is out of range; expected 1"),
