@@ -53,7 +53,7 @@ def test_the_student_is_trunk_projector_and_the_teachers_classifier(
     shape = [64] if method == "simkd-pooled" else [64, 2, 2]
     assert said is not None
     assert said.model_dump() == {
-        "factor": 2, "place": ROWS[method], "shape": shape, "bias": True, "signed": False,
+        "factor": 2, "layer": ROWS[method], "shape": shape, "bias": True, "signed": False,
     }  # fmt: skip
 
 
