@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import mentee
 from mentee import cli, renamed
-from mentee.distillation.components import look_up
+from mentee.distillation.terms import look_up
 from mentee.errors import MenteeError, RecipeError
 from mentee.methods import Component, find
 from mentee.recipe import read

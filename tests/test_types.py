@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from mentee.types import CLEAN, Batch, Mixup, Step
+from mentee.types import CLEAN, Batch, FeatureKey, LayerPair, Mixup, Step
 
 
 def test_a_batch_is_as_long_as_its_ids_and_moves_whole():
@@ -50,3 +50,18 @@ def test_what_has_crossed_is_not_changed():
 def test_what_is_said_of_examples_is_mixed_as_they_are():
     mixed = Mixup(torch.tensor([1, 0]), 0.75)
     assert mixed.of(torch.tensor([[0.0], [4.0]])).tolist() == [[1.0], [3.0]]
+
+
+@pytest.mark.parametrize(
+    "text", ["stages.0", "stem&stages.0", "stages.vgg.0 | 4x4 cells, then pca"]
+)
+def test_the_text_of_a_feature_key_is_its_one_form(text):
+    assert str(FeatureKey.parse(text)) == text
+    assert {FeatureKey.parse(text): 1}[FeatureKey.parse(text)] == 1
+
+
+def test_a_key_selects_one_layer_or_a_tuple_of_several():
+    assert FeatureKey.parse("stem & b").select({"stem": 1, "b": 2, "c": 3}) == (1, 2)
+    assert FeatureKey.parse("c").select({"stem": 1, "c": 3}) == 3
+    assert str(LayerPair.parse("a", "a")) == "a"
+    assert str(LayerPair.parse("a & b", "b&c")) == "a&b~b&c"

@@ -34,7 +34,8 @@ from mentee import features, models, record_network
 from mentee.build.networks import PythonOverrides
 from mentee.build.setup import build
 from mentee.data import batches, build_views, open_examples
-from mentee.distillation.objective import DistillationLoss, wanted
+from mentee.distillation.objective import DistillationLoss, required_layers
+from mentee.distillation.terms import blank
 from mentee.losses import contrast
 from mentee.memory import MEMORIES, Memory
 from mentee.methods import find
@@ -199,12 +200,12 @@ def numbers(network: str) -> int:
     size, classes = TEACHERS[network]
     method = find("cktf+kd")
     built = models.build(network, classes=classes, channels=3, seed=0)
-    places = features.resolve(built, wanted(method)[1], torch.rand(2, 3, size, size))
+    places = features.resolve(built, required_layers(method)[1], torch.rand(2, 3, size, size))
     shapes = {place.name: place.shape for place in places}
     criterion = DistillationLoss(method, shapes, shapes, groups=None, examples=2)
     kept = {
-        (bound.teacher, side.reduction): side.precompute(
-            torch.zeros(1, *shapes[bound.teacher])
+        bound.pair.teacher.reduced(side.reduction): side.precompute(
+            blank(bound.pair.teacher.select(shapes))
         ).numel()
         for bound in criterion.bound_terms
         for side in [criterion.adapters_of(bound)[1]]

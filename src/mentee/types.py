@@ -1,11 +1,11 @@
-"""What crosses the borders between stages, and the legend of shape letters.
+"""Types that several rooms share, and the legend of shape letters.
 
 Shape letters, the same in annotations, einsum and prose:
 
 * `b` examples in a batch, `k` classes, `c` channels, `h`, `w` height and width,
   `t` tokens or time frames, `d` width of a representation
 * `n` examples in the training set (rows of a bank), `m` negatives, `s`, `t` as a prefix:
-  the student's and the teacher's side
+  of the student and of the teacher
 """
 
 from __future__ import annotations
@@ -20,45 +20,85 @@ from torch import Tensor
 
 T = TypeVar("T")
 
-TOGETHER = "&"
-"""Between the names of places that are read together."""
-
-REDUCTION_SEPARATOR = " | "
-"""Between a place and what a representation's fixed part makes of it."""
-
 Features: TypeAlias = dict[str, Tensor]
-"""Place name to what was read there: `{"stages.0": [b, c, h, w], "embedding": [b, d], ...}`."""
+"""Layer, or text of a `FeatureKey`, to what was read: `{"stages.0": [b, c, h, w], ...}`."""
 
 
-def column(place: str, reduction: str) -> str:
-    """The name in `Features` of what a representation's fixed part makes of a place.
+@dataclass(frozen=True)
+class FeatureKey:
+    """Which features of a network: of one layer, or of several read together, and how reduced.
 
-    Example:
-        >>> column("stages.0", "4x4 cells"), column("logits", "")
-        ('stages.0 | 4x4 cells', 'logits')
+    Its text, `stem&stages.0 | flow`, is the name of a column of a record. This is the only place
+    that knows the form.
+
+    Attributes:
+        layers: the layers, in order.
+        reduction: what the parameter-free part of a representation made of them; empty: nothing.
     """
-    return f"{place}{REDUCTION_SEPARATOR}{reduction}" if reduction else place
+
+    layers: tuple[str, ...]
+    reduction: str = ""
+
+    def __str__(self) -> str:
+        layers = "&".join(self.layers)
+        return f"{layers} | {self.reduction}" if self.reduction else layers
+
+    @classmethod
+    def parse(cls, text: str) -> FeatureKey:
+        """The key of a text.
+
+        Example:
+            >>> FeatureKey.parse("stem & stages.0"), FeatureKey.parse("logits").layers
+            (FeatureKey(layers=('stem', 'stages.0'), reduction=''), ('logits',))
+            >>> str(FeatureKey.parse("stages.0").reduced("4x4 cells"))
+            'stages.0 | 4x4 cells'
+        """
+        layers, _, reduction = text.partition(" | ")
+        return cls(tuple(layer.strip() for layer in layers.split("&")), reduction)
+
+    def reduced(self, reduction: str) -> FeatureKey:
+        """The same layers, reduced."""
+        return replace(self, reduction=reduction)
+
+    def select(self, values: Mapping[str, T]) -> T | tuple[T, ...]:
+        """The value of the layer, or a tuple of those of all layers that are read together.
+
+        Example:
+            >>> values = {"stem": 1, "stages.0": 2}
+            >>> FeatureKey.parse("stem&stages.0").select(values)
+            (1, 2)
+            >>> FeatureKey.parse("stem").select(values)
+            1
+        """
+        selected = tuple(values[layer] for layer in self.layers)
+        return selected[0] if len(selected) == 1 else selected
 
 
-def together(places: str) -> list[str]:
-    """The places that are read together: `stem&stages.0` names two.
+@dataclass(frozen=True)
+class LayerPair:
+    """Which features of the student are compared with which of the teacher.
 
-    Example:
-        >>> together("stem & stages.0"), together("logits")
-        (['stem', 'stages.0'], ['logits'])
+    Attributes:
+        student: of the student.
+        teacher: of the teacher.
     """
-    return [place.strip() for place in places.split(TOGETHER)]
 
+    student: FeatureKey
+    teacher: FeatureKey
 
-def read(said: Mapping[str, T], places: str) -> T | tuple[T, ...]:
-    """What is said at a place, or at each of several that are read together.
+    def __str__(self) -> str:
+        same = self.student == self.teacher
+        return str(self.student) if same else f"{self.student}~{self.teacher}"
 
-    Example:
-        >>> read({"stem": 1, "stages.0": 2}, "stem&stages.0"), read({"stem": 1}, "stem")
-        ((1, 2), 1)
-    """
-    names = together(places)
-    return said[names[0]] if len(names) == 1 else tuple(said[name] for name in names)
+    @classmethod
+    def parse(cls, student: str, teacher: str) -> LayerPair:
+        """The pair of two texts.
+
+        Example:
+            >>> str(LayerPair.parse("stages.2", "stages.3")), str(LayerPair.parse("stem", "stem"))
+            ('stages.2~stages.3', 'stem')
+        """
+        return cls(FeatureKey.parse(student), FeatureKey.parse(teacher))
 
 
 CLEAN = -1
@@ -95,13 +135,13 @@ class Mixup:
     share: float
 
     def of(self, x: Tensor) -> Tensor:
-        """What was said of the examples, mixed as the examples are."""
+        """Labels or features of the examples, mixed as the examples are."""
         return self.share * x + (1 - self.share) * x[self.partner]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some examples of one view, as every later stage gets them.
+    """A batch of examples, all in one view.
 
     Attributes:
         inputs: what the networks read: images float32 in [0, 1], `[b, c, h, w]`; audio float32

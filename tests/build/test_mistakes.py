@@ -153,14 +153,14 @@ CONTRAST = {
     ("method", "error", "text"),
     [
         (terms(layers="layerr3"), MenteeError, r"'layerr3'.*layer"),
-        (terms(loss="kll"), MenteeError, r"there is no agreement 'kll'; did you mean 'kl'\?"),
+        (terms(loss="kll"), MenteeError, r"there is no loss 'kll'; did you mean 'kl'\?"),
         (
             terms(representation="projekt"),
             MenteeError,
             r"no representation 'projekt'; did you mean 'pr",
         ),
         (terms(**CONTRAST | {"memory": "bnk"}), MenteeError, r"there is no memory 'bnk'; did you"),
-        (terms(**CONTRAST | {"memory": None}), MenteeError, r"contrast/logits asks for negatives;"),
+        (terms(**CONTRAST | {"memory": None}), MenteeError, r"contrast/logits needs negatives;"),
         (terms(layers=["a", "b", "c"]), RecipeError, r"expected a place, or the student's place"),
         ("cktv", MenteeError, r"there is no method 'cktv'; did you mean 'cktf'"),
         ("cktf+k", MenteeError, r"there is no method 'k'; did you mean 'kd'"),
@@ -168,7 +168,7 @@ CONTRAST = {
         (
             {"name": "crd", "params": {"contrast.temprature": 0.1}},
             MenteeError,
-            r"contrast has no number 'temprature'; did you mean 'temperature'\?",
+            r"contrast has no parameter 'temprature'; did you mean 'temperature'\?",
         ),
         (
             {"name": "crd", "params": {"contrast.temperature": "warm"}},

@@ -96,7 +96,7 @@ def test_terms_with_other_numbers_stay_apart():
 
 def test_a_word_that_is_not_there_is_said():
     text = show_method("mine", {"mine": Method("mine", (Term("logits", Component("kll"), 1.0),))})
-    assert "needs: what no made-up pair has: there is no agreement 'kll'; did you mean 'kl'" in text
+    assert "needs: what no made-up pair has: there is no loss 'kll'; did you mean 'kl'" in text
 
 
 def test_a_pair_of_places_names_both():

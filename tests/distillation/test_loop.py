@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mentee import features, models
 from mentee.build.setup import build
 from mentee.distillation.loop import DistillationModule, Plan, averaged, train
-from mentee.distillation.objective import DistillationLoss, wanted
+from mentee.distillation.objective import DistillationLoss, required_layers
 from mentee.errors import DivergedError
 from mentee.methods import Method, adjust, find
 from mentee.models import InputContract
@@ -82,7 +82,7 @@ def pair(
 ) -> tuple[DistillationModule, OnlineTeacher | None]:
     """A student and a teacher of other widths, bound by a method."""
     student = network(4, 1) if student is None else student
-    ours, theirs = wanted(method)
+    ours, theirs = required_layers(method)
     x = torch.rand(2, 1, SIZE, SIZE)
     places = features.resolve(student, [*dict.fromkeys([*ours, "logits"])], x)
     taught = None

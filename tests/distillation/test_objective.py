@@ -11,15 +11,18 @@ from hypothesis import strategies as st
 
 from mentee import models
 from mentee.distillation.layer_pairs import evenly, expand, pair_layers
-from mentee.distillation.objective import DistillationLoss, wanted
+from mentee.distillation.objective import DistillationLoss, required_layers
 from mentee.errors import MenteeError, PairError
 from mentee.features import Capture, resolve
+from mentee.losses import LOSSES, LossSpec
 from mentee.memory import MEMORIES
 from mentee.methods import METHODS, Component, Method, Term, adjust, find
 from mentee.models import InputContract
 from mentee.teachers import OnlineTeacher
-from mentee.types import Batch, Mixup, Statistics
+from mentee.types import Batch, LayerPair, Mixup, Statistics
+from tests.distillation import gathered
 from tests.losses import formulas as agreements
+from tests.processes import ended, launch
 from tests.representations import formulas as representations
 
 PLAIN = InputContract((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -70,7 +73,9 @@ def read(network, places, inputs):
 def pair(method, student, teacher, size=16):
     """The method bound to two networks, with both and what they say of a batch."""
     shapes, said, networks = [], [], []
-    for (name, classes, more), places in zip((student, teacher), wanted(method), strict=True):
+    for (name, classes, more), places in zip(
+        (student, teacher), required_layers(method), strict=True
+    ):
         network = models.build(name, classes=classes, seed=0, **more)
         found = resolve(network, places, torch.zeros(2, 3, size, size))
         shapes.append({place.name: place.shape for place in found})
@@ -162,7 +167,7 @@ def test_a_module_of_the_student_meets_another_of_the_teacher():
         "own", (Term(("layer2", "layer3"), term.loss, 0.7, term.representation, term.memory),)
     )
     row = adjust(row, {"memory.negatives": 16, "project.width": 8}, {})
-    assert wanted(row) == (["layer2"], ["layer3"])
+    assert required_layers(row) == (["layer2"], ["layer3"])
     criterion, _, losses = pair(row, *PAIRS["equal depth"][:2], size=32)
     assert list(losses) == ["contrast/layer2~layer3"]
     assert criterion.weights == {"task": 1.0, "contrast/layer2~layer3": 0.7}
@@ -180,9 +185,9 @@ def test_stages_meet_in_order_and_the_last_meets_the_last(ours, theirs):
     student, teacher = ({f"stages.{i}": (2, 2, 2) for i in range(n)} for n in (ours, theirs))
     pairs = pair_layers(Term("stages", Component("contrast"), 1.0), student, teacher)
     assert len(pairs) == min(ours, theirs)
-    assert pairs[-1] == (f"stages.{ours - 1}", f"stages.{theirs - 1}")
-    for side in zip(*pairs, strict=True):
-        numbers = [int(name.partition(".")[2]) for name in side]
+    assert pairs[-1] == LayerPair.parse(f"stages.{ours - 1}", f"stages.{theirs - 1}")
+    for side in ("student", "teacher"):
+        numbers = [int(getattr(pair, side).layers[0].partition(".")[2]) for pair in pairs]
         assert numbers == sorted(set(numbers))
         gaps = np.diff([-1, *numbers])
         assert gaps.max() - gaps.min() <= 1
@@ -249,7 +254,10 @@ def test_cktf_is_the_sum_of_its_modules_in_loops(kind):
         lists = negatives_by_loops(kind, twin, rows, number)
         for bound in criterion.bound_terms:
             mine, theirs = criterion.adapters_of(bound)
-            said = (said_by(mine, bound.student, student), said_by(theirs, bound.teacher, teacher))
+            said = (
+                said_by(mine, str(bound.pair.student), student),
+                said_by(theirs, str(bound.pair.teacher), teacher),
+            )
             expected, bank = 0.0, banks[bound.name]
             for side, (anchors, against) in enumerate([(said[0], bank[1]), (said[1], bank[0])]):
                 positives, negatives = against[rows], [against[each] for each in lists]
@@ -412,7 +420,7 @@ def test_without_classes_each_example_is_its_own_group(groups, aware):
 
 
 def test_the_memory_is_as_wide_as_the_representation():
-    """Also where the representation has no number for its width."""
+    """Also where the representation has no parameter for its width."""
     term = Term(
         "embedding",
         Component("contrast"),
@@ -434,7 +442,7 @@ def test_the_memory_is_as_wide_as_the_representation():
 
 def test_a_weight_of_zero_drops_the_term():
     row = adjust(find("cktf"), {}, {"stem": 0.0, "stages": 0.0})
-    assert wanted(row) == (["embedding"], ["embedding"])
+    assert required_layers(row) == (["embedding"], ["embedding"])
     criterion = bind(weights={"stem": 0.0, "stages": 0.0})
     assert criterion.weights == {"task": 1.0, "contrast/embedding": 0.8}
     assert list(step(criterion, features(SHAPES), features(WIDER))) == ["contrast/embedding"]
@@ -442,7 +450,7 @@ def test_a_weight_of_zero_drops_the_term():
 
 def test_a_method_without_terms_asks_for_nothing():
     criterion = bind("none", {}, {}, numbers={})
-    assert wanted(METHODS["none"]) == ([], [])
+    assert required_layers(METHODS["none"]) == ([], [])
     assert step(criterion, {}, {}) == {}
     assert criterion.memory_state() == {}
     assert not list(criterion.parameters())
@@ -498,20 +506,20 @@ def changed(term=None, **more):
     [
         (
             {"loss": Component("contrats")},
-            "there is no agreement 'contrats'; did you mean 'contrast'",
+            "there is no loss 'contrats'; did you mean 'contrast'",
         ),
         (
             {"representation": Component("projct")},
             "no representation 'projct'; did you mean 'project'",
         ),
         ({"memory": Component("bnak")}, "there is no memory 'bnak'; did you mean 'bank'"),
-        ({"memory": None}, "contrast/embedding asks for negatives; give the term a memory: bank"),
+        ({"memory": None}, "contrast/embedding needs negatives; give the term a memory: bank"),
         (
             {"loss": Component("contrast", {"temprature": 1.0})},
-            "contrast has no number 'temprature'; did you mean 'temperature'",
+            "contrast has no parameter 'temprature'; did you mean 'temperature'",
         ),
-        ({"loss": Component("contrast", {"log_z": 1.0})}, "contrast has no number 'log_z'"),
-        ({"loss": Component("contrast", {"chunk": 1})}, "contrast has no number 'chunk'"),
+        ({"loss": Component("contrast", {"log_z": 1.0})}, "contrast has no parameter 'log_z'"),
+        ({"loss": Component("contrast", {"chunk": 1})}, "contrast has no parameter 'chunk'"),
         (
             {"loss": Component("contrast", {"temperature": "cold"})},
             "contrast.temperature is 'cold': .*number",
@@ -538,8 +546,8 @@ def changed(term=None, **more):
             "bank.draw is 'all': .*'shared' or 'exact'",
         ),
         ({"memory": Component("bank", {"dtype": "int8"})}, "bank.dtype is 'int8': .*'float32'"),
-        ({"memory": Component("queue", {"momentum": 0.5})}, "queue has no number 'momentum'"),
-        ({"memory": Component("batch", {"negatives": 5})}, "batch has no number 'negatives'"),
+        ({"memory": Component("queue", {"momentum": 0.5})}, "queue has no parameter 'momentum'"),
+        ({"memory": Component("batch", {"negatives": 5})}, "batch has no parameter 'negatives'"),
     ],
 )
 def test_a_word_or_number_that_is_not_known_is_refused(more, text):
@@ -627,7 +635,7 @@ def test_the_head_that_a_representation_may_have_is_named(word, text):
         ),
         ("stages", "embedding", "'stages' of .* has no stages, only embedding; take ec, east or"),
         ("logits", "frames", "'logits' of .* has no logits, only frames; take probe-kd"),
-        ("embedding", "frames", r"made with --frames; .* places: \[stages\.2, frames\]"),
+        ("embedding", "frames", r"made with --frames; .* layers: \[stages\.2, frames\]"),
         ("frames", "embedding", "one vector an example; record with --frames, or take a method"),
         ("logits.b", "embedding.b", "has no logits, only embedding; take probe-kd"),
         ("embedding.b", "frames.b", "record was made with --frames"),
@@ -706,11 +714,11 @@ MAPPED["embedding"], WIDE["embedding"] = (8,), (16,)
 def test_places_that_are_read_together_make_one_term():
     criterion = bind("fsp", MAPPED, WIDE, numbers={})
     (bound,) = criterion.bound_terms
-    assert bound.student == bound.teacher == "stem&stages.0&stages.1&stages.2"
-    assert wanted(find("fsp")) == (["stem", "stages"], ["stem", "stages"])
+    assert str(bound.pair) == "stem&stages.0&stages.1&stages.2"
+    assert required_layers(find("fsp")) == (["stem", "stages"], ["stem", "stages"])
     s, t = features(MAPPED, seed=1), features(WIDE, seed=2)
     mine, theirs = criterion.adapters_of(bound)
-    names = bound.student.split("&")
+    names = bound.pair.student.layers
     x, y = mine(mine.precompute([s[n] for n in names])), theirs.precompute([t[n] for n in names])
     got = step(criterion, s, t)[bound.name].item()
     assert got == pytest.approx((x - y).square().sum(1).mean().item(), rel=1e-5)
@@ -721,8 +729,7 @@ def test_of_unequal_depths_evenly_spaced_places_meet_together():
     fewer["stages.1"] = fewer.pop("stages.2")
     criterion = bind("reviewkd", MAPPED, fewer, numbers={})
     (bound,) = criterion.bound_terms
-    assert bound.student == "stages.1&stages.2&embedding"
-    assert bound.teacher == "stages.0&stages.1&embedding"
+    assert str(bound.pair) == "stages.1&stages.2&embedding~stages.0&stages.1&embedding"
     assert math.isfinite(step(criterion, features(MAPPED), features(fewer))[bound.name].item())
 
 
@@ -737,7 +744,7 @@ def test_as_many_places_are_read_together_on_both_sides():
 def test_a_word_of_one_place_does_not_read_several():
     row = Method("own", (Term("stem&stages", Component("mse"), 1.0, Component("attention")),))
     text = (
-        "mse/stem&stages.0&stages.1&stages.2: attention reads one place; expected fsp or reviewkd"
+        "mse/stem&stages.0&stages.1&stages.2: attention reads one layer; expected fsp or reviewkd"
     )
     with pytest.raises(PairError, match=text):
         bind(row, MAPPED, WIDE, numbers={})
@@ -747,7 +754,6 @@ def test_each_place_of_one_network_meets_each_of_the_other_whatever_their_number
     fewer = {name: WIDE[name] for name in ("stem", "stages.0", "stages.1", "embedding")}
     criterion = bind("semckd", MAPPED, fewer, numbers={"semckd.examples": 5})
     (bound,) = criterion.bound_terms
-    assert (bound.student, bound.teacher) == ("stages.0&stages.1&stages.2", "stages.0&stages.1")
     assert bound.name == "squared/stages.0&stages.1&stages.2~stages.0&stages.1"
     s = {name: x.requires_grad_() for name, x in features(MAPPED, seed=1).items()}
     losses = step(criterion, s, features(fewer, seed=2))
@@ -788,3 +794,34 @@ def test_where_the_teacher_is_no_longer_needed_the_heads_get_a_zero_gradient():
     sum(losses.values()).backward()
     assert [value.item() for value in losses.values()] == [0.0] * 3
     assert all(not p.grad.any() for p in criterion.parameters())
+
+
+def test_a_loss_that_needs_labels_and_negatives_gets_both():
+    contexts = []
+
+    def supervised(student, teacher, *, labels, negatives, log_z, scale: float = 1.0):
+        contexts.append((labels, negatives, log_z))
+        return scale * (student - teacher).square().sum(1)
+
+    spec = LossSpec(supervised, needs=("labels", "negatives", "log_z"), memory="must")
+    term = Term(
+        "embedding",
+        Component("supervised", {"scale": 2.0}),
+        1.0,
+        Component("project", {"width": 8}),
+        Component("bank", {"negatives": 16}),
+    )
+    criterion = bind(Method("own", (term,)), numbers={}, classes=4, losses={"supervised": spec})
+    step(criterion, features(SHAPES), features(WIDER), rows=(4, 9, 17, 2, 30))
+    ((labels_of_batch, negatives, log_z),) = contexts
+    assert labels_of_batch.tolist() == [0, 1, 1, 2, 2]
+    assert negatives.banks[0].shape == (EXAMPLES, 8)
+    assert negatives.draw.count == 16
+    assert log_z.shape == (2,)
+    criterion.write()  # the memory stores what the loss read
+    assert "supervised" not in LOSSES, "nothing global was changed"
+
+
+def test_the_context_of_gathered_examples_is_gathered_with_them(tmp_path):
+    """Two processes with half of a batch each compute what one computes with all of it."""
+    ended(launch(gathered.__file__, cwd=tmp_path))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mentee.distillation.objective import DistillationLoss
+from mentee.distillation.objective import DistillationLoss, required_layers
 from mentee.errors import MenteeError
 from mentee.methods import FORMS, METHODS, adjust, find
-from mentee.types import Batch, Statistics, column, read, together
+from mentee.types import Batch, Statistics
 
 EXAMPLES, CLASSES, SIZE = 40, 4, 6
 LABELS = torch.arange(EXAMPLES) % CLASSES
@@ -103,10 +103,6 @@ def total(criterion, found):
     return torch.stack([criterion.weights[name] * value for name, value in found.items()]).sum()
 
 
-def places_of(names):
-    return {each for name in names for each in together(name)}
-
-
 @pytest.mark.parametrize("name", TRIED)
 def test_the_student_learns_and_the_teacher_does_not(name):
     """Finite; a gradient at every place of the student that is read, and at every head."""
@@ -117,7 +113,7 @@ def test_the_student_learns_and_the_teacher_does_not(name):
     loss.backward()
     assert torch.isfinite(loss)
     reached = {place for place, x in student.items() if x.grad is not None and x.grad.any()}
-    assert reached == places_of(b.student for b in criterion.bound_terms)
+    assert reached == {layer for b in criterion.bound_terms for layer in b.pair.student.layers}
     assert all(x.grad is None for x in teacher.values())
     for each, head in criterion.named_parameters():
         assert not head.requires_grad or head.grad is not None, each
@@ -159,8 +155,8 @@ def test_what_a_record_keeps_is_all_that_is_needed(name):
         side = criterion.adapters_of(each)[1]
         if side.reduction is None:
             pytest.skip("it depends on the batch and is read live")
-        fixed = side.precompute(read(teacher, each.teacher))
-        key = column(each.teacher, side.reduction)
+        fixed = side.precompute(each.pair.teacher.select(teacher))
+        key = str(each.pair.teacher.reduced(side.reduction))
         assert key not in kept or torch.equal(kept[key], fixed)
         kept[key] = fixed
     live = losses(criterion, student, teacher)
@@ -174,9 +170,7 @@ def test_the_contrast_form_has_one_contrast_for_each_representation(name):
     row, form = find(name[5:-1]), find(name)
     assert form.task == 1
     assert all(term.loss.name == "contrast" and not term.exclusive_warmup for term in form.terms)
-    assert places_of(t.layer_pair[0] for t in form.terms) == places_of(
-        t.layer_pair[0] for t in row.terms
-    )
+    assert set(required_layers(form)[0]) == set(required_layers(row)[0])
     compared = {(t.layers, str(t.representation)) for t in row.terms}
     assert len(form.terms) == len(compared)
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 import mentee
 from mentee import models, recipe
 from mentee.api import import_vectors
-from mentee.distillation.objective import DistillationLoss, wanted
+from mentee.distillation.objective import DistillationLoss, required_layers
 from mentee.errors import MenteeError
 from mentee.features import resolve
 from mentee.memory import Bank
@@ -143,7 +143,7 @@ def test_method_binds_to_the_pair_with_the_published_heads(name):
     assert (said.teacher.network, said.student.network) == PAIRS[name]
     size, classes = (64, 200) if name.startswith("tiny") else (32, 100)
     method, shapes = said.method.method(METHODS), []
-    for network, places in zip((said.student, said.teacher), wanted(method), strict=True):
+    for network, places in zip((said.student, said.teacher), required_layers(method), strict=True):
         built = models.build(network.network, classes=classes, seed=0)
         found = resolve(built, places, torch.zeros(2, 3, size, size))
         shapes.append({place.name: place.shape for place in found})
@@ -171,7 +171,7 @@ def test_without_labels_the_method_is_the_published_one_and_binds(name):
     assert {term.loss.params["temperature"] for term in method.terms} == {0.07}
     assert {t.memory.params["momentum"] for t in method.terms} == {0.5}
     assert recipe.read(name).method.params["memory.negatives"] == 16384
-    for network, places in zip((student, teacher), wanted(method), strict=True):
+    for network, places in zip((student, teacher), required_layers(method), strict=True):
         found = resolve(
             models.build(network, classes=200, seed=0), places, torch.zeros(2, 3, 64, 64)
         )

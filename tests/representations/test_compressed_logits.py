@@ -86,7 +86,7 @@ def test_several_records_have_a_compressor_each():
     more = {"classes": CLASSES, "statistics": statistics, "groups": None, "examples": B}
     criterion = DistillationLoss(Method("own", terms), *shapes, **more)
     theirs = {
-        (b.term.representation.name, b.teacher): criterion.adapters_of(b)[1]
+        (b.term.representation.name, str(b.pair.teacher)): criterion.adapters_of(b)[1]
         for b in criterion.bound_terms
     }
     for place in places:

@@ -11,7 +11,7 @@ from torch import nn
 
 from mentee import features, models
 from mentee.distillation.loop import DistillationModule, averaged
-from mentee.distillation.objective import DistillationLoss, wanted
+from mentee.distillation.objective import DistillationLoss, required_layers
 from mentee.errors import RunError
 from mentee.methods import adjust, find
 from mentee.models import InputContract
@@ -34,7 +34,7 @@ def module(
         network = models.build(
             "resnet8-cifar", classes=classes, channels=1, seed=seed, widths=widths
         )
-        places = features.resolve(network, wanted(method)[0], torch.rand(2, 1, 8, 8))
+        places = features.resolve(network, required_layers(method)[0], torch.rand(2, 1, 8, 8))
         made.append((network, places))
         shapes.append({place.name: place.shape for place in places})
     criterion = DistillationLoss(

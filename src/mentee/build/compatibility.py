@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mentee.data import Examples
-from mentee.distillation.terms import takes
 from mentee.errors import PairError, RecipeError
 from mentee.losses import LOSSES
 from mentee.methods import Method, Term
@@ -25,7 +24,7 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
             "teacher, such as kd, crd, cktf, to-teacher or similarity"
         )
     names = [term.loss.name for term in method.terms if term.loss.name in LOSSES]
-    by_class = [name for name in names if takes(LOSSES[name].function, "labels")]
+    by_class = [name for name in names if "labels" in LOSSES[name].needs]
     if by_class and examples.labeled is not None:
         raise PairError(
             f"method {method.name!r} asks for the class of each example ({by_class[0]}), and some "

@@ -15,7 +15,7 @@ from mentee.records.network_record import is_network_record, open_network_record
 from mentee.teachers import MultiTeacher, RecordedNetworkTeacher, RecordedTeacher, open_records
 from mentee.teachers.recorded import IN_MEMORY
 from mentee.teachers.teacher import Teacher
-from mentee.types import CLEAN, TOGETHER, column, together
+from mentee.types import CLEAN, FeatureKey
 
 
 def recorded(
@@ -115,10 +115,10 @@ def check_columns(criterion: DistillationLoss, teacher: Teacher | None, said: ob
         RecipeError: the record has something else of a place.
     """
     for bound in criterion.bound_terms:
-        whose, place, what = teacher, bound.teacher, said
+        whose, key, what = teacher, bound.pair.teacher, said
         if isinstance(teacher, MultiTeacher) and isinstance(said, MultiRecipe):
             whose, what = teacher.teachers[bound.term.teacher], said.teachers[bound.term.teacher]
-            place = TOGETHER.join(teacher.whose(each)[1] for each in together(place))
+            key = FeatureKey(tuple(teacher.whose(layer)[1] for layer in key.layers))
         if not isinstance(whose, RecordedNetworkTeacher):
             continue
         reduction = criterion.adapters_of(bound)[1].reduction
@@ -128,9 +128,9 @@ def check_columns(criterion: DistillationLoss, teacher: Teacher | None, said: ob
                 "the recipe its network as teacher"
             )
         held = {each.name for each in whose.record.columns}
-        if column(place, reduction) not in held:
+        wanted = [str(key.reduced(reduction))]
+        if wanted[0] not in held:
             path = getattr(what, "record", "")
-            wanted = [column(place, reduction)]
             raise RecipeError(lacks(path, criterion.method.name, wanted, sorted(held)))
 
 

@@ -30,9 +30,9 @@ from mentee.build.teachers import (
     reused_classifier,
 )
 from mentee.data import Examples
-from mentee.distillation.layer_pairs import taught_by
+from mentee.distillation.layer_pairs import with_teachers
 from mentee.distillation.loop import DistillationModule, Plan, averaged
-from mentee.distillation.objective import DistillationLoss, wanted
+from mentee.distillation.objective import DistillationLoss, required_layers
 from mentee.errors import RecipeError
 from mentee.evaluation.out_of_domain import OpenedDomain, open_domains
 from mentee.methods import METHODS, Method
@@ -96,7 +96,7 @@ def build(recipe: Recipe, given: PythonOverrides | None = None) -> TrainingSetup
     recipe = resolve(given.stand_in(recipe), splits, method)
     domains = open_domains(recipe.data.out_of_domain, recipe, splits.test, given.data)
     batch = splits.first(2)
-    ours, theirs = wanted(method)
+    ours, theirs = required_layers(method)
 
     teacher = read_teacher(recipe, given, splits, theirs, batch) if theirs else None
     kept = reused_classifier(recipe, method, teacher, given, splits, batch)
@@ -167,12 +167,12 @@ def by_teacher(
         labels: whether any is read.
     """
     if isinstance(said, RecordedRecipe):
-        return taught_by(
+        return with_teachers(
             method, {name: 1 / len(said.record_folders) for name in said.record_folders}
         )
     if isinstance(said, MultiRecipe):
         each = {name: one.method(rows, labels) for name, one in said.methods.items()}
-        return replace(taught_by(method, said.shares, each), teacher_dropout=said.dropout)
+        return replace(with_teachers(method, said.shares, each), teacher_dropout=said.dropout)
     return method
 
 

@@ -166,7 +166,7 @@ def outputs_without_labels(
         said: the teacher, resolved.
         data: says of which split its record is.
     """
-    read = layer_pairs.wanted(method)[1]
+    read = layer_pairs.required_layers(method)[1]
     if isinstance(said, MultiRecipe):
         heard = [each for name, each in said.teachers.items() if f"logits.{name}" in read]
         return outputs_of(heard[0], data) if heard else 1

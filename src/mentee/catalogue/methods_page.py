@@ -18,7 +18,7 @@ from mentee import files
 from mentee.catalogue.docstrings import ParsedDocstring, told
 from mentee.catalogue.equation import by_places, elsewhere
 from mentee.catalogue.needs import asked, needs
-from mentee.distillation.terms import GIVEN, takes
+from mentee.distillation.terms import ENGINE_ARGUMENTS
 from mentee.losses import LOSSES, LossSpec
 from mentee.memory import MEMORIES
 from mentee.methods import METHODS, Method
@@ -52,7 +52,7 @@ def agreements() -> str:
     lines = [["agreement", "what it is", "formula", "numbers", "compares", "needs"]]
     for name, entry in LOSSES.items():
         said = told(entry.function)
-        numbers = numbers_of(entry.function, said, GIVEN)
+        numbers = numbers_of(entry.function, said, ENGINE_ARGUMENTS)
         given = [code(name), said.summary, code(said.formula), numbers, sides(said), asks(entry)]
         lines.append(given)
     return table([cells(line) for line in lines])
@@ -126,7 +126,7 @@ def asks(entry: LossSpec) -> str:
         memory[entry.memory],
         width[entry.same_width],
         OUTPUTS[entry.outputs] if entry.outputs else "",
-        "labels" if takes(entry.function, "labels") else "",
+        "labels" if "labels" in entry.needs else "",
         "the whole batch" if entry.whole_batch and entry.memory == "no" else "",
     ]
     return ", ".join(part for part in parts if part) or "nothing"

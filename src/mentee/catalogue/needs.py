@@ -7,15 +7,15 @@ from functools import partial
 
 import torch
 
-from mentee.distillation.objective import DistillationLoss, wanted
-from mentee.distillation.terms import sides_of, takes
+from mentee.distillation.objective import DistillationLoss, required_layers
+from mentee.distillation.terms import build_adapters, takes
 from mentee.errors import MenteeError
 from mentee.losses import LOSSES
 from mentee.methods import Component, Method
 from mentee.models import PROJECTOR
 from mentee.representations import REPRESENTATIONS, SEVERAL, PairInfo, Shape
 from mentee.tasks import OUTPUTS
-from mentee.types import Statistics, together
+from mentee.types import FeatureKey, Statistics
 
 CLASSES, EXAMPLES = 10, 64
 
@@ -48,7 +48,7 @@ def _read(row: Method) -> Iterator[str]:
     """What is read of the teacher."""
     if row.reuse:
         yield f"the teacher's linear classifier of {row.reuse}, its classes in the same order"
-    places = {name.partition(".")[0] for name in wanted(row)[1]}
+    places = {name.partition(".")[0] for name in required_layers(row)[1]}
     if "logits" in places:
         same = refused(row, classes=CLASSES + 1) is not None
         yield "the same classes in the same order" if same else "logits of any classes"
@@ -126,7 +126,7 @@ def made_up(
         classes: of the teacher; the student has 10.
         labels: whether the examples have any.
     """
-    ours, theirs = wanted(row)
+    ours, theirs = required_layers(row)
     student = dict(each for place in ours for each in said(place, 1.0, 1, CLASSES))
     teacher = dict(each for place in theirs for each in said(place, wide, fine, classes))
     if PROJECTOR in student:  # it gives what the teacher says
@@ -159,7 +159,7 @@ def said(place: str, wide: float, fine: int, classes: int) -> Iterator[tuple[str
 
 def statistics(shapes: Mapping[str, Shape], place: str) -> Statistics:
     """Of a teacher's vectors that do not exist."""
-    shape = shapes[together(place)[0]]
+    shape = shapes[FeatureKey.parse(place).layers[0]]
     d = shape[0] if len(shape) == 3 else shape[-1]
     return Statistics(torch.zeros(d), torch.ones(d), torch.eye(d), torch.ones(d))
 
@@ -192,7 +192,6 @@ def asked(name: str) -> list[str]:
     if takes(REPRESENTATIONS[name], "pair_info"):
         shapes = dict(said("embedding", 1.0, 1, CLASSES))
         pair_info = SignalGuard(CLASSES, partial(statistics, shapes, "embedding"))
-        sides_of(
-            Component(name), (shapes["embedding"], shapes["embedding"]), {"pair_info": pair_info}
-        )
+        both = shapes["embedding"], shapes["embedding"]
+        build_adapters(Component(name), both, {"pair_info": pair_info}, REPRESENTATIONS)
     return list(found)

@@ -16,7 +16,7 @@ from mentee.build.compatibility import output_problem
 from mentee.build.compute_mode import in_turn, milliseconds
 from mentee.catalogue.needs import statistics
 from mentee.distillation.loop import DistillationModule
-from mentee.distillation.objective import DistillationLoss, wanted
+from mentee.distillation.objective import DistillationLoss, required_layers
 from mentee.distillation.terms import blank
 from mentee.errors import MenteeError, PairError
 from mentee.features import Layer, resolve
@@ -26,7 +26,7 @@ from mentee.recipe import Reuse
 from mentee.representations import FeatureShape, Shape
 from mentee.tasks import Task, find_task
 from mentee.teachers import OnlineTeacher
-from mentee.types import Batch, column, read
+from mentee.types import Batch
 
 FEW = 64
 """Examples that a memory is built for, to be counted; it grows in a line with their number."""
@@ -112,13 +112,13 @@ class CandidatePair:
         heads = models.count_parameters(criterion.adapters)
         kept = models.count_parameters(self._taught(row)) - models.count_parameters(self.student)
         memory = self._kept(row, criterion)
-        record = recorded(criterion, self._shapes(self.teacher, wanted(row)[1]))
+        record = recorded(criterion, self._shapes(self.teacher, required_layers(row)[1]))
         slower = self.slower(row) if time else None
         return Applied(row.name, None, heads, kept, memory, record, slower)
 
     def bind(self, row: Method, examples: int) -> DistillationLoss:
         """A row bound to the pair, for a training set of so many examples."""
-        ours, theirs = wanted(row)
+        ours, theirs = required_layers(row)
         taught = self._shapes(self.teacher, theirs)
         made_up = self.task.placeholder(examples, self.classes).numpy()
         groups = self.task.contrast_groups(made_up)
@@ -140,7 +140,7 @@ class CandidatePair:
         the shortest of each count.
         """
         batch, network = self._batch, copy.deepcopy(self.teacher)  # hooks stay where they are
-        places = self._places(self.teacher, wanted(row)[1])
+        places = self._places(self.teacher, required_layers(row)[1])
         alone, taught = self._trainee(Method("none")), self._trainee(row)
         said = taught.criterion.precompute(OnlineTeacher(network, places, self._contract)(batch))
 
@@ -158,7 +158,7 @@ class CandidatePair:
 
     def _trainee(self, row: Method) -> DistillationModule:
         network = self._taught(row)
-        places = self._places(network, [*dict.fromkeys([*wanted(row)[0], "logits"])])
+        places = self._places(network, [*dict.fromkeys([*required_layers(row)[0], "logits"])])
         learner = copy.deepcopy(network)  # hooks do not stay behind
         # Without labels the student's own step is that of made-up classes.
         task = find_task("single") if self.task.name == "none" else self.task
@@ -251,7 +251,7 @@ def recorded(criterion: DistillationLoss, shapes: Mapping[str, Shape]) -> int | 
         side = criterion.adapters_of(bound)[1]
         if side.reduction is None:
             return None
-        shape: FeatureShape = read(shapes, bound.teacher)
+        shape: FeatureShape = bound.pair.teacher.select(shapes)
         said: Tensor = side.precompute(blank(shape))
-        columns[column(bound.teacher, side.reduction)] = said.numel()
+        columns[bound.pair.teacher.reduced(side.reduction)] = said.numel()
     return 2 * sum(columns.values())

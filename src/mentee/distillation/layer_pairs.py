@@ -1,4 +1,4 @@
-"""Which place of the student meets which of the teacher, and whether the two can be compared."""
+"""Which layer of the student is compared with which of the teacher, and whether they can be."""
 
 from __future__ import annotations
 
@@ -9,143 +9,145 @@ from dataclasses import replace
 from mentee.errors import PairError, suggest
 from mentee.methods import Method, Term
 from mentee.representations import CROSSING, Shape
-from mentee.types import TOGETHER, together
+from mentee.types import FeatureKey, LayerPair
 
 
-def wanted(method: Method) -> tuple[list[str], list[str]]:
-    """The places a method reads: (the student's, the teacher's), each once."""
-    places = [term.layer_pair for term in method.terms if term.weight != 0]
-    students, teachers = zip(*places, strict=True) if places else ((), ())
-    return _each(students), _each(teachers)
-
-
-def _each(places: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(name for place in places for name in together(place)))
+def required_layers(method: Method) -> tuple[list[str], list[str]]:
+    """The layers that a method reads, each once: (the student's, the teacher's)."""
+    pairs = [LayerPair.parse(*term.layer_pair) for term in method.terms if term.weight != 0]
+    student = dict.fromkeys(layer for pair in pairs for layer in pair.student.layers)
+    teacher = dict.fromkeys(layer for pair in pairs for layer in pair.teacher.layers)
+    return list(student), list(teacher)
 
 
 def pair_layers(
     term: Term, student: Mapping[str, Shape], teacher: Mapping[str, Shape]
-) -> list[tuple[str, str]]:
-    """Which place of the student meets which of the teacher.
+) -> list[LayerPair]:
+    """The pairs of layers that a term compares.
 
-    Where one network has more stages, the other's meet evenly spaced ones, the last the last.
-    Places that are read together, `stem&stages`, make one pair; so do all places of a term whose
-    representation brings each of the student's together with each of the teacher's.
+    Where one network has more stages, the other's are paired with evenly spaced ones, the last with
+    the last. Layers that are read together, `stem&stages`, make one pair; so do all layers of a
+    term whose representation compares each of the student's with each of the teacher's.
 
     Example:
         >>> from mentee.methods import Component
         >>> three, four = ({f"stages.{i}": (8, 4, 4) for i in range(n)} for n in (3, 4))
-        >>> pair_layers(Term("stages", Component("contrast"), 0.1), three, four)
-        [('stages.0', 'stages.0'), ('stages.1', 'stages.2'), ('stages.2', 'stages.3')]
+        >>> pairs = pair_layers(Term("stages", Component("contrast"), 0.1), three, four)
+        >>> [str(pair) for pair in pairs]
+        ['stages.0', 'stages.1~stages.2', 'stages.2~stages.3']
     """
-    ours, theirs = (together(place) for place in term.layer_pair)
+    pair = LayerPair.parse(*term.layer_pair)
+    of_student, of_teacher = pair.student.layers, pair.teacher.layers
     if term.representation.chain[-1].name in CROSSING:
-        for place in theirs:
-            check_recorded(place, teacher)
-        mine = [each for place in ours for each in expand(place, student)]
-        others = [each for place in theirs for each in expand(place, teacher)]
-        return [(TOGETHER.join(mine), TOGETHER.join(others))]
-    if len(ours) != len(theirs):
+        for layer in of_teacher:
+            check_recorded(layer, teacher)
+        every_student = [each for layer in of_student for each in expand(layer, student)]
+        every_teacher = [each for layer in of_teacher for each in expand(layer, teacher)]
+        return [LayerPair(FeatureKey(tuple(every_student)), FeatureKey(tuple(every_teacher)))]
+    if len(of_student) != len(of_teacher):
         raise PairError(
-            f"the student is read at {' & '.join(ours)}, the teacher at {' & '.join(theirs)}; "
-            "expected as many places"
+            f"the student is read at {' & '.join(of_student)}, the teacher at "
+            f"{' & '.join(of_teacher)}; expected as many layers"
         )
     pairs = [
-        pair for each in zip(ours, theirs, strict=True) for pair in meet(*each, student, teacher)
+        each
+        for layers in zip(of_student, of_teacher, strict=True)
+        for each in _spaced_pairs(*layers, student, teacher)
     ]
-    if len(ours) == 1:
-        return pairs
+    if len(of_student) == 1:
+        return [LayerPair(FeatureKey((s,)), FeatureKey((t,))) for s, t in pairs]
     students, teachers = zip(*pairs, strict=True)
-    return [(TOGETHER.join(students), TOGETHER.join(teachers))]
+    return [LayerPair(FeatureKey(students), FeatureKey(teachers))]
 
 
-def meet(
-    ours: str, theirs: str, student: Mapping[str, Shape], teacher: Mapping[str, Shape]
+def _spaced_pairs(
+    of_student: str, of_teacher: str, student: Mapping[str, Shape], teacher: Mapping[str, Shape]
 ) -> list[tuple[str, str]]:
-    """The pairs of places that two names stand for."""
-    check_recorded(theirs, teacher)
-    mine, others = expand(ours, student), expand(theirs, teacher)
-    count = min(len(mine), len(others))
-    return [(evenly(mine, i, count), evenly(others, i, count)) for i in range(count)]
+    """The pairs of layers that two names stand for, evenly spaced in the deeper network."""
+    check_recorded(of_teacher, teacher)
+    students, teachers = expand(of_student, student), expand(of_teacher, teacher)
+    count = min(len(students), len(teachers))
+    return [(evenly(students, i, count), evenly(teachers, i, count)) for i in range(count)]
 
 
-def taught_by(
-    method: Method, shares: Mapping[str, float], each: Mapping[str, Method] | None = None
+def with_teachers(
+    method: Method, shares: Mapping[str, float], methods: Mapping[str, Method] | None = None
 ) -> Method:
-    """The same method read from several teachers: its terms once for each, by their shares.
+    """The same method with several teachers: its terms once for each, weighted by their shares.
 
     Args:
         method: the student's; the task's loss is its own.
-        shares: what each teacher weighs, by name; a single empty name stands for one teacher.
-        each: what a teacher teaches by, where that is another method.
+        shares: the weight of each teacher, by name; a single empty name stands for one teacher.
+        methods: of the teachers that have one of their own.
 
     Raises:
         PairError: a method keeps the classifier of its teacher.
 
     Example:
         >>> from mentee.methods import find
-        >>> row = taught_by(find("ec"), {"aisfx": 0.5, "pesto": 0.5})
-        >>> [(t.layers, t.weight) for t in row.terms]
+        >>> method = with_teachers(find("ec"), {"aisfx": 0.5, "pesto": 0.5})
+        >>> [(t.layers, t.weight) for t in method.terms]
         [(('embedding', 'embedding.aisfx'), 0.3), (('embedding', 'embedding.pesto'), 0.3)]
     """
     if list(shares) == [""]:
         return method
-    rows = {name: (each or {}).get(name, method) for name in shares}
-    for name, row in rows.items():
-        if row.reuse:
+    by_teacher = {name: (methods or {}).get(name, method) for name in shares}
+    for name, of_teacher in by_teacher.items():
+        if of_teacher.reuse:
             raise PairError(
-                f"method {row.name!r} keeps its teacher's classifier, and {name} is one of "
+                f"method {of_teacher.name!r} keeps its teacher's classifier, and {name} is one of "
                 f"{len(shares)} teachers; take to-teacher, or one teacher"
             )
     terms = [
-        replace(
-            term,
-            layers=(ours, TOGETHER.join(f"{place}.{name}" for place in together(theirs))),
-            weight=term.weight * shares[name],
-            teacher=name,
-        )
-        for name, row in rows.items()
-        for term in row.terms
-        for ours, theirs in [term.layer_pair]
+        replace(term, layers=layers, weight=term.weight * shares[name], teacher=name)
+        for name, of_teacher in by_teacher.items()
+        for term in of_teacher.terms
+        for layers in [(term.layer_pair[0], _named(term.layer_pair[1], name))]
     ]
     return replace(method, terms=tuple(terms), shares=dict(shares))
 
 
-def check_recorded(place: str, shapes: Mapping[str, Shape]) -> None:
-    """Refuse a place that a record of embeddings does not have, and say what does without it."""
-    wanted, point, name = place.partition(".")
-    held = {each.partition(".")[0] for each in shapes}
-    if not held or held - {"embedding", "frames"} or place in shapes:
+def _named(text: str, teacher: str) -> str:
+    """The layers of a teacher as they are named among those of several."""
+    layers = FeatureKey.parse(text).layers
+    return str(FeatureKey(tuple(f"{layer}.{teacher}" for layer in layers)))
+
+
+def check_recorded(layer: str, shapes: Mapping[str, Shape]) -> None:
+    """Refuse a layer that a record of embeddings does not have, and suggest what works without."""
+    kind, point, name = layer.partition(".")
+    kinds = {each.partition(".")[0] for each in shapes}
+    if not kinds or kinds - {"embedding", "frames"} or layer in shapes:
         return
-    other = "frames" if wanted == "embedding" else "embedding"
-    if wanted in ("embedding", "frames") and f"{other}{point}{name}" not in shapes:
+    other = "frames" if kind == "embedding" else "embedding"
+    if kind in ("embedding", "frames") and f"{other}{point}{name}" not in shapes:
         return  # another name of a record, which is suggested
-    if wanted == "embedding":
+    if kind == "embedding":
         raise PairError(
             "the method reads 'embedding', and the record was made with --frames; time frames "
-            "need a term of your own, places: [stages.2, frames] (docs/embeddings.md, A vector "
+            "need a term of your own, layers: [stages.2, frames] (docs/embeddings.md, A vector "
             "for each time frame), or a record without --frames"
         )
-    if wanted == "frames":
+    if kind == "frames":
         raise PairError(
             "the method reads 'frames', and the record has one vector an example; record with "
             "--frames, or take a method that reads 'embedding', such as ec"
         )
-    instead = "probe-kd in place of kd" if wanted == "logits" else "ec, east or to-teacher"
+    instead = "probe-kd in place of kd" if kind == "logits" else "ec, east or to-teacher"
     raise PairError(
-        f"the method reads {place!r} of the teacher, and a record of embeddings has no {wanted}, "
-        f"only {', '.join(sorted(held))}; take {instead}, or a network as teacher"
+        f"the method reads {layer!r} of the teacher, and a record of embeddings has no {kind}, "
+        f"only {', '.join(sorted(kinds))}; take {instead}, or a network as teacher"
     )
 
 
-def expand(place: str, shapes: Mapping[str, Shape]) -> list[str]:
-    """`stages` to `stages.0`, `stages.1`, …; any other place to itself."""
-    if place in shapes:
-        return [place]
-    found = [name for name in shapes if re.fullmatch(rf"{re.escape(place)}\.\d+", name)]
-    if not found:
-        raise PairError(f"nothing is read at {place!r}; {suggest(place, shapes)}")
-    return sorted(found, key=lambda name: int(name.rpartition(".")[2]))
+def expand(layer: str, shapes: Mapping[str, Shape]) -> list[str]:
+    """`stages` to `stages.0`, `stages.1`, …; any other layer to itself."""
+    if layer in shapes:
+        return [layer]
+    stages = [name for name in shapes if re.fullmatch(rf"{re.escape(layer)}\.\d+", name)]
+    if not stages:
+        raise PairError(f"nothing is read at {layer!r}; {suggest(layer, shapes)}")
+    return sorted(stages, key=lambda name: int(name.rpartition(".")[2]))
 
 
 def evenly(names: Sequence[str], number: int, count: int) -> str:
@@ -159,12 +161,12 @@ HEADS = {
     "random": "set random.student_head: linear",
     "pooled": "use to_teacher in place of pooled",
 }
-"""How the student's side of a representation gets a head."""
+"""How the student-side adapter of a representation gets a head."""
 ANY_HEAD = "use a representation with a head, such as project"
 
 
-def check_widths(name: str, represent: str, *widths: Shape) -> None:
-    """Refuse a pair whose representations an agreement cannot compare entry by entry."""
+def check_widths(name: str, representation: str, *widths: Shape) -> None:
+    """Refuse a pair whose representations a loss cannot compare entry by entry."""
     if widths[0] == widths[1]:
         return
     if name.partition(" ")[0].endswith("/logits"):
@@ -175,5 +177,5 @@ def check_widths(name: str, represent: str, *widths: Shape) -> None:
         )
     raise PairError(
         f"{name}: the student's representation has shape {widths[0]}, the teacher's {widths[1]}; "
-        f"expected equal ones: {HEADS.get(represent, ANY_HEAD)}"
+        f"expected equal ones: {HEADS.get(representation, ANY_HEAD)}"
     )

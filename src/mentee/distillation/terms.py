@@ -1,4 +1,4 @@
-"""A term at one place of one pair, and what is asked of its words."""
+"""A term bound to one pair of layers, and the lookup and checking of its components."""
 
 from __future__ import annotations
 
@@ -10,156 +10,192 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from mentee.distillation.components import checked, look_up
-from mentee.distillation.weights import AUX
-from mentee.errors import MenteeError, PairError
+from mentee.errors import MenteeError, PairError, suggest
 from mentee.losses import LossSpec
 from mentee.memory import Memory
 from mentee.methods import Component, Term
-from mentee.representations import REPRESENTATIONS, Adapter, Compose, FeatureShape, Shape
+from mentee.renamed import COMPONENTS, renamed
+from mentee.representations import Adapter, Compose, FeatureShape, Shape
+from mentee.types import LayerPair
+
+Entry = typing.TypeVar("Entry")
+Builder = Callable[..., tuple[Adapter, Adapter]]
+"""`(student shape, teacher shape, **params)` to the adapters of a representation."""
+ENGINE_ARGUMENTS = ("labels", "mask", "negatives", "log_z", "chunk")
+"""Arguments of a loss that the engine sets and a recipe may not."""
 
 
 @dataclass(frozen=True)
 class BoundTerm:
-    """A term at one place of one pair.
+    """A term of a method at one pair of layers.
 
     Attributes:
-        name: `contrast/stages.1`; unique in the method, with the representation behind it where
-            another has the same agreement and place.
-        student: where the student is read.
-        teacher: where the teacher is read.
-        term: the row's summand that it came from.
-        agreement: how the two are compared.
+        name: `contrast/stages.1`; unique in the method: the representation is added in brackets
+            where another term has the same loss and layers.
+        pair: the features of the student and of the teacher that it compares.
+        term: the term of the method, with checked components.
+        spec: its loss.
         memory: where its negatives come from.
     """
 
     name: str
-    student: str
-    teacher: str
+    pair: LayerPair
     term: Term
-    agreement: LossSpec
-    memory: Memory | None
+    spec: LossSpec
+    memory: Memory | None = None
 
 
-GIVEN = ("negatives", "log_z", "chunk", "mask", "labels")
-"""What the engine passes to an agreement and a recipe may not."""
+def look_up(kind: str, component: Component, table: Mapping[str, Entry]) -> Entry:
+    """The table's entry of that name, or an error that suggests close names."""
+    if component.name not in table:
+        if new := COMPONENTS.get(component.name):
+            raise MenteeError(renamed(f"{kind} {component.name}", new))
+        raise MenteeError(
+            f"there is no {kind} {component.name!r}; {suggest(component.name, table)}"
+        )
+    return table[component.name]
+
+
+def checked(
+    component: Component, function: Callable[..., object], reserved: Sequence[str] = ()
+) -> Component:
+    """The same component with params of the types that its function declares.
+
+    Args:
+        component: with params.
+        function: its keyword-only parameters are the params.
+        reserved: keyword-only parameters that the engine sets.
+
+    Raises:
+        MenteeError: there is no such param, or its value is of another type.
+    """
+    hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
+    types = {
+        name: hints.get(name, object)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name not in reserved
+    }
+    params = {}
+    for name, value in component.params.items():
+        if name not in types:
+            raise MenteeError(f"{component.name} has no parameter {name!r}; {suggest(name, types)}")
+        try:
+            params[name] = TypeAdapter(types[name]).validate_python(value, strict=True)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"]
+            raise MenteeError(f"{component.name}.{name} is {value!r}: {message}") from None
+    return replace(component, params=params)
 
 
 @functools.cache
 def takes(function: Callable[..., object], name: str) -> bool:
-    """Whether a function has a parameter of that name."""
+    """Whether a builder has a parameter of that name; asked once, where a method is bound."""
     return name in inspect.signature(function).parameters
 
 
-def reads_others(site: tuple[Term, str, str]) -> bool:
-    """Whether a term's representation reads the sides of others: it is bound after them."""
-    return any(takes(builder(word), "other_adapters") for word in site[0].representation.chain)
+def reads_other_adapters(term: Term, table: Mapping[str, Builder]) -> bool:
+    """Whether a term's representation reads adapters of other terms: it is built after them."""
+    chain = term.representation.chain
+    return any(takes(look_up("representation", c, table), "other_adapters") for c in chain)
 
 
-def builder(word: Component) -> Callable[..., tuple[Adapter, Adapter]]:
-    """What builds the two sides of a representation."""
-    return look_up("representation", word, REPRESENTATIONS)
-
-
-def sides_of(
-    word: Component, shapes: tuple[FeatureShape, FeatureShape], offered: Mapping[str, object]
+def build_adapters(
+    component: Component,
+    shapes: tuple[FeatureShape, FeatureShape],
+    offered: Mapping[str, object],
+    table: Mapping[str, Builder],
 ) -> tuple[Adapter, Adapter]:
-    """Build the two sides of a representation, from the place outwards where it is a chain.
+    """The student-side and the teacher-side adapter of a representation.
 
     Args:
-        word: with checked numbers.
-        shapes: what is read in the student and in the teacher, without the batch.
-        offered: what a builder may ask for beyond its numbers.
+        component: with checked params; of a chain the innermost is built first.
+        shapes: of the student's and of the teacher's features, without the batch.
+        offered: further arguments, for the builders that take them.
+        table: builders by name.
 
     Raises:
         PairError: the representation does not fit the pair.
     """
-    inner = None if word.of is None else sides_of(word.of, shapes, offered)
+    inner = None if component.of is None else build_adapters(component.of, shapes, offered, table)
     if inner is not None:
         if type(inner[0]).align is not Adapter.align:
             raise PairError(
-                f"{word}: what {word.of} compares depends on both sides, so nothing can be made of "
-                "one of them; give the term this representation alone"
+                f"{component}: what {component.of} compares depends on both networks, so nothing "
+                "can be computed from one of them; give the term this representation alone"
             )
-        student, teacher = map(shape_said, inner, shapes)
-        shapes = student, teacher
-    build = builder(word)
-    asked = {key: value for key, value in offered.items() if takes(build, key)}
-    outer = build(*shapes, **word.params, **asked)
+        shapes = output_shape(inner[0], shapes[0]), output_shape(inner[1], shapes[1])
+    builder = look_up("representation", component, table)
+    extra = {key: value for key, value in offered.items() if takes(builder, key)}
+    outer = builder(*shapes, **component.params, **extra)
     return outer if inner is None else (Compose(inner[0], outer[0]), Compose(inner[1], outer[1]))
 
 
-def checked_chain(word: Component) -> Component:
-    """The same representation, its numbers and those of all it is of checked."""
-    of = None if word.of is None else checked_chain(word.of)
-    return replace(checked(word, builder(word), given=("pair_info", "other_adapters")), of=of)
+def checked_chain(component: Component, table: Mapping[str, Builder]) -> Component:
+    """The same representation, its params and those of all that it is composed with checked."""
+    of = None if component.of is None else checked_chain(component.of, table)
+    builder = look_up("representation", component, table)
+    return replace(checked(component, builder, reserved=("pair_info", "other_adapters")), of=of)
 
 
-def name_of(term: Term, s: str, t: str, others: Sequence[BoundTerm], method: str) -> str:
-    """What a term is called; what sets it apart is named where another one has the name."""
-    name = f"{term.loss.name}/{s if s == t else f'{s}~{t}'}"
+def term_name(term: Term, pair: LayerPair, others: Sequence[BoundTerm], method: str) -> str:
+    """A unique name; where another term has the same loss and layers, what differs is added."""
+    name = f"{term.loss.name}/{pair}"
     alike = [b.term for b in others if b.name.partition(" ")[0] == name]
     if any((a.representation, a.loss) == (term.representation, term.loss) for a in alike):
         raise MenteeError(f"method {method!r} has {name} twice; add up their weights")
     if not alike:
         return name
-    of_word, of_agreement = (
-        [f"{key}={value}" for word in words for key, value in word.params.items()]
-        for words in (term.representation.chain, [term.loss])
+    of_representation, of_loss = (
+        [f"{key}={value}" for component in chain for key, value in component.params.items()]
+        for chain in (term.representation.chain, [term.loss])
     )
-    word, taken = [" of ".join(names(term))], {b.name for b in others}
-    whole = word + of_word + of_agreement
+    chain, names = [" of ".join(chain_names(term))], {b.name for b in others}
+    whole = chain + of_representation + of_loss
     if term.representation in [other.representation for other in alike]:
-        ways = [of_agreement, word + of_agreement, whole]
-    elif names(term) in [names(other) for other in alike]:
-        ways = [word + of_word, whole]
+        candidates = [of_loss, chain + of_loss, whole]
+    elif chain_names(term) in [chain_names(other) for other in alike]:
+        candidates = [chain + of_representation, whole]
     else:
-        ways = [word, whole]
-    longer = (f"{name} ({', '.join(way)})" for way in ways)
-    return next(each for each in longer if each not in taken)
+        candidates = [chain, whole]
+    longer = (f"{name} ({', '.join(parts)})" for parts in candidates)
+    return next(each for each in longer if each not in names)
 
 
-def names(term: Term) -> list[str]:
-    """Of the words of its representation."""
-    return [word.name for word in term.representation.chain]
-
-
-def own_name(bound: BoundTerm) -> str:
-    """What the own loss of a term's teacher side is called."""
-    return f"{AUX}{bound.name}"
+def chain_names(term: Term) -> list[str]:
+    """The names of its representation and of those that it is composed with."""
+    return [component.name for component in term.representation.chain]
 
 
 def blank(shape: FeatureShape) -> Any:
-    """Zeros for one example that is read with this shape, or with these at several places."""
+    """Zeros for one example of this shape, or of these at several layers."""
     if shape and isinstance(shape[0], tuple):
         return tuple(blank(each) for each in shape)
     return torch.zeros(1, *typing.cast(Shape, shape))
 
 
 @torch.no_grad()
-def shape_said(side: Adapter, shape: FeatureShape) -> Shape:
-    """What a side makes of one example that is read with this shape."""
-    return tuple(side(side.precompute(blank(shape))).shape[1:])
+def output_shape(adapter: Adapter, shape: FeatureShape) -> Shape:
+    """The shape of an adapter's output for features of this shape, without the batch."""
+    return tuple(adapter(adapter.precompute(blank(shape))).shape[1:])
 
 
 @torch.no_grad()
-def shapes_said(
-    sides: tuple[Adapter, Adapter], shapes: tuple[FeatureShape, FeatureShape]
+def compared_shapes(
+    adapters: tuple[Adapter, Adapter], shapes: tuple[FeatureShape, FeatureShape]
 ) -> tuple[Shape, Shape]:
-    """What is compared of one example that is read with these shapes: (student's, teacher's)."""
-    said, other = (
-        side(side.precompute(blank(each))) for side, each in zip(sides, shapes, strict=True)
-    )
-    met = sides[0].align(said, other)
-    return tuple(met[0].shape[1:]), tuple(met[1].shape[1:])
+    """The shapes of what a loss compares, (student's, teacher's), without the batch."""
+    outputs = [a(a.precompute(blank(s))) for a, s in zip(adapters, shapes, strict=True)]
+    student, teacher = adapters[0].align(*outputs)
+    return tuple(student.shape[1:]), tuple(teacher.shape[1:])
 
 
-def nothing(*sides: Adapter, device: torch.device) -> Tensor:
-    """A loss of 0 that reaches all that is trained in some sides."""
+def zero_loss(*adapters: Adapter, device: torch.device) -> Tensor:
+    """A loss of 0 that reaches all that is trained in some adapters."""
+    trained = [p for adapter in adapters for p in adapter.parameters() if p.requires_grad]
     zero = torch.zeros((), device=device)
-    trained = [p for side in sides for p in side.parameters() if p.requires_grad]
     return torch.stack([(p * 0).sum() for p in trained]).sum() if trained else zero
 
 

@@ -1,7 +1,6 @@
-"""How two representations are compared: pure functions, one loss per example where there is one.
+"""Losses between two representations: pure functions, one loss per example where there is one.
 
-An agreement says what it needs beyond its two tensors, so that binding a method to a pair can fail
-early and the engine knows what to pass.
+In CKTF's words each is an agreement: the generalized agreement of two networks' representations.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from torch import Tensor
 from mentee.losses.activation_boundary import ab, partial_l2
 from mentee.losses.binary_kd import binary_kd
 from mentee.losses.cka import cka
+from mentee.losses.context import Context, Need
 from mentee.losses.contrast import contrast
 from mentee.losses.correlation_congruence import cc
 from mentee.losses.cosine_distance_difference import cosine_distance_difference
@@ -37,7 +37,9 @@ from mentee.tasks import Outputs
 
 __all__ = [
     "LOSSES",
+    "Context",
     "LossSpec",
+    "Need",
     "ab",
     "batch_level",
     "binary_kd",
@@ -73,21 +75,22 @@ __all__ = [
 
 @dataclass(frozen=True)
 class LossSpec:
-    """One word of the table, with what it asks for.
+    """A loss with what it needs, so that binding a method can fail early.
 
     Attributes:
-        function: `(student, teacher, **numbers) -> [b]`, or a scalar for the whole batch. Where it
-            has such parameters it is given `negatives` and `log_z` (of the memory), `mask` (of
-            the labels that are known) and `labels` (the class of each example).
-        memory: whether it reads negatives: never, always, or where the term has a memory.
-        same_width: both sides must have as many entries; `with memory`: only then.
+        function: `(student, teacher, *, params and needs) -> [b]`, or a scalar for the whole batch.
+        needs: the entries of `Context` that it is called with, as keyword arguments.
+        memory: whether it reads negatives: never, always, or where the term has a memory. One that
+            does lists `negatives` among its needs.
+        same_width: both representations must have as many entries; `with memory`: only then.
         outputs: what the two have to be the outputs for, where it compares outputs and makes sense
             for one kind of task only; None: any.
         whole_batch: without a memory it compares the examples of the batch with one another, so
-            the parts of all processes have to be gathered first.
+            the parts of all processes are gathered first, with their labels and masks.
     """
 
     function: Callable[..., Tensor]
+    needs: tuple[Need, ...] = ()
     memory: Literal["no", "must", "may"] = "no"
     same_width: bool | Literal["with memory"] = False
     outputs: Outputs | None = None
@@ -96,18 +99,22 @@ class LossSpec:
 
 LOSSES: dict[str, LossSpec] = {
     "kl": LossSpec(kl, same_width=True, outputs="class logits"),
-    "dkd": LossSpec(dkd, same_width=True, outputs="class logits"),
-    "nkd": LossSpec(nkd, same_width=True, outputs="class logits"),
+    "dkd": LossSpec(dkd, needs=("labels",), same_width=True, outputs="class logits"),
+    "nkd": LossSpec(nkd, needs=("labels",), same_width=True, outputs="class logits"),
     "dist": LossSpec(dist, same_width=True, outputs="class logits", whole_batch=True),
     "ttm": LossSpec(ttm, same_width=True, outputs="class logits"),
     "wttm": LossSpec(wttm, same_width=True, outputs="class logits"),
     "hard_label": LossSpec(hard_label, same_width=True, outputs="class logits"),
     "batch_level": LossSpec(batch_level, same_width=True, outputs="class logits", whole_batch=True),
     "class_level": LossSpec(class_level, same_width=True, outputs="class logits", whole_batch=True),
-    "binary_kd": LossSpec(binary_kd, same_width=True, outputs="label logits"),
-    "contrast": LossSpec(contrast, memory="must", same_width=True),
+    "binary_kd": LossSpec(binary_kd, needs=("mask",), same_width=True, outputs="label logits"),
+    "contrast": LossSpec(contrast, needs=("negatives", "log_z"), memory="must", same_width=True),
     "similarity_kl": LossSpec(
-        similarity_kl, memory="may", same_width="with memory", whole_batch=True
+        similarity_kl,
+        needs=("negatives",),
+        memory="may",
+        same_width="with memory",
+        whole_batch=True,
     ),
     "sp": LossSpec(sp, whole_batch=True),
     "rkd": LossSpec(rkd, whole_batch=True),
@@ -128,4 +135,4 @@ LOSSES: dict[str, LossSpec] = {
     "partial_l2": LossSpec(partial_l2, same_width=True),
     "vid": LossSpec(vid),
 }
-"""Every agreement by name."""
+"""Every loss by name."""

@@ -35,8 +35,7 @@ from mentee.records.views import RecordingJob
 from mentee.report import duration
 from mentee.teachers import OnlineTeacher
 from mentee.teachers.teacher import Teacher
-from mentee.types import CLEAN, Batch, column, together
-from mentee.types import read as read_at
+from mentee.types import CLEAN, Batch, FeatureKey
 
 USUAL_VIEWS = 8
 MEASURED_SECONDS = 2.0
@@ -175,7 +174,7 @@ def prepare(
         name
         for criterion in transfers
         for b in criterion.bound_terms
-        for name in together(b.teacher)
+        for name in b.pair.teacher.layers
     )
     network, contract = parts.teacher.network, parts.teacher.contract
     read = networks.places(network, list(places), parts.splits.first(1), contract)
@@ -183,12 +182,12 @@ def prepare(
     sides, columns = columns_of(transfers, {p.name: p.shape for p in reader.places})
     device = parts.accelerator.device
 
-    place_of = {each.name: each.place for each in columns}
+    keys = {each.name: FeatureKey.parse(each.place) for each in columns}
 
     @torch.no_grad()
     def says(some: Batch, names: Sequence[str]) -> dict[str, Tensor]:
         features = reader(some.to(device))
-        return {n: sides[n].precompute(read_at(features, place_of[n])) for n in names}
+        return {n: sides[n].precompute(keys[n].select(features)) for n in names}
 
     said = parts.recipe.data
     usual = 0 if said.views == "none" else min(USUAL_VIEWS, recipe.train.epochs)
@@ -243,13 +242,12 @@ def columns_of(
                     "batch, so it cannot be computed once and kept; read the teacher live (a "
                     "representation of your own that can be kept says so by Side.reduction)"
                 )
-            name, read = column(bound.teacher, side.reduction), read_at(shapes, bound.teacher)
+            key = bound.pair.teacher
+            name, read = str(key.reduced(side.reduction)), key.select(shapes)
             with torch.no_grad():
                 shape = tuple(side.precompute(blank(read)).shape[1:])
             sides[name] = side
-            columns[name] = Column(
-                place=bound.teacher, reduction=side.reduction, shape=shape, read=read
-            )
+            columns[name] = Column(place=str(key), reduction=side.reduction, shape=shape, read=read)
     return sides, tuple(columns.values())
 
 

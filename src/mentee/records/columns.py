@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mentee.errors import DataError, suggest
 from mentee.records.manifest import Dtype
 from mentee.records.numeric import COUNTS
-from mentee.types import column, together
+from mentee.types import FeatureKey
 
 
 class Column(BaseModel):
@@ -42,12 +42,12 @@ class Column(BaseModel):
     @property
     def name(self) -> str:
         """What it is called in `Features`."""
-        return column(self.place, self.reduction)
+        return str(FeatureKey.parse(self.place).reduced(self.reduction))
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """What was read at each of its places."""
-        names = together(self.place)
+        names = FeatureKey.parse(self.place).layers
         read = self.read if len(names) > 1 else (self.read,)
         return dict(zip(names, read, strict=True))  # type: ignore[arg-type]
 

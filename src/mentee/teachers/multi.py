@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mentee.errors import MenteeError
 from mentee.teachers.teacher import Teacher
-from mentee.types import REDUCTION_SEPARATOR, TOGETHER, Batch, Features, Statistics, together
+from mentee.types import Batch, FeatureKey, Features, Statistics
 
 
 def place_of(place: str, name: str, asked: Sequence[str]) -> str:
@@ -104,6 +104,6 @@ class MultiTeacher:
 
     def _renamed(self, key: str, name: str) -> str:
         """The key of a place, or of a column of one or of several together."""
-        places, bar, reduction = key.partition(REDUCTION_SEPARATOR)
-        renamed = TOGETHER.join(place_of(p, name, self._asked[name]) for p in together(places))
-        return f"{renamed}{bar}{reduction}"
+        parsed = FeatureKey.parse(key)
+        layers = tuple(place_of(layer, name, self._asked[name]) for layer in parsed.layers)
+        return str(FeatureKey(layers, parsed.reduction))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from mentee.distillation.components import look_up
+from mentee.distillation.terms import look_up
 from mentee.distillation.weights.balance import BALANCES, Balance
 from mentee.distillation.weights.measurement import (
     FIRST,
