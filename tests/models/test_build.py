@@ -105,9 +105,7 @@ def test_resolve_refuses_what_makes_no_network():
     def empty(classes):
         return None
 
-    with pytest.raises(
-        MenteeError, match=r"empty returned a NoneType; expected a torch"
-    ):
+    with pytest.raises(MenteeError, match=r"empty returned a NoneType; expected a torch"):
         resolve(empty, classes=3)
 
 
