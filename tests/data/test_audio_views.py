@@ -6,52 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from mentee.data import MODALITIES, batches, build_views, hash_ids, open_examples
+from mentee.data import batches, build_views, hash_ids, open_examples
 from mentee.data.audio_views import Mask
 from mentee.data.counter_rng import mix
 from mentee.errors import DataError
-from mentee.types import CLEAN
+from tests.data.test_views import KEYS, _clips
 
-KEYS = torch.from_numpy(hash_ids([f"id{i}" for i in range(24)]))
 RATE, SAMPLES = 1000, 100
-
-
-def _clips() -> list[torch.Tensor]:
-    rng = np.random.default_rng(3)
-    lengths = [40, 99, 100, 101, 350] * 5
-    return [
-        torch.from_numpy(rng.uniform(-1, 1, n).astype(np.float32)) for n in lengths[: len(KEYS)]
-    ]
 
 
 def _views(name: str, seed: int = 11):
     return build_views(name, kind="audio", seed=seed, seconds=SAMPLES / RATE, sample_rate=RATE)
-
-
-def _beginning(clip: torch.Tensor) -> np.ndarray:
-    return np.pad(clip.numpy(), (0, SAMPLES))[:SAMPLES]
-
-
-@pytest.mark.parametrize("name", MODALITIES["audio"].views)
-def test_a_view_depends_on_seed_id_and_view_alone(name: str) -> None:
-    clips, views = _clips(), _views(name)
-    before = [clip.clone() for clip in clips]
-    whole = views(clips, KEYS, 4)
-    assert whole.dtype == torch.float32
-    assert whole.shape == (len(KEYS), SAMPLES)
-    assert whole.abs().max() <= 1
-    order = torch.randperm(len(KEYS))
-    assert torch.equal(views([clips[i] for i in order], KEYS[order], 4), whole[order])
-    alone = [views(clips[i : i + 1], KEYS[i : i + 1], 4) for i in range(len(KEYS))]
-    assert torch.equal(torch.cat(alone), whole)
-    assert all(torch.equal(a, b) for a, b in zip(clips, before, strict=True))
-    clean = views(clips, KEYS, CLEAN)
-    np.testing.assert_array_equal(clean, np.stack([_beginning(clip) for clip in clips]))
-    if name == "none":
-        assert torch.equal(whole, clean)
-    else:
-        assert not torch.equal(views(clips, KEYS, 5), whole)
-        assert not torch.equal(_views(name, seed=12)(clips, KEYS, 4), whole)
 
 
 def test_a_shifted_piece_is_one_of_the_pieces() -> None:

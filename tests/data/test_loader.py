@@ -38,8 +38,8 @@ def _examples(n: int = 23) -> Examples:
 
 def _epoch(examples: Examples, **options: Any) -> list[Batch]:
     views = build_views("crop", seed=1, pad=1)
-    given = {"batch": 5, "views": views, "view": 2, "seed": 3, "epoch": 0, **options}
-    return list(batches(examples, **given))
+    options = {"batch": 5, "views": views, "view": 2, "seed": 3, "epoch": 0, **options}
+    return list(batches(examples, **options))
 
 
 def _rows(some: list[Batch]) -> list[int]:
@@ -145,7 +145,7 @@ def test_shares_of_processes_make_up_the_batches(
 def test_what_is_scored_is_cut_into_the_same_batches_by_any_number_of_processes(
     n: int, batch: int, world: int
 ) -> None:
-    """So that what a network says of an example does not depend on that number."""
+    """So that the outputs for an example do not depend on that number."""
     options = {"shuffle": False, "drop_last": False, "view": CLEAN}
     examples = _examples(n)
     alone = [part.rows.tolist() for part in _epoch(examples, batch=batch, **options)]
@@ -163,10 +163,9 @@ def test_workers_change_nothing(name: str, folder: Callable[..., Path]) -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
     here = _epoch(examples, **options)
-    for workers in (1, 2):
-        assert _same(_epoch(examples, workers=workers, **options), here)
+    assert _same(_epoch(examples, workers=2, **options), here)
     assert torch.equal(torch.get_rng_state(), before)
-    assert _same(_epoch(examples, workers=1, start=2, **options), here[2:])
+    assert _same(_epoch(examples, workers=1, start=3, **options), here[3:])
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -204,9 +203,9 @@ def test_examples_and_views_can_be_sent_to_a_process(folder: Callable[..., Path]
 )
 def test_numbers_that_are_refused(options: dict[str, int], message: str) -> None:
     views = build_views("none", seed=0)
-    given = {"batch": 5, "views": views, "view": 0, "seed": 0, "epoch": 0, **options}
+    options = {"batch": 5, "views": views, "view": 0, "seed": 0, "epoch": 0, **options}
     with pytest.raises(DataError, match=message):
-        batches(_examples(), **given)
+        batches(_examples(), **options)
 
 
 def _threads() -> list[str]:
@@ -219,11 +218,12 @@ def test_reading_ahead_changes_nothing(name: str) -> None:
     clips = [rng.uniform(-1, 1, n).astype(np.float32) for n in (40, 60, 50, 90, 70, 80, 30)]
     examples = open_examples({"audio": clips, "sample_rate": 1000})
     views = build_views(name, kind="audio", seed=0, seconds=0.05, sample_rate=1000)
-    given = {"batch": 2, "views": views, "start": 1}
+    options = {"batch": 2, "views": views, "start": 1}
     here = [
-        read_batch(examples, b.rows.numpy(), views=views, view=2) for b in _epoch(examples, **given)
+        read_batch(examples, b.rows.numpy(), views=views, view=2)
+        for b in _epoch(examples, **options)
     ]
-    assert _same(_epoch(examples, **given), here)
+    assert _same(_epoch(examples, **options), here)
     assert len(here) == 2
     assert not _threads()
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -168,12 +167,3 @@ def test_a_fingerprint_changes_with_what_it_is_of() -> None:
     ]
     prints = {examples.fingerprint() for examples in (whole, _examples(), *others)}
     assert len(prints) == 1 + len(others)
-
-
-def test_a_fingerprint_is_the_same_in_another_process() -> None:
-    code = (
-        "from mentee.data import open_examples as o;"
-        "print(o('embedded:digits', limit=50).fingerprint())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == open_examples("embedded:digits", limit=50).fingerprint()

@@ -8,14 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mentee.data import MODALITIES, batches, build_views, encode, hash_ids, open_examples
+from mentee.data import batches, build_views, hash_ids, open_examples
 from mentee.data.counter_rng import mix
 from mentee.data.texts import _SPACE
 from mentee.errors import DataError
-from mentee.types import CLEAN
-
-TEXTS = ["", "one", "  né  so\tgood ", *(f"w{i} " * (i + 5) + "end" for i in range(21))]
-KEYS = torch.from_numpy(hash_ids([f"id{i}" for i in range(len(TEXTS))]))
+from tests.data.test_views import KEYS, TEXTS
 
 
 def _views(name: str, seed: int = 11, max_bytes: int | None = 64):
@@ -24,24 +21,6 @@ def _views(name: str, seed: int = 11, max_bytes: int | None = 64):
 
 def _read(row: torch.Tensor) -> str:
     return bytes(row.tolist()).rstrip(b"\0").decode()
-
-
-@pytest.mark.parametrize("name", MODALITIES["text"].views)
-def test_a_view_depends_on_seed_id_and_view_alone(name: str) -> None:
-    views = _views(name)
-    whole = views(TEXTS, KEYS, 4)
-    assert whole.dtype == torch.uint8
-    assert whole.shape == (len(TEXTS), 64)
-    order = torch.randperm(len(KEYS))
-    assert torch.equal(views([TEXTS[i] for i in order], KEYS[order], 4), whole[order])
-    alone = [views(TEXTS[i : i + 1], KEYS[i : i + 1], 4) for i in range(len(KEYS))]
-    assert torch.equal(torch.cat(alone), whole)
-    assert torch.equal(views(TEXTS, KEYS, CLEAN), encode(TEXTS, 64))
-    if name == "none":
-        assert torch.equal(whole, encode(TEXTS, 64))
-    else:
-        assert not torch.equal(views(TEXTS, KEYS, 5), whole)
-        assert not torch.equal(_views(name, seed=12)(TEXTS, KEYS, 4), whole)
 
 
 def test_words_are_dropped_by_their_hash() -> None:

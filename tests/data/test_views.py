@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import pickle
 import subprocess
 import sys
 
@@ -9,12 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mentee.data import MODALITIES, build_views, hash_ids
+from mentee.data import MODALITIES, build_views, encode, hash_ids, open_examples
 from mentee.data.image_views import Crop, crop, one_size
 from mentee.errors import DataError
 from mentee.types import CLEAN
 
 KEYS = torch.from_numpy(hash_ids([f"id{i}" for i in range(24)]))
+CASES = [(kind, name) for kind, modality in MODALITIES.items() for name in modality.views]
+TEXTS = ["", "one", "  né  so\tgood ", *(f"w{i} " * (i + 5) + "end" for i in range(21))]
 
 
 def _images(c: int = 3, side: int = 16) -> torch.Tensor:
@@ -22,8 +26,61 @@ def _images(c: int = 3, side: int = 16) -> torch.Tensor:
     return torch.from_numpy(rng.integers(0, 256, (len(KEYS), side, side, c), dtype=np.uint8))
 
 
-def _views(name: str, seed: int = 11):
-    return build_views(name, seed=seed, size=16, pad=2)
+def _clips() -> list[torch.Tensor]:
+    rng, lengths = np.random.default_rng(3), [40, 99, 100, 101, 350] * 5
+    return [torch.from_numpy(rng.uniform(-1, 1, n).astype(np.float32)) for n in lengths[:24]]
+
+
+def _views(name: str, seed: int = 11, kind: str = "image"):
+    options = {"size": 16, "pad": 2, "seconds": 0.1, "sample_rate": 1000, "max_bytes": 64}
+    return build_views(name, kind=kind, seed=seed, **options)
+
+
+def _clean(kind: str) -> torch.Tensor:
+    if kind == "image":
+        return _images().permute(0, 3, 1, 2).float() / 255
+    if kind == "text":
+        return encode(TEXTS, 64)
+    return torch.stack([torch.nn.functional.pad(clip, (0, 100))[:100] for clip in _clips()])
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_a_view_depends_on_seed_id_and_view_alone(kind: str, name: str) -> None:
+    contents = {"image": list(_images()), "audio": _clips(), "text": TEXTS}[kind]
+    views, before, state = _views(name, kind=kind), pickle.dumps(contents), torch.get_rng_state()
+    whole = views(contents, KEYS, 4)
+    assert torch.equal(torch.get_rng_state(), state)
+    order = torch.randperm(len(KEYS))
+    assert torch.equal(views([contents[i] for i in order], KEYS[order], 4), whole[order])
+    alone = [views(contents[i : i + 1], KEYS[i : i + 1], 4) for i in range(len(KEYS))]
+    assert torch.equal(torch.cat(alone), whole)
+    assert pickle.dumps(contents) == before
+    if kind == "image":
+        assert torch.equal(views(torch.stack(contents), KEYS, 4), whole)
+    assert torch.equal(views(contents, KEYS, CLEAN), _clean(kind))
+    if name == "none":
+        assert torch.equal(whole, _clean(kind))
+    else:
+        assert not torch.equal(views(contents, KEYS, 5), whole)
+        assert not torch.equal(_views(name, seed=12, kind=kind)(contents, KEYS, 4), whole)
+
+
+def test_views_and_fingerprints_are_the_same_in_another_process() -> None:
+    code = """
+import hashlib
+from mentee.data import MODALITIES, open_examples
+from tests.data.test_views import KEYS, _images, _views
+for name in MODALITIES["image"].views:
+    print(name, hashlib.sha256(_views(name)(_images(), KEYS, 4).numpy().tobytes()).hexdigest())
+print("digits", open_examples("embedded:digits", limit=50).fingerprint())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    other = dict(line.split() for line in done.stdout.splitlines())
+    assert other.pop("digits") == open_examples("embedded:digits", limit=50).fingerprint()
+    assert list(other) == list(MODALITIES["image"].views)
+    for name, digest in other.items():
+        out = _views(name)(_images(), KEYS, 4)
+        assert hashlib.sha256(out.numpy().tobytes()).hexdigest() == digest, name
 
 
 @pytest.mark.parametrize("name", MODALITIES["image"].views)
@@ -42,18 +99,6 @@ def test_what_comes_out(name: str, c: int, view: int) -> None:
         assert torch.equal(out, images.permute(0, 3, 1, 2).float() / 255)
 
 
-@pytest.mark.parametrize("name", MODALITIES["image"].views)
-def test_a_view_depends_on_seed_id_and_view_alone(name: str) -> None:
-    images, views = _images(), _views(name)
-    whole = views(images, KEYS, 4)
-    order = torch.randperm(len(KEYS))
-    assert torch.equal(views(images[order], KEYS[order], 4), whole[order])
-    alone = [views(images[i : i + 1], KEYS[i : i + 1], 4) for i in range(len(KEYS))]
-    assert torch.equal(torch.cat(alone), whole)
-    listed = views(list(images), KEYS, 4)
-    assert torch.equal(listed, whole)
-
-
 @pytest.mark.parametrize("name", [name for name in MODALITIES["image"].views if name != "none"])
 def test_another_seed_id_or_view_gives_another_image(name: str) -> None:
     images = _images()[:1].expand(len(KEYS), -1, -1, -1)
@@ -62,37 +107,6 @@ def test_another_seed_id_or_view_gives_another_image(name: str) -> None:
     assert len({image.numpy().tobytes() for image in first}) > len(KEYS) / 2
     assert not torch.equal(views(images, KEYS, 5), first)
     assert not torch.equal(_views(name, seed=12)(images, KEYS, 4), first)
-
-
-@pytest.mark.parametrize("name", MODALITIES["image"].views)
-def test_the_global_generator_is_left_alone(name: str) -> None:
-    torch.manual_seed(5)
-    before = torch.get_rng_state()
-    first = _views(name)(_images(), KEYS, 1)
-    assert torch.equal(torch.get_rng_state(), before)
-    torch.manual_seed(6)
-    assert torch.equal(_views(name)(_images(), KEYS, 1), first)
-
-
-def test_views_are_the_same_in_another_process() -> None:
-    code = """
-import hashlib, sys, numpy as np, torch
-from mentee.data import MODALITIES, build_views, hash_ids
-rng = np.random.default_rng(3)
-images = torch.from_numpy(rng.integers(0, 256, (24, 16, 16, 3), dtype=np.uint8))
-keys = torch.from_numpy(hash_ids([f"id{i}" for i in range(24)]))
-for name in MODALITIES["image"].views:
-    out = build_views(name, seed=11, size=16, pad=2)(images, keys, 4)
-    print(name, hashlib.sha256(out.numpy().tobytes()).hexdigest())
-"""
-    import hashlib
-
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    there = dict(line.split() for line in done.stdout.splitlines())
-    assert list(there) == list(MODALITIES["image"].views)
-    for name, digest in there.items():
-        out = _views(name)(_images(), KEYS, 4)
-        assert hashlib.sha256(out.numpy().tobytes()).hexdigest() == digest, name
 
 
 @settings(deadline=None, max_examples=40)

@@ -81,8 +81,8 @@ def open_arrays(
     ids = row_ids(rows, len(values)) if own_ids is None else [str(value) for value in own_ids]
     if len(ids) != len(values):
         raise DataError(f"{name} have {len(values)} examples and {len(ids)} ids")
-    beside = {key: arrays[key] for key in modality.array_keys if key in arrays}
-    contents = modality.read_arrays(values, ids, ReadOptions(name, channels, sample_rate, beside))
+    extra = {key: arrays[key] for key in modality.array_keys if key in arrays}
+    contents = modality.read_arrays(values, ids, ReadOptions(name, channels, sample_rate, extra))
     label = arrays.get("label")
     labels = Labels()
     if label is not None:
@@ -163,11 +163,7 @@ def open_embedded(name: str, *, split: str = "train", channels: int | None = Non
 
 
 def find_cifar10() -> Path | None:
-    """The folder `cifar10` of `MENTEE_DATA`, where it holds `train.parquet` and `test.parquet`.
-
-    Returns:
-        The folder; None where there is none, and the hub's `uoft-cs/cifar10` is what remains.
-    """
+    """The folder `cifar10` of `MENTEE_DATA`, where it holds `train.parquet` and `test.parquet`."""
     home = os.environ.get(DATA_VARIABLE)
     folder = Path(home) / "cifar10" if home else None
     files = ("train.parquet", "test.parquet")

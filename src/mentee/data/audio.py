@@ -44,7 +44,7 @@ def array_clips(values: Any, ids: Sequence[str], options: ReadOptions) -> InMemo
     Raises:
         DataError: there is no rate, or a clip is of another type, shape or range.
     """
-    own_rate = options.beside.get("sample_rate")
+    own_rate = options.extra.get("sample_rate")
     if not isinstance(own_rate, int) or own_rate < 1:
         raise DataError(
             f"the audio of {options.name} has the sample_rate {own_rate!r}; expected the samples a "
@@ -212,11 +212,6 @@ def _soundfile() -> Any:
 def resample(wave: Wave, own_rate: int, sample_rate: int) -> Wave:
     """Samples at one rate → samples at another, low-passed at the lower half rate.
 
-    Args:
-        wave: `[samples]`.
-        own_rate: its samples a second.
-        sample_rate: samples a second wanted.
-
     Returns:
         `[⌈samples · sample_rate / own_rate⌉]`; the same array where the rates are equal.
 
@@ -244,12 +239,7 @@ def _low_pass(steps: int) -> Wave:
 
 
 class FixedLength(ChangedPayload):
-    """Clips of one length: the beginning of each, zeros behind a shorter one.
-
-    Args:
-        contents: the whole clips.
-        samples: how many are read of each.
-    """
+    """Clips of one length: the beginning of each, zeros behind a shorter one."""
 
     def __init__(self, contents: Payload, samples: int) -> None:
         super().__init__(contents)

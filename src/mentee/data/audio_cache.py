@@ -49,10 +49,6 @@ def cache_folder() -> Path:
 def read_cache(stamp: bytes, name: str) -> DecodedAudio | None:
     """What an earlier run cached.
 
-    Args:
-        stamp: of the encoded files, see `Files.stamp`.
-        name: what else matters, such as the rate.
-
     Returns:
         The clips, memory-mapped; None where none were cached, or a file is damaged.
     """
@@ -69,11 +65,6 @@ def write_cache(
     stamp: bytes, name: str, clips: Iterator[npt.NDArray[np.int16]]
 ) -> DecodedAudio | None:
     """Write all clips into the cache, one by one as they are decoded.
-
-    Args:
-        stamp: of the encoded files, see `Files.stamp`.
-        name: what else matters, such as the rate.
-        clips: the clips in order.
 
     Returns:
         The clips, memory-mapped; None, with a warning, where they cannot be written, or would

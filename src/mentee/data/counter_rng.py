@@ -24,12 +24,6 @@ _LOW_64 = (1 << 64) - 1
 def hash_id(text: str) -> int:
     """The key of one id: 63 bits of BLAKE2b of its UTF-8 text in Unicode form NFC.
 
-    Args:
-        text: the id as the source writes it.
-
-    Returns:
-        A number in [0, 2⁶³).
-
     Example:
         >>> hash_id("train/cat/1.png")
         5418642169091139642
@@ -40,12 +34,6 @@ def hash_id(text: str) -> int:
 
 def hash_ids(ids: Sequence[str]) -> Int64Array:
     """The keys of all ids of a source.
-
-    Args:
-        ids: `n` texts, each only once.
-
-    Returns:
-        `[n]` keys, all different.
 
     Raises:
         DataError: an id stands there twice, or two ids have one key.
@@ -104,16 +92,7 @@ def _scramble(bits: UInt64Array) -> UInt64Array:
 
 
 def below(limit: int, seed: int, keys: Int64Array, *words: int | str) -> Int64Array:
-    """A whole number in [0, limit) for each key, all equally likely (to within limit / 2³²).
-
-    Args:
-        limit: how many numbers there are to draw from, at most 2³¹.
-        seed: as for `mix`.
-        keys: `[n]` keys.
-        words: as for `mix`.
-
-    Returns:
-        `[n]` whole numbers.
+    """A whole number in [0, limit) for each key, equally likely to within limit / 2³²; limit ≤ 2³¹.
 
     Example:
         >>> below(9, 0, hash_ids(["a", "b", "c"]), "example").tolist()
@@ -125,14 +104,6 @@ def below(limit: int, seed: int, keys: Int64Array, *words: int | str) -> Int64Ar
 
 def uniform(seed: int, keys: Int64Array, *words: int | str) -> FloatArray:
     """A number in [0, 1) for each key: 53 bits of its hash.
-
-    Args:
-        seed: as for `mix`.
-        keys: `[n]` keys.
-        words: as for `mix`.
-
-    Returns:
-        `[n]` numbers.
 
     Example:
         >>> uniform(0, hash_ids(["a", "b", "c"]), "example").round(3).tolist()

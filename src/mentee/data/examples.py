@@ -178,16 +178,6 @@ def make_examples(
 ) -> Examples:
     """All examples of a source.
 
-    Args:
-        contents: what the `n` examples hold.
-        ids: their `n` names, each only once.
-        labels: their labels.
-        modality: what the contents are.
-        name: what to call them in messages.
-
-    Returns:
-        The view of all `n`.
-
     Raises:
         DataError: there are none, an id stands there twice, or there are not `n` labels.
     """

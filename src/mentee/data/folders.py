@@ -84,24 +84,24 @@ def _read_class_folders(
 ) -> tuple[Modality, list[str], Labels]:
     present = _files_below(base)
     modality = _modality_of(present, known, base)
-    found = list(filter(_ends(modality), present))
-    if not found:
+    files = list(filter(_ends(modality), present))
+    if not files:
         suffixes = ", ".join(suffix for each in known for suffix in each.suffixes)
         raise DataError(
             f"{base} holds no {modality.files}; expected a folder for each class, or {METADATA}, "
             f"with files that end in {suffixes}; or tables of texts with a column 'text'"
         )
-    loose = [name for name in found if "/" not in name]
+    loose = [name for name in files if "/" not in name]
     prefix = "" if base == root else f"{base.relative_to(root).as_posix()}/"
-    names = [prefix + name for name in found]
-    if len(loose) == len(found) or options.label is False:
+    names = [prefix + name for name in files]
+    if len(loose) == len(files) or options.label is False:
         return modality, names, Labels()
     if loose:
         raise DataError(
             f"{base} holds {len(loose)} {modality.files} beside its class folders, such as "
             f"{loose[0]!r}; put each into the folder of its class"
         )
-    labels = [name.split("/")[0] for name in found]
+    labels = [name.split("/")[0] for name in files]
     task, classes = options.task or TASKS["single"], options.classes
     if task.name == "single":
         classes = classes or _all_classes(root)

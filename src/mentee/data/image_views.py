@@ -31,15 +31,7 @@ def crop(
 ) -> UInt8[Tensor, "b h w c"]:
     """Cut a window of the old size out of each image surrounded by `pad` zeros.
 
-    Args:
-        pixels: the images.
-        down: `[b]` first row of each window, in [0, 2·pad].
-        right: `[b]` first column of each window, in [0, 2·pad].
-        flipped: `[b]` true where left and right change places.
-        pad: zeros on each side, in pixels.
-
-    Returns:
-        The windows.
+    Window i begins at row `down[i]`, column `right[i]`, both in [0, 2·pad], mirrored if `flipped`.
     """
     b, h, w, c = pixels.shape
     padded = np.zeros((b, h + 2 * pad, w + 2 * pad, c), np.uint8)
@@ -72,9 +64,6 @@ def one_size(
         images: uint8 `[b, h, w, c]`, or a list of `[h, w, c]`.
         size: height and width wanted; None: they have one size already.
         margin: resize the shorter side to `margin · size`, then cut out the center.
-
-    Returns:
-        The images; those of the wanted size are left as they are.
 
     Raises:
         DataError: they have several sizes and `size` is None.

@@ -38,7 +38,7 @@ def _to_nhwc(values: Any, options: ReadOptions) -> Pixels:
             f"the images of {options.name} are {pixels.dtype}; expected uint8 from 0 to 255 "
             "(numbers in [0, 1]: multiply by 255 and round)"
         )
-    layout = options.beside.get("layout") or ("nhw" if pixels.ndim == 3 else "nhwc")
+    layout = options.extra.get("layout") or ("nhw" if pixels.ndim == 3 else "nhwc")
     if layout not in _LAYOUTS:
         raise DataError(f"layout {layout!r}: {suggest(layout, _LAYOUTS)}")
     if pixels.ndim == len(layout):
@@ -141,12 +141,7 @@ class EncodedImages:
 
 
 def decode(data: bytes, channels: int | None, name: str) -> Pixels:
-    """Decode one image file, turned upright as its EXIF data say.
-
-    Args:
-        data: the encoded file.
-        channels: 1 (gray) or 3 (RGB); None: gray where the file is, else RGB.
-        name: what to call the image in a message.
+    """Decode one image file, turned upright as its EXIF data say; channels None: as it has them.
 
     Returns:
         `[h, w, c]`, uint8; 16-bit gray keeps its upper 8 bits, transparency is dropped.

@@ -89,14 +89,7 @@ def batches(
 def in_turn(
     examples: Examples, views: Views, shares: list[tuple[int, Int64Array]], workers: int
 ) -> Iterator[Batch]:
-    """Batches of some rows, each in its view, read one after the other.
-
-    Args:
-        examples: what to read.
-        views: turns what the examples hold into what a network reads.
-        shares: the view and the rows of each batch.
-        workers: as for `batches`.
-    """
+    """Batches of some rows, each in its view, read one after the other."""
     reader = _Reader(examples, views, shares)
     if workers == 0 or (examples.load() and views.fast):
         read: Iterator[Batch | DataError] = map(reader.__getitem__, range(len(reader)))
@@ -179,15 +172,6 @@ def _raised(results: Iterable[Batch | DataError]) -> Iterator[Batch]:
 
 def read_batch(examples: Examples, rows: Int64Array, *, views: Views, view: int) -> Batch:
     """Read some examples as one batch.
-
-    Args:
-        examples: what to read from.
-        rows: `[b]` row numbers in `examples`.
-        views: turns what the examples hold into what a network reads.
-        view: the number of the view, or `CLEAN`.
-
-    Returns:
-        The batch, in the order of `rows`.
 
     Raises:
         DataError: an image or a clip is damaged, or they have several sizes or lengths and none

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -37,13 +37,13 @@ class ReadOptions:
         name: what to call the source in messages.
         channels: 1 (gray) or 3 (RGB); None: as the source has them.
         sample_rate: samples a second to read audio at.
-        beside: what a mapping of arrays holds beside the examples, such as `layout`.
+        extra: what a mapping of arrays holds with the examples, such as `layout`.
     """
 
     name: str
     channels: int | None = None
     sample_rate: int = 16_000
-    beside: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -162,11 +162,7 @@ class InMemory:
 
 
 class ChangedPayload:
-    """Contents that are changed when they are read; subclasses say how in `read`.
-
-    Args:
-        contents: as they are stored.
-    """
+    """Contents that are changed when they are read; subclasses say how in `read`."""
 
     def __init__(self, contents: Payload) -> None:
         self.contents = contents
@@ -201,12 +197,7 @@ class Files(Protocol):
 
 
 class FolderFiles:
-    """Files below one folder.
-
-    Args:
-        root: the folder.
-        names: each row's path in it.
-    """
+    """Files below one folder."""
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:
         self.root = root
@@ -220,7 +211,8 @@ class FolderFiles:
         """Of names, sizes and times of all files, and the bytes of 64 evenly spaced ones."""
         digest = hashlib.blake2b()
         for name in self.names:
-            file = _stat(self.root / name)
+            with _readable(self.root / name):
+                file = (self.root / name).stat()
             digest.update(repr((name, file.st_size, file.st_mtime_ns)).encode())
         some = np.linspace(0, len(self.names) - 1, min(len(self.names), _STAMPED))
         for data in self.fetch(some.astype(np.int64)):
@@ -229,12 +221,7 @@ class FolderFiles:
 
 
 class ColumnFiles:
-    """Files inside a column of a `datasets.Dataset`.
-
-    Args:
-        dataset: the data set, in `arrow` format, with this one column.
-        column: holds bytes, or structs of `bytes` and `path`.
-    """
+    """Files inside a column of a `datasets.Dataset`."""
 
     def __init__(self, dataset: Any, column: str) -> None:
         self.dataset = dataset
@@ -258,21 +245,16 @@ class ColumnFiles:
 
 
 def _file_bytes(path: Path) -> bytes:
-    try:
+    with _readable(path):
         return path.read_bytes()
-    except OSError as error:
-        raise DataError(_unreadable(path, error)) from error
 
 
-def _stat(path: Path) -> os.stat_result:
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        return path.stat()
+        yield
     except OSError as error:
-        raise DataError(_unreadable(path, error)) from error
-
-
-def _unreadable(path: Path, error: OSError) -> str:
-    return (
-        f"the file {path} cannot be read ({error.strerror}); "
-        "put it back, or leave it out of the source"
-    )
+        raise DataError(
+            f"the file {path} cannot be read ({error.strerror}); "
+            "put it back, or leave it out of the source"
+        ) from error

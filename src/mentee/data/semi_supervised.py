@@ -71,19 +71,13 @@ def join(labeled: Examples, unlabeled: Examples) -> Examples:
 
 def _described(examples: Examples) -> str:
     contents = examples.contents
-    told = {"channels": f" of {contents.channels} channels"}
-    told["sample_rate"] = f" at {contents.sample_rate} Hz"
-    return examples.kind + "".join(told.get(arg, "") for arg in examples.modality.network_args)
+    facts = {"channels": f" of {contents.channels} channels"}
+    facts["sample_rate"] = f" at {contents.sample_rate} Hz"
+    return examples.kind + "".join(facts.get(arg, "") for arg in examples.modality.network_args)
 
 
 class JoinedPayload:
-    """The contents of two sources, one behind the other.
-
-    Args:
-        first: of the rows below `offset`.
-        second: of the others; its own rows begin at 0.
-        offset: the first row of the second.
-    """
+    """The contents of two sources, one behind the other."""
 
     def __init__(self, first: Payload, second: Payload, offset: int) -> None:
         self.first, self.second, self.offset = first, second, offset
@@ -197,18 +191,6 @@ def mixed_batches(
 
     The n-th batch of a run depends on nothing but (seed, n) and the ids. The pass of the kind that
     is sooner through is the view of both.
-
-    Args:
-        examples: of `join`.
-        of: how many of each.
-        views: turns what the examples hold into what a network reads.
-        seed: of the orders.
-        epoch: from 0.
-        start: leave out so many batches without reading them.
-        cycle: after how many views they are the same again; None: never.
-        rank: which process this is; it has its piece of each kind.
-        world: how many there are.
-        workers: as for `batches`.
     """
     labeled = _labeled(examples)
     kinds = [np.flatnonzero(labeled), np.flatnonzero(~labeled)]

@@ -95,10 +95,10 @@ def open_examples(
     options = SourceOptions(
         kind_of_column, content, label, id, classes, channels, sample_rate, modalities, task
     )
-    opened = isinstance(source, Examples) or _has_opened_splits(source)
-    if options.kind is not None and not opened:
+    is_opened = isinstance(source, Examples) or _has_opened_splits(source)
+    if options.kind is not None and not is_opened:
         find_modality(options.kind, modalities)
-    if opened:
+    if is_opened:
         examples = _open_opened(source, split, options)
     elif isinstance(source, (str, Path)):
         examples = _open_named(str(source), split, options)

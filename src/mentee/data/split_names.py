@@ -87,11 +87,6 @@ def tables_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
 def tables_of(split: str, known: Sequence[Path], *, what: str) -> list[Path]:
     """The tables of one split: `split.csv`, or else all of `split-*.csv`.
 
-    Args:
-        split: which split.
-        known: the tables there are.
-        what: what to call them in a message.
-
     Raises:
         DataError: none of them is of this split.
     """

@@ -77,9 +77,6 @@ def limit(examples: Examples, n: int, *, seed: int) -> Examples:
 def check_classes(examples: Examples) -> None:
     """Make sure that there is something to learn of every class, or every target.
 
-    Args:
-        examples: the training part.
-
     Raises:
         DataError: there is nothing.
     """

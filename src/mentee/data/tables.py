@@ -143,12 +143,6 @@ def open_parquet(
 ) -> Examples:
     """Read parquet files as one table.
 
-    Args:
-        files: the files, in order.
-        split: which split they are asked for as.
-        rows: what row numbers are called in ids; empty: a single file's name, else the split.
-        options: as for `open_table`.
-
     Raises:
         DataError: a file cannot be read, or is not the split asked for.
     """
@@ -168,11 +162,6 @@ def open_parquet(
 
 def open_hub(name: str, *, split: str, options: SourceOptions) -> Examples:
     """Read a data set of the Hugging Face hub, from its cache where it has been read before.
-
-    Args:
-        name: `owner/name`, or `owner/name:configuration`.
-        split: which split.
-        options: as for `open_table`.
 
     Raises:
         DataError: there is no such data set or split, or no network.

@@ -59,9 +59,9 @@ class SourceOptions:
         """Whether a column is named."""
         return bool(self.content or self.label or self.id)
 
-    def reading(self, name: str, **beside: Any) -> ReadOptions:
+    def reading(self, name: str) -> ReadOptions:
         """How the contents of a source of this name are read."""
-        return ReadOptions(name, self.channels, self.sample_rate, beside)
+        return ReadOptions(name, self.channels, self.sample_rate)
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,6 @@ def read_plain(files: Sequence[Path], *, only_names: bool = False) -> PlainTable
     """Read CSV, TSV or JSON-lines files as one table.
 
     A TSV file knows no quotes: a quotation mark is one.
-
-    Args:
-        files: the files, in order; all with the same columns.
-        only_names: read no further than the columns' names.
 
     Returns:
         The table. A cell that a row does not have is None.
@@ -227,12 +223,6 @@ def open_texts(
     files: Sequence[Path], *, split: str, rows: str = "", options: SourceOptions
 ) -> Examples:
     """Read CSV, TSV or JSON-lines files of texts as one table.
-
-    Args:
-        files: the files, in order.
-        split: which split they are asked for as.
-        rows: what row numbers are called in ids; empty: a single file's name, else the split.
-        options: of columns None: `text`, `label`, and `id` where there is one.
 
     Raises:
         DataError: a file cannot be read, is not the split asked for, has no such column, or a

@@ -9,9 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from mentee.data.corruptions.noise_blur import trailed
-from mentee.data.corruptions.payload import Draws, Floats
-from mentee.data.corruptions.pixels import (
+from mentee.data.corruptions.noise_blur import (
     Pixels,
     enlarged,
     from_unit,
@@ -19,7 +17,9 @@ from mentee.data.corruptions.pixels import (
     magnified,
     sampled,
     to_unit,
+    trailed,
 )
+from mentee.data.corruptions.payload import Draws, Floats
 
 SNOW = (
     (0.10, 0.2, 1.00, 0.60, 8, 3, 0.95),

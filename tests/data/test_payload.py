@@ -1,3 +1,5 @@
+"""Encoded files of a folder or a column, and clips of one length."""
+
 from __future__ import annotations
 
 import os
@@ -6,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mentee.data import open_examples
+from mentee.data.examples import with_seconds
 from mentee.data.payload import ColumnFiles, FolderFiles
 from mentee.errors import DataError
 
@@ -56,3 +60,23 @@ def test_files_of_a_column(tmp_path: Path) -> None:
 
     assert column([0, 1]).fetch(np.array([1, 0])) == [b"bb", b"a"]
     assert column([0, 1]).stamp() == column([0, 1]).stamp() != column([1, 0]).stamp()
+
+
+CLIPS = [np.arange(1, 5, dtype=np.float32) / 8, np.arange(1, 9, dtype=np.float32) / 16]
+
+
+def test_a_clip_is_cut_or_followed_by_silence():
+    whole = open_examples({"audio": CLIPS, "sample_rate": 1000}, sample_rate=1000)
+    cut = with_seconds(whole, 0.006)
+    first, second = cut.read(np.array([0, 1]))
+    assert first.tolist() == [0.125, 0.25, 0.375, 0.5, 0, 0]
+    assert second.tolist() == [0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375]
+    assert cut.fingerprint() == whole.fingerprint()
+    assert cut.ids == whole.ids
+
+
+def test_only_clips_have_seconds():
+    with pytest.raises(DataError, match="image, which has no seconds to cut at"):
+        with_seconds(open_examples("embedded:digits"), 1.0)
+    with pytest.raises(DataError, match="have no sample at 1000 a second"):
+        with_seconds(open_examples({"audio": CLIPS, "sample_rate": 1000}, sample_rate=1000), 0.0001)
