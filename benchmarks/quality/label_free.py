@@ -226,7 +226,7 @@ def run(job: Job) -> dict[str, Any]:
     """Train and probe one row with one seed, go on with it, or read what it gave before."""
     import mentee
     from mentee.api import train_or_resume
-    from mentee.build.networks import PythonOverrides
+    from mentee.build.overrides import PythonOverrides
     from mentee.recipe import read
 
     done = train_or_resume(read(recipe_of(job)), job.folder, PythonOverrides())

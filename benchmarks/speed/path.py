@@ -120,7 +120,7 @@ class Clock:
 def measured(name: str, ahead: bool) -> dict[str, Any]:
     """One run: milliseconds a step of each part, and what is made of them."""
     clock, parts = Clock(), trainer.Training
-    optimizer = mentee.build.setup.optimizer
+    optimizer = mentee.build.setup.build_optimizer
 
     def rule(*args: Any) -> Any:
         made = optimizer(*args)
@@ -141,7 +141,7 @@ def measured(name: str, ahead: bool) -> dict[str, Any]:
         patch.object(
             loop.Accelerator, "backward", clock.timed("backward", loop.Accelerator.backward)
         ),
-        patch.object(mentee.build.setup, "optimizer", rule),
+        patch.object(mentee.build.setup, "build_optimizer", rule),
         patch.object(parts, "_validate", clock.timed("validation", parts._validate)),
         patch.object(parts, "_save", clock.timed("checkpoints", parts._save)),
         patch.object(parts, "_log", clock.timed("lines", parts._log)),

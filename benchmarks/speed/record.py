@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from measure import environment, in_turn, summary
 
-from mentee.build.networks import PythonOverrides
+from mentee.build.overrides import PythonOverrides
 from mentee.build.setup import build
 from mentee.data import open_examples
 from mentee.distillation.loop import train

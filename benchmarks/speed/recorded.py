@@ -25,7 +25,7 @@ import torch
 from measure import environment, in_turn, summary
 
 from mentee import models, record_network
-from mentee.build.networks import PythonOverrides
+from mentee.build.overrides import PythonOverrides
 from mentee.build.setup import build
 from mentee.data import open_examples
 from mentee.distillation.loop import train

@@ -31,7 +31,7 @@ from accelerate import Accelerator
 from measure import environment, in_turn, peak_growth
 
 from mentee import features, models, record_network
-from mentee.build.networks import PythonOverrides
+from mentee.build.overrides import PythonOverrides
 from mentee.build.setup import build
 from mentee.data import batches, build_views, open_examples
 from mentee.distillation.objective import DistillationLoss, required_layers

@@ -16,7 +16,7 @@ import numpy as np
 from measure import environment, in_turn, summary
 
 from mentee import models
-from mentee.build.networks import PythonOverrides
+from mentee.build.overrides import PythonOverrides
 from mentee.build.setup import build
 from mentee.distillation.loop import train
 from mentee.recipe import read

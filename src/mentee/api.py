@@ -15,10 +15,11 @@ from accelerate import PartialState
 from mentee import models
 from mentee.build import networks
 from mentee.build.datasets import DatasetSplits, open_single_split
-from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
+from mentee.build.evaluation_data import open_domains
+from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.build.setup import build
 from mentee.errors import RunError
-from mentee.evaluation.out_of_domain import EvaluationResult, open_domains, score_domains
+from mentee.evaluation.out_of_domain import EvaluationResult, score_domains
 from mentee.evaluation.student_reader import StudentReader
 from mentee.methods import Method
 from mentee.parallel import gather_objects
@@ -244,7 +245,7 @@ def evaluate_domains(
         raise RunError(f"{path} has no test part, so there is nothing to compare domains with")
     PythonOverrides(None, student).check(recipe.model_copy(update={"teacher": None}))
     splits = open_single_split(recipe, recipe.data.test)
-    opened = open_domains(domains, recipe, splits.train)
+    opened = open_domains(domains, recipe.data, splits.train)
     return score_domains(open_student(path, recipe, splits, student), splits.train, opened)
 
 

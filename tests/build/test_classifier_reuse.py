@@ -16,7 +16,7 @@ from torch import nn
 
 from mentee import models, resume, train
 from mentee.api import evaluate, record_network
-from mentee.build.networks import PythonOverrides
+from mentee.build.overrides import PythonOverrides
 from mentee.build.setup import build
 from mentee.errors import MenteeError, PairError, RecipeError, RunError
 from mentee.methods import find

@@ -13,7 +13,7 @@ from torch import nn
 
 from mentee import models, resume, sweep, train
 from mentee.api import record_network, verify
-from mentee.build.networks import PythonOverrides
+from mentee.build.overrides import PythonOverrides
 from mentee.build.setup import build
 from mentee.errors import DataError, MenteeError, PairError, RecipeError, RunError
 from mentee.recipe import Ensemble, read

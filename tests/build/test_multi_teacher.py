@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from mentee import models, probe, record, resume, train
 from mentee.api import record_network
-from mentee.build.networks import PythonOverrides
+from mentee.build.overrides import PythonOverrides
 from mentee.build.setup import build
 from mentee.errors import MenteeError, PairError, RecipeError, RunError
 from mentee.recipe import MultiRecipe, read

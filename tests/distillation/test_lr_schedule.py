@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mentee.build.setup import plan
+from mentee.build.optimizer import training_plan
 from mentee.data import steps_per_epoch
 from mentee.distillation.lr_schedule import rate_at
 from mentee.errors import MenteeError
@@ -32,7 +32,7 @@ def published() -> Recipe:
 
 @pytest.mark.parametrize("examples", [64, 50_000, 64 * 7 + 3])
 def test_the_published_steps_give_each_epoch_its_factor(examples: int) -> None:
-    made = plan(published(), steps_per_epoch(examples, 64))
+    made = training_plan(published().train, steps_per_epoch(examples, 64))
     assert made.steps == 240 * (examples // 64)
     for epoch in range(240):
         factor = 0.1 ** sum(epoch >= milestone for milestone in (150, 180, 210))

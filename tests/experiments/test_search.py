@@ -243,7 +243,7 @@ def read_text(path: Path) -> str:
 
 
 def test_a_job_may_end_before_its_end(teacher: dict[str, Any], tmp_path: Path) -> None:
-    from mentee.build.networks import PythonOverrides
+    from mentee.build.overrides import PythonOverrides
     from mentee.experiments.worker import perform
 
     job = jobs_of(read(said(teacher)), [], ["none"], 1, tmp_path)[0]

@@ -276,5 +276,5 @@ def test_terms_of_ones_own_become_a_method() -> None:
         0.5,
     )
     wrong = read({**SMALL, "method": {"terms": [{**term, "layers": ["a"], "weight": 1.0}]}})
-    with pytest.raises(MenteeError, match="expected a place, or the student's place and the teach"):
+    with pytest.raises(MenteeError, match="expected a layer, or the student's layer and the teach"):
         wrong.method.method(METHODS)

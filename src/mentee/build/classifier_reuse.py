@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mentee.errors import LayerError, PairError, RecipeError
+from mentee.errors import LayerError, PairError
 from mentee.features import Capture, Layer, resolve
 from mentee.features.trace import dry_run
-from mentee.methods import Method
 from mentee.models import Contract, ReusedClassifierStudent, normalize
-from mentee.recipe import Recipe, Reuse
+from mentee.recipe import Reuse
 from mentee.types import Batch
 
 POOLED = "use simkd-pooled, which compares the vectors that the two classifiers read"
@@ -36,38 +35,6 @@ class Classifier:
     bias: Tensor | None
     shape: tuple[int, ...]
     signed: bool
-
-
-def settled(recipe: Recipe, method: Method, kept: Classifier | None) -> Recipe:
-    """The recipe with all that is known of the end that the student gets.
-
-    Raises:
-        PairError: the teacher has other classes.
-        RecipeError: the recipe has `student.reuse`, and there is nothing to take a classifier from.
-    """
-    said = recipe.student
-    if kept is None:
-        if said.reuse is not None and (said.reuse.shape is None or said.weights is None):
-            raise RecipeError(
-                f"student.reuse is for methods that keep the teacher's classifier, such as simkd; "
-                f"method {method.name!r} does not. Leave it out (or give it whole, with weights, "
-                "for a network that was trained so)"
-            )
-        return recipe
-    if len(kept.weight) != said.classes:
-        raise PairError(
-            f"method {method.name!r} keeps the teacher's classifier, which has {len(kept.weight)} "
-            f"classes, and the student is to have {said.classes}; use a teacher of these classes, "
-            "or a method that reads features alone, such as crd"
-        )
-    update = {
-        "layer": method.reuse,
-        "shape": list(kept.shape),
-        "bias": kept.bias is not None,
-        "signed": kept.signed,
-    }
-    reuse = (said.reuse or Reuse()).model_copy(update=update)
-    return recipe.model_copy(update={"student": said.model_copy(update={"reuse": reuse})})
 
 
 def find_classifier(network: nn.Module, contract: Contract, batch: Batch, name: str) -> Classifier:

@@ -6,7 +6,6 @@ from mentee.data import Examples
 from mentee.errors import PairError, RecipeError
 from mentee.losses import LOSSES
 from mentee.methods import Method, Term
-from mentee.recipe import Recipe
 from mentee.tasks import OUTPUTS, Task
 
 
@@ -70,11 +69,11 @@ def output_problem(term: Term, task: Task) -> str | None:
     )
 
 
-def check_balance(method: Method, recipe: Recipe) -> None:
+def check_balance(method: Method, compiled: bool | str) -> None:
     """Refuse to measure gradients within a compiled student."""
-    if method.balance == "gradient" and recipe.train.compile is not False:
+    if method.balance == "gradient" and compiled is not False:
         raise RecipeError(
-            f"method.balance is gradient and train.compile is {recipe.train.compile}; gradients "
+            f"method.balance is gradient and train.compile is {compiled}; gradients "
             "inside a compiled student cannot be measured: set train.compile to false, or "
             "method.balance to unit"
         )

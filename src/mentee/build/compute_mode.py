@@ -10,13 +10,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from mentee.build.datasets import DatasetSplits
 from mentee.distillation.loop import CompiledForward, Plan
 from mentee.errors import RecipeError
 from mentee.features import Capture, Layer
-from mentee.models import Contract, normalize
 from mentee.parallel import gather_objects, world
-from mentee.recipe import Recipe
+from mentee.recipe import Train
 from mentee.runs.checkpoint import random_state, set_random_state
 
 ROUNDS, LEAST = 10, 0.03
@@ -26,47 +24,43 @@ WORTH_TRYING = 60.0
 """Seconds of the student's steps below which compiling, 10 to 60 seconds, is not even tried."""
 
 
-def choose(
-    recipe: Recipe,
+def choose_compute_mode(
+    train: Train,
     student: nn.Module,
-    places: Sequence[Layer],
-    splits: DatasetSplits,
+    layers: Sequence[Layer],
+    inputs: Callable[[int], Tensor],
     plan: Plan,
-    contract: Contract,
     accelerator: Accelerator,
-) -> tuple[Recipe, list[str]]:
+) -> tuple[Train, list[str]]:
     """Settle `train.channels_last` and `train.compile`; what is `auto` is measured.
 
     Copies of the student are run forward and backward on one batch, in turn. Nothing of the run is
-    touched: no weight, no statistic, no random state. All processes take what the first finds.
+    touched: no weight, no statistic, no random state. All processes take what the first measures.
 
     Args:
-        recipe: as read.
+        train: of the recipe.
         student: built, and not yet compiled or hooked.
-        places: where it is read.
-        splits: its examples.
+        layers: where it is read.
+        inputs: makes the normalized inputs of a batch of so many examples.
         plan: how many batches there will be.
-        contract: what the student reads.
         accelerator: device and precision.
 
     Returns:
-        The recipe without `auto`, and the lines that say what was found.
+        The same without `auto`, and the lines that tell the measurements.
 
     Raises:
-        RecipeError: the recipe says `compile: true`, and nothing can be compiled here.
+        RecipeError: the recipe has `compile: true`, and nothing can be compiled here.
     """
-    said = recipe.train
-    if said.compile is True and (refused := why_not_compiled()):
+    if train.compile is True and (reason := why_not_compiled()):
         raise RecipeError(
-            f"train.compile is true, but torch.compile does not work here: {refused}; install "
-            "what is missing, such as a C++ compiler (g++), or say train.compile: false, or auto"
+            f"train.compile is true, but torch.compile does not work here: {reason}; install "
+            "what is missing, such as a C++ compiler (g++), or set train.compile: false, or auto"
         )
-    if "auto" not in (said.channels_last, said.compile):
-        return recipe, []
-    batch = splits.first(said.batch // said.gradient_accumulation // world())
-    inputs = normalize(batch.inputs, contract)
-    trial = Trial(student.to(accelerator.device), places, inputs, accelerator)
-    last, compiled, lines = said.channels_last, said.compile, list[str]()
+    if "auto" not in (train.channels_last, train.compile):
+        return train, []
+    batch = inputs(train.batch // train.gradient_accumulation // world())
+    trial = Trial(student.to(accelerator.device), layers, batch, accelerator)
+    last, compiled, lines = train.channels_last, train.compile, list[str]()
     before = random_state()
     if last == "auto":
         last, line = trial.channels_last()
@@ -76,8 +70,7 @@ def choose(
         lines.append(line)
     set_random_state(before)
     last, compiled, lines = gather_objects((last, compiled, lines))[0]
-    train = said.model_copy(update={"channels_last": last, "compile": compiled})
-    return recipe.model_copy(update={"train": train}), lines
+    return train.model_copy(update={"channels_last": last, "compile": compiled}), lines
 
 
 def why_not_compiled() -> str | None:
@@ -90,7 +83,7 @@ def why_not_compiled() -> str | None:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an error says."""
+    """The first line of an error's message."""
     return str(error).strip().partition("\n")[0]
 
 

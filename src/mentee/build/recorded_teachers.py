@@ -1,142 +1,255 @@
-"""Records as teachers of a run, made sure that they are of its examples and of what is read."""
+"""Records as teachers: checked against the examples, their views, and the layers that are read."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
 
-from mentee.build.datasets import MEASURED, DatasetSplits
+from mentee.build import networks
+from mentee.build.classifier_reuse import Classifier, find_classifier
+from mentee.build.datasets import MEASURED
+from mentee.build.teacher_kind import TeacherKind, TeacherRequest
+from mentee.data.modality import find_modality
+from mentee.distillation.layer_pairs import with_teachers
 from mentee.distillation.objective import DistillationLoss
-from mentee.errors import PairError, RecipeError
-from mentee.recipe import Data, MultiRecipe, Recipe, RecordedRecipe
+from mentee.errors import MenteeError, PairError, RecipeError
+from mentee.methods import Method
+from mentee.recipe import Data, RecordedRecipe, online_recipe
 from mentee.records.memory import load
-from mentee.records.network_record import is_network_record, open_network_record
-from mentee.teachers import MultiTeacher, RecordedNetworkTeacher, RecordedTeacher, open_records
+from mentee.records.network_manifest import NetworkManifest, read_network_manifest
+from mentee.records.network_record import find_split, is_network_record, open_network_record
+from mentee.teachers import OnlineTeacher, RecordedNetworkTeacher, RecordedTeacher, open_records
 from mentee.teachers.recorded import IN_MEMORY
 from mentee.teachers.teacher import Teacher
 from mentee.types import CLEAN, FeatureKey
 
+VIEW_KEYS = ("views", "pad", "size", "seconds", "sample_rate", "max_bytes", "view_seed")
+"""The keys of `data` that determine a view of an example."""
 
-def recorded(
-    said: RecordedRecipe, data: Data, splits: DatasetSplits, wanted: list[str]
-) -> RecordedTeacher:
-    """The records of the training split, made sure that they are of these examples.
-
-    Raises:
-        RecipeError: what was recorded is not what the student will read.
-        DataError: a record does not fit the examples, or is damaged.
-        RunError: it does not fit into memory.
-    """
-    moved = data.views in ("shift", "mask") and any(p.startswith("frames") for p in wanted)
-    if moved or (data.views != "none" and not said.clean):
-        raise RecipeError(
-            f"the record was made of the clean examples, and data.views is {data.views}; "
-            + (
-                "its time frames do not fit a clip that is moved: set data.views to none"
-                if moved
-                else "set data.views to none, or say that what the teacher said of the clean "
-                "example teaches every view of it: teacher: {record: ..., clean: true}"
-            )
-        )
-    records = {name: open_records(path, data.train) for name, path in said.record_folders.items()}
-    for record in records.values():
-        record.check(splits.whole)
-        seconds = record.manifest.data.get("seconds")
-        other = seconds is not None and not math.isclose(
-            float(seconds), data.seconds or 0.0, abs_tol=1e-3
-        )
-        if record.manifest.frames is not None and other:
-            raise RecipeError(
-                f"{record.folder} has the time frames of {seconds} seconds, and data.seconds is "
-                f"{data.seconds}; make them equal"
-            )
-    if said.in_memory:
-        load(records.values(), name="what was recorded")
-    memory = 0 if said.in_memory else IN_MEMORY  # nothing is in memory twice
-    return RecordedTeacher(records.get("", records), splits.train, memory=memory)
+NO_VIEWS = (
+    "set data.views to none, or use its outputs for the clean example as targets for every view "
+    "of it: teacher: {record: ..., clean: true}"
+)
 
 
-def replays(said: RecordedRecipe, data: Data) -> bool:
-    """Whether it is a record of the places of a network.
+def recorded_kind(recipe: RecordedRecipe, data: Data) -> TeacherKind:
+    """The kind of a recorded teacher: one network's layers, or embeddings.
 
     Raises:
-        RecipeError: it is one of several.
+        RecipeError: a record of a network's layers is one of several.
     """
-    several = [
-        name for name, path in said.record_folders.items() if is_network_record(path, data.train)
-    ]
-    if several and len(said.record_folders) > 1:
+    folders = recipe.record_folders
+    layers = [name for name, path in folders.items() if is_network_record(path, data.train)]
+    if layers and len(folders) > 1:
         raise RecipeError(
-            f"teacher.record: {several[0]} is a record of a network's places, which teaches alone; "
+            f"teacher.record: {layers[0]} is a record of a network's layers, which is used alone; "
             "name it only, or name records of embeddings"
         )
-    return bool(several)
+    return RecordedNetworkKind(recipe, data) if layers else RecordedEmbeddingsKind(recipe)
 
 
-def replayed(
-    said: RecordedRecipe, recipe: Recipe, splits: DatasetSplits, wanted: Sequence[str]
-) -> RecordedNetworkTeacher:
-    """The record of a network's places, made sure that it is of these examples.
+class RecordedEmbeddingsKind(TeacherKind):
+    """Records of embeddings, one for each teacher."""
 
-    Raises:
-        RecipeError: it has not what the method reads.
-        DataError: it does not fit the examples, or is damaged.
-        RunError: it does not fit into memory.
-    """
-    (path,) = said.record_folders.values()
-    record = open_network_record(path, recipe.data.train)
-    record.check(splits.train, splits.whole)
-    held = {name for each in record.columns for name in each.shapes}
-    numbered = {name.rpartition(".")[0] for name in held if name.rpartition(".")[2].isdigit()}
-    missing = [place for place in wanted if place not in held | numbered]
-    if missing:
-        raise RecipeError(lacks(path, recipe.method.name, missing, sorted(held)))
-    clean = said.clean or recipe.data.views == "none"
-    if said.in_memory:
-        views = [CLEAN] if clean else range(recipe.data.cycle or record.views)
-        load(record.of_views(views), name=str(path))
-    sample = splits.some(MEASURED)
-    return RecordedNetworkTeacher(
-        record, splits.train, clean=clean, sample=lambda: splits.clean(sample)
-    )
+    recipe: RecordedRecipe
+
+    def method(self, method: Method, methods: Mapping[str, Method], labels: bool) -> Method:
+        """The method's terms once for each record."""
+        folders = self.recipe.record_folders
+        return with_teachers(method, {name: 1 / len(folders) for name in folders})
+
+    def build(self, request: TeacherRequest) -> RecordedTeacher:
+        """The records of the training split, checked against its examples.
+
+        Raises:
+            RecipeError: the student would read something else than what was recorded.
+            DataError: a record does not fit the examples, or is damaged.
+            RunError: it does not fit into memory.
+        """
+        recipe, data, splits = self.recipe, request.recipe.data, request.splits
+        frames = any(layer.startswith("frames") for layer in request.layers)
+        shifted = frames and data.views in ("shift", "mask")
+        if shifted or (data.views != "none" and not recipe.clean):
+            raise RecipeError(
+                f"the record is of the clean examples, and data.views is {data.views}; "
+                + (
+                    "its time frames do not fit a clip that is moved: set data.views to none"
+                    if shifted
+                    else NO_VIEWS
+                )
+            )
+        folders = recipe.record_folders
+        records = {name: open_records(path, data.train) for name, path in folders.items()}
+        for record in records.values():
+            record.check(splits.whole)
+            seconds = record.manifest.data.get("seconds")
+            differs = seconds is not None and not math.isclose(
+                float(seconds), data.seconds or 0.0, abs_tol=1e-3
+            )
+            if record.manifest.frames is not None and differs:
+                raise RecipeError(
+                    f"{record.folder} has the time frames of {seconds} seconds, and data.seconds "
+                    f"is {data.seconds}; make them equal"
+                )
+        if recipe.in_memory:
+            load(records.values(), name="what was recorded")
+        memory = 0 if recipe.in_memory else IN_MEMORY  # nothing is in memory twice
+        return RecordedTeacher(records.get("", records), splits.train, memory=memory)
+
+    def compared(self, teacher: Teacher) -> list[tuple[str, Teacher, str]]:
+        """Each of several records."""
+        layers = cast(RecordedTeacher, teacher).records
+        return [(name.partition(".")[2], teacher, name) for name in layers if len(layers) > 1]
+
+    def describe(self, data: Data) -> str:
+        """Of which view the outputs are."""
+        if data.views == "none":
+            return "clean"
+        return "clean for every view" if self.recipe.clean else f"views={data.cycle}"
 
 
-def check_columns(criterion: DistillationLoss, teacher: Teacher | None, said: object) -> None:
-    """Make sure that a record of places has what a bound method reads.
+class RecordedNetworkKind(RecordedEmbeddingsKind):
+    """A record of a network's layers, for the clean examples and for views of them.
 
     Args:
-        criterion: the bound method.
-        teacher: that it reads.
-        said: what the recipe says of it.
-
-    Raises:
-        PairError: a representation depends on the batch.
-        RecipeError: the record has something else of a place.
+        recipe: the `teacher` of a recipe.
+        data: of the recipe; names the training split.
     """
-    for bound in criterion.bound_terms:
-        whose, key, what = teacher, bound.pair.teacher, said
-        if isinstance(teacher, MultiTeacher) and isinstance(said, MultiRecipe):
-            whose, what = teacher.teachers[bound.term.teacher], said.teachers[bound.term.teacher]
-            key = FeatureKey(tuple(teacher.whose(layer)[1] for layer in key.layers))
-        if not isinstance(whose, RecordedNetworkTeacher):
-            continue
-        reduction = criterion.adapters_of(bound)[1].reduction
+
+    def __init__(self, recipe: RecordedRecipe, data: Data) -> None:
+        super().__init__(recipe)
+        (self.folder,) = recipe.record_folders.values()
+        self.split = data.train
+
+    def manifest(self) -> NetworkManifest:
+        """The record's manifest."""
+        return read_network_manifest(find_split(Path(self.folder), self.split))
+
+    def views(self, data: Data) -> Data:
+        """The views that the record has.
+
+        Raises:
+            RecipeError: the recipe makes other views, or more of them.
+        """
+        manifest = self.manifest()
+        views = data.views or find_modality(manifest.kind).default_views
+        if views == "none" or self.recipe.clean:
+            return data
+        if not manifest.count:
+            raise RecipeError(
+                f"{self.folder} has the clean examples only, and data.views is {views}; record "
+                f"views (--views 8), {NO_VIEWS}"
+            )
+        recorded = manifest.views
+        settings = view_settings(data.model_copy(update={"views": views}), recorded["view_seed"])
+        other = [
+            f"{k}: {recorded[k]} there, {v} here" for k, v in settings.items() if recorded[k] != v
+        ]
+        if other:
+            raise RecipeError(
+                f"{self.folder} was made of other views ({'; '.join(other)}); make data.* equal, "
+                "or record these views"
+            )
+        if data.cycle is not None and data.cycle > manifest.count:
+            raise RecipeError(
+                f"data.cycle is {data.cycle} and {self.folder} has {manifest.count} views; record "
+                f"more (--views {data.cycle}), or lower data.cycle"
+            )
+        return data.model_copy(update={"cycle": data.cycle or manifest.count, **settings})
+
+    def classes(self) -> int:
+        """How many outputs the recorded network has."""
+        return online_recipe(self.manifest().teacher["network"]).classes or 1
+
+    def build(self, request: TeacherRequest) -> Any:
+        """The record, checked against the examples and the layers that are read.
+
+        Raises:
+            RecipeError: it lacks a layer that the method reads.
+            DataError: it does not fit the examples, or is damaged.
+            RunError: it does not fit into memory.
+        """
+        data, splits = request.recipe.data, request.splits
+        record = open_network_record(self.folder, data.train)
+        record.check(splits.train, splits.whole)
+        held = {name for each in record.columns for name in each.shapes}
+        numbered = {name.rpartition(".")[0] for name in held if name.rpartition(".")[2].isdigit()}
+        missing = [layer for layer in request.layers if layer not in held | numbered]
+        if missing:
+            raise RecipeError(lacks(self.folder, request.method, missing, sorted(held)))
+        clean = self.recipe.clean or data.views == "none"
+        if self.recipe.in_memory:
+            views = [CLEAN] if clean else range(data.cycle or record.views)
+            load(record.of_views(views), name=str(self.folder))
+        sample = splits.some(MEASURED)
+        return RecordedNetworkTeacher(
+            record, splits.train, clean=clean, sample=lambda: splits.clean(sample)
+        )
+
+    def check_term(
+        self, teacher: Teacher, loss: DistillationLoss, bound: Any, key: FeatureKey
+    ) -> None:
+        """Make sure that the record has what a term reads.
+
+        Raises:
+            PairError: its representation depends on the batch.
+            RecipeError: the record has another reduction of the layer.
+        """
+        reduction = loss.adapters_of(bound)[1].reduction
         if reduction is None:
             raise PairError(
                 f"{bound.name} depends on what else is in the batch, so no record holds it; give "
                 "the recipe its network as teacher"
             )
-        held = {each.name for each in whose.record.columns}
-        wanted = [str(key.reduced(reduction))]
-        if wanted[0] not in held:
-            path = getattr(what, "record", "")
-            raise RecipeError(lacks(path, criterion.method.name, wanted, sorted(held)))
+        held = {each.name for each in cast(RecordedNetworkTeacher, teacher).record.columns}
+        name = str(key.reduced(reduction))
+        if name not in held:
+            raise RecipeError(lacks(self.folder, loss.method.name, [name], sorted(held)))
+
+    def classifier(
+        self, teacher: Teacher | None, request: TeacherRequest, layer: str
+    ) -> Classifier:
+        """The classifier of the network that was recorded, which is built for that.
+
+        Raises:
+            PairError: the network cannot be had, or has other weights.
+        """
+        record = cast(RecordedNetworkTeacher, teacher).record
+        recorded, whose = record.manifest.teacher, f"that {record.folder} was recorded of"
+        recipe, seed = online_recipe(recorded["network"]), request.recipe.train.seed
+        try:
+            network, contract = networks.build_teacher(
+                recipe, request.source, request.splits, seed=seed
+            )
+        except MenteeError as error:
+            raise PairError(
+                f"method {request.method!r} keeps the classifier of the network {whose}, and it "
+                f"cannot be had ({error}); put it back where it was, or give the recipe the "
+                "network as teacher"
+            ) from error
+        if OnlineTeacher(network, (), contract).weights_fingerprint() != recorded["fingerprint"]:
+            raise PairError(
+                f"method {request.method!r} keeps the classifier of the network {whose}, and "
+                f"{recipe.network} has other weights by now; record it again"
+            )
+        return find_classifier(network, contract, request.batch, layer)
+
+    def compared(self, teacher: Teacher) -> list[tuple[str, Teacher, str]]:
+        """None: it is one teacher."""
+        return []
 
 
-def lacks(path: Any, method: str, wanted: Sequence[str], held: Sequence[str]) -> str:
-    """What to do where a record has not what a method reads."""
+def view_settings(data: Data, seed: int) -> dict[str, Any]:
+    """All that determines a view of an example; `seed` where the recipe has none."""
+    settings = {key: getattr(data, key) for key in VIEW_KEYS}
+    return settings | {"view_seed": seed if data.view_seed is None else data.view_seed}
+
+
+def lacks(path: Any, method: str, layers: Sequence[str], held: Sequence[str]) -> str:
+    """The message for a record without something that a method reads."""
     return (
-        f"the record {path} has {', '.join(held)}; method {method!r} reads {', '.join(wanted)} "
+        f"the record {path} has {', '.join(held)}; method {method!r} reads {', '.join(layers)} "
         f"too. Add it: mentee record RECIPE --out {path} --methods {method}"
     )

@@ -1,19 +1,23 @@
-"""The teacher of a run: read live, what one said once and for all, or several of either."""
+"""The kinds of teacher: networks that are run, records, several teachers, the student's average."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from torch.optim.swa_utils import AveragedModel
 
 from mentee.build import networks
 from mentee.build.classifier_reuse import Classifier, find_classifier
-from mentee.build.datasets import MEASURED, DatasetSplits
-from mentee.build.networks import PythonOverrides, TeacherSource
-from mentee.build.recorded_teachers import recorded, replayed, replays
+from mentee.build.datasets import MEASURED
+from mentee.build.recorded_teachers import recorded_kind
+from mentee.build.teacher_kind import TeacherKind, TeacherRequest
 from mentee.distillation import layer_pairs
+from mentee.distillation.objective import DistillationLoss
 from mentee.errors import MenteeError, PairError, RecipeError
 from mentee.methods import Method
-from mentee.models import own_classes
+from mentee.models import Contract, own_classes
 from mentee.recipe import (
     ATeacher,
     Data,
@@ -24,219 +28,246 @@ from mentee.recipe import (
     OnlineRecipe,
     Recipe,
     RecordedRecipe,
-    online_recipe,
-    single_teachers,
 )
-from mentee.records.network_manifest import read_network_manifest
-from mentee.records.network_record import find_split
-from mentee.teachers import MultiTeacher, OnlineTeacher, RecordedNetworkTeacher
+from mentee.teachers import EmaTeacher, MultiTeacher, OnlineTeacher
 from mentee.teachers.teacher import Teacher
-from mentee.types import Batch
+from mentee.types import Batch, FeatureKey
 
-LEARNED = ("pretrained", "weights", "checkpoint_path")
-"""The options of timm's and torchvision's networks that give them weights."""
+TRAINED = ("pretrained", "weights", "checkpoint_path")
+"""The options of timm's and torchvision's networks that give them trained weights."""
 
 
-def read_teacher(
-    recipe: Recipe, given: PythonOverrides, splits: DatasetSplits, wanted: list[str], batch: Batch
-) -> Teacher | None:
-    """The teacher, at the places that the method reads; None: it is made of the student."""
-    said = recipe.teacher
-    if said is None:
+class NoTeacher(TeacherKind):
+    """A recipe without a teacher."""
+
+    def build(self, request: TeacherRequest) -> Teacher:
+        """There is none.
+
+        Raises:
+            RecipeError: always.
+        """
         raise RecipeError(
-            f"method {recipe.method.name!r} reads a teacher; name one under teacher:, or train "
-            "from scratch with method: none"
+            f"method {request.method!r} reads a teacher; name one under teacher:, or train from "
+            "scratch with method: none"
         )
-    if isinstance(said, EmaRecipe):
-        return None
-    if isinstance(said, MultiRecipe):
-        return several(said, recipe, given, splits, wanted, batch)
-    return one(said, given.teacher, recipe, splits, wanted, batch)
 
 
-def several(
-    said: MultiRecipe,
-    recipe: Recipe,
-    given: PythonOverrides,
-    splits: DatasetSplits,
-    wanted: list[str],
-    batch: Batch,
-) -> MultiTeacher:
-    """Each of several teachers, at the places that bear its name.
+class OnlineKind(TeacherKind):
+    """A network or an ensemble that is run while the student trains."""
 
-    Raises:
-        MenteeError: one of them is not as it should be; it is named.
-    """
-    made = given.teacher if isinstance(given.teacher, Mapping) else {}
-    asked = {name: own_places(wanted, name) for name in said.teachers}
-    found: dict[str, Teacher] = {}
-    for name, each in said.teachers.items():
-        method = said.methods.get(name, recipe.method)
-        if not asked[name]:
-            raise RecipeError(
-                f"teacher {name}: method {method.name!r} reads nothing of it; give it another "
-                f"under teacher.methods, or leave it out"
+    recipe: OnlineRecipe
+
+    def classes(self) -> int:
+        """How many outputs it has."""
+        return self.recipe.classes or 1
+
+    def build(self, request: TeacherRequest) -> OnlineTeacher:
+        """The network with its weights, read at the layers."""
+        for each in self.recipe.each_network:
+            trained = each.weights is not None or any(each.options.get(key) for key in TRAINED)
+            if not trained and own_classes(each.network) is None and request.source is None:
+                raise RecipeError(
+                    f"teacher {each.network} has no weights, and a teacher that has learned "
+                    "nothing teaches nothing; give teacher.weights a file (or a timm network "
+                    "options: {pretrained: true}; or take package:efficientnet-lite0)"
+                )
+        splits, seed = request.splits, request.recipe.train.seed
+        network, contract = networks.build_teacher(self.recipe, request.source, splits, seed=seed)
+        layers = networks.layers(network, request.layers, request.batch, contract)
+        return OnlineTeacher(
+            network, layers, contract, sample=lambda: splits.clean(splits.some(MEASURED))
+        )
+
+    def classifier(
+        self, teacher: Teacher | None, request: TeacherRequest, layer: str
+    ) -> Classifier:
+        """The network's classifier.
+
+        Raises:
+            PairError: it has none that reads the mean of the layer.
+        """
+        online = cast(OnlineTeacher, teacher)
+        return find_classifier(online.network, online.contract, request.batch, layer)
+
+    def online(self, teacher: Teacher | None) -> dict[str, tuple[OnlineTeacher, OnlineRecipe]]:
+        """Itself, under the empty name."""
+        return {} if teacher is None else {"": (cast(OnlineTeacher, teacher), self.recipe)}
+
+
+class EnsembleKind(OnlineKind):
+    """Several networks as one teacher."""
+
+    def build(self, request: TeacherRequest) -> OnlineTeacher:
+        """The networks with the mean of their logits.
+
+        Raises:
+            PairError: the method reads something else.
+        """
+        if request.layers != ["logits"]:
+            raise PairError(
+                f"several networks teach as one at their logits, and method {request.method!r} "
+                f"reads {', '.join(request.layers)}; take a method of logits, such as kd or dkd, "
+                "or one network"
             )
-        alone = recipe.model_copy(update={"teacher": each, "method": method})
-        try:
-            found[name] = one(each, made.get(name), alone, splits, asked[name], batch)
-            for place in asked[name]:
-                layer_pairs.check_recorded(place, {p.name: p.shape for p in found[name].places})
-        except MenteeError as error:
-            raise type(error)(f"teacher {name}: {error}") from error
-    return MultiTeacher(found, asked)
+        return super().build(request)
 
 
-def own_places(wanted: Sequence[str], name: str) -> list[str]:
-    """The places of one of several teachers, as the teacher calls them.
+class EmaKind(TeacherKind):
+    """The student's own moving average."""
+
+    recipe: EmaRecipe
+
+    def ema_decay(self, recipe: Recipe) -> float:
+        """The decay of the average that teaches, which is also the one that is saved.
+
+        Raises:
+            RecipeError: the recipe has another one, or there is nothing it could teach.
+        """
+        if recipe.train.ema not in (None, self.recipe.ema):
+            raise RecipeError(
+                f"teacher.ema is {self.recipe.ema} and train.ema {recipe.train.ema}; the average "
+                "that teaches is the one that is kept: leave train.ema out"
+            )
+        if recipe.data.label is False:
+            raise RecipeError(
+                "teacher.ema: without labels the student's own average has nothing to teach it; "
+                "name a teacher that has learned something, or let the labels be read"
+            )
+        return self.recipe.ema
+
+    def outputs(self, layers: list[str], reuse: bool) -> int | None:
+        """As many as there are classes."""
+        return None
+
+    def build(self, request: TeacherRequest) -> None:
+        """None: it is made of the student, by `from_average`."""
+
+    def from_average(
+        self, average: AveragedModel | None, layers: list[str], batch: Batch, contract: Contract
+    ) -> EmaTeacher | None:
+        """The average, read at the layers."""
+        if average is None or not layers:
+            return None
+        found = networks.layers(average.module, layers, batch, contract)
+        return EmaTeacher(average.module, found, contract, self.recipe.ema)
+
+    def describe(self, data: Data) -> str:
+        """The average and its decay."""
+        return f"the student's own average ({self.recipe.ema:g})"
+
+
+class MultiKind(TeacherKind):
+    """Several teachers, each with terms of its own.
+
+    Args:
+        recipe: the `teacher` of a recipe.
+        data: of the recipe.
+    """
+
+    recipe: MultiRecipe
+
+    def __init__(self, recipe: MultiRecipe, data: Data) -> None:
+        super().__init__(recipe)
+        self.kinds = {name: teacher_kind(each, data) for name, each in recipe.teachers.items()}
+
+    def method(self, method: Method, methods: Mapping[str, Method], labels: bool) -> Method:
+        """The terms of each teacher, weighted by its share."""
+        each = {name: one.method(methods, labels) for name, one in self.recipe.methods.items()}
+        several = layer_pairs.with_teachers(method, self.recipe.shares, each)
+        return replace(several, teacher_dropout=self.recipe.dropout)
+
+    def views(self, data: Data) -> Data:
+        """The views that all records have."""
+        for kind in self.kinds.values():
+            data = kind.views(data)
+        return data
+
+    def outputs(self, layers: list[str], reuse: bool) -> int:
+        """As many as the first teacher has whose logits are read; else one."""
+        read = (kind for name, kind in self.kinds.items() if f"logits.{name}" in layers)
+        first = next(read, None)
+        return 1 if first is None else first.classes()
+
+    def build(self, request: TeacherRequest) -> MultiTeacher:
+        """Each teacher, read at the layers that bear its name.
+
+        Raises:
+            MenteeError: one of them is not as it should be; the message names it.
+        """
+        sources = request.source if isinstance(request.source, Mapping) else {}
+        layers = {name: own_layers(request.layers, name) for name in self.kinds}
+        teachers: dict[str, Teacher] = {}
+        for name, kind in self.kinds.items():
+            own = self.recipe.methods.get(name)
+            method = request.method if own is None else own.name
+            if not layers[name]:
+                raise RecipeError(
+                    f"teacher {name}: method {method!r} reads nothing of it; give it another "
+                    f"under teacher.methods, or leave it out"
+                )
+            try:
+                part = request.part(method, layers[name], sources.get(name))
+                teacher = teachers[name] = cast(Teacher, kind.build(part))
+                for layer in layers[name]:
+                    layer_pairs.check_recorded(layer, {p.name: p.shape for p in teacher.places})
+            except MenteeError as error:
+                raise type(error)(f"teacher {name}: {error}") from error
+        return MultiTeacher(teachers, layers)
+
+    def online(self, teacher: Teacher | None) -> dict[str, tuple[OnlineTeacher, OnlineRecipe]]:
+        """Those that are run while the student trains."""
+        if teacher is None:
+            return {}
+        teachers = cast(MultiTeacher, teacher).teachers
+        each = {name: kind.online(teachers[name]) for name, kind in self.kinds.items()}
+        return {name: one[""] for name, one in each.items() if one}
+
+    def check_term(
+        self, teacher: Teacher, loss: DistillationLoss, bound: Any, key: FeatureKey
+    ) -> None:
+        """Check the term against the teacher whose it is."""
+        several, name = cast(MultiTeacher, teacher), bound.term.teacher
+        own = FeatureKey(tuple(several.whose(layer)[1] for layer in key.layers))
+        self.kinds[name].check_term(several.teachers[name], loss, bound, own)
+
+    def compared(self, teacher: Teacher) -> list[tuple[str, Teacher, str]]:
+        """Each at its embedding; an ensemble at its logits, which is all that it has."""
+        return [
+            (name, each, "logits" if type(self.kinds[name]) is EnsembleKind else "embedding")
+            for name, each in cast(MultiTeacher, teacher).teachers.items()
+        ]
+
+    def describe(self, data: Data) -> str:
+        """Each by its name."""
+        return ", ".join(f"{name}: {kind.describe(data)}" for name, kind in self.kinds.items())
+
+
+KINDS: dict[type, Callable[[Any, Data], TeacherKind]] = {
+    type(None): lambda recipe, data: NoTeacher(recipe),
+    Network: lambda recipe, data: OnlineKind(recipe),
+    Ensemble: lambda recipe, data: EnsembleKind(recipe),
+    RecordedRecipe: recorded_kind,
+    MultiRecipe: MultiKind,
+    EmaRecipe: lambda recipe, data: EmaKind(recipe),
+}
+"""The kind of each class that a recipe's `teacher` may have."""
+
+
+def teacher_kind(recipe: ATeacher | None, data: Data) -> TeacherKind:
+    """The kind of a recipe's teacher.
+
+    Args:
+        recipe: the `teacher` of a recipe.
+        data: of the recipe; of a record, names its split.
+    """
+    return KINDS[type(recipe)](recipe, data)
+
+
+def own_layers(layers: Sequence[str], name: str) -> list[str]:
+    """The layers of one of several teachers, as the teacher names them.
 
     Example:
-        >>> own_places(["stages.vgg", "embedding.clip"], "vgg")
+        >>> own_layers(["stages.vgg", "embedding.clip"], "vgg")
         ['stages']
     """
-    return [each.removesuffix(f".{name}") for each in wanted if each.endswith(f".{name}")]
-
-
-def one(
-    said: OnlineRecipe | RecordedRecipe,
-    made: TeacherSource | None,
-    recipe: Recipe,
-    splits: DatasetSplits,
-    wanted: list[str],
-    batch: Batch,
-) -> Teacher:
-    """One teacher.
-
-    Args:
-        said: what a resolved recipe says of it.
-        made: what was passed from Python for it.
-        recipe: of the run; its method is what this teacher teaches by.
-        splits: of the run.
-        wanted: the places that are read.
-        batch: two examples.
-    """
-    if isinstance(said, RecordedRecipe):
-        if replays(said, recipe.data):
-            return replayed(said, recipe, splits, wanted)
-        return recorded(said, recipe.data, splits, wanted)
-    for each in [said] if isinstance(said, Network) else said.networks:
-        learned = each.weights is not None or any(each.options.get(key) for key in LEARNED)
-        learned = learned or own_classes(each.network) is not None
-        if not learned and made is None:
-            raise RecipeError(
-                f"teacher {each.network} has no weights, and a teacher that has learned "
-                "nothing teaches nothing; give teacher.weights a file (or a timm network "
-                "options: {pretrained: true}; or take package:efficientnet-lite0)"
-            )
-    if isinstance(said, Ensemble) and wanted != ["logits"]:
-        raise PairError(
-            f"several networks teach as one at their logits, and method {recipe.method.name!r} "
-            f"reads {', '.join(wanted)}; take a row of logits, such as kd or dkd, or one network"
-        )
-    network, input = networks.build_teacher(said, made, splits, seed=recipe.train.seed)
-    places = networks.places(network, wanted, batch, input)
-    return OnlineTeacher(network, places, input, sample=lambda: splits.clean(splits.some(MEASURED)))
-
-
-def live_teachers(
-    teacher: Teacher | None, said: ATeacher | None
-) -> dict[str, tuple[OnlineTeacher, OnlineRecipe]]:
-    """The teachers that are networks read live, by name, with what the recipe says of them."""
-    if teacher is None:
-        return {}
-    opened = teacher.teachers if isinstance(teacher, MultiTeacher) else {"": teacher}
-    pairs = [(name, opened.get(name), each) for name, each in single_teachers(said).items()]
-    return {
-        name: (each, what)
-        for name, each, what in pairs
-        if isinstance(each, OnlineTeacher) and isinstance(what, OnlineRecipe)
-    }
-
-
-def outputs_without_labels(
-    method: Method, said: OnlineRecipe | RecordedRecipe | MultiRecipe | None, data: Data
-) -> int:
-    """How many outputs a student has where there are no labels.
-
-    As many as the teacher has, where the method reads its logits or keeps its classifier: that is a
-    part of the transfer then, and is thrown away with it. Else one, which nothing trains.
-
-    Args:
-        method: the row.
-        said: the teacher, resolved.
-        data: says of which split its record is.
-    """
-    read = layer_pairs.required_layers(method)[1]
-    if isinstance(said, MultiRecipe):
-        heard = [each for name, each in said.teachers.items() if f"logits.{name}" in read]
-        return outputs_of(heard[0], data) if heard else 1
-    return 1 if "logits" not in read and not method.reuse else outputs_of(said, data)
-
-
-def outputs_of(said: OnlineRecipe | RecordedRecipe | None, data: Data) -> int:
-    """How many outputs a teacher has; 1 where that is not known."""
-    if isinstance(said, RecordedRecipe):
-        if not replays(said, data):
-            return 1
-        (path,) = said.record_folders.values()
-        said = online_recipe(
-            read_network_manifest(find_split(Path(path), data.train)).teacher["network"]
-        )
-    return 1 if said is None else said.classes or 1
-
-
-def reused_classifier(
-    recipe: Recipe,
-    method: Method,
-    teacher: Teacher | None,
-    given: PythonOverrides,
-    splits: DatasetSplits,
-    batch: Batch,
-) -> Classifier | None:
-    """The teacher's classifier, where the method's student keeps it.
-
-    A record of a network's places has none; it is that of the network that the record names.
-
-    Raises:
-        PairError: it cannot be had, or does not read what the method projects to.
-    """
-    if not method.reuse:
-        return None
-    if isinstance(teacher, OnlineTeacher):
-        return find_classifier(teacher.network, teacher.contract, batch, method.reuse)
-    if not isinstance(teacher, RecordedNetworkTeacher):
-        raise PairError(
-            f"method {method.name!r} keeps the teacher's classifier, and a record of embeddings, "
-            "or the student's own average, has none; give the recipe a network as teacher, or take "
-            "to-teacher"
-        )
-    was, whose = teacher.record.manifest.teacher, f"that {teacher.record.folder} was recorded of"
-    said = online_recipe(was["network"])
-    try:
-        network, input = networks.build_teacher(said, given.teacher, splits, seed=recipe.train.seed)
-    except MenteeError as error:
-        raise PairError(
-            f"method {method.name!r} keeps the classifier of the network {whose}, and it cannot "
-            f"be had ({error}); put it back where it was, or give the recipe the network as teacher"
-        ) from error
-    if OnlineTeacher(network, (), input).weights_fingerprint() != was["fingerprint"]:
-        raise PairError(
-            f"method {method.name!r} keeps the classifier of the network {whose}, and "
-            f"{said.network} has other weights by now; record anew"
-        )
-    return find_classifier(network, input, batch, method.reuse)
-
-
-def reading(recipe: Recipe) -> str:
-    """How the teacher is read: `live`, `clean`, `clean for every view` or `views=V`; each."""
-    said = recipe.teacher
-    if isinstance(said, MultiRecipe):
-        alone = {n: recipe.model_copy(update={"teacher": t}) for n, t in said.teachers.items()}
-        return ", ".join(f"{name}: {reading(each)}" for name, each in alone.items())
-    if isinstance(said, EmaRecipe):
-        return f"the student's own average ({said.ema:g})"
-    if not isinstance(said, RecordedRecipe):
-        return "live"
-    if recipe.data.views == "none":
-        return "clean"
-    return "clean for every view" if said.clean else f"views={recipe.data.cycle}"
+    return [each.removesuffix(f".{name}") for each in layers if each.endswith(f".{name}")]

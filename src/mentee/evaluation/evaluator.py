@@ -10,7 +10,6 @@ from torch import nn
 from mentee import files
 from mentee.build.datasets import DatasetSplits
 from mentee.build.setup import TrainingSetup
-from mentee.build.teachers import live_teachers, reading
 from mentee.data import Examples
 from mentee.evaluation.out_of_domain import score_domains
 from mentee.evaluation.predict import predict
@@ -107,7 +106,7 @@ def finish(
     if rank() == 0:  # before anything that may fail
         folder.save_weights(folder.student, student.state_dict())
     steps_per_epoch = -(-parts.plan.batches // parts.plan.gradient_accumulation)
-    taught = live_teachers(parts.teacher, recipe.teacher)
+    taught = parts.online_teachers
     reader = StudentReader(student, parts.module.contract, splits, recipe, parts.accelerator.device)
     tested = score_domains(reader, splits.test, parts.domains)
     kept = teacher_similarities(parts, reader)
@@ -134,7 +133,7 @@ def finish(
         "teacher": progress.teachers.get(""),
         "teachers": {name: each for name, each in progress.teachers.items() if name},
         "kept": kept,
-        "reading": None if parts.teacher is None else reading(recipe),
+        "reading": None if parts.teacher is None else parts.kind.describe(recipe.data),
         "computed": computed(recipe),
         "warm_up": folder.read_environment().get("warm_up", []),
         "selected": {

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from mentee.build.datasets import open_split, require_splits
-from mentee.data import Examples, limit
-from mentee.data.corruptions import SEVERITIES, corrupt, names
-from mentee.errors import DataError, RecipeError
-from mentee.evaluation.student_reader import Read, StudentReader, split_of
-from mentee.recipe import Domain, Recipe
-from mentee.teachers import open_records
+from mentee.build.evaluation_data import OpenedDomain, corrupted
+from mentee.data import Examples
+from mentee.errors import RecipeError
+from mentee.evaluation.student_reader import Read, StudentReader
+from mentee.recipe import Domain
 
 PREFIXES = ("embedded", "hub")
 """What stands before the colon of a source's own name."""
-
-
-@dataclass(frozen=True)
-class OpenedDomain:
-    """A domain, opened.
-
-    Attributes:
-        domain: as the recipe says it.
-        whole: its split.
-        examples: those that are scored, before they are corrupted.
-    """
-
-    domain: Domain
-    whole: Examples
-    examples: Examples
 
 
 @dataclass(frozen=True)
@@ -156,86 +139,6 @@ def drop(own: Mapping[str, float], there: Mapping[str, float], examples: Example
     if name is None or name not in own or name not in there:
         return None
     return task.worth(own) - task.worth(there)
-
-
-def corrupted(name: str, domain: Domain, examples: Examples) -> Iterator[tuple[str, Examples]]:
-    """A domain's examples by label: themselves, or in each corruption that it stands for.
-
-    Raises:
-        DataError: there is no such corruption.
-    """
-    if domain.corruption is None:
-        yield name, examples
-        return
-    every = domain.corruption == "all"
-    kinds = names(examples.kind) if every else (domain.corruption,)
-    if not kinds:
-        raise DataError(f"there is no corruption of {examples.kind}; leave this domain out")
-    severities = SEVERITIES if domain.severity is None else (domain.severity,)
-    one = not every and domain.severity is not None
-    for kind in kinds:
-        for severity in severities:
-            label = name if one else f"{name}/{kind}-{severity}"
-            yield label, corrupt(examples, kind, severity)
-
-
-def open_domains(
-    domains: Mapping[str, Domain], recipe: Recipe, test: Examples | None, data: Any = None
-) -> dict[str, OpenedDomain]:
-    """Open other test sets, and make sure that all they name exists.
-
-    Args:
-        domains: which, by name.
-        recipe: of the run, resolved; says which classes there are, and how data are read.
-        test: the test part.
-        data: as for `open_splits`.
-
-    Raises:
-        DataError: with every problem found, a line each: no such source, split, class,
-            corruption or record, or a record of other examples.
-    """
-    found = {name: tried(each, recipe, test, data) for name, each in domains.items()}
-    problems = [f"  - {k}: {each}" for k, each in found.items() if isinstance(each, DataError)]
-    if problems:
-        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        raise DataError("\n".join([f"{count} in the sets of other domains:", *problems]))
-    return {name: each for name, each in found.items() if isinstance(each, OpenedDomain)}
-
-
-def tried(
-    domain: Domain, recipe: Recipe, test: Examples | None, data: Any
-) -> OpenedDomain | DataError:
-    """A domain, opened and each of its names looked up; or what is wrong with it."""
-    try:
-        found = open_domain(domain, recipe, test, data)
-        for path in domain.record_folders.values():  # checksums are compared when it is used
-            open_records(path, split_of(domain, recipe.data), verify=False).check(found.whole)
-        for _ in corrupted("", domain, found.examples):
-            pass
-    except DataError as error:
-        return error
-    return found
-
-
-def open_domain(domain: Domain, recipe: Recipe, test: Examples | None, data: Any) -> OpenedDomain:
-    """The examples of a domain, before they are corrupted."""
-    if domain.source is None and domain.split is None:
-        if test is None:
-            raise DataError(
-                "it names no split, and there is no test part to take; give it a split, or a source"
-            )
-        whole = test
-    else:
-        said, split = recipe.data, split_of(domain, recipe.data)
-        if domain.source is None:
-            require_splits(data, split)
-        else:
-            said, data = said.model_copy(update={"source": domain.source}), None
-        whole = open_split(said, split, data)
-    examples = whole
-    if domain.limit is not None and domain.limit < len(whole):
-        examples = limit(whole, domain.limit, seed=recipe.data.seed)
-    return OpenedDomain(domain, whole, examples)
 
 
 def averages(

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from mentee import features
 from mentee.build.datasets import DatasetSplits
+from mentee.build.evaluation_data import split_of
 from mentee.data import Examples, read_batch
 from mentee.errors import DataError, LayerError
 from mentee.evaluation.predict import collect_features
 from mentee.metrics import linear_cka
 from mentee.models import Contract, normalize
-from mentee.recipe import Data, Domain, Recipe, RecordedRecipe, single_teachers
+from mentee.recipe import Domain, Recipe, RecordedRecipe, single_teachers
 from mentee.records.manifest import MANIFEST
 from mentee.records.network_record import is_network_record
 from mentee.teachers import Record, open_records
@@ -167,11 +168,6 @@ class StudentReader:
             self.note(f"{name} is not compared with the teacher: {error}")
             return None
         return record
-
-
-def split_of(domain: Domain, data: Data) -> str:
-    """The split that a domain is from."""
-    return domain.split or data.test or "test"
 
 
 def folder_of(path: Path | str, split: str, train: str) -> Path | None:

@@ -99,7 +99,7 @@ def vectors(
     held = {"test": splits.test, "validation": splits.validation, "train": splits.train}
     part, examples = next((p, e.spaced(SAMPLE)) for p, e in held.items() if e is not None)
     if isinstance(teacher, OnlineTeacher):
-        places = networks.places(teacher.network, [key], splits.first(2), teacher.contract)
+        places = networks.layers(teacher.network, [key], splits.first(2), teacher.contract)
         clean, device = splits.clean(examples), parts.accelerator.device
         said = collect_features(teacher.network, places, teacher.contract, clean, device)
         return part, examples, pooled(said[key])

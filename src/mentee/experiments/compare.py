@@ -11,7 +11,7 @@ from typing import Any
 from mentee import files
 from mentee.api import next_run_folder
 from mentee.build.datasets import cache_sources
-from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
+from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.experiments.figure import figure
 from mentee.experiments.jobs import jobs_of
 from mentee.experiments.results import results
@@ -160,7 +160,7 @@ def compare(
     names = with_scratch(names)
     path = Path(out) if out else next_run_folder(NAME)
     given = PythonOverrides(data, student, teacher, methods)
-    content = given.stand_in(read(recipe, changes))
+    content = given.mark(read(recipe, changes))
     jobs = jobs_of(content, students, names, seeds, path)
     halving = None if budget is None else SuccessiveHalving(content, jobs, budget, path)
     writing = ComparisonObserver(jobs, path, TeacherAgreement(content, given, path, say), halving)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mentee import features, models
 from mentee.build import networks
-from mentee.build.networks import GIVEN, PythonOverrides
+from mentee.build.overrides import GIVEN, ModelFactory, PythonOverrides
 from mentee.data import Examples, batches, read_batch
 from mentee.errors import MenteeError
 from mentee.evaluation.predict import collect_features
@@ -94,7 +94,7 @@ class EmbeddingSources:
             return None
         return self._drawn(self.recipe.student, self.given.student)
 
-    def _drawn(self, said: Network, made: networks.ModelFactory | None) -> nn.Module:
+    def _drawn(self, said: Network, made: ModelFactory | None) -> nn.Module:
         return networks.build(said, made, self.parts.splits, seed=self.recipe.train.seed)
 
     def _network(

@@ -8,7 +8,7 @@ from safetensors.torch import save
 
 from mentee import files
 from mentee.api import train_or_resume
-from mentee.build.networks import GIVEN, PythonOverrides
+from mentee.build.overrides import GIVEN, PythonOverrides
 from mentee.experiments.embeddings import EmbeddingSources
 from mentee.experiments.labeled import Subset
 from mentee.metrics import LinearLayer

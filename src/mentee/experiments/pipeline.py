@@ -9,7 +9,7 @@ from typing import Any
 
 from mentee import files
 from mentee.api import next_run_folder, record_network, train_or_resume
-from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
+from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.errors import RunError
 from mentee.experiments.probe import ProbeResult, probe
 from mentee.methods import Method

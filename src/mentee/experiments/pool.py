@@ -19,7 +19,7 @@ from multiprocessing.context import SpawnProcess
 import torch
 
 from mentee.build.datasets import cache_sources
-from mentee.build.networks import PythonOverrides
+from mentee.build.overrides import PythonOverrides
 from mentee.errors import RunError
 from mentee.experiments.jobs import Job
 from mentee.experiments.worker import WorkerMessage, perform

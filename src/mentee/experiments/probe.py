@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mentee.api import finished_recipe
-from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
+from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.errors import RecipeError
 from mentee.evaluation.reporting import write_report
 from mentee.experiments.embeddings import EmbeddingSources

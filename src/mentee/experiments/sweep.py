@@ -11,7 +11,7 @@ from typing import Any
 
 from mentee.api import Interrupted, Run, next_run_folder
 from mentee.build.datasets import cache_sources
-from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
+from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.errors import RecipeError, RunError
 from mentee.experiments.jobs import Job, jobs_of, keep
 from mentee.experiments.pool import divided, one_by_one, side_by_side
@@ -106,7 +106,7 @@ def sweep(
         Interrupted: SIGINT or SIGTERM; everything is saved.
     """
     given = PythonOverrides(data, student, teacher, methods)
-    content = given.stand_in(read(recipe, changes))
+    content = given.mark(read(recipe, changes))
     network = isinstance(content.teacher, OnlineRecipe)
     asked_for = {"live": live, "views": views, "record": None if record is None else str(record)}
     if student is not None and students:

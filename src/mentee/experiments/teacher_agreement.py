@@ -14,7 +14,8 @@ from accelerate import PartialState
 from mentee.api import finished_recipe, open_student
 from mentee.build import networks
 from mentee.build.datasets import open_single_split, open_splits
-from mentee.build.networks import PythonOverrides
+from mentee.build.overrides import PythonOverrides
+from mentee.build.teachers import teacher_kind
 from mentee.errors import MenteeError
 from mentee.evaluation.predict import predict
 from mentee.evaluation.predictions import Predictions, load, predictions_of
@@ -104,7 +105,7 @@ class TeacherAgreement:
         if self.recipe.data.test is None:
             raise MenteeError("there is no test part.")
         sets = open_splits(self.recipe, self.given.data)
-        resolved = networks.resolve_teacher(said, sets, self.recipe.data)
+        resolved = teacher_kind(said, self.recipe.data).resolve(sets, self.recipe.data)
         if resolved.classes != sets.classes or sets.test is None:
             raise MenteeError(
                 f"the teacher has {resolved.classes} classes, the data have {sets.classes}."

@@ -16,7 +16,7 @@ import torch
 
 from mentee import files
 from mentee.api import Paused, train_or_resume
-from mentee.build.networks import PythonOverrides
+from mentee.build.overrides import PythonOverrides
 from mentee.errors import MenteeError, RunError
 from mentee.experiments.jobs import FAILURE, Job
 from mentee.types import Step

@@ -19,7 +19,7 @@ def named(value: object) -> object:
 
 
 class ComponentRecipe(Part):
-    """A loss, representation or memory with its parameters; a representation may be `of` another."""
+    """A loss, representation or memory and its parameters; representations may be `of` another."""
 
     name: str
     params: dict[str, Number] = {}

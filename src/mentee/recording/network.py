@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from mentee.build import networks
-from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
-from mentee.build.record_views import how
+from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
+from mentee.build.recorded_teachers import view_settings
 from mentee.build.setup import TrainingSetup, build
 from mentee.distillation.objective import DistillationLoss
 from mentee.distillation.terms import blank
@@ -177,7 +177,7 @@ def prepare(
         for name in b.pair.teacher.layers
     )
     network, contract = parts.teacher.network, parts.teacher.contract
-    read = networks.places(network, list(places), parts.splits.first(1), contract)
+    read = networks.layers(network, list(places), parts.splits.first(1), contract)
     reader = OnlineTeacher(network, read, contract)
     sides, columns = columns_of(transfers, {p.name: p.shape for p in reader.places})
     device = parts.accelerator.device
@@ -205,7 +205,7 @@ def prepare(
         examples=parts.splits.train,
         whole=parts.splits.whole,
         views=parts.splits.views,
-        how=how(said, recipe.train.seed),
+        how=view_settings(said, recipe.train.seed),
         says=says,
         columns=columns,
         teacher=teacher,

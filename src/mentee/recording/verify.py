@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mentee.build.networks import ModelFactory, PythonOverrides, TeacherSource
+from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.data import Examples
 from mentee.errors import DataError
 from mentee.methods import Method

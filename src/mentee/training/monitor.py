@@ -10,15 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mentee.build.datasets import DatasetSplits, open_split
-from mentee.data import Examples, limit
+from mentee.data import Examples
 from mentee.data.counter_rng import below
-from mentee.errors import DataError, RecipeError
 from mentee.evaluation.student_reader import StudentReader
 from mentee.metrics import Labeled, leave_one_out, scores_without_groups
 from mentee.metrics.jackknife import GROUPS
 from mentee.parallel import broadcast_buffers
-from mentee.recipe import Monitor, Recipe
+from mentee.recipe import Monitor
 from mentee.tasks import Task
 
 FOLDS = 5
@@ -39,45 +37,6 @@ class MonitorResult:
     knn: float
     left_out: list[float]
     probe: float | None
-
-
-def open_monitor_examples(
-    recipe: Recipe, splits: DatasetSplits, data: Any = None
-) -> Examples | None:
-    """The labeled examples that a recipe watches; None where it watches none.
-
-    Args:
-        recipe: as read.
-        splits: of the run.
-        data: what was passed instead of the recipe's source.
-
-    Raises:
-        RecipeError: the weights are to be chosen by them, and there are none.
-        DataError: they cannot be read, have no labels, or are of another kind.
-    """
-    said = recipe.monitor
-    if said is None:
-        if recipe.select.by == "knn":
-            raise RecipeError(
-                "select.by is knn, which needs labeled examples to monitor: monitor: {split: ..., "
-                "limit: 1000}"
-            )
-        return None
-    own = said.source is None
-    change: dict[str, Any] = {"label": said.label, "channels": splits.train.channels}
-    if not own:
-        change |= {"source": said.source, "classes": None}
-    content = recipe.data.model_copy(update=change)
-    examples = open_split(content, said.split or recipe.data.train, data if own else None)
-    if examples.labels is None or examples.kind != splits.train.kind:
-        raise DataError(
-            f"monitor: {examples.name} holds {examples.kind} with "
-            f"{'no ' if examples.labels is None else ''}labels; expected {splits.train.kind} with "
-            "labels (monitor.label: their column)"
-        )
-    if said.limit is not None and said.limit < len(examples):
-        examples = limit(examples, said.limit, seed=recipe.data.seed)
-    return examples
 
 
 def look(reader: StudentReader, said: Monitor, examples: Examples) -> MonitorResult:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from mentee.build.setup import TrainingSetup, draw_apart
-from mentee.build.teachers import live_teachers
+from mentee.build.resolve import seed_by_rank
+from mentee.build.setup import TrainingSetup
 from mentee.distillation.loop import train
 from mentee.distillation.weights import FIRST
 from mentee.errors import RunError
@@ -121,7 +121,7 @@ class Training:
                 if text := self._watch(Step(0, -1, 0, 0.0)):
                     reporter.say(f"before the first step: {text}")
                 learn_first(self.parts)
-                draw_apart(self.recipe.train.seed)
+                seed_by_rank(self.recipe.train.seed)
             last = self._train(done, asked, reporter)
             wall, memory = self._wall(), peak(self._since)
             return finish(self.parts, self.folder, self.progress, last, wall, memory)
@@ -235,7 +235,7 @@ class Training:
             return
         some = examples.spaced(TEACHER_SAMPLE)
         key = examples.task.main_score
-        for name, (teacher, said) in live_teachers(self.parts.teacher, self.recipe.teacher).items():
+        for name, (teacher, said) in self.parts.online_teachers.items():
             if said.classes != classes:
                 continue
             found = score(self.parts, some, teacher.network, teacher.contract)

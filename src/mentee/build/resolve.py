@@ -1,0 +1,255 @@
+"""A recipe resolved, once: everything that it leaves open, with what has to be opened to know."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
+from torch import nn
+
+from mentee.build import networks
+from mentee.build.classifier_reuse import Classifier
+from mentee.build.compatibility import check_balance, check_labels
+from mentee.build.compute_mode import choose_compute_mode
+from mentee.build.datasets import DatasetSplits, open_splits
+from mentee.build.evaluation_data import OpenedDomain, open_domains, open_monitor_examples
+from mentee.build.optimizer import training_plan
+from mentee.build.overrides import PythonOverrides
+from mentee.build.teacher_kind import TeacherKind, TeacherRequest
+from mentee.build.teachers import teacher_kind
+from mentee.data import Examples
+from mentee.distillation.loop import Plan
+from mentee.distillation.objective import required_layers
+from mentee.errors import PairError, RecipeError
+from mentee.features import Layer
+from mentee.methods import Method
+from mentee.models import Contract, ReusedClassifierStudent, normalize
+from mentee.parallel import rank, world
+from mentee.recipe import Data, Network, Recipe, Reuse, Select, TaskRecipe, Train
+from mentee.teachers.teacher import Teacher
+
+PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A recipe with nothing left open, and what was opened or built to resolve it.
+
+    Attributes:
+        recipe: as it is written into the run folder.
+        method: the method that it names, with its terms once for each teacher.
+        splits: its examples.
+        monitor_examples: those of its `monitor`, or None.
+        domains: those of `data.out_of_domain`.
+        kind: of its teacher.
+        teacher: None where the method reads none, or the student's average.
+        teacher_layers: that the method reads.
+        student: with its first weights, on no device yet.
+        student_layers: where it is read.
+        contract: what the student reads.
+        plan: the steps.
+        accelerator: device, precision and processes.
+        compute_notes: lines that tell how the student is computed, where that was measured.
+    """
+
+    recipe: Recipe
+    method: Method
+    splits: DatasetSplits
+    monitor_examples: Examples | None
+    domains: dict[str, OpenedDomain]
+    kind: TeacherKind
+    teacher: Teacher | None
+    teacher_layers: list[str]
+    student: nn.Module
+    student_layers: tuple[Layer, ...]
+    contract: Contract
+    plan: Plan
+    accelerator: Accelerator
+    compute_notes: list[str]
+
+
+def resolve(recipe: Recipe, overrides: PythonOverrides) -> Resolved:
+    """Resolve a recipe; nothing changes it afterwards.
+
+    Args:
+        recipe: as read.
+        overrides: what was passed from Python.
+
+    Raises:
+        MenteeError: something does not exist, or does not fit.
+    """
+    overrides.check(recipe)
+    recipe = overrides.mark(recipe)
+    kind = teacher_kind(recipe.teacher, recipe.data)
+    recipe = recipe.model_copy(update={"data": kind.views(recipe.data)})
+    data, train = recipe.data, recipe.train
+    methods, labels = overrides.all_methods, data.label is not False
+    method = kind.method(recipe.method.method(methods, labels), methods, labels)
+    accelerator = start(train, method)
+    splits = open_splits(recipe, overrides.data)
+    check_labels(method, splits.train, train.mixup)
+    check_balance(method, train.compile)
+    monitor_examples = open_monitor_examples(recipe, splits, overrides.data)
+
+    student_names, teacher_names = required_layers(method)
+    ema, teacher = kind.ema_decay(recipe), kind.resolve(splits, data)
+    kind = teacher_kind(teacher, data)
+    outputs = None if labels else kind.outputs(teacher_names, bool(method.reuse))
+    recipe = recipe.model_copy(
+        update={
+            "data": resolve_data(data, splits.train),
+            "student": networks.resolve(recipe.student, splits, data, outputs),
+            "teacher": teacher,
+            "train": train.model_copy(update={"ema": ema}),
+            "select": resolve_select(recipe, splits),
+        }
+    )
+    domains = open_domains(data.out_of_domain, recipe.data, splits.test, overrides.data)
+    batch = splits.first(2)
+    request = TeacherRequest(
+        recipe, recipe.method.name, teacher_names, splits, batch, overrides.teacher
+    )
+    opened = kind.build(request) if teacher_names else None
+    classifier = kind.classifier(opened, request, method.reuse) if method.reuse else None
+    student = resolve_reuse(recipe.student, method, classifier)
+    network = networks.build(student, overrides.student, splits, seed=train.seed)
+    if classifier is not None and isinstance(network, ReusedClassifierStudent):
+        network.copy_classifier(classifier.weight, classifier.bias)
+    contract = networks.contract(student)
+    layers = networks.layers(network, [*dict.fromkeys([*student_names, "logits"])], batch, contract)
+    plan = training_plan(train, splits.batches(train))
+    settled, notes = choose_compute_mode(
+        recipe.train,
+        network,
+        layers,
+        lambda count: normalize(splits.first(count).inputs, contract),
+        plan,
+        accelerator,
+    )
+    return Resolved(
+        recipe.model_copy(update={"student": student, "train": settled}),
+        method,
+        splits,
+        monitor_examples,
+        domains,
+        kind,
+        opened,
+        teacher_names,
+        network,
+        layers,
+        contract,
+        plan,
+        accelerator,
+        notes,
+    )
+
+
+def resolve_data(data: Data, train: Examples) -> Data:
+    """The same with classes, channels, kind, task and views; without labels no validation part."""
+    update: dict[str, Any] = {
+        "classes": list(train.classes) if train.classes else None,
+        "channels": train.channels if "channels" in train.modality.network_args else None,
+        "kind": train.kind,
+        "views": data.views or train.modality.default_views,
+    }
+    if data.label is False:
+        update["validation"] = None
+    else:
+        update["task"] = TaskRecipe(name=train.task.name, params=train.task.params)
+    return data.model_copy(update=update)
+
+
+def resolve_select(recipe: Recipe, splits: DatasetSplits) -> Select:
+    """With the score that chooses the weights; the last are kept where there is none.
+
+    Raises:
+        RecipeError: the task has no such score.
+    """
+    select, task = recipe.select, splits.train.task
+    by = select.by or (task.main_score if splits.validation else None)
+    by = by or ("knn" if recipe.monitor else None)
+    scores = [*task.higher_is_better, "knn"]
+    if by is not None and by not in scores:
+        raise RecipeError(f"select.by is {by}; expected one of {', '.join(scores)}")
+    chosen = by == "knn" or (splits.validation and by)
+    update = {"by": by} if chosen else {"by": None, "keep": "last", "patience": None}
+    return select.model_copy(update=update)
+
+
+def resolve_reuse(student: Network, method: Method, classifier: Classifier | None) -> Network:
+    """The student with the shape of the classifier that it reuses.
+
+    Raises:
+        PairError: the teacher has other classes.
+        RecipeError: the recipe has `student.reuse`, and there is no classifier to take.
+    """
+    if classifier is None:
+        if student.reuse is not None and (student.reuse.shape is None or student.weights is None):
+            raise RecipeError(
+                f"student.reuse is for methods that keep the teacher's classifier, such as simkd; "
+                f"method {method.name!r} does not. Leave it out (or give it whole, with weights, "
+                "for a network that was trained so)"
+            )
+        return student
+    if len(classifier.weight) != student.classes:
+        raise PairError(
+            f"method {method.name!r} keeps the teacher's classifier, which has "
+            f"{len(classifier.weight)} classes, and the student is to have {student.classes}; use "
+            "a teacher of these classes, or a method that reads features alone, such as crd"
+        )
+    update = {
+        "layer": method.reuse,
+        "shape": list(classifier.shape),
+        "bias": classifier.bias is not None,
+        "signed": classifier.signed,
+    }
+    reuse = (student.reuse or Reuse()).model_copy(update=update)
+    return student.model_copy(update={"reuse": reuse})
+
+
+def start(train: Train, method: Method) -> Accelerator:
+    """The processes and their precision; from here on all random numbers follow the seed."""
+    if train.precision == "float16" and not torch.cuda.is_available():
+        raise RecipeError(
+            "train.precision is float16, which needs a GPU; expected float32 or bfloat16 on a CPU"
+        )
+    # A process that trained before may have done so in another precision, which accelerate keeps.
+    AcceleratorState._reset_state()
+    # Parameters without a gradient, which DDP wants to be told of: the student's classifier where
+    # there is no task's loss, what an auxiliary loss trained until it ended, and what lies behind
+    # the layer from which a reused classifier is fed.
+    names = {each.name for term in method.terms for each in term.representation.chain}
+    unused = method.task == 0 or bool(names & {"compress", "probe"}) or bool(method.reuse)
+    accelerator = Accelerator(
+        mixed_precision=PRECISIONS[train.precision],
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=unused)],
+        cpu=not torch.cuda.is_available(),
+    )
+    if train.batch % (train.gradient_accumulation * world()):
+        raise RecipeError(
+            f"train.batch is {train.batch}; expected a multiple of train.gradient_accumulation "
+            f"({train.gradient_accumulation}) times the number of processes ({world()})"
+        )
+    seed_all(train.seed)
+    return accelerator
+
+
+def seed_all(seed: int) -> None:
+    """Seed the global generators."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def seed_by_rank(seed: int) -> None:
+    """Let each process draw numbers of its own, for dropout; the first draws as one alone does.
+
+    Until then all draw the same, so that what each of them builds is the same.
+    """
+    if rank() > 0:
+        seed_all(int(np.random.SeedSequence([seed, rank()]).generate_state(1)[0]))

@@ -1,0 +1,138 @@
+"""What a run asks of each kind of teacher: what its recipe resolves to, and how it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch.optim.swa_utils import AveragedModel
+
+from mentee.build import networks
+from mentee.build.classifier_reuse import Classifier
+from mentee.build.datasets import DatasetSplits
+from mentee.build.overrides import TeacherSource
+from mentee.distillation.objective import DistillationLoss
+from mentee.errors import PairError
+from mentee.methods import Method
+from mentee.models import Contract, own_classes
+from mentee.recipe import Data, OnlineRecipe, Recipe
+from mentee.teachers import OnlineTeacher
+from mentee.teachers.teacher import Teacher
+from mentee.types import Batch, FeatureKey
+
+
+@dataclass(frozen=True)
+class TeacherRequest:
+    """What a teacher is built for.
+
+    Attributes:
+        recipe: of the run, resolved.
+        method: name of the method that reads this teacher.
+        layers: that are read.
+        splits: of the run.
+        batch: two examples.
+        source: what was passed from Python for this teacher.
+    """
+
+    recipe: Recipe
+    method: str
+    layers: list[str]
+    splits: DatasetSplits
+    batch: Batch
+    source: TeacherSource | None = None
+
+    def part(self, method: str, layers: list[str], source: Any) -> TeacherRequest:
+        """The request for one of several teachers."""
+        return replace(self, method=method, layers=layers, source=source)
+
+
+class TeacherKind:
+    """One kind of teacher, as a recipe has it: the defaults that most kinds share.
+
+    Args:
+        recipe: the `teacher` of a recipe, of the class that belongs to the kind.
+    """
+
+    def __init__(self, recipe: Any) -> None:
+        self.recipe = recipe
+
+    def method(self, method: Method, methods: Mapping[str, Method], labels: bool) -> Method:
+        """The method with its terms once for each teacher, where there are several."""
+        return method
+
+    def views(self, data: Data) -> Data:
+        """How views are made of the examples, where a record determines it."""
+        return data
+
+    def resolve(self, splits: DatasetSplits, data: Data) -> Any:
+        """Its recipe with nothing left open: each network with its outputs and input."""
+        if self.recipe is None:
+            return None
+        return self.recipe.with_networks(
+            lambda each: networks.resolve(each, splits, data, own_classes(each.network))
+        )
+
+    def ema_decay(self, recipe: Recipe) -> float | None:
+        """The decay of the student's moving average."""
+        return recipe.train.ema
+
+    def outputs(self, layers: list[str], reuse: bool) -> int | None:
+        """How many outputs a student without labels has: the teacher's, where its logits are read.
+
+        Such outputs are a part of the distillation, and dropped with it. Else one, which nothing
+        trains; None: as many as there are classes.
+        """
+        return self.classes() if "logits" in layers or reuse else 1
+
+    def classes(self) -> int:
+        """How many outputs the teacher has; 1 where that is not known."""
+        return 1
+
+    def build(self, request: TeacherRequest) -> Teacher | None:
+        """The teacher, read at the layers that are asked for; None: it is the student's average."""
+        raise NotImplementedError
+
+    def from_average(
+        self, average: AveragedModel | None, layers: list[str], batch: Batch, contract: Contract
+    ) -> Teacher | None:
+        """The teacher that is the student's moving average; None for all other kinds."""
+        return None
+
+    def classifier(
+        self, teacher: Teacher | None, request: TeacherRequest, layer: str
+    ) -> Classifier:
+        """The teacher's classifier, for a student that reuses it.
+
+        Raises:
+            PairError: there is none.
+        """
+        raise PairError(
+            f"method {request.method!r} keeps the teacher's classifier, and a record of "
+            "embeddings, or the student's own average, has none; give the recipe a network as "
+            "teacher, or take to-teacher"
+        )
+
+    def online(self, teacher: Teacher | None) -> dict[str, tuple[OnlineTeacher, OnlineRecipe]]:
+        """The teachers that are run while the student trains, by name, with their recipes."""
+        return {}
+
+    def check_term(
+        self, teacher: Teacher, loss: DistillationLoss, bound: Any, key: FeatureKey
+    ) -> None:
+        """Refuse a bound term that cannot be computed from this teacher's outputs.
+
+        Args:
+            teacher: as `build` returned it.
+            loss: the bound method.
+            bound: the term.
+            key: of what it reads of this teacher, as the teacher names it.
+        """
+
+    def compared(self, teacher: Teacher) -> list[tuple[str, Teacher, str]]:
+        """Each of several teachers by name, with the layer at which the student is compared."""
+        return []
+
+    def describe(self, data: Data) -> str:
+        """Of which view its outputs are: `live`, `clean`, `clean for every view` or `views=V`."""
+        return "live"
