@@ -59,7 +59,7 @@ def test_clips_are_decoded_once_for_all_runs(
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone"])
-def test_a_damaged_cache_is_written_anew(
+def test_a_damaged_cache_is_written_again(
     damage: str, wav: Wav, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     root = wav("cat/a.wav", 90).parents[1]

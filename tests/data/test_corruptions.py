@@ -28,8 +28,8 @@ def smooth(rng, n=N, h=32, w=32, c=3):
     """Images with edges, shades and some detail, neither black nor white."""
     coarse = rng.uniform(40, 215, (n, 5, 5, c)).repeat(-(-h // 5), 1).repeat(-(-w // 5), 2)
     shade = np.linspace(-30, 30, w)[:, None]
-    found = coarse[:, :h, :w] + shade + rng.normal(0, 5, (n, h, w, c))
-    return found.clip(0, 255).astype(np.uint8)
+    result = coarse[:, :h, :w] + shade + rng.normal(0, 5, (n, h, w, c))
+    return result.clip(0, 255).astype(np.uint8)
 
 
 @pytest.fixture
@@ -90,13 +90,13 @@ def test_there_are_fifteen_of_images_and_none_of_text():
 
 def test_only_the_contents_change(case):
     examples, name = case
-    found = corrupt(examples, name, 2)
-    assert found.ids == examples.ids
-    assert found.classes == examples.classes
-    assert (found.keys == examples.keys).all()
-    assert (found.labels == examples.labels).all()
-    assert (found.kind, found.channels) == (examples.kind, examples.channels)
-    assert found.contents.sample_rate == examples.contents.sample_rate
+    result = corrupt(examples, name, 2)
+    assert result.ids == examples.ids
+    assert result.classes == examples.classes
+    assert (result.keys == examples.keys).all()
+    assert (result.labels == examples.labels).all()
+    assert (result.kind, result.channels) == (examples.kind, examples.channels)
+    assert result.contents.sample_rate == examples.contents.sample_rate
     for severity in SEVERITIES:
         for clean, worse in zip(
             arrays(examples), arrays(corrupt(examples, name, severity)), strict=True
@@ -111,9 +111,9 @@ def test_an_example_does_not_depend_on_its_company(case):
     examples, name = case
     together = arrays(corrupt(examples, name, 4))
     other = corrupt(examples.take([5, 2, 3]), name, 4)
-    for place, row in enumerate((5, 2, 3)):
-        assert (arrays(other)[place] == together[row]).all()
-        assert (arrays(other, [place])[0] == together[row]).all()
+    for position, row in enumerate((5, 2, 3)):
+        assert (arrays(other)[position] == together[row]).all()
+        assert (arrays(other, [position])[0] == together[row]).all()
 
 
 def test_the_seed_changes_what_is_random(case):
@@ -152,18 +152,18 @@ def test_images_of_any_size_and_color(rng, shape):
     examples = opened("image", pixels)
     for name in IMAGE:
         for severity in (1, 5):
-            found = corrupt(examples, name, severity).read(np.arange(2))
-            assert found.shape == pixels.shape
-            assert found.dtype == torch.uint8
+            result = corrupt(examples, name, severity).read(np.arange(2))
+            assert result.shape == pixels.shape
+            assert result.dtype == torch.uint8
 
 
 def test_images_of_several_sizes(rng):
     pixels = smooth(rng, 3)
     several = opened("image", [image[: 32 - row] for row, image in enumerate(pixels)])
-    found = corrupt(several, "shot_noise", 2).read(np.array([2, 0]))
-    assert [tuple(item.shape) for item in found] == [(30, 32, 3), (32, 32, 3)]
+    result = corrupt(several, "shot_noise", 2).read(np.array([2, 0]))
+    assert [tuple(item.shape) for item in result] == [(30, 32, 3), (32, 32, 3)]
     one = opened("image", pixels)
-    assert (found[1] == corrupt(one, "shot_noise", 2).read(np.array([0]))[0]).all()
+    assert (result[1] == corrupt(one, "shot_noise", 2).read(np.array([0]))[0]).all()
 
 
 def test_names_and_severities_that_do_not_exist(images):

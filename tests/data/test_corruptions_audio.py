@@ -34,13 +34,13 @@ def decibels(wave):
 def music(rng):
     """Notes with an attack and an end."""
     time = np.arange(RATE) / RATE
-    found = np.zeros(RATE)
+    result = np.zeros(RATE)
     for start in (0.05, 0.4, 0.7):
         later = time[time >= start] - start
-        found[time >= start] += (
+        result[time >= start] += (
             0.2 * np.exp(-8 * later) * np.sin(2 * math.pi * rng.uniform(200, 1500) * later)
         )
-    return (found + rng.normal(0, 0.002, RATE)).astype(np.float32)
+    return (result + rng.normal(0, 0.002, RATE)).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", ["white_noise", "pink_noise"])
@@ -64,19 +64,19 @@ def test_white_is_flat_and_pink_falls_with_frequency():
 def test_silence_gives_no_numbers_that_are_none(name):
     pytest.importorskip("soundfile")
     for length in (40, 4000):
-        found = done(name, np.zeros(length, np.float32), 5)
-        assert found.shape == (length,)
-        assert np.isfinite(found).all()
-        assert abs(found).max() < 0.02
+        result = done(name, np.zeros(length, np.float32), 5)
+        assert result.shape == (length,)
+        assert np.isfinite(result).all()
+        assert abs(result).max() < 0.02
 
 
 def test_gain_goes_both_ways():
     wave, signs = tone(300, 0.1, 0.05), set()
     for severity, change in ((1, 3), (5, 18)):
         for row in range(12):
-            found = decibels(done("gain", wave, severity, id=str(row))) - decibels(wave)
-            assert abs(found) == pytest.approx(change, abs=0.01)
-            signs.add(math.copysign(1, found))
+            result = decibels(done("gain", wave, severity, id=str(row))) - decibels(wave)
+            assert abs(result) == pytest.approx(change, abs=0.01)
+            signs.add(math.copysign(1, result))
     assert signs == {1.0, -1.0}
 
 
@@ -95,21 +95,21 @@ def test_a_telephone_passes_300_to_3400_hertz():
 
 
 def test_a_band_above_the_rate_only_loses_its_low_end():
-    found = done("band_limit", tone(3900, sample_rate=8000), 1, sample_rate=8000)
-    assert decibels(found) == pytest.approx(decibels(tone(3900, sample_rate=8000)), abs=0.1)
+    result = done("band_limit", tone(3900, sample_rate=8000), 1, sample_rate=8000)
+    assert decibels(result) == pytest.approx(decibels(tone(3900, sample_rate=8000)), abs=0.1)
 
 
 def test_a_room_dies_away_by_60_decibels_in_its_time():
     click = np.zeros(2 * RATE, np.float32)
     click[0] = 1
     for severity, seconds, ratio in ((1, 0.2, 10), (3, 0.7, 3), (5, 1.6, -3)):
-        heard = done("reverberation", click, severity).astype(float)
-        echo = np.square(heard[1:])
-        direct_to_echo = 10 * math.log10(heard[0] ** 2 / echo.sum())
+        decoded = done("reverberation", click, severity).astype(float)
+        echo = np.square(decoded[1:])
+        direct_to_echo = 10 * math.log10(decoded[0] ** 2 / echo.sum())
         assert direct_to_echo == pytest.approx(ratio, abs=0.1)
-        places = np.arange(8) * seconds / 10
-        levels = [echo[round(t * RATE) :][: round(0.05 * seconds * RATE)].mean() for t in places]
-        slope = np.polyfit(places, 10 * np.log10(levels), 1)[0]
+        positions = np.arange(8) * seconds / 10
+        levels = [echo[round(t * RATE) :][: round(0.05 * seconds * RATE)].mean() for t in positions]
+        slope = np.polyfit(positions, 10 * np.log10(levels), 1)[0]
         assert slope == pytest.approx(-60 / seconds, rel=0.1)
 
 
@@ -125,20 +125,20 @@ def test_mu_law_as_a_loop():
     wave = tone(200, 0.1, 0.8, sample_rate=8000)
     for severity, bits in ((1, 8), (5, 4)):
         half = 2 ** (bits - 1)
-        found = done("mu_law", wave, severity, sample_rate=8000)
-        for sample, heard in zip(wave.tolist(), found.tolist(), strict=True):
+        result = done("mu_law", wave, severity, sample_rate=8000)
+        for sample, decoded in zip(wave.tolist(), result.tolist(), strict=True):
             y = math.copysign(math.log(1 + 255 * abs(sample)) / math.log(256), sample)
             step = min(max(math.floor(y * half), -half), half - 1)
             middle = (step + 0.5) / half
             wanted = math.copysign((256 ** abs(middle) - 1) / 255, middle)
-            assert heard == pytest.approx(wanted, abs=1e-6)
+            assert decoded == pytest.approx(wanted, abs=1e-6)
     assert len(np.unique(done("mu_law", wave, 5, sample_rate=8000))) <= 16
 
 
 def test_a_telephone_line_ends_at_four_kilohertz(music):
     whole = music + tone(6000, level=0.1)
-    heard = abs(np.fft.rfft(done("mu_law", whole, 1)))
-    assert heard[5900:6100].max() < 0.01 * abs(np.fft.rfft(whole))[5900:6100].max()
+    decoded = abs(np.fft.rfft(done("mu_law", whole, 1)))
+    assert decoded[5900:6100].max() < 0.01 * abs(np.fft.rfft(whole))[5900:6100].max()
 
 
 @pytest.mark.parametrize("name", ["mp3", "vorbis"])
@@ -146,10 +146,10 @@ def test_a_telephone_line_ends_at_four_kilohertz(music):
 def test_codecs_do_not_move_the_clip(name, sample_rate, music):
     pytest.importorskip("soundfile")
     for severity in SEVERITIES:
-        heard = done(name, music, severity, sample_rate=sample_rate)
-        product = np.fft.irfft(np.fft.rfft(heard) * np.conj(np.fft.rfft(music)))
+        decoded = done(name, music, severity, sample_rate=sample_rate)
+        product = np.fft.irfft(np.fft.rfft(decoded) * np.conj(np.fft.rfft(music)))
         assert int(product.argmax()) == 0
-        assert np.corrcoef(heard, music)[0, 1] > 0.8
+        assert np.corrcoef(decoded, music)[0, 1] > 0.8
 
 
 def test_a_rate_that_mp3_does_not_have():
@@ -167,8 +167,8 @@ def test_real_notes():
     for name in CORRUPTIONS["audio"]:
         errors = []
         for severity in (1, 5):
-            found = corrupt(examples, name, severity).read(rows)
-            pairs = list(zip(found, clean, strict=True))
+            result = corrupt(examples, name, severity).read(rows)
+            pairs = list(zip(result, clean, strict=True))
             assert all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)
             errors.append(np.mean([float((a - b).abs().mean()) for a, b in pairs]))
         assert 0 < errors[0] < errors[1]

@@ -53,9 +53,9 @@ def test_gaussian_noise(severity, sigma):
 @pytest.mark.parametrize(("severity", "photons"), [(1, 500), (5, 50)])
 def test_shot_noise_has_the_variance_of_counting(severity, photons):
     for value in (40, 120):
-        found = done("shot_noise", flat(value, 20), severity) / 255
-        assert found.mean() == pytest.approx(value / 255, rel=0.01)
-        assert found.var() == pytest.approx(value / 255 / photons, rel=0.04)
+        result = done("shot_noise", flat(value, 20), severity) / 255
+        assert result.mean() == pytest.approx(value / 255, rel=0.01)
+        assert result.var() == pytest.approx(value / 255 / photons, rel=0.04)
     assert (done("shot_noise", flat(0), severity) == 0).all()
 
 
@@ -68,10 +68,10 @@ def test_poisson_numbers_are_scipys(rng):
 
 @pytest.mark.parametrize(("severity", "share"), [(1, 0.01), (5, 0.07)])
 def test_impulse_noise(severity, share):
-    found = done("impulse_noise", flat(100, 40), severity)
-    assert (found == 0).mean() == pytest.approx(share / 2, rel=0.15)
-    assert (found == 255).mean() == pytest.approx(share / 2, rel=0.15)
-    assert set(np.unique(found)) == {0, 100, 255}
+    result = done("impulse_noise", flat(100, 40), severity)
+    assert (result == 0).mean() == pytest.approx(share / 2, rel=0.15)
+    assert (result == 255).mean() == pytest.approx(share / 2, rel=0.15)
+    assert set(np.unique(result)) == {0, 100, 255}
 
 
 def test_defocus_blur_spreads_a_point_over_the_disk():
@@ -81,33 +81,35 @@ def test_defocus_blur_spreads_a_point_over_the_disk():
         kernel = disk(radius, edge)
         half = len(kernel) // 2
         around = slice(16 - half, 17 + half)
-        found = done("defocus_blur", point, severity)[0, around, around, 1]
-        np.testing.assert_allclose(found, 255 * kernel, atol=0.51)
+        result = done("defocus_blur", point, severity)[0, around, around, 1]
+        np.testing.assert_allclose(result, 255 * kernel, atol=0.51)
 
 
 def test_defocus_blur_mirrors_the_edge(pixels):
     kernel = disk(1.5, 0.1)
     half = len(kernel) // 2
-    found = done("defocus_blur", pixels, 5)
+    result = done("defocus_blur", pixels, 5)
     for y, x in ((0, 0), (3, 31), (31, 16), (15, 7)):
         wanted = np.zeros(3)
         for dy in range(-half, half + 1):
             for dx in range(-half, half + 1):
                 there = abs(y + dy), abs(x + dx)  # −1 → 1
-                there = tuple(62 - place if place > 31 else place for place in there)  # 32 → 30
+                there = tuple(
+                    62 - position if position > 31 else position for position in there
+                )  # 32 → 30
                 wanted += kernel[half + dy, half + dx] * pixels[2][there].astype(float)
-        np.testing.assert_allclose(found[2, y, x], wanted, atol=0.51)
+        np.testing.assert_allclose(result[2, y, x], wanted, atol=0.51)
 
 
 def test_glass_blur_takes_neighbors(pixels):
     """The Gaussian of severity 1 is narrower than a pixel: what is left is the shuffle."""
-    found = done("glass_blur", pixels, 1)
+    result = done("glass_blur", pixels, 1)
     fair = np.zeros(2)
     for y in range(1, 32):
         for x in range(1, 32):
             near = pixels[0, y - 1 : y + 1, x - 1 : x + 1].reshape(4, 3)
-            assert (near == found[0, y, x]).all(1).any()
-            fair += (found[0, y, x] == pixels[0, y, x]).all(), 1
+            assert (near == result[0, y, x]).all(1).any()
+            fair += (result[0, y, x] == pixels[0, y, x]).all(), 1
     assert fair[0] / fair[1] == pytest.approx(1 / 4, abs=0.06)
 
 
@@ -115,7 +117,7 @@ def test_the_trail_is_a_half_bell(rng):
     image = rng.uniform(size=(1, 5, 40, 1)).astype(np.float32)
     sigma, radius = 1.5, 6.0
     for angle, (down, right) in ((0.0, (0, 1)), (math.pi / 2, (1, 0)), (-math.pi / 2, (-1, 0))):
-        found = trailed(image, radius, sigma, np.array([angle]))
+        result = trailed(image, radius, sigma, np.array([angle]))
         total, wanted = 0.0, np.zeros((5, 40))
         for step in range(13):
             weight = math.exp(-step * step / (2 * sigma * sigma))
@@ -124,7 +126,7 @@ def test_the_trail_is_a_half_bell(rng):
                 for x in range(40):
                     there = min(max(y + step * down, 0), 4), min(x + step * right, 39)
                     wanted[y, x] += weight * image[0, there[0], there[1], 0]
-        np.testing.assert_allclose(found[0, :, :, 0], wanted / total, atol=2e-3)
+        np.testing.assert_allclose(result[0, :, :, 0], wanted / total, atol=2e-3)
 
 
 def test_motion_blur_blurs_along_its_way_only(rng):
@@ -147,22 +149,22 @@ def test_zoom_blur_of_a_ramp(rng):
     for severity, last in ((1, 1.05), (5, 1.25)):
         zooms = np.arange(100, round(100 * last) + 1) / 100
         wanted = 128 + (ramp + sum(ramp / zoom for zoom in zooms)) / (len(zooms) + 1)
-        found = done("zoom_blur", image, severity)[0, 7, :, 0]
-        np.testing.assert_allclose(found, wanted, atol=0.51)
+        result = done("zoom_blur", image, severity)[0, 7, :, 0]
+        np.testing.assert_allclose(result, wanted, atol=0.51)
 
 
 def test_snow_whitens(pixels):
     """Nothing gets darker; without flakes, a color x becomes k x + (1 − k) max(x, 1.5 g + 0.5)."""
     dark, means = pixels // 4, []
     for severity, kept in zip(SEVERITIES, (0.95, 0.9, 0.9, 0.85, 0.8), strict=True):
-        found = done("snow", dark, severity).astype(float)
+        result = done("snow", dark, severity).astype(float)
         gray = (dark / 255 * [0.299, 0.587, 0.114]).sum(3, keepdims=True)
         whiter = kept * dark / 255 + (1 - kept) * np.maximum(dark / 255, 1.5 * gray + 0.5)
-        assert (found >= 255 * whiter - 0.51).all()
-        flakes = found - 255 * whiter
+        assert (result >= 255 * whiter - 0.51).all()
+        flakes = result - 255 * whiter
         means.append(flakes.mean())
         turned = flakes[:, ::-1, ::-1]
-        assert abs(flakes - turned)[(found < 255) & (found[:, ::-1, ::-1] < 255)].max() < 1.01
+        assert abs(flakes - turned)[(result < 255) & (result[:, ::-1, ::-1] < 255)].max() < 1.01
     assert means[0] < means[1] < means[2] < means[4]
 
 
@@ -193,11 +195,11 @@ def test_the_frost_is_like_photographs_of_it():
 def test_fog_of_a_flat_image():
     """(x + t · clouds) · x / (x + t), clouds from 0 to 1: at most x, at least x² / (x + t)."""
     for severity, thickness in ((1, 0.2), (5, 1.5)):
-        found = done("fog", flat(150), severity)
+        result = done("fog", flat(150), severity)
         value = 150 / 255
-        assert (found.max((1, 2, 3)) == 150).all()
+        assert (result.max((1, 2, 3)) == 150).all()
         least = 255 * value**2 / (value + thickness)
-        np.testing.assert_allclose(found.min((1, 2, 3)), least, atol=0.51)
+        np.testing.assert_allclose(result.min((1, 2, 3)), least, atol=0.51)
 
 
 def test_clouds_by_midpoint_displacement():
@@ -234,20 +236,20 @@ def test_clouds_by_midpoint_displacement():
 def test_brightness_raises_the_value_of_hsv(pixels):
     pixels[0, 0, 0] = 0
     for severity, more in ((1, 0.05), (5, 0.3)):
-        found = done("brightness", pixels, severity)
+        result = done("brightness", pixels, severity)
         for x in range(32):
             hue, saturation, value = colorsys.rgb_to_hsv(*(pixels[0, 0, x] / 255).tolist())
             wanted = colorsys.hsv_to_rgb(hue, saturation, min(value + more, 1))
-            np.testing.assert_allclose(found[0, 0, x], 255 * np.array(wanted), atol=0.51)
+            np.testing.assert_allclose(result[0, 0, x], 255 * np.array(wanted), atol=0.51)
 
 
 def test_contrast(pixels):
     for severity, kept in ((1, 0.75), (5, 0.15)):
-        found = done("contrast", pixels, severity)
+        result = done("contrast", pixels, severity)
         for channel in range(3):
             mean = float(np.mean(pixels[2, :, :, channel].astype(float)))
             wanted = mean + kept * (pixels[2, :, :, channel] - mean)
-            np.testing.assert_allclose(found[2, :, :, channel], wanted, atol=0.51)
+            np.testing.assert_allclose(result[2, :, :, channel], wanted, atol=0.51)
 
 
 def test_the_warp_grows_more_local():
@@ -257,13 +259,13 @@ def test_the_warp_grows_more_local():
     plane = np.stack([y[8:24, 8:24].ravel(), x[8:24, 8:24].ravel(), np.ones(256)], 1)
     local, moved = [], []
     for severity in SEVERITIES:
-        found = done("elastic_transform", ramps, severity)[:, 8:24, 8:24, :2] / 7
+        result = done("elastic_transform", ramps, severity)[:, 8:24, 8:24, :2] / 7
         rest = [
             np.linalg.lstsq(plane, each.reshape(256, 2), rcond=None)[1].sum() / 512
-            for each in found
+            for each in result
         ]
         local.append(math.sqrt(np.mean(rest)))
-        moved.append(abs(found - ramps[:, 8:24, 8:24, :2] / 7).mean())
+        moved.append(abs(result - ramps[:, 8:24, 8:24, :2] / 7).mean())
     assert local[0] < 0.06  # rounding alone: 1 / 7 / √12 = 0.04
     assert local[1] < local[2] < local[3] < local[4]
     assert 0.4 < local[4] < 0.7  # 3.2 · √(1/3) / (2 √π · 0.96) = 0.54
@@ -274,10 +276,10 @@ def test_pixelate_takes_means_over_boxes():
     """65 % of 20 pixels are 13; at a size of 20 · 0.65, each of them is the mean of 20/13."""
     line = np.arange(20, dtype=float) ** 2 * 0.6
     image = np.repeat(line.astype(np.uint8)[None, None, :, None], 20, 1)
-    found = done("pixelate", image, 5)[0, 3, :, 0].astype(float)
-    assert len(np.unique(found)) == 13
-    for place, value in enumerate(found):
-        box = math.floor((place + 0.5) * 13 / 20)
+    result = done("pixelate", image, 5)[0, 3, :, 0].astype(float)
+    assert len(np.unique(result)) == 13
+    for position, value in enumerate(result):
+        box = math.floor((position + 0.5) * 13 / 20)
         low, high = box * 20 / 13, (box + 1) * 20 / 13
         whole = range(math.floor(low), math.ceil(high))
         parts = [k for k in whole if low <= k + 0.5 <= high]  # Pillow counts a pixel by its middle
@@ -296,12 +298,12 @@ def test_jpeg_compression_is_pillows(pixels):
 def test_reading_between_pixels(rng):
     image = rng.uniform(size=(1, 4, 5, 2)).astype(np.float32)
     y, x = np.array([[[1.25, -0.5, 3.5]]]), np.array([[[2.5, 0.0, 4.0]]])
-    found = sampled(image, y, x)[0, 0]
+    result = sampled(image, y, x)[0, 0]
     a = image[0]
     first = 0.75 * (a[1, 2] + a[1, 3]) / 2 + 0.25 * (a[2, 2] + a[2, 3]) / 2
-    np.testing.assert_allclose(found[0], first, rtol=1e-6)
-    np.testing.assert_allclose(found[1], (a[1, 0] + a[0, 0]) / 2, rtol=1e-6)
-    np.testing.assert_allclose(found[2], (a[3, 4] + a[2, 4]) / 2, rtol=1e-6)
+    np.testing.assert_allclose(result[0], first, rtol=1e-6)
+    np.testing.assert_allclose(result[1], (a[1, 0] + a[0, 0]) / 2, rtol=1e-6)
+    np.testing.assert_allclose(result[2], (a[3, 4] + a[2, 4]) / 2, rtol=1e-6)
     assert (shifted(image, np.array([1]), np.array([-2]))[0, 3, 4] == a[3, 2]).all()
     np.testing.assert_allclose(magnified(image, 1.0), image)
 

@@ -31,8 +31,8 @@ def test_the_contents_of_both_are_read_in_any_order() -> None:
     both = join(of(5, "a", [0, 1, 2, 0, 1]), of(7, "b"))
     assert both.ids == tuple([f"a{i}" for i in range(5)] + [f"b{i}" for i in range(7)])
     rows = np.array([11, 0, 6, 4])
-    found = both.read(rows)
-    assert [int(each[0, 0, 0]) for each in found] == [106, 0, 101, 4]
+    result = both.read(rows)
+    assert [int(each[0, 0, 0]) for each in result] == [106, 0, 101, 4]
     assert both.labels is not None
     assert both.labels.tolist() == [0, 1, 2, 0, 1] + [-1] * 7
     assert both.labeled is not None
@@ -87,16 +87,16 @@ def test_a_proportion_is_near_the_share_and_equal_in_every_process(
 ) -> None:
     batch = own * world
     try:
-        found = proportion(labeled, unlabeled, batch, share, world)
+        result = proportion(labeled, unlabeled, batch, share, world)
     except DataError:
         wanted = max(min(round(own * share), own - 1), 1) * world
         assert wanted > unlabeled or batch - wanted > labeled
         return
-    assert found.labeled + found.unlabeled == batch
-    assert found.labeled % world == found.unlabeled % world == 0
-    assert min(found.labeled, found.unlabeled) >= world
-    assert abs(found.unlabeled - share * batch) <= max(world, 1)
-    assert found.passes == (labeled // found.labeled, unlabeled // found.unlabeled)
+    assert result.labeled + result.unlabeled == batch
+    assert result.labeled % world == result.unlabeled % world == 0
+    assert min(result.labeled, result.unlabeled) >= world
+    assert abs(result.unlabeled - share * batch) <= max(world, 1)
+    assert result.passes == (labeled // result.labeled, unlabeled // result.unlabeled)
 
 
 def epoch(
@@ -112,9 +112,9 @@ def epoch(
 def test_every_example_comes_once_a_pass_and_views_go_on() -> None:
     """7 labeled, 3 a batch: 2 batches a pass; 31 others, 6 a batch: 5 batches an epoch."""
     both = join(of(7, "a", np.arange(7) % 2), of(31, "b"))
-    found = proportion(7, 31, 9, 0.67, 1)
-    assert (found.labeled, found.unlabeled, found.steps) == (3, 6, 5)
-    batches = [batch for number in range(4) for batch in epoch(both, found, number)]
+    result = proportion(7, 31, 9, 0.67, 1)
+    assert (result.labeled, result.unlabeled, result.steps) == (3, 6, 5)
+    batches = [batch for number in range(4) for batch in epoch(both, result, number)]
     assert len(batches) == 20
     for batch in batches:
         assert batch.labeled is not None
@@ -133,17 +133,17 @@ def test_every_example_comes_once_a_pass_and_views_go_on() -> None:
 @pytest.mark.parametrize("start", [0, 1, 4, 5])
 def test_a_restart_goes_on_where_it_was(start: int) -> None:
     both = join(of(7, "a", np.arange(7) % 2), of(31, "b"))
-    found = proportion(7, 31, 9, 0.67, 1)
-    whole, rest = epoch(both, found, 2), epoch(both, found, 2, start)
+    result = proportion(7, 31, 9, 0.67, 1)
+    whole, rest = epoch(both, result, 2), epoch(both, result, 2, start)
     assert [b.ids.tolist() for b in rest] == [b.ids.tolist() for b in whole[start:]]
     assert [b.view for b in rest] == [b.view for b in whole[start:]]
 
 
 def test_processes_share_each_batch() -> None:
     both = join(of(20, "a", np.arange(20) % 2), of(40, "b"))
-    found = proportion(20, 40, 12, 0.5, 2)
-    alone = epoch(both, found, 1)
-    parts = [epoch(both, found, 1, rank=rank, world=2) for rank in (0, 1)]
+    result = proportion(20, 40, 12, 0.5, 2)
+    alone = epoch(both, result, 1)
+    parts = [epoch(both, result, 1, rank=rank, world=2) for rank in (0, 1)]
     for whole, *shares in zip(alone, *parts, strict=True):
         assert {len(share) for share in shares} == {6}
         assert all(share.labeled is not None and share.labeled.sum() == 3 for share in shares)
@@ -153,11 +153,11 @@ def test_processes_share_each_batch() -> None:
 
 def test_views_begin_again_after_a_cycle() -> None:
     both = join(of(6, "a", np.arange(6) % 2), of(12, "b"))
-    found = proportion(6, 12, 4, 0.5, 1)
+    result = proportion(6, 12, 4, 0.5, 1)
     views = [
         batch.view
         for number in range(2)
-        for batch in mixed_batches(both, found, views=VIEWS, seed=0, epoch=number, cycle=3)
+        for batch in mixed_batches(both, result, views=VIEWS, seed=0, epoch=number, cycle=3)
     ]
     assert views == [0, 0, 0, 1, 1, 1, 2, 2, 2, 0, 0, 0]
 

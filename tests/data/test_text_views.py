@@ -29,8 +29,8 @@ def test_words_are_dropped_by_their_hash() -> None:
         own = int(mix(11, np.array([key]), "drop", 7)[0])
         kept = []
         for position, word in enumerate(text.split()):
-            place = np.array([(own + position) % 2**64], np.uint64).view(np.int64)
-            number = int(mix(11, place, "word")[0]) >> 11
+            counter = np.array([(own + position) % 2**64], np.uint64).view(np.int64)
+            number = int(mix(11, counter, "word")[0]) >> 11
             if number >= 0.1 * 2**53:
                 kept.append(word)
         if kept or not text:
@@ -75,8 +75,8 @@ def test_views_that_are_refused() -> None:
 def _dropped(text: str, key: int) -> str:
     """The same by a loop: a word takes the white space behind it along."""
     own, words = int(mix(11, np.array([key]), "drop", 7)[0]), re.findall(r"\S+\s*", text)
-    places = [np.array([(own + i) % 2**64], np.uint64).view(np.int64) for i in range(len(words))]
-    numbers = [(int(mix(11, place, "word")[0]) >> 11) / 2**53 for place in places]
+    counters = [np.array([(own + i) % 2**64], np.uint64).view(np.int64) for i in range(len(words))]
+    numbers = [(int(mix(11, counter, "word")[0]) >> 11) / 2**53 for counter in counters]
     kept = [word for word, number in zip(words, numbers, strict=True) if number >= 0.1]
     if words and not kept:
         kept = [words[numbers.index(max(numbers))]]

@@ -111,9 +111,9 @@ def test_tables_beside_images_are_not_texts(folder: Callable[..., Path]) -> None
 
 
 def test_columns_by_name(tmp_path: Path) -> None:
-    head = "key,happy,angry,said"
+    head = "key,happy,angry,comment"
     (tmp_path / "train.csv").write_text(_csv([("1", "1", "", "x"), ("2", "0", "0.9", "y")], head))
-    options = {"text": "said", "id": "key", "label": ["happy", "angry"]}
+    options = {"text": "comment", "id": "key", "label": ["happy", "angry"]}
     examples = open_examples(tmp_path, **options)
     assert examples.ids == ("1", "2")
     assert examples.labels is not None
@@ -123,15 +123,15 @@ def test_columns_by_name(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no column 'text'"):
         open_examples(tmp_path, kind="text")
     with pytest.raises(DataError, match="no column 'key2': did you mean 'key'"):
-        open_examples(tmp_path, text="said", id="key2")
+        open_examples(tmp_path, text="comment", id="key2")
     with pytest.raises(DataError, match="column of text is named for a source of image"):
-        open_examples(tmp_path, text="said", kind="image")
+        open_examples(tmp_path, text="comment", kind="image")
     with pytest.raises(DataError, match="column of image and of text is named"):
-        open_examples(tmp_path, text="said", image="said")
+        open_examples(tmp_path, text="comment", image="comment")
     with pytest.raises(DataError, match="kind 'txt': did you mean 'text'"):
         open_examples(tmp_path, kind="txt")
     with pytest.raises(DataError, match=r"several label columns must hold .* 'x'"):
-        open_examples(tmp_path, text="said", label=["happy", "said"])
+        open_examples(tmp_path, text="comment", label=["happy", "comment"])
 
 
 @pytest.mark.parametrize(

@@ -52,12 +52,12 @@ def test_what_cannot_be_read_with_labels_can_without(
 
 
 @pytest.mark.parametrize("name", ["digits"])
-def test_embedded_data_lose_theirs(name: str) -> None:
+def test_embedded_data_lose_their_labels(name: str) -> None:
     whole = open_examples(f"embedded:{name}")
-    found = open_examples(f"embedded:{name}", label=False)
-    assert bare(found)
-    assert found.ids == whole.ids
-    assert found.fingerprint() == whole.fingerprint(labels=False)
+    result = open_examples(f"embedded:{name}", label=False)
+    assert bare(result)
+    assert result.ids == whole.ids
+    assert result.fingerprint() == whole.fingerprint(labels=False)
 
 
 def bare(examples: Examples) -> bool:
@@ -76,6 +76,6 @@ def test_a_folder_of_unlabeled_images_is_a_split(name: str, tmp_path: Path, png:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png())
     for asked in ("unlabeled", "unlabelled"):
-        found = open_examples(tmp_path / "images", split=asked, label=False)
-        assert found.ids == (f"{name}/0.png", f"{name}/1.png")
+        result = open_examples(tmp_path / "images", split=asked, label=False)
+        assert result.ids == (f"{name}/0.png", f"{name}/1.png")
     assert open_examples(tmp_path / "images").classes == ("cat", "dog")

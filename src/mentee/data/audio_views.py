@@ -22,21 +22,21 @@ Waves = npt.NDArray[np.float32]
 
 
 def cut(
-    clips: list[Tensor], samples: int, places: Int64Array | None = None
+    clips: list[Tensor], samples: int, positions: Int64Array | None = None
 ) -> Float[Tensor, "b samples"]:
     """Take as many samples of each clip, or surround it with silence.
 
     Args:
         clips: `b` clips, float32 `[own samples]`.
         samples: how many to take.
-        places: `[b]` in [0, |own − samples|]: where the piece begins in a longer clip, or how much
-            silence stands before a shorter one; None: 0.
+        positions: `[b]` in [0, |own − samples|]: where the piece begins in a longer clip, or how
+            much silence stands before a shorter one; None: 0.
 
     Returns:
         The pieces.
     """
     pieces = np.zeros((len(clips), samples), np.float32)
-    starts = [0] * len(clips) if places is None else places.tolist()
+    starts = [0] * len(clips) if positions is None else positions.tolist()
     for piece, clip, start in zip(pieces, clips, starts, strict=True):
         if len(clip) >= samples:
             piece[:] = clip.numpy()[start : start + samples]

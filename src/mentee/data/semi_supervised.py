@@ -199,12 +199,12 @@ def mixed_batches(
     for number in range(epoch * of.steps + start, (epoch + 1) * of.steps):
         pieces = []
         for kind, count in enumerate((of.labeled, of.unlabeled)):
-            turn, place = divmod(number, of.passes[kind])
+            turn, position = divmod(number, of.passes[kind])
             if (kind, turn) not in orders:
                 keys = examples.keys[kinds[kind]]
                 orders[kind, turn] = kinds[kind][np.argsort(mix(seed, keys, "order", turn))]
             own = count // world
-            first = place * count + rank * own
+            first = position * count + rank * own
             pieces.append(orders[kind, turn][first : first + own])
         view = number // min(of.passes)
         shares.append((view if cycle is None else view % cycle, np.concatenate(pieces)))

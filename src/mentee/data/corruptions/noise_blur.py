@@ -84,7 +84,7 @@ def sampled(images: Unit, y: Floats, x: Floats) -> Unit:
     return (top * (1 - fy) + low * fy).astype(np.float32, copy=False)
 
 
-def mirrored(places: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
+def mirrored(positions: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
     """Places on a line of `n` pixels, mirrored about the first and the last one.
 
     Example:
@@ -92,8 +92,8 @@ def mirrored(places: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
         [2, 1, 0, 1, 2, 3, 2, 1]
     """
     if n == 1:
-        return np.zeros_like(places)
-    folded: npt.NDArray[np.int64] = n - 1 - abs(n - 1 - places % (2 * (n - 1)))
+        return np.zeros_like(positions)
+    folded: npt.NDArray[np.int64] = n - 1 - abs(n - 1 - positions % (2 * (n - 1)))
     return folded
 
 
@@ -107,9 +107,9 @@ def magnified(images: Unit, zoom: float) -> Unit:
     for axis in (1, 2):
         n = images.shape[axis]
         middle = (n - 1) / 2
-        places = middle + (np.arange(n) - middle) / zoom
-        left = np.floor(places).astype(np.int64)
-        part = (places - left).astype(np.float32).reshape((-1, 1, 1) if axis == 1 else (-1, 1))
+        positions = middle + (np.arange(n) - middle) / zoom
+        left = np.floor(positions).astype(np.int64)
+        part = (positions - left).astype(np.float32).reshape((-1, 1, 1) if axis == 1 else (-1, 1))
         near, far = images.take(left, axis), images.take(np.minimum(left + 1, n - 1), axis)
         images = near + (far - near) * part
     return images

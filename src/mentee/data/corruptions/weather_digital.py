@@ -121,10 +121,10 @@ def plasma(draws: Draws, size: int, fading: float) -> Floats:
     clouds = np.zeros((len(draws), n, n))
     step, strength = n, 1.0
     while step >= 2:
-        half, places = step // 2, n // step
+        half, squares = step // 2, n // step
 
-        def random(places: int = places, strength: float = strength) -> Floats:
-            return strength * draws.uniform(places, places, low=-1.0, high=1.0)
+        def random(squares: int = squares, strength: float = strength) -> Floats:
+            return strength * draws.uniform(squares, squares, low=-1.0, high=1.0)
 
         corners = clouds[:, ::step, ::step]
         pairs = corners + np.roll(corners, -1, 1)
@@ -186,8 +186,8 @@ def elastic_transform(pixels: Pixels, draws: Draws, severity: int) -> Pixels:
     y = np.arange(h)[:, None] + smooth[:, 0]
     x = np.arange(w) + smooth[:, 1]
     inverse = _affine(draws, h, w, reach)
-    places = np.einsum("bij,bjyx->biyx", inverse, np.stack([y, x, np.ones_like(y)], 1))
-    return from_unit(sampled(to_unit(pixels), places[:, 0], places[:, 1]))
+    positions = np.einsum("bij,bjyx->biyx", inverse, np.stack([y, x, np.ones_like(y)], 1))
+    return from_unit(sampled(to_unit(pixels), positions[:, 0], positions[:, 1]))
 
 
 def _affine(draws: Draws, h: int, w: int, reach: float) -> Floats:
