@@ -70,7 +70,9 @@ def test_a_row_of_a_modules_own_path_and_a_chain() -> None:
 def test_a_row_that_fits_nothing_says_why() -> None:
     row = Method("odd", (Term("logits", Component("mse"), 1.0, Component("feature_maps")),))
     (said,) = needs(row)
-    assert said.startswith("what no made-up pair has: feature_maps: the student says one vector")
+    assert said.startswith(
+        "what no made-up pair has: feature_maps: the student's feature is one vector"
+    )
 
 
 @pytest.mark.parametrize("name", METHODS)

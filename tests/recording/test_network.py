@@ -222,13 +222,13 @@ def test_what_is_recorded_already_is_not_computed_again(
     # By its path: the package has a function of the same name.
     flow = importlib.import_module("mentee.representations.fsp")
     computed: list[int] = []
-    flows = flow.flows
+    fsp_matrices = flow.fsp_matrices
 
     def counted(maps: Any) -> torch.Tensor:
         computed.append(len(maps[0]))
-        return flows(maps)
+        return fsp_matrices(maps)
 
-    monkeypatch.setattr(flow, "flows", counted)
+    monkeypatch.setattr(flow, "fsp_matrices", counted)
     record_network(live("fsp"), tmp_path / "r", views=0, say=str)
     assert sum(computed) > 96  # and some more to estimate the minutes
     computed.clear()

@@ -115,7 +115,7 @@ def test_the_whole_chain_is_named_where_names_would_be_the_same():
         (
             Component("feature_maps", of=Component("attention")),
             PairError,
-            "the student says one vector of 16",
+            "the student's feature is one vector of 16",
         ),
     ],
 )

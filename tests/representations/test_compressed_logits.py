@@ -35,7 +35,7 @@ def sides(criterion):
 def test_they_are_those_of_the_compressors_probe_in_any_order_of_the_terms(terms):
     criterion = bind(Method("own", terms))
     found = sides(criterion)
-    assert found["compressed_logits"].compressed is found["compress"]
+    assert found["compressed_logits"].compressor is found["compress"]
     x = torch.randn(B, D)
     expected = found["compress"].probe(found["compress"](x))
     assert torch.equal(found["compressed_logits"](x), expected)
@@ -90,7 +90,7 @@ def test_several_records_have_a_compressor_each():
         for b in criterion.bound_terms
     }
     for place in places:
-        read = theirs["compressed_logits", place].compressed
+        read = theirs["compressed_logits", place].compressor
         assert read is theirs["compress", place]
 
 
@@ -135,6 +135,6 @@ def test_of_time_frames_the_mean_is_probed():
     ],
 )
 def test_without_one_compressor_at_the_place_they_are_refused(method, count):
-    text = rf"compress term, and at this place of the teacher there are {count}; expected one"
+    text = rf"compress term, and at this layer of the teacher there are {count}; expected one"
     with pytest.raises(PairError, match=text):
         bind(method)

@@ -63,9 +63,9 @@ def test_it_is_finite_at_the_corners(b, dtype, scale):
 @pytest.mark.parametrize(
     ("shapes", "text"),
     [
-        ((3, 8, 8), "fsp reads several places together; name them with &"),
-        (((3, 8, 8),), "reads each two places in turn, and there is one only"),
-        (((3, 8, 8), (5,)), "the student says one vector of 5 an example"),
+        ((3, 8, 8), "fsp reads several layers together; name them with &"),
+        (((3, 8, 8),), "reads each two layers in turn, and there is one only"),
+        (((3, 8, 8), (5,)), "the student's feature is one vector of 5"),
     ],
 )
 def test_what_is_no_row_of_maps_is_refused(shapes, text):

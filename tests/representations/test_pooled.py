@@ -35,5 +35,5 @@ def test_the_factors_can_be_said():
     ("student", "teacher", "who"), [((8,), (4, 6), "student"), ((4, 6), (8,), "teacher")]
 )
 def test_a_vector_has_no_frames(student, teacher, who):
-    with pytest.raises(PairError, match=f"the {who} says one vector of 8 an example"):
+    with pytest.raises(PairError, match=f"the {who}'s feature is one vector of 8"):
         frames(student, teacher)

@@ -69,5 +69,5 @@ def test_it_is_finite_at_the_corners(b, dtype, scale):
 
 
 def test_one_place_is_refused():
-    with pytest.raises(PairError, match="reviewkd reads several places together; name them with &"):
+    with pytest.raises(PairError, match="reviewkd reads several layers together; name them with &"):
         reviewkd((3, 8, 8), (3, 8, 8))

@@ -163,5 +163,5 @@ def test_numbers_out_of_range_are_refused(numbers):
 
 
 def test_a_vector_is_refused():
-    with pytest.raises(PairError, match="semckd: the teacher says one vector of 8 an example"):
+    with pytest.raises(PairError, match="semckd: the teacher's feature is one vector of 8"):
         built(OURS, (*THEIRS, (8,)))

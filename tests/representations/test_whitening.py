@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mentee.representations.whitening import balancing, evenly_turned, whitening
+from mentee.representations.heads import balancing, evenly_turned, whitening
 from mentee.types import Statistics
 
 

@@ -1,17 +1,30 @@
-"""What is compared: each representation builds a student's side and a teacher's side for a pair."""
+"""Representations: each builds a student's adapter and a teacher's for a pair of networks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from mentee.representations.adapter import Adapter, FeatureShape, PairInfo, Shape, TaskLoss, as_is
-from mentee.representations.compose import Compose
-from mentee.representations.compressed_logits import CompressedLogits, compressed_logits
-from mentee.representations.embedding_compression import EmbeddingCompressor, compress, probe
+from mentee.representations.adapter import (
+    Adapter,
+    Compose,
+    FeatureShape,
+    PairInfo,
+    Shape,
+    TaskLoss,
+    as_is,
+)
+from mentee.representations.embedding_compression import (
+    CompressedLogits,
+    EmbeddingCompressor,
+    compress,
+    compressed_logits,
+    probe,
+)
 from mentee.representations.feature_maps import attention, feature_maps
 from mentee.representations.fsp import fsp
 from mentee.representations.heads import to_teacher
 from mentee.representations.margin_relu import margin_relu
+from mentee.representations.normalization import standardized, unit_norm
 from mentee.representations.paraphraser import paraphraser
 from mentee.representations.pca import pca, random_projection
 from mentee.representations.pooled import frames, pooled
@@ -19,8 +32,6 @@ from mentee.representations.project import project
 from mentee.representations.regressor import gaussian, regressor
 from mentee.representations.reviewkd import reviewkd
 from mentee.representations.semckd import semckd
-from mentee.representations.standardize import standardized
-from mentee.representations.unit_norm import unit_norm
 
 __all__ = [
     "CROSSING",
@@ -79,15 +90,15 @@ REPRESENTATIONS: dict[str, Callable[..., tuple[Adapter, Adapter]]] = {
     "pca": pca,
     "random": random_projection,
 }
-"""Every representation by name: `(student shape, teacher shape, **numbers) -> (Adapter, Adapter)`.
+"""Every representation by name: `(student shape, teacher shape, **params) -> (Adapter, Adapter)`.
 
-One that needs more of a pair than its shapes takes `pair_info`. One that reads the adapter of
-another term takes `other_adapters`, the teacher-side adapters of the method's other terms at the
-same layer of the teacher, and is built after them.
+One that depends on more than the shapes has a parameter `pair_info`, which the engine passes. One
+that reads another term's adapter has `other_adapters`, the teacher's adapters of the method's other
+terms at the same layer of the teacher, and is built after them.
 """
 
 CROSSING = ("semckd",)
-"""Those of which each place of the student meets each of the teacher: always read together."""
+"""Those that compare each layer of the student with each of the teacher: always read together."""
 
 SEVERAL = ("fsp", "reviewkd", *CROSSING)
-"""Those that read several places together: their shapes are tuples of shapes."""
+"""Those that read several layers together: their shapes are tuples of shapes."""

@@ -1,20 +1,20 @@
-r"""Embedding compression: a trained transformation of the teacher's vectors that the task teaches.
+"""Embedding compression: a transformation of the teacher's vectors, trained by the task.
 
-The transformation h and its probe P learn only from the task's loss; the student only follows.
-After arXiv:2402.06761, whose code and numbers are not public: a reconstruction, every open choice a
-number of the word.
+The transformation h and its probe P learn only from the task's loss; the student follows them.
+After arXiv:2402.06761, without its code or numbers: every open choice is a parameter.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mentee.errors import MenteeError
+from mentee.errors import MenteeError, PairError
 from mentee.representations.adapter import STEPS, Adapter, PairInfo, Shape, TaskLoss
-from mentee.representations.heads import StudentHead, channels, layers, student_side
+from mentee.representations.heads import StudentHead, channels, layers, student_adapter
 from mentee.representations.pooled import PooledVectors, averaged, readers
 
 
@@ -35,46 +35,46 @@ def compress(
     student_head: StudentHead = "none",
     per_frame: bool = False,
 ) -> tuple[Adapter, Adapter]:
-    r"""The teacher's vector, transformed to what the task needs of it.
+    r"""The teacher's vector through a transformation that the task's loss trains.
 
     .. math:: c = h(e), \quad L_{own} = L_{task}(P c, y)
 
     Args:
-        student: what is read in the student, without the batch.
-        teacher: the same of the teacher: `(d,)`, `(t, d)` or `(c, h, w)`, which is averaged.
+        student: shape of the student's feature, without the batch.
+        teacher: shape of the teacher's feature: `(d,)`, `(t, d)` or `(c, h, w)`, which is averaged.
         pair_info: the number of classes, and the statistics of the teacher's vectors.
         width: entries of the compact vector.
         depth: 1: h is linear; n: n - 1 hidden layers with ReLU before.
         hidden: width of those; None: the larger of `width` and half the teacher's.
         activation: after h.
-        dropout: share of the teacher's entries left out in h's own loss, in [0, 1); the student
-            follows what h makes of all of them.
-        learn: `joint`: beside the student, step by step; `first`: alone, for `steps` steps before
-            the student's first, and then never again.
+        dropout: share of the teacher's entries left out in h's auxiliary loss, in [0, 1); the
+            student follows h of all of them.
+        learn: `joint`: along with the student, step by step; `first`: pretrained for `steps` steps
+            before the student's first, then frozen.
         steps: of `first`; None: 500.
-        freeze: of `joint`: the step from which on h learns no more; None: never.
-        standardize: divide by mean and deviation over the training examples first.
+        freeze: of `joint`: the step at which h is frozen; None: never.
+        standardize: by mean and deviation over the training examples first.
         student_head: `none`: the student's vector itself; `linear` or `mlp` to `width` entries,
-            trained and dropped at export; agreements entry by entry need one.
+            trained and dropped at export; elementwise losses need one.
         per_frame: a vector for each time frame, aligned as `frames` does, instead of one; the
             probe reads their mean.
 
     Returns:
-        The student's side and the teacher's.
+        The student's adapter and the teacher's.
 
     Raises:
-        MenteeError: a number is out of range, or would change nothing.
+        MenteeError: a parameter is out of range, or would change nothing.
         PairError: there are no labels, or no statistics.
 
     Memory: O(b d), and h. Source: arXiv:2402.06761, reconstructed.
     """
-    mine, theirs = readers(student, teacher, per_frame)
-    ours = student_side(mine, student, width, student_head)
+    student_reader, teacher_reader = readers(student, teacher, per_frame)
     scaling = PooledVectors(teacher, pair_info.measured("compress") if standardize else None)
-    made = _layers("compress", teacher, width, depth, hidden, activation)
-    h = Transformation(theirs, scaling, made, width, _share("compress", dropout))
-    lesson = _lesson("compress", learn, steps, freeze)
-    return ours, EmbeddingCompressor(h, pair_info.labels("compress"), *lesson)
+    student_side = student_adapter(student_reader, student, width, student_head)
+    mlp = _layers("compress", teacher, width, depth, hidden, activation)
+    h = Transformation(teacher_reader, scaling, mlp, width, dropout)
+    steps_and_freeze = _training("compress", learn, steps, freeze)
+    return student_side, EmbeddingCompressor(h, pair_info.labels("compress"), *steps_and_freeze)
 
 
 def probe(
@@ -91,11 +91,11 @@ def probe(
     freeze: int | None = None,
     standardize: bool = True,
 ) -> tuple[Adapter, Adapter]:
-    r"""The classes that a probe of the teacher's vector sees, as logits.
+    r"""The logits of a probe of the teacher's vector.
 
     .. math:: y^t = P h(e), \quad L_{own} = L_{task}(y^t, y)
 
-    So a teacher of another task gives soft labels for this one (EAsT-KD).
+    A teacher of another task thus gives soft labels for this one (EAsT-KD).
 
     Args:
         student: what is read in the student: its logits.
@@ -111,38 +111,73 @@ def probe(
         standardize: as for `compress`.
 
     Returns:
-        The student's side (its logits as they are) and the teacher's.
+        The student's adapter (the identity) and the teacher's.
 
     Raises:
-        MenteeError: a number is out of range, or would change nothing.
+        MenteeError: a parameter is out of range, or would change nothing.
         PairError: there are no labels, or no statistics.
 
     Memory: O(b d). Source: arXiv:2306.17424 (logistic regression of the averaged embedding).
     """
     scaling = PooledVectors(teacher, pair_info.measured("probe") if standardize else None)
-    made: nn.Module = nn.Identity()
+    mlp: nn.Module = nn.Identity()
     if width is not None:
-        made = _layers("probe", teacher, width, depth, hidden, "relu")
+        mlp = _layers("probe", teacher, width, depth, hidden, "relu")
     elif depth != 1 or hidden is not None:
         raise MenteeError(
             f"probe: depth is {depth} and hidden {hidden}, but without a width there are no layers "
             "before the classes; give probe.width, or leave both out"
         )
-    share = _share("probe", dropout)
-    h = Transformation(PooledVectors(teacher), scaling, made, width or channels(teacher), share)
-    return Adapter(), ProbeCompressor(
-        h, pair_info.labels("probe"), *_lesson("probe", learn, steps, freeze)
-    )
+    h = Transformation(PooledVectors(teacher), scaling, mlp, width or channels(teacher), dropout)
+    steps_and_freeze = _training("probe", learn, steps, freeze)
+    return Adapter(), ProbeCompressor(h, pair_info.labels("probe"), *steps_and_freeze)
+
+
+def compressed_logits(
+    student: Shape, teacher: Shape, *, other_adapters: Sequence[Adapter]
+) -> tuple[Adapter, Adapter]:
+    r"""The logits of the probe of the method's `compress` term, as soft labels.
+
+    .. math:: y^t = P h(e)
+
+    h and P are those of the `compress` term at the same layer of the teacher, which trains them;
+    here nothing is trained.
+
+    Args:
+        student: what is read in the student: its logits.
+        teacher: shape of the teacher's feature.
+        other_adapters: the teacher's adapters of the method's other terms at this layer.
+
+    Returns:
+        The student's adapter (the identity) and the teacher's.
+
+    Raises:
+        PairError: there is no `compress` term at this layer, or more than one.
+
+    Memory: O(b d). Source: EAsT-KD of arXiv:2306.17424 with the teacher of arXiv:2402.06761.
+    """
+    compressors = [
+        adapter
+        for adapter in other_adapters
+        if isinstance(adapter, EmbeddingCompressor) and not isinstance(adapter, ProbeCompressor)
+    ]
+    if len(compressors) != 1:
+        raise PairError(
+            "compressed_logits are those of the probe of the method's compress term, and at this "
+            f"layer of the teacher there are {len(compressors) or 'none'}; expected one, with a "
+            "weight other than 0: ec-kd has it; without compress take probe (probe-kd)"
+        )
+    return Adapter(), CompressedLogits(compressors[0])
 
 
 class EmbeddingCompressor(Adapter):
-    """The teacher's side of `compress`.
+    """The teacher-side adapter of `compress`.
 
     Args:
         transformation: h.
         classes: of the probe.
-        steps: how many steps it learns alone and first; 0: it learns beside the student.
-        freeze: the step from which on it learns no more beside the student; None: never.
+        steps: of pretraining; 0: it learns along with the student.
+        freeze: the step at which it is frozen; None: never.
     """
 
     def __init__(
@@ -163,112 +198,124 @@ class EmbeddingCompressor(Adapter):
 
     def precompute(self, features: Tensor) -> Tensor:
         """The teacher's vectors, `[b, d]`, or `[b, t, d]` for frames."""
-        said: Tensor = self.h.reader.precompute(features)
-        return said
+        return self.h.reader.precompute(features)  # type: ignore[no-any-return]
 
     def forward(self, precomputed: Tensor) -> Tensor:
         """The compact vectors."""
-        return self.says(self.h(precomputed))
+        return self.output(self.h(precomputed))
 
-    def aux_input(self, precomputed: Tensor, said: Tensor) -> Tensor:
-        """The same of what dropout leaves of the teacher's vectors, in training."""
-        return (
-            self.says(self.h(precomputed, drop=True))
-            if self.training and self.h.dropout.p
-            else said
-        )
+    def aux_input(self, precomputed: Tensor, output: Tensor) -> Tensor:
+        """The output with dropout on the teacher's vectors, in training."""
+        if self.training and self.h.dropout.p:
+            return self.output(self.h(precomputed, drop=True))
+        return output
 
-    def says(self, compact: Tensor) -> Tensor:
-        """What it says of compact vectors: themselves."""
+    def output(self, compact: Tensor) -> Tensor:
+        """The output for compact vectors: themselves."""
         return compact
 
-    def logits(self, said: Tensor) -> Float[Tensor, "b k"]:
-        """What the probe makes of the compact vectors (of frames: of their mean)."""
-        logits: Tensor = self.probe(averaged(said))
-        return logits
+    def logits(self, output: Tensor) -> Float[Tensor, "b k"]:
+        """The probe's logits of the compact vectors (of frames: of their mean)."""
+        return self.probe(averaged(output))  # type: ignore[no-any-return]
 
-    def aux_loss(self, said: Tensor, task: TaskLoss, step: int) -> Tensor | None:
-        """The task's loss of the probe; None once nothing is to be learned any more."""
+    def aux_loss(self, aux_input: Tensor, task: TaskLoss, step: int) -> Tensor | None:
+        """The task's loss of the probe; None once it is frozen."""
         if self.freeze is not None and step >= self.freeze:
             return None
-        return task(self.logits(said)).mean()
+        return task(self.logits(aux_input)).mean()
 
 
 class ProbeCompressor(EmbeddingCompressor):
-    """The teacher's side of `probe`: the same, but it says the probe's logits."""
+    """The teacher-side adapter of `probe`: its output are the probe's logits."""
 
-    def says(self, compact: Tensor) -> Tensor:
+    def output(self, compact: Tensor) -> Tensor:
         """The logits, `[b, k]`."""
         return super().logits(compact)
 
-    def logits(self, said: Tensor) -> Float[Tensor, "b k"]:
-        """They are logits already."""
-        return said
+    def logits(self, output: Tensor) -> Float[Tensor, "b k"]:
+        """The output: it is the logits already."""
+        return output
+
+
+class CompressedLogits(Adapter):
+    """The teacher-side adapter of `compressed_logits`; reads the one of `compress`."""
+
+    def __init__(self, compressor: EmbeddingCompressor) -> None:
+        super().__init__()
+        self._compressor = (compressor,)  # in a tuple: as a submodule it would be saved twice
+
+    @property
+    def compressor(self) -> EmbeddingCompressor:
+        """The adapter of the `compress` term."""
+        return self._compressor[0]
+
+    @property
+    def reduction(self) -> str | None:
+        """That of `compress`."""
+        return self.compressor.reduction
+
+    def precompute(self, features: Tensor) -> Tensor:
+        """The teacher's vectors, as `compress` reads them."""
+        return self.compressor.precompute(features)
+
+    def forward(self, precomputed: Tensor) -> Tensor:
+        """The logits, `[b, k]`, detached: no gradient of the term reaches h or P."""
+        return self.compressor.logits(self.compressor(precomputed)).detach()
 
 
 class Transformation(nn.Module):
-    """h: standardize, leave out where it learns, then layers.
-
-    Args:
-        reader: gives one vector an example, or one a frame; aligns them.
-        scaling: what standardizes the teacher's vectors.
-        layers: what is trained; none: the vectors themselves.
-        width: entries of what comes out.
-        dropout: share of the entries left out.
-    """
+    """h: vectors or frames of a reader, standardized, with dropout on demand, through layers."""
 
     def __init__(
         self, reader: Adapter, scaling: PooledVectors, layers: nn.Module, width: int, dropout: float
     ) -> None:
         super().__init__()
+        if not 0 <= dropout < 1:
+            raise MenteeError(f"dropout is {dropout}, expected a share in [0, 1)")
         self.reader, self.scaling, self.layers, self.width = reader, scaling, layers, width
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, precomputed: Tensor, *, drop: bool = False) -> Tensor:
-        """What it makes of the reader's vectors, or of what dropout leaves of them."""
+        """The output, with dropout on the vectors where `drop`."""
         x = self.reader(self.scaling.scaled(precomputed))
-        said: Tensor = self.layers(self.dropout(x) if drop else x)
-        return said
+        return self.layers(self.dropout(x) if drop else x)  # type: ignore[no-any-return]
 
 
 def _layers(
-    word: str, teacher: Shape, width: int, depth: int, hidden: int | None, activation: str
+    component: str, teacher: Shape, width: int, depth: int, hidden: int | None, activation: str
 ) -> nn.Module:
-    for name, number in (("width", width), ("depth", depth), ("hidden", hidden)):
-        if number is not None and number < 1:
-            raise MenteeError(f"{word}: {name} is {number}, expected at least 1")
+    """The linear layers of h, after checks of their parameters."""
+    for name, value in (("width", width), ("depth", depth), ("hidden", hidden)):
+        if value is not None and value < 1:
+            raise MenteeError(f"{component}: {name} is {value}, expected at least 1")
     if hidden is not None and depth == 1:
         raise MenteeError(
-            f"{word}: hidden is {hidden} and depth is 1, which has no hidden layer; set "
-            f"{word}.depth to 2 or more, or leave hidden out"
+            f"{component}: hidden is {hidden} and depth is 1, which has no hidden layer; set "
+            f"{component}.depth to 2 or more, or leave hidden out"
         )
     inputs = channels(teacher)
-    made = layers(inputs, width, depth, hidden or max(width, inputs // 2))
-    return nn.Sequential(made, nn.ReLU()) if activation == "relu" else made
+    mlp = layers(inputs, width, depth, hidden or max(width, inputs // 2))
+    return nn.Sequential(mlp, nn.ReLU()) if activation == "relu" else mlp
 
 
-def _share(word: str, dropout: float) -> float:
-    if not 0 <= dropout < 1:
-        raise MenteeError(f"{word}: dropout is {dropout}, expected a share in [0, 1)")
-    return dropout
-
-
-def _lesson(word: str, learn: str, steps: int | None, freeze: int | None) -> tuple[int, int | None]:
-    """Steps that it learns first (0: it learns beside the student), and when it ends there."""
+def _training(
+    component: str, learn: str, steps: int | None, freeze: int | None
+) -> tuple[int, int | None]:
+    """The steps of pretraining (0: it learns along with the student), and the step that freezes."""
     if learn == "first":
         if freeze is not None:
             raise MenteeError(
-                f"{word}: freeze is {freeze} and learn is first, which learns nothing beside the "
-                f"student; leave freeze out, or set {word}.learn to joint"
+                f"{component}: freeze is {freeze} and learn is first, which freezes it "
+                f"already; leave freeze out, or set {component}.learn to joint"
             )
         if steps is not None and steps < 1:
-            raise MenteeError(f"{word}: steps is {steps}, expected at least 1")
+            raise MenteeError(f"{component}: steps is {steps}, expected at least 1")
         return STEPS if steps is None else steps, None
     if steps is not None:
         raise MenteeError(
-            f"{word}: steps is {steps} and learn is joint, which learns as long as the student; "
-            f"set {word}.learn to first, or {word}.freeze to the step where it is to end"
+            f"{component}: steps is {steps} and learn is joint, which trains it with the student; "
+            f"set {component}.learn to first, or {component}.freeze to the step where it is to end"
         )
     if freeze is not None and freeze < 0:
-        raise MenteeError(f"{word}: freeze is {freeze}, expected a step, 0 or later")
+        raise MenteeError(f"{component}: freeze is {freeze}, expected a step, 0 or later")
     return 0, freeze

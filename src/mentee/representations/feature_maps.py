@@ -1,4 +1,4 @@
-"""Maps of two networks at one resolution, and their attention."""
+"""Feature maps of two networks at one resolution, and attention maps."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor
 
 from mentee.errors import MenteeError, PairError
 from mentee.representations.adapter import Adapter, Shape
+from mentee.representations.normalization import unit_norm
 from mentee.representations.project import pool
-from mentee.representations.unit_norm import unit_norm
 
 PREFIXES = range(6)
-"""How many tokens may stand before those of the patches: a class token, registers."""
+"""How many tokens may come before those of the patches: a class token, registers."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """How what is read at a place is laid out as a map.
+    """The layout of a feature as a map.
 
     Attributes:
         channels: of the map.
         size: its height and width.
-        tokens: it is read as tokens `[t, d]`.
+        tokens: the feature comes as tokens `[t, d]`.
     """
 
     channels: int
@@ -33,7 +33,7 @@ class Grid:
     tokens: bool
 
     def of(self, x: Tensor) -> Float[Tensor, "b c h w"]:
-        """What was read, as a map; the tokens before the patches left out."""
+        """A feature as a map; the tokens before the patches left out."""
         if not self.tokens:
             return x
         patches = x[:, -(self.size[0] * self.size[1]) :]
@@ -41,33 +41,32 @@ class Grid:
 
 
 def grids(name: str, student: Shape, teacher: Shape) -> tuple[Grid, Grid]:
-    """How both sides are laid out.
+    """The grids of both features.
 
     Raises:
-        PairError: a side says a vector, or tokens that make no square beside a map.
+        PairError: one is a vector, or tokens that make no square beside a map.
     """
-    (ours,), (theirs,) = all_grids(name, [student], [teacher])
-    return ours, theirs
+    (student_grid,), (teacher_grid,) = all_grids(name, [student], [teacher])
+    return student_grid, teacher_grid
 
 
 def all_grids(
     name: str, students: Sequence[Shape], teachers: Sequence[Shape]
 ) -> tuple[list[Grid], list[Grid]]:
-    """How both sides are laid out at several places, of which each may meet each.
+    """The grids at several layers, where each of the student's may meet each of the teacher's.
 
     Raises:
-        PairError: a place says a vector, or tokens that make no square beside a map.
+        PairError: a feature is a vector, or tokens that make no square beside a map.
     """
-    sides = {"student": students, "teacher": teachers}
-    for side, shape in ((side, each) for side, shapes in sides.items() for each in shapes):
-        if len(shape) == 1:
-            raise PairError(
-                f"{name}: the {side} says one vector of {shape[0]} an example, expected a map or "
-                "tokens; read stages or a module's path"
-            )
+    for side, shapes in (("student", students), ("teacher", teachers)):
+        for shape in shapes:
+            if len(shape) == 1:
+                raise PairError(
+                    f"{name}: the {side}'s feature is one vector of {shape[0]}, expected a map or "
+                    "tokens; read stages or a module's path"
+                )
     lines = all(len(shape) == 2 for shape in [*students, *teachers])
-    ours, theirs = ([_grid(name, each, lines) for each in shapes] for shapes in sides.values())
-    return ours, theirs
+    return [_grid(name, s, lines) for s in students], [_grid(name, t, lines) for t in teachers]
 
 
 def _grid(name: str, shape: Shape, line: bool) -> Grid:
@@ -81,31 +80,31 @@ def _grid(name: str, shape: Shape, line: bool) -> Grid:
     if not square:
         raise PairError(
             f"{name}: {count} tokens meet a map, and they make no square, whichever of the first "
-            f"{PREFIXES[-1]} are left out; use a word that averages them, such as project"
+            f"{PREFIXES[-1]} are left out; use a representation that averages them, such as project"
         )
     return Grid(width, (square[0], square[0]), tokens=True)
 
 
 def coarser(*both: Grid) -> tuple[int, int]:
-    """The resolution at which two maps meet."""
+    """The smaller height and the smaller width of maps."""
     return min(g.size[0] for g in both), min(g.size[1] for g in both)
 
 
 def feature_maps(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
-    """Both sides' maps, the finer one averaged to the resolution of the coarser.
+    """The feature maps of both, the finer one averaged to the resolution of the coarser.
 
     Tokens `[t, d]` that meet a map are laid out as a square, without the class token and the
-    registers before them; two sides of tokens are lines of t cells.
+    registers before them; where both have tokens, they are lines of t cells.
 
     Args:
-        student: what is read in the student, without the batch: `(c, h, w)` or `(t, d)`.
-        teacher: the same of the teacher.
+        student: shape of the student's feature, without the batch: `(c, h, w)` or `(t, d)`.
+        teacher: shape of the teacher's feature.
 
     Returns:
-        The student's side and the teacher's: `[b, c, h, w]` of one h and w, channels as they are.
+        The student's adapter and the teacher's: `[b, c, h, w]` of one h and w, each with its c.
 
     Raises:
-        PairError: a side says vectors, or tokens that make no square.
+        PairError: a feature is a vector, or tokens that make no square.
 
     Memory: O(b c h w).
 
@@ -123,11 +122,11 @@ def feature_maps(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
 
 
 class FeatureMaps(Adapter):
-    """One side of `feature_maps`.
+    """The adapter of `feature_maps`, of student or teacher.
 
     Args:
-        grid: how what is read is laid out.
-        size: the resolution to come out.
+        grid: the grid of the feature map.
+        size: the output resolution.
     """
 
     def __init__(self, grid: Grid, size: tuple[int, int]) -> None:
@@ -136,7 +135,7 @@ class FeatureMaps(Adapter):
 
     @property
     def reduction(self) -> str | None:
-        """The mean of each cell; nothing where a map stays as it is."""
+        """The mean of each cell; empty where the map is not changed."""
         stays = not self.grid.tokens and self.grid.size == self.size
         return "" if stays else f"map of {self.size[0]}x{self.size[1]}"
 
@@ -147,20 +146,20 @@ class FeatureMaps(Adapter):
 
 
 def attention(student: Shape, teacher: Shape, *, power: int = 2) -> tuple[Adapter, Adapter]:
-    r"""Where a network looks: the mean power of the channels at each place of the map.
+    r"""Attention maps: the mean power of the channels at each point of the map.
 
     .. math:: a = \mathrm{unit} \Bigl( \frac{1}{c} \sum_c |f_c|^p \Bigr)
 
-    The finer map is averaged to the resolution of the coarser first. All of it is fixed: a record
-    keeps h·w numbers, whatever the channels.
+    The finer map is averaged to the resolution of the coarser first. All of it is precomputed: a
+    record has h·w numbers an example, whatever the channels.
 
     Args:
-        student: what is read in the student, without the batch: `(c, h, w)` or `(t, d)`.
-        teacher: the same of the teacher.
+        student: shape of the student's feature, without the batch: `(c, h, w)` or `(t, d)`.
+        teacher: shape of the teacher's feature.
         power: p, at least 1.
 
     Returns:
-        The student's side and the teacher's: vectors of h·w entries.
+        The student's adapter and the teacher's: vectors of h·w entries.
 
     Raises:
         MenteeError: the power is below 1.
@@ -176,11 +175,11 @@ def attention(student: Shape, teacher: Shape, *, power: int = 2) -> tuple[Adapte
 
 
 class Attention(FeatureMaps):
-    """One side of `attention`.
+    """The adapter of `attention`, of student or teacher.
 
     Args:
-        grid: how what is read is laid out.
-        size: the resolution to come out.
+        grid: the grid of the feature map.
+        size: the output resolution.
         power: of the channels.
     """
 

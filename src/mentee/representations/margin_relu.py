@@ -1,7 +1,7 @@
-"""The teacher's map cut below at a margin: how far a unit that does not fire is below matters not.
+"""Margin ReLU: the teacher's map clamped from below, so that no entry has to be very negative.
 
 The margin is the mean of a channel's negative entries, as the published code derives it from the
-batch norm before the ReLU; here it is measured while the student trains, so that any place will do.
+batch norm before the ReLU; here it is measured while the student trains, so that any layer will do.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from mentee.representations.heads import HeadAdapter
 
 
 def margin_relu(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
-    r"""The student's map regressed to the teacher's, and that cut below at its margin.
+    r"""The student's map regressed to the teacher's, and that clamped at its margin.
 
     .. math:: s = W f^s + b, \quad t_c = \max(f^t_c, m_c), \quad m_c = E[f^t_c \mid f^t_c < 0]
 
-    Read the teacher before a ReLU, where it has such a place; behind one nothing is negative, and
+    Read the teacher before a ReLU, where it has such a layer; after one nothing is negative, and
     the margin is 0.
 
     Args:
-        student: what is read in the student, without the batch: `(c, h, w)` or `(t, d)`.
-        teacher: the same of the teacher.
+        student: shape of the student's feature, without the batch: `(c, h, w)` or `(t, d)`.
+        teacher: shape of the teacher's feature.
 
     Returns:
-        The student's side and the teacher's, `[b, c, h, w]` of the teacher's c.
+        The student's adapter and the teacher's, `[b, c, h, w]` of the teacher's c.
 
     Raises:
         PairError: as for `feature_maps`.
 
     Memory: O(b c h w). Source: Heo et al. 2019 (arXiv:1904.01866).
     """
-    ours, theirs = grids("margin_relu", student, teacher)
-    size = coarser(ours, theirs)
-    head = nn.Conv2d(ours.channels, theirs.channels, 1)
-    return HeadAdapter(FeatureMaps(ours, size), head), Cut(theirs, size)
+    s, t = grids("margin_relu", student, teacher)
+    size = coarser(s, t)
+    head = nn.Conv2d(s.channels, t.channels, 1)
+    return HeadAdapter(FeatureMaps(s, size), head), MarginReLU(t, size)
 
 
-class Cut(FeatureMaps):
-    """The teacher's side of `margin_relu`; holds the running mean of each channel's negatives."""
+class MarginReLU(FeatureMaps):
+    """The teacher-side adapter of `margin_relu`; it tracks the mean of each channel's negatives."""
 
     mean: Tensor
     count: Tensor
@@ -61,10 +61,10 @@ class Cut(FeatureMaps):
 
     @torch.no_grad()
     def _measure(self, x: Tensor) -> None:
-        """Take the batch's negatives into the mean."""
+        """Update the mean with the batch's negative entries."""
         wide = x.to(self.mean.dtype)
-        mine = torch.stack([(wide < 0).to(wide).sum((0, 2, 3)), wide.clamp(max=0).sum((0, 2, 3))])
-        found, total = gather(mine[None]).sum(0)  # of all processes' examples
-        share = found / (self.count + found).clamp(min=1)
-        self.mean.lerp_(total / found.clamp(min=1), share)
-        self.count.add_(found)
+        local = torch.stack([(wide < 0).to(wide).sum((0, 2, 3)), wide.clamp(max=0).sum((0, 2, 3))])
+        count, total = gather(local[None]).sum(0)  # of all processes' examples
+        share = count / (self.count + count).clamp(min=1)
+        self.mean.lerp_(total / count.clamp(min=1), share)
+        self.count.add_(count)

@@ -1,4 +1,4 @@
-"""Factors: the teacher's map paraphrased by an autoencoder, the student's translated to it."""
+"""Factor transfer: an autoencoder paraphrases the teacher's map, the student's is translated."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ def paraphraser(
     learn: Literal["joint", "first"] = "first",
     steps: int | None = None,
 ) -> tuple[Adapter, Adapter]:
-    r"""What a paraphraser keeps of the teacher's map, and a translator makes of the student's.
+    r"""Factors: the teacher's map through a paraphraser, the student's through a translator.
 
     .. math:: F^t = \mathrm{attention}(E(f^t)), \quad F^s = \mathrm{attention}(T(f^s)), \quad
               L_{own} = \mathrm{mse}(D(E(f^t)), f^t)
 
     E and T are three 3×3 convolutions each, D three transposed ones; attention is the mean square
-    over the channels, of unit length. E and D learn from their own loss alone, T with the student.
+    over the channels, of unit length. E and D learn from L_own alone, T with the student.
 
     Args:
-        student: what is read in the student, without the batch: `(c, h, w)` or `(t, d)`.
-        teacher: the same of the teacher.
+        student: shape of the student's feature, without the batch: `(c, h, w)` or `(t, d)`.
+        teacher: shape of the teacher's feature.
         share: of the teacher's channels that E keeps, in (0, 1].
-        learn: `first`: the paraphraser learns alone, for `steps` steps before the student's first,
-            as published; `joint`: beside the student.
+        learn: `first`: the paraphraser is pretrained for `steps` steps before the student's first,
+            as published; `joint`: it learns along with the student.
         steps: of `first`; None: 500.
 
     Returns:
-        The student's side and the teacher's: vectors of h·w entries.
+        The student's adapter and the teacher's: vectors of h·w entries.
 
     Raises:
         MenteeError: a number is out of range, or would change nothing.
@@ -56,23 +56,18 @@ def paraphraser(
         raise MenteeError(
             f"paraphraser: steps is {steps} and learn is {learn}; expected at least 1, of first"
         )
-    ours, theirs = grids("paraphraser", student, teacher)
-    size, width = coarser(ours, theirs), max(int(theirs.channels * share), 1)
-    alone = 0 if learn == "joint" else steps or STEPS
-    translator = _convolutions(nn.Conv2d, [ours.channels, ours.channels, width, width])
+    s, t = grids("paraphraser", student, teacher)
+    size, width = coarser(s, t), max(int(t.channels * share), 1)
+    pretraining = 0 if learn == "joint" else steps or STEPS
+    translator = _convolutions(nn.Conv2d, [s.channels, s.channels, width, width])
     return (
-        Translator(FeatureMaps(ours, size), translator),
-        Paraphraser(FeatureMaps(theirs, size), theirs.channels, width, alone),
+        Translator(FeatureMaps(s, size), translator),
+        Paraphraser(FeatureMaps(t, size), t.channels, width, pretraining),
     )
 
 
 class Translator(Adapter):
-    """The student's side of `paraphraser`.
-
-    Args:
-        reader: gives the maps.
-        encoder: what is trained.
-    """
+    """The student-side adapter of `paraphraser`: the attention map of an encoder's output."""
 
     def __init__(self, reader: FeatureMaps, encoder: nn.Module) -> None:
         super().__init__()
@@ -88,19 +83,12 @@ class Translator(Adapter):
         return self.reader.precompute(features)
 
     def forward(self, precomputed: Tensor) -> Float[Tensor, "b d"]:
-        """The attention of what the encoder makes of them."""
+        """The attention map of the encoded maps."""
         return attend(self.encoder(precomputed), 2)
 
 
 class Paraphraser(Translator):
-    """The teacher's side of `paraphraser`.
-
-    Args:
-        reader: gives the maps.
-        channels: of the maps.
-        width: channels that are kept.
-        steps: how many it learns alone and first; 0: it learns beside the student.
-    """
+    """The teacher-side adapter of `paraphraser`, pretrained for `steps` steps where not 0."""
 
     def __init__(self, reader: FeatureMaps, channels: int, width: int, steps: int) -> None:
         super().__init__(reader, _convolutions(nn.Conv2d, [channels, channels, width, width]))
@@ -109,20 +97,20 @@ class Paraphraser(Translator):
         if steps:
             self.requires_grad_(False)
 
-    def aux_input(self, precomputed: Tensor, said: Tensor) -> Float[Tensor, " b"]:
-        """How far the reconstruction of each example is off."""
+    def aux_input(self, precomputed: Tensor, output: Tensor) -> Float[Tensor, " b"]:
+        """The mean squared error of each example's reconstruction."""
         error: Tensor = self.decoder(self.encoder(precomputed)) - precomputed
         return error.square().flatten(1).mean(1)
 
-    def aux_loss(self, said: Tensor, task: TaskLoss, step: int) -> Tensor:
+    def aux_loss(self, aux_input: Tensor, task: TaskLoss, step: int) -> Tensor:
         """Their mean."""
-        return said.mean()
+        return aux_input.mean()
 
 
 def _convolutions(
     kind: type[nn.Conv2d] | type[nn.ConvTranspose2d], widths: Sequence[int]
 ) -> nn.Sequential:
-    """3×3 convolutions with a leaky ReLU behind each."""
+    """3×3 convolutions with a leaky ReLU after each."""
     parts: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
         parts += [kind(before, after, 3, padding=1), nn.LeakyReLU(SLOPE)]

@@ -1,4 +1,4 @@
-"""Teacher's vectors made smaller without labels: what embedding compression is measured against."""
+"""Projections of the teacher's vectors without labels: the controls of embedding compression."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 from mentee.errors import PairError
 from mentee.representations.adapter import Adapter, PairInfo, Shape
-from mentee.representations.heads import GridAdapter, StudentHead, channels, student_side
+from mentee.representations.heads import MatrixAdapter, StudentHead, channels, student_adapter
 from mentee.representations.pooled import PooledVectors, readers
 
 
@@ -25,8 +25,8 @@ def pca(
     .. math:: c = V^\top (e - \mu), \quad \text{whitened: } c_j / \sqrt{\lambda_j}
 
     Args:
-        student: what is read in the student, without the batch.
-        teacher: the same of the teacher.
+        student: shape of the student's feature, without the batch.
+        teacher: shape of the teacher's feature.
         pair_info: the statistics of the teacher's vectors.
         width: how many directions.
         whiten: divide each by its deviation.
@@ -34,23 +34,26 @@ def pca(
         per_frame: as for `compress`.
 
     Returns:
-        The student's side and the teacher's.
+        The student's adapter and the teacher's.
 
     Raises:
         PairError: there are no statistics, or fewer directions than `width`.
 
     Memory: O(b d).
     """
-    found = pair_info.measured("pca")
-    most = len(found.components)
+    statistics = pair_info.measured("pca")
+    most = len(statistics.components)
     if not 1 <= width <= most:
-        raise PairError(f"pca: width is {width}, expected 1 to {most}, what the vectors have")
-    directions, deviations = found.components[:width], found.variances[:width].sqrt()
+        raise PairError(f"pca: width is {width}, expected 1 to {most}, the directions there are")
+    directions, deviations = statistics.components[:width], statistics.variances[:width].sqrt()
     if whiten:
         directions = directions / deviations.clamp(min=1e-6)[:, None]
-    mine, theirs = readers(student, teacher, per_frame)
-    ours = student_side(mine, student, width, student_head)
-    return ours, GridAdapter(theirs, PooledVectors(teacher, found, spread=False), directions)
+    student_reader, teacher_reader = readers(student, teacher, per_frame)
+    scaling = PooledVectors(teacher, statistics, spread=False)
+    return (
+        student_adapter(student_reader, student, width, student_head),
+        MatrixAdapter(teacher_reader, scaling, directions),
+    )
 
 
 def random_projection(
@@ -67,15 +70,15 @@ def random_projection(
     .. math:: c = R (e - \mu) / \sigma, \quad R_{ij} \sim N(0, 1 / width)
 
     Args:
-        student: what is read in the student, without the batch.
-        teacher: the same of the teacher.
+        student: shape of the student's feature, without the batch.
+        teacher: shape of the teacher's feature.
         pair_info: the statistics of the teacher's vectors, and the seed of R.
         width: entries of c.
         student_head: as for `compress`.
         per_frame: as for `compress`.
 
     Returns:
-        The student's side and the teacher's.
+        The student's adapter and the teacher's.
 
     Raises:
         PairError: there are no statistics, or `width` is below 1.
@@ -87,5 +90,8 @@ def random_projection(
     generator = torch.Generator().manual_seed(pair_info.seed)
     matrix = torch.randn(width, channels(teacher), generator=generator) / width**0.5
     scaling = PooledVectors(teacher, pair_info.measured("random_projection"))
-    mine, theirs = readers(student, teacher, per_frame)
-    return student_side(mine, student, width, student_head), GridAdapter(theirs, scaling, matrix)
+    student_reader, teacher_reader = readers(student, teacher, per_frame)
+    return (
+        student_adapter(student_reader, student, width, student_head),
+        MatrixAdapter(teacher_reader, scaling, matrix),
+    )

@@ -13,7 +13,7 @@ from mentee.representations.adapter import Adapter, PairInfo, Shape
 from mentee.types import Statistics
 
 SMALLEST_STD = 1e-4
-"""A deviation below this share of the largest is that of an entry that says nothing."""
+"""A deviation below this share of the largest is that of an entry that does not vary."""
 
 
 def pooled(
@@ -23,25 +23,25 @@ def pooled(
     pair_info: PairInfo,
     scale: Literal["none", "center", "standard"] = "none",
 ) -> tuple[Adapter, Adapter]:
-    r"""Each side averaged to one vector; the teacher's may be centered or standardized.
+    r"""The features averaged to one vector; the teacher's may be centered or standardized.
 
     .. math:: v^t = (f^t - \mu) / \sigma
 
     with mean and deviation of each entry over the training examples; an entry that hardly changes
-    there is not divided. What does not change under
-    shifts (distance correlation, CKA) needs no centering; the cosine does.
+    there is not divided. Losses that shifts do not change (distance correlation, CKA) need no
+    centering; the cosine does.
 
     Args:
-        student: what is read in the student, without the batch: `(c, h, w)`, `(t, d)` or `(d,)`.
-        teacher: the same of the teacher.
-        pair_info: brings the statistics, where `scale` asks for them.
+        student: shape of the student's feature, without the batch: `(c, h, w)`, `(t, d)` or `(d,)`.
+        teacher: shape of the teacher's feature.
+        pair_info: has the statistics, where `scale` needs them.
         scale: `none`; `center`: minus the mean; `standard`: and divided by the deviation.
 
     Returns:
-        The student's side and the teacher's; the widths are those of the two networks.
+        The student's adapter and the teacher's; the widths are those of the two networks.
 
     Raises:
-        PairError: statistics are asked for and there are none.
+        PairError: statistics are needed and there are none.
 
     Memory: O(b d). Source: arXiv:2306.17424 (its constants for each teacher, measured instead).
     """
@@ -50,11 +50,11 @@ def pooled(
 
 
 class PooledVectors(Adapter):
-    """One side of `pooled`.
+    """The adapter of `pooled`, of student or teacher.
 
     Args:
-        shape: what is read, without the batch.
-        statistics: what is subtracted; None: nothing.
+        shape: of the feature, without the batch.
+        statistics: whose mean is subtracted; None: nothing is.
         spread: divide by the deviations too.
     """
 
@@ -66,11 +66,9 @@ class PooledVectors(Adapter):
         self.shifted = statistics is not None
         if statistics is not None:
             std, ones = statistics.std, torch.ones_like(statistics.std)
-            says_something = std > SMALLEST_STD * std.max()
+            varies = std > SMALLEST_STD * std.max()
             self.register_buffer("mean", statistics.mean.clone())
-            self.register_buffer(
-                "scale", torch.where(says_something, std, ones) if spread else ones
-            )
+            self.register_buffer("scale", torch.where(varies, std, ones) if spread else ones)
 
     @property
     def reduction(self) -> str:
@@ -82,7 +80,7 @@ class PooledVectors(Adapter):
         return averaged(features)
 
     def forward(self, precomputed: Tensor) -> Tensor:
-        """The same, centered and scaled where that was asked for."""
+        """The same, centered and scaled where there are statistics."""
         return self.scaled(precomputed)
 
     def scaled(self, x: Tensor) -> Tensor:
@@ -102,21 +100,21 @@ def frames(
 ) -> tuple[Adapter, Adapter]:
     """A vector for each time frame, the slower side's frames repeated until the rates agree.
 
-    Maps `[b, c, f, t]` are averaged over f. Then each side's frames are repeated by a whole
-    factor and both are cut to the shorter.
+    Maps `[b, c, f, t]` are averaged over f. Then the frames of each are repeated by a whole factor
+    and both are cut to the shorter.
 
     Args:
-        student: what is read in the student, without the batch: `(c, f, t)` or `(t, d)`.
-        teacher: the same of the teacher.
-        student_repeat: how often each of the student's frames stands; None: as often as brings
+        student: shape of the student's feature, without the batch: `(c, f, t)` or `(t, d)`.
+        teacher: shape of the teacher's feature.
+        student_repeat: how often each of the student's frames is repeated; None: as brings
             the two closest, 1 where the student has more frames.
-        teacher_repeat: the same of the teacher.
+        teacher_repeat: the same for the teacher.
 
     Returns:
-        The student's side and the teacher's, `[b, t, d]` each, of one t.
+        The student's adapter and the teacher's, `[b, t, d]` each, of one t.
 
     Raises:
-        PairError: a side has no time axis, or a factor is below 1.
+        PairError: a feature has no time axis, or a factor is below 1.
 
     Memory: O(b t d). Source: arXiv:2306.17424.
 
@@ -131,29 +129,29 @@ def frames(
     for side, shape in (("student", student), ("teacher", teacher)):
         if len(shape) == 1:
             raise PairError(
-                f"frames: the {side} says one vector of {shape[0]} an example, which has no time "
+                f"frames: the {side}'s feature is one vector of {shape[0]}, which has no time "
                 "frames; read a stage of the student and a record made with --frames, or use "
                 "pooled"
             )
         counts.append(shape[-1] if len(shape) == 3 else shape[0])
-    ours, theirs = counts
+    student_count, teacher_count = counts
     repeats = (
-        student_repeat or max(round(theirs / ours), 1),
-        teacher_repeat or max(round(ours / theirs), 1),
+        student_repeat or max(round(teacher_count / student_count), 1),
+        teacher_repeat or max(round(student_count / teacher_count), 1),
     )
     if min(repeats) < 1:
         raise PairError(f"frames: the factors are {repeats}, expected at least 1 each")
-    length = min(ours * repeats[0], theirs * repeats[1])
+    length = min(student_count * repeats[0], teacher_count * repeats[1])
     return Frames(student, repeats[0], length), Frames(teacher, repeats[1], length)
 
 
 class Frames(Adapter):
-    """One side of `frames`.
+    """The adapter of `frames`, of student or teacher.
 
     Args:
-        shape: what is read, without the batch.
-        repeat: how often each frame stands.
-        length: how many frames are left.
+        shape: of the feature, without the batch.
+        repeat: how often each frame is repeated.
+        length: frames of the output.
     """
 
     def __init__(self, shape: Shape, repeat: int, length: int) -> None:
@@ -175,7 +173,7 @@ class Frames(Adapter):
 
 
 def readers(student: Shape, teacher: Shape, per_frame: bool) -> tuple[Adapter, Adapter]:
-    """What stands before a head or a map: one vector an example, or one a frame."""
+    """Adapters without parameters before a head: one vector an example, or one a frame."""
     return (
         frames(student, teacher) if per_frame else (PooledVectors(student), PooledVectors(teacher))
     )

@@ -1,4 +1,4 @@
-"""A pooled feature through a trained head to a unit vector: what the contrast compares."""
+"""Projection heads: a pooled feature through a trained layer to a unit vector, for `contrast`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mentee.errors import MenteeError, PairError
 from mentee.representations.adapter import Adapter, Shape
-from mentee.representations.unit_norm import unit_norm
+from mentee.representations.normalization import unit_norm
 
 LARGEST_GRID = 4
 
@@ -26,17 +26,17 @@ def project(
     grid: int | None = None,
     batch_axis: bool = False,
 ) -> tuple[Adapter, Adapter]:
-    r"""Pool, flatten, a head of each side's own, unit length.
+    r"""Pool, flatten, a head for each network, unit length.
 
     .. math:: g = \mathrm{unit}(W \, \mathrm{flatten}(\mathrm{pool}(f)) + b)
 
-    The fixed part is the pooling; the heads are trained with the student and dropped at export.
+    The pooling is precomputed; the heads are trained with the student and dropped at export.
     Maps `[b, c, h, w]` are averaged over a `grid` × `grid`; tokens `[b, t, d]` over t; vectors
-    `[b, d]` are taken as they are. The two sides may differ in width, resolution and kind.
+    `[b, d]` are taken as they are. The two networks may differ in width, resolution and layout.
 
     Args:
-        student: what is read in the student, without the batch: `(c, h, w)`, `(t, d)` or `(d,)`.
-        teacher: the same of the teacher.
+        student: shape of the student's feature, without the batch: `(c, h, w)`, `(t, d)` or `(d,)`.
+        teacher: shape of the teacher's feature.
         width: entries of the unit vector.
         head: `linear`, or `mlp` (linear, ReLU, linear; the hidden layer as wide as the input).
         grid: cells a side; None: one for every 8 pixels, at least 1, at most 4
@@ -47,7 +47,7 @@ def project(
             an entry is near zero throughout (1e12, as published); only for exact reproduction.
 
     Returns:
-        The student's side and the teacher's.
+        The student's adapter and the teacher's.
 
     Raises:
         MenteeError: `width` or `grid` is below 1.
@@ -74,7 +74,7 @@ def project(
 
 
 class Projection(Adapter):
-    """One side of `project`."""
+    """The adapter of `project`, of student or teacher."""
 
     def __init__(
         self,

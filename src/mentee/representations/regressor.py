@@ -21,13 +21,13 @@ def regressor(student: Shape, teacher: Shape, *, resize: bool = True) -> tuple[A
     .. math:: s = W f^s + b, \quad t = f^t
 
     Args:
-        student: what is read in the student, without the batch: `(c, h, w)` or `(t, d)`.
-        teacher: the same of the teacher.
-        resize: average the finer side to the resolution of the coarser; else both stay, for an
-            agreement that does not compare places.
+        student: shape of the student's feature, without the batch: `(c, h, w)` or `(t, d)`.
+        teacher: shape of the teacher's feature.
+        resize: average the finer map to the resolution of the coarser; else both stay, for a loss
+            that does not compare points.
 
     Returns:
-        The student's side and the teacher's, `[b, c, h, w]` of the teacher's c.
+        The student's adapter and the teacher's, `[b, c, h, w]` of the teacher's c.
 
     Raises:
         PairError: as for `feature_maps`.
@@ -39,10 +39,10 @@ def regressor(student: Shape, teacher: Shape, *, resize: bool = True) -> tuple[A
         >>> s(s.precompute(torch.zeros(2, 16, 8, 8))).shape
         torch.Size([2, 24, 4, 4])
     """
-    ours, theirs = grids("regressor", student, teacher)
-    sizes = [coarser(ours, theirs)] * 2 if resize else [ours.size, theirs.size]
-    head = nn.Conv2d(ours.channels, theirs.channels, 1)
-    return HeadAdapter(FeatureMaps(ours, sizes[0]), head), FeatureMaps(theirs, sizes[1])
+    s, t = grids("regressor", student, teacher)
+    sizes = [coarser(s, t)] * 2 if resize else [s.size, t.size]
+    head = nn.Conv2d(s.channels, t.channels, 1)
+    return HeadAdapter(FeatureMaps(s, sizes[0]), head), FeatureMaps(t, sizes[1])
 
 
 def gaussian(
@@ -56,8 +56,8 @@ def gaussian(
     with r the ReLU and W 1×1 convolutions without bias; a is trained, one number a channel.
 
     Args:
-        student: what is read in the student, without the batch: `(c, h, w)` or `(t, d)`.
-        teacher: the same of the teacher.
+        student: shape of the student's feature, without the batch: `(c, h, w)` or `(t, d)`.
+        teacher: shape of the teacher's feature.
         variance: at the beginning, above eps.
         eps: the least variance, above 0.
 
@@ -75,28 +75,20 @@ def gaussian(
         raise MenteeError(
             f"gaussian: variance is {variance} and eps {eps}, expected variance > eps > 0"
         )
-    ours, theirs = grids("gaussian", student, teacher)
-    size, width = coarser(ours, theirs), theirs.channels
+    s, t = grids("gaussian", student, teacher)
+    size, width = coarser(s, t), t.channels
     head = nn.Sequential(
-        nn.Conv2d(ours.channels, width, 1, bias=False),
+        nn.Conv2d(s.channels, width, 1, bias=False),
         nn.ReLU(),
         nn.Conv2d(width, width, 1, bias=False),
         nn.ReLU(),
         nn.Conv2d(width, width, 1, bias=False),
     )
-    return Gaussian(FeatureMaps(ours, size), head, width, variance, eps), FeatureMaps(theirs, size)
+    return Gaussian(FeatureMaps(s, size), head, width, variance, eps), FeatureMaps(t, size)
 
 
 class Gaussian(HeadAdapter):
-    """The student's side of `gaussian`.
-
-    Args:
-        reader: gives the maps.
-        head: gives the means.
-        width: channels.
-        variance: at the beginning.
-        eps: the least.
-    """
+    """The student-side adapter of `gaussian`: means from the head, and trained variances."""
 
     def __init__(
         self, reader: FeatureMaps, head: nn.Module, width: int, variance: float, eps: float
@@ -106,7 +98,7 @@ class Gaussian(HeadAdapter):
         self.log_scale = nn.Parameter(torch.full((width,), math.log(math.expm1(variance - eps))))
 
     def forward(self, precomputed: Tensor) -> Float[Tensor, "b c2 h w"]:
-        """Means and variances, one behind the other."""
+        """Means and variances, concatenated."""
         means = super().forward(precomputed)
         variances = F.softplus(self.log_scale) + self.eps
         return torch.cat([means, variances[:, None, None].expand_as(means)], 1)
