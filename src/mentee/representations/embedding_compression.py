@@ -1,7 +1,7 @@
-"""Embedding compression: a transformation of the teacher's vectors, trained by the task.
+"""Embedding compression: a transformation h of the teacher's vectors, trained by the task.
 
-The transformation h and its probe P learn only from the task's loss; the student follows them.
-After arXiv:2402.06761, without its code or numbers: every open choice is a parameter.
+h and its probe P learn only from the task's loss; the student follows them. Reconstructed from
+arXiv:2402.06761, without its code or numbers: every open choice is a parameter.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def compress(
     student_side = student_adapter(student_reader, student, width, student_head)
     mlp = _layers("compress", teacher, width, depth, hidden, activation)
     h = Transformation(teacher_reader, scaling, mlp, width, dropout)
-    steps_and_freeze = _training("compress", learn, steps, freeze)
+    steps_and_freeze = _training("compress", dropout, learn, steps, freeze)
     return student_side, EmbeddingCompressor(h, pair_info.labels("compress"), *steps_and_freeze)
 
 
@@ -91,11 +91,9 @@ def probe(
     freeze: int | None = None,
     standardize: bool = True,
 ) -> tuple[Adapter, Adapter]:
-    r"""The logits of a probe of the teacher's vector.
+    r"""The logits of a probe of the teacher's vector: soft labels from another task (EAsT-KD).
 
     .. math:: y^t = P h(e), \quad L_{own} = L_{task}(y^t, y)
-
-    A teacher of another task thus gives soft labels for this one (EAsT-KD).
 
     Args:
         student: what is read in the student: its logits.
@@ -129,7 +127,7 @@ def probe(
             "before the classes; give probe.width, or leave both out"
         )
     h = Transformation(PooledVectors(teacher), scaling, mlp, width or channels(teacher), dropout)
-    steps_and_freeze = _training("probe", learn, steps, freeze)
+    steps_and_freeze = _training("probe", dropout, learn, steps, freeze)
     return Adapter(), ProbeCompressor(h, pair_info.labels("probe"), *steps_and_freeze)
 
 
@@ -246,7 +244,7 @@ class CompressedLogits(Adapter):
 
     @property
     def compressor(self) -> EmbeddingCompressor:
-        """The adapter of the `compress` term."""
+        """The adapter of `compress`."""
         return self._compressor[0]
 
     @property
@@ -270,8 +268,6 @@ class Transformation(nn.Module):
         self, reader: Adapter, scaling: PooledVectors, layers: nn.Module, width: int, dropout: float
     ) -> None:
         super().__init__()
-        if not 0 <= dropout < 1:
-            raise MenteeError(f"dropout is {dropout}, expected a share in [0, 1)")
         self.reader, self.scaling, self.layers, self.width = reader, scaling, layers, width
         self.dropout = nn.Dropout(dropout)
 
@@ -299,9 +295,11 @@ def _layers(
 
 
 def _training(
-    component: str, learn: str, steps: int | None, freeze: int | None
+    component: str, dropout: float, learn: str, steps: int | None, freeze: int | None
 ) -> tuple[int, int | None]:
     """The steps of pretraining (0: it learns along with the student), and the step that freezes."""
+    if not 0 <= dropout < 1:
+        raise MenteeError(f"{component}: dropout is {dropout}, expected a share in [0, 1)")
     if learn == "first":
         if freeze is not None:
             raise MenteeError(
