@@ -40,8 +40,10 @@ types: .venv/dev
 architecture: .venv/dev
 	$(BIN)/lint-imports
 
+# The code of README and docs, and the site with its API reference in site/: nothing is fetched.
 docs: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n logical --dist worksteal tests/test_readme.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
 
 # The tables of docs/methods.md, from the table of methods and from docstrings.
 methods-doc: .venv/dev
@@ -65,4 +67,4 @@ build: .venv/dev
 	touch $@ .venv/core
 
 clean:
-	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""README and docs: their code runs, their links lead somewhere, their tables say what there is."""
+"""README and docs: code runs, recipes are valid, links lead somewhere, tables are complete."""
 
 import inspect
 import re
@@ -11,15 +11,17 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from mentee import recipe
+from mentee import recipe, renamed
 from mentee.cli import app
 from mentee.losses import LOSSES
 from mentee.memory import MEMORIES
 from mentee.methods import METHODS
+from mentee.models import build, kind_of
 from mentee.representations import REPRESENTATIONS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+CHECKED = ("python", "bash", "yaml", "text", "")
 FENCE = re.compile(
     r"^(?:<!-- not run: (?P<reason>[^\n]+?) -->\n)?"
     r"```(?P<language>\w*)\n(?P<code>.*?)^```$",
@@ -53,16 +55,16 @@ def blocks(page: Path) -> list[Block]:
     return [
         Block(
             page,
-            text.count("\n", 0, found.start("code")) + 1,
-            found["language"],
-            found["code"],
-            found["reason"],
+            text.count("\n", 0, match.start("code")) + 1,
+            match["language"],
+            match["code"],
+            match["reason"],
         )
-        for found in FENCE.finditer(text)
+        for match in FENCE.finditer(text)
     ]
 
 
-def named(page: Path) -> str:
+def page_name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
@@ -76,7 +78,7 @@ def commands(block: Block) -> list[list[str]]:
 
 def run_python(block: Block, names: dict) -> None:
     # As many lines before it as on the page, so that a traceback names the page's line.
-    code = compile("\n" * (block.line - 1) + block.code, named(block.page), "exec")
+    code = compile("\n" * (block.line - 1) + block.code, page_name(block.page), "exec")
     exec(code, names)
 
 
@@ -89,17 +91,17 @@ def run_commands(block: Block) -> None:
 
 
 @pytest.fixture
-def _own_words():
-    """A page may add words of its own to the tables; the next one does not find them."""
-    kept = [(table, dict(table)) for table in (LOSSES, REPRESENTATIONS, MEMORIES)]
+def _own_components():
+    """A page may add components of its own to the tables; the next page does not find them."""
+    tables = [(table, dict(table)) for table in (LOSSES, REPRESENTATIONS, MEMORIES)]
     yield
-    for table, before in kept:
+    for table, before in tables:
         table.clear()
         table.update(before)
 
 
-@pytest.mark.usefixtures("_own_words")
-@pytest.mark.parametrize("page", RUNNABLE, ids=named)
+@pytest.mark.usefixtures("_own_components")
+@pytest.mark.parametrize("page", RUNNABLE, ids=page_name)
 def test_code_runs_in_the_order_of_the_page(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "page"}
@@ -111,39 +113,64 @@ def test_code_runs_in_the_order_of_the_page(page, tmp_path, monkeypatch):
             run_commands(block)
 
 
-@pytest.mark.parametrize("page", RUNNABLE, ids=named)
+@pytest.mark.parametrize("page", RUNNABLE, ids=page_name)
 def test_commands_that_are_not_run_exist_all_the_same(page):
     for block in blocks(page):
         if block.language != "bash" or block.reason is None:
             continue
         for program, *arguments in commands(block):
             if program == "mentee":
-                told = CliRunner().invoke(app, [arguments[0], "--help"])
-                assert told.exit_code == 0, arguments
-                if arguments[0] == "train":
+                result = CliRunner().invoke(app, [arguments[0], "--help"])
+                assert result.exit_code == 0, arguments
+                if arguments[0] == "train" and arguments[1] in recipe.shipped():
                     changes = [b for a, b in pairwise(arguments) if a == "--set"]
                     recipe.read(arguments[1], changes)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_every_block_has_a_language_that_is_checked(page):
     text = page.read_text(encoding="utf-8")
-    found = blocks(page)
-    assert text.count("\n```") == 2 * len(found) - text.startswith("```")
-    for block in found:
-        assert block.language in ("python", "bash", "yaml", ""), block
-        if block.language == "yaml":
-            recipe.read(yaml.safe_load(block.code))
+    assert text.count("\n```") == 2 * len(blocks(page)) - text.startswith("```")
+    assert all(block.language in CHECKED for block in blocks(page))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+RECIPES = [
+    pytest.param(block, id=f"{page_name(page)}:{block.line}")
+    for page in PAGES
+    for block in blocks(page)
+    if block.language == "yaml"
+]
+
+
+@pytest.mark.parametrize("block", RECIPES)
+def test_every_yaml_block_is_a_recipe_of_networks_and_methods_that_exist(block):
+    """Also those that are not run: a recipe can need data or weights, not another program."""
+    content = recipe.read(yaml.safe_load(block.code))
+    content.method.method(METHODS)
+    for network in networks(content.model_dump()):
+        # no weights here: what is tried is the name
+        classes, channels = {"image": (2, 3)}.get(kind_of(network), (2, 1))
+        build(network, classes=classes, channels=channels)
+
+
+def networks(content) -> list[str]:
+    """The names of all networks of a recipe, those of teachers of teachers too."""
+    if isinstance(content, list):
+        return [name for each in content for name in networks(each)]
+    if not isinstance(content, dict):
+        return []
+    own = [content["network"]] if isinstance(content.get("network"), str) else []
+    return own + [name for each in content.values() for name in networks(each)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_links_lead_somewhere(page):
-    for found in LINK.finditer(page.read_text(encoding="utf-8")):
-        path, _, anchor = found["target"].partition("#")
+    for link in LINK.finditer(page.read_text(encoding="utf-8")):
+        path, _, anchor = link["target"].partition("#")
         if path.startswith("http"):
             continue
         target = (page.parent / path).resolve() if path else page
-        assert target.exists(), found["target"]
+        assert target.exists(), link["target"]
         if anchor:
             headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
             assert anchor in {
@@ -175,25 +202,25 @@ def test_docs_list_exactly_what_there_is(heading, table):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_docs_name_each_methods_words_places_and_weights(name):
+def test_docs_name_each_methods_components_layers_and_weights(name):
     line, method = rows("docs/methods.md", "Rows")[name], METHODS[name]
     if "cktf" not in name:
         for term in method.terms:
-            for word in (f"`{term.loss.name}`", f"`{term.layer_pair[0]}`", f"{term.weight:g} "):
-                assert word in line
+            parts = (f"`{term.loss.name}`", f"`{term.layer_pair[0]}`", f"{term.weight:g} ")
+            assert all(part in line for part in parts)
     source = re.search(r"arXiv:\S+", method.source)
     assert source is None or source[0] in line
 
 
-WORDS = [
+COMPONENTS = [
     *(("Agreements", name, entry.function) for name, entry in LOSSES.items()),
     *(("Representations", name, build) for name, build in REPRESENTATIONS.items()),
     *(("Memories", name, build) for name, build in MEMORIES.items()),
 ]
 
 
-@pytest.mark.parametrize(("heading", "name", "function"), WORDS)
-def test_docs_give_each_number_with_its_default(heading, name, function):
+@pytest.mark.parametrize(("heading", "name", "function"), COMPONENTS)
+def test_docs_give_each_parameter_with_its_default(heading, name, function):
     line = rows("docs/methods.md", heading)[name]
     given = {
         p.name: p.default
@@ -219,3 +246,11 @@ def test_decisions_are_numbered_and_listed():
         for part in ("**Context.**", "**Decision.**", "**Consequences.**", "**Revisit when**"):
             assert part in text
         assert len(text.split()) < 400, f"{name} is longer than a page"
+
+
+def test_the_changelog_has_every_name_that_changed():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    section = text.partition("## [0.2.0]")[2].partition("\n## ")[0]
+    for table in (renamed.KEYS, renamed.COMPONENTS, renamed.METHODS, renamed.PYTHON):
+        missing = {f"`{old}`" for old in table} - set(re.findall(r"`[^`]+`", section))
+        assert not missing, f"run the table of renamed.py into CHANGELOG.md: {missing}"

@@ -1,4 +1,4 @@
-"""What docs/results.md says is what the committed measurements say."""
+"""The pages of docs/results have the numbers of the committed measurements."""
 
 import json
 import re
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+RESULTS = ROOT / "docs" / "results"
+PAGE = "".join((RESULTS / name).read_text(encoding="utf-8") for name in ("accuracy.md", "speed.md"))
 QUALITY = json.loads((ROOT / "benchmarks/quality/cifar10.json").read_text(encoding="utf-8"))
 CONTRAST = json.loads((ROOT / "benchmarks/speed/contrast.json").read_text(encoding="utf-8"))
 QUALITY_FOLDER = ROOT / "benchmarks" / "quality"
@@ -44,7 +45,7 @@ def test_every_row_of_the_step_table(name):
 @pytest.mark.parametrize("task", ["audio", "text", "images"])
 def test_every_line_of_the_tables_of_embeddings(task):
     """They are printed by the benchmark's own script; nobody types a number."""
-    page = (ROOT / "docs" / "embeddings-results.md").read_text(encoding="utf-8")
+    page = (RESULTS / "embeddings.md").read_text(encoding="utf-8")
     content = json.loads((QUALITY_FOLDER / f"embeddings-{task}.json").read_text(encoding="utf-8"))
     pages = runpy.run_path(str(QUALITY_FOLDER / "pages.py"))
     for what in ("rows", "ablation"):
@@ -65,36 +66,41 @@ def test_every_row_of_the_table_of_readings(row):
 
 @pytest.mark.parametrize("student", RECORD["epochs"])
 def test_a_recorded_embedding_costs_next_to_nothing(student):
-    found = RECORD["epochs"][student]
+    measured = RECORD["epochs"][student]
     line = next(line for line in PAGE.splitlines() if line.startswith(f"| `{student}` |"))
-    for method, each in found.items():
+    for method, each in measured.items():
         if method != "none":
             assert f"{each['times_none']:.2f}" in line
-    if student != "hashed-bag-small":  # of which the page says that the bar is missed
-        assert found["ec"]["times_none"] <= 1.1
+    if student != "hashed-bag-small":  # the page says that it misses the limit
+        assert measured["ec"]["times_none"] <= 1.1
 
 
 @pytest.mark.parametrize("row", RECORDED["steps"])
 def test_every_row_of_the_table_of_recorded_networks(row):
-    found = RECORDED["steps"][row]
-    said = f"| {row} | {found['recorded_times_none']:.2f} | {found['live_times_none']:.2f} |"
-    assert said in PAGE
-    assert found["recorded_times_none"] < found["live_times_none"]
+    measured = RECORDED["steps"][row]
+    line = f"| {row} | {measured['recorded_times_none']:.2f} | {measured['live_times_none']:.2f} |"
+    assert line in PAGE
+    assert measured["recorded_times_none"] < measured["live_times_none"]
 
 
 @pytest.mark.parametrize("row", RECORDED["steps_with_2_threads"])
 def test_every_row_of_the_table_of_recorded_networks_with_two_threads(row):
-    found = RECORDED["steps_with_2_threads"][row]
-    assert f" | {found['recorded_times_none']:.2f} | {found['live_times_none']:.2f} | " in next(
-        line for line in PAGE.splitlines() if line.startswith(f"| {row} |") and line.count("|") == 8
+    measured = RECORDED["steps_with_2_threads"][row]
+    assert (
+        f" | {measured['recorded_times_none']:.2f} | {measured['live_times_none']:.2f} | "
+        in next(
+            line
+            for line in PAGE.splitlines()
+            if line.startswith(f"| {row} |") and line.count("|") == 8
+        )
     )
 
 
 @pytest.mark.parametrize("teacher", SWEEP["teachers"])
 def test_every_row_of_the_table_of_sweeps(teacher):
-    for way, found in SWEEP["teachers"][teacher].items():
-        seconds = f"{found['wall_s']:.0f} | {found['cpu_s']:.0f}"
-        times = f"{found['times_wall']:.2f} | {found['times_cpu']:.2f}"
+    for way, measured in SWEEP["teachers"][teacher].items():
+        seconds = f"{measured['wall_s']:.0f} | {measured['cpu_s']:.0f}"
+        times = f"{measured['times_wall']:.2f} | {measured['times_cpu']:.2f}"
         assert f"| {teacher} | {way} | {seconds} | {times} |" in PAGE
 
 
@@ -102,17 +108,17 @@ def test_a_sweep_with_a_heavier_teacher_takes_half_the_time():
     assert SWEEP["teachers"]["resnet56-cifar"]["sweep"]["times_wall"] >= 2
 
 
-def test_the_promises_of_a_record():
+def test_the_limits_of_a_record():
     assert RECORDED["steps"]["kd"]["recorded_times_none"] <= 1.05
     assert RECORDED["reading"]["rows_a_second"]["float32"] >= 500_000
 
 
 def test_memory_grows_no_faster_than_batch_times_negatives():
-    found = MEMORY["contrast_mb"]
+    measured = MEMORY["contrast_mb"]
     for batch in (64, 256, 1024):
-        row = [found[f"batch {batch}, K {k}"] for k in (4096, 16384, 65536)]
+        row = [measured[f"batch {batch}, K {k}"] for k in (4096, 16384, 65536)]
         assert f"| {batch:,} | {' | '.join(f'{mb:.0f}' for mb in row)} |" in PAGE
-    assert found["batch 1024, K 65536"] < 16 * 16 * found["batch 64, K 4096"] / 10
+    assert measured["batch 1024, K 65536"] < 16 * 16 * measured["batch 64, K 4096"] / 10
 
 
 def test_a_record_larger_than_the_allowed_memory_does_not_make_a_process_grow():
@@ -121,7 +127,7 @@ def test_a_record_larger_than_the_allowed_memory_does_not_make_a_process_grow():
     assert large["own_mb_at_the_end"] < large["own_mb_after_20_steps"] + 10
 
 
-def test_the_promises_of_one_contrast_term():
+def test_the_limits_of_one_contrastive_term():
     floor = CONTRAST["against_floor"]["shared"]["times_floor"]
     literal = CONTRAST["against_literal"]["literal"]["times_shared"]
     memory = CONTRAST["extra_memory_mb"]
@@ -129,8 +135,8 @@ def test_the_promises_of_one_contrast_term():
     assert literal >= 20
     assert memory["shared"] < 40
     assert memory["literal"] > 1000
-    for said in (f"{floor:.1f}×", f"{literal:.0f}×", f"{memory['shared']:.0f} MB"):
-        assert said in PAGE
+    for text in (f"{floor:.1f}×", f"{literal:.0f}×", f"{memory['shared']:.0f} MB"):
+        assert text in PAGE
 
 
 def test_every_line_of_the_table_of_the_path():
@@ -142,8 +148,8 @@ def test_every_line_of_the_table_of_the_path():
 @pytest.mark.parametrize("threads", [1, 2])
 def test_data_and_books_cost_less_than_a_twentieth_of_a_step(run, threads):
     """All but the smallest student of texts, whose step takes three milliseconds."""
-    found = PATH["runs"][run][f"{threads} threads"]
-    assert found["data_share"] + found["books_share"] < 0.05
+    measured = PATH["runs"][run][f"{threads} threads"]
+    assert measured["data_share"] + measured["books_share"] < 0.05
 
 
 def test_every_line_of_the_table_of_compiling():
@@ -157,7 +163,7 @@ def test_the_default_layout_is_the_faster_one(student):
     assert COMPILED["students"][student]["contiguous"]["times_channels-last"] > 1
 
 
-def test_the_promise_of_a_whole_step():
+def test_the_limit_of_a_whole_step():
     assert STEPS["steps"]["cktf, K 4096"]["times_kd"] <= 1.4
 
 
@@ -168,7 +174,7 @@ def test_every_line_of_the_tables_of_scale(table):
         assert line in SCALE_PAGE.splitlines()
 
 
-def test_what_is_said_of_scale_beside_the_tables():
+def test_the_numbers_of_scale_outside_its_tables():
     ms, kept = SCALE["two_processes"]["ms"], SCALE["two_processes"]["rows"]
     assert f"{ms['sharded_bank']:.0f} ms, of a bank {ms['bank']:.0f} ms" in SCALE_PAGE
     assert kept["sharded_bank"] * 2 == kept["bank"]
@@ -189,7 +195,7 @@ def test_the_readme_shows_the_table_of_the_results_page():
 
 def test_the_tables_of_all_methods_are_those_of_the_measurement():
     """They are written by the benchmark's own script; nobody types a number."""
-    page = (ROOT / "docs" / "methods-results.md").read_text(encoding="utf-8")
+    page = (RESULTS / "methods.md").read_text(encoding="utf-8")
     content, other = (
         json.loads((QUALITY_FOLDER / name).read_text(encoding="utf-8"))
         for name in ("methods.json", "methods-second.json")
@@ -204,7 +210,7 @@ def test_the_tables_of_all_methods_are_those_of_the_measurement():
 def test_the_tables_without_labels_are_those_of_the_measurement(monkeypatch):
     monkeypatch.syspath_prepend(str(QUALITY_FOLDER))
     writer = runpy.run_path(str(QUALITY_FOLDER / "label_free_page.py"))
-    page = (ROOT / "docs" / "label-free-results.md").read_text(encoding="utf-8")
+    page = (RESULTS / "label-free.md").read_text(encoding="utf-8")
     contents = {
         task: json.loads((QUALITY_FOLDER / f"label-free-{task}.json").read_text(encoding="utf-8"))
         for task in writer["TASKS"]

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/label-free-results.md: `python benchmarks/quality/label_free_page.py`.
+"""Writes the tables of docs/results/label-free.md: `python benchmarks/quality/label_free_page.py`.
 
 From `label-free-images.json` and `label-free-audio.json`; what a person wrote around them stays.
 """
@@ -16,7 +16,7 @@ from methods_page import filled, lines
 from pages import difference
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent.parent / "docs" / "label-free-results.md"
+PAGE = HERE.parent.parent / "docs" / "results" / "label-free.md"
 TASKS = ("images", "audio")
 
 
@@ -39,7 +39,7 @@ def scores(found: list[dict[str, Any]]) -> str:
     cells = {(each["row"], each["way"], each["share"]): each for each in found}
     by_whole = {each["row"]: each["mean"] for each in found if each["way"] == "linear"}
     rows = sorted(by_whole, key=lambda row: -by_whole[row])
-    head = ["row", *(f"{way} {share:.0%}" for way, share in columns)]
+    head = ["method", *(f"{way} {share:.0%}" for way, share in columns)]
     made = [[row, *(score(cells[row, way, share]) for way, share in columns)] for row in rows]
     return lines(head, made)
 
@@ -58,7 +58,7 @@ def gains(found: list[dict[str, Any]]) -> str:
     cells = {(each["row"], each["share"]): each for each in linear}
     shares = list(dict.fromkeys(each["share"] for each in linear))
     columns = [(other, share) for other in others for share in shares]
-    head = ["row", *(f"− {other}, {share:.0%}" for other, share in columns)]
+    head = ["method", *(f"− {other}, {share:.0%}" for other, share in columns)]
     made = [
         [row, *(gain(cells[row, share].get(f"above_{other}")) for other, share in columns)]
         for row in names
@@ -74,7 +74,7 @@ def gain(found: list[float] | None) -> str:
 def stop(found: list[dict[str, Any]]) -> str:
     """What the stop by neighbors saved of the steps, and what the linear probe lost."""
     shares = [key for key in found[0] if key.startswith("lost_")]
-    head = ["row", "steps saved", *(f"lost, {float(key[5:]):.0%} of labels" for key in shares)]
+    head = ["method", "steps saved", *(f"lost, {float(key[5:]):.0%} of labels" for key in shares)]
     return lines(
         head,
         [
@@ -91,15 +91,21 @@ def stop(found: list[dict[str, Any]]) -> str:
 
 def kept(found: dict[str, dict[str, dict[str, float]]]) -> str:
     """What the students of two teachers kept of each."""
-    head = ["row", "teacher", "similarity (CKA)", "explained", "neighbors"]
+    head = ["method", "teacher", "similarity (CKA)", "explained", "neighbors"]
     return lines(
         head,
         [
-            [row, name, *(f"{each[key]:.2f}" for key in ("similarity", "explained", "neighbors"))]
+            [row, name, *(f"{value:.2f}" for value in three(each))]
             for row, teachers in found.items()
             for name, each in teachers.items()
         ],
     )
+
+
+def three(found: dict[str, float]) -> tuple[float, float, float]:
+    """Similarity, explained variance and shared neighbors; 0.1 wrote `neighbours`."""
+    neighbors = found["neighbors"] if "neighbors" in found else found["neighbours"]
+    return found["similarity"], found["explained"], neighbors
 
 
 def main() -> None:

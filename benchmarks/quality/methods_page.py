@@ -1,4 +1,4 @@
-"""Writes the tables of docs/methods-results.md: `python benchmarks/quality/methods_page.py`.
+"""Writes the tables of docs/results/methods.md: `python benchmarks/quality/methods_page.py`.
 
 Between `<!-- begin NAME -->` and `<!-- end -->`; what a person wrote around them stays.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent.parent / "docs" / "methods-results.md"
+PAGE = HERE.parent.parent / "docs" / "results" / "methods.md"
 
 
 def blocks(content: dict[str, Any], other: dict[str, Any]) -> dict[str, str]:
@@ -19,7 +19,12 @@ def blocks(content: dict[str, Any], other: dict[str, Any]) -> dict[str, str]:
     return {
         "results": results(content),
         "costs": lines(
-            ["row", "agrees with the teacher", "calibration error", "parameters beside it"],
+            [
+                "method",
+                "same prediction as the teacher, %",
+                "calibration error",
+                "extra parameters",
+            ],
             [
                 [
                     f"`{row['method']}`",
@@ -61,7 +66,7 @@ def counted(content: dict[str, Any]) -> str:
 
 def results(content: dict[str, Any]) -> str:
     """A line for each row."""
-    head = ["row", "validation", "test", "to scratch", "verdict"]
+    head = ["method", "validation", "test", "to scratch", "verdict"]
     return lines(head, [result(row) for row in content["rows"]])
 
 
@@ -90,7 +95,7 @@ def claim(content: dict[str, Any]) -> str:
         for kind in ("form", "sum"):
             each = kinds.get(kind)
             if each is None:
-                line += ["the same row", ""]
+                line += ["the same method", ""]
                 continue
             other = each["derived"]
             own = other if other not in (f"cktf({name})", f"{name}+cktf") else ""

@@ -1,4 +1,4 @@
-"""The tables of docs/embeddings-results.md: `python benchmarks/quality/pages.py audio`."""
+"""The tables of docs/results/embeddings.md: `python benchmarks/quality/pages.py audio`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-HEAD = ["teacher", "row", "in domain", "− scratch", "− `east`", "out of domain", "− scratch"]
+HEAD = ["teacher", "method", "in domain", "− scratch", "− `east`", "out of domain", "− scratch"]
 HEAD += ["− `east`", "lost", "CKA"]
 
 

@@ -1,4 +1,4 @@
-"""The lines of docs/results.md that say what `path.py` and `compiled.py` measured.
+"""The lines of docs/results/speed.md that say what `path.py` and `compiled.py` measured.
 
 python benchmarks/speed/pages.py
 """
@@ -43,7 +43,7 @@ def compiled(content: dict[str, Any]) -> list[str]:
 def main() -> None:
     """Put the lines in the place of those of the same name on the page."""
     here = Path(__file__).parent
-    page = here.parents[1] / "docs" / "results.md"
+    page = here.parents[1] / "docs" / "results" / "speed.md"
     text = page.read_text(encoding="utf-8").splitlines()
     for name, of in (("path", path), ("compiled", compiled)):
         file = here / f"{name}.json"

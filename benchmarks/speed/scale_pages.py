@@ -46,7 +46,7 @@ def steps(content: dict[str, Any]) -> list[str]:
     head = [
         "memory",
         "examples",
-        "kept in",
+        "stored in",
         *(size.replace("1 modules", "1 module") for size in SIZES),
     ]
     return table([*head, "an example of the last"], rows)
