@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from mentee import recipe, renamed
 from mentee.cli import app
+from mentee.distillation.terms import ENGINE_ARGUMENTS
 from mentee.losses import LOSSES
 from mentee.memory import MEMORIES
 from mentee.methods import METHODS
@@ -28,15 +29,7 @@ FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 LINK = re.compile(r"(?<!!)\[[^\]\n]+\]\((?P<target>[^)\s]+)\)")
-GIVEN = {
-    "negatives",
-    "log_z",
-    "chunk",
-    "mask",
-    "labels",
-    "known",
-    "beside",
-}  # what the engine passes an agreement, no number
+GIVEN = {*ENGINE_ARGUMENTS, "pair_info", "other_adapters"}  # passed by the engine: no params
 
 
 @dataclass(frozen=True)
