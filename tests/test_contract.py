@@ -32,6 +32,7 @@ WIDTH, EXAMPLES, NEGATIVES, LOG_Z, TEMPERATURE = 6, 24, 12, 3.0, 0.1
 ROWS = torch.tensor([3, 8, 0, 13])
 GROUPS = torch.arange(EXAMPLES) % 4
 KNOWN = torch.arange(EXAMPLES * WIDTH).view(EXAMPLES, WIDTH) % 5 != 0
+TARGETS = torch.randn(EXAMPLES, WIDTH, generator=torch.Generator().manual_seed(7))
 
 
 def rows(b: int) -> Tensor:
@@ -126,6 +127,22 @@ def classes(student: Tensor, teacher: Tensor, rows: Tensor) -> dict[str, Any]:
     return {"labels": GROUPS[rows]}
 
 
+def targets(student: Tensor, teacher: Tensor, rows: Tensor) -> dict[str, Any]:
+    return {"labels": TARGETS[rows].to(student.dtype), "mask": KNOWN[rows]}
+
+
+def bounded_in_loops(student: np.ndarray, teacher: np.ndarray, rows: list[int]) -> np.ndarray:
+    found = []
+    for s, t, row in zip(student, teacher, rows, strict=True):
+        known = [c for c in range(WIDTH) if KNOWN[row, c]]
+        own, bound = (
+            sum((x[c] - float(TARGETS[row, c])) ** 2 for c in known) / max(len(known), 1)
+            for x in (s, t)
+        )
+        found.append(own if own > bound else 0.0)
+    return np.array(found)
+
+
 def with_variances(means: Tensor) -> Tensor:
     return torch.cat([means, nn.functional.softplus(means) + 1e-5], 1)
 
@@ -209,6 +226,11 @@ AGREED = {
         loops=lambda s, t, rows: agreements.binary_kd(s, t, KNOWN[rows].numpy(), 2.0),
         steepest=2.0,  # T (q - p) b / n, and there are more than b labels
         given=known_labels,
+    ),
+    "bounded_regression": AgreementCase(
+        loops=bounded_in_loops,
+        steepest=lambda s, t: 2 * (s.abs().max() + TARGETS.abs().max()).item(),
+        given=targets,
     ),
     # A vector is an anchor, whose |q - p| add up to 2, and one of the others' references.
     "similarity_kl": AgreementCase(

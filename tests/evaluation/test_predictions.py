@@ -23,9 +23,9 @@ def test_the_likeliest_class_and_how_likely_it_is() -> None:
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [5.0, 4.0]], dtype=torch.float64)
     found = predictions_of(logits, EXAMPLES)
     assert found is not None
-    assert found.classes.tolist() == [0, 1, 0]
+    assert found.columns["classes"].tolist() == [0, 1, 0]
     expected = [1 / (1 + math.exp(-gap)) for gap in (2.0, 1.0, 1.0)]
-    assert found.confidence.tolist() == pytest.approx(expected, rel=1e-6)
+    assert found.columns["confidence"].tolist() == pytest.approx(expected, rel=1e-6)
     assert found.ids.tolist() == list(EXAMPLES.ids)
 
 
@@ -38,8 +38,9 @@ def test_several_classes_have_no_likeliest() -> None:
 
 
 def some(classes: list[int], ids: list[str]) -> Predictions:
+    confidence = np.ones(len(classes), np.float32)
     return Predictions(
-        np.array(ids), np.array(classes, np.int32), np.ones(len(classes), np.float32)
+        np.array(ids), {"classes": np.array(classes, np.int32), "confidence": confidence}
     )
 
 
@@ -57,7 +58,10 @@ def test_files(tmp_path: Path) -> None:
     assert path.stat().st_size < 500_000
     back = load(path)
     assert back.agreement(many) == 1.0
-    assert (back.classes.dtype, back.confidence.dtype) == (np.int32, np.float32)
+    assert (back.columns["classes"].dtype, back.columns["confidence"].dtype) == (
+        np.int32,
+        np.float32,
+    )
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(RunError, match="remove it, and it is made anew"):
         load(path)
@@ -68,7 +72,7 @@ def test_a_run_leaves_its_own(tmp_path: Path) -> None:
     test = open_examples("embedded:digits", split="test")
     kept = load(run.path / "predictions.npz")
     assert kept.ids.tolist() == list(test.ids)
-    right = float((kept.classes == np.asarray(test.labels)).mean())
+    right = float((kept.columns["classes"] == np.asarray(test.labels)).mean())
     assert right == pytest.approx(run.summary["test"]["accuracy"])
     none: dict[str, Any] = {"data": {"test": None}, "train": {"epochs": 1}}
     bare = train(digits(**none), out=tmp_path / "bare", quiet=True)

@@ -146,7 +146,11 @@ def test_without_a_test_part_validation_is_compared() -> None:
         for r in rows
     ]
     content = results(rows, [0, 1])
-    assert content["score"] == {"name": "accuracy", "part": "validation"}
+    assert content["score"] == {
+        "name": "accuracy",
+        "part": "validation",
+        "higher_is_better": True,
+    }
     assert named(content)["kd"]["to_scratch"]["difference"] == pytest.approx(0.1)
     assert any("no test part" in text for text in content["notes"])
 

@@ -61,7 +61,7 @@ def test_every_row_says_what_it_does_and_where_it_is_from():
     for name, row in METHODS.items():
         assert row.name == name
         assert row.about.endswith(".")
-        named = any(word in row.source for word in ("arXiv:", "CVPR", "LightlyTrain"))
+        named = any(word in row.source for word in ("arXiv:", "CVPR", "NeurIPS", "LightlyTrain"))
         assert named or name == "none" or row.about.startswith("Control of ec")
 
 

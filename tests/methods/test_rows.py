@@ -7,6 +7,7 @@ import torch
 
 from mentee.distillation.objective import DistillationLoss, required_layers
 from mentee.errors import MenteeError
+from mentee.losses import LOSSES
 from mentee.methods import FORMS, METHODS, adjust, find
 from mentee.types import Batch, Statistics
 
@@ -33,7 +34,8 @@ TEACHER = {
 ONE_LABEL_EACH = [
     name
     for name, row in METHODS.items()
-    if row.terms and not any(term.loss.name == "binary_kd" for term in row.terms)
+    if row.terms
+    and all(LOSSES[term.loss.name].outputs in (None, "class logits") for term in row.terms)
 ]
 
 

@@ -47,7 +47,10 @@ def figure(content: Mapping[str, Any]) -> str:
     axis += [text(x(m), TOP - 10, f"{m:+.3g}" if m else "0", anchor="middle") for m in marks]
     axis.append(line(x(0.0), TOP - 4, x(0.0), bottom, "#24292f"))
     score = content["score"]
-    name = "" if score is None else f"{score['part']} {score['name']}: difference to scratch, 95 %"
+    less = "" if score is None or score.get("higher_is_better", True) else " (lower is better)"
+    name = ""
+    if score is not None:
+        name = f"{score['part']} {score['name']}{less}: difference to scratch, 95 %"
     axis.append(text(left, 12.0, name))
     size = f'width="{left + WIDE + RIGHT:g}" height="{bottom + 8:g}"'
     box = f'viewBox="0 0 {left + WIDE + RIGHT:g} {bottom + 8:g}"'

@@ -10,6 +10,7 @@ from typing import Any
 
 from mentee.experiments.jobs import Job
 from mentee.experiments.pace import TimeEstimate
+from mentee.experiments.rows import MAIN
 from mentee.experiments.shared_record import Fit
 from mentee.experiments.worker import WorkerMessage
 from mentee.report import duration
@@ -109,7 +110,8 @@ class SweepProgress:
 def main_score(summary: Mapping[str, Any]) -> tuple[str, float] | None:
     """(name, value) of the score that counts, on the test part where there is one."""
     scores = summary.get("test") or summary.get("validation") or {}
-    return next(((n, float(scores[n])) for n in ("accuracy", "map") if n in scores), None)
+    names = [summary["score"]["name"]] if summary.get("score") else MAIN
+    return next(((name, float(scores[name])) for name in names if name in scores), None)
 
 
 def score_text(summary: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mentee.experiments.rows import MAIN, SCRATCH, Row, main_score, table_of
+from mentee.experiments.rows import MAIN, SCRATCH, MainScore, Row, main_score, table_of
 from mentee.experiments.statistics import (
     Difference,
     Noise,
@@ -53,7 +53,7 @@ def results(
         said += group.notes()
     if main is None:
         said.append("No run has a score: there are no labels, or none is finished.")
-    elif main[0] == "validation":
+    elif main.part == "validation":
         said.append("There is no test part: rows are chosen and compared on validation.")
     if len(seeds) == 1:
         said.append("One seed: no verdict. What the seed does cannot be told from what a row does.")
@@ -61,7 +61,7 @@ def results(
         said.append(budget_said(budget, rows))
     asked = len(rows) * len(seeds)
     return {
-        "score": None if main is None else {"name": main[1], "part": main[0]},
+        "score": None if main is None else main._asdict(),
         "seeds": list(seeds),
         "runs": {"finished": sum(len(row.runs) for row in rows), "of": asked},
         "ordered_by": "validation" if any(g.validated for g in groups) else "name",
@@ -78,17 +78,17 @@ class Group:
     Args:
         rows: in the order they were named in.
         seeds: all that were asked for.
-        main: (part, name) of the score that counts.
+        main: the score that counts.
     """
 
-    def __init__(
-        self, rows: Sequence[Row], seeds: Sequence[int], main: tuple[str, str] | None
-    ) -> None:
+    def __init__(self, rows: Sequence[Row], seeds: Sequence[int], main: MainScore | None) -> None:
         self.seeds, self.main = list(seeds), main
-        part, name = main or ("test", MAIN[0])
+        part, name, self.higher = main or MainScore("test", MAIN[0])
         chosen = table_of(rows, seeds, "validation", name)
         self.validated = bool((~np.isnan(chosen)).any())
-        self.rows = [rows[i] for i in order(rows, chosen, self.validated)]
+        self.rows = [
+            rows[i] for i in order(rows, chosen if self.higher else -chosen, self.validated)
+        ]
         self.scores = table_of(self.rows, seeds, part, name)
         self.noise: Noise = noise(self.scores)
         names = [row.method for row in self.rows]
@@ -130,7 +130,7 @@ class Group:
                     "method": row.method,
                     "best": i == self.best,
                     "steady": bool(self.noise.steady[i]),
-                    "verdict": None if against is None else verdict(against, p),
+                    "verdict": None if against is None else verdict(against, p, higher=self.higher),
                     **self._scores(row),
                     "to_scratch": said,
                     "to_best": best,
@@ -144,7 +144,7 @@ class Group:
         return found
 
     def _scores(self, row: Row) -> dict[str, Any]:
-        name = MAIN[0] if self.main is None else self.main[1]
+        name = MAIN[0] if self.main is None else self.main.name
         parts = {part: row.score(part, name) for part in ("validation", "test")}
         ece = row.score("test", "ece").values()
         return {
@@ -196,7 +196,7 @@ class Group:
 
 
 def order(rows: Sequence[Row], chosen: Scores, validated: bool) -> list[int]:
-    """By what validation says over the seeds that a row shares with scratch, best first."""
+    """By validation (more is better) over the seeds that a row shares with scratch, best first."""
     names = [(row.student, row.method) for row in rows]
     if not validated:
         return sorted(range(len(rows)), key=lambda i: names[i])
@@ -268,9 +268,9 @@ def costs(row: Row) -> dict[str, Any]:
     }
 
 
-def domains(row: Row, main: tuple[str, str] | None) -> dict[str, dict[str, float | None]]:
+def domains(row: Row, main: MainScore | None) -> dict[str, dict[str, float | None]]:
     """The main score and its drop in other domains, corruptions by their mean."""
-    name = MAIN[0] if main is None else main[1]
+    name = MAIN[0] if main is None else main.name
     labels = dict.fromkeys(
         label for run in row.runs.values() for label in run.get("out_of_domain") or {}
     )

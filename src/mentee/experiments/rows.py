@@ -6,16 +6,31 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mentee.experiments.jobs import FAILURE, Job
 from mentee.experiments.statistics import Scores
+from mentee.tasks import TASKS
 
 SCRATCH = "none"
-MAIN = ("accuracy", "map")
-"""The scores that choose; the first that a run has is the one that counts."""
+MAIN = tuple(task.main_score for task in TASKS.values() if task.main_score)
+"""The main scores of the tasks; of a run that says none, the first that it has is compared."""
+
+
+class MainScore(NamedTuple):
+    """The score that methods are compared by.
+
+    Attributes:
+        part: `test`, or `validation` where there is no test part.
+        name: of the score.
+        higher_is_better: false for an error.
+    """
+
+    part: str
+    name: str
+    higher_is_better: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,12 +109,14 @@ def diverged(text: str) -> str | None:
     return f"DIVERGED at step {found[1]}" if found else None
 
 
-def main_score(rows: Sequence[Row]) -> tuple[str, str] | None:
-    """(part, name) of the score that rows are compared by: on test, else on validation."""
+def main_score(rows: Sequence[Row]) -> MainScore | None:
+    """The score that rows are compared by: on test, else on validation."""
+    named = [score for row in rows for run in row.runs.values() if (score := run.get("score"))]
+    scores = {each["name"]: each["higher_is_better"] for each in named} or dict.fromkeys(MAIN, True)
     for part in ("test", "validation"):
-        for name in MAIN:
+        for name, higher in scores.items():
             if any(row.score(part, name) for row in rows):
-                return part, name
+                return MainScore(part, name, higher)
     return None
 
 

@@ -14,6 +14,7 @@ from mentee.experiments.rows import MAIN, SCRATCH
 from mentee.experiments.sweep import Job
 from mentee.experiments.worker import WorkerMessage
 from mentee.recipe import Recipe
+from mentee.tasks import DIRECTIONS
 
 FACTOR = 3
 """One of so many rows goes on at each rung."""
@@ -44,6 +45,7 @@ class SuccessiveHalving:
     def __init__(self, recipe: Recipe, jobs: Sequence[Job], share: float, out: Path) -> None:
         self.jobs, self.out, self.share = jobs, out, share
         self.seed, self.epochs = recipe.train.seed, recipe.train.epochs
+        self.higher = DIRECTIONS.get(recipe.select.by or "", True)
         self.rungs = rungs(recipe.train.epochs, share, recipe.select.every)
         if recipe.data.validation is None:
             raise RecipeError(
@@ -138,7 +140,7 @@ class SuccessiveHalving:
             self._studies[job.student] = self._optuna.create_study(
                 study_name=job.student,
                 storage=storages.JournalStorage(backend),
-                direction="maximize",
+                direction="maximize" if self.higher else "minimize",
                 pruner=self._optuna.pruners.SuccessiveHalvingPruner(
                     min_resource=self.rungs[0], reduction_factor=FACTOR
                 ),

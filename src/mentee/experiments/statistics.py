@@ -209,7 +209,7 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
     return found
 
 
-def verdict(found: Difference, corrected: float | None) -> Verdict | None:
+def verdict(found: Difference, corrected: float | None, *, higher: bool = True) -> Verdict | None:
     """What a row is worth against another; None: with one seed there is no telling.
 
     Chance must be unlikely twice: over all rows together, with the variance of all (`corrected`),
@@ -219,12 +219,13 @@ def verdict(found: Difference, corrected: float | None) -> Verdict | None:
     Args:
         found: the difference.
         corrected: its p-value of `holm`.
+        higher: whether more of the score is better; false for an error.
     """
     if found.mean is None or corrected is None or found.own_p is None:
         return None
     if corrected > JUDGED or found.own_p > JUDGED:
         return "INCONCLUSIVE"
-    return "HELPS" if found.mean > 0 else "HURTS"
+    return "HELPS" if (found.mean > 0) == higher else "HURTS"
 
 
 def spread(scores: Sequence[float]) -> tuple[float, float | None, float | None]:

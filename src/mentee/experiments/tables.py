@@ -70,7 +70,8 @@ def progress(content: Mapping[str, Any]) -> str:
     runs, score = content["runs"], content["score"]
     said = [f"{runs['finished']} of {runs['of']} runs finished."]
     if score is not None:
-        said.append(f"Score: {score['name']} on {score['part']}.")
+        less = "" if score.get("higher_is_better", True) else ", lower is better"
+        said.append(f"Score: {score['name']} on {score['part']}{less}.")
     if content["ordered_by"] == "validation":
         said.append("Order and best row are chosen on validation.")
     if score is not None and score["part"] == "test":

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mentee.losses.activation_boundary import ab, partial_l2
 from mentee.losses.binary_kd import binary_kd
+from mentee.losses.bounded_regression import bounded_regression
 from mentee.losses.cka import cka
 from mentee.losses.context import Context, Need
 from mentee.losses.contrast import contrast
@@ -43,6 +44,7 @@ __all__ = [
     "ab",
     "batch_level",
     "binary_kd",
+    "bounded_regression",
     "cc",
     "cka",
     "class_level",
@@ -108,6 +110,9 @@ LOSSES: dict[str, LossSpec] = {
     "batch_level": LossSpec(batch_level, same_width=True, outputs="class logits", whole_batch=True),
     "class_level": LossSpec(class_level, same_width=True, outputs="class logits", whole_batch=True),
     "binary_kd": LossSpec(binary_kd, needs=("mask",), same_width=True, outputs="label logits"),
+    "bounded_regression": LossSpec(
+        bounded_regression, needs=("labels", "mask"), same_width=True, outputs="values"
+    ),
     "contrast": LossSpec(contrast, needs=("negatives", "log_z"), memory="must", same_width=True),
     "similarity_kl": LossSpec(
         similarity_kl,

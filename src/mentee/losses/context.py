@@ -22,13 +22,13 @@ class Context:
 
     Attributes:
         labels: the class of each example; of examples mixed by mixup, the loss is computed once by
-            the class of each of the two.
+            the class of each of the two. Or its targets, in the units of the outputs, mixed.
         mask: true where one of several labels is known; None: all are.
         negatives: rows of the term's memory; None: it has none.
         log_z: logarithm of a contrast's two normalizers, fixed by the first batch.
     """
 
-    labels: Int[Tensor, " b"] | None = None
+    labels: Int[Tensor, " b"] | Float[Tensor, "b k"] | None = None
     mask: Bool[Tensor, "b k"] | None = None
     negatives: Negatives | None = None
     log_z: Float[Tensor, "2"] | None = None

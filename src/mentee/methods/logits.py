@@ -111,4 +111,23 @@ LOGIT_ROWS = (
         note="numbers as in its authors' code and that of arXiv:2403.01427; without the second, "
         "strong view and the masks",
     ),
+    Method(
+        "output-mse",
+        (Term("logits", Component("mse"), 0.5),),
+        task=0.5,
+        summed_terms=(Term("logits", Component("mse"), 1.0),),
+        unlabeled_terms=(Term("logits", Component("mse"), 1.0),),
+        about="The teacher's outputs, matched by squared error: for a regression, and for classes "
+        "without a temperature.",
+        source="Ba and Caruana 2014, arXiv:1312.6184",
+        note="without labels there; the shares are Mentee's",
+    ),
+    Method(
+        "bounded-regression",
+        (Term("logits", Component("bounded_regression"), 0.5),),
+        about="Targets count more where the student is worse than its teacher: for a regression.",
+        source="Chen et al. 2017, Learning Efficient Object Detection Models with Knowledge "
+        "Distillation, NeurIPS",
+        note="there of boxes, beside a smooth L1 loss (data.task.params.criterion: smooth_l1)",
+    ),
 )

@@ -52,6 +52,6 @@ def said_of(content: Mapping[str, Any]) -> str:
     asked = content["asked"]
     return (
         f"{asked['by']} on {asked['test']['examples']:,} test examples; labels from "
-        f"{asked['train']['examples']:,} others, balanced over the classes, ± the spread over "
+        f"{asked['train']['examples']:,} others, balanced over their labels, ± the spread over "
         "draws of them. untrained: the student before its first step."
     )

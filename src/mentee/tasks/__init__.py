@@ -19,6 +19,7 @@ from mentee.tasks.regression import Regression
 from mentee.tasks.task import OUTPUTS, Labels, Outputs, Task, Unlabeled
 
 __all__ = [
+    "DIRECTIONS",
     "OUTPUTS",
     "TASKS",
     "Labels",
@@ -42,6 +43,12 @@ TASKS: dict[str, Task] = {
     each.name: each for each in (SingleLabel(), MultiLabel(), Regression(), UNLABELED)
 }
 """Every task by name."""
+
+
+DIRECTIONS: dict[str, bool] = {
+    name: higher for task in TASKS.values() for name, higher in task.higher_is_better.items()
+}
+"""Every score by name, and whether higher is better."""
 
 
 def find_task(name: str) -> Task:
