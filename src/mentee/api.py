@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from mentee.build.datasets import DatasetSplits, open_single_split
 from mentee.build.evaluation_data import open_domains
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.build.setup import build
+from mentee.distillation.terms import Builder
 from mentee.errors import RunError
 from mentee.evaluation.out_of_domain import EvaluationResult, score_domains
 from mentee.evaluation.student_reader import StudentReader
+from mentee.losses import LossSpec
 from mentee.methods import Method
 from mentee.parallel import gather_objects
 from mentee.recipe import Domain, Recipe, read
@@ -78,6 +80,8 @@ def train(
     student: ModelFactory | None = None,
     teacher: TeacherSource | None = None,
     methods: Mapping[str, Method] | None = None,
+    losses: Mapping[str, LossSpec] | None = None,
+    representations: Mapping[str, Builder] | None = None,
     quiet: bool = False,
     on_step: Callable[[Step], None] | None = None,
     until: int | None = None,
@@ -92,6 +96,8 @@ def train(
         student: instead of the recipe's: a module, or what makes one from `classes`.
         teacher: the same for the teacher; or several in a list, which teach as one.
         methods: rows of your own.
+        losses: losses of your own, by name.
+        representations: builders of representations of your own, by name.
         quiet: print nothing.
         on_step: called with each `Step`.
         until: pause after so many epochs of all, ready to be resumed; None: go to the end.
@@ -105,7 +111,9 @@ def train(
         Paused: it has come as far as `until`.
     """
     content = read(recipe, changes)
-    parts = build(content, PythonOverrides(data, student, teacher, methods))
+    parts = build(
+        content, PythonOverrides(data, student, teacher, methods, losses, representations)
+    )
     # The first process chooses: another one may see its folder already and take the next number.
     folder = Folder(gather_objects(Path(out) if out else default_run_folder(content))[0])
     training = Training(parts, folder, quiet=quiet, on_step=on_step, until=until)
@@ -120,6 +128,8 @@ def resume(
     student: ModelFactory | None = None,
     teacher: TeacherSource | None = None,
     methods: Mapping[str, Method] | None = None,
+    losses: Mapping[str, LossSpec] | None = None,
+    representations: Mapping[str, Builder] | None = None,
     quiet: bool = False,
     on_step: Callable[[Step], None] | None = None,
     until: int | None = None,
@@ -132,6 +142,8 @@ def resume(
         student: the same.
         teacher: the same.
         methods: the same.
+        losses: the same.
+        representations: the same.
         quiet: print nothing.
         on_step: called with each `Step`.
         until: pause after so many epochs of all, ready to be resumed; None: go to the end.
@@ -147,7 +159,10 @@ def resume(
     folder.must_exist()
     if folder.summary.is_file():
         return Run(folder.path, json.loads(folder.summary.read_text(encoding="utf-8")))
-    parts = build(read(folder.recipe), PythonOverrides(data, student, teacher, methods))
+    parts = build(
+        read(folder.recipe),
+        PythonOverrides(data, student, teacher, methods, losses, representations),
+    )
     training = Training(parts, folder, quiet=quiet, on_step=on_step, until=until)
     return Run(folder.path, training.run(training.restore()))
 
@@ -177,7 +192,7 @@ def train_or_resume(
     """
     folder = Folder(path)
     how: dict[str, Any] = {"quiet": quiet, "on_step": on_step, "until": until}
-    how |= {name: getattr(given, name) for name in ("data", "student", "teacher", "methods")}
+    how |= {each.name: getattr(given, each.name) for each in fields(given)}
     if folder.summary.is_file() or checkpoint.found(folder.checkpoints):
         return resume(path, **how)
     # A run that was killed before its first checkpoint left nothing to go on with.

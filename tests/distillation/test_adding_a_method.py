@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 from mentee import METHODS, Component, Method, Term, record_network, resume, sweep, train
 from mentee.api import Interrupted
 from mentee.catalogue import CandidatePair, list_methods, needs, show_method, show_pair
 from mentee.catalogue.methods_page import rows as table_of_rows
+from mentee.losses import LOSSES, LossSpec
 from mentee.methods import find
+from mentee.representations import REPRESENTATIONS, Adapter, Shape
 from tests.training.test_resume import assert_same, interrupt_at
 
 MINE = Method(
@@ -93,3 +97,54 @@ def test_a_recipe_of_it_says_what_it_is_made_of(taught: Any, tmp_path: Path) -> 
     run = train(taught(method="mine", train={"epochs": 1}), methods=ROWS, out=tmp_path, quiet=True)
     assert json.loads((run.path / "summary.json").read_text())["method"] == "mine"
     assert "name: mine" in (run.path / "recipe.yaml").read_text()
+
+
+# A loss and a representation of one's own: this file is all that they take
+
+
+def away(student: Tensor, teacher: Tensor, *, labels: Tensor, power: float = 1.0) -> Tensor:
+    """Powers of 1 - cos to each teacher vector of the example's class, `[b]`."""
+    s, t = (torch.nn.functional.normalize(x, dim=1, eps=1e-3) for x in (student, teacher.detach()))
+    same = (labels[:, None] == labels).to(s)
+    return (same * (1 - s @ t.T + 1e-6) ** power).sum(1) / same.sum(1)
+
+
+class Half(Adapter):
+    """The first entries of a vector, twice as many as there are classes."""
+
+    def forward(self, precomputed: Tensor) -> Tensor:
+        return precomputed[:, :20]
+
+
+def half(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
+    return Half(), Half()
+
+
+OWN: Any = {
+    "methods": {
+        "own": Method(
+            "own", (Term("embedding", Component("away", {"power": 0.5}), 1.0, Component("half")),)
+        )
+    },
+    "losses": {"away": LossSpec(away, needs=("labels",), same_width=True, whole_batch=True)},
+    "representations": {"half": half},
+}
+
+
+def test_a_loss_and_a_representation_of_ones_own_train_resume_and_sweep(
+    taught: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # for the workers to find this file
+    recipe = taught(method="own", train={"epochs": 1}, data={"limit": 96})
+    run = train(recipe, out=tmp_path / "run", quiet=True, **OWN)
+    assert run.summary["weights"] == {"task": 1.0, "away/embedding": 1.0}
+    assert run.summary["measured"]["losses"]["away/embedding"]["mean"] > 0
+    with pytest.raises(Interrupted):
+        train(recipe, out=tmp_path / "cut", quiet=True, on_step=interrupt_at(2), **OWN)
+    resume(tmp_path / "cut", quiet=True, **OWN)
+    assert_same(tmp_path / "cut", run.path)
+    swept = sweep(recipe, ["own"], seeds=2, processes=2, out=tmp_path / "s", say=str, **OWN)
+    assert swept.failed == {}
+    assert [len(each.summary["weights"]) for each in swept.runs.values()] == [2, 2]
+    assert "away" not in LOSSES
+    assert "half" not in REPRESENTATIONS

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mentee.data import Examples
 from mentee.errors import PairError, RecipeError
-from mentee.losses import LOSSES
+from mentee.losses import LOSSES, LossSpec
 from mentee.methods import Method, Term
 from mentee.tasks import OUTPUTS, Task
 
 
-def check_labels(method: Method, examples: Examples, mixup: float | None) -> None:
+def check_labels(
+    method: Method,
+    examples: Examples,
+    mixup: float | None,
+    losses: Mapping[str, LossSpec] = LOSSES,
+) -> None:
     """Refuse a method that asks for labels the examples do not have, or cannot do with mixup."""
     if examples.labels is None and method.task != 0:
         raise RecipeError(
@@ -22,8 +29,8 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
             f"method {method.name!r} without the task's loss learns nothing; name one that has a "
             "teacher, such as kd, crd, cktf, to-teacher or similarity"
         )
-    names = [term.loss.name for term in method.terms if term.loss.name in LOSSES]
-    by_class = [name for name in names if "labels" in LOSSES[name].needs]
+    names = [term.loss.name for term in method.terms if term.loss.name in losses]
+    by_class = [name for name in names if "labels" in losses[name].needs]
     if by_class and examples.labeled is not None:
         raise PairError(
             f"method {method.name!r} asks for the class of each example ({by_class[0]}), and some "
@@ -35,17 +42,17 @@ def check_labels(method: Method, examples: Examples, mixup: float | None) -> Non
             "neither; set train.mixup to null, or use a method without a memory"
         )
     for term in method.terms:
-        if problem := output_problem(term, examples.task):
+        if problem := output_problem(term, examples.task, losses):
             raise PairError(f"method {method.name!r} {problem.format(examples=examples.name)}")
 
 
-def output_problem(term: Term, task: Task) -> str | None:
+def output_problem(term: Term, task: Task, losses: Mapping[str, LossSpec] = LOSSES) -> str | None:
     """Why a term's loss is not for the outputs of a task, as the end of a sentence; None: it is.
 
     `{examples}` stands for what the examples are called.
     """
     name = term.loss.name
-    expected = LOSSES[name].outputs if name in LOSSES else None
+    expected = losses[name].outputs if name in losses else None
     if expected is None or task.outputs is None or expected == task.outputs:
         return None
     if task.outputs == "class logits" and expected == "label logits":

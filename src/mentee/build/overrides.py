@@ -8,7 +8,9 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
+from mentee.distillation.terms import Builder
 from mentee.errors import RecipeError, RunError
+from mentee.losses import LOSSES, LossSpec
 from mentee.methods import METHODS, Method
 from mentee.recipe import ATeacher, Ensemble, MultiRecipe, Network, Recipe, single_teachers
 
@@ -32,17 +34,26 @@ class PythonOverrides:
         teacher: the same; a list of them, which is an ensemble; or a mapping of either by name,
             which are several teachers.
         methods: methods of your own, looked up before the table's.
+        losses: losses of your own, by the name that a term gives them.
+        representations: builders of representations of your own, by name.
     """
 
     data: Any = None
     student: ModelFactory | None = None
     teacher: TeacherSource | None = None
     methods: Mapping[str, Method] | None = None
+    losses: Mapping[str, LossSpec] | None = None
+    representations: Mapping[str, Builder] | None = None
 
     @property
     def all_methods(self) -> dict[str, Method]:
         """The table of methods with those of one's own."""
         return {**METHODS, **(self.methods or {})}
+
+    @property
+    def all_losses(self) -> dict[str, LossSpec]:
+        """The table of losses with those of one's own."""
+        return {**LOSSES, **(self.losses or {})}
 
     def mark(self, recipe: Recipe) -> Recipe:
         """The recipe with a mark wherever something was passed instead of a name."""

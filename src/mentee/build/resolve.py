@@ -92,7 +92,7 @@ def resolve(recipe: Recipe, overrides: PythonOverrides) -> Resolved:
     method = kind.method(recipe.method.method(methods, labels), methods, labels)
     accelerator = start(train, method)
     splits = open_splits(recipe, overrides.data)
-    check_labels(method, splits.train, train.mixup)
+    check_labels(method, splits.train, train.mixup, overrides.all_losses)
     check_balance(method, train.compile)
     monitor_examples = open_monitor_examples(recipe, splits, overrides.data)
 

@@ -78,7 +78,8 @@ def build(recipe: Recipe, overrides: PythonOverrides | None = None) -> TrainingS
     Raises:
         MenteeError: something does not exist, or does not fit; before any training.
     """
-    resolved = resolve(recipe, overrides or PythonOverrides())
+    overrides = overrides or PythonOverrides()
+    resolved = resolve(recipe, overrides)
     train, splits, accelerator = resolved.recipe.train, resolved.splits, resolved.accelerator
     student = move_to(accelerator, resolved.student, channels_last=bool(train.channels_last))
     average = None if train.ema is None else averaged(student, train.ema)
@@ -96,6 +97,8 @@ def build(recipe: Recipe, overrides: PythonOverrides | None = None) -> TrainingS
         classes=None if splits.train.labels is None else splits.classes,
         task=splits.train.task,
         statistics=teacher.statistics if teacher else None,
+        losses=overrides.losses,
+        representations=overrides.representations,
         seed=train.seed,
         device=accelerator.device,
     )

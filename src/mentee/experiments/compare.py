@@ -12,6 +12,7 @@ from mentee import files
 from mentee.api import next_run_folder
 from mentee.build.datasets import cache_sources
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
+from mentee.distillation.terms import Builder
 from mentee.experiments.figure import figure
 from mentee.experiments.jobs import jobs_of
 from mentee.experiments.results import results
@@ -21,6 +22,7 @@ from mentee.experiments.sweep import Job, SweepObserver, sweep
 from mentee.experiments.tables import html, markdown, plain
 from mentee.experiments.teacher_agreement import TeacherAgreement
 from mentee.experiments.worker import WorkerMessage
+from mentee.losses import LossSpec
 from mentee.methods import Method
 from mentee.recipe import Recipe, read
 
@@ -122,6 +124,8 @@ def compare(
     student: ModelFactory | None = None,
     teacher: TeacherSource | None = None,
     methods: Mapping[str, Method] | None = None,
+    losses: Mapping[str, LossSpec] | None = None,
+    representations: Mapping[str, Builder] | None = None,
     say: Callable[[str], None] = print,
     budget: float | None = None,
 ) -> Comparison:
@@ -146,6 +150,8 @@ def compare(
         student: the same.
         teacher: the same.
         methods: the same.
+        losses: the same.
+        representations: the same.
         say: what to do with a line of text.
         budget: stop poor rows of the first seed by successive halving, first after this share of
             the epochs; in (0, 1). None: train all. Needs optuna.
@@ -159,7 +165,7 @@ def compare(
     """
     names = with_scratch(names)
     path = Path(out) if out else next_run_folder(NAME)
-    given = PythonOverrides(data, student, teacher, methods)
+    given = PythonOverrides(data, student, teacher, methods, losses, representations)
     content = given.mark(read(recipe, changes))
     jobs = jobs_of(content, students, names, seeds, path)
     halving = None if budget is None else SuccessiveHalving(content, jobs, budget, path)
@@ -179,6 +185,8 @@ def compare(
         student=student,
         teacher=teacher,
         methods=methods,
+        losses=losses,
+        representations=representations,
         say=say,
         watch=writing,
     )

@@ -10,8 +10,10 @@ from typing import Any
 from mentee import files
 from mentee.api import next_run_folder, record_network, train_or_resume
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
+from mentee.distillation.terms import Builder
 from mentee.errors import RunError
 from mentee.experiments.probe import ProbeResult, probe
+from mentee.losses import LossSpec
 from mentee.methods import Method
 from mentee.parallel import gather_objects, init_processes, rank
 from mentee.recipe import Network, Recipe, RecordedRecipe, dump, read
@@ -31,6 +33,8 @@ def pipeline(
     student: ModelFactory | None = None,
     teacher: TeacherSource | None = None,
     methods: Mapping[str, Method] | None = None,
+    losses: Mapping[str, LossSpec] | None = None,
+    representations: Mapping[str, Builder] | None = None,
     quiet: bool = False,
     say: Callable[[str], None] = print,
 ) -> ProbeResult:
@@ -50,6 +54,8 @@ def pipeline(
         student: the same.
         teacher: the same.
         methods: rows of your own.
+        losses: losses of your own, by name.
+        representations: builders of representations of your own, by name.
         quiet: print nothing while the student trains.
         say: what to do with a line of text.
 
@@ -61,7 +67,10 @@ def pipeline(
         Interrupted: SIGINT or SIGTERM; everything is saved.
     """
     init_processes()
-    content, given = read(recipe, changes), PythonOverrides(data, student, teacher, methods)
+    content, given = (
+        read(recipe, changes),
+        PythonOverrides(data, student, teacher, methods, losses, representations),
+    )
     path = gather_objects(Path(out) if out else next_run_folder("pipeline"))[0]
     if rank() == 0:
         keep(path, content, {"views": views, "live": live})
@@ -75,6 +84,8 @@ def pipeline(
             student=student,
             teacher=teacher,
             methods=methods,
+            losses=losses,
+            representations=representations,
             say=say,
         )
         record = RecordedRecipe(record=str((path / "record").resolve()))

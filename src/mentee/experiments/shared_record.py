@@ -111,6 +111,8 @@ def taught(
             student=given.student,
             teacher=given.teacher,
             methods=given.methods,
+            losses=given.losses,
+            representations=given.representations,
             say=say,
         )
         count = made.manifest.count if views is None else views

@@ -12,12 +12,14 @@ from typing import Any
 from mentee.api import Interrupted, Run, next_run_folder
 from mentee.build.datasets import cache_sources
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
+from mentee.distillation.terms import Builder
 from mentee.errors import RecipeError, RunError
 from mentee.experiments.jobs import Job, jobs_of, keep
 from mentee.experiments.pool import divided, one_by_one, side_by_side
 from mentee.experiments.progress import SweepObserver, SweepProgress, main_score, spread
 from mentee.experiments.shared_record import fits, taught
 from mentee.experiments.worker import WorkerMessage, held
+from mentee.losses import LossSpec
 from mentee.methods import METHODS, Method
 from mentee.parallel import world
 from mentee.recipe import OnlineRecipe, Recipe, read
@@ -70,6 +72,8 @@ def sweep(
     student: ModelFactory | None = None,
     teacher: TeacherSource | None = None,
     methods: Mapping[str, Method] | None = None,
+    losses: Mapping[str, LossSpec] | None = None,
+    representations: Mapping[str, Builder] | None = None,
     say: Callable[[str], None] = print,
     watch: SweepObserver | None = None,
 ) -> Sweep:
@@ -95,6 +99,8 @@ def sweep(
         student: the same.
         teacher: the same.
         methods: rows of your own.
+        losses: losses of your own, by name.
+        representations: builders of representations of your own, by name.
         say: what to do with a line of text.
         watch: is told of every run that ends, and may choose which come next.
 
@@ -105,7 +111,7 @@ def sweep(
         MenteeError: what was asked for does not go together, or nothing of it can be trained.
         Interrupted: SIGINT or SIGTERM; everything is saved.
     """
-    given = PythonOverrides(data, student, teacher, methods)
+    given = PythonOverrides(data, student, teacher, methods, losses, representations)
     content = given.mark(read(recipe, changes))
     network = isinstance(content.teacher, OnlineRecipe)
     asked_for = {"live": live, "views": views, "record": None if record is None else str(record)}

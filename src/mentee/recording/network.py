@@ -19,8 +19,9 @@ from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.build.recorded_teachers import view_settings
 from mentee.build.setup import TrainingSetup, build
 from mentee.distillation.objective import DistillationLoss
-from mentee.distillation.terms import blank
+from mentee.distillation.terms import Builder, blank
 from mentee.errors import PairError, RecipeError
+from mentee.losses import LossSpec
 from mentee.methods import Method
 from mentee.parallel import rank, world
 from mentee.recipe import Ensemble, MethodRecipe, Network, OnlineRecipe, Recipe, online_recipe, read
@@ -57,6 +58,8 @@ def record_network(
     student: ModelFactory | None = None,
     teacher: TeacherSource | None = None,
     methods: Mapping[str, Method] | None = None,
+    losses: Mapping[str, LossSpec] | None = None,
+    representations: Mapping[str, Builder] | None = None,
     say: Callable[[str], None] = print,
 ) -> NetworkRecord:
     """Run a recipe's teacher over its training examples and their views, and keep what is read.
@@ -83,6 +86,8 @@ def record_network(
         student: the same.
         teacher: the same.
         methods: the same.
+        losses: the same.
+        representations: the same.
         say: what to do with a line of text.
 
     Returns:
@@ -98,7 +103,7 @@ def record_network(
     if held and not overwrite:  # new views need what is kept of the old ones
         names = [*read_network_manifest(held).methods, *(names or [content.method.name])]
         content = with_its_input(content, read_network_manifest(held))
-    given = PythonOverrides(data, student, teacher, methods)
+    given = PythonOverrides(data, student, teacher, methods, losses, representations)
     recording, parts = prepare(content, given, names, views, dtype, batch)
     if top_k is not None and recording.examples.task.outputs in ("label logits", "values"):
         raise RecipeError(

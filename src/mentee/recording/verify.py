@@ -15,7 +15,9 @@ from torch.nn import functional as F
 
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.data import Examples
+from mentee.distillation.terms import Builder
 from mentee.errors import DataError
+from mentee.losses import LossSpec
 from mentee.methods import Method
 from mentee.recipe import Recipe, RecordedRecipe, online_recipe, read
 from mentee.recording.embeddings import open_as
@@ -59,6 +61,8 @@ def verify(
     student: ModelFactory | None = None,
     teacher: TeacherSource | None = None,
     methods: Mapping[str, Method] | None = None,
+    losses: Mapping[str, LossSpec] | None = None,
+    representations: Mapping[str, Builder] | None = None,
 ) -> Verified:
     """Compare a record of places with its teacher: every file's checksum, and a sample read live.
 
@@ -71,6 +75,8 @@ def verify(
         student: the same.
         teacher: the same.
         methods: the same.
+        losses: the same.
+        representations: the same.
 
     Returns:
         The worst cosine by column.
@@ -89,7 +95,7 @@ def verify(
     content = content.model_copy(
         update={"data": content.data.model_copy(update={"view_seed": seed})}
     )
-    given = PythonOverrides(data, student, teacher, methods)
+    given = PythonOverrides(data, student, teacher, methods, losses, representations)
     said = record.manifest
     recording, _ = prepare(content, given, said.methods, said.count, said.dtype, 64)
     record.check(recording.examples)
