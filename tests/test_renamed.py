@@ -11,7 +11,7 @@ import mentee
 from mentee import cli, renamed
 from mentee.distillation.terms import look_up
 from mentee.errors import MenteeError, RecipeError
-from mentee.methods import Component, find
+from mentee.methods import Component, adjust, find
 from mentee.recipe import read
 
 SMALL = {"data": "embedded:digits", "student": "resnet8-cifar"}
@@ -89,6 +89,13 @@ def test_an_old_form_is_answered_with_the_new_one(old: str) -> None:
     assert find(f"{renamed.METHODS[old]}(kd)").terms
     with pytest.raises(MenteeError, match=f"{old} is called {renamed.METHODS[old]} since 0.2"):
         find(f"{old}(kd)")
+
+
+def test_a_parameter_of_an_old_component_is_answered_with_the_new_one() -> None:
+    with pytest.raises(
+        MenteeError, match=r"regress\.resize is called regressor\.resize since 0.2$"
+    ):
+        adjust(find("fitnet"), {"regress.resize": False}, {})
 
 
 @pytest.mark.parametrize("old", renamed.COMPONENTS)

@@ -75,7 +75,7 @@ def test_numbers_of_a_form_change_by_the_words_of_its_chain():
     numbers = {"project.width": 16, "regressor.resize": False, "memory.negatives": 8}
     (term,) = adjust(find("cktf(fitnet)"), numbers, {"contrast": 0.3}).terms
     assert (
-        str(term.representation) == "project(width=16, batch_axis=False) of regress(resize=False)"
+        str(term.representation) == "project(width=16, batch_axis=False) of regressor(resize=False)"
     )
     assert (term.weight, term.memory.params["negatives"]) == (0.3, 8)
 
@@ -92,14 +92,20 @@ def test_a_recipe_may_name_a_form_and_spell_a_chain():
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("cktf(none)", "compares nothing that could be contrasted"),
-        ("cktf(kd+semckd)", r"associate weighs both networks .*; take kd\+semckd\+cktf, their sum"),
-        ("standardized(simkd-pooled)", "the teacher's classifier reads what is compared, and not"),
+        ("cktf(none)", "has no term that could be contrasted"),
+        (
+            "cktf(kd+semckd)",
+            r"semckd weighs .* of both .*; take kd\+semckd\+cktf, their sum",
+        ),
+        ("standardized(simkd-pooled)", "the teacher's classifier reads the features, and not"),
         ("cktf(fitnot)", "there is no method 'fitnot'; did you mean 'fitnet'"),
-        ("ckft(fitnet)", r"expected a form of a row, cktf or standardized, such as cktf\(fitnet\)"),
-        ("cktf(fitnet", "expected a form of a row"),
-        ("standardized(none)", "compares nothing"),
-        ("standardized(fitnet)", "mse of regress at stages.1 does not compare plain vectors"),
+        (
+            "ckft(fitnet)",
+            r"a form of a method, cktf or standardized, such as cktf\(fitnet\)",
+        ),
+        ("cktf(fitnet", "expected a form of a method"),
+        ("standardized(none)", "has no term"),
+        ("standardized(fitnet)", "mse of regressor at stages.1 does not compare plain vectors"),
         ("standardized(sp)", "sp of as_is at stages.last does not compare plain vectors"),
         ("standardized(crd)", "contrast of project.* does not compare plain vectors"),
     ],

@@ -76,7 +76,8 @@ def test_one_place_stands_for_both_networks_unless_two_are_named():
 def test_a_sum_adds_up_terms_and_papers():
     row = find("kd + crd")
     assert [term.layers for term in row.terms] == ["logits", "embedding"]
-    assert row.source == "Hinton et al. 2015, arXiv:1503.02531; Tian et al. 2020, arXiv:1910.10699"
+    assert row.source == f"{METHODS['kd'].source}; {METHODS['crd'].source}"
+    assert "(Hinton et al. 2015, arXiv:1503.02531); Contrastive Rep" in row.source
     assert row.about == "kd + crd"
 
 
@@ -101,7 +102,7 @@ def test_a_row_of_your_own_is_found_beside_the_table():
         ("crd+kdd", r"there is no method 'kdd'; did you mean 'kd'"),
         ("", r"there is no method ''; known: .*cktf"),
         ("crd+", r"there is no method ''"),
-        ("kd+kd", r"'kd\+kd' names a row twice; give the row another weight instead"),
+        ("kd+kd", r"'kd\+kd' names a method twice; give the method another weight instead"),
     ],
 )
 def test_an_unknown_name_is_refused(name, text):
@@ -223,7 +224,7 @@ def test_the_table_itself_is_never_changed():
 )
 def test_a_key_that_meets_nothing_is_refused_with_what_there_is(numbers, weights, unmet):
     text = (
-        rf"method 'cktf' has nothing that {unmet} could change; its places and words are "
+        rf"method 'cktf' has nothing that {unmet} could change; its layers and components are "
         "contrast, embedding, memory, project, stages, stem$"
     )
     with pytest.raises(MenteeError, match=text):
@@ -233,7 +234,7 @@ def test_a_key_that_meets_nothing_is_refused_with_what_there_is(numbers, weights
 @pytest.mark.parametrize("key", ["logits", "project", "memory"])
 def test_a_weight_of_no_place_and_no_agreement_is_refused_with_those_there_are(key):
     text = (
-        rf"method 'cktf' has no weight '{key}'; weights go by place or by agreement: contrast, "
+        rf"method 'cktf' has no weight '{key}'; weights go by layer or by loss: contrast, "
         "embedding, stages, stem, task$"
     )
     with pytest.raises(MenteeError, match=text):
@@ -242,7 +243,7 @@ def test_a_weight_of_no_place_and_no_agreement_is_refused_with_those_there_are(k
 
 def test_what_numbers_and_weights_do_not_meet_is_said_at_once():
     text = (
-        r"nothing that 'a\.b' could change; its places .* stem\. It has no weight 'c'; weights go"
+        r"nothing that 'a\.b' could change; its layers .* stem\. It has no weight 'c'; weights go"
     )
     with pytest.raises(MenteeError, match=text):
         adjust(find("cktf"), {"a.b": 1}, {"c": 1.0})
@@ -265,5 +266,5 @@ def test_soft_labels_of_the_compressor_weigh_three_tenths_of_lambda(name, agree)
 
 def test_a_row_without_terms_takes_a_weight_of_the_task_only():
     assert adjust(find("none"), {}, {"task": 2.0}).task == 2.0
-    with pytest.raises(MenteeError, match="its places and words are none"):
+    with pytest.raises(MenteeError, match="its layers and components are none"):
         adjust(find("none"), {"memory.kind": "queue"}, {})

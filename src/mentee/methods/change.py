@@ -1,4 +1,4 @@
-"""The same row with other numbers, weights or kinds of memory."""
+"""The same method with other parameters, weights or kinds of memory."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from mentee.errors import MenteeError
-from mentee.methods.row import Component, Method, Number, Term
+from mentee.methods.method import Component, Method, Number, Term
+from mentee.renamed import COMPONENTS, renamed
 
 
 def label_free(method: Method) -> Method:
-    """The same row where there are no labels: the task's loss is off.
+    """The method without labels: the task's loss is off.
 
     Example:
         >>> from mentee.methods import find
-        >>> row = label_free(find("cktf"))
-        >>> row.task, [(term.layers, term.weight) for term in row.terms]
+        >>> method = label_free(find("cktf"))
+        >>> method.task, [(term.layers, term.weight) for term in method.terms]
         (0.0, [('stem', 0.04), ('stages', 0.04), ('embedding', 1.0)])
     """
     return replace(method, terms=method.unlabeled_terms or method.terms, task=0.0)
@@ -23,48 +24,49 @@ def label_free(method: Method) -> Method:
 
 def adjust(
     method: Method,
-    numbers: Mapping[str, Number],
+    params: Mapping[str, Number],
     weights: Mapping[str, float],
 ) -> Method:
-    """The same row with other numbers and weights.
+    """The method with other parameters and weights.
 
     Args:
-        method: a row.
-        numbers: `{"contrast.temperature": 0.07}` for every term that uses the word, or
-            `{"stages.project.grid": 1}` for the term at one place; `memory.` stands for
+        method: of the table, or your own.
+        params: `{"contrast.temperature": 0.07}` for every term that has the component, or
+            `{"stages.project.grid": 1}` for the term at one layer; `memory.` stands for
             whichever memory a term has, and `memory.kind` exchanges it (`bank`, `sharded_bank`,
             `queue`, `batch`); so does `representation.kind` with a representation (`standardized`
-            for any row of logits).
-        weights: `{"task": 0.5, "stages": 0.2, "contrast": 0.4}`: by place or by agreement;
-            a place wins.
+            for any method of logits).
+        weights: `{"task": 0.5, "stages": 0.2, "contrast": 0.4}`: by layer or by loss; a layer
+            wins.
 
     Returns:
-        A new row of the same name.
+        A new method of the same name.
 
     Raises:
-        MenteeError: a key meets no term of this method.
+        MenteeError: a key matches no term of this method.
 
     Example:
         >>> from mentee.methods import find
-        >>> row = adjust(find("cktf"), {"memory.negatives": 4096}, {"stem": 0.0})
-        >>> row.terms[0].weight, row.terms[1].memory.params["negatives"]
+        >>> method = adjust(find("cktf"), {"memory.negatives": 4096}, {"stem": 0.0})
+        >>> method.terms[0].weight, method.terms[1].memory.params["negatives"]
         (0.0, 4096)
     """
-    met: set[str] = {"task"}
-    terms = tuple(_adjust(term, numbers, weights, met) for term in method.terms)
+    matched: set[str] = {"task"}
+    terms = tuple(_adjust(term, params, weights, matched) for term in method.terms)
     problems = []
-    if unmet := [key for key in numbers if key not in met]:
-        known = sorted({word for term in method.terms for word in _names(term)})
+    unmatched = [key for key in params if key not in matched]
+    if old := [key for key in unmatched if _new_key(key) != key]:
+        raise MenteeError("; ".join(renamed(key, _new_key(key)) for key in old))
+    if unmatched:
+        known = sorted({name for term in method.terms for name in _names(term)})
         problems.append(
-            f"has nothing that {', '.join(map(repr, unmet))} could change; its places and words "
-            f"are {', '.join(known) or 'none'}"
+            f"has nothing that {', '.join(map(repr, unmatched))} could change; its layers and "
+            f"components are {', '.join(known) or 'none'}"
         )
-    if unmet := [key for key in weights if key not in met]:
-        known = sorted(
-            {word for term in method.terms for word in (term.layer_pair[0], term.loss.name)}
-        )
+    if unmatched := [key for key in weights if key not in matched]:
+        known = sorted({n for term in method.terms for n in (term.layer_pair[0], term.loss.name)})
         problems.append(
-            f"has no weight {', '.join(map(repr, unmet))}; weights go by place or by agreement: "
+            f"has no weight {', '.join(map(repr, unmatched))}; weights go by layer or by loss: "
             f"{', '.join([*known, 'task'])}"
         )
     if problems:
@@ -73,45 +75,51 @@ def adjust(
 
 
 def leveled(method: Method) -> Method:
-    """The same row with each weight at 1: what a balanced method weighs where nothing else is said.
+    """The method with each weight at 1: the weights of a balanced method, unless others are set.
 
     Example:
         >>> from mentee.methods import find
-        >>> row = leveled(find("kd"))
-        >>> row.task, [term.weight for term in row.terms]
+        >>> method = leveled(find("kd"))
+        >>> method.task, [term.weight for term in method.terms]
         (1.0, [1.0])
     """
     terms = tuple(replace(term, weight=1.0 if term.weight else 0.0) for term in method.terms)
     return replace(method, terms=terms, task=1.0 if method.task else 0.0)
 
 
+def _new_key(key: str) -> str:
+    """The key with the names that components of version 0.1 have today."""
+    *names, param = key.split(".")
+    return ".".join([*(COMPONENTS.get(name, name) for name in names), param])
+
+
 def _names(term: Term) -> set[str]:
-    words = {term.layer_pair[0], term.loss.name, *(word.name for word in term.representation.chain)}
-    return words | {"memory"} if term.memory else words
+    names = {term.layer_pair[0], term.loss.name, *(c.name for c in term.representation.chain)}
+    return names | {"memory"} if term.memory else names
 
 
 def _adjust(
-    term: Term, numbers: Mapping[str, Number], weights: Mapping[str, float], met: set[str]
+    term: Term, params: Mapping[str, Number], weights: Mapping[str, float], matched: set[str]
 ) -> Term:
-    place, kind = term.layer_pair[0], term.memory.name if term.memory else None
-    represents = [word.name for word in term.representation.chain]
-    slots = {"representation": represents[0]} | {name: name for name in represents}
+    layer, kind = term.layer_pair[0], term.memory.name if term.memory else None
+    chain = [component.name for component in term.representation.chain]
+    slots = {"representation": chain[0]} | {name: name for name in chain}
     slots[term.loss.name] = "loss"
     if term.memory:
         slots["memory"] = "memory"
     changes: dict[str, dict[str, Number]] = {slot: {} for slot in slots.values()}
-    # The shorter keys first, so that one that names a place has the last word.
-    for key, value in sorted(numbers.items(), key=lambda item: item[0].count(".")):
-        head, _, number = key.rpartition(".")
-        word = head.removeprefix(f"{place}.")
-        if word in slots:
-            changes[slots[word]][number] = value
-            met.add(key)
+    # The shorter keys first, so that one that names a layer wins.
+    for key, value in sorted(params.items(), key=lambda item: item[0].count(".")):
+        head, _, param = key.rpartition(".")
+        component = head.removeprefix(f"{layer}.")
+        if component in slots:
+            changes[slots[component]][param] = value
+            matched.add(key)
     if term.memory and "kind" in changes["memory"]:
         kind = str(changes["memory"].pop("kind"))
-    for key in (term.loss.name, place):
-        met.update({key} & weights.keys())
-    weight = weights.get(place, weights.get(term.loss.name, term.weight))
+    for key in (term.loss.name, layer):
+        matched.update({key} & weights.keys())
+    weight = weights.get(layer, weights.get(term.loss.name, term.weight))
     memory = None if term.memory is None or kind is None else _other_memory(term.memory, kind)
     return replace(
         term,
@@ -122,20 +130,21 @@ def _adjust(
     )
 
 
-def _chain_with(word: Component, changes: Mapping[str, dict[str, Number]]) -> Component:
-    """A representation with other numbers, or of another kind with those that are given."""
-    own = dict(changes[word.name])
-    kind = str(own.pop("kind", word.name))
-    numbers = own if kind != word.name else {**word.params, **own}
-    return Component(kind, numbers, None if word.of is None else _chain_with(word.of, changes))
+def _chain_with(component: Component, changes: Mapping[str, dict[str, Number]]) -> Component:
+    """A representation with other parameters, or of another kind with those that are set."""
+    own = dict(changes[component.name])
+    kind = str(own.pop("kind", component.name))
+    params = own if kind != component.name else {**component.params, **own}
+    of = None if component.of is None else _chain_with(component.of, changes)
+    return Component(kind, params, of)
 
 
-def _with(word: Component, changes: Mapping[str, Number]) -> Component:
-    return replace(word, params={**word.params, **changes}) if changes else word
+def _with(component: Component, changes: Mapping[str, Number]) -> Component:
+    return replace(component, params={**component.params, **changes}) if changes else component
 
 
 def _other_memory(memory: Component, kind: str) -> Component:
-    """The same memory, or another kind with the numbers that every kind has."""
+    """The same memory, or another kind with the parameters that every kind has."""
     if kind == memory.name:
         return memory
     return Component(kind, {k: v for k, v in memory.params.items() if k == "class_aware"})

@@ -1,7 +1,7 @@
-"""Forms of a row, derived without a line of code for the row: `cktf(X)`, `standardized(X)`.
+"""Forms that any method has, derived from its terms: `cktf(X)` and `standardized(X)`.
 
-CKTF's claim that transfer methods are cases of one framework, made literal: what a row compares is
-put under another agreement, or read in another form.
+CKTF's claim that transfer methods are cases of one framework (its "generalized agreement"), made
+literal: the representation of a method under another loss, or in another form.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mentee.errors import MenteeError
-from mentee.methods.row import Component, Method, Term
+from mentee.methods.method import Component, Method, Term
 
 WEIGHT = 0.8
 """Of every contrast in the second table of CKTF, and of CRD's."""
@@ -27,34 +27,34 @@ VECTORS = (
     "random",
 )
 """Representations whose entries can be standardized: an example's vector, not yet of unit length,
-nor the numbers of a distribution."""
+nor the parameters of a distribution."""
 
 OF_BOTH = ("semckd",)
-"""Representations that depend on both sides at once: nothing can be made of one side."""
+"""Representations that depend on both networks at once, so that no head can read one of them."""
 
 MAPS = ("stem", "stages")
-"""Places that say maps."""
+"""Layers that have maps."""
 
 
 def contrast(
-    place: str | tuple[str, str],
+    layers: str | tuple[str, str],
     weight: float,
     *,
     of: Component | None = None,
     draw: str = "shared",
     batch_axis: bool = False,
 ) -> Term:
-    """CRD's sentence at one place: own heads, own bank, negatives of other classes.
+    """The term of CRD at one layer: heads and a bank of its own, negatives of other classes.
 
     Args:
-        place: where both networks are read.
+        layers: where both networks are read.
         weight: of the term.
-        of: what the heads read; None: what is read at the place.
+        of: the representation that the heads read; None: the features.
         draw: of the negatives.
         batch_axis: of `project`.
     """
     return Term(
-        place,
+        layers,
         Component("contrast", {"temperature": 0.1}),
         weight,
         Component("project", {"width": 128, "batch_axis": batch_axis}, of),
@@ -62,72 +62,71 @@ def contrast(
     )
 
 
-def cktf_form(row: Method) -> Method:
-    r"""The representation of a row under CKTF's contrast, at the row's places.
+def cktf_form(method: Method) -> Method:
+    r"""The representation of a method under CKTF's contrast, at the method's layers.
 
-    .. math:: L = L_{task} + 0.8 \sum_k contrast(project(represent_k(S_k)),
-              project(represent_k(T_k)))
+    .. math:: L = L_{task} + 0.8 \sum_k contrast(project(r_k(S_k)), project(r_k(T_k)))
 
-    Each representation once, however many agreements the row puts it under; those that are under
-    the contrast already stay as they are. The contrast takes no part of the steps for itself.
-    Where the row's structure lies in its agreement (`rkd`, `pkt`, `sp`), what it compares are the
-    features, and the form is the contrast of these.
+    Each representation once, whatever the number of losses on it; terms of the contrast stay as
+    they are. No term has an exclusive warmup. Where a method's structure lies in its loss (`rkd`,
+    `pkt`, `sp`), the form is the contrast of the features.
 
     Args:
-        row: any row with a term.
+        method: any with a term.
 
     Returns:
-        A row of the name `cktf(NAME)`.
+        A method of the name `cktf(NAME)`.
 
     Raises:
-        MenteeError: the row compares nothing, or what depends on both sides at once.
+        MenteeError: it has no term, or one whose representation depends on both networks at once.
     """
-    if not row.terms:
-        raise MenteeError(f"cktf({row.name}): the row compares nothing that could be contrasted")
-    for term in row.terms:
+    if not method.terms:
+        raise MenteeError(f"cktf({method.name}): the method has no term that could be contrasted")
+    for term in method.terms:
         if term.representation.name in OF_BOTH:
             raise MenteeError(
-                f"cktf({row.name}): {term.representation.name} weighs both networks' features by "
-                f"another, and heads read one of them; take {row.name}+cktf, their sum"
+                f"cktf({method.name}): {term.representation.name} weighs the features of both "
+                f"networks, and a head reads those of one; take {method.name}+cktf, their sum"
             )
-    terms = [term if term.loss.name == "contrast" else _contrasted(term) for term in row.terms]
+    terms = [term if term.loss.name == "contrast" else _contrasted(term) for term in method.terms]
     return Method(
-        f"cktf({row.name})",
+        f"cktf({method.name})",
         tuple(term for number, term in enumerate(terms) if term not in terms[:number]),
-        reuse=row.reuse,
-        about=f"What {row.name} compares, under CKTF's contrast.",
-        source=row.source,
+        reuse=method.reuse,
+        about=f"What {method.name} compares, under CKTF's contrast.",
+        source=method.source,
     )
 
 
-def standardized_form(row: Method) -> Method:
-    r"""A row whose vectors are compared by their z-scores, at the same weights.
+def standardized_form(method: Method) -> Method:
+    r"""A method whose vectors are compared by their z-scores, at the same weights.
 
     .. math:: \tilde r = (r - \bar r) / \sigma_r
 
-    over the entries of each example, on both sides: logit standardization for any row of logits.
+    over the entries of each example, of both networks: logit standardization for any method of
+    logits.
 
     Args:
-        row: one whose terms compare plain vectors.
+        method: one whose terms compare plain vectors.
 
     Returns:
-        A row of the name `standardized(NAME)`.
+        A method of the name `standardized(NAME)`.
 
     Raises:
-        MenteeError: the row compares something else, or nothing.
+        MenteeError: its terms compare something else, or there are none.
     """
-    if not row.terms:
-        raise MenteeError(f"standardized({row.name}): the row compares nothing")
-    if row.reuse:
+    if not method.terms:
+        raise MenteeError(f"standardized({method.name}): the method has no term")
+    if method.reuse:
         raise MenteeError(
-            f"standardized({row.name}): the teacher's classifier reads what is compared, and not "
-            "its z-scores; take the row as it is"
+            f"standardized({method.name}): the teacher's classifier reads the features, and not "
+            "its z-scores; take the method as it is"
         )
-    for term in row.terms:
+    for term in method.terms:
         if not _compares_vectors(term):
             raise MenteeError(
-                f"standardized({row.name}): {term.loss.name} of {term.representation} at "
-                f"{term.layer_pair[0]} does not compare plain vectors; expected a row of logits "
+                f"standardized({method.name}): {term.loss.name} of {term.representation} at "
+                f"{term.layer_pair[0]} does not compare plain vectors; expected one of logits "
                 "(kd, dkd, dist) or of embeddings (pkt, rkd)"
             )
 
@@ -137,12 +136,12 @@ def standardized_form(row: Method) -> Method:
         )
 
     return replace(
-        row,
-        name=f"standardized({row.name})",
-        terms=changed(row.terms),
-        summed_terms=None if row.summed_terms is None else changed(row.summed_terms),
-        unlabeled_terms=None if row.unlabeled_terms is None else changed(row.unlabeled_terms),
-        about=f"{row.name}, of each example's z-scores.",
+        method,
+        name=f"standardized({method.name})",
+        terms=changed(method.terms),
+        summed_terms=None if method.summed_terms is None else changed(method.summed_terms),
+        unlabeled_terms=None if method.unlabeled_terms is None else changed(method.unlabeled_terms),
+        about=f"{method.name}, of each example's z-scores.",
     )
 
 
@@ -159,14 +158,14 @@ def _contrasted(term: Term) -> Term:
 
 
 def _compares_vectors(term: Term) -> bool:
-    """Whether entries are compared that can be standardized: not maps, nor unit vectors."""
+    """Whether the compared entries can be standardized: not maps, nor unit vectors."""
     is_maps = term.representation.name == "as_is" and term.layer_pair[0].partition(".")[0] in MAPS
     return term.representation.name in VECTORS and term.loss.name != "contrast" and not is_maps
 
 
-def _standardized(word: Component) -> Component:
+def _standardized(component: Component) -> Component:
     return (
         Component("standardized")
-        if word == Component("as_is")
-        else Component("standardized", of=word)
+        if component == Component("as_is")
+        else Component("standardized", of=component)
     )

@@ -1,33 +1,34 @@
-"""Rows that read features: relations of examples, maps and tokens at the stages."""
+"""Methods that compare features: relations of examples, maps and tokens at the stages."""
 
 from __future__ import annotations
 
 from mentee.methods.logits import RISE
-from mentee.methods.row import Component, Method, Term
+from mentee.methods.method import Component, Method, Term
 
 
 def _rkd(name: str, about: str, *, distance: float = 25.0, angle: float = 50.0) -> Method:
-    word = Component("rkd", {"distance": distance, "angle": angle})
+    loss = Component("rkd", {"distance": distance, "angle": angle})
     return Method(
         name,
-        (Term("embedding", word, 1.0),),
+        (Term("embedding", loss, 1.0),),
         about=about,
-        source="Park et al. 2019, arXiv:1904.05068",
+        source="Relational Knowledge Distillation (Park et al. 2019, arXiv:1904.05068)",
     )
 
 
-# Published with a trained head on the teacher's side too, which learns to say nothing: here random.
+# Published with a trained teacher head too, which can learn to be constant: here random.
 _CC = Component("random", {"width": 128, "student_head": "linear"})
 
 FIRST = 30 / 270
 """Share of the published steps: 30 epochs of the terms alone before 240 of the task."""
 
-RELATION_ROWS = (
+RELATION_METHODS = (
     Method(
         "sp",
         (Term("stages.last", Component("sp"), 3000.0),),
         about="Which examples of the batch are alike, at the last stage: any two networks.",
-        source="Tung and Mori 2019, arXiv:1907.09682",
+        source="Similarity-Preserving Knowledge Distillation "
+        "(Tung and Mori 2019, arXiv:1907.09682)",
     ),
     _rkd("rkd", "Distances and angles among the embeddings of the batch: any two networks."),
     _rkd("rkd-distance", "The distances of rkd alone.", angle=0.0),
@@ -36,71 +37,73 @@ RELATION_ROWS = (
         "pkt",
         (Term("embedding", Component("pkt"), 30000.0),),
         about="Neighbors in the batch as probabilities: any two networks; strong for its cost.",
-        source="Passalis and Tefas 2018, arXiv:1803.10837",
+        source="Probabilistic Knowledge Transfer (Passalis and Tefas 2018, arXiv:1803.10837)",
     ),
     Method(
         "cc",
         (Term("embedding", Component("cc"), 0.02, _CC),),
         about="Gaps of neighbors in the batch, as RepDistiller has it: for its tables; weak.",
-        source="Peng et al. 2019, arXiv:1904.01802",
-        note="as in RepDistiller, but for the teacher's side: a trained head there would learn to "
-        "say nothing",
+        source="Correlation Congruence for Knowledge Distillation "
+        "(Peng et al. 2019, arXiv:1904.01802)",
+        note="as in RepDistiller, but for the teacher's head: a trained one could learn to be "
+        "constant",
     ),
     Method(
         "cka",
         (Term("embedding", Component("cka"), 1.0),),
         about="Centered kernel alignment of the embeddings: any two networks.",
-        source="Kornblith et al. 2019, arXiv:1905.00414",
+        source="Centered Kernel Alignment (Kornblith et al. 2019, arXiv:1905.00414)",
         note="the weight is Mentee's",
     ),
 )
 
 
-MAP_ROWS = (
+FEATURE_METHODS = (
     Method(
         "fitnet",
         (Term("stages.1", Component("mse"), 100.0, Component("regressor")),),
-        about="The second stage's map, entry by entry, through a convolution: a hint.",
-        source="Romero et al. 2015, arXiv:1412.6550",
+        about="A hint: the second stage's map, elementwise, through a convolution.",
+        source="FitNets, hints for thin deep nets (Romero et al. 2015, arXiv:1412.6550)",
     ),
     Method(
         "at",
         (Term("stages", Component("mse"), 1000.0, Component("attention")),),
-        about="Where the networks look, at every stage: no heads, and a record is small.",
-        source="Zagoruyko and Komodakis 2017, arXiv:1612.03928",
+        about="Attention maps at every stage: no heads, and a record is small.",
+        source="Attention Transfer (Zagoruyko and Komodakis 2017, arXiv:1612.03928)",
     ),
     Method(
         "nst",
         (Term("stages", Component("nst"), 50.0, Component("feature_maps")),),
         about="The channels of each stage as samples of one distribution: no heads; costly.",
-        source="Huang and Wang 2017, arXiv:1707.01219",
+        source="Neuron Selectivity Transfer (Huang and Wang 2017, arXiv:1707.01219)",
     ),
     Method(
         "vid",
         (Term("stages", Component("vid"), 1.0, Component("gaussian")),),
         about="How surprising the teacher's stages are, given the student's: with a variance for "
         "each channel, what cannot be followed weighs less.",
-        source="Ahn et al. 2019, arXiv:1904.05835",
+        source="Variational Information Distillation (Ahn et al. 2019, arXiv:1904.05835)",
     ),
     Method(
         "ickd",
         (Term("stages.last", Component("ickd"), 2.5, Component("regressor", {"resize": False})),),
         about="Which channels of the last stage go together, in each example.",
-        source="Liu et al. 2021, arXiv:2202.03680",
-        note="2.5 alone and beside soft targets, ickd+kd; without its batch norm",
+        source="Inter-Channel Correlation for Knowledge Distillation "
+        "(Liu et al. 2021, arXiv:2202.03680)",
+        note="2.5 alone and with soft targets, ickd+kd; without its batch norm",
     ),
     Method(
         "ofd",
         (Term("stages", Component("partial_l2"), 1.0, Component("margin_relu"), stage_decay=0.5),),
-        about="The stages' maps, but not how far a unit that does not fire is below: best where "
-        "the teacher is read before its ReLU, by places of your own.",
-        source="Heo et al. 2019, arXiv:1904.01866",
+        about="The stages' maps, but not how negative an inactive unit is: best where "
+        "the teacher is read before its ReLU, by layers of your own.",
+        source="Overhaul of Feature Distillation (Heo et al. 2019, arXiv:1904.01866)",
     ),
     Method(
         "ft",
         (Term("stages.last", Component("l1"), 200.0, Component("paraphraser")),),
-        about="What an autoencoder, which learns first, keeps of the last stage.",
-        source="Kim et al. 2018, arXiv:1802.04977",
+        about="Factors of the last stage from an autoencoder, which is pretrained.",
+        source="Factor Transfer (Kim et al. 2018, arXiv:1802.04977)",
     ),
     Method(
         "ab",
@@ -114,8 +117,8 @@ MAP_ROWS = (
                 exclusive_warmup=FIRST,
             ),
         ),
-        about="Which units are active: the student's beginning; afterwards the task alone.",
-        source="Heo et al. 2019, arXiv:1811.03233",
+        about="Which units are active: a warmup of the student; afterwards the task alone.",
+        source="Distillation of Activation Boundaries (Heo et al. 2019, arXiv:1811.03233)",
     ),
     Method(
         "fsp",
@@ -124,9 +127,9 @@ MAP_ROWS = (
                 "stem&stages", Component("squared"), 50.0, Component("fsp"), exclusive_warmup=FIRST
             ),
         ),
-        about="How the channels of one place go with those of the next: the student's beginning; "
-        "afterwards the task alone.",
-        source="Yim et al. 2017, CVPR",
+        about="Inner products of the channels of one layer with those of the next: a warmup of the "
+        "student; afterwards the task alone.",
+        source="Flow of Solution Procedure (Yim et al. 2017, CVPR)",
         note="the weight is that of arXiv:1910.10699; a convolution where the channels differ",
     ),
     Method(
@@ -134,17 +137,18 @@ MAP_ROWS = (
         (Term("stages&embedding", Component("squared"), 5.0, Component("reviewkd"), ramp=RISE),),
         about="Every stage of the teacher from all later ones of the student: strong between "
         "unlike networks.",
-        source="Chen et al. 2021, arXiv:2104.09044",
+        source="Distilling Knowledge via Knowledge Review (Chen et al. 2021, arXiv:2104.09044)",
         note="5 for WRN-40-2 and ResNet32x4 (8 to ShuffleNetV2), 0.6 for ResNet56 to ResNet20, 1 "
         "for ResNet110 to ResNet32; group norms in place of batch norms",
     ),
     Method(
         "semckd",
         (Term("stages", Component("squared"), 400.0, Component("semckd")),),
-        about="Every stage from those of the teacher that attention finds fitting: between unlike "
+        about="Every stage from those of the teacher that attention selects: between unlike "
         "networks.",
-        source="Chen et al. 2021, arXiv:2012.03236",
-        note="published beside soft targets, semckd+kd (both 1 with the task's loss); 50 in place "
+        source="Cross-Layer Distillation with Semantic Calibration "
+        "(Chen et al. 2021, arXiv:2012.03236)",
+        note="published with soft targets, semckd+kd (both 1 with the task's loss); 50 in place "
         "of 400 on ImageNet",
     ),
     Method(
@@ -154,7 +158,8 @@ MAP_ROWS = (
         reuse="stages.last",
         about="The last map through a projector, read by the teacher's classifier: the student "
         "keeps both, and is that much larger; no labels. Strong where the teacher is good.",
-        source="Chen et al. 2022, arXiv:2203.14001",
+        source="Knowledge Distillation with the Reused Teacher Classifier "
+        "(Chen et al. 2022, arXiv:2203.14001)",
     ),
     Method(
         "simkd-pooled",
@@ -163,7 +168,8 @@ MAP_ROWS = (
         reuse="embedding",
         about="The vector that the teacher's classifier reads through a projector, and that "
         "classifier: any two networks whose last layer is linear.",
-        source="Chen et al. 2022, arXiv:2203.14001",
+        source="Knowledge Distillation with the Reused Teacher Classifier "
+        "(Chen et al. 2022, arXiv:2203.14001)",
         note="there of maps alone",
     ),
 )

@@ -1,8 +1,8 @@
-"""Rows that read the logits: the teacher has the student's classes, in the same order."""
+"""Methods that compare logits: the teacher has the student's classes, in the same order."""
 
 from __future__ import annotations
 
-from mentee.methods.row import Component, Method, Term
+from mentee.methods.method import Component, Method, Term
 
 RISE = 20 / 240
 """Share of the published steps: over 20 of 240 epochs the weight rises from 0."""
@@ -14,14 +14,14 @@ def soft_targets(weight: float) -> Term:
 
 
 def _levels(temperature: float) -> tuple[Term, ...]:
-    """Instance, batch and class at one temperature."""
-    words = ("kl", "batch_level", "class_level")
+    """Instance, batch and class level at one temperature."""
+    losses = ("kl", "batch_level", "class_level")
     return tuple(
-        Term("logits", Component(name, {"temperature": temperature}), 0.9) for name in words
+        Term("logits", Component(name, {"temperature": temperature}), 0.9) for name in losses
     )
 
 
-LOGIT_ROWS = (
+LOGIT_METHODS = (
     Method(
         "kd",
         (soft_targets(0.9),),
@@ -29,7 +29,7 @@ LOGIT_ROWS = (
         summed_terms=(soft_targets(1.0),),
         unlabeled_terms=(soft_targets(1.0),),
         about="Softened logits: cheap, needs a teacher of the same classes.",
-        source="Hinton et al. 2015, arXiv:1503.02531",
+        source="Knowledge Distillation (Hinton et al. 2015, arXiv:1503.02531)",
     ),
     Method(
         "binary-kd",
@@ -37,7 +37,7 @@ LOGIT_ROWS = (
         task=0.1,
         summed_terms=(Term("logits", Component("binary_kd", {"temperature": 2.0}), 1.0),),
         about="Softened logits of each class on its own: kd for several classes at once.",
-        source="Ding and Lerch 2023, arXiv:2306.17424",
+        source="Embeddings as Teachers (Ding and Lerch 2023, arXiv:2306.17424)",
         note="there of a probe; the weights are those of kd",
     ),
     Method(
@@ -46,15 +46,16 @@ LOGIT_ROWS = (
         task=0.5,
         summed_terms=(Term("logits", Component("hard_label"), 1.0),),
         about="The teacher's decision as a second label: where augmentation makes labels wrong.",
-        source="Touvron et al. 2021, arXiv:2012.12877",
+        source="Hard-label distillation of DeiT (Touvron et al. 2021, arXiv:2012.12877)",
     ),
     Method(
         "lskd",
         (Term("logits", Component("kl", {"temperature": 2.0}), 9.0, Component("standardized")),),
         task=0.1,
-        about="Soft targets of standardized logits: a small student need not be as sure as its "
-        "teacher; cheap and strong.",
-        source="Sun et al. 2024, arXiv:2403.01427",
+        about="Soft targets of standardized logits: a small student need not be as confident as "
+        "its teacher; cheap and strong.",
+        source="Logit Standardization in Knowledge Distillation "
+        "(Sun et al. 2024, arXiv:2403.01427)",
     ),
     Method(
         "dkd",
@@ -66,9 +67,9 @@ LOGIT_ROWS = (
                 ramp=RISE,
             ),
         ),
-        about="Soft targets in two parts, the other classes weighing more: for a teacher that is "
-        "sure.",
-        source="Zhao et al. 2022, arXiv:2203.08679",
+        about="Soft targets in two parts, with more weight on the other classes: for a confident "
+        "teacher.",
+        source="Decoupled Knowledge Distillation (Zhao et al. 2022, arXiv:2203.08679)",
         note="beta is 2 to 8 there, 8 for ResNet32x4",
     ),
     Method(
@@ -76,38 +77,39 @@ LOGIT_ROWS = (
         (Term("logits", Component("nkd", {"temperature": 1.0, "gamma": 1.5}), 1.0),),
         about="The label's class and the others among themselves, each as a cross-entropy: "
         "published on ImageNet.",
-        source="Yang et al. 2023, arXiv:2303.13005",
+        source="Normalized Knowledge Distillation (Yang et al. 2023, arXiv:2303.13005)",
     ),
     Method(
         "dist",
         (Term("logits", Component("dist", {"temperature": 4.0, "beta": 1.0, "gamma": 1.0}), 2.0),),
         about="Correlations of an example's classes and of a class's examples: for a teacher much "
         "stronger than the student.",
-        source="Huang et al. 2022, arXiv:2205.10536",
+        source="Knowledge Distillation from a Stronger Teacher "
+        "(Huang et al. 2022, arXiv:2205.10536)",
         note="T = 4 on CIFAR-100, 1 on ImageNet, the weight 2 on both",
     ),
     Method(
         "ttm",
         (Term("logits", Component("ttm", {"power": 0.1}), 45.0),),
         about="Soft targets with the teacher alone softened, by a power.",
-        source="Zheng and Yang 2024, arXiv:2402.11148",
+        source="Transformed Teacher Matching (Zheng and Yang 2024, arXiv:2402.11148)",
         note="its numbers for VGG13 to VGG8",
     ),
     Method(
         "wttm",
         (Term("logits", Component("wttm", {"power": 0.2}), 4.0),),
-        about="Soft targets as ttm has them, unsure answers of the teacher weighing more: strong "
-        "beside crd too.",
-        source="Zheng and Yang 2024, arXiv:2402.11148",
-        note="its numbers beside crd",
+        about="Soft targets of ttm, with more weight where the teacher is uncertain: strong with "
+        "crd too.",
+        source="Transformed Teacher Matching (Zheng and Yang 2024, arXiv:2402.11148)",
+        note="its numbers in combination with crd",
     ),
     Method(
         "mlkd",
         tuple(term for t in (2.0, 3.0, 4.0, 5.0, 6.0) for term in _levels(t)),
         task=0.1,
-        about="Soft targets, and who is predicted like whom, examples and classes, at five "
+        about="Soft targets, and similarities of predictions among examples and classes, at five "
         "temperatures.",
-        source="Jin, Wang and Lin 2023, CVPR",
+        source="Multi-Level Logit Distillation (Jin, Wang and Lin 2023, CVPR)",
         note="numbers as in its authors' code and that of arXiv:2403.01427; without the second, "
         "strong view and the masks",
     ),

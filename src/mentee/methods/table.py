@@ -1,29 +1,29 @@
-"""The rows themselves: names, numbers and papers."""
+"""The table of methods: names, parameters and papers."""
 
 from __future__ import annotations
 
 from mentee.methods.derived import WEIGHT, contrast
-from mentee.methods.features import MAP_ROWS, RELATION_ROWS
-from mentee.methods.logits import LOGIT_ROWS, soft_targets
-from mentee.methods.row import Component, Method, Term
+from mentee.methods.features import FEATURE_METHODS, RELATION_METHODS
+from mentee.methods.logits import LOGIT_METHODS, soft_targets
+from mentee.methods.method import Component, Method, Term
 
 
 def _east(
     name: str,
-    represent: Component,
-    agree: str = "distance_correlation",
+    representation: Component,
+    loss: str = "distance_correlation",
     *,
     about: str,
     source: str = "",
     note: str = "",
 ) -> Method:
-    """0.4 · task + 0.6 · agreement at the embedding; in a sum the same ratio, the task at 1."""
+    """0.4 · task + 0.6 · loss at the embedding; in a sum the same ratio, the task at 1."""
     return Method(
         name,
-        (Term("embedding", Component(agree), 0.6, represent),),
+        (Term("embedding", Component(loss), 0.6, representation),),
         task=0.4,
-        summed_terms=(Term("embedding", Component(agree), 1.5, represent),),
-        unlabeled_terms=(Term("embedding", Component(agree), 1.0, represent),),
+        summed_terms=(Term("embedding", Component(loss), 1.5, representation),),
+        unlabeled_terms=(Term("embedding", Component(loss), 1.0, representation),),
         about=about,
         source=source,
         note=note,
@@ -41,14 +41,14 @@ def _similarity(weight: float) -> Term:
     )
 
 
-def _probe(agree: Component, weight: float) -> Term:
-    """Soft labels that a probe of the teacher's embedding gives."""
-    return Term(("logits", "embedding"), agree, weight, Component("probe"))
+def _probe(loss: Component, weight: float) -> Term:
+    """Soft labels of a probe of the teacher's embedding."""
+    return Term(("logits", "embedding"), loss, weight, Component("probe"))
 
 
-def _ec_kd(agree: str, weight: float) -> tuple[Term, ...]:
-    """EAsT-KD's shares, 0.7 of the agreement and 0.3 of the soft labels, of one compressor."""
-    soft = Component(agree, {"temperature": 2.0})
+def _ec_kd(loss: str, weight: float) -> tuple[Term, ...]:
+    """EAsT-KD's shares, 0.7 of the embedding and 0.3 of the soft labels, of one compressor."""
+    soft = Component(loss, {"temperature": 2.0})
     return (
         Term("embedding", Component("distance_correlation"), round(0.7 * weight, 3), _COMPRESS),
         Term(("logits", "embedding"), soft, round(0.3 * weight, 3), Component("compressed_logits")),
@@ -59,7 +59,7 @@ _COMPRESS = Component("compress", {"width": 64})
 
 
 def _cktf(theta: float, beta: float, *, exact: bool = False) -> tuple[Term, ...]:
-    """CRD's sentence at the stem, every stage and the embedding."""
+    """The term of CRD at the stem, every stage and the embedding."""
     draw = "exact" if exact else "shared"
     return (
         contrast("stem", theta, draw=draw),
@@ -68,20 +68,20 @@ def _cktf(theta: float, beta: float, *, exact: bool = False) -> tuple[Term, ...]
     )
 
 
-# Published: θ and β beside the task's loss, and without labels.
+# Published: θ and β with the task's loss, and without labels.
 _CKTF, _CKTF_ALONE = _cktf(0.1, 0.8), _cktf(0.04, 1.0)
-# The second table of the paper, where a row is added: every contrast weighs the same.
+# The second table of the paper, where a method is added: all contrasts weigh the same.
 _CKTF_ADDED = _cktf(WEIGHT, WEIGHT)
 
-_ROWS = (
-    Method("none", about="No teacher: the student from scratch, the yardstick of every other row."),
-    *LOGIT_ROWS,
+_METHODS = (
+    Method("none", about="No teacher: the student from scratch, the yardstick of every method."),
+    *LOGIT_METHODS,
     Method(
         "crd",
         (contrast("embedding", 0.8),),
         unlabeled_terms=(contrast("embedding", 1.0),),
         about="Contrast of the embedding: any two networks, also of other classes.",
-        source="Tian et al. 2020, arXiv:1910.10699",
+        source="Contrastive Representation Distillation (Tian et al. 2020, arXiv:1910.10699)",
     ),
     Method(
         "cktf",
@@ -89,15 +89,15 @@ _ROWS = (
         summed_terms=_CKTF_ADDED,
         unlabeled_terms=_CKTF_ALONE,
         about="Contrast at the stem, every stage and the embedding: structure at every depth.",
-        source="Zhao et al. 2023, arXiv:2303.07599",
+        source="Contrastive Knowledge Transfer Framework (Zhao et al. 2023, arXiv:2303.07599)",
         note="without its norm over the batch axis and its padding; one draw of negatives a batch",
     ),
     Method(
         "cktf+kd",
         (*_CKTF, soft_targets(1.0)),
         unlabeled_terms=(*_CKTF_ALONE, soft_targets(1.0)),
-        about="CKTF and softened logits together: the paper's strongest row.",
-        source="Zhao et al. 2023, arXiv:2303.07599",
+        about="CKTF and softened logits together: the paper's strongest method.",
+        source="Contrastive Knowledge Transfer Framework (Zhao et al. 2023, arXiv:2303.07599)",
         note="as cktf",
     ),
     Method(
@@ -106,23 +106,23 @@ _ROWS = (
         unlabeled_terms=_cktf(0.04, 1.0, exact=True),
         about="CKTF as its authors' code has it (batch-axis norm, padding, K draws per anchor): "
         "for reproduction; slow, and an example's representation depends on its batch.",
-        source="Zhao et al. 2023, arXiv:2303.07599",
+        source="Contrastive Knowledge Transfer Framework (Zhao et al. 2023, arXiv:2303.07599)",
     ),
-    *RELATION_ROWS,
-    *MAP_ROWS,
+    *RELATION_METHODS,
+    *FEATURE_METHODS,
     _east(
         "east",
         Component("pooled"),
         about="Embeddings as teachers: the batch's distances follow the teacher's, whatever task "
-        "it learned.",
-        source="Ding and Lerch 2023, arXiv:2306.17424",
+        "it was trained on.",
+        source="Embeddings as Teachers (Ding and Lerch 2023, arXiv:2306.17424)",
     ),
     _east(
         "east-cosine",
         Component("pooled", {"scale": "center"}),
         "cosine_distance_difference",
         about="Embeddings as teachers, by differences of cosines in place of distances.",
-        source="Ding and Lerch 2023, arXiv:2306.17424",
+        source="Embeddings as Teachers (Ding and Lerch 2023, arXiv:2306.17424)",
     ),
     Method(
         "east-kd",
@@ -132,13 +132,13 @@ _ROWS = (
         ),
         task=0.4,
         about="EAsT and soft labels of a probe, for several classes at once.",
-        source="Ding and Lerch 2023, arXiv:2306.17424",
+        source="Embeddings as Teachers (Ding and Lerch 2023, arXiv:2306.17424)",
     ),
     _east(
         "ec",
         _COMPRESS,
-        about="Embedding compression: the student follows what the task keeps of the embedding.",
-        source="Ding and Lerch 2024, arXiv:2402.06761",
+        about="Embedding compression: the student follows what the task needs of the embedding.",
+        source="Embedding Compression (Ding and Lerch 2024, arXiv:2402.06761)",
         note="reconstructed: its code and numbers are not public",
     ),
     Method(
@@ -147,7 +147,7 @@ _ROWS = (
         task=0.4,
         summed_terms=_ec_kd("kl", 1.5),
         about="Embedding compression and soft labels of its own probe, one class an example.",
-        source="Ding and Lerch 2024, arXiv:2402.06761",
+        source="Embedding Compression (Ding and Lerch 2024, arXiv:2402.06761)",
         note="reconstructed; the shares are those of east-kd",
     ),
     Method(
@@ -157,7 +157,7 @@ _ROWS = (
         summed_terms=_ec_kd("binary_kd", 1.5),
         about="Embedding compression and soft labels of its own probe, for several classes at "
         "once.",
-        source="Ding and Lerch 2024, arXiv:2402.06761",
+        source="Embedding Compression (Ding and Lerch 2024, arXiv:2402.06761)",
         note="reconstructed; the shares are those of east-kd",
     ),
     _east(
@@ -175,15 +175,15 @@ _ROWS = (
         Component("to_teacher"),
         "cosine",
         about="A head of the student's own maps it into the embedding's space.",
-        source="Adlouni et al. 2026, arXiv:2604.24933",
+        source="S-SONDO (Adlouni et al. 2026, arXiv:2604.24933)",
     ),
     _east(
         "phi-s",
         Component("to_teacher", {"scale": "phi-s"}),
         "mse",
-        about="A head says the teacher's embedding, turned until every entry varies alike, entry "
-        "by entry: for several teachers at once.",
-        source="Ranzinger et al. 2024, arXiv:2410.01680",
+        about="A head predicts the teacher's embedding, rotated until every entry varies alike: "
+        "for several teachers at once.",
+        source="PHI-S, PHI standardization (Ranzinger et al. 2024, arXiv:2410.01680)",
         note="the weight is Mentee's",
     ),
     Method(
@@ -200,7 +200,7 @@ _ROWS = (
         task=0.4,
         summed_terms=(_probe(Component("kl", {"temperature": 2.0}), 1.0),),
         about="Soft labels of a probe of the embedding, one class an example: ec+probe-kd.",
-        source="Ding and Lerch 2023, arXiv:2306.17424",
+        source="Embeddings as Teachers (Ding and Lerch 2023, arXiv:2306.17424)",
     ),
     Method(
         "probe-binary-kd",
@@ -208,9 +208,9 @@ _ROWS = (
         task=0.4,
         summed_terms=(_probe(Component("binary_kd", {"temperature": 2.0}), 1.0),),
         about="Soft labels of a probe of the embedding, for several classes at once.",
-        source="Ding and Lerch 2023, arXiv:2306.17424",
+        source="Embeddings as Teachers (Ding and Lerch 2023, arXiv:2306.17424)",
     ),
 )
 
-METHODS: dict[str, Method] = {row.name: row for row in _ROWS}
-"""Every row by name."""
+METHODS: dict[str, Method] = {method.name: method for method in _METHODS}
+"""Every method by name."""
