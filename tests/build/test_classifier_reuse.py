@@ -177,7 +177,7 @@ def test_it_adds_up_with_other_rows_and_reads_the_trunks_stages(
     parts = build(read(form))
     assert parts.module.criterion.weights == {"task": 1.0, "contrast/projector~stages.last": 0.8}
     assert isinstance(parts.module.student, models.ReusedClassifierStudent)
-    text = "would end in the teacher's classifier in two ways, behind stages.last and embedding"
+    text = "would reuse the teacher's classifier twice, after stages.last and embedding"
     with pytest.raises(MenteeError, match=text):
         find("simkd+simkd-pooled")
 

@@ -164,7 +164,7 @@ CONTRAST = {
         (terms(layers=["a", "b", "c"]), RecipeError, r"expected a layer, or the student's layer"),
         ("cktv", MenteeError, r"there is no method 'cktv'; did you mean 'cktf'"),
         ("cktf+k", MenteeError, r"there is no method 'k'; did you mean 'kd'"),
-        ("kd+kd", MenteeError, r"names a row twice"),
+        ("kd+kd", MenteeError, r"names a method twice"),
         (
             {"name": "crd", "params": {"contrast.temprature": 0.1}},
             MenteeError,
@@ -178,8 +178,8 @@ CONTRAST = {
         (
             {"name": "crd", "params": {"kl.temperature": 2.0}},
             MenteeError,
-            r"method 'crd' has nothing that 'kl.temperature' could change; its places and words "
-            r"are contrast, embedding, memory, project",
+            r"method 'crd' has nothing that 'kl.temperature' could change; its layers and "
+            r"components are contrast, embedding, memory, project",
         ),
     ],
 )
