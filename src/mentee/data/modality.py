@@ -61,7 +61,7 @@ def refuse_files(files: Files, ids: Sequence[str], options: ReadOptions) -> Payl
     raise DataError(f"{options.name} holds no encoded files; pass arrays, or a table of values")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Modality:
     """One kind of input.
 
@@ -108,6 +108,9 @@ class Modality:
     files: str = "files"
     read_files: Callable[[Files, Sequence[str], ReadOptions], Payload] = refuse_files
     prefetch: bool = False
+
+    def __repr__(self) -> str:
+        return f"Modality({self.name!r})"
 
     def build_views(self, name: str | None, options: ViewOptions) -> Views:
         """The views of a name.
