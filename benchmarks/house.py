@@ -36,7 +36,7 @@ from typing import Any
 FORBIDDEN = r"\b(said|heard|theirs|gone on)\b"
 KINDS = {
     *("OnlineRecipe", "RecordedRecipe", "EmaRecipe", "MultiRecipe", "Ensemble"),
-    *("OnlineTeacher", "RecordedTeacher", "RecordedNetworkTeacher", "EmaTeacher", "MultiTeacher"),
+    *("OnlineTeacher", "RecordedTeacher", "EmaTeacher", "MultiTeacher"),
     *("Live", "Recorded", "Averaged", "Several"),  # as they were called in 0.1
     *("LiveTeacher", "ReplayedTeacher", "AveragedTeacher", "SeveralTeachers"),
 }

@@ -107,9 +107,9 @@ def test_the_record_has_a_row_for_each_text_in_the_order_of_the_texts(flow):
     manifest = json.loads((folder / "records/mine/train/manifest.json").read_text())
     ids = json.loads((folder / "records/mine/train/ids.json").read_text())
     assert ids == [row["id"] for row in table(folder / "texts/train.csv")]
-    assert (manifest["shape"], manifest["teacher"]["source"]) == ([800, 50], "train.csv")
+    assert (manifest["rows"], manifest["teacher"]["source"]) == (800, "train.csv")
     given = {row.pop("id"): [float(x) for x in row.values()] for row in table(folder / "train.csv")}
-    rows = np.load(folder / "records/mine/train/shard-00000.npy")
+    rows = np.load(folder / "records/mine/train/clean/shard-00000.npy")
     np.testing.assert_allclose(rows, [given[name] for name in ids], rtol=1e-6)
 
 

@@ -26,9 +26,9 @@ from mentee.losses import LossSpec
 from mentee.methods import Method
 from mentee.parallel import gather_objects
 from mentee.recipe import Domain, Recipe, read
-from mentee.recording.embeddings import import_vectors, record
-from mentee.recording.network import record_network
-from mentee.recording.verify import Verified, verify, verify_vectors
+from mentee.recording.embedders import import_vectors, record
+from mentee.recording.networks import record_network
+from mentee.recording.verify import Verified, verify
 from mentee.runs import checkpoint
 from mentee.runs.folder import Folder
 from mentee.training.signals import Interrupted, Paused
@@ -50,7 +50,6 @@ __all__ = [
     "train",
     "train_or_resume",
     "verify",
-    "verify_vectors",
 ]
 
 

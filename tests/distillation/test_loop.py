@@ -92,7 +92,7 @@ def pair(
     criterion = DistillationLoss(
         method,
         {place.name: place.shape for place in places},
-        {place.name: place.shape for place in taught.places} if taught else {},
+        {place.name: place.shape for place in taught.layers} if taught else {},
         groups=(torch.arange(N) % CLASSES).int(),
         examples=N,
     )

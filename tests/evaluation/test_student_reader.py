@@ -20,7 +20,7 @@ from mentee.evaluation import student_reader
 from mentee.evaluation.student_reader import folder_of
 from mentee.teachers.pretrained import embedder
 from tests.conftest import digits
-from tests.recording.test_embeddings import halves
+from tests.recording.test_embedders import halves
 
 TEACHER = embedder(halves, name="halves", kind="image", width=16)
 
@@ -58,7 +58,7 @@ def test_a_folder_is_that_of_its_split(halved: Path, tmp_path: Path) -> None:
 
 
 def damage(folder: Path) -> None:
-    path = folder / "shard-00000.npy"
+    path = folder / "clean" / "shard-00000.npy"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -76,7 +76,7 @@ def lose(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "text"),
     [
-        (damage, "test/shard-00000.npy is damaged: its checksum is another one"),
+        (damage, "test/clean/shard-00000.npy is damaged: its checksum is another one"),
         (take_another, "test does not fit digits"),
         (lose, "has no record of split 'test'"),
     ],
@@ -104,10 +104,10 @@ def test_a_record_is_opened_once(
 
     def count(*where: Any) -> Any:
         opened.append(where)
-        return open_records(*where)
+        return open_record(*where)
 
-    open_records = student_reader.open_records
-    monkeypatch.setattr(student_reader, "open_records", count)
+    open_record = student_reader.open_record
+    monkeypatch.setattr(student_reader, "open_record", count)
     domains = {"fog": {"corruption": "fog", "limit": 20}, "snow": {"corruption": "snow"}}
     run = train(taught(halved, domains), out=tmp_path / "run", quiet=True)
     assert opened == [(halved / "test", "test")]

@@ -81,7 +81,7 @@ def test_a_folder_of_another_chain_is_refused(teacher: dict[str, Any], tmp_path:
     short = {**recipe(teacher), "probe": {"shares": [0.05], "seeds": 1, "ways": ["knn"]}}
     lines: list[str] = []
     found = pipeline(short, views=1, out=tmp_path / "c", quiet=True, say=lines.append)
-    assert (tmp_path / "c" / "record" / "train" / "places.json").is_file()
+    assert (tmp_path / "c" / "record" / "train" / "manifest.json").is_file()
     assert len(found.scores("knn", 0.05)) == 1
     with pytest.raises(RunError, match="was begun with another recipe; give the same command"):
         pipeline(short, views=1, changes=["train.seed=1"], out=tmp_path / "c", quiet=True)

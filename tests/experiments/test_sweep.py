@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from mentee import resume, sweep, train
 from mentee.errors import MenteeError, RecipeError, RunError
 from mentee.methods import Component, Method, Term
-from mentee.records.network_record import open_network_record
+from mentee.records import open_record
 from mentee.runs import checkpoint
 from tests.conftest import digits, taught_by
 
@@ -58,7 +58,7 @@ def test_a_sweep_is_its_runs_with_one_record(recipe: dict[str, Any], tmp_path: P
     assert not found.failed
     assert sum("images × 3 views" in line for line in lines) == 1
     assert "2 processes of 1 thread each" in lines
-    assert set(open_network_record(tmp_path / "s" / "record").manifest.methods) == {"kd", "cktf+kd"}
+    assert set(open_record(tmp_path / "s" / "record").manifest.methods) == {"kd", "cktf+kd"}
     summaries = {name: run.summary for name, run in found.runs.items()}
     assert summaries["resnet8-cifar-kd-seed1"]["reading"] == "views=2"
     assert summaries["resnet8-cifar-none-seed0"]["reading"] is None

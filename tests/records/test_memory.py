@@ -10,42 +10,40 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mentee.errors import RunError
-from mentee.records import Record, memory, record
-from mentee.records.network_record import NetworkRecord
-from mentee.records.network_writer import write_network_record
+from mentee.recording.embedders import record_examples
+from mentee.records import Record, memory, write_record
 from mentee.types import CLEAN
-from tests.records.test_network_record import LOGITS, MEAN, recording
-from tests.records.two_processes import Fake, images
+from tests.records.jobs import LOGITS, MEAN, Fake, exact, images, joined, network_job
 
 linux = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="no /proc/self/smaps")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_rows_in_memory_are_the_rows_of_the_files(tmp_path, dtype):
-    made = record(Fake(), images(10), tmp_path / "r", dtype=dtype, shard_rows=4)
-    wanted = made.read([9, 0, 4])
+    made = record_examples(Fake(), images(10), tmp_path / "r", dtype=dtype, shard_rows=4)
+    wanted = made.vectors([9, 0, 4])
     loaded = Record.open(tmp_path / "r")
-    memory.load([loaded], name="r")
-    for path in made.folder.glob("*.npy"):
+    memory.load(loaded.of_views([CLEAN]), name="r")
+    for path in made.folder.glob("clean/*.npy"):
         path.unlink()  # nothing is read there any more
-    np.testing.assert_array_equal(loaded.read([9, 0, 4]), wanted)
-    loaded.read([1])[:] = 7
-    np.testing.assert_array_equal(loaded.read([9, 0, 4]), wanted)
+    np.testing.assert_array_equal(loaded.vectors([9, 0, 4]), wanted)
+    loaded.vectors([1])[:] = 7
+    np.testing.assert_array_equal(loaded.vectors([9, 0, 4]), wanted)
 
 
 def test_what_is_too_large_is_refused_before_it_is_copied(tmp_path, monkeypatch):
-    found = write_network_record(tmp_path / "r", recording())
+    found = write_record(tmp_path / "r", network_job())
     records = found.of_views([0, 1])
-    size = sum(each.bytes for each in records)
+    size = sum(each.part.bytes for each in records)
     assert size == sum(os.stat(p).st_size for p in tmp_path.rglob("view-*/*.npy"))
     monkeypatch.setattr(memory, "available", lambda: size)
     memory.load(records, name="r")
     monkeypatch.setattr(memory, "available", lambda: size - 1)
-    again = NetworkRecord.open(tmp_path / "r").of_views([0, 1])
+    again = Record.open(tmp_path / "r").of_views([0, 1])
     text = r"teacher.in_memory: r needs 0.0 MB and 0.0 MB are available; leave it out"
     with pytest.raises(RunError, match=text):
         memory.load(again, name="r")
-    assert all(isinstance(rows.base, np.memmap) for each in again for rows in each._shards)
+    assert all(isinstance(rows.base, np.memmap) for each in again for rows in each.arrays)
     monkeypatch.setattr(memory, "available", lambda: size)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     with pytest.raises(RunError, match=r"needs 0.0 MB for 2 processes and"):
@@ -104,20 +102,19 @@ def mapped(folder):
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_workers_map_the_same_files_and_copy_no_more_than_their_batch(tmp_path, start, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where a new process finds `Reads`
-    said = recording(n=4000, count=1, batch=500)
-    made = write_network_record(tmp_path / "r", said, shard_rows=1500)
+    job = network_job(n=4000, count=1, batch=500)
+    made = write_record(tmp_path / "r", job, shard_rows=1500)
     made.read([0], 0)  # here the files are mapped already
-    made.positions(said.examples.keys)
+    made.positions(job.examples.keys)
     size = sum(os.stat(path).st_size for path in (tmp_path / "r/view-000").glob("*.npy"))
     # What a worker is sent: the ids once, no rows.
-    sent, ids = (len(pickle.dumps(each)) for each in (made, made.records[CLEAN, 0].ids))
+    sent, ids = (len(pickle.dumps(each)) for each in (made, made.ids))
     assert sent < ids + 10_000 < ids + size
     loader = DataLoader(Reads(made), batch_size=None, num_workers=2, multiprocessing_context=start)
     processes = set()
     for pid, rows, got, (here, changed) in loader:
         processes.add(int(pid))
-        exact = torch.from_numpy(said.say(np.asarray(rows), 0, (MEAN, LOGITS)))
-        torch.testing.assert_close(torch.cat([got[MEAN.name], got[LOGITS.name]], 1), exact)
+        torch.testing.assert_close(joined(got, (MEAN, LOGITS)), exact(job, rows, 0))
         assert here >= size, "the worker has the files mapped"
         assert changed == 0, "and no copy of its own of any page"
     assert len(processes) == 2
@@ -125,10 +122,9 @@ def test_workers_map_the_same_files_and_copy_no_more_than_their_batch(tmp_path, 
 
 
 def test_another_process_maps_what_is_in_memory_here(tmp_path):
-    made = write_network_record(tmp_path / "r", recording(n=4000, count=1, batch=500))
+    made = write_record(tmp_path / "r", network_job(n=4000, count=1, batch=500))
     memory.load(made.of_views([0]), name="r")
     again = pickle.loads(pickle.dumps(made))
-    assert "_shards" not in again.records[0, 0].__dict__
+    assert "arrays" not in again.parts[0, 0].__dict__
     for name, value in made.read([7, 3], 0).items():
         assert torch.equal(again.read([7, 3], 0)[name], value)
-    assert len({id(each.ids) for each in made.records.values()}) == 1

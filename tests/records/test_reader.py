@@ -9,30 +9,33 @@ import pytest
 import torch
 
 from mentee.errors import DataError
-from mentee.records import Record, integrity, open_records, record
+from mentee.recording.embedders import record_examples
+from mentee.records import Record, open_record, shards
 from mentee.records.manifest import checksum as sum_of
 from mentee.records.manifest import read_manifest
-from tests.records.two_processes import Fake, expected, images
+from tests.records.jobs import Fake, expected, images
+
+OUTSIDE = {"file": "../x.npy", "rows": 10, "bytes": 1, "checksum": "0" * 32}
 
 
 @pytest.fixture
 def made(tmp_path):
-    return record(Fake(), images(10), tmp_path / "r", dtype="float32", shard_rows=4)
+    return record_examples(Fake(), images(10), tmp_path / "r", dtype="float32", shard_rows=4)
 
 
 def test_rows_come_in_the_order_asked_for(made):
     wanted = expected(images(10))
     for order in ([3], [9, 0, 4, 3, 8], [5, 5, 5], list(range(10))[::-1]):
-        np.testing.assert_allclose(made.read(order), wanted[order], rtol=1e-6)
-    assert made.read([]).shape == (0, 5)
-    made.read([1])[:] = 7  # a copy, never the file
-    np.testing.assert_allclose(made.read([1]), wanted[[1]], rtol=1e-6)
+        np.testing.assert_allclose(made.vectors(order), wanted[order], rtol=1e-6)
+    assert made.vectors([]).shape == (0, 5)
+    made.vectors([1])[:] = 7  # a copy, never the file
+    np.testing.assert_allclose(made.vectors([1]), wanted[[1]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("row", [10, -1])
 def test_rows_that_are_not_there_are_refused(made, row):
-    with pytest.raises(DataError, match=r"were asked of Record\('fake', \[10, 5\].*rows 0 to 9"):
-        made.read([0, row])
+    with pytest.raises(DataError, match=r"were asked of Record\('fake', 10 examples.*rows 0 to 9"):
+        made.vectors([0, row])
 
 
 def test_rows_are_found_by_the_examples_keys(made):
@@ -43,12 +46,12 @@ def test_rows_are_found_by_the_examples_keys(made):
 
 
 def test_a_damaged_shard_is_named(made):
-    path = made.folder / "shard-00001.npy"
+    path = made.folder / "clean" / "shard-00001.npy"
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
     with pytest.raises(
-        DataError, match=r"shard-00001.npy is damaged: its checksum is another one; record anew"
+        DataError, match=r"shard-00001.npy is damaged: its checksum is another one; record again"
     ):
         Record.open(made.folder)
     Record.open(made.folder, verify=False)
@@ -56,26 +59,26 @@ def test_a_damaged_shard_is_named(made):
     with pytest.raises(DataError, match=r"shard-00001.npy is damaged: it has 207 bytes of 208"):
         Record.open(made.folder, verify=False)
     path.unlink()
-    with pytest.raises(DataError, match=r"shard-00001.npy is missing; record anew"):
+    with pytest.raises(DataError, match=r"shard-00001.npy is missing; record again"):
         Record.open(made.folder)
 
 
 def test_a_shard_that_was_whole_is_read_again_where_it_changed_or_is_forgotten(made, monkeypatch):
     read = []
-    monkeypatch.setattr(integrity, "checksum", lambda path: read.append(path.name) or sum_of(path))
-    shards = [each.file for each in read_manifest(made.folder).shards]
+    monkeypatch.setattr(shards, "checksum", lambda path: read.append(path.name) or sum_of(path))
+    names = [each.file for each in read_manifest(made.folder).parts[0].shards]
     Record.open(made.folder)
     read.clear()
     Record.open(made.folder)
-    assert not set(shards) & set(read)
-    path = made.folder / shards[0]
+    assert not set(names) & set(read)
+    path = made.folder / "clean" / names[0]
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
     Record.open(made.folder)
-    assert [name for name in read if name in shards] == shards[:1]
+    assert [name for name in read if name in names] == names[:1]
     read.clear()
-    integrity.forget_whole()
+    shards.forget_checksums()
     Record.open(made.folder)
-    assert [name for name in read if name in shards] == shards
+    assert [name for name in read if name in names] == names
 
 
 def test_damaged_ids_are_found(made):
@@ -89,7 +92,7 @@ def test_damaged_ids_are_found(made):
 
 
 def test_a_shard_of_another_type_is_not_read(made):
-    path = made.folder / "shard-00000.npy"
+    path = made.folder / "clean" / "shard-00000.npy"
     np.save(path, np.zeros((4, 5), np.int32))
     with pytest.raises(
         DataError, match=r"holds int32 \[4, 5\], the manifest says float32 \[4, 5\]"
@@ -100,16 +103,16 @@ def test_a_shard_of_another_type_is_not_read(made):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"format": 3}, r"has format 3, this version of mentee reads format 2"),
-        ({"width": 0}, r"width: Input should be greater than 0"),
-        ({"kind": "smell"}, r"kind: Input should be 'image', 'audio' or 'text'"),
-        ({"rows": 11}, r"says 11 rows and its shards 10"),
-        ({"shards": [{"file": "../x.npy", "rows": 10, "bytes": 1, "checksum": "0" * 32}]}, "file"),
+        ({"groups": []}, r"groups: Tuple should have at least 1 item"),
+        ({"kind": "smell"}, r"kind: .*'smell' is none of image, audio, text"),
+        ({"rows": 11}, r"says 11 rows and clean has 10"),
+        ({"parts": [{"view": -1, "group": 0, "shards": [OUTSIDE]}]}, "file"),
     ],
 )
 def test_a_manifest_that_makes_no_sense_is_refused(made, change, text):
-    path = made.folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    manifest = read_manifest(made.folder).model_dump(mode="json") | change
+    path, digest = made.folder / "manifest.json", sum_of(json.dumps(manifest, sort_keys=True))
+    path.write_text(json.dumps(manifest | {"checksum": digest}, indent=2) + "\n")
     with pytest.raises(DataError, match=text):
         read_manifest(made.folder)
 
@@ -137,33 +140,34 @@ def test_statistics_are_kept_and_fitted_again_where_they_are_lost(made):
 def test_statistics_of_some_rows_are_of_those_rows_only(made):
     rows = [8, 1, 4]
     wanted = expected(images(10))[rows]
-    found = made.fit(rows)
+    found = made.fit(rows, made.vector)
     torch.testing.assert_close(found.mean, torch.tensor(wanted.mean(axis=0)).float())
     torch.testing.assert_close(found.std, torch.tensor(wanted.std(axis=0)).float())
     with pytest.raises(DataError, match="no rows of"):
-        made.fit([])
+        made.fit([], made.vector)
 
 
 def test_the_fingerprint_follows_ids_and_rows(made, tmp_path):
-    same = record(Fake(), images(10), tmp_path / "a", dtype="float32", shard_rows=4)
+    how = {"dtype": "float32", "shard_rows": 4}
+    same = record_examples(Fake(), images(10), tmp_path / "a", **how)
     assert same.fingerprint() == made.fingerprint()
     others = [
-        record(Fake(scale=2.0), images(10), tmp_path / "b", dtype="float32", shard_rows=4),
-        record(Fake(), images(10, name="x"), tmp_path / "c", dtype="float32", shard_rows=4),
-        record(Fake(), images(10, seed=1), tmp_path / "d", dtype="float32", shard_rows=4),
+        record_examples(Fake(scale=2.0), images(10), tmp_path / "b", **how),
+        record_examples(Fake(), images(10, name="x"), tmp_path / "c", **how),
+        record_examples(Fake(), images(10, seed=1), tmp_path / "d", **how),
     ]
     assert len({made.fingerprint(), *(other.fingerprint() for other in others)}) == 4
 
 
 def test_a_split_is_a_folder_of_its_own(tmp_path):
     for split, n in (("train", 5), ("validation", 3)):
-        record(Fake(), images(n), tmp_path / "fake" / split)
-    assert len(open_records(tmp_path / "fake", "validation")) == 3
-    assert len(open_records(tmp_path / "fake" / "train", "validation")) == 5, "the folder itself"
+        record_examples(Fake(), images(n), tmp_path / "fake" / split)
+    assert len(open_record(tmp_path / "fake", "validation")) == 3
+    assert len(open_record(tmp_path / "fake" / "train", "validation")) == 5, "the folder itself"
     with pytest.raises(DataError, match=r"no record of split 'test'.*train, validation"):
-        open_records(tmp_path / "fake", "test")
+        open_record(tmp_path / "fake", "test")
     with pytest.raises(DataError, match="there is no folder"):
-        open_records(tmp_path / "none", "test")
+        open_record(tmp_path / "none", "test")
     shutil.rmtree(tmp_path / "fake" / "train")
     with pytest.raises(DataError, match=r"'train': known: validation"):
-        open_records(tmp_path / "fake", "train")
+        open_record(tmp_path / "fake", "train")

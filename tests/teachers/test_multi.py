@@ -9,7 +9,7 @@ import torch
 
 from mentee.errors import MenteeError
 from mentee.teachers import MultiTeacher, Teacher
-from mentee.teachers.multi import place_of
+from mentee.teachers.multi import layer_of
 from mentee.types import Batch, Statistics
 
 STATISTICS = Statistics(torch.zeros(3), torch.ones(3), torch.eye(3), torch.ones(3))
@@ -20,7 +20,7 @@ class Said:
     """A teacher that says a number at each of its places."""
 
     def __init__(self, number: float, *names: str) -> None:
-        self.places = [SimpleNamespace(name=name.partition(" ")[0], shape=(3,)) for name in names]
+        self.layers = [SimpleNamespace(name=name.partition(" ")[0], shape=(3,)) for name in names]
         self.number, self.names = number, names
 
     def __call__(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -58,9 +58,9 @@ def test_places_and_columns_bear_the_names() -> None:
 
 
 def test_a_number_is_a_part_of_a_name_where_the_method_says_so() -> None:
-    assert place_of("stages.0", "a", ["stages"]) == "stages.a.0"
-    assert place_of("stages.0", "a", ["stages.0"]) == "stages.0.a"
-    assert place_of("features.3", "a", ["features.3", "features"]) == "features.3.a"
+    assert layer_of("stages.0", "a", ["stages"]) == "stages.a.0"
+    assert layer_of("stages.0", "a", ["stages.0"]) == "stages.0.a"
+    assert layer_of("features.3", "a", ["features.3", "features"]) == "features.3.a"
 
 
 def test_the_fingerprint_follows_names_and_teachers() -> None:

@@ -1,12 +1,15 @@
 """The frozen teacher: read with its own normalization, never trained, never changed."""
 
+import numpy as np
 import pytest
 import torch
 
 from mentee import models
+from mentee.errors import MenteeError
 from mentee.features import resolve
 from mentee.models import InputContract
 from mentee.teachers import OnlineTeacher
+from mentee.teachers.online import measure
 from mentee.types import Batch
 
 MEAN, STD = (0.2, 0.4, 0.6), (0.1, 0.2, 0.3)
@@ -71,3 +74,33 @@ def test_the_fingerprint_follows_weights_places_and_normalization(teacher):
     with torch.no_grad():
         next(teacher.network.parameters())[0, 0, 0, 0] += 1e-3
     assert another() != teacher.fingerprint()
+
+
+def batches():
+    for start in range(0, 6, 2):
+        rows = torch.arange(start, start + 2)
+        yield Batch(rows.float()[:, None], rows, rows)
+
+
+def features_of(batch):
+    x = batch.inputs
+    wide = torch.cat([x, x.square()], 1)
+    return {
+        "vectors": wide,
+        "tokens": torch.stack([wide - 1, wide + 1], 1),
+        "maps": wide[:, :, None, None] + torch.tensor([[-1.0, 1.0], [2.0, -2.0]]),
+    }
+
+
+def test_everything_is_averaged_to_vectors_first():
+    found = measure(features_of, batches, torch.device("cpu"))
+    x = np.arange(6.0)
+    wanted = np.stack([x, x**2], 1)
+    for name in ("vectors", "tokens", "maps"):
+        np.testing.assert_allclose(found[name].mean, wanted.mean(0), rtol=1e-6)
+        np.testing.assert_allclose(found[name].std, wanted.std(0), rtol=1e-6)
+
+
+def test_without_examples_nothing_is_measured():
+    with pytest.raises(MenteeError, match="no examples to measure its vectors on"):
+        measure(features_of, None, torch.device("cpu"))

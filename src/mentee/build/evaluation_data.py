@@ -11,7 +11,7 @@ from mentee.data import Examples, limit
 from mentee.data.corruptions import SEVERITIES, corrupt, names
 from mentee.errors import DataError, RecipeError
 from mentee.recipe import Data, Domain, Recipe
-from mentee.teachers import open_records
+from mentee.records import open_record
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def open_domain(domain: Domain, data: Data, test: Examples | None, passed: Any) 
     if domain.limit is not None and domain.limit < len(whole):
         examples = limit(whole, domain.limit, seed=data.seed)
     for path in domain.record_folders.values():  # checksums are compared when it is used
-        open_records(path, split, verify=False).check(whole)
+        open_record(path, split, verify=False).check(whole)
     for _ in corrupted("", domain, examples):
         pass
     return OpenedDomain(domain, whole, examples)

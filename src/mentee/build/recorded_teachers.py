@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 from mentee.build import networks
@@ -17,10 +16,11 @@ from mentee.distillation.objective import DistillationLoss
 from mentee.errors import MenteeError, PairError, RecipeError
 from mentee.methods import Method
 from mentee.recipe import Data, RecordedRecipe, online_recipe
+from mentee.records import Manifest, open_record
+from mentee.records.folders import find_split, is_network_record
+from mentee.records.manifest import read_manifest
 from mentee.records.memory import load
-from mentee.records.network_manifest import NetworkManifest, read_network_manifest
-from mentee.records.network_record import find_split, is_network_record, open_network_record
-from mentee.teachers import OnlineTeacher, RecordedNetworkTeacher, RecordedTeacher, open_records
+from mentee.teachers import OnlineTeacher, RecordedTeacher
 from mentee.teachers.recorded import IN_MEMORY
 from mentee.teachers.teacher import Teacher
 from mentee.types import CLEAN, FeatureKey
@@ -81,27 +81,28 @@ class RecordedEmbeddingsKind(TeacherKind):
                 )
             )
         folders = recipe.record_folders
-        records = {name: open_records(path, data.train) for name, path in folders.items()}
+        records = {name: open_record(path, data.train) for name, path in folders.items()}
         for record in records.values():
             record.check(splits.whole)
             seconds = record.manifest.data.get("seconds")
             differs = seconds is not None and not math.isclose(
                 float(seconds), data.seconds or 0.0, abs_tol=1e-3
             )
-            if record.manifest.frames is not None and differs:
+            if record.vector.layer == "frames" and differs:
                 raise RecipeError(
                     f"{record.folder} has the time frames of {seconds} seconds, and data.seconds "
                     f"is {data.seconds}; make them equal"
                 )
         if recipe.in_memory:
-            load(records.values(), name="what was recorded")
+            parts = [part for record in records.values() for part in record.of_views([CLEAN])]
+            load(parts, name="what was recorded")
         memory = 0 if recipe.in_memory else IN_MEMORY  # nothing is in memory twice
         return RecordedTeacher(records.get("", records), splits.train, memory=memory)
 
     def compared(self, teacher: Teacher) -> list[tuple[str, Teacher, str]]:
         """Each of several records."""
-        layers = cast(RecordedTeacher, teacher).records
-        return [(name.partition(".")[2], teacher, name) for name in layers if len(layers) > 1]
+        names = [each.name for each in teacher.layers]
+        return [(name.partition(".")[2], teacher, name) for name in names if len(names) > 1]
 
     def describe(self, data: Data) -> str:
         """Of which view the outputs are."""
@@ -123,9 +124,9 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
         (self.folder,) = recipe.record_folders.values()
         self.split = data.train
 
-    def manifest(self) -> NetworkManifest:
+    def manifest(self) -> Manifest:
         """The record's manifest."""
-        return read_network_manifest(find_split(Path(self.folder), self.split))
+        return read_manifest(find_split(self.folder, self.split))
 
     def views(self, data: Data) -> Data:
         """The views that the record has.
@@ -163,7 +164,7 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
         """How many outputs the recorded network has."""
         return online_recipe(self.manifest().teacher["network"]).classes or 1
 
-    def build(self, request: TeacherRequest) -> Any:
+    def build(self, request: TeacherRequest) -> RecordedTeacher:
         """The record, checked against the examples and the layers that are read.
 
         Raises:
@@ -172,7 +173,7 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
             RunError: it does not fit into memory.
         """
         data, splits = request.recipe.data, request.splits
-        record = open_network_record(self.folder, data.train)
+        record = open_record(self.folder, data.train)
         record.check(splits.train, splits.whole)
         held = {name for each in record.columns for name in each.shapes}
         numbered = {name.rpartition(".")[0] for name in held if name.rpartition(".")[2].isdigit()}
@@ -183,10 +184,9 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
         if self.recipe.in_memory:
             views = [CLEAN] if clean else range(data.cycle or record.views)
             load(record.of_views(views), name=str(self.folder))
-        sample = splits.some(MEASURED)
-        return RecordedNetworkTeacher(
-            record, splits.train, clean=clean, sample=lambda: splits.clean(sample)
-        )
+        memory = 0 if self.recipe.in_memory else IN_MEMORY  # nothing is in memory twice
+        measured = splits.some(MEASURED)
+        return RecordedTeacher(record, splits.train, clean=clean, measured=measured, memory=memory)
 
     def check_term(
         self, teacher: Teacher, loss: DistillationLoss, bound: Any, key: FeatureKey
@@ -203,7 +203,7 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
                 f"{bound.name} depends on what else is in the batch, so no record holds it; give "
                 "the recipe its network as teacher"
             )
-        held = {each.name for each in cast(RecordedNetworkTeacher, teacher).record.columns}
+        held = {each.name for each in cast(RecordedTeacher, teacher).record.columns}
         name = str(key.reduced(reduction))
         if name not in held:
             raise RecipeError(lacks(self.folder, loss.method.name, [name], sorted(held)))
@@ -216,7 +216,7 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
         Raises:
             PairError: the network cannot be had, or has other weights.
         """
-        record = cast(RecordedNetworkTeacher, teacher).record
+        record = cast(RecordedTeacher, teacher).record
         recorded, whose = record.manifest.teacher, f"that {record.folder} was recorded of"
         recipe, seed = online_recipe(recorded["network"]), request.recipe.train.seed
         try:

@@ -91,7 +91,7 @@ def build(recipe: Recipe, overrides: PythonOverrides | None = None) -> TrainingS
     criterion = DistillationLoss(
         resolved.method,
         {layer.name: layer.shape for layer in resolved.student_layers},
-        {layer.name: layer.shape for layer in teacher.places} if teacher else {},
+        {layer.name: layer.shape for layer in teacher.layers} if teacher else {},
         groups=contrast_groups(splits.train),
         examples=len(splits.train),
         classes=None if splits.train.labels is None else splits.classes,

@@ -209,7 +209,7 @@ class MultiKind(TeacherKind):
                 part = request.part(method, layers[name], sources.get(name))
                 teacher = teachers[name] = cast(Teacher, kind.build(part))
                 for layer in layers[name]:
-                    layer_pairs.check_recorded(layer, {p.name: p.shape for p in teacher.places})
+                    layer_pairs.check_recorded(layer, {p.name: p.shape for p in teacher.layers})
             except MenteeError as error:
                 raise type(error)(f"teacher {name}: {error}") from error
         return MultiTeacher(teachers, layers)

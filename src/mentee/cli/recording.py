@@ -86,7 +86,7 @@ def record(
 
     if teacher is None:
         from mentee.api import record_network
-        from mentee.records.numeric import as_dtype
+        from mentee.records.codecs import as_dtype
 
         record_network(
             data,
@@ -103,7 +103,8 @@ def record(
         exit_process(0)
         return
     from mentee.errors import RecipeError
-    from mentee.recording.embeddings import parsed, record
+    from mentee.recording.embedders import record
+    from mentee.recording.sources import parsed
 
     own = {"--views": views, "--methods": methods or None, "--pca": pca, "--top-k": top_k}
     given = [name for name, value in own.items() if value is not None]
@@ -179,7 +180,8 @@ def record_import(
     overwrite: Annotated[bool, typer.Option(help="Replace a record that is there.")] = False,
 ) -> None:
     """Take vectors that you have already, matched to the data by their ids."""
-    from mentee.recording.embeddings import import_vectors, parsed
+    from mentee.recording.embedders import import_vectors
+    from mentee.recording.sources import parsed
 
     import_vectors(
         vectors,
@@ -223,21 +225,17 @@ def record_verify(
     changes: Changes = None,
 ) -> None:
     """Compare a record with its teacher: every checksum, and the worst cosine of a sample."""
-    from mentee.api import verify, verify_vectors
-    from mentee.errors import RecipeError
-    from mentee.recording.embeddings import parsed
-    from mentee.records.network_record import holds_network_record
+    from mentee.api import verify
+    from mentee.recording.sources import parsed
 
-    if not holds_network_record(folder):
-        options, reading = parsed(option or [], "--option"), parsed(column or [], "--column")
-        found = verify_vectors(
-            folder, data, teacher, sample=sample, options=options, reading=reading
+    print(
+        verify(
+            folder,
+            data,
+            sample=sample,
+            changes=changes or [],
+            teacher=teacher,
+            options=parsed(option or [], "--option"),
+            reading=parsed(column or [], "--column"),
         )
-        print(found)
-    elif data is None:
-        raise RecipeError(
-            f"{folder} is a record of a recipe's network; name the recipe that it was made for: "
-            "mentee record verify FOLDER RECIPE"
-        )
-    else:
-        print(verify(folder, data, sample=sample, changes=changes or []))
+    )

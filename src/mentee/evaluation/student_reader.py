@@ -20,9 +20,9 @@ from mentee.evaluation.predict import collect_features
 from mentee.metrics import linear_cka
 from mentee.models import Contract, normalize
 from mentee.recipe import Domain, Recipe, RecordedRecipe, single_teachers
-from mentee.records.manifest import MANIFEST
-from mentee.records.network_record import is_network_record
-from mentee.teachers import Record, open_records
+from mentee.records import Record, open_record
+from mentee.records.folders import is_network_record
+from mentee.records.manifest import has_manifest
 from mentee.types import CLEAN, Features
 
 
@@ -160,7 +160,7 @@ class StudentReader:
         try:
             if key not in self._opened:
                 self._opened[key] = None  # a damaged one is neither read nor noted twice
-                self._opened[key] = open_records(folder, split)
+                self._opened[key] = open_record(folder, split)
             record = self._opened[key]
             if record is not None:
                 record.check(whole)
@@ -179,20 +179,21 @@ def folder_of(path: Path | str, split: str, train: str) -> Path | None:
         train: the split that the student is trained on.
     """
     folder = Path(path)
-    if (folder / MANIFEST).is_file():
+    if has_manifest(folder):
         return folder if split == train else None
-    return (
-        folder / split
-        if (folder / split).is_dir() and not is_network_record(folder, split)
-        else None
-    )
+    if not (folder / split).is_dir():
+        return None
+    try:
+        return None if is_network_record(folder, split) else folder / split
+    except DataError:  # a note tells why when it is opened
+        return folder / split
 
 
 def alike(embedding: Tensor, examples: Examples, records: Mapping[str, Record]) -> dict[str, float]:
     """Linear CKA of a student's embedding with what each record says of the examples."""
     found = {}
     for name, record in records.items():
-        theirs = torch.from_numpy(record.of(examples.keys)).float()
+        theirs = record.of(examples.keys)
         vectors = theirs.mean(1) if theirs.ndim == 3 else theirs
         found[name] = linear_cka(embedding, vectors)
     return found

@@ -54,8 +54,8 @@ def asked(parts: TrainingSetup) -> Iterable[tuple[str, Teacher, str]]:
             ensemble = isinstance(said.teachers[name], Ensemble)
             yield name, each, "logits" if ensemble else "embedding"
     elif isinstance(teacher, RecordedTeacher) and len(teacher.records) > 1:
-        for place in teacher.records:
-            yield place.partition(".")[2], teacher, place
+        for place in teacher.layers:
+            yield place.name.partition(".")[2], teacher, place.name
 
 
 def compared(
@@ -105,7 +105,7 @@ def vectors(
         return part, examples, pooled(said[key])
     record = reader.records("test", Domain(), splits.test).get(name) if splits.test else None
     if record is not None:
-        return part, examples, pooled(torch.from_numpy(record.of(examples.keys)).float())
+        return part, examples, pooled(record.of(examples.keys))
     examples = splits.train.spaced(SAMPLE)
     return "train", examples, pooled(replayed(teacher, key, splits.clean(examples)))
 

@@ -22,10 +22,10 @@ from mentee.experiments.labeled import Rows, TrainingSetup
 from mentee.models import Contract, normalize
 from mentee.parallel import rank, world
 from mentee.recipe import Ensemble, Network, OnlineRecipe, Recipe, online_recipe, single_teachers
-from mentee.records.network_manifest import read_network_manifest
-from mentee.records.network_record import find_split, is_network_record
+from mentee.records import open_record
+from mentee.records.folders import find_split
+from mentee.records.manifest import read_manifest
 from mentee.runs.folder import Folder
-from mentee.teachers import open_records
 from mentee.training.monitor import pooled
 from mentee.types import CLEAN
 
@@ -118,9 +118,9 @@ class EmbeddingSources:
                 continue
             for own, path in said.record_folders.items():
                 name = f"teacher {label or own}".strip()
-                if is_network_record(path, split):
-                    kept = read_network_manifest(find_split(Path(path), split)).teacher["network"]
-                    yield self._taught(label or own, online_recipe(kept))
+                network = read_manifest(find_split(path, split)).network
+                if network is not None:
+                    yield self._taught(label or own, online_recipe(network))
                 else:
                     yield EmbeddingSource(name, self._recorded(path), augmented=False)
 
@@ -149,11 +149,11 @@ class EmbeddingSources:
             folder = folder_of(path, split, data.train)
             if folder is None:
                 raise MenteeError(f"{path} has no record of {split}; add it: --splits {split}")
-            held[part] = open_records(folder, split)
+            held[part] = open_record(folder, split)
 
         def of(part: str, rows: Rows, view: int) -> Tensor:
             found = held[part].of(parts.named(part).keys[rows])
-            return pooled(torch.from_numpy(found).float())
+            return pooled(found)
 
         return of
 

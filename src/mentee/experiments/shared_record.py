@@ -12,10 +12,9 @@ from mentee.build.setup import build
 from mentee.errors import MenteeError
 from mentee.experiments.jobs import Job
 from mentee.recipe import Recipe, RecordedRecipe
-from mentee.recording.network import record_network
-from mentee.records.manifest import Dtype
-from mentee.records.network_manifest import read_network_manifest
-from mentee.records.network_record import is_network_record
+from mentee.recording.networks import record_network
+from mentee.records.columns import Dtype
+from mentee.records.manifest import has_manifest, read_manifest
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def taught(
 def dtype_there(record: Path, split: str) -> Dtype:
     """The numbers of a record that is there, else those of a new one."""
     target = record / split
-    return read_network_manifest(target).dtype if is_network_record(target) else "float16"
+    return read_manifest(target).dtype if has_manifest(target) else "float16"
 
 
 def with_record(job: Job, fit: Fit, teacher: RecordedRecipe, update: Mapping[str, Any]) -> Job:

@@ -1,32 +1,31 @@
-"""Whether a record still is what its teacher says."""
+"""Whether a record still is what its teacher computes: checksums, and a sample read live."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
-from mentee.data import Examples
 from mentee.distillation.terms import Builder
-from mentee.errors import DataError
+from mentee.errors import DataError, RecipeError
 from mentee.losses import LossSpec
 from mentee.methods import Method
 from mentee.recipe import Recipe, RecordedRecipe, online_recipe, read
-from mentee.recording.embeddings import open_as
-from mentee.recording.network import prepare, with_its_input
-from mentee.records.embedding_recording import embed
-from mentee.records.integrity import forget_whole
-from mentee.records.manifest import MANIFEST
-from mentee.records.network_record import open_network_record
-from mentee.teachers import Record
+from mentee.recording.embedders import embedder_job
+from mentee.recording.networks import network_job, with_its_input
+from mentee.recording.sources import open_as
+from mentee.records import Record
+from mentee.records.folders import splits_of
+from mentee.records.manifest import has_manifest
+from mentee.records.plan import RecordingJob
+from mentee.records.shards import forget_checksums
 from mentee.teachers.pretrained import Embedder, find_embedder
 from mentee.types import CLEAN
 
@@ -38,7 +37,7 @@ class Verified:
     Attributes:
         examples: how many.
         views: which.
-        cosine: by column, the worst of any example in any of these views.
+        cosine: by column, or by split of an embedder, the worst of any example in any view.
     """
 
     examples: int
@@ -53,146 +52,144 @@ class Verified:
 
 def verify(
     path: str | Path,
-    recipe: str | Path | Mapping[str, Any] | Recipe,
+    source: Any = None,
     *,
     sample: int = 64,
     changes: Sequence[str] = (),
     data: Any = None,
     student: ModelFactory | None = None,
-    teacher: TeacherSource | None = None,
+    teacher: TeacherSource | str | Embedder | None = None,
     methods: Mapping[str, Method] | None = None,
     losses: Mapping[str, LossSpec] | None = None,
     representations: Mapping[str, Builder] | None = None,
-) -> Verified:
-    """Compare a record of places with its teacher: every file's checksum, and a sample read live.
-
-    Args:
-        path: the record.
-        recipe: that it was made for; its teacher may be the record itself.
-        sample: how many examples, evenly spaced; of each the clean one and the first and last view.
-        changes: of the recipe.
-        data: as for `train`.
-        student: the same.
-        teacher: the same.
-        methods: the same.
-        losses: the same.
-        representations: the same.
-
-    Returns:
-        The worst cosine by column.
-
-    Raises:
-        DataError: a file is damaged, the examples are others, or the teacher has other weights.
-    """
-    content = read(recipe, changes)
-    forget_whole()
-    record = open_network_record(path, content.data.train)
-    if teacher is None and isinstance(content.teacher, RecordedRecipe):
-        network = online_recipe(record.manifest.teacher["network"])
-        content = content.model_copy(update={"teacher": network})
-    content = with_its_input(content, record.manifest)
-    seed = record.manifest.views["view_seed"]
-    content = content.model_copy(
-        update={"data": content.data.model_copy(update={"view_seed": seed})}
-    )
-    given = PythonOverrides(data, student, teacher, methods, losses, representations)
-    said = record.manifest
-    recording, _ = prepare(content, given, said.methods, said.count, said.dtype, 64)
-    record.check(recording.examples)
-    recording = recording.following(record.folder)
-    recording.merged(said)  # refuses other weights and views
-    n = len(record)
-    rows = np.unique(np.linspace(0, n - 1, min(n, sample)).astype(np.int64))
-    views = tuple(dict.fromkeys([CLEAN, *([0, said.count - 1] if said.count else [])]))
-    worst = {each.name: 1.0 for each in recording.columns}
-    for view in views:
-        kept = record.read(rows, view)
-        parts = torch.from_numpy(recording.say(rows, view, recording.columns))
-        fresh = parts.split([each.size for each in recording.columns], dim=1)  # type: ignore[no-untyped-call]
-        for each, live in zip(recording.columns, fresh, strict=True):
-            found = worst_cosine(kept[each.name].flatten(1), live)
-            worst[each.name] = min(worst[each.name], found)
-    return Verified(len(rows), views, worst)
-
-
-def verify_vectors(
-    path: str | Path,
-    data: Any = None,
-    teacher: str | Embedder | None = None,
-    *,
-    sample: int = 64,
     options: Mapping[str, Any] | None = None,
     reading: Mapping[str, Any] | None = None,
 ) -> Verified:
-    """Compare the record of a teacher of another task with it: checksums, and a sample read live.
+    """Compare a record with its teacher: every file's checksum, and a sample read live.
 
     Args:
         path: the record, or the folder of several splits.
-        data: as for `record`; None: as it was named when it was recorded.
-        teacher: the same.
-        sample: how many examples of each split, evenly spaced.
-        options: as for `record`, where the teacher is named.
-        reading: the same, where the data are named.
+        source: of a recipe's network the recipe that it was made for, whose teacher may be the
+            record itself; of an embedder the data, None: as they were named when it was recorded.
+        sample: how many examples, evenly spaced; of a network each clean, in the first and in the
+            last view; of an embedder of each split.
+        changes: of the recipe.
+        data: as for `train`, with a recipe.
+        student: the same.
+        teacher: the same; without a recipe the embedder, None: as it was named.
+        methods: the same.
+        losses: the same.
+        representations: the same.
+        options: of the embedder, where it is named here.
+        reading: as for `record`, where the data are named here.
 
     Returns:
-        The worst cosine by split; of time frames, of any frame.
+        The worst cosine by column; of an embedder by split, of time frames that of any frame.
 
     Raises:
-        DataError: a file is damaged, the examples are others, the teacher has other weights, or it
+        DataError: a file is damaged, the examples are others, or the teacher is another one, or
             is not known.
+        RecipeError: the record is of a recipe's network, and no recipe is named.
     """
     folder = Path(path)
-    own = (folder / MANIFEST).is_file()
-    folders = (
-        [folder] if own else [each.parent for each in sorted(folder.glob(f"[!.]*/{MANIFEST}"))]
-    )
-    if not folders:
+    forget_checksums()
+    splits = [folder] if has_manifest(folder) else splits_of(folder)
+    if not splits:
         raise DataError(f"{folder} has no record; write one with `mentee record`")
     worst, count = {}, 0
-    forget_whole()
-    for each in folders:
+    for each in splits:
         record = Record.open(each)
-        asked = record.manifest.teacher.get("asked", {})
-        if not asked and (data is None or teacher is None):
-            raise DataError(
-                f"every file of {each} is as it was written, but it does not say which teacher and "
-                "data it is of: they were passed from Python, or imported. Name them: "
-                "mentee record verify FOLDER DATA --teacher NAME"
-            )
-        named, given = (
-            (asked["teacher"], asked["options"]) if teacher is None else (teacher, options)
-        )
-        embedder = find_embedder(named, **(given or {})) if isinstance(named, str) else named
-        source, how = (asked["data"], asked["reading"]) if data is None else (data, reading)
-        split, seconds = asked.get("split", each.name), record.manifest.data.get("seconds")
-        examples = open_as(embedder, source, split, how, seconds)
-        rows = np.unique(np.linspace(0, len(examples) - 1, sample).astype(np.int64))
-        worst[split], count = compared(record, embedder, examples, rows), count + len(rows)
+        if record.manifest.network is not None:
+            if source is None:
+                raise RecipeError(
+                    f"{folder} is a record of a recipe's network; name the recipe that it was made "
+                    "for: mentee record verify FOLDER RECIPE"
+                )
+            passed: Any = (data, student, teacher, methods, losses, representations)
+            overrides = PythonOverrides(*passed)
+            return compare(record, _network_job(record, read(source, changes), overrides), sample)
+        split, job = _embedder_job(record, source, teacher, options, reading)
+        verified = compare(record, job, sample)
+        worst[split], count = min(verified.cosine.values()), count + verified.examples
     return Verified(count, (CLEAN,), worst)
 
 
-def compared(
-    record: Record, embedder: Embedder, examples: Examples, rows: npt.NDArray[np.int64]
-) -> float:
-    """The worst cosine of what is kept of some examples and what their teacher says of them.
+def compare(record: Record, job: RecordingJob, sample: int) -> Verified:
+    """The worst cosine of what is stored of some examples and what their teacher computes of them.
 
     Raises:
         DataError: the examples are others, or the teacher is.
     """
-    said = record.manifest
-    was, now = said.teacher.get("fingerprint"), embedder.fingerprint()
+    manifest = record.manifest
+    record.check(job.examples)
+    job = job.following(record.folder, manifest)
+    job.merged(manifest)  # refuses other weights and views
+    rows = np.unique(np.linspace(0, len(record) - 1, min(len(record), sample)).astype(np.int64))
+    views = tuple(dict.fromkeys([CLEAN, *([0, record.views - 1] if record.views else [])]))
+    worst = {each.name: 1.0 for each in job.columns}
+    for view in views:
+        stored = record.read(rows, view)
+        live = torch.from_numpy(job.numbers(rows, view, job.columns))
+        parts = live.split([each.size for each in job.columns], dim=1)  # type: ignore[no-untyped-call]
+        for each, part in zip(job.columns, parts, strict=True):
+            vectors = part.reshape(len(rows), *each.shape)
+            first = 2 if each.layer == "frames" else 1  # each frame is a vector
+            pair = (x.flatten(first) for x in (stored[each.name], vectors))
+            worst[each.name] = min(worst[each.name], worst_cosine(*pair))
+    return Verified(len(rows), views, worst)
+
+
+def _network_job(record: Record, recipe: Recipe, overrides: PythonOverrides) -> RecordingJob:
+    """What the network of a recipe computes at the layers of its record."""
+    manifest = record.manifest
+    if overrides.teacher is None and isinstance(recipe.teacher, RecordedRecipe):
+        recipe = recipe.model_copy(update={"teacher": online_recipe(manifest.teacher["network"])})
+    recipe = with_its_input(recipe, manifest)
+    data = recipe.data.model_copy(update={"view_seed": manifest.views["view_seed"]})
+    recipe = recipe.model_copy(update={"data": data})
+    names, count = manifest.methods, manifest.count
+    return network_job(recipe, overrides, names, count, manifest.dtype, batch=64)
+
+
+def _embedder_job(
+    record: Record,
+    data: Any,
+    teacher: Any,
+    options: Mapping[str, Any] | None,
+    reading: Mapping[str, Any] | None,
+) -> tuple[str, RecordingJob]:
+    """The split of an embedder's record, and what the embedder computes of it."""
+    manifest = record.manifest
+    requested = manifest.teacher.get("requested", {})
+    if not requested and (data is None or teacher is None):
+        raise DataError(
+            f"every file of {record.folder} is as it was written, but it does not say which "
+            "teacher and data it is of: they were passed from Python, or imported. Name them: "
+            "mentee record verify FOLDER DATA --teacher NAME"
+        )
+    if teacher is None:
+        teacher, options = requested["teacher"], requested["options"]
+    embedder = find_embedder(teacher, **(options or {})) if isinstance(teacher, str) else teacher
+    was, now = manifest.teacher.get("fingerprint"), embedder.fingerprint()
     if was not in (None, now):
         raise DataError(
             f"{record.folder} is of another teacher: {was} there, {embedder.name} is {now}"
         )
-    record.check(examples)
-    live = embed(embedder, examples, rows, frames=said.frames is not None)
-    return worst_cosine(
-        record.tensor(record.positions(examples.keys[rows])), torch.from_numpy(live)
+    if data is None:
+        data, reading = requested["data"], requested["reading"]
+    split = requested.get("split", record.folder.name)
+    examples = open_as(embedder, data, split, reading, manifest.data.get("seconds"))
+    job = embedder_job(
+        embedder,
+        examples,
+        frames=record.vector.layer == "frames",
+        dtype=manifest.dtype,
+        batch=64,
     )
+    return split, replace(job, teacher=manifest.teacher)  # compared above, where it can be
 
 
-def worst_cosine(kept: Tensor, live: Tensor) -> float:
+def worst_cosine(stored: Tensor, live: Tensor) -> float:
     """The smallest cosine of two vectors `[..., d]`; of equal ones, zeros too, 1."""
-    alike = F.cosine_similarity(kept, live, dim=-1, eps=1e-12)
-    return float(alike.where(~(kept == live).all(-1), 1.0).min())
+    cosine = F.cosine_similarity(stored, live, dim=-1, eps=1e-12)
+    return float(cosine.where(~(stored == live).all(-1), 1.0).min())

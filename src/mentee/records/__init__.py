@@ -1,10 +1,10 @@
-"""Records: what a teacher said of each example, written once, looked up while a student trains."""
+"""Records: what a teacher computes of each example, written once, read while a student trains."""
 
-from mentee.records.embedding_recording import record
-from mentee.records.estimating import Estimate, estimate
+from mentee.records.cost import Estimate, estimate
 from mentee.records.importing import import_record
 from mentee.records.manifest import Manifest
-from mentee.records.reader import Record, open_records
+from mentee.records.reader import Record, open_record
+from mentee.records.writer import write_record
 
 __all__ = [
     "Estimate",
@@ -12,6 +12,6 @@ __all__ = [
     "Record",
     "estimate",
     "import_record",
-    "open_records",
-    "record",
+    "open_record",
+    "write_record",
 ]

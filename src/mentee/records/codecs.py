@@ -1,4 +1,4 @@
-"""The forms that a column's numbers are stored in, and the way back to what methods read."""
+"""How numbers are stored, and the way back: types, principal components, largest logits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +16,129 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mentee import files
-from mentee.errors import DataError
-from mentee.records.columns import Column
+from mentee.errors import DataError, suggest
+from mentee.records.columns import Column, Dtype
 
-Float32Array = npt.NDArray[np.float32]
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+
+STORED: dict[Dtype, np.dtype[np.generic]] = {
+    "float32": np.dtype("<f4"),
+    "float16": np.dtype("<f2"),
+    "bfloat16": np.dtype("<u2"),  # NumPy has no such type: its 16 bits
+    "int8": np.dtype("i1"),
+}
+"""What NumPy reads and writes for each type."""
+
+LARGEST = {"float32": 3.4e38, "float16": 65504.0, "bfloat16": 3.38e38}
+
+
+def as_dtype(name: str, *, scaled: bool = False) -> Dtype:
+    """A type's name, if numbers are stored in it.
+
+    Args:
+        name: the name.
+        scaled: a scale of each entry is fitted, as int8 needs.
+
+    Raises:
+        DataError: they are not.
+
+    Example:
+        >>> as_dtype("float64")
+        Traceback (most recent call last):
+        mentee.errors.DataError: there is no --dtype 'float64'; did you mean 'float16' or ...
+    """
+    known = [each for each in STORED if scaled or each != "int8"]
+    for each in known:
+        if name == each:
+            return each
+    if name == "int8":
+        raise DataError(
+            "--dtype int8 needs a scale of each entry, which only a record of a recipe's own "
+            f"network has; of vectors expected {', '.join(known)}"
+        )
+    raise DataError(f"there is no --dtype {name!r}; {suggest(name, known)}")
+
+
+def encode(
+    numbers: Floats, dtype: Dtype, ids: Sequence[str], scales: Sequence[float] | None = None
+) -> npt.NDArray[np.generic]:
+    r"""Numbers in the type they are stored in.
+
+    .. math:: q = \mathrm{clip}(\mathrm{round}(v / s), -127, 127) \quad \text{(int8)}
+
+    Args:
+        numbers: `[b, d]`.
+        dtype: of the stored numbers.
+        ids: of the `b` examples, for messages.
+        scales: s, one for each of the d entries; of int8 only.
+
+    Returns:
+        As many numbers, of `STORED[dtype]`.
+
+    Raises:
+        DataError: a number is not finite, or too large for `dtype`.
+    """
+    stored = numbers
+    with np.errstate(over="ignore", invalid="ignore"):
+        if dtype in ("float32", "float16"):
+            stored = numbers.astype(STORED[dtype])
+    finite = np.isfinite(stored)
+    if not finite.all():
+        row, entry = (int(i) for i in np.argwhere(~finite)[0])
+        value, where = float(numbers[row, entry]), f"entry {entry} of {ids[row]!r}"
+        if not math.isfinite(value):
+            raise DataError(f"{where} is {value}: expected finite numbers; look at this example")
+        advice = "record as float32" if dtype == "float16" else "scale the vectors"
+        limit = f"more than {dtype} holds ({LARGEST[dtype]:g})"
+        raise DataError(f"{where} is {value:g}, {limit}; {advice}")
+    if dtype == "bfloat16":
+        narrow = torch.from_numpy(np.ascontiguousarray(numbers, np.float32)).bfloat16()
+        return narrow.view(torch.int16).numpy().view("<u2")
+    if dtype == "int8":
+        scaled = numbers / np.asarray(scales, np.float32)
+        return np.rint(scaled).clip(-127, 127).astype(np.int8)
+    return stored
+
+
+def decode(stored: npt.NDArray[np.generic], dtype: Dtype, scales: Tensor | None = None) -> Tensor:
+    """What `encode` stored, as float32 on the CPU.
+
+    Args:
+        stored: `[b, d]`, in memory that may be written to.
+        dtype: of the stored numbers.
+        scales: `[d]`; of int8 only.
+    """
+    if dtype == "bfloat16":
+        return torch.from_numpy(stored.view(np.int16)).view(torch.bfloat16).float()
+    numbers = torch.from_numpy(stored).float()
+    return numbers if scales is None else numbers.mul_(scales)
+
+
+def scales_of(
+    columns: Sequence[Column], largest: npt.NDArray[np.floating], margin: float = 1.25
+) -> tuple[float, ...]:
+    """What int8 entries are multiplied by, from the largest of each that a sample has.
+
+    Args:
+        columns: what the entries are of; numbers that say a class have the scale 1.
+        largest: `[d]` absolute values; an entry that is 0 throughout the sample, of which nothing
+            is known, gets the scale of the largest.
+        margin: how much larger an entry may become before it is cut.
+    """
+    known = np.where(largest > 0, largest, max(float(largest.max()), 1e-12))
+    scales = [float(f"{x:.6g}") for x in known * margin / 127]
+    start = 0
+    for each in columns:
+        if each.form == "top":
+            classes = slice(start + each.count, start + each.count * (1 + each.digits))
+            scales[classes] = [1.0] * (each.count * each.digits)
+        start += each.stored
+    return tuple(scales)
 
 
 @dataclass(frozen=True)
 class Basis:
-    """The principal directions that a column is kept along.
+    """The principal directions that a column is stored along.
 
     Attributes:
         mean: `[d]`.
@@ -36,11 +151,11 @@ class Basis:
     explained: float
 
 
-Bases = Mapping[str, Basis]
+Bases: TypeAlias = Mapping[str, Basis]
 """By column."""
 
 
-def fit(vectors: Float32Array, count: int, name: str) -> Basis:
+def fit_basis(vectors: npt.NDArray[np.float32], count: int, name: str) -> Basis:
     r"""The first principal directions of vectors.
 
     .. math:: X = x - \mu, \quad X^\top X = V^\top \Lambda V
@@ -66,9 +181,9 @@ def fit(vectors: Float32Array, count: int, name: str) -> Basis:
         )
     mean = vectors.mean(axis=0, dtype=np.float64)
     x = vectors - mean
-    values, found = np.linalg.eigh(x.T @ x if d <= m else x @ x.T)
-    values, found = values[::-1].clip(min=0.0), found[:, ::-1]
-    v = found[:, :count].T if d <= m else found[:, :count].T @ x
+    values, directions = np.linalg.eigh(x.T @ x if d <= m else x @ x.T)
+    values, directions = values[::-1].clip(min=0.0), directions[:, ::-1]
+    v = directions[:, :count].T if d <= m else directions[:, :count].T @ x
     length = np.linalg.norm(v, axis=1, keepdims=True)
     # Vectors that lie in fewer directions than asked for have no more: rows of zeros.
     v = np.where(length > 1e-6 * math.sqrt(max(values[0], 1e-12)), v / length.clip(1e-300), 0.0)
@@ -76,12 +191,45 @@ def fit(vectors: Float32Array, count: int, name: str) -> Basis:
     v = v * np.where(largest < 0, -1.0, 1.0)
     total = float(values.sum())
     explained = float(values[:count].sum()) / total if total > 0 else 1.0
-    return Basis(
-        torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(v.astype(np.float32)), explained
-    )
+    center, components = (torch.from_numpy(each.astype(np.float32)) for each in (mean, v))
+    return Basis(center, components, explained)
 
 
-def pack(columns: Sequence[Column], said: Float32Array, bases: Bases) -> Float32Array:
+def save_bases(path: Path, bases: Bases) -> None:
+    """Write principal directions as a safetensors file, atomically."""
+    tensors: dict[str, Tensor] = {}
+    for name, each in bases.items():
+        share = torch.tensor([each.explained], dtype=torch.float64)
+        parts = {"mean": each.mean, "components": each.components, "explained": share}
+        tensors |= {f"{name}/{key}": value.contiguous() for key, value in parts.items()}
+    files.write(path, lambda temporary: save_file(tensors, temporary))
+
+
+def load_bases(path: Path, columns: Sequence[Column]) -> dict[str, Basis]:
+    """Read what `save_bases` wrote, for the columns that are stored in principal components.
+
+    Raises:
+        DataError: the file is missing, damaged or of other columns.
+    """
+    bases = {}
+    try:
+        with safe_open(path, "pt") as file:
+            for each in columns:
+                if each.form != "pca":
+                    continue
+                mean, components, share = (
+                    file.get_tensor(f"{each.name}/{key}")
+                    for key in ("mean", "components", "explained")
+                )
+                if components.shape != (each.count, each.size) or mean.shape != (each.size,):
+                    raise DataError(f"{path} is of other columns than {each.name}; record again")
+                bases[each.name] = Basis(mean, components, float(share))
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path} cannot be read ({error}); record again") from error
+    return bases
+
+
+def pack(columns: Sequence[Column], numbers: Floats, bases: Bases) -> Floats:
     r"""The numbers that are stored of some examples.
 
     Of principal components :math:`z = V (x - \mu)`; of logits z the k largest, the digits of their
@@ -89,28 +237,32 @@ def pack(columns: Sequence[Column], said: Float32Array, bases: Bases) -> Float32
 
     Args:
         columns: what they are of.
-        said: `[b, d]`, what is read, the columns one behind the other.
+        numbers: `[b, d]`, what methods read, the columns one behind the other.
         bases: of the columns in principal components.
 
     Returns:
         `[b, stored]`.
     """
-    parts = torch.from_numpy(said).split([each.size for each in columns], dim=1)  # type: ignore[no-untyped-call]
-    forms = {"pca": _project, "top": _largest}
-    stored = [
-        forms[each.kept](each, part, bases) if each.kept in forms else part
-        for each, part in zip(columns, parts, strict=True)
-    ]
-    packed: Float32Array = torch.cat(stored, 1).numpy()
+    if all(each.form == "whole" for each in columns):
+        return numbers
+    stored = []
+    sizes = [each.size for each in columns]
+    parts = torch.from_numpy(numbers).split(sizes, dim=1)  # type: ignore[no-untyped-call]
+    for each, part in zip(columns, parts, strict=True):
+        if each.form == "pca":
+            basis = bases[each.name]
+            part = (part - basis.mean) @ basis.components.T
+        stored.append(_largest(each, part) if each.form == "top" else part)
+    packed: Floats = torch.cat(stored, 1).numpy()
     return packed
 
 
 def unpack(columns: Sequence[Column], rows: Tensor, bases: Bases) -> dict[str, Tensor]:
     r"""What methods read, by column, from the numbers that are stored.
 
-    Of principal components :math:`\mu + z V`. Of logits the kept ones as they are, and for each of
-    the other :math:`K - k` classes :math:`\text{rest} - \log(K - k)`: at T = 1 the softmax has the
-    teacher's mass on each kept class and the rest of it spread evenly.
+    Of principal components :math:`\mu + z V`. Of logits the stored ones as they are, and for each
+    of the other :math:`K - k` classes :math:`\text{rest} - \log(K - k)`: at T = 1 the softmax has
+    the teacher's mass on each stored class and the rest of it spread evenly.
 
     Args:
         columns: what they are of.
@@ -120,77 +272,35 @@ def unpack(columns: Sequence[Column], rows: Tensor, bases: Bases) -> dict[str, T
     Returns:
         `[b, ...]` each.
     """
+    features = {}
     parts = rows.split([each.stored for each in columns], dim=1)  # type: ignore[no-untyped-call]
-    found = {}
     for each, part in zip(columns, parts, strict=True):
-        whole = part
-        if each.kept == "pca":
+        if each.form == "pca":
             basis = bases[each.name]
-            whole = torch.addmm(basis.mean, part, basis.components)
-        elif each.kept == "top":
-            whole = _dense(each, part)
-        found[each.name] = whole.reshape(len(rows), *each.shape)
-    return found
+            part = torch.addmm(basis.mean, part, basis.components)
+        elif each.form == "top":
+            part = _all_logits(each, part)
+        features[each.name] = part.reshape(len(rows), *each.shape)
+    return features
 
 
-def _project(column: Column, x: Tensor, bases: Bases) -> Tensor:
-    basis = bases[column.name]
-    return (x - basis.mean) @ basis.components.T
-
-
-def _largest(column: Column, z: Tensor, _: Bases) -> Tensor:
+def _largest(column: Column, z: Tensor) -> Tensor:
     order = z.argsort(dim=1, descending=True, stable=True)
     classes, others = order[:, : column.count], order[:, column.count :]
-    base = column.base
-    digits = [(classes // base**place) % base for place in range(column.digits)]
+    digits = [(classes // column.base**power) % column.base for power in range(column.digits)]
     parts = [z.gather(1, classes), *(each.to(z.dtype) for each in digits)]
     if column.count < column.size:
         parts.append(z.gather(1, others).logsumexp(1, keepdim=True))
     return torch.cat(parts, 1)
 
 
-def _dense(column: Column, part: Tensor) -> Tensor:
+def _all_logits(column: Column, part: Tensor) -> Tensor:
     k = column.count
-    kept, rest = part[:, :k], part[:, k * (1 + column.digits) :]
+    top, rest = part[:, :k], part[:, k * (1 + column.digits) :]
     digits = part[:, k : k * (1 + column.digits)].reshape(-1, column.digits, k).long()
-    base = torch.tensor([column.base**place for place in range(column.digits)])
-    classes = (digits * base[:, None]).sum(1)
+    powers = torch.tensor([column.base**power for power in range(column.digits)])
+    classes = (digits * powers[:, None]).sum(1)
     if k == column.size:
-        return torch.empty_like(kept).scatter_(1, classes, kept)
+        return torch.empty_like(top).scatter_(1, classes, top)
     spread = rest - math.log(column.size - k)
-    return spread.expand(-1, column.size).scatter(1, classes, kept)
-
-
-def save(path: Path, bases: Bases) -> None:
-    """Write principal directions as a safetensors file, atomically."""
-    tensors = {}
-    for name, each in bases.items():
-        share = torch.tensor([each.explained], dtype=torch.float64)
-        for key, value in (("mean", each.mean), ("components", each.components)):
-            tensors[f"{name}/{key}"] = value.contiguous()
-        tensors[f"{name}/explained"] = share
-    files.write(path, lambda beside: save_file(tensors, beside))
-
-
-def load(path: Path, columns: Sequence[Column]) -> dict[str, Basis]:
-    """Read what `save` wrote, for the columns that are kept in principal components.
-
-    Raises:
-        DataError: the file is missing, damaged or of other columns.
-    """
-    found = {}
-    try:
-        with safe_open(path, "pt") as file:
-            for each in columns:
-                if each.kept != "pca":
-                    continue
-                mean, components, share = (
-                    file.get_tensor(f"{each.name}/{key}")
-                    for key in ("mean", "components", "explained")
-                )
-                if components.shape != (each.count, each.size) or mean.shape != (each.size,):
-                    raise DataError(f"{path} is of other columns than {each.name}; record anew")
-                found[each.name] = Basis(mean, components, float(share))
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{path} cannot be read ({error}); record anew") from error
-    return found
+    return spread.expand(-1, column.size).scatter(1, classes, top)

@@ -1,9 +1,9 @@
-"""A user's own vectors → a record, row by row in the order of the data."""
+"""A user's own vectors imported as a record, row by row in the order of the data."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,17 @@ import numpy.typing as npt
 
 from mentee.data import Examples
 from mentee.errors import DataError
-from mentee.records.embedding_writer import About, write_record
-from mentee.records.folder import refuse_taken
-from mentee.records.growing import about_data
-from mentee.records.manifest import Dtype, checksum
-from mentee.records.numeric import as_dtype
+from mentee.records.codecs import Floats, as_dtype
+from mentee.records.columns import Column, Dtype
+from mentee.records.folders import refuse_others
+from mentee.records.manifest import checksum
+from mentee.records.matching import some_of
+from mentee.records.plan import RecordingJob
 from mentee.records.reader import Record
-from mentee.records.vectors import Naming, read_vectors
+from mentee.records.vector_files import VectorNames, read_vectors
+from mentee.records.writer import write_record
 
-_CHUNK = 1024
+_BATCH = 1024
 
 
 def import_record(
@@ -73,43 +75,43 @@ def import_record(
     """
     path, out = Path(path), Path(out)
     dtype = dtype and as_dtype(dtype)
-    refuse_taken(out, overwrite=overwrite)
-    found = read_vectors(path, Naming(id=id, columns=columns, key=key, ids=ids))
-    rows = in_frames(found.rows, frames, path)
-    if found.ids is None:
-        order = _own_order(len(rows), examples, path, in_order)
+    refuse_others(out, overwrite=overwrite)
+    file = read_vectors(path, VectorNames(id=id, columns=columns, key=key, ids=ids))
+    vectors = in_frames(file.rows, frames, path)
+    if file.ids is None:
+        order = _in_order(len(vectors), examples, path, in_order)
     else:
-        order = positions(found.ids, examples, path, extra=extra)
-    about = About(
-        name=name,
-        kind=examples.kind,
+        order = row_of_each(file.ids, examples, path, extra=extra)
+
+    def read(_: Examples, rows: npt.NDArray[np.int64], *__: Any) -> Floats:
+        numbers = vectors[order[rows]].reshape(len(rows), -1)
+        return numbers if numbers.dtype.kind == "f" else numbers.astype(np.float64)
+
+    shape = vectors.shape[1:]
+    layer = "embedding" if len(shape) == 1 else "frames"
+    job = RecordingJob(
+        examples=examples,
+        read=read,
+        columns=(Column(layer=layer, reduction="", shape=shape, layer_shape=shape),),
         teacher={
             "name": name,
             "source": path.name,
             "checksum": checksum(path),
-            "read": read_of(found.names, path),
+            "read": origin(file.names, path),
         },
-        data=about_data(examples),
+        dtype=dtype or ("float16" if vectors.dtype == np.float16 else "float32"),
+        batch=_BATCH,
     )
-    write_record(
-        out,
-        lambda start: _chunks(rows, order, start),
-        examples.ids,
-        about,
-        dtype=dtype or ("float16" if rows.dtype == np.float16 else "float32"),
-        shard_rows=shard_rows,
-        overwrite=overwrite,
-    )
-    return Record.open(out, verify=False)
+    return write_record(out, job, overwrite=overwrite, extend=False, shard_rows=shard_rows)
 
 
-def read_of(names: Sequence[str], path: Path) -> str:
+def origin(names: Sequence[str], path: Path) -> str:
     """Where in a file the vectors were, for people.
 
     Example:
-        >>> read_of(["e0", "e1", "e2", "e3", "e4", "e5"], Path("a.csv"))
+        >>> origin(["e0", "e1", "e2", "e3", "e4", "e5"], Path("a.csv"))
         '6 columns of a.csv: e0, e1, e2, ..., e5'
-        >>> read_of(["embedding"], Path("a.npz")), read_of([], Path("a.npy"))
+        >>> origin(["embedding"], Path("a.npz")), origin([], Path("a.npy"))
         ('embedding of a.npz', 'a.npy')
     """
     if len(names) < 2:
@@ -139,7 +141,7 @@ def in_frames(rows: npt.NDArray[Any], frames: int | None, path: Path) -> npt.NDA
     return rows.reshape(len(rows), frames, -1)
 
 
-def positions(
+def row_of_each(
     ids: Sequence[str], examples: Examples, path: Path, *, extra: bool = False
 ) -> npt.NDArray[np.int64]:
     """The row of the file that each example has.
@@ -156,26 +158,27 @@ def positions(
     Raises:
         DataError: an id is there twice, an example has no row, or a row no example.
     """
-    twice = [text for text, count in Counter(ids).items() if count > 1]
-    if twice:
+    repeated = [text for text, count in Counter(ids).items() if count > 1]
+    if repeated:
         raise DataError(
-            f"{path} has {len(twice):,} ids more than once: {_few(twice)}; keep one of each"
+            f"{path} has {len(repeated):,} ids more than once: {some_of(repeated)}; keep one of "
+            "each"
         )
     where = {text: row for row, text in enumerate(ids)}
     missing = [text for text in examples.ids if text not in where]
     wanted = set(examples.ids)
     others = [text for text in ids if text not in wanted]
     if missing:
-        unlike = f" (the file has, for example, {_few(others)})" if others else ""
+        unlike = f" (the file has, for example, {some_of(others)})" if others else ""
         raise DataError(
             f"{path} has no row for {len(missing):,} of {len(examples):,} examples of "
-            f"{examples.name}: {_few(missing)}{unlike}; expected the ids that the data has"
+            f"{examples.name}: {some_of(missing)}{unlike}; expected the ids that the data has"
             f"{_respelled(missing, others)}"
         )
     if others and not extra:
         raise DataError(
-            f"{path} has {len(others):,} rows of no example of {examples.name}: {_few(others)}; "
-            "remove them, or say that extra rows are to be left out (--extra)"
+            f"{path} has {len(others):,} rows of no example of {examples.name}: {some_of(others)}; "
+            "remove them, or leave extra rows out (--extra)"
         )
     return np.array([where[text] for text in examples.ids], np.int64)
 
@@ -183,22 +186,22 @@ def positions(
 def _respelled(missing: Sequence[str], others: Sequence[str]) -> str:
     """How the file's ids become the data's, where a folder before them is all that differs."""
     wanted = set(missing)
-    for mine in others[:1]:
-        theirs = next((each for each in missing if each.endswith(f"/{mine}")), None)
-        before = theirs and theirs.removesuffix(mine)
-        if before and all(f"{before}{other}" in wanted for other in others):
-            return f": write {theirs!r} for {mine!r}, {before!r} before each"
-        kept = next((each for each in missing if mine.endswith(f"/{each}")), None)
-        if kept:
-            return f": write {kept!r} for {mine!r}, without {mine.removesuffix(kept)!r}"
+    for given in others[:1]:
+        longer = next((each for each in missing if each.endswith(f"/{given}")), None)
+        folder = longer and longer.removesuffix(given)
+        if folder and all(f"{folder}{other}" in wanted for other in others):
+            return f": write {longer!r} for {given!r}, {folder!r} before each"
+        shorter = next((each for each in missing if given.endswith(f"/{each}")), None)
+        if shorter:
+            return f": write {shorter!r} for {given!r}, without {given.removesuffix(shorter)!r}"
     return ""
 
 
-def _own_order(rows: int, examples: Examples, path: Path, in_order: bool) -> npt.NDArray[np.int64]:
+def _in_order(rows: int, examples: Examples, path: Path, in_order: bool) -> npt.NDArray[np.int64]:
     if not in_order:
         raise DataError(
-            f"{path} has no ids, so nothing says which row is of which example; name a file of "
-            "ids (--ids), or say that the rows are in the order of the data (--in-order)"
+            f"{path} has no ids, so nothing tells which row is of which example; name a file of "
+            "ids (--ids), or declare that the rows are in the order of the data (--in-order)"
         )
     if rows != len(examples):
         raise DataError(
@@ -206,15 +209,3 @@ def _own_order(rows: int, examples: Examples, path: Path, in_order: bool) -> npt
             "ids there has to be one row for each"
         )
     return np.arange(rows)
-
-
-def _chunks(
-    rows: npt.NDArray[Any], order: npt.NDArray[np.int64], first: int
-) -> Iterator[npt.NDArray[np.floating]]:
-    for start in range(first, len(order), _CHUNK):
-        part = rows[order[start : start + _CHUNK]]
-        yield part if part.dtype.kind == "f" else part.astype(np.float64)
-
-
-def _few(ids: Sequence[str]) -> str:
-    return ", ".join(map(repr, ids[:3])) + (", ..." if len(ids) > 3 else "")

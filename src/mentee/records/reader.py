@@ -1,12 +1,13 @@
-"""A record, opened: rows are read where they lie, never all at once."""
+"""A record, opened: what a teacher computed of each example, read where it lies."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,101 +16,132 @@ from torch import Tensor
 
 from mentee import files
 from mentee.data import Examples, hash_ids
-from mentee.errors import DataError, RunError, suggest
+from mentee.errors import DataError, RunError
 from mentee.records import statistics
-from mentee.records.checking import check_fits
-from mentee.records.integrity import MEND, check_shard, read_ids
-from mentee.records.manifest import MANIFEST, STATISTICS, Manifest, checksum, read_manifest
-from mentee.records.numeric import STORED, decode
-from mentee.types import Statistics
+from mentee.records.codecs import Bases, decode, load_bases, unpack
+from mentee.records.columns import Column
+from mentee.records.folders import find_split
+from mentee.records.manifest import (
+    IDS,
+    STATISTICS,
+    Manifest,
+    basis_file,
+    checksum,
+    read_manifest,
+)
+from mentee.records.matching import check_fits, fits
+from mentee.records.shards import COPY_AGAIN, MappedRows, check_file, check_shard
+from mentee.records.statistics import Moments
+from mentee.types import CLEAN, Statistics
 
-_CHUNK = 4096  # vectors summed up at once
-Positions = Sequence[int] | npt.NDArray[np.int64]
+CHUNK = 4096  # vectors summed up at once
+Positions: TypeAlias = Sequence[int] | npt.NDArray[np.int64]
 
 
 class Record:
-    """What a teacher said of each example, in a folder.
+    """What a teacher computed of each example at its layers, clean and in views.
 
     Use `Record.open`.
 
     Args:
         folder: where it lies.
-        manifest: what it says of itself.
+        manifest: what it holds.
         ids: the `n` examples' own names, in the order of the rows.
+        bases: the principal directions by group, and by column.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, ids: tuple[str, ...]) -> None:
-        self.folder, self.manifest, self.ids = folder, manifest, ids
-        sizes = [shard.rows for shard in manifest.shards]
-        self._ends = np.cumsum(sizes)
-        self._starts = self._ends - sizes
+    def __init__(
+        self, folder: Path, manifest: Manifest, ids: tuple[str, ...], bases: Sequence[Bases]
+    ) -> None:
+        self.folder, self.manifest, self.ids, self.bases = folder, manifest, ids, bases
+        self.parts = {
+            (each.view, each.group): MappedRows(
+                folder / each.folder, each, manifest.numbers(each.group), manifest.dtype
+            )
+            for each in manifest.parts
+        }
 
     @classmethod
-    def open(
-        cls, path: Path | str, *, verify: bool = True, ids: tuple[str, ...] | None = None
-    ) -> Record:
+    def open(cls, path: Path | str, *, verify: bool = True) -> Record:
         """Open the record in a folder.
 
         Args:
             path: the folder.
             verify: compare each file with its checksum, not only its size: about a second for
                 each gigabyte.
-            ids: of another record; they are shared where they are the same.
 
         Raises:
             DataError: there is no record, it is of another version, or a file is damaged: which.
         """
         folder = Path(path)
         manifest = read_manifest(folder)
-        for shard in manifest.shards:
-            check_shard(folder, shard, verify=verify)
-        own = read_ids(folder, manifest)
-        return cls(folder, manifest, ids if ids == own and ids is not None else own)
+        for part in manifest.parts:
+            for shard in part.shards:
+                check_shard(folder / part.folder, shard, verify=verify)
+        bases = list[Bases]()
+        for number, group in enumerate(manifest.groups):
+            file = folder / basis_file(number)
+            if group.basis is not None:
+                check_file(file, group.basis)
+            bases.append({} if group.basis is None else load_bases(file, group.columns))
+        return cls(folder, manifest, read_ids(folder, manifest), bases)
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process: no rows, which it maps for itself, and nothing else it can find."""
-        kept = ("folder", "manifest", "ids", "_ends", "_starts")
-        return {name: self.__dict__[name] for name in kept}
+        names = ("folder", "manifest", "ids", "bases", "parts")
+        return {name: self.__dict__[name] for name in names}
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        return f"Record({self.manifest.name!r}, {list(self.manifest.shape)}, {str(self.folder)!r})"
+        views = f", {self.views} views" if self.views else ""
+        return f"Record({self.manifest.name!r}, {len(self)} examples{views}, {str(self.folder)!r})"
 
     @property
-    def width(self) -> int:
-        """Entries of one vector, d."""
-        return self.manifest.width
+    def columns(self) -> tuple[Column, ...]:
+        """What is stored."""
+        return self.manifest.columns
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one example: `(d,)` or `(t, d)`."""
-        return self.manifest.shape[1:]
+    def views(self) -> int:
+        """How many views there are beside the clean one."""
+        return self.manifest.count
+
+    @property
+    def vector(self) -> Column:
+        """The only column of an embedder's record.
+
+        Raises:
+            DataError: there are several.
+        """
+        if len(self.columns) > 1:
+            names = ", ".join(each.name for each in self.columns)
+            raise DataError(f"{self!r} has no one vector of an example, but {names}")
+        return self.columns[0]
 
     @cached_property
     def keys(self) -> npt.NDArray[np.int64]:
         """`[n]` hashes of the ids, as `Examples.keys`."""
         return hash_ids(self.ids)
 
-    def read(self, positions: Positions) -> npt.NDArray[np.float32]:
-        """As `tensor`, for NumPy."""
-        found: npt.NDArray[np.float32] = self.tensor(positions).numpy()
-        return found
-
-    def tensor(self, positions: Positions) -> Tensor:
-        """Some rows, in the order asked for.
+    def read(
+        self, positions: Positions, view: int = CLEAN, names: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Some rows of one view, in the order asked for.
 
         Args:
             positions: `[b]` row numbers, each in [0, n).
+            view: its number, or `CLEAN`.
+            names: of the columns; None: all.
 
         Returns:
-            float32 `[b, d]` or `[b, t, d]`, a copy.
+            float32 `[b, ...]` by column, a copy.
 
         Raises:
-            DataError: a position is out of range.
+            DataError: a position is out of range, or there is no such view.
 
-        Memory: O(b t d).
+        Memory: O(b d).
         """
         index = np.asarray(positions, np.int64).reshape(-1)
         if len(index) and not 0 <= int(index.min()) <= int(index.max()) < len(self):
@@ -117,40 +149,34 @@ class Record:
                 f"rows {index.min()} to {index.max()} were asked of {self!r}, which has rows 0 to "
                 f"{len(self) - 1}"
             )
-        return decode(self.stored(index), self.manifest.dtype, self._scales)
+        if not CLEAN <= view < self.views:
+            raise DataError(
+                f"view {view} was asked of {self!r}; record more with --views {view + 1}, or set "
+                f"data.cycle to {self.views}"
+            )
+        features: dict[str, Tensor] = {}
+        for number, group in enumerate(self.manifest.groups):
+            if names is not None and not {each.name for each in group.columns} & set(names):
+                continue
+            stored = self.parts[view, number].read(index)
+            rows = decode(stored, self.manifest.dtype, self._scales[number])
+            features |= unpack(group.columns, rows, self.bases[number])
+        return {k: v for k, v in features.items() if names is None or k in names}
 
-    def stored(self, index: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
-        """Rows as they are stored, a copy."""
-        if len(self._shards) == 1:
-            return self._shards[0].take(index, axis=0)
-        found = np.empty((len(index), *self.shape), STORED[self.manifest.dtype])
-        shard = np.searchsorted(self._ends, index, side="right")
-        for number in np.unique(shard):
-            here = np.flatnonzero(shard == number)
-            found[here] = self._shards[number].take(index[here] - self._starts[number], axis=0)
-        return found
+    def vectors(self, positions: Positions) -> Tensor:
+        """Some rows of the only column: float32 `[b, d]`, or `[b, t, d]` of time frames."""
+        return self.read(positions)[self.vector.name]
 
-    @property
-    def bytes(self) -> int:
-        """The size of its rows."""
-        return sum(shard.bytes for shard in self.manifest.shards)
+    def of(self, keys: npt.NDArray[np.int64]) -> Tensor:
+        """The vectors of some examples, `[b, d]` or `[b, t, d]`.
 
-    def load(self) -> None:
-        """Copy all rows into memory, pinned where CUDA is there; from now on they are read there.
+        Args:
+            keys: `[b]` keys, as `Examples.keys`.
 
-        Memory: `bytes`.
+        Raises:
+            DataError: an example has no row.
         """
-        pinned = torch.cuda.is_available()
-        for number, rows in enumerate(self._shards):
-            place = torch.empty(rows.nbytes, dtype=torch.uint8, pin_memory=pinned).numpy()
-            place = place.view(rows.dtype).reshape(rows.shape)
-            np.copyto(place, rows)
-            self._shards[number] = place
-
-    @cached_property
-    def _scales(self) -> Tensor | None:
-        scales = self.manifest.scales
-        return None if scales is None else torch.tensor(scales)
+        return self.vectors(self.positions(keys))
 
     def positions(
         self, keys: npt.NDArray[np.int64], ids: Sequence[str] | None = None
@@ -166,10 +192,11 @@ class Record:
 
         Memory: O(n).
         """
-        order, ordered = self._by_key
-        place = np.searchsorted(ordered, keys).clip(max=len(order) - 1)
-        found: npt.NDArray[np.int64] = order[place]
-        missing = np.flatnonzero(self.keys[found] != keys)
+        order, in_order = self._by_key
+        rows: npt.NDArray[np.int64] = order[
+            np.searchsorted(in_order, keys).clip(max=len(order) - 1)
+        ]
+        missing = np.flatnonzero(self.keys[rows] != keys)
         if len(missing):
             names = [f"key {keys[row]}" if ids is None else repr(ids[row]) for row in missing[:3]]
             raise DataError(
@@ -177,67 +204,63 @@ class Record:
                 f"{', '.join(names)}{', ...' if len(missing) > 3 else ''}; record the split that "
                 "they are from with `mentee record`"
             )
-        return found
+        return rows
 
-    def of(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """The vectors of some examples.
+    def of_views(self, views: Iterable[int]) -> list[MappedRows]:
+        """The rows of some views."""
+        chosen = set(views)
+        return [each for (view, _), each in self.parts.items() if view in chosen]
+
+    def check(self, *candidates: Examples) -> None:
+        """Make sure that the rows are those of one of these sets of examples.
 
         Args:
-            keys: `[b]` keys, as `Examples.keys`.
-
-        Returns:
-            `[b, d]` or `[b, t, d]`.
+            candidates: each a whole split, or what is used of it.
 
         Raises:
-            DataError: an example has no row.
+            DataError: of none; tells what differs from the last: examples without a row, rows
+                without an example, other contents, another kind.
         """
-        return self.read(self.positions(keys))
+        *others, last = candidates
+        kind, data = self.manifest.kind, self.manifest.data
+        if not any(fits(kind, data, self.ids, examples) for examples in others):
+            check_fits(kind, data, self.ids, last, name=str(self.folder))
 
-    @cached_property
-    def _by_key(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        order = np.argsort(self.keys)
-        return order, self.keys[order]
-
-    @cached_property
-    def _shards(self) -> list[npt.NDArray[np.generic]]:
-        shards = []
-        for shard in self.manifest.shards:
-            path = self.folder / shard.file
-            try:
-                rows = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-            except (OSError, ValueError) as error:
-                raise DataError(f"{path} cannot be read ({error}); {MEND}") from error
-            type_is_right = rows.dtype == STORED[self.manifest.dtype]
-            if rows.shape != (shard.rows, *self.shape) or not type_is_right:
-                raise DataError(
-                    f"{path} holds {rows.dtype} {list(rows.shape)}, the manifest says "
-                    f"{self.manifest.dtype} {[shard.rows, *self.shape]}; {MEND}"
-                )
-            shards.append(rows)
-        return shards
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits of all ids, columns and rows."""
+        said = self.manifest
+        groups = [each.model_dump(mode="json") for each in said.groups]
+        digest = hashlib.blake2b(repr((said.ids, said.dtype, groups)).encode(), digest_size=16)
+        for part in said.parts:
+            checksums = " ".join(each.checksum for each in part.shards)
+            digest.update(f"{part.folder} {checksums} ".encode())
+        return digest.hexdigest()
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Of all vectors; fitted and kept again where the file is missing or damaged."""
-        path = self.folder / STATISTICS
-        found = statistics.load(path, self.width) if self._statistics_are_whole() else None
-        if found is None:
-            found = fitted = self.fit(range(len(self)))
+        """Of all vectors; fitted and saved again where the file is missing or damaged."""
+        path, expected = self.folder / STATISTICS, self.manifest.statistics.get("checksum")
+        fitted = None
+        if path.is_file() and expected is not None and checksum(path) == expected:
+            fitted = statistics.load(path, self.vector.shape[-1])
+        if fitted is None:
+            fitted = again = self.fit(range(len(self)), self.vector)
             try:
-                files.write(path, lambda beside: statistics.save(fitted, beside))
+                files.write(path, lambda temporary: statistics.save(again, temporary))
             except RunError:  # a folder that may only be read keeps nothing
-                return found
-        return found
+                return fitted
+        return fitted
 
-    def _statistics_are_whole(self) -> bool:
-        path, said = self.folder / STATISTICS, self.manifest.statistics.get("checksum")
-        return path.is_file() and said is not None and checksum(path) == said
+    def fit(self, positions: Positions | range, column: Column) -> Statistics:
+        """Statistics of a column's vectors of some rows; as `moments`."""
+        return self.moments(positions, column).statistics()
 
-    def fit(self, positions: Positions | range) -> Statistics:
-        """Statistics of the vectors of some rows, such as those a student is trained on.
+    def moments(self, positions: Positions | range, column: Column) -> Moments:
+        """Moments of a column's vectors of some rows, such as those a student is trained on.
 
         Args:
             positions: `[b]` row numbers.
+            column: which; of maps and tokens the means are the vectors, of `frames` each frame.
 
         Raises:
             DataError: there are none.
@@ -247,37 +270,49 @@ class Record:
         index = np.asarray(positions, np.int64)
         if not len(index):
             raise DataError(f"no rows of {self!r} to fit statistics on; give at least one")
-        return statistics.fit(self._chunks(index), self.width)
-
-    def _chunks(self, index: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float32]]:
-        step = max(_CHUNK // (self.manifest.frames or 1), 1)
-        for start in range(0, len(index), step):
-            yield self.read(index[start : start + step])
-
-    def check(self, examples: Examples) -> None:
-        """Make sure that the rows are those of a split.
-
-        Args:
-            examples: the whole split, before a part is cut off or a limit is set.
-
-        Raises:
-            DataError: examples without a row, rows without an example, other contents, another
-                kind: says which.
-        """
-        check_fits(
-            self.manifest.kind, self.manifest.data, self.ids, examples, name=str(self.folder)
+        frames = column.layer == "frames"
+        step = max(CHUNK // (column.shape[0] if frames else 1), 1)
+        chunks = (
+            self.read(index[start : start + step], CLEAN, [column.name])[column.name]
+            for start in range(0, len(index), step)
         )
+        moments = Moments(column.shape[0] if len(column.shape) == 3 else column.shape[-1])
+        for chunk in chunks:
+            moments.add((chunk if frames else pooled(chunk)).numpy())
+        return moments
 
-    def fingerprint(self) -> str:
-        """32 hexadecimal digits of all ids and rows."""
-        digest = hashlib.blake2b(self.manifest.ids.encode(), digest_size=16)
-        digest.update(repr((self.manifest.shape, self.manifest.dtype)).encode())
-        for shard in self.manifest.shards:
-            digest.update(shard.checksum.encode())
-        return digest.hexdigest()
+    @cached_property
+    def _scales(self) -> list[Tensor | None]:
+        groups = self.manifest.groups
+        return [None if each.scales is None else torch.tensor(each.scales) for each in groups]
+
+    @cached_property
+    def _by_key(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        order = np.argsort(self.keys)
+        return order, self.keys[order]
 
 
-def open_records(path: Path | str, split: str = "train", *, verify: bool = True) -> Record:
+def pooled(features: Tensor) -> Tensor:
+    """Vectors `[b, d]` as they are; the means of tokens `[b, t, d]` and of maps `[b, d, h, w]`."""
+    axes = {2: (), 3: (1,), 4: (2, 3)}[features.ndim]
+    return features.mean(axes) if axes else features
+
+
+def read_ids(folder: Path, manifest: Manifest) -> tuple[str, ...]:
+    """The ids of a record's rows.
+
+    Raises:
+        DataError: their file is missing or damaged.
+    """
+    path = folder / IDS
+    check_file(path, manifest.ids)
+    ids = tuple(json.loads(path.read_text(encoding="utf-8")))
+    if len(ids) != manifest.rows:
+        raise DataError(f"{path} has {len(ids)} ids for {manifest.rows} rows; {COPY_AGAIN}")
+    return ids
+
+
+def open_record(path: Path | str, split: str = "train", *, verify: bool = True) -> Record:
     """The record of one split: a subfolder, or the folder itself where it is a record.
 
     Args:
@@ -288,12 +323,4 @@ def open_records(path: Path | str, split: str = "train", *, verify: bool = True)
     Raises:
         DataError: there is none of this split; names those there are.
     """
-    folder = Path(path)
-    if (folder / MANIFEST).is_file():
-        return Record.open(folder, verify=verify)
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}; write a record with `mentee record`")
-    if not (folder / split / MANIFEST).is_file():
-        splits = [each.parent.name for each in sorted(folder.glob(f"[!.]*/{MANIFEST}"))]
-        raise DataError(f"{folder} has no record of split {split!r}: {suggest(split, splits)}")
-    return Record.open(folder / split, verify=verify)
+    return Record.open(find_split(path, split), verify=verify)

@@ -1,4 +1,4 @@
-"""The files of rows of a record, written as the rows come, and gone on with after a stop."""
+"""The files of rows: written as rows come and resumed after a stop, checked, and mapped."""
 
 from __future__ import annotations
 
@@ -9,114 +9,120 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from mentee import files
 from mentee.errors import DataError, RunError
 from mentee.files import plain_write_errors
-from mentee.records.manifest import Dtype, Manifest, Shard, checksum
-from mentee.records.numeric import STORED, encode
+from mentee.records.codecs import STORED, Floats, encode
+from mentee.records.columns import Dtype
+from mentee.records.folders import PROGRESS
+from mentee.records.manifest import Part, Shard, checksum
 
 SHARD_BYTES, SHARD_ROWS = 256 << 20, 16_384
 """Size of a shard where the user names no number of rows: what a killed process loses at most."""
 
-PROGRESS = "progress.json"
+COPY_AGAIN = "record again, or copy the folder again from where it was whole"
 
 
-class Shards:
-    """The files of rows, written as the rows come; after a whole one the progress is kept."""
+def link(source: Path, target: Path) -> None:
+    """Make a file that is whole a file of another record too, without a copy where that can be."""
+    with plain_write_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:  # a file system without links
+            shutil.copyfile(source, target)
+
+
+class ShardWriter:
+    """Writes the rows of one part; after each whole shard the progress is saved.
+
+    A part that a stopped process left is resumed after its last whole shard.
+
+    Args:
+        folder: of the part.
+        ids: of all `n` rows.
+        numbers: d, of one row.
+        dtype: of the stored numbers.
+        scales: of int8, one for each of the d numbers.
+        shard_rows: rows of a file; None: 16,384, more of a huge record, at most 256 MiB.
+    """
 
     def __init__(
         self,
         folder: Path,
         ids: Sequence[str],
+        numbers: int,
         dtype: Dtype,
-        scales: Sequence[float] | None,
-        shard_rows: int | None,
+        scales: Sequence[float] | None = None,
+        shard_rows: int | None = None,
     ) -> None:
-        self.folder, self.ids, self.dtype = folder, ids, dtype
-        self.scales, self.shard_rows = scales, shard_rows
-        self.done: list[Shard] = []
-        self.shape: tuple[int, ...] = ()
+        self.folder, self.ids, self.numbers = folder, ids, numbers
+        self.dtype, self.scales = dtype, scales
+        self.shards: list[Shard] = []
+        usual = max(SHARD_ROWS, len(ids) // 1024)
+        row_bytes = numbers * STORED[dtype].itemsize
+        self.shard_rows = shard_rows or max(min(SHARD_BYTES // row_bytes, usual), 1)
         self.written = 0
         self._room = 0  # rows that the open file still takes
         self._file: BinaryIO | None = None
         self._digest = hashlib.blake2b(digest_size=16)
-        self._take_up()
+        self._resume()
 
-    def _take_up(self) -> None:
-        """Go on after the last whole shard of a process that was stopped."""
-        try:
-            said = json.loads((self.folder / PROGRESS).read_text(encoding="utf-8"))
-            shard_rows = int(said["shard_rows"])
-            for each in map(Shard.model_validate, said["shards"]):
-                if checksum(self.folder / each.file) != each.checksum:
-                    break
-                self.done.append(each)
-            self.shape = tuple(said["shape"]) if self.done else ()
-        except (OSError, ValueError, KeyError):
-            return
-        self.written = sum(shard.rows for shard in self.done)
-        self.shard_rows = shard_rows if self.done else self.shard_rows
-
-    def take_over(self, folder: Path, manifest: Manifest) -> None:
-        """Make the files of a record of the first rows files of this one, without a copy."""
-        for each in manifest.shards:
+    def _resume(self) -> None:
+        """Take up the whole shards of a process that was stopped."""
+        for each in shards_in(self.folder):
             path = self.folder / each.file
-            with plain_write_errors(path):
-                path.unlink(missing_ok=True)
-                try:
-                    os.link(folder / each.file, path)
-                except OSError:  # a file system without links
-                    shutil.copyfile(folder / each.file, path)
-        self.done, self.written = list(manifest.shards), manifest.rows
-        self.shape = manifest.shape[1:]
+            if not path.is_file() or checksum(path) != each.checksum:
+                break
+            self.shards.append(each)
+            self.written += each.rows
 
-    def add(self, batch: npt.NDArray[np.floating]) -> None:
-        """Write the next rows."""
-        if not self.shape or not self.shard_rows:
-            self._begin(batch)
-        if batch.shape[1:] != self.shape:
-            said = [list(shape) for shape in (batch.shape[1:], self.shape)]
-            raise DataError(
-                f"the vectors of {self.ids[self.written]!r} have shape {said[0]}, those before "
-                f"{said[1]}; frames need examples of one length, or pool over the example"
-            )
-        ids = self.ids[self.written : self.written + len(batch)]
-        stored = encode(batch, self.dtype, ids, self.scales)
+    def take_over(self, folder: Path, part: Part) -> None:
+        """Begin with the rows of a part of another record, whose files become files of this one."""
+        for each in part.shards:
+            link(folder / part.folder / each.file, self.folder / each.file)
+        self.shards, self.written = list(part.shards), part.rows
+        self._save_progress()
+
+    def add(self, rows: Floats) -> None:
+        """Write the next rows, `[b, d]`."""
+        ids = self.ids[self.written : self.written + len(rows)]
+        stored = encode(rows, self.dtype, ids, self.scales)
         while len(stored):
             if not self._room:
                 self._open()
-            part, stored = stored[: self._room], stored[self._room :]
-            self._write(np.ascontiguousarray(part).tobytes())
-            self.written, self._room = self.written + len(part), self._room - len(part)
+            some, stored = stored[: self._room], stored[self._room :]
+            self._write(np.ascontiguousarray(some).tobytes())
+            self.written, self._room = self.written + len(some), self._room - len(some)
             if not self._room:
                 self._finish()
 
-    def check_whole(self) -> None:
-        """Make sure that every example has its row."""
-        if self.written != len(self.ids):
-            raise DataError(f"{self.written} rows came for {len(self.ids)} examples")
-
-    def _begin(self, batch: npt.NDArray[np.floating]) -> None:
-        self.shape = self.shape or batch.shape[1:]
-        row = int(np.prod(self.shape)) * STORED[self.dtype].itemsize
-        usual = max(SHARD_ROWS, len(self.ids) // 1024)
-        self.shard_rows = self.shard_rows or max(min(SHARD_BYTES // row, usual), 1)
-        check_disk(row * (len(self.ids) - self.written), self.folder)
+    def close(self) -> None:
+        """Close the open file."""
+        if self._file is not None:
+            # After a failed write, closing fails again; the first error is the one to report.
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._file = None
 
     def _open(self) -> None:
-        rows = min(self.shard_rows or 0, len(self.ids) - self.written)
-        path = self.folder / f"shard-{len(self.done):05d}.npy"
+        rows = min(self.shard_rows, len(self.ids) - self.written)
+        path = self.folder / f"shard-{len(self.shards):05d}.npy"
         with plain_write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)  # never into a file that another record has too
             self._file = path.open("wb")
         self._digest, self._room = hashlib.blake2b(digest_size=16), rows
-        self._write(header((rows, *self.shape), self.dtype))
+        self._write(header((rows, self.numbers), self.dtype))
 
     def _write(self, content: bytes) -> None:
         if self._file is None:
@@ -133,36 +139,29 @@ class Shards:
             self._file.flush()
             os.fsync(self._file.fileno())
             size = self._file.tell()
-        rows = self.written - sum(shard.rows for shard in self.done)
+        rows = self.written - sum(each.rows for each in self.shards)
         digest = self._digest.hexdigest()
-        self.done.append(Shard(file=path.name, rows=rows, bytes=size, checksum=digest))
+        self.shards.append(Shard(file=path.name, rows=rows, bytes=size, checksum=digest))
         self.close()
-        shards = [shard.model_dump(mode="json") for shard in self.done]
-        said = {"shape": self.shape, "shard_rows": self.shard_rows, "shards": shards}
-        files.write_json(self.folder / PROGRESS, said)
+        self._save_progress()
 
-    def close(self) -> None:
-        """Close the open file."""
-        if self._file is not None:
-            # After a failed write, closing fails again; the first error is the one to say.
-            with contextlib.suppress(OSError):
-                self._file.close()
-            self._file = None
+    def _save_progress(self) -> None:
+        shards = [each.model_dump(mode="json") for each in self.shards]
+        files.write_json(self.folder / PROGRESS, shards)
 
 
-def check_disk(needed: int, folder: Path) -> None:
-    """Make sure that so many bytes are free where a folder is.
+def shards_in(folder: Path) -> tuple[Shard, ...]:
+    """The shards that were written so far to a part's folder; none where it cannot be told."""
+    try:
+        content = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+        return tuple(map(Shard.model_validate, content))
+    except (OSError, ValueError, TypeError):
+        return ()
 
-    Raises:
-        RunError: they are not.
-    """
-    there = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
-    free = shutil.disk_usage(there).free
-    if needed > free:
-        raise RunError(
-            f"the record needs {needed / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are free at "
-            f"{there}; free some, or choose another folder with --out"
-        )
+
+def rows_in(folder: Path) -> int:
+    """How many rows were written so far to a part's folder, in whole shards."""
+    return sum(each.rows for each in shards_in(folder))
 
 
 def header(shape: tuple[int, ...], dtype: Dtype) -> bytes:
@@ -172,7 +171,132 @@ def header(shape: tuple[int, ...], dtype: Dtype) -> bytes:
         shape: of the array that follows in C order.
         dtype: of its numbers.
     """
-    said = {"descr": STORED[dtype].str, "fortran_order": False, "shape": shape}
+    fields = {"descr": STORED[dtype].str, "fortran_order": False, "shape": shape}
     file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, said)
+    np.lib.format.write_array_header_1_0(file, fields)
     return file.getvalue()
+
+
+def check_disk(needed: int, folder: Path) -> None:
+    """Make sure that so many bytes are free where a folder is.
+
+    Raises:
+        RunError: they are not.
+    """
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise RunError(
+            f"the record needs {needed / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are free at "
+            f"{existing}; free some, or choose another folder with --out"
+        )
+
+
+_intact: set[tuple[Path, int, int, str]] = set()
+"""Files whose checksum was right: (path, bytes, nanosecond of the last change, checksum)."""
+
+
+def forget_checksums() -> None:
+    """Read every file again when it is next checked, though nothing seems to have changed."""
+    _intact.clear()
+
+
+def check_shard(folder: Path, shard: Shard, *, verify: bool) -> None:
+    """Compare a file of rows with the manifest.
+
+    A file that was whole is read again only when it has changed: the runs of a sweep open the same
+    record one after another.
+
+    Args:
+        folder: of the part.
+        shard: from the manifest.
+        verify: compare its checksum, not only its size.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    path = folder / shard.file
+    if not path.is_file():
+        raise DataError(f"{path} is missing; {COPY_AGAIN}")
+    stat = path.stat()
+    if stat.st_size != shard.bytes:
+        size = f"it has {stat.st_size:,} bytes of {shard.bytes:,}"
+        raise DataError(f"{path} is damaged: {size}; {COPY_AGAIN}")
+    state = (path.resolve(), stat.st_size, stat.st_mtime_ns, shard.checksum)
+    if verify and state not in _intact:
+        check_file(path, shard.checksum)
+        _intact.add(state)
+
+
+def check_file(path: Path, expected: str) -> None:
+    """Compare a file's checksum with that of the manifest.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is missing; {COPY_AGAIN}")
+    if checksum(path) != expected:
+        raise DataError(f"{path} is damaged: its checksum is another one; {COPY_AGAIN}")
+
+
+class MappedRows:
+    """The rows of one part, read where they lie, never all at once.
+
+    Args:
+        folder: of the part.
+        part: from the manifest.
+        numbers: d, of one row.
+        dtype: of the stored numbers.
+    """
+
+    def __init__(self, folder: Path, part: Part, numbers: int, dtype: Dtype) -> None:
+        self.folder, self.part, self.numbers, self.dtype = folder, part, numbers, dtype
+        sizes = [each.rows for each in part.shards]
+        self._ends = np.cumsum(sizes)
+        self._starts = self._ends - sizes
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: no rows, which it maps for itself."""
+        return {name: value for name, value in self.__dict__.items() if name != "arrays"}
+
+    def read(self, index: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
+        """Some rows as they are stored, `[b, d]`, a copy."""
+        if len(self.arrays) == 1:
+            return self.arrays[0].take(index, axis=0)
+        rows = np.empty((len(index), self.numbers), STORED[self.dtype])
+        shard = np.searchsorted(self._ends, index, side="right")
+        for number in np.unique(shard):
+            here = np.flatnonzero(shard == number)
+            rows[here] = self.arrays[number].take(index[here] - self._starts[number], axis=0)
+        return rows
+
+    def load(self) -> None:
+        """Copy all rows into memory, pinned where CUDA is there; from now on they are read there.
+
+        Memory: as many bytes as the files have.
+        """
+        pinned = torch.cuda.is_available()
+        for number, rows in enumerate(self.arrays):
+            memory = torch.empty(rows.nbytes, dtype=torch.uint8, pin_memory=pinned).numpy()
+            array = memory.view(rows.dtype).reshape(rows.shape)
+            np.copyto(array, rows)
+            self.arrays[number] = array
+
+    @cached_property
+    def arrays(self) -> list[npt.NDArray[np.generic]]:
+        """The files, mapped."""
+        return [self._map(each) for each in self.part.shards]
+
+    def _map(self, shard: Shard) -> npt.NDArray[np.generic]:
+        path = self.folder / shard.file
+        try:
+            rows = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read ({error}); {COPY_AGAIN}") from error
+        if rows.shape != (shard.rows, self.numbers) or rows.dtype != STORED[self.dtype]:
+            raise DataError(
+                f"{path} holds {rows.dtype} {list(rows.shape)}, the manifest says "
+                f"{self.dtype} {[shard.rows, self.numbers]}; {COPY_AGAIN}"
+            )
+        return rows

@@ -36,7 +36,7 @@ class Moments:
         self.scatter = np.zeros((width, width))
 
     def add(self, vectors: npt.NDArray[np.floating]) -> None:
-        """Take in some vectors.
+        """Add some vectors.
 
         Args:
             vectors: `[b, d]`, or `[b, t, d]` of which every frame is a vector.
@@ -54,7 +54,7 @@ class Moments:
         self.count = total
 
     def statistics(self) -> Statistics:
-        r"""What was seen, summed up.
+        r"""Mean, deviation and principal directions of all vectors seen.
 
         .. math:: C = \frac{1}{n} \sum_i (x_i - \mu)(x_i - \mu)^\top = V^\top \Lambda V
 
@@ -70,13 +70,13 @@ class Moments:
         components = directions.T[::-1][:m]
         largest = np.abs(components).argmax(axis=1)[:, None]
         components = components * np.sign(np.take_along_axis(components, largest, axis=1))
-        found = (
+        parts = (
             self.mean,
             np.sqrt(np.diag(covariance)),
             components,
             values[::-1][:m].clip(min=0.0),
         )
-        return Statistics(*(torch.from_numpy(x.astype(np.float32)) for x in found))
+        return Statistics(*(torch.from_numpy(x.astype(np.float32)) for x in parts))
 
     def scalars(self) -> dict[str, int | float]:
         """Number of vectors, mean of all entries, root of their mean variance."""
@@ -119,12 +119,12 @@ def load(path: Path, width: int) -> Statistics | None:
         width: entries of one vector.
 
     Returns:
-        None where the file is missing, damaged, or of other vectors: then fit them anew.
+        None where the file is missing, damaged, or of other vectors: then fit them again.
     """
     try:
-        read = load_file(path)
+        tensors = load_file(path)
     except (OSError, SafetensorError):
         return None
-    if set(read) != set(_NAMES) or read["mean"].shape != (width,):
+    if set(tensors) != set(_NAMES) or tensors["mean"].shape != (width,):
         return None
-    return Statistics(**read)
+    return Statistics(**tensors)

@@ -1,11 +1,9 @@
-"""What the student learns from: networks read while it trains, and records of what others said."""
+"""Teachers: networks read while the student trains, and records of what others computed."""
 
-from mentee.records import Record, open_records
 from mentee.teachers.ema import EmaTeacher
 from mentee.teachers.multi import MultiTeacher
 from mentee.teachers.online import OnlineTeacher
 from mentee.teachers.recorded import RecordedLayer, RecordedTeacher
-from mentee.teachers.replayed import RecordedNetworkTeacher
 from mentee.teachers.teacher import FeatureSpec, Teacher
 
 __all__ = [
@@ -13,10 +11,7 @@ __all__ = [
     "FeatureSpec",
     "MultiTeacher",
     "OnlineTeacher",
-    "Record",
     "RecordedLayer",
-    "RecordedNetworkTeacher",
     "RecordedTeacher",
     "Teacher",
-    "open_records",
 ]

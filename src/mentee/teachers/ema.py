@@ -1,4 +1,4 @@
-"""The student's own moving average as its teacher."""
+"""The exponential moving average of the student as its teacher."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ class EmaTeacher(OnlineTeacher):
 
     .. math:: \bar\theta \leftarrow a \bar\theta + (1 - a) \theta
 
-    after each step; batch statistics are the student's. Whoever trains moves the copy on.
+    after each step; batch statistics are the student's. Whoever trains updates the copy.
 
     Args:
         network: the copy.
-        places: where it is read.
+        layers: where it is read.
         contract: what it reads.
         decay: a, in (0, 1).
 
-    Source: Tarvainen and Valpola 2017, Mean teacher (arXiv:1703.01780); there each of the two sees
-    its own noise, here both see the same view.
+    Source: Tarvainen and Valpola 2017, Mean teacher (arXiv:1703.01780); there each of the two gets
+    its own noise, here both get the same view.
     """
 
     def __init__(
-        self, network: nn.Module, places: Sequence[Layer], contract: Contract, decay: float
+        self, network: nn.Module, layers: Sequence[Layer], contract: Contract, decay: float
     ) -> None:
-        super().__init__(network, places, contract)
+        super().__init__(network, layers, contract)
         self.decay = decay
 
-    def statistics(self, place: str) -> Statistics:
-        """There are none: what it says changes with every step.
+    def statistics(self, layer: str) -> Statistics:
+        """There are none: its outputs change with every step.
 
         Raises:
             MenteeError: always.
         """
         raise MenteeError(
-            f"the student's moving average has no fixed distribution at {place}; take a "
-            "representation that asks for none, such as as_is or vectors"
+            f"the student's moving average has no fixed distribution at {layer}; take a "
+            "representation that needs none, such as as_is or pooled"
         )
 
     def fingerprint(self) -> str:
-        """32 hexadecimal digits of what it is, whatever it has become."""
-        said = repr(("average", self.decay, [place.path for place in self.places]))
-        return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+        """32 hexadecimal digits of its decay and layers, whatever its weights are."""
+        content = repr(("average", self.decay, [layer.path for layer in self.layers]))
+        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Several teachers that each teach for themselves, at places that bear their names."""
+"""Several teachers in one run, each read as it would be alone, at layers that bear their names."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from mentee.teachers.teacher import Teacher
 from mentee.types import Batch, FeatureKey, Features, Statistics
 
 
-def place_of(place: str, name: str, asked: Sequence[str]) -> str:
-    """What a place of one teacher is called beside those of others.
+def layer_of(layer: str, name: str, wanted: Sequence[str]) -> str:
+    """What a layer of one teacher is called where there are several.
 
     Args:
-        place: of the teacher, as it names it itself.
+        layer: of the teacher, as it names it itself.
         name: of the teacher.
-        asked: the places that a method names; `stages` stands for `stages.0`, `stages.1`, ….
+        wanted: the layers that a method names; `stages` stands for `stages.0`, `stages.1`, ….
 
     Example:
-        >>> place_of("stages.0", "vgg", ["stages"]), place_of("embedding", "vgg", ["embedding"])
+        >>> layer_of("stages.0", "vgg", ["stages"]), layer_of("embedding", "vgg", ["embedding"])
         ('stages.vgg.0', 'embedding.vgg')
     """
-    head, point, number = place.rpartition(".")
-    if place not in asked and head in asked and number.isdigit():
+    head, point, number = layer.rpartition(".")
+    if layer not in wanted and head in wanted and number.isdigit():
         return f"{head}.{name}{point}{number}"
-    return f"{place}.{name}"
+    return f"{layer}.{name}"
 
 
 @dataclass(frozen=True)
 class TeacherLayer:
-    """A place of one of several teachers.
+    """A layer of one of several teachers.
 
     Attributes:
         name: with the teacher's.
         shape: of one example.
         teacher: whose it is.
-        place: what the teacher itself calls it.
+        layer: what the teacher itself calls it.
     """
 
     name: str
     shape: tuple[int, ...]
     teacher: str
-    place: str
+    layer: str
 
 
 class MultiTeacher:
@@ -51,59 +51,63 @@ class MultiTeacher:
 
     Args:
         teachers: by name.
-        asked: for each the places that are read of it, as a method names them.
+        wanted: for each the layers that are read of it, as a method names them.
 
     Example:
         A method reads `embedding.vgg`, `stages.vgg` (`stages.vgg.0`, …), `embedding.clip`.
     """
 
-    def __init__(self, teachers: Mapping[str, Teacher], asked: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self, teachers: Mapping[str, Teacher], wanted: Mapping[str, Sequence[str]]
+    ) -> None:
         self.teachers = dict(teachers)
-        self._asked = {name: list(asked[name]) for name in teachers}
-        self.places = tuple(
-            TeacherLayer(place_of(each.name, name, self._asked[name]), each.shape, name, each.name)
+        self._wanted = {name: list(wanted[name]) for name in teachers}
+        self.layers = tuple(
+            TeacherLayer(layer_of(each.name, name, self._wanted[name]), each.shape, name, each.name)
             for name, teacher in self.teachers.items()
-            for each in teacher.places
+            for each in teacher.layers
         )
-        self._found = {place.name: place for place in self.places}
+        self._by_name = {layer.name: layer for layer in self.layers}
 
     def __call__(self, batch: Batch) -> Features:
-        """What each says of a batch, by its places with its name."""
+        """The features of a batch of each teacher, by layers with its name."""
         return {
             self._renamed(key, name): value
             for name, teacher in self.teachers.items()
             for key, value in teacher(batch).items()
         }
 
-    def statistics(self, place: str) -> Statistics:
-        """How a teacher's vectors at a place are distributed over the training examples.
+    def statistics(self, layer: str) -> Statistics:
+        """How a teacher's vectors at a layer are distributed over the training examples.
 
         Args:
-            place: a name of `places`.
+            layer: a name of `layers`.
         """
-        teacher, own = self.whose(place)
+        teacher, own = self.whose(layer)
         return teacher.statistics(own)
 
-    def whose(self, place: str) -> tuple[Teacher, str]:
-        """The teacher of a place, and what it calls the place itself.
+    def whose(self, layer: str) -> tuple[Teacher, str]:
+        """The teacher of a layer, and what it calls the layer itself.
 
         Raises:
-            MenteeError: there is no such place.
+            MenteeError: there is no such layer.
         """
-        if place not in self._found:
-            raise MenteeError(f"no teacher is read at {place}; there are {', '.join(self._found)}")
-        found = self._found[place]
-        return self.teachers[found.teacher], found.place
+        if layer not in self._by_name:
+            raise MenteeError(
+                f"no teacher is read at {layer}; there are {', '.join(self._by_name)}"
+            )
+        own = self._by_name[layer]
+        return self.teachers[own.teacher], own.layer
 
     def fingerprint(self) -> str:
-        """32 hexadecimal digits of the names and of all that each might say."""
+        """32 hexadecimal digits of the names and fingerprints of all."""
         digest = hashlib.blake2b(digest_size=16)
         for name, teacher in self.teachers.items():
             digest.update(f"{name} {teacher.fingerprint()} ".encode())
         return digest.hexdigest()
 
     def _renamed(self, key: str, name: str) -> str:
-        """The key of a place, or of a column of one or of several together."""
-        parsed = FeatureKey.parse(key)
-        layers = tuple(place_of(layer, name, self._asked[name]) for layer in parsed.layers)
-        return str(FeatureKey(layers, parsed.reduction))
+        """The key of a layer, or of a column of one or of several together."""
+        own = FeatureKey.parse(key)
+        layers = tuple(layer_of(each, name, self._wanted[name]) for each in own.layers)
+        return str(FeatureKey(layers, own.reduction))

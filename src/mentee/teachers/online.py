@@ -1,4 +1,4 @@
-"""A frozen network, read at its places while the student trains."""
+"""A frozen network, read at its layers while the student trains."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from mentee.errors import MenteeError
 from mentee.features import Capture, Layer
 from mentee.models import Contract, Ensemble, normalize
-from mentee.teachers.statistics import measure
+from mentee.parallel import gather_objects
+from mentee.records.reader import pooled
+from mentee.records.statistics import fit
 from mentee.types import Batch, Features, Statistics
 
 
@@ -21,7 +24,7 @@ class OnlineTeacher:
 
     Args:
         network: the network, on the device it is to run on; it is frozen.
-        places: where it is read, from `mentee.features.resolve`.
+        layers: where it is read, from `mentee.features.resolve`.
         contract: what it reads.
         sample: gives batches of training examples, to measure how its vectors are distributed.
     """
@@ -29,33 +32,31 @@ class OnlineTeacher:
     def __init__(
         self,
         network: nn.Module,
-        places: Sequence[Layer],
+        layers: Sequence[Layer],
         contract: Contract,
         sample: Callable[[], Iterable[Batch]] | None = None,
     ) -> None:
         self.network = network.eval().requires_grad_(False)
         self.contract = contract
-        self.places = tuple(places)
-        self._capture = Capture(network, places)
+        self.layers = tuple(layers)
+        self._capture = Capture(network, layers)
         self._sample, self._measured = sample, dict[str, Statistics]()
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Features:
-        """What the teacher says of a batch at each of its places."""
+        """The features of a batch at each of its layers."""
         return self._capture.capture(normalize(batch.inputs, self.contract))
 
-    def statistics(self, place: str) -> Statistics:
-        """How its vectors at a place are distributed, over the batches of `sample`.
+    def statistics(self, layer: str) -> Statistics:
+        """How its vectors at a layer are distributed, over the batches of `sample`.
 
         Raises:
             MenteeError: there is no `sample`.
         """
-        if place not in self._measured:
-            self._measured = measure(self, self._sample, self._device())
-        return self._measured[place]
-
-    def _device(self) -> torch.device:
-        return next((p.device for p in self.network.parameters()), torch.device("cpu"))
+        if layer not in self._measured:
+            device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
+            self._measured = measure(self, self._sample, device)
+        return self._measured[layer]
 
     def weights_fingerprint(self) -> str:
         """32 hexadecimal digits of the weights, normalization and size, wherever it is read."""
@@ -72,6 +73,38 @@ class OnlineTeacher:
         return digest.hexdigest()
 
     def fingerprint(self) -> str:
-        """32 hexadecimal digits of the weights, the places and the normalization."""
-        said = repr((self.weights_fingerprint(), [place.path for place in self.places]))
-        return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+        """32 hexadecimal digits of the weights, the layers and the normalization."""
+        content = repr((self.weights_fingerprint(), [layer.path for layer in self.layers]))
+        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+
+
+def measure(
+    teacher: Callable[[Batch], Features],
+    sample: Callable[[], Iterable[Batch]] | None,
+    device: torch.device,
+) -> dict[str, Statistics]:
+    """The statistics of a teacher's vectors, over all processes' shares of a sample.
+
+    Args:
+        teacher: returns the features of a batch; maps and tokens are averaged to vectors.
+        sample: gives the batches.
+        device: where the teacher wants them.
+
+    Returns:
+        By layer. What is d wide takes O(d³).
+
+    Raises:
+        MenteeError: there is no sample.
+    """
+    if sample is None:
+        raise MenteeError("the teacher has no examples to measure its vectors on")
+    parts: dict[str, list[Tensor]] = {}
+    for batch in sample():
+        for name, features in teacher(batch.to(device)).items():
+            parts.setdefault(name, []).append(pooled(features).float().cpu())
+    mine = {name: torch.cat(vectors) for name, vectors in parts.items()}
+    shares = gather_objects(mine or None)  # of a small sample a process may have none
+    return {
+        name: fit([share[name].numpy() for share in shares], vectors.shape[1])
+        for name, vectors in (shares[0] if shares else {}).items()
+    }

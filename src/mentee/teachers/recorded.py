@@ -1,4 +1,4 @@
-"""What teachers said once and for all, looked up while the student trains."""
+"""A teacher whose outputs are in records: by example and view, looked up while a student trains."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from mentee.data import Examples
-from mentee.errors import DataError
-from mentee.records.reader import Record
-from mentee.teachers.rows import Rows
-from mentee.types import Batch, Features, Statistics
+from mentee.errors import DataError, PairError
+from mentee.records import Record
+from mentee.records.columns import Column
+from mentee.types import CLEAN, Batch, Features, Statistics
 
 IN_MEMORY = 1 << 30
 """Bytes of float32 vectors that are kept in memory, all records together."""
 
+NOT_RECORDED = (1, 1, 1)
+"""Stands for the shape of a stage of which nothing was recorded; such a stage cannot be read."""
+
 
 @dataclass(frozen=True)
 class RecordedLayer:
-    """What is read in a record.
+    """A layer of which a record has something.
 
     Attributes:
-        name: `embedding` or `frames`, with the record's name behind a point where there are some.
-        shape: of one example: `(d,)` or `(t, d)`.
+        name: `embedding`, `frames`, `stages.0`; with the record's name behind a point where there
+            are several records.
+        shape: of the layer's output, of one example.
     """
 
     name: str
@@ -35,86 +38,182 @@ class RecordedLayer:
 
 
 class RecordedTeacher:
-    """Teachers whose vectors are in records.
+    """A teacher whose features are in a record, or several embedders each in one.
+
+    The outputs of a recipe's network are recorded by view, so that the student may see augmented
+    examples and be taught by what the network computed of exactly these. Of an embedder there are
+    the clean examples only.
 
     Args:
-        records: one; or several by name, whose places are `embedding.NAME`, `frames.NAME`.
+        records: one; or several of embedders by name, whose layers are `embedding.NAME`,
+            `frames.NAME`.
         examples: those the student is trained on, all or a part of the recorded ones.
-        memory: bytes that the vectors may take in memory; more are read from disk.
+        clean: the outputs for the clean example are used for every view of it; so they always are
+            of embedders.
+        measured: examples whose clean vectors are measured for `statistics`; None: all.
+        memory: bytes that clean features may take in memory; more are read from disk.
 
     Raises:
         DataError: an example has no row, or there are no records.
 
-    Memory: O(n t d) up to `memory`, else O(n).
+    Memory: O(n d) of clean features up to `memory`, else O(n).
     """
 
     def __init__(
-        self, records: Record | Mapping[str, Record], examples: Examples, *, memory: int = IN_MEMORY
+        self,
+        records: Record | Mapping[str, Record],
+        examples: Examples,
+        *,
+        clean: bool = False,
+        measured: Examples | None = None,
+        memory: int = IN_MEMORY,
     ) -> None:
-        if isinstance(records, Record):
-            self.records = {_place(records): records}
-        else:
-            self.records = {f"{_place(each)}.{name}": each for name, each in records.items()}
+        self.records = {"": records} if isinstance(records, Record) else dict(records)
         if not self.records:
             raise DataError("there are no records to learn from; give at least one")
-        self.places = tuple(RecordedLayer(name, each.shape) for name, each in self.records.items())
-        self._rows = Rows(examples)
-        self._positions = {
-            name: each.positions(examples.keys, examples.ids) for name, each in self.records.items()
+        self.network = next((each.manifest.network for each in self.records.values()), None)
+        self.clean = clean or self.network is None
+        shapes = {
+            named(layer, name): shape
+            for name, record in self.records.items()
+            for column in record.columns
+            for layer, shape in column.shapes.items()
         }
-        size = sum(4 * len(examples) * int(np.prod(each.shape)) for each in self.records.values())
-        self._tables: dict[str, Tensor] = {}
-        if size <= memory:
-            self._tables = {name: self._read(name, slice(None)) for name in self.records}
+        # Stages that the teacher has and the record has not count where stages are paired.
+        for record in self.records.values():
+            for number in range(int(record.manifest.teacher.get("stages", 0))):
+                shapes.setdefault(f"stages.{number}", NOT_RECORDED)
+        self.layers = tuple(RecordedLayer(*each) for each in shapes.items())
+        self._rows = ExampleRows(examples)
+        self._positions = {
+            name: record.positions(examples.keys, examples.ids)
+            for name, record in self.records.items()
+        }
+        self._measured = examples if measured is None else measured
         self._statistics: dict[str, Statistics] = {}
+        numbers = sum(c.size for record in self.records.values() for c in record.columns)
+        self._table: Features | None = None
+        if self.clean and 4 * len(examples) * numbers <= memory:
+            self._table = self._read(np.arange(len(examples)), CLEAN)
+
+    @property
+    def record(self) -> Record:
+        """The record of a recipe's network, which is alone; the first of several embedders'."""
+        return next(iter(self.records.values()))
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Features:
-        """The vectors of a batch's examples, mixed as they are.
-
-        Args:
-            batch: examples of those given, whatever their view.
+        """The features of a batch by layer or column; those of embedders mixed as the inputs are.
 
         Returns:
-            float32 `[b, d]` or `[b, t, d]` for each place, on the device of the inputs.
+            float32 `[b, ...]`, on the device of the inputs.
 
         Raises:
-            DataError: an example is not one of those given.
+            DataError: an example is not one of those given, its view was not recorded, or the
+                inputs of a network are mixed.
         """
-        device = batch.inputs.device
-        rows = self._rows.of(batch)
-        said = {}
-        for name in self.records:
-            if self._tables:
-                table = self._tables[name] = self._tables[name].to(device)
-                found = table[rows.to(device)]
-            else:
-                found = self._read(name, rows.cpu().numpy()).to(device)
-            said[name] = found if batch.mixed is None else batch.mixed.of(found)
-        return said
+        if batch.mixed is not None and self.network is not None:
+            raise DataError(
+                "the examples are mixed with one another, and what the teacher computes of a "
+                "mixture was not recorded; set train.mixup to null, or read the teacher live"
+            )
+        device, rows = batch.inputs.device, self._rows.of(batch)
+        if self._table is not None:
+            self._table = {name: x.to(device) for name, x in self._table.items()}
+            features = {name: x[rows.to(device)] for name, x in self._table.items()}
+        else:
+            features = self._read(rows.cpu().numpy(), CLEAN if self.clean else batch.view)
+            if device.type == "cuda":  # from pinned memory the copy runs beside the student
+                features = {name: x.pin_memory() for name, x in features.items()}
+            features = {name: x.to(device, non_blocking=True) for name, x in features.items()}
+        mixed = batch.mixed
+        return features if mixed is None else {name: mixed.of(x) for name, x in features.items()}
 
-    def statistics(self, place: str) -> Statistics:
-        """How the vectors at a place are distributed over the training examples.
+    def statistics(self, layer: str) -> Statistics:
+        """How the vectors at a layer are distributed over the clean training examples.
 
         Args:
-            place: a name of `places`.
+            layer: a name of `layers`.
+
+        Raises:
+            PairError: vectors of the layer were not recorded.
         """
-        if place not in self._statistics:
-            each, positions = self.records[place], self._positions[place]
-            whole = np.array_equal(np.sort(positions), np.arange(len(each)))
-            self._statistics[place] = each.statistics if whole else each.fit(positions)
-        return self._statistics[place]
+        if layer not in self._statistics:
+            self._statistics[layer] = self._fit(layer)
+        return self._statistics[layer]
 
     def fingerprint(self) -> str:
-        """32 hexadecimal digits of the places, their ids and rows."""
+        """32 hexadecimal digits of the records, their ids and rows."""
         digest = hashlib.blake2b(digest_size=16)
-        for name, each in self.records.items():
-            digest.update(f"{name} {each.fingerprint()} ".encode())
+        for name, record in self.records.items():
+            digest.update(f"{name} {record.fingerprint()} ".encode())
         return digest.hexdigest()
 
-    def _read(self, name: str, rows: npt.NDArray[np.int64] | slice) -> Tensor:
-        return torch.from_numpy(self.records[name].read(self._positions[name][rows]))
+    def _read(self, rows: np.ndarray[tuple[int, ...], np.dtype[np.int64]], view: int) -> Features:
+        return {
+            named(key, name): value
+            for name, record in self.records.items()
+            for key, value in record.read(self._positions[name][rows], view).items()
+        }
+
+    def _fit(self, layer: str) -> Statistics:
+        columns: dict[str, tuple[str, Column]] = {
+            named(each.name, name): (name, each)
+            for name, record in self.records.items()
+            for each in record.columns
+        }
+        for key in (layer, f"{layer} | mean"):
+            if key in columns:
+                name, column = columns[key]
+                record = self.records[name]
+                rows = record.positions(self._measured.keys, self._measured.ids)
+                everything = np.array_equal(np.sort(rows), np.arange(len(record)))
+                if self.network is None and everything:
+                    return record.statistics  # as they were saved with it
+                return record.fit(rows, column)
+        raise PairError(
+            f"{', '.join(map(repr, self.records.values()))} has no vectors of {layer}, only "
+            f"{', '.join(columns)}; record what the method reads: mentee record RECIPE --out ... "
+            "--methods NAME"
+        )
 
 
-def _place(record: Record) -> str:
-    return "embedding" if record.manifest.frames is None else "frames"
+def named(layer: str, record: str) -> str:
+    """A layer, or a column, of one of several records."""
+    return f"{layer}.{record}" if record else layer
+
+
+class ExampleRows:
+    """Finds the examples of a batch among those of a teacher by their keys, which never change.
+
+    Args:
+        examples: `n` of them.
+
+    Memory: O(n).
+    """
+
+    def __init__(self, examples: Examples) -> None:
+        self._name, self._keys = examples.name, torch.from_numpy(examples.keys)
+        self._sorted, self._order = self._keys.sort()
+
+    def of(self, batch: Batch) -> Tensor:
+        """`[b]` row numbers, on the device of the batch or on the CPU.
+
+        Raises:
+            DataError: an example is none of them.
+        """
+        self._keys = self._keys.to(batch.ids.device)
+        rows = batch.rows.clamp(0, len(self._keys) - 1)
+        if torch.equal(self._keys[rows], batch.ids) and torch.equal(rows, batch.rows):
+            return batch.rows
+        # Rows of another part of the examples: the keys never change.
+        ids = batch.ids.cpu()
+        rows = torch.searchsorted(self._sorted, ids).clamp(max=len(self._sorted) - 1)
+        missing = ids[self._sorted[rows] != ids].tolist()
+        if missing:
+            raise DataError(
+                f"{len(missing)} of the {len(ids)} examples of a batch are none of {self._name}, "
+                f"whose vectors were looked up (first key: {missing[0]}); make the teacher of the "
+                "examples that it is used for"
+            )
+        return self._order[rows]

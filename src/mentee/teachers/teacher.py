@@ -1,4 +1,4 @@
-"""What every teacher is to the rest: called with a batch, it says features at its places."""
+"""The protocol of a teacher: called with a batch, it returns features at its layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mentee.types import Batch, Features, Statistics
 
 @runtime_checkable
 class FeatureSpec(Protocol):
-    """A place of a teacher, with what is read there of one example."""
+    """The name of a layer and the shape of its output."""
 
     @property
     def name(self) -> str:
@@ -19,27 +19,27 @@ class FeatureSpec(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Without the batch."""
+        """Of one example, without the batch."""
         ...
 
 
 @runtime_checkable
 class Teacher(Protocol):
-    """A frozen network, or what one said once and for all."""
+    """A frozen network, or a record of one."""
 
     @property
-    def places(self) -> Sequence[FeatureSpec]:
+    def layers(self) -> Sequence[FeatureSpec]:
         """Where it can be read."""
         ...
 
     def __call__(self, batch: Batch) -> Features:
-        """What it says of a batch at each of its places; constants."""
+        """The features of a batch at each of its layers; constants."""
         ...
 
-    def statistics(self, place: str) -> Statistics:
-        """How its vectors at a place are distributed over the training examples."""
+    def statistics(self, layer: str) -> Statistics:
+        """How its vectors at a layer are distributed over the training examples."""
         ...
 
     def fingerprint(self) -> str:
-        """32 hexadecimal digits that change with anything it might say."""
+        """32 hexadecimal digits that change with anything it might return."""
         ...

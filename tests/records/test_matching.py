@@ -1,4 +1,4 @@
-"""A record of other examples is refused, and what differs is said."""
+"""A record of other examples is refused with what differs; ids decide."""
 
 import re
 
@@ -7,13 +7,14 @@ import pytest
 
 from mentee.data import open_arrays
 from mentee.errors import DataError
-from mentee.records import record
-from tests.records.two_processes import Fake, expected, images
+from mentee.recording.embedders import record_examples
+from mentee.records.matching import order_examples
+from tests.records.jobs import Fake, expected, images
 
 
 @pytest.fixture
 def made(tmp_path):
-    return record(Fake(), images(6), tmp_path / "r")
+    return record_examples(Fake(), images(6), tmp_path / "r")
 
 
 def refused(made, examples, text):
@@ -62,3 +63,12 @@ def test_other_contents(made):
 def test_another_kind(made):
     words = open_arrays({"text": list("abcdef"), "id": list(images(6).ids)}, name="words")
     refused(made, words, r"it is of image, the examples are text")
+
+
+def test_ids_decide_and_the_new_ones_come_in_the_order_of_the_data():
+    data = {"fingerprint": images(3).fingerprint(labels=False)}
+    turned = images(6).take([5, 1, 4, 0, 2, 3])
+    ordered = order_examples(images(3).ids, data, turned, turned)
+    assert ordered.examples.ids == tuple(f"pictures/{i}.png" for i in (0, 1, 2, 5, 4, 3))
+    assert (ordered.recorded, ordered.new, ordered.data["rows"]) == (3, 3, 6)
+    assert [part["rows"] for part in ordered.data["parts"]] == [3, 3]

@@ -24,7 +24,7 @@ _UNNAMED = re.compile(r"(unnamed: ?\d+|__index_level_\d+__)?$", re.IGNORECASE)  
 
 
 @dataclass(frozen=True)
-class Naming:
+class VectorNames:
     """Where in a file the vectors and the ids are.
 
     Attributes:
@@ -44,7 +44,7 @@ class Naming:
 
 
 @dataclass(frozen=True)
-class Found:
+class VectorFile:
     """What was read of a file.
 
     Attributes:
@@ -58,12 +58,12 @@ class Found:
     names: tuple[str, ...] = ()
 
 
-def read_vectors(path: Path, naming: Naming) -> Found:
+def read_vectors(path: Path, options: VectorNames) -> VectorFile:
     """Read a file of vectors.
 
     Args:
         path: .npy, .npz, .safetensors, .parquet or .csv.
-        naming: where in it the vectors and the ids are.
+        options: where in it the vectors and the ids are.
 
     Returns:
         The vectors with their ids.
@@ -81,36 +81,35 @@ def read_vectors(path: Path, naming: Naming) -> Found:
             "(pickled files are never opened: save the array with numpy.save)"
         )
     try:
-        found = read(path, naming)
+        file = read(path, options)
     except DataError:
         raise
     except (OSError, ValueError, zipfile.BadZipFile) as error:  # pyarrow's errors are ValueErrors
         raise DataError(
-            f"{path} cannot be read as {path.suffix} ({error}); save it anew"
+            f"{path} cannot be read as {path.suffix} ({error}); save it again"
         ) from error
-    rows, ids = found.rows, found.ids
+    rows, ids = file.rows, file.ids
     if rows.dtype.kind not in "fiu":
         raise DataError(f"{path} holds {rows.dtype}, expected numbers (float16, float32, float64)")
     if rows.ndim not in (2, 3) or not rows.size:
         raise DataError(
             f"{path} has shape {list(rows.shape)}, expected [n, d], or [n, t, d] for t time frames"
         )
-    if naming.ids is not None:
-        ids = read_ids(Path(naming.ids))
+    if options.ids is not None:
+        ids = read_ids(Path(options.ids))
     if ids is not None and len(ids) != len(rows):
         raise DataError(
             f"{path} has {len(rows):,} rows and {len(ids):,} ids: expected one for each"
         )
-    if found.ids is not None and ids is not None and found.ids != ids:
-        row = next(
-            (i for i, two in enumerate(zip(found.ids, ids, strict=True)) if len(set(two)) > 1)
-        )
+    if file.ids is not None and ids is not None and file.ids != ids:
+        pairs = enumerate(zip(file.ids, ids, strict=True))
+        row = next(i for i, two in pairs if len(set(two)) > 1)
         raise DataError(
-            f"{path} has ids of its own, and they are not those of {naming.ids}: row {row} is "
-            f"{found.ids[row]!r} there and {ids[row]!r} here; leave out --ids, or take the ids out "
+            f"{path} has ids of its own, and they are not those of {options.ids}: row {row} is "
+            f"{file.ids[row]!r} there and {ids[row]!r} here; leave out --ids, or take the ids out "
             f"of {path.name}"
         )
-    return Found(rows, ids, found.names)
+    return VectorFile(rows, ids, file.names)
 
 
 def read_ids(path: Path) -> list[str]:
@@ -131,7 +130,7 @@ def read_ids(path: Path) -> list[str]:
         if path.suffix == ".json":
             return as_ids(json.loads(text), str(path))
     except ValueError as error:
-        raise DataError(f"{path} cannot be read as ids ({error}); save it anew") from error
+        raise DataError(f"{path} cannot be read as ids ({error}); save it again") from error
     if path.suffix != ".txt":
         raise DataError(f"{path} is no file of ids: expected .txt (one a line), .json or .npy")
     return text.splitlines()
@@ -157,30 +156,30 @@ def as_ids(values: Any, where: str) -> list[str]:
     return [str(value) for value in values]
 
 
-def _read_npy(path: Path, naming: Naming) -> Found:
-    return Found(np.asarray(np.load(path, mmap_mode="r", allow_pickle=False)), None)
+def _read_npy(path: Path, options: VectorNames) -> VectorFile:
+    return VectorFile(np.asarray(np.load(path, mmap_mode="r", allow_pickle=False)), None)
 
 
-def _read_npz(path: Path, naming: Naming) -> Found:
+def _read_npz(path: Path, options: VectorNames) -> VectorFile:
     with np.load(path, allow_pickle=False) as arrays:
-        names = [naming.id, _IDS]
+        names = [options.id, _IDS]
         ids = next((as_ids(arrays[n], str(path)) for n in names if n in arrays.files), None)
-        name = _array_name(path, arrays.files, naming.key, not_these=names)
-        return Found(arrays[name], ids, (name,))
+        name = _array_name(path, arrays.files, options.key, not_these=names)
+        return VectorFile(arrays[name], ids, (name,))
 
 
-def _read_safetensors(path: Path, naming: Naming) -> Found:
+def _read_safetensors(path: Path, options: VectorNames) -> VectorFile:
     import torch
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as tensors:
-            name = _array_name(path, list(tensors.keys()), naming.key)
+            name = _array_name(path, list(tensors.keys()), options.key)
             tensor = tensors.get_tensor(name)
     except SafetensorError as error:
         raise ValueError(error) from error
     rows = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
-    return Found(rows, None, (name,))
+    return VectorFile(rows, None, (name,))
 
 
 def _array_name(
@@ -197,62 +196,63 @@ def _array_name(
     )
 
 
-def _read_parquet(path: Path, naming: Naming) -> Found:
+def _read_parquet(path: Path, options: VectorNames) -> VectorFile:
     from pyarrow import parquet
 
-    return _from_table(path, parquet.ParquetFile(path).read(), naming)
+    return _from_table(path, parquet.ParquetFile(path).read(), options)
 
 
-def _read_csv(path: Path, naming: Naming) -> Found:
+def _read_csv(path: Path, options: VectorNames) -> VectorFile:
     import pyarrow
     from pyarrow import csv
 
     # As text, or 007 would become 7.
-    options = csv.ConvertOptions(column_types={naming.id: pyarrow.string()})
-    return _from_table(path, csv.read_csv(path, convert_options=options), naming)
+    types = csv.ConvertOptions(column_types={options.id: pyarrow.string()})
+    return _from_table(path, csv.read_csv(path, convert_options=types), options)
 
 
-def _from_table(path: Path, table: Any, naming: Naming) -> Found:
+def _from_table(path: Path, table: Any, options: VectorNames) -> VectorFile:
     ids = None
-    if naming.id in table.column_names:
-        ids = as_ids(table[naming.id].to_pylist(), f"column {naming.id!r} of {path}")
-    elif naming.ids is None:
-        hint = suggest(naming.id, table.column_names)
-        raise DataError(f"{path} has no column {naming.id!r} of ids: {hint}; name it: --id NAME")
-    names = _columns(path, table, naming)
+    if options.id in table.column_names:
+        ids = as_ids(table[options.id].to_pylist(), f"column {options.id!r} of {path}")
+    elif options.ids is None:
+        hint = suggest(options.id, table.column_names)
+        raise DataError(f"{path} has no column {options.id!r} of ids: {hint}; name it: --id NAME")
+    names = _columns(path, table, options)
     arrays = [
         _numbers(table[name].combine_chunks(), f"column {name!r} of {path}") for name in names
     ]
     if len(arrays) == 1 and arrays[0].ndim > 1:
-        return Found(arrays[0], ids, tuple(names))
+        return VectorFile(arrays[0], ids, tuple(names))
     wide = next((name for name, x in zip(names, arrays, strict=True) if x.ndim > 1), None)
     if wide is not None:
         raise DataError(f"column {wide!r} of {path} holds lists: name it alone, --columns {wide}")
-    return Found(np.stack(arrays, axis=1), ids, tuple(names))
+    return VectorFile(np.stack(arrays, axis=1), ids, tuple(names))
 
 
-def _columns(path: Path, table: Any, naming: Naming) -> list[str]:
-    names = [name for name in table.column_names if name != naming.id]
-    if naming.columns is None:
+def _columns(path: Path, table: Any, options: VectorNames) -> list[str]:
+    names = [name for name in table.column_names if name != options.id]
+    if options.columns is None:
         lists = [name for name in names if _is_list(table.schema.field(name).type)]
-        found = lists if len(lists) == 1 else names
-        others = [x for x in found if x.strip().lower() in NO_VECTOR or _UNNAMED.match(x.strip())]
+        chosen = lists if len(lists) == 1 else names
+        others = [x for x in chosen if x.strip().lower() in NO_VECTOR or _UNNAMED.match(x.strip())]
         if others:
             raise DataError(
                 f"{path} has columns that are hardly entries of a vector: "
                 f"{', '.join(map(repr, others))}; name those that are: --columns 'emb_*'"
             )
     else:
-        given = [naming.columns] if isinstance(naming.columns, str) else list(naming.columns)
-        found = []
-        for pattern in given:
+        columns = options.columns
+        patterns = [columns] if isinstance(columns, str) else list(columns)
+        chosen = []
+        for pattern in patterns:
             matches = [name for name in names if fnmatchcase(name, pattern)]
             if not matches:
                 raise DataError(f"{path} has no column {pattern!r}: {suggest(pattern, names)}")
-            found += [name for name in matches if name not in found]
-    if not found:
-        raise DataError(f"{path} has no columns of numbers beside {naming.id!r}")
-    return found
+            chosen += [name for name in matches if name not in chosen]
+    if not chosen:
+        raise DataError(f"{path} has no columns of numbers beside {options.id!r}")
+    return chosen
 
 
 def _is_list(type: Any) -> bool:
@@ -301,7 +301,7 @@ def _is_number(value: Any) -> bool:
     return True
 
 
-READERS: dict[str, Callable[[Path, Naming], Found]] = {
+READERS: dict[str, Callable[[Path, VectorNames], VectorFile]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
     ".safetensors": _read_safetensors,

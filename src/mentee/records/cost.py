@@ -1,8 +1,7 @@
-"""What recording will cost, measured on a few examples beforehand."""
+"""What recording will cost, measured on a few batches beforehand."""
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from dataclasses import dataclass
@@ -12,10 +11,10 @@ import numpy.typing as npt
 from torch import Tensor
 
 from mentee.data import Examples
-from mentee.records.embedding_recording import embed, refuse_other_data
-from mentee.records.manifest import Dtype
-from mentee.records.numeric import STORED
-from mentee.teachers.pretrained.embedder import Embedder
+from mentee.parallel import world
+from mentee.records.manifest import ids_text
+from mentee.records.plan import RecordingPlan
+from mentee.types import CLEAN
 
 LENGTHS = 512  # examples whose lengths are looked at
 SECONDS = 2.0  # that the measurement lasts at least, so that a short pause weighs little
@@ -36,8 +35,8 @@ class Estimate:
     Example:
         >>> print(Estimate(2297, "clips", megabytes=4.72, minutes=3.17, sampled=64))
         2,297 clips → 4.7 MB, about 3.2 minutes (measured on 64)
-        >>> print(Estimate(1297, "images", megabytes=0.056, minutes=0.05, sampled=64))
-        1,297 images → 56 kB, about 3 seconds (measured on 64)
+        >>> print(Estimate(1297, "images", megabytes=0.056, minutes=0.05, sampled=64, views=3))
+        1,297 images × 3 views → 56 kB, about 3 seconds (measured on 64)
     """
 
     rows: int
@@ -59,65 +58,74 @@ class Estimate:
         )
 
 
-def estimate(
-    embedder: Embedder,
-    examples: Examples,
-    *,
-    frames: bool = False,
-    dtype: Dtype = "float16",
-    batch: int = 64,
-) -> Estimate:
+def estimate(plan: RecordingPlan) -> Estimate:
     """Measure a few batches after a warm-up, and count the bytes.
 
     The examples measured stand for all: evenly spaced over the data, and among those evenly over
     their lengths, on which the cost may depend. What is decoded once and kept is decoded here.
 
-    Args:
-        embedder: the teacher.
-        examples: one split; audio opened at the teacher's rate.
-        frames: as for `record`.
-        dtype: as for `record`.
-        batch: as for `record`.
-
     Returns:
         Megabytes (all but a few hundred bytes) and minutes (time of the sample per example).
 
     Raises:
-        DataError: examples of another kind or rate.
-        MenteeError: the teacher has no frames, or does not say what it promised.
+        MenteeError: the teacher does not return what it promised.
     """
-    refuse_other_data(embedder, examples)
-    samples = representative(examples, batch)
-    said = embed(embedder, examples, samples[0][:16], frames=frames)
+    job, parts = plan.job, plan.computed
+    rows = [plan.rows(each) for each in parts]
+    every, n = sum(rows), len(job.examples)
+    if not every:
+        return Estimate(0, job.examples.modality.units, 0.0, 0.0, 0)
+    view = 0 if job.count else CLEAN
+    columns = list(
+        {c.name: c for p in parts for c in plan.manifest.groups[p.group].columns}.values()
+    )
+    new = np.arange(n - max(rows), n)
+    samples = representative(job.examples, new, job.batch)
+    job.numbers(samples[0][:16], view, columns)
     elapsed, sampled = 0.0, 0
-    for rows in samples:
-        begin = time.perf_counter()
-        embed(embedder, examples, rows, frames=frames)
-        elapsed, sampled = elapsed + time.perf_counter() - begin, sampled + len(rows)
+    for sample in samples:
+        begun = time.perf_counter()
+        job.numbers(sample, view, columns)
+        elapsed, sampled = elapsed + time.perf_counter() - begun, sampled + len(sample)
         if elapsed >= SECONDS:
             break
-    n = len(examples)
-    size = record_bytes(examples.ids, said.shape[1:], dtype)
-    return Estimate(n, examples.modality.units, size / 1e6, elapsed / sampled * n / 60, sampled)
+    processes = world() if len(parts) == 1 else min(world(), len(parts))
+    minutes = elapsed / sampled * every / 60 / processes
+    # Where new views come with new examples, the views are of several numbers of examples.
+    alike = len(set(rows)) == 1
+    shown, views = (rows[0], len(parts)) if alike else (every, 1)
+    size = (plan.bytes + _further_bytes(plan)) / 1e6
+    return Estimate(shown, job.examples.modality.units, size, minutes, sampled, views=views)
 
 
-def representative(examples: Examples, batch: int) -> list[npt.NDArray[np.int64]]:
+def _further_bytes(plan: RecordingPlan) -> int:
+    """The bytes of the ids, and of an embedder's statistics."""
+    examples, columns = plan.job.examples, plan.manifest.columns
+    size = len(ids_text(examples.ids))
+    if plan.manifest.network is None:
+        *frames, width = columns[0].shape
+        directions = min(len(examples) * math.prod(frames), width)
+        size += 4 * (2 * width + directions * width + directions)
+    return size
+
+
+def representative(
+    examples: Examples, rows: npt.NDArray[np.int64], batch: int
+) -> list[npt.NDArray[np.int64]]:
     """Batches that each stand for all examples.
 
     Args:
         examples: what to choose from.
+        rows: the numbers of those that are chosen from.
         batch: examples in a batch.
 
     Returns:
         Row numbers; each batch has short and long examples in the shares that all have.
     """
-    rows = np.linspace(0, len(examples) - 1, min(len(examples), LENGTHS)).astype(np.int64)
-    lengths = np.concatenate(
-        [
-            [_length(item) for item in examples.read(part)]
-            for part in np.array_split(rows, math.ceil(len(rows) / batch))
-        ]
-    )
+    spaced = np.linspace(0, len(rows) - 1, min(len(rows), LENGTHS)).astype(np.int64)
+    rows = rows[spaced]
+    parts = np.array_split(rows, math.ceil(len(rows) / batch))
+    lengths = [_length(item) for part in parts for item in examples.read(part)]
     rows = rows[np.argsort(lengths, kind="stable")]
     strides = math.ceil(len(rows) / batch)
     # The middle of each stratum first: it is neither its shortest nor its longest.
@@ -127,18 +135,3 @@ def representative(examples: Examples, batch: int) -> list[npt.NDArray[np.int64]
 
 def _length(item: str | Tensor) -> int:
     return len(item) if isinstance(item, str) else item.numel()
-
-
-def record_bytes(ids: tuple[str, ...], shape: tuple[int, ...], dtype: Dtype) -> int:
-    """The size of a record but for its manifest and the heads of its files.
-
-    Args:
-        ids: `n` names.
-        shape: `[d]` or `[t, d]`.
-        dtype: of the stored numbers.
-    """
-    vectors, width = len(ids) * math.prod(shape[:-1]), shape[-1]
-    directions = min(vectors, width)
-    rows = vectors * width * STORED[dtype].itemsize
-    statistics = 4 * (2 * width + directions * width + directions)
-    return rows + statistics + len(json.dumps(ids)) + 1

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mentee import Run, models, record, resume, train
-from mentee.api import import_vectors, verify_vectors
+from mentee.api import import_vectors, verify
 from mentee.data import open_examples
 from mentee.errors import DataError, PairError, RecipeError
-from mentee.recording.embeddings import parsed
+from mentee.recording.sources import parsed
 from mentee.representations import PairInfo, compress
 from mentee.teachers.pretrained import embedder
 from mentee.training.adapter_pretraining import learn
@@ -44,7 +44,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     order = np.random.default_rng(1).permutation(len(ids))
     np.savez(out / "noise.npz", embedding=random[order], ids=np.array(ids)[order])
     said = import_vectors(out / "noise.npz", "embedded:digits", out / "noise", say=lines.append)
-    np.testing.assert_array_equal(said.read(range(4)), random[:4])  # the data's own order
+    np.testing.assert_array_equal(said.vectors(range(4)), random[:4])  # the data's own order
     assert lines[-1] == "read embedding of noise.npz"
     return out
 
@@ -123,9 +123,9 @@ def test_a_memory_of_single_examples_refuses_mixtures(records, tmp_path):
         train(recipe, out=tmp_path / "run", quiet=True)
 
 
-def test_views_need_a_word_that_the_clean_embedding_teaches_them(records, tmp_path):
+def test_views_are_refused_unless_the_recipe_asks_for_clean_targets(records, tmp_path):
     recipe = taught(records, "halves", teacher={"record": str(records / "halves")})
-    with pytest.raises(RecipeError, match=r"made of the clean examples, and data.views is crop"):
+    with pytest.raises(RecipeError, match=r"is of the clean examples, and data.views is crop"):
         train(recipe, out=tmp_path / "run", quiet=True)
 
 
@@ -162,17 +162,18 @@ def test_soft_labels_of_the_compressors_own_probe_teach(records, tmp_path):
         train(taught(records, "halves", method="ec-binary-kd"), out=tmp_path / "b", quiet=True)
 
 
-def test_what_learns_first_leaves_out_and_says_all():
+def test_an_adapter_trained_first_drops_out_and_then_uses_all():
     measured = Statistics(torch.zeros(16), torch.ones(16), torch.eye(16), torch.ones(16))
-    known, x = PairInfo(3, lambda: measured), torch.randn(60, 16)
-    found = []
+    pair_info, x = PairInfo(3, lambda: measured), torch.randn(60, 16)
+    outputs = []
     for dropout in (0.0, 0.5):
         torch.manual_seed(0)
-        _, side = compress((8,), (16,), known=known, learn="first", steps=5, dropout=dropout)
-        learn(side, x, torch.arange(60) % 3, None)
-        assert torch.equal(side(x), side(x))
-        found.append(side(x))
-    assert not torch.equal(*found)
+        how = {"learn": "first", "steps": 5, "dropout": dropout}
+        _, adapter = compress((8,), (16,), pair_info=pair_info, **how)
+        learn(adapter, x, torch.arange(60) % 3, None)
+        assert torch.equal(adapter(x), adapter(x))
+        outputs.append(adapter(x))
+    assert not torch.equal(*outputs)
 
 
 def test_a_record_has_no_logits_and_says_what_to_take(records, tmp_path):
@@ -190,7 +191,10 @@ def test_a_record_has_no_logits_and_says_what_to_take(records, tmp_path):
             "--dtype int8 needs a scale of each entry, which only a record of a ",
         ),
         (["--column", "labl=x"], "--column has no key 'labl'; did you mean 'label'?"),
-        (["--column", "rate=x"], "--column: key rate is 'x': input should be a valid integer"),
+        (
+            ["--column", "sample_rate=x"],
+            "--column: key sample_rate is 'x': input should be a valid",
+        ),
         (["--column", "kind=text"], "--column has no key 'kind'"),
         (["--option", "channels=x"], "network:resnet8-cifar: option channels is 'x': input should"),
     ],
@@ -220,7 +224,7 @@ def test_vectors_may_be_stored_as_bfloat16(tmp_path):
     found = record("embedded:digits", teacher, tmp_path / "r", dtype="bfloat16", **quiet)["train"]
     assert found.manifest.dtype == "bfloat16"
     first = open_examples("embedded:digits").read(np.arange(2))
-    np.testing.assert_allclose(found.read(range(2)), halves(first), rtol=2**-8)
+    np.testing.assert_allclose(found.vectors(range(2)), halves(first), rtol=2**-8)
 
 
 @pytest.mark.parametrize("layout", ["classes", "table"])
@@ -257,12 +261,12 @@ def test_a_folder_with_more_images_gets_the_rows_that_are_missing(tmp_path):
         where = (tmp_path / "pictures", teacher, tmp_path / "r")
         return record(*where, say=lines.append)["train"]
 
-    first = again().read(range(3))
+    first = again().vectors(range(3))
     for seed, name in enumerate(("a/0.png", "b/2.png"), 5):
         add(name, seed)
     found = again()
     assert [Path(name).name for name in found.ids] == ["1.png", "1.png", "3.png", "0.png", "2.png"]
-    np.testing.assert_array_equal(found.read(range(3)), first)
+    np.testing.assert_array_equal(found.vectors(range(3)), first)
     found.check(open_examples(tmp_path / "pictures", kind="image"))
     again()
     assert "3 images" in lines[0]
@@ -301,7 +305,7 @@ def test_verify_knows_the_teacher_and_the_data_again(tmp_path, mentee):
     status, said, err = mentee("record", "verify", out)
     assert (status, said) == (2, "")
     assert "is of another teacher: " in err
-    shard = out / "test" / "shard-00000.npy"
+    shard = out / "test" / "clean" / "shard-00000.npy"
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1
     shard.write_bytes(content)
@@ -311,13 +315,13 @@ def test_verify_knows_the_teacher_and_the_data_again(tmp_path, mentee):
 def test_what_was_passed_or_imported_has_to_be_named_to_be_verified(records):
     teacher = embedder(halves, name="halves", kind="image", width=16)
     with pytest.raises(DataError, match=r"every file of .* is as it was written, but .* Name them"):
-        verify_vectors(records / "noise")
-    found = verify_vectors(records / "halves", "embedded:digits", teacher, sample=30)
+        verify(records / "noise")
+    found = verify(records / "halves", "embedded:digits", teacher=teacher, sample=30)
     assert (found.examples, set(found.cosine)) == (60, {"train", "test"})
     assert min(found.cosine.values()) > 0.99999
     other = {"image": np.zeros((20, 8, 8), np.uint8)}
     with pytest.raises(DataError, match=r"does not fit"):
-        verify_vectors(records / "halves" / "train", other, teacher)
+        verify(records / "halves" / "train", other, teacher=teacher)
 
 
 def test_options_are_pairs():
@@ -332,13 +336,13 @@ def test_options_are_pairs():
 
 def test_time_frames_are_those_of_the_clip_that_the_student_reads(tmp_path):
     waves = np.random.default_rng(0).standard_normal((40, 8000)).astype(np.float32) / 10
-    arrays = {"audio": waves, "rate": 8000, "label": np.arange(40) % 4}
+    arrays = {"audio": waves, "sample_rate": 8000, "label": np.arange(40) % 4}
     teacher = embedder(
         lambda clips: torch.stack([torch.as_tensor(c)[:3000].reshape(6, 500) for c in clips]),
         name="samples",
         kind="audio",
         width=500,
-        rate=8000,
+        sample_rate=8000,
     )
     record(arrays, teacher, tmp_path / "rec", frames=True, seconds=0.5, say=lambda line: None)
     term = {

@@ -1,0 +1,131 @@
+"""Folders of records: found by split, written hidden beside their place, then moved into it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from mentee.errors import DataError, RunError, suggest
+from mentee.files import plain_write_errors
+from mentee.parallel import max_over_processes, rank
+from mentee.records.manifest import MANIFEST, OWN_NAMES, has_manifest, read_manifest
+
+PLAN, PROGRESS = "plan.json", "shards.json"
+"""Files of a record that is being written: what it will be, and the whole shards of a part."""
+
+
+def find_split(path: Path | str, split: str) -> Path:
+    """The folder of one split's record: a subfolder, or the folder itself where it is a record.
+
+    Raises:
+        DataError: there is none of this split; names those there are.
+    """
+    folder = Path(path)
+    if has_manifest(folder):
+        return folder
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}; write a record with `mentee record`")
+    if not has_manifest(folder / split):
+        splits = [each.name for each in splits_of(folder)]
+        raise DataError(f"{folder} has no record of split {split!r}: {suggest(split, splits)}")
+    return folder / split
+
+
+def splits_of(folder: Path) -> list[Path]:
+    """The records in the subfolders of a folder, hidden ones left out."""
+    return [each for each in sorted(folder.glob("[!.]*")) if has_manifest(each)]
+
+
+def is_network_record(path: Path | str, split: str = "train") -> bool:
+    """Whether a folder holds the record of a recipe's network; false where it holds none.
+
+    Raises:
+        DataError: its manifest is damaged.
+    """
+    found = next((each for each in (Path(path), Path(path) / split) if has_manifest(each)), None)
+    return found is not None and read_manifest(found).network is not None
+
+
+def refuse_others(out: Path, *, overwrite: bool = False) -> bool:
+    """Whether a record is in a folder, which else is empty or not there.
+
+    Args:
+        out: the folder.
+        overwrite: a record may be there.
+
+    Raises:
+        DataError: something is there.
+    """
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file; choose another folder")
+    names = sorted(each.name for each in out.glob("[!.]*"))
+    strange = [name for name in names if not OWN_NAMES.fullmatch(name)]
+    if strange:
+        raise DataError(
+            f"{out} is there and is no record (it has {strange[0]}); choose another folder"
+        )
+    if names and has_manifest(out) and not overwrite:
+        raise DataError(
+            f"{out} is a record already; choose another folder, or replace it (--overwrite)"
+        )
+    return bool(names)
+
+
+def partial_folder(out: Path) -> Path:
+    """The hidden folder where a record is written until it is whole."""
+    return out.with_name(f".{out.name}.partial")
+
+
+def put_in_place(out: Path) -> None:
+    """Let a record that is whole take its place; for a moment there is none.
+
+    Raises:
+        RunError: it cannot be moved.
+    """
+    folder, old = partial_folder(out), out.with_name(f".{out.name}.old")
+    with plain_write_errors(out):
+        for path in [folder / PLAN, *folder.glob(f"*/{PROGRESS}")]:
+            path.unlink(missing_ok=True)
+        folder.chmod(0o755)
+        if out.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            out.rename(old)
+        folder.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def settle(out: Path) -> None:
+    """Put a record in its place whose process was killed when it was whole."""
+    folder = partial_folder(out)
+    if rank() == 0 and (folder / MANIFEST).is_file():
+        with locked(folder):
+            put_in_place(out)
+    max_over_processes(0)  # all see the same
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder as long as this process lives.
+
+    Raises:
+        RunError: another process holds it.
+    """
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunError(
+                f"another process records to {folder}; wait for it, or choose another folder"
+            ) from error
+        yield
+    finally:
+        os.close(handle)
