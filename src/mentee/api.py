@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,15 @@ from mentee.recording.verify import Verified, verify
 from mentee.runs import checkpoint
 from mentee.runs.folder import Folder
 from mentee.training.signals import Interrupted, Paused
-from mentee.training.trainer import Training
+from mentee.training.trainer import QUIET, RunOptions, Training
 from mentee.types import Step
 
 __all__ = [
+    "QUIET",
     "Interrupted",
     "Paused",
     "Run",
+    "RunOptions",
     "Verified",
     "evaluate",
     "evaluate_domains",
@@ -109,15 +111,8 @@ def train(
         Interrupted: SIGINT or SIGTERM; everything is saved.
         Paused: it has come as far as `until`.
     """
-    content = read(recipe, changes)
-    parts = build(
-        content, PythonOverrides(data, student, teacher, methods, losses, representations)
-    )
-    # The first process chooses: another one may see its folder already and take the next number.
-    folder = Folder(gather_objects(Path(out) if out else default_run_folder(content))[0])
-    training = Training(parts, folder, quiet=quiet, on_step=on_step, until=until)
-    training.begin()
-    return Run(folder.path, training.run())
+    overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
+    return train_new(read(recipe, changes), out, overrides, RunOptions(quiet, on_step, until))
 
 
 def resume(
@@ -154,51 +149,59 @@ def resume(
         RunError: there is no run, no checkpoint, or it does not fit.
         Paused: it has come as far as `until`.
     """
+    overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
+    return resume_run(path, overrides, RunOptions(quiet, on_step, until))
+
+
+def train_new(
+    recipe: Recipe, out: str | Path | None, overrides: PythonOverrides, options: RunOptions
+) -> Run:
+    """Train in a new run folder."""
+    setup = build(recipe, overrides)
+    # The first process chooses: another one may see its folder already and take the next number.
+    folder = Folder(gather_objects(Path(out) if out else default_run_folder(recipe))[0])
+    training = Training(setup, folder, options)
+    training.begin()
+    return Run(folder.path, training.run())
+
+
+def resume_run(path: str | Path, overrides: PythonOverrides, options: RunOptions) -> Run:
+    """Resume a run from its newest checkpoint; return a finished one at once."""
     folder = Folder(Path(path))
     folder.must_exist()
+    recipe = folder.read_recipe()
     if folder.summary.is_file():
         return Run(folder.path, json.loads(folder.summary.read_text(encoding="utf-8")))
-    parts = build(
-        read(folder.recipe),
-        PythonOverrides(data, student, teacher, methods, losses, representations),
-    )
-    training = Training(parts, folder, quiet=quiet, on_step=on_step, until=until)
+    training = Training(build(recipe, overrides), folder, options)
     return Run(folder.path, training.run(training.restore()))
 
 
 def train_or_resume(
-    recipe: Recipe,
-    path: Path,
-    given: PythonOverrides,
-    *,
-    quiet: bool = True,
-    on_step: Callable[[Step], None] | None = None,
-    until: int | None = None,
+    recipe: Recipe, path: Path, overrides: PythonOverrides, options: RunOptions = QUIET
 ) -> Run:
-    """Resume a run that has a checkpoint, begin any other anew; return a finished one at once.
+    """Resume a run that has a checkpoint, train any other from its start.
 
     Args:
         recipe: of the run.
         path: its folder.
-        given: what was passed from Python.
-        quiet: print nothing.
-        on_step: called with each `Step`.
-        until: as for `train`.
+        overrides: what was passed from Python.
+        options: what it prints, and when it pauses.
+
+    Returns:
+        The run; at once if it was finished before.
 
     Raises:
         MenteeError: as `train` and `resume`.
         Paused: it has come as far as `until`.
     """
     folder = Folder(path)
-    how: dict[str, Any] = {"quiet": quiet, "on_step": on_step, "until": until}
-    how |= {each.name: getattr(given, each.name) for each in fields(given)}
     if folder.summary.is_file() or checkpoint.found(folder.checkpoints):
-        return resume(path, **how)
-    # A run that was killed before its first checkpoint left nothing to go on with.
-    for left in (folder.metrics, folder.recipe):
-        left.unlink(missing_ok=True)
+        return resume_run(path, overrides, options)
+    # A run that was killed before its first checkpoint left nothing to resume from.
+    for file in (folder.metrics, folder.recipe):
+        file.unlink(missing_ok=True)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
-    return train(recipe, out=path, **how)
+    return train_new(recipe, path, overrides, options)
 
 
 def evaluate(
@@ -276,7 +279,7 @@ def finished_recipe(path: str | Path) -> Recipe:
             f"{folder.path} has no student.safetensors: the run is not finished; go on with "
             f"mentee resume {folder.path}"
         )
-    return read(folder.recipe)
+    return folder.read_recipe()
 
 
 def open_student(

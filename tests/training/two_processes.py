@@ -123,8 +123,8 @@ def trained(out: Path, method: Any, teacher: Any = "given", **training: Any) -> 
         "loss": [step.loss for step in steps],
         "examples": [step.examples for step in steps],
         "weights": weights,
-        "heads": state["heads"],
-        "memory": state["memory"],
+        "heads": state["adapters"],
+        "memory": state["memories"],
         "loss_weights": state["loss_weights"],
     }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mentee import files
-from mentee.api import next_run_folder, record_network, train_or_resume
+from mentee.api import RunOptions, next_run_folder, record_network, train_or_resume
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.distillation.terms import Builder
 from mentee.errors import RunError
@@ -90,7 +90,7 @@ def pipeline(
         )
         record = RecordedRecipe(record=str((path / "record").resolve()))
         taught = content.model_copy(update={"teacher": record})
-    run = train_or_resume(taught, path / "run", given, quiet=quiet)
+    run = train_or_resume(taught, path / "run", given, RunOptions(quiet))
     return probe(run.path, data=data, student=student, teacher=teacher, say=say)
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 
 from mentee import files
-from mentee.api import Paused, train_or_resume
+from mentee.api import Paused, RunOptions, train_or_resume
 from mentee.build.overrides import PythonOverrides
 from mentee.errors import MenteeError, RunError
 from mentee.experiments.jobs import FAILURE, Job
@@ -70,7 +70,8 @@ def perform(
     try:
         with held(job.path):
             (job.path / FAILURE).unlink(missing_ok=True)
-            run = train_or_resume(job.recipe, job.path, given, on_step=on_step, until=job.until)
+            options = RunOptions(True, on_step, job.until)
+            run = train_or_resume(job.recipe, job.path, given, options)
         return WorkerMessage(job.name, "finished", run.summary["steps"])
     except Paused as paused:
         return WorkerMessage(job.name, "paused", paused.epoch)

@@ -183,7 +183,7 @@ class Save(Part):
 
 
 class Recipe(Part):
-    """A whole run."""
+    """A whole run. `trackers`: where its numbers go beside `metrics.jsonl`: `[tensorboard]`."""
 
     data: Data
     student: Annotated[Network, BeforeValidator(by_network)]
@@ -194,3 +194,4 @@ class Recipe(Part):
     probe: Probe | None = None
     select: Select = Select()
     save: Save = Save()
+    trackers: list[str] = []

@@ -20,7 +20,7 @@ from mentee.parallel import gather_objects, rank, world
 from mentee.types import Step
 
 KEPT = 2
-FORMAT = 2
+FORMAT = 3
 
 
 def save(
@@ -61,14 +61,14 @@ def save(
         "format": FORMAT,
         "done": dataclasses.asdict(done) | {"losses": dict(done.losses)},
         "student": module.student.state_dict(),
-        "heads": module.criterion.state_dict(),
-        "memory": memory,
+        "adapters": module.criterion.state_dict(),
+        "memories": memory,
         "loss_weights": module.criterion.loss_weights.state(),
         "optimizer": optimizer.state_dict(),
-        "average": None if average is None else average.state_dict(),
+        "ema": None if average is None else average.state_dict(),
         "scaler": None if scaler is None else scaler.state_dict(),
-        "random": states,
-        "progress": dict(progress or {}),
+        "random_states": states,
+        "run_state": dict(progress or {}),
     }
     files.write(path, lambda beside: write_state(beside, state))
     unfinished = folder.glob(".step-*")  # what a kill in the midst of writing left behind
@@ -150,16 +150,15 @@ def restore(
         RunError: the checkpoint is of another student or method.
     """
     _load_module(module.student, state["student"], "student")
-    _load_module(module.criterion, state["heads"], "heads")
-    module.criterion.load_memory(state["memory"])
-    if "loss_weights" in state:  # not in those of older versions, which balanced nothing
-        module.criterion.loss_weights.load(state["loss_weights"])
+    _load_module(module.criterion, state["adapters"], "adapters")
+    module.criterion.load_memory(state["memories"])
+    module.criterion.loss_weights.load(state["loss_weights"])
     optimizer.load_state_dict(state["optimizer"])
     if average is not None:
-        _load_module(average, state["average"], "average")
+        _load_module(average, state["ema"], "moving average")
     if scaler is not None and state["scaler"] is not None:
         scaler.load_state_dict(state["scaler"])
-    states = state["random"]
+    states = state["random_states"]
     if rank() < len(states):  # of more processes than saved it, those that are new begin anew
         set_random_state(states[rank()])
     return Step(**state["done"])

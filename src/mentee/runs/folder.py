@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -20,7 +21,9 @@ from torch import Tensor
 
 import mentee
 from mentee import files
-from mentee.errors import RunError
+from mentee.errors import RecipeError, RunError
+from mentee.recipe import Recipe, read
+from mentee.renamed import SINCE
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,29 @@ class Folder:
         """With what the run began."""
         content: dict[str, Any] = json.loads(self.environment.read_text(encoding="utf-8"))
         return content
+
+    def read_recipe(self) -> Recipe:
+        """The resolved recipe.
+
+        Raises:
+            RunError: it is of version 0.1, whose keys were others.
+        """
+        version = ""
+        with contextlib.suppress(OSError, ValueError):
+            version = str(self.read_environment().get("mentee", ""))
+        error: RecipeError | None = None
+        if not version.startswith("0.1."):
+            try:
+                return read(self.recipe)
+            except RecipeError as refused:
+                if f" since {SINCE}" not in str(refused):
+                    raise
+                error = refused
+        raise RunError(
+            f"{self.path} is a run of mentee 0.1, whose keys have other names: rename them in "
+            f"{self.recipe} and train again with: mentee train {self.recipe} --out NEW (its "
+            "student.safetensors still loads as weights)"
+        ) from error
 
     def must_exist(self) -> None:
         """Refuse a folder that is no run."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -21,6 +23,7 @@ from mentee.runs.folder import Folder, environment
 from mentee.runs.state import RunState
 from mentee.training.adapter_pretraining import learn_first
 from mentee.training.early_stopping import EarlyStopping
+from mentee.training.metric_sinks import MetricSink, load_trackers
 from mentee.training.peak_memory import forget_peak, peak
 from mentee.training.signals import Interrupted, Paused, SignalGuard
 from mentee.types import Step
@@ -29,31 +32,46 @@ TEACHER_SAMPLE = 2000
 LOGGED = 50
 
 
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out; its results do not depend on it.
+
+    Attributes:
+        quiet: print nothing.
+        on_step: called with each step.
+        until: pause after so many epochs in all; None: train to the end.
+    """
+
+    quiet: bool = False
+    on_step: Callable[[Step], None] | None = None
+    until: int | None = None
+
+
+QUIET = RunOptions(quiet=True)
+
+
 class Training:
     """A run under way.
 
     Args:
         parts: what it is made of.
         folder: where its files go; only the first process writes.
-        quiet: print nothing.
-        on_step: called after each step.
-        until: pause after so many epochs; None: go to the end.
+        options: what it prints, and when it pauses.
     """
 
     def __init__(
         self,
         parts: TrainingSetup,
         folder: Folder,
-        *,
-        quiet: bool = False,
-        on_step: Callable[[Step], None] | None = None,
-        until: int | None = None,
+        options: RunOptions,
     ) -> None:
-        self.parts, self.folder, self.on_step = parts, folder, on_step
-        self.quiet = quiet or rank() != 0
+        self.parts, self.folder, self.on_step = parts, folder, options.on_step
+        self.quiet = options.quiet or rank() != 0
         self.recipe, self.progress = parts.recipe, RunState()
         self.stopping = EarlyStopping(self.recipe.select, parts.plan)
-        self.until = until
+        self.until = options.until
+        self._trackers = load_trackers(self.recipe.trackers)
+        self._sinks: list[MetricSink] = []
         self._since = forget_peak()
         self._began = self._saved_at = time.monotonic()
         self._saved_step = 0
@@ -91,11 +109,9 @@ class Training:
         parts = self.parts
         scaler = parts.accelerator.scaler
         done = checkpoint.restore(state, parts.module, parts.optimizer, parts.average, scaler)
-        self.progress = RunState(**state["progress"])
+        self.progress = RunState(**state["run_state"])
         self._began -= self.progress.wall
         self._saved_step = done.number
-        if rank() == 0:
-            self.folder.forget_after(done.number)
         return done
 
     def run(self, done: Step | None = None) -> dict[str, Any]:
@@ -112,8 +128,16 @@ class Training:
             Paused: it has come as far as it was to.
         """
         first = done.number if done else 0
+        if rank() == 0:
+            self._sinks = [tracker(self.folder.path, first) for tracker in self._trackers]
         steps = self.stopping.steps(self.progress)
-        with SignalGuard() as asked, Reporter(steps, first, quiet=self.quiet) as reporter:
+        with (
+            contextlib.ExitStack() as sinks,
+            SignalGuard() as asked,
+            Reporter(steps, first, quiet=self.quiet) as reporter,
+        ):
+            for sink in self._sinks:
+                sinks.callback(sink.close)
             for line in self.parts.compute_notes:
                 reporter.say(line)
             if done is None:
@@ -147,14 +171,14 @@ class Training:
             self.progress.add(last.losses)
             reporter.step(last, seconds)
             if last.number == min(FIRST, parts.plan.steps):
-                self._measured(reporter)
+                self._measured(last, reporter)
             if self.on_step is not None:
                 self.on_step(last)
             ends_epoch = last.position >= parts.plan.batches
             if ends_epoch or self.progress.counted == LOGGED:
                 means = self.progress.means()
                 weights = parts.module.criterion.loss_weights.effective(last.number - 1)
-                self._log(last, {"losses": means, "weights": weights, "lr": last.lr})
+                self._log(last, named("losses", means) | named("weights", weights), lr=last.lr)
             if ends_epoch:
                 self._validate(last, means, reporter)
                 if text := self.stopping.judge(self.progress, last.number):
@@ -174,8 +198,8 @@ class Training:
             self._check_pause(last)
         return last
 
-    def _measured(self, reporter: Reporter) -> None:
-        """Keep and say how large the losses are, and how hard they pull."""
+    def _measured(self, step: Step, reporter: Reporter) -> None:
+        """Keep, log and print the sizes of the losses and their gradient norms."""
         loss_weights = self.parts.module.criterion.loss_weights
         measured = loss_weights.loss_sizes
         self.progress.measured = {
@@ -183,6 +207,10 @@ class Training:
             "beside": measured.reference,
             "losses": measured.table(loss_weights.effective()),
         }
+        norms = {name: each.own for name, each in measured.gradient_norms.items()}
+        norms = {name: value for name, value in norms.items() if math.isfinite(value)}
+        if norms:
+            self._log(step, named("gradient_norms", norms))
         if self.parts.module.criterion.bound_terms:
             for line in losses.lines(self.progress.measured):
                 reporter.say(line)
@@ -195,7 +223,7 @@ class Training:
         due = epoch % select.every == 0 or epoch == epochs or self._over(step)
         if examples is not None and due:
             found = score(self.parts, examples)
-            self._log(step, {"validation": found})
+            self._log(step, named("validation", found))
             if select.by is not None and select.by != "knn":
                 if select.by not in found:
                     raise RunError(f"select.by is {select.by}, expected one of {', '.join(found)}")
@@ -221,7 +249,7 @@ class Training:
             text += f" ({growth.gain:+.4f} ± {growth.noise:.4f})"
         if seen.probe is not None:
             text, line = f"{text}  probe {seen.probe:.4f}", line | {"probe": seen.probe}
-        self._log(step, {"monitor": line})
+        self._log(step, named("monitor", line))
         return text
 
     def _keep_best(self) -> None:
@@ -287,9 +315,10 @@ class Training:
             progress=dataclasses.asdict(self.progress),
         )
 
-    def _log(self, step: Step, content: Mapping[str, Any]) -> None:
-        if rank() == 0:
-            self.folder.log({"step": step.number, "epoch": step.epoch + 1, **content})
+    def _log(self, step: Step, values: Mapping[str, int | float], **more: float) -> None:
+        """Give the numbers of a step to all sinks; the other processes have none."""
+        for sink in self._sinks:
+            sink.log(step.number, {"epoch": step.epoch + 1, **values, **more})
 
     def _fingerprints(self) -> dict[str, str | None]:
         splits = self.parts.splits
@@ -310,3 +339,13 @@ def timed(steps: Iterator[Step]) -> Iterator[tuple[Step, float]]:
     for step in steps:
         yield step, time.perf_counter() - began
         began = time.perf_counter()
+
+
+def named(group: str, values: Mapping[str, int | float]) -> dict[str, int | float]:
+    """The names of a group, as a `MetricSink` takes them.
+
+    Example:
+        >>> named("losses", {"kl/logits": 0.5})
+        {'losses/kl/logits': 0.5}
+    """
+    return {f"{group}/{name}": value for name, value in values.items()}
