@@ -115,7 +115,7 @@ class ReadyEmbedder:
             raise MenteeError(f"{self.name} gives one vector an example and no frames; use pooled")
         contents = self._listed(contents)
         b = len(contents)
-        lengths = sorted({len(clip) for clip in contents}) if self.kind == "audio" else []
+        lengths = sorted({len(clip) for clip in contents}) if self.sample_rate else []
         if len(lengths) > 1 or not b:
             raise DataError(
                 f"frames of {self.name} need clips of one length, got {len(lengths)} lengths from "
@@ -230,7 +230,7 @@ def embedder(
                 [3., 0.]])
     """
     check_kind(kind, name)
-    if (kind == "audio") != (sample_rate is not None):
+    if ("sample_rate" in MODALITIES[kind].network_args) != (sample_rate is not None):
         raise MenteeError(
             f"{name}: audio has a rate, other kinds have none; got {kind}, {sample_rate=}"
         )
