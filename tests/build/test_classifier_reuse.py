@@ -158,7 +158,7 @@ def test_a_record_whose_network_is_gone_or_another_is_refused(
             build(read(recipe))
         state = load_file(aside)
         save_file({name: x + (name == "fc.bias") for name, x in state.items()}, weights)
-        with pytest.raises(PairError, match=r"has other weights by now; record anew"):
+        with pytest.raises(PairError, match=r"has other weights by now; record it again"):
             build(read(recipe))
     finally:
         shutil.move(aside, weights)

@@ -31,18 +31,18 @@ def test_a_measured_run_is_the_run_that_its_recipe_says(tmp_path: Path) -> None:
     fixed = train(measured.path / "recipe.yaml", out=tmp_path / "fixed", quiet=True)
     for name in ("student.safetensors", "metrics.jsonl"):
         assert (measured.path / name).read_bytes() == (fixed.path / name).read_bytes()
-    assert fixed.summary["warm_up"] == []
+    assert fixed.summary["compute_notes"] == []
 
 
 def test_what_was_measured_is_shown_and_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = train(digits(train=AUTO | {"epochs": 1}), out=tmp_path / "run")
-    lines = run.summary["warm_up"]
+    lines = run.summary["compute_notes"]
     assert [line.partition(":")[0] for line in lines] == ["channels-last", "compile"]
     assert "not tried, since the student's part of all 10 steps takes 0 s in all" in lines[1]
     assert capsys.readouterr().out.splitlines()[:2] == lines
-    assert json.loads((run.path / "environment.json").read_text())["warm_up"] == lines
+    assert json.loads((run.path / "environment.json").read_text())["compute_notes"] == lines
     report = (run.path / "report.md").read_text()
     assert all(f"Measured: {line}." in report for line in lines)
     assert f"| student computed | {run.summary['computed']} |" in report
@@ -135,7 +135,7 @@ def test_without_a_compiler(tmp_path: Path) -> None:
             assert "compile: no; torch.compile does not work here: " in done.stdout
         else:
             assert "RecipeError: train.compile is true, but torch.compile does not" in done.stderr
-            assert "such as a C++ compiler (g++), or say train.compile: false" in done.stderr
+            assert "such as a C++ compiler (g++), or set train.compile: false" in done.stderr
 
 
 @pytest.mark.slow

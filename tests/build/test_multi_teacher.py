@@ -223,7 +223,7 @@ def test_the_students_own_average_teaches_and_is_kept(tmp_path: Path) -> None:
     for changes, text in (
         (
             {"train": {"ema": 0.5}},
-            r"teacher\.average is 0\.9 and train\.average 0\.5",
+            r"teacher\.ema is 0\.9 and train\.ema 0\.5",
         ),
         ({"data": {"label": False}, "method": "crd"}, "own average has nothing to teach it"),
         ({"method": "simkd"}, "or the student's own average, has none"),

@@ -220,8 +220,8 @@ def test_every_problem_is_said_at_once_each_key_in_one_line() -> None:
         "layers, loss, memory, ramp, representation, stage_decay, weight)",
         "method.terms.0.weight: input should be a valid number, not 'a'",
         "train.schedule: input should be 'constant', 'cosine', 'one-cycle' or 'steps', not 'cosin'",
-        "tran: there is no such key; did you mean 'train'? (known: data, method, monitor, probe, "
-        "save, select, student, teacher, train)",
+        "tran: there is no such key; did you mean 'train' or 'trackers'? (known: data, method, "
+        "monitor, probe, save, select, student, teacher, trackers, train)",
     ):
         assert f"  - {line}" in lines
     keys = [line.split(":")[0] for line in lines]

@@ -135,7 +135,7 @@ def finish(
         "kept": kept,
         "reading": None if parts.teacher is None else parts.kind.describe(recipe.data),
         "computed": computed(recipe),
-        "warm_up": folder.read_environment().get("warm_up", []),
+        "compute_notes": folder.read_environment().get("compute_notes", []),
         "selected": {
             "keep": recipe.select.keep,
             "by": recipe.select.by if chosen else None,
