@@ -339,7 +339,7 @@ class RepresentationCase:
 
 def whole(side: Adapter) -> Adapter:
     """The side itself, or the one of another term that it reads."""
-    return getattr(side, "compressed", side)
+    return getattr(side, "compressor", side)
 
 
 def layers(side: Adapter) -> list[tuple[np.ndarray, np.ndarray]]:

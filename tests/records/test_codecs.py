@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from mentee import models
 from mentee.data import open_examples
 from mentee.errors import DataError
-from mentee.losses.kl import kl
+from mentee.losses.kd import kl
 from mentee.records.codecs import (
     STORED,
     decode,

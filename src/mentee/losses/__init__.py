@@ -12,28 +12,18 @@ from typing import Literal
 from torch import Tensor
 
 from mentee.losses.activation_boundary import ab, partial_l2
-from mentee.losses.binary_kd import binary_kd
 from mentee.losses.bounded_regression import bounded_regression
-from mentee.losses.cka import cka
 from mentee.losses.context import Context, Need
 from mentee.losses.contrast import contrast
-from mentee.losses.correlation_congruence import cc
-from mentee.losses.cosine_distance_difference import cosine_distance_difference
+from mentee.losses.correlation import cka, distance_correlation
 from mentee.losses.dist import dist
-from mentee.losses.distance_correlation import distance_correlation
 from mentee.losses.dkd import dkd, nkd
-from mentee.losses.elementwise import cosine, l1, mse, smooth_l1, squared
-from mentee.losses.gram import ickd, sp
-from mentee.losses.hard_label import hard_label
-from mentee.losses.hierarchical_context import hcl
-from mentee.losses.kl import kl
+from mentee.losses.elementwise import cosine, hcl, l1, mse, smooth_l1, squared, vid
+from mentee.losses.gram import ickd, nst, sp
+from mentee.losses.kd import binary_kd, hard_label, kl, ttm, wttm
 from mentee.losses.mlkd import batch_level, class_level
-from mentee.losses.nst import nst
-from mentee.losses.pkt import pkt
 from mentee.losses.rkd import rkd
-from mentee.losses.similarity_kl import similarity_kl
-from mentee.losses.ttm import ttm, wttm
-from mentee.losses.vid import vid
+from mentee.losses.similarity import cc, cosine_distance_difference, pkt, similarity_kl
 from mentee.tasks import Outputs
 
 __all__ = [

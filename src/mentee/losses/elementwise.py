@@ -1,4 +1,4 @@
-"""Vectors of equal width, compared entry by entry: cosine, squared and absolute errors."""
+"""Entry by entry: on one scale (MSE, cosine, ...), on several (HCL), with a variance (VID)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from mentee.errors import MenteeError
 from mentee.losses.batch_statistics import check_alike, check_positive, full, unit
 
 
@@ -153,3 +154,86 @@ def smooth_l1(
     check_positive("smooth_l1", "beta", beta)
     each = F.smooth_l1_loss(full(student), full(teacher.detach()), reduction="none", beta=beta)
     return each.flatten(1).mean(1)
+
+
+LEVELS = (4, 2, 1)
+
+
+def hcl(
+    student: Float[Tensor, "b c h w"], teacher: Float[Tensor, "b c h w"]
+) -> Float[Tensor, " b"]:
+    r"""Mean squared error of the maps, and of their averages over 4×4, 2×2 and 1×1 cells.
+
+    .. math:: \ell_i = \frac{\sum_l 2^{-l} \, \mathrm{mse}(P_l s_i, P_l t_i)}{\sum_l 2^{-l}}
+
+    P_0 is the map itself, P_1, P_2, ... its averages over those of 4, 2 and 1 cells a side that are
+    fewer than its height.
+
+    Args:
+        student: `[b, c, h, w]`.
+        teacher: as the student's; no gradient reaches it.
+
+    Returns:
+        One loss per example, `[b]`.
+
+    Raises:
+        MenteeError: the shapes differ.
+
+    Memory: O(b c h w). Source: Chen et al. 2021 (arXiv:2104.09044).
+
+    Example:
+        >>> import torch
+        >>> round(hcl(torch.ones(1, 2, 8, 8), torch.zeros(1, 2, 8, 8)).item(), 6)
+        1.0
+    """
+    check_alike("hcl", student, teacher)
+    gap = full(student) - full(teacher.detach())
+    loss, weight, total = gap.square().flatten(1).mean(1), 1.0, 1.0
+    for cells in LEVELS:
+        if cells < gap.shape[2]:
+            weight = weight / 2
+            total = total + weight
+            averaged = F.adaptive_avg_pool2d(gap, (cells, cells))
+            loss = loss + weight * averaged.square().flatten(1).mean(1)
+    return loss / total
+
+
+LEAST = 1e-5
+
+
+def vid(
+    student: Float[Tensor, "b c2 ..."], teacher: Float[Tensor, "b c ..."]
+) -> Float[Tensor, " b"]:
+    r"""Negative logarithm of a normal density of the teacher's entries, mean over them.
+
+    .. math:: \ell_i = \frac{1}{2 n} \sum_u \frac{(\mu_{iu} - t_{iu})^2}{\sigma_{iu}^2}
+              + \log \sigma_{iu}^2
+
+    Args:
+        student: `[b, 2 c, ...]`, the means and behind them the variances, as `gaussian` gives
+            them; a variance below 1e-5 counts as that.
+        teacher: `[b, c, ...]`; no gradient reaches it.
+
+    Returns:
+        One loss per example, `[b]`, without the constant; it may be negative.
+
+    Raises:
+        MenteeError: the student has not twice the teacher's channels, or other places.
+
+    Memory: O(b c h w). Source: Ahn et al. 2019 (arXiv:1904.05835).
+
+    Example:
+        >>> import torch
+        >>> vid(torch.tensor([[3.0, 1.0]]), torch.tensor([[1.0]])).item()
+        2.0
+    """
+    c = teacher.shape[1]
+    if student.shape != (len(teacher), 2 * c, *teacher.shape[2:]):
+        raise MenteeError(
+            f"vid: the student has shape {tuple(student.shape)}, the teacher "
+            f"{tuple(teacher.shape)}; expected twice the channels, means and variances: use the "
+            "representation gaussian"
+        )
+    means, variances = full(student[:, :c]), full(student[:, c:]).clamp(min=LEAST)
+    each = (means - full(teacher.detach())).square() / variances + variances.log()
+    return each.flatten(1).mean(1) / 2
