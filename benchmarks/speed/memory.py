@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,20 +68,25 @@ def warm(b: int, k: int) -> Callable[[], None]:
 
 def large(folder: Path) -> dict[str, float]:
     """Train in a process that may have a quarter of what the record takes."""
-    from mentee.records.embedding_writer import About, write_record
-    from mentee.records.growing import about_data
+    from mentee.records import write_record
+    from mentee.records.columns import Column
+    from mentee.records.plan import RecordingJob
 
     examples = open_examples(texts())
     random = np.random.default_rng(0).standard_normal((256, WIDE)).astype(np.float16)
 
-    def said(first: int) -> Iterator[Any]:
-        for _ in range(first, LONG, 256):
-            yield random
-
-    about = About("noise", "text", {"name": "noise"}, about_data(examples))
-    write_record(folder / "record", said, examples.ids, about, dtype="float16", fit=False)
+    job = RecordingJob(
+        examples=examples,
+        read=lambda examples, rows, view, columns: random[: len(rows)],
+        columns=(Column(layer="embedding", reduction="", shape=(WIDE,), layer_shape=(WIDE,)),),
+        teacher={"name": "noise"},
+        dtype="float16",
+        batch=256,
+        statistics=False,
+    )
+    write_record(folder / "record", job)
     size = 0
-    for path in (folder / "record").iterdir():
+    for path in (folder / "record").rglob("*.*"):
         size += path.stat().st_size
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -71,9 +71,9 @@ def record(
     say = say if rank() == 0 else lambda line: None
     requested = as_requested(data, teacher, options, reading, seconds)
     embedder = find_embedder(teacher, **(options or {})) if isinstance(teacher, str) else teacher
-    opened = {split: open_as(embedder, data, split, reading, seconds) for split in splits}
+    data_of = {split: open_as(embedder, data, split, reading, seconds) for split in splits}
     plans = {}
-    for split, examples in opened.items():
+    for split, examples in data_of.items():
         named = requested and {**requested, "split": split}
         job = embedder_job(
             embedder, examples, frames=frames, dtype=stored, batch=batch, requested=named

@@ -84,9 +84,9 @@ def estimate(plan: RecordingPlan) -> Estimate:
     job.numbers(samples[0][:16], view, columns)
     elapsed, sampled = 0.0, 0
     for sample in samples:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         job.numbers(sample, view, columns)
-        elapsed, sampled = elapsed + time.perf_counter() - begun, sampled + len(sample)
+        elapsed, sampled = elapsed + time.perf_counter() - start, sampled + len(sample)
         if elapsed >= SECONDS:
             break
     processes = world() if len(parts) == 1 else min(world(), len(parts))

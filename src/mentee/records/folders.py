@@ -45,8 +45,8 @@ def is_network_record(path: Path | str, split: str = "train") -> bool:
     Raises:
         DataError: its manifest is damaged.
     """
-    found = next((each for each in (Path(path), Path(path) / split) if has_manifest(each)), None)
-    return found is not None and read_manifest(found).network is not None
+    folder = next((each for each in (Path(path), Path(path) / split) if has_manifest(each)), None)
+    return folder is not None and read_manifest(folder).network is not None
 
 
 def refuse_others(out: Path, *, overwrite: bool = False) -> bool:

@@ -186,14 +186,14 @@ def row_of_each(
 def _respelled(missing: Sequence[str], others: Sequence[str]) -> str:
     """How the file's ids become the data's, where a folder before them is all that differs."""
     wanted = set(missing)
-    for given in others[:1]:
-        longer = next((each for each in missing if each.endswith(f"/{given}")), None)
-        folder = longer and longer.removesuffix(given)
+    for own in others[:1]:
+        longer = next((each for each in missing if each.endswith(f"/{own}")), None)
+        folder = longer and longer.removesuffix(own)
         if folder and all(f"{folder}{other}" in wanted for other in others):
-            return f": write {longer!r} for {given!r}, {folder!r} before each"
-        shorter = next((each for each in missing if given.endswith(f"/{each}")), None)
+            return f": write {longer!r} for {own!r}, {folder!r} before each"
+        shorter = next((each for each in missing if own.endswith(f"/{each}")), None)
         if shorter:
-            return f": write {shorter!r} for {given!r}, without {given.removesuffix(shorter)!r}"
+            return f": write {shorter!r} for {own!r}, without {own.removesuffix(shorter)!r}"
     return ""
 
 

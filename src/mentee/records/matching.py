@@ -154,7 +154,7 @@ def describe_data(examples: Examples) -> dict[str, Any]:
     """What a manifest has of the examples: labels play no part.
 
     Clips that were cut or padded to one length have the same fingerprint as the whole ones, so
-    their `seconds` stand beside it.
+    their `seconds` are given too.
     """
     about: dict[str, Any] = {
         "name": examples.name,

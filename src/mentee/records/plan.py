@@ -56,6 +56,7 @@ class RecordingJob:
         views: how views are made of an example, as a recipe has it; empty: there are none.
         count: views beside the clean one.
         methods: whose columns they are.
+        statistics: fit those of an embedder's vectors, O(d²).
         whole: the split that the examples are from; None: they are all.
         ordered: the examples in the order of a record that is there; None: there is none.
     """
@@ -69,6 +70,7 @@ class RecordingJob:
     views: dict[str, Any] = field(default_factory=dict)
     count: int = 0
     methods: tuple[str, ...] = ()
+    statistics: bool = True
     whole: Examples | None = None
     ordered: OrderedExamples | None = None
 

@@ -168,14 +168,7 @@ class Record:
         return self.read(positions)[self.vector.name]
 
     def of(self, keys: npt.NDArray[np.int64]) -> Tensor:
-        """The vectors of some examples, `[b, d]` or `[b, t, d]`.
-
-        Args:
-            keys: `[b]` keys, as `Examples.keys`.
-
-        Raises:
-            DataError: an example has no row.
-        """
+        """The vectors of the examples with these keys; the arguments are those of `positions`."""
         return self.vectors(self.positions(keys))
 
     def positions(
@@ -228,10 +221,11 @@ class Record:
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits of all ids, columns and rows."""
-        said = self.manifest
-        groups = [each.model_dump(mode="json") for each in said.groups]
-        digest = hashlib.blake2b(repr((said.ids, said.dtype, groups)).encode(), digest_size=16)
-        for part in said.parts:
+        manifest = self.manifest
+        groups = [each.model_dump(mode="json") for each in manifest.groups]
+        content = repr((manifest.ids, manifest.dtype, groups))
+        digest = hashlib.blake2b(content.encode(), digest_size=16)
+        for part in manifest.parts:
             checksums = " ".join(each.checksum for each in part.shards)
             digest.update(f"{part.folder} {checksums} ".encode())
         return digest.hexdigest()

@@ -19,7 +19,7 @@ from mentee.errors import DataError, suggest
 Array = npt.NDArray[Any]
 _EMBEDDING, _IDS = "embedding", "ids"
 NO_VECTOR = ("label", "labels", "target", "targets", "class", "y", "split", "fold")
-"""Columns of numbers that stand beside vectors in many a table."""
+"""Columns of numbers that many tables have besides those of the vectors."""
 _UNNAMED = re.compile(r"(unnamed: ?\d+|__index_level_\d+__)?$", re.IGNORECASE)  # pandas' index
 
 

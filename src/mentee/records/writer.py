@@ -54,12 +54,7 @@ def write_record(
 ) -> Record:
     """Write what is missing of a record; what is there already is not computed again.
 
-    Args:
-        out: the folder.
-        job: what is recorded.
-        overwrite: as for `plan_recording`.
-        extend: the same.
-        options: as for `carry_out`.
+    The arguments are those of `plan_recording`, and the options those of `carry_out`.
 
     Raises:
         DataError: something else is there, or a number is not finite or too large for `dtype`.
@@ -86,9 +81,6 @@ def carry_out(
         shard_rows: rows of a file; None: 16,384, more of a huge record, at most 256 MiB.
         progress: called after each batch with the rows done by this process and those it does.
         say: what to do with a line of text.
-
-    Returns:
-        The record, opened.
 
     Raises:
         DataError: a number is not finite or too large for `dtype`.
@@ -133,9 +125,9 @@ class _Computation:
         if world() > 1 and len(plan.computed) == 1:
             self.share_batches(*plan.computed)
             return
-        mine = plan.computed[rank() :: world()]
-        for part in mine:
-            self.write(part, self.writer(part), sum(map(plan.rows, mine)), processes=1)
+        own = plan.computed[rank() :: world()]
+        for part in own:
+            self.write(part, self.writer(part), sum(map(plan.rows, own)), processes=1)
 
     def share_batches(self, part: Part) -> None:
         """Compute a part in all processes; the first one writes."""
@@ -302,15 +294,15 @@ def _finish(plan: RecordingPlan) -> None:
         each.model_copy(update={"shards": shards_in(folder / each.folder)})
         for each in plan.manifest.all_parts()
     ]
-    kept = {each.folder for each in parts}
+    names = {each.folder for each in parts}
     for path in folder.iterdir():
         if (
-            path.is_dir() and path.name not in kept
+            path.is_dir() and path.name not in names
         ):  # more views, that an interrupted process was to write
             shutil.rmtree(path)
     _, groups = interrupted(folder)
     manifest = plan.manifest.model_copy(update={"parts": tuple(parts), "groups": groups})
-    if manifest.network is None:
+    if manifest.network is None and plan.job.statistics:
         manifest = manifest.model_copy(
             update={"statistics": _fit_statistics(folder, manifest, ids)}
         )

@@ -102,8 +102,8 @@ def measure(
     for batch in sample():
         for name, features in teacher(batch.to(device)).items():
             parts.setdefault(name, []).append(pooled(features).float().cpu())
-    mine = {name: torch.cat(vectors) for name, vectors in parts.items()}
-    shares = gather_objects(mine or None)  # of a small sample a process may have none
+    own = {name: torch.cat(vectors) for name, vectors in parts.items()}
+    shares = gather_objects(own or None)  # of a small sample a process may have none
     return {
         name: fit([share[name].numpy() for share in shares], vectors.shape[1])
         for name, vectors in (shares[0] if shares else {}).items()
