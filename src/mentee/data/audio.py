@@ -254,7 +254,7 @@ class FixedLength(ChangedPayload):
         return list(waves)
 
 
-def measure_clips(batches: Callable[[], Iterable[Batch]], options: ViewOptions) -> dict[str, float]:
+def measure_clips(batches: Callable[[], Iterable[Batch]], options: ViewOptions) -> dict[str, Any]:
     """The default input contract of networks of audio: no batch is looked at."""
     return {"sample_rate": options.sample_rate, "seconds": options.seconds or 1.0}
 
