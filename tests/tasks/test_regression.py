@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 import mentee
+import mentee.recipe
 from mentee import cli
 from mentee.api import evaluate
 from mentee.data import limit, open_examples, split
@@ -197,6 +198,22 @@ def test_methods_that_fit(teacher: Any, method: str, tmp_path: Path) -> None:
     if method == "output-mse":
         assert run.summary["test"]["r2"] > 0.5
         assert run.summary["teacher"]["scores"]["r2"] > 0.8
+
+
+def test_a_student_of_few_labels_learns_in_the_units_of_its_teacher(
+    teacher: Any, tmp_path: Path
+) -> None:
+    few = {"source": "passed", "views": "none", "limit": 40}
+    made = taught(teacher, "output-mse", data=few)
+    run = mentee.train(
+        made, out=tmp_path / "run", data=opened(), quiet=True, changes=["train.epochs=1"]
+    )
+    units = mentee.recipe.read(teacher.path / "recipe.yaml").data.task.params
+    assert mentee.recipe.read(run.path / "recipe.yaml").data.task.params == units
+    assert run.summary["teacher"]["scores"]["r2"] > 0.8
+    other = {"name": "regression", "params": {"mean": [0.0], "std": [1.0]}}
+    with pytest.raises(RecipeError, match="the outputs of the teacher resnet8-cifar are in other"):
+        mentee.train(taught(teacher, "output-mse", data={**few, "task": other}), data=opened())
 
 
 @pytest.mark.parametrize("method", ["kd", "dkd", "binary-kd"])

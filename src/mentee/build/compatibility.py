@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from mentee.data import Examples
 from mentee.errors import PairError, RecipeError
 from mentee.losses import LOSSES, LossSpec
 from mentee.methods import Method, Term
+from mentee.recipe import Recipe, read, single_teachers
 from mentee.tasks import OUTPUTS, Task
 
 
@@ -84,3 +86,36 @@ def check_balance(method: Method, compiled: bool | str) -> None:
             "inside a compiled student cannot be measured: set train.compile to false, or "
             "method.balance to unit"
         )
+
+
+def in_units_of(recipe: Recipe, task: Task) -> Task:
+    """The task in the units of the teachers' outputs, where these are standardized targets.
+
+    Each teacher whose weights lie in a run's folder was trained in the units that the folder's
+    recipe says, and its outputs are compared with the student's.
+
+    Raises:
+        RecipeError: they are in different units.
+    """
+    if task.outputs != "values":
+        return task
+    for teacher in single_teachers(recipe.teacher).values():
+        for network in getattr(teacher, "networks", [teacher]):
+            weights = getattr(network, "weights", None)
+            path = Path(weights or "").expanduser().parent / "recipe.yaml"
+            if weights is None or not path.is_file():
+                continue
+            trained = read(path).data.task
+            units = {} if trained is None else trained.params
+            units = {name: units[name] for name in ("mean", "std") if name in units}
+            own = {name: task.params[name] for name in units if name in task.params}
+            if trained is None or trained.name != task.name or not units:
+                continue
+            if own and own != units:
+                raise RecipeError(
+                    f"the outputs of the teacher {network.network} are in other units ({units}) "
+                    f"than the student's ({own}); leave mean and std out of data.task, and teach "
+                    "with networks of one mean and std"
+                )
+            task = task.configured(units)
+    return task

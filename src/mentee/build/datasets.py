@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from mentee.build.compatibility import in_units_of
 from mentee.build.unlabeled import beside
 from mentee.data import (
     MODALITIES,
@@ -28,7 +29,16 @@ from mentee.data import (
 from mentee.data.semi_supervised import Proportion, join, mixed_batches, proportion
 from mentee.errors import DataError
 from mentee.parallel import rank, world
-from mentee.recipe import AudioInput, Data, Input, Recipe, TaskRecipe, TextInput, Train, Unlabeled
+from mentee.recipe import (
+    AudioInput,
+    Data,
+    Input,
+    Recipe,
+    TaskRecipe,
+    TextInput,
+    Train,
+    Unlabeled,
+)
 from mentee.tasks import Task
 from mentee.types import CLEAN, Batch
 
@@ -197,7 +207,7 @@ def open_splits(recipe: Recipe, data: Any = None) -> DatasetSplits:
     test = another(said.test) if said.test is not None else None
     learned = train if said.limit is None else limit(train, said.limit, seed=said.seed)
     check_classes(learned)
-    task = learned.task.fitted(learned.known_labels)
+    task = in_units_of(recipe, learned.task).fitted(learned.known_labels)
     train, whole, learned = (replace(each, task=task) for each in (train, whole, learned))
     validation, test = (each and replace(each, task=task) for each in (validation, test))
     views, share = views_for(recipe, learned), None
