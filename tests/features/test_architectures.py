@@ -87,10 +87,12 @@ def test_stages_are_what_timm_gives_itself(name: str) -> None:
     _, features = read(network, inputs)
     stages = stages_of(features)
     with torch.no_grad():
-        given = network.forward_intermediates(inputs, output_fmt="NCHW", intermediates_only=True)
-    for stage, expected in zip(stages, given[-len(stages) :], strict=True):
-        mine = stage if stage.ndim == 4 else stage.transpose(1, 2).reshape(expected.shape)
-        torch.testing.assert_close(mine, expected)
+        stages_of_timm = network.forward_intermediates(
+            inputs, output_fmt="NCHW", intermediates_only=True
+        )
+    for stage, expected in zip(stages, stages_of_timm[-len(stages) :], strict=True):
+        own = stage if stage.ndim == 4 else stage.transpose(1, 2).reshape(expected.shape)
+        torch.testing.assert_close(own, expected)
 
 
 def test_vit_is_read_at_the_quarters_of_its_depth() -> None:
@@ -100,10 +102,10 @@ def test_vit_is_read_at_the_quarters_of_its_depth() -> None:
     assert [layer.path for layer in stages] == ["blocks.2", "blocks.5", "blocks.8", "blocks.11"]
     assert {layer.prefix for layer in stages} == {1}
     with torch.no_grad():
-        given = network.forward_intermediates(
+        stages_of_timm = network.forward_intermediates(
             inputs, indices=[2, 5, 8, 11], output_fmt="NLC", intermediates_only=True
         )
-    for stage, expected in zip(stages_of(features), given, strict=True):
+    for stage, expected in zip(stages_of(features), stages_of_timm, strict=True):
         torch.testing.assert_close(stage[:, 1:], expected)
 
 

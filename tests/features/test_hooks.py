@@ -53,13 +53,13 @@ def test_tensors_are_as_they_were_when_read(path: str) -> None:
     network, inputs = Undeclared(), images()
     (layer,) = resolve(network, [path], inputs)
     assert layer.overwritten == (path != "body.1.0.short")
-    seen: list[Tensor] = []
+    outputs: list[Tensor] = []
     module = network.get_submodule(path)
-    spy = module.register_forward_hook(lambda module, args, output: seen.append(output.clone()))
+    spy = module.register_forward_hook(lambda module, args, output: outputs.append(output.clone()))
     with Capture(network, [layer]) as capture:
         read = capture.capture(inputs)[path]
     spy.remove()
-    assert torch.equal(read, seen[0])
+    assert torch.equal(read, outputs[0])
 
 
 def test_dropout_in_place_counts_although_eval_mode_does_not_show_it() -> None:

@@ -26,13 +26,13 @@ def images(size: int = 16) -> Tensor:
 
 
 def test_general_rule() -> None:
-    found = paths(Undeclared(), ["stem", "stages", "embedding", "logits"], images())
-    assert found == ["act", "body.0", "body.1", "body.2", "out", ""]
+    result = paths(Undeclared(), ["stem", "stages", "embedding", "logits"], images())
+    assert result == ["act", "body.0", "body.1", "body.2", "out", ""]
 
 
 def test_declared_places_come_first() -> None:
-    found = paths(Declared(), ["stem", "stages", "embedding"], images())
-    assert found == ["norm", "body.0", "body.2", "out"]
+    result = paths(Declared(), ["stem", "stages", "embedding"], images())
+    assert result == ["norm", "body.0", "body.2", "out"]
 
 
 def test_explicit_paths_and_sides() -> None:
@@ -149,14 +149,14 @@ def test_nothing_is_disturbed() -> None:
     network.norm.eval()
     flags = [module.training for module in network.modules()]
     state = {key: value.clone() for key, value in network.state_dict().items()}
-    kept = inputs.clone()
+    saved = inputs.clone()
     before = torch.get_rng_state()
     list_layers(network, inputs)
     resolve(network, ["stages", "embedding"], inputs)
     assert torch.equal(torch.get_rng_state(), before)
     assert [module.training for module in network.modules()] == flags
     assert all(torch.equal(state[key], value) for key, value in network.state_dict().items())
-    assert torch.equal(inputs, kept)
+    assert torch.equal(inputs, saved)
     assert not any(module._forward_hooks for module in network.modules())
     assert not any(module._forward_pre_hooks for module in network.modules())
 

@@ -87,9 +87,9 @@ def test_the_row_cktf_kd_is_the_sum_of_its_parts():
 
 
 def test_a_row_of_your_own_is_found_beside_the_table():
-    mine = Method("mine", (Term("logits", Component("kl"), 0.5),))
-    rows = METHODS | {"mine": mine}
-    assert find("mine", rows) is mine
+    own = Method("mine", (Term("logits", Component("kl"), 0.5),))
+    rows = METHODS | {"mine": own}
+    assert find("mine", rows) is own
     assert [term.weight for term in find("crd+mine", rows).terms] == [0.8, 0.5]
     with pytest.raises(MenteeError, match="there is no method 'mine'"):
         find("mine")
@@ -192,10 +192,10 @@ def test_a_row_weighs_as_published(name):
 
 def test_mlkd_has_three_levels_at_five_temperatures():
     terms = find("mlkd").terms
-    found = {(term.loss.name, term.loss.params["temperature"]) for term in terms}
+    result = {(term.loss.name, term.loss.params["temperature"]) for term in terms}
     levels = ("kl", "batch_level", "class_level")
-    assert found == {(level, float(t)) for level in levels for t in range(2, 7)}
-    assert len(terms) == len(found)
+    assert result == {(level, float(t)) for level in levels for t in range(2, 7)}
+    assert len(terms) == len(result)
 
 
 def test_a_sum_ends_as_its_one_row_with_the_teachers_classifier_does():

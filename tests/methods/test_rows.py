@@ -85,7 +85,7 @@ def student_of(name):
 PARTS = (torch.zeros, torch.ones, torch.eye, torch.ones)
 
 
-def said(shapes, seed, b=SIZE):
+def output(shapes, seed, b=SIZE):
     g = torch.Generator().manual_seed(seed)
     return {name: torch.randn(b, *shape, generator=g) for name, shape in shapes.items()}
 
@@ -101,16 +101,16 @@ def losses(criterion, student, teacher, rows=tuple(range(SIZE))):
     return criterion(student, criterion.precompute(teacher), some)
 
 
-def total(criterion, found):
-    return torch.stack([criterion.weights[name] * value for name, value in found.items()]).sum()
+def total(criterion, result):
+    return torch.stack([criterion.weights[name] * value for name, value in result.items()]).sum()
 
 
 @pytest.mark.parametrize("name", TRIED)
 def test_the_student_learns_and_the_teacher_does_not(name):
     """Finite; a gradient at every place of the student that is read, and at every head."""
     criterion = bound(name)
-    student = {k: v.requires_grad_() for k, v in said(student_of(name), 1).items()}
-    teacher = {k: v.requires_grad_() for k, v in said(TEACHER, 2).items()}
+    student = {k: v.requires_grad_() for k, v in output(student_of(name), 1).items()}
+    teacher = {k: v.requires_grad_() for k, v in output(TEACHER, 2).items()}
     loss = total(criterion, losses(criterion, student, teacher))
     loss.backward()
     assert torch.isfinite(loss)
@@ -126,8 +126,10 @@ def test_the_corners_stay_finite(name):
     """A batch of one, zero features, features of 1e4."""
     for scale, b in ((1.0, 1), (0.0, SIZE), (1e4, SIZE)):
         criterion = bound(name)
-        student = {k: (scale * v).requires_grad_() for k, v in said(student_of(name), 1, b).items()}
-        teacher = {k: scale * v for k, v in said(TEACHER, 2, b).items()}
+        student = {
+            k: (scale * v).requires_grad_() for k, v in output(student_of(name), 1, b).items()
+        }
+        teacher = {k: scale * v for k, v in output(TEACHER, 2, b).items()}
         loss = total(criterion, losses(criterion, student, teacher, range(b)))
         loss.backward()
         assert torch.isfinite(loss), (scale, b)
@@ -139,30 +141,30 @@ def test_the_corners_stay_finite(name):
 def test_the_order_of_the_examples_does_not_matter(name):
     """But for cc, which compares neighbors, and semckd, whose attention reads them in order."""
     order = torch.tensor([3, 0, 5, 1, 4, 2])
-    student, teacher = said(student_of(name), 1), said(TEACHER, 2)
+    student, teacher = output(student_of(name), 1), output(TEACHER, 2)
     turned = [{k: v[order] for k, v in each.items()} for each in (student, teacher)]
-    found = losses(bound(name).eval(), student, teacher)
+    result = losses(bound(name).eval(), student, teacher)
     again = losses(bound(name).eval(), *turned, order.tolist())
-    for each, value in found.items():
+    for each, value in result.items():
         torch.testing.assert_close(again[each], value, rtol=2e-4, atol=2e-4)
 
 
 @pytest.mark.parametrize("name", TRIED)
 def test_what_a_record_keeps_is_all_that_is_needed(name):
     """From the fixed parts alone, by their columns, the losses are those of the live teacher."""
-    student, teacher = said(student_of(name), 1), said(TEACHER, 2)
+    student, teacher = output(student_of(name), 1), output(TEACHER, 2)
     criterion = bound(name).eval()
-    kept = {}
+    saved = {}
     for each in criterion.bound_terms:
         side = criterion.adapters_of(each)[1]
         if side.reduction is None:
             pytest.skip("it depends on the batch and is read live")
         fixed = side.precompute(each.pair.teacher.select(teacher))
         key = str(each.pair.teacher.reduced(side.reduction))
-        assert key not in kept or torch.equal(kept[key], fixed)
-        kept[key] = fixed
+        assert key not in saved or torch.equal(saved[key], fixed)
+        saved[key] = fixed
     live = losses(criterion, student, teacher)
-    recorded = losses(bound(name).eval(), student, kept)
+    recorded = losses(bound(name).eval(), student, saved)
     for each, value in live.items():
         torch.testing.assert_close(recorded[each], value, rtol=0, atol=0)
 
@@ -183,8 +185,8 @@ def test_a_sum_with_cktf_has_every_contrast_at_the_weight_of_the_second_table(na
         assert find("kd+cktf") is METHODS["cktf+kd"]  # a row of the first table
         return
     row, own = find(f"{name}+cktf"), METHODS[name].summed_terms or METHODS[name].terms
-    found = {t.layers: t.weight for t in row.terms if t.representation in PROJECTED}
-    assert found == {"stem": 0.8, "stages": 0.8, "embedding": 1.6 if name == "crd" else 0.8}
+    result = {t.layers: t.weight for t in row.terms if t.representation in PROJECTED}
+    assert result == {"stem": 0.8, "stages": 0.8, "embedding": 1.6 if name == "crd" else 0.8}
     assert row.terms[: len(own)] == own or name == "crd"
 
 
@@ -193,15 +195,15 @@ PROJECTED = [term.representation for term in METHODS["cktf"].terms]
 
 @pytest.mark.parametrize("name", TRIED)
 def test_in_half_precision_a_row_says_about_the_same(name):
-    found = {}
+    result = {}
     for half in (False, True):
         criterion = bound(name)
-        student = {k: x.requires_grad_() for k, x in said(student_of(name), 1).items()}
+        student = {k: x.requires_grad_() for k, x in output(student_of(name), 1).items()}
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-            each = losses(criterion, student, said(TEACHER, 2))
+            each = losses(criterion, student, output(TEACHER, 2))
         total(criterion, each).backward()
-        found[half] = {key: value.item() for key, value in each.items()}
+        result[half] = {key: value.item() for key, value in each.items()}
         for x in [*student.values(), *criterion.parameters()]:
             assert x.grad is None or bool(x.grad.isfinite().all())
         assert any(x.grad is not None for x in student.values())
-    assert found[True] == pytest.approx(found[False], rel=0.1, abs=0.02)
+    assert result[True] == pytest.approx(result[False], rel=0.1, abs=0.02)

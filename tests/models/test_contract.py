@@ -127,13 +127,13 @@ def test_impossible_clips_and_texts_are_refused(make, message):
 def stretched(x, size):
     """Bilinear, pixels as squares: the point (i + ½) / scale − ½ of the source, edges repeated."""
     old = len(x)
-    found = np.zeros(size)
+    result = np.zeros(size)
     for i in range(size):
         point = min(max((i + 0.5) * old / size - 0.5, 0), old - 1)
         low = int(np.floor(point))
         high, share = min(low + 1, old - 1), point - low
-        found[i] = (1 - share) * x[low] + share * x[high]
-    return found
+        result[i] = (1 - share) * x[low] + share * x[high]
+    return result
 
 
 def test_images_are_resized_only_where_the_contract_says_so():
@@ -142,8 +142,8 @@ def test_images_are_resized_only_where_the_contract_says_so():
     tall = np.apply_along_axis(stretched, 2, x, 10)
     whole = np.apply_along_axis(stretched, 3, tall, 15)[..., 2:12]  # the center of 15 columns
     contract = InputContract((0.25,), (0.5,), resize=10)
-    found = normalize(torch.from_numpy(x), contract)
-    np.testing.assert_allclose(found.numpy(), (whole - 0.25) / 0.5, rtol=1e-9, atol=1e-9)
+    result = normalize(torch.from_numpy(x), contract)
+    np.testing.assert_allclose(result.numpy(), (whole - 0.25) / 0.5, rtol=1e-9, atol=1e-9)
     same = torch.rand(2, 3, 10, 10)
     assert torch.equal(normalize(same, contract), normalize(same, InputContract((0.25,), (0.5,))))
     assert normalize(torch.from_numpy(x), CONTRACTS["cifar10"]).shape == x.shape

@@ -27,14 +27,14 @@ def averaged(rows):
 
 def in_loops(logits, mean, several):
     """`[m, b, k]` to the probabilities of the mean; of logits only up to a constant."""
-    found = []
+    result = []
     for i in range(logits.shape[1]):
         rows = logits[:, i].tolist()
         if mean == "logits":
-            found.append(probabilities(averaged(rows), several))
+            result.append(probabilities(averaged(rows), several))
         else:
-            found.append(averaged([probabilities(row, several) for row in rows]))
-    return np.array(found)
+            result.append(averaged([probabilities(row, several) for row in rows]))
+    return np.array(result)
 
 
 @pytest.mark.parametrize("mean", ["probabilities", "logits"])
@@ -42,8 +42,8 @@ def in_loops(logits, mean, several):
 def test_the_mean_is_that_of_the_formula_in_loops(mean, several):
     logits = 3 * torch.randn(4, 5, 6, dtype=torch.float64)
     got = mean_of(logits, mean, several=several)
-    said = got.sigmoid() if several else got.softmax(1)
-    np.testing.assert_allclose(said.numpy(), in_loops(logits, mean, several), rtol=1e-9)
+    output = got.sigmoid() if several else got.softmax(1)
+    np.testing.assert_allclose(output.numpy(), in_loops(logits, mean, several), rtol=1e-9)
     if mean == "probabilities" and not several:  # and they are logarithms already
         np.testing.assert_allclose(got.exp().sum(1).numpy(), 1.0, rtol=1e-12)
 

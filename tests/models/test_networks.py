@@ -283,20 +283,20 @@ def same_weights(source, target):
 
 @pytest.mark.parametrize(("inputs", "outputs", "stride"), [(8, 8, 1), (8, 12, 1), (8, 8, 2)])
 def test_inverted_residual_is_torchvisions_below_its_limit_of_six(inputs, outputs, stride):
-    theirs = pytest.importorskip("torchvision.models.mobilenetv2")
+    teacher = pytest.importorskip("torchvision.models.mobilenetv2")
     block = spread(InvertedResidual(inputs, outputs, stride, 6))
-    other = same_weights(block, theirs.InvertedResidual(inputs, outputs, stride, 6))
+    other = same_weights(block, teacher.InvertedResidual(inputs, outputs, stride, 6))
     x = torch.randn(2, inputs, 9, 9)
     with torch.no_grad():
         torch.testing.assert_close(block(x), other(x), rtol=1e-4, atol=1e-5)
 
 
 def test_blocks_of_shufflenetv2_are_torchvisions():
-    theirs = pytest.importorskip("torchvision.models.shufflenetv2")
+    teacher = pytest.importorskip("torchvision.models.shufflenetv2")
     x = torch.randn(2, 12, 9, 9)
     for block, other in [
-        (SplitBlock(12), theirs.InvertedResidual(12, 12, 1)),
-        (HalvingBlock(12, 20), theirs.InvertedResidual(12, 20, 2)),
+        (SplitBlock(12), teacher.InvertedResidual(12, 12, 1)),
+        (HalvingBlock(12, 20), teacher.InvertedResidual(12, 20, 2)),
     ]:
         other = same_weights(spread(block), other)
         with torch.no_grad():

@@ -29,11 +29,11 @@ def grams(text, buckets):
 
     text = bytes(c + 32 if 65 <= c <= 90 else c for c in text)
     words = [h(word) for word in re.findall(rb"[a-z0-9'\x80-\xff]+", text)]
-    said = [(0, word) for word in words]
-    said += [(1, (a * M + b) % P) for a, b in itertools.pairwise(words)]
+    output = [(0, word) for word in words]
+    output += [(1, (a * M + b) % P) for a, b in itertools.pairwise(words)]
     for kind, n in enumerate((3, 4, 5), start=2):
-        said += [(kind, h(text[i : i + n])) for i in range(len(text) - n + 1)]
-    return Counter(1 + (value * pow(M, kind + 1, P)) % P % buckets for kind, value in said)
+        output += [(kind, h(text[i : i + n])) for i in range(len(text) - n + 1)]
+    return Counter(1 + (value * pow(M, kind + 1, P)) % P % buckets for kind, value in output)
 
 
 def counted(row):
@@ -88,10 +88,10 @@ def test_int64_bytes_are_read_as_well():
 
 
 def test_few_of_many_words_share_a_bucket(sentences):
-    found = {word for text in sentences for word in re.findall(rb"[a-z0-9'\x80-\xff]+", text)}
-    hashed = HashedGrams(2**30)(padded(sorted(found)))
-    assert len(found) > 3000
-    assert len(hashed[:, 1].unique()) == len(found)  # slot 1 holds the first word
+    result = {word for text in sentences for word in re.findall(rb"[a-z0-9'\x80-\xff]+", text)}
+    hashed = HashedGrams(2**30)(padded(sorted(result)))
+    assert len(result) > 3000
+    assert len(hashed[:, 1].unique()) == len(result)  # slot 1 holds the first word
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ def lite():
 
 
 @pytest.fixture(scope="module")
-def theirs(lite):
+def teacher(lite):
     """timm's network, filled with the same weights in the same order."""
     timm = pytest.importorskip("timm", reason="timm is not installed")
     path = carried_file(
@@ -34,7 +34,7 @@ def theirs(lite):
 
 
 @pytest.mark.parametrize("size", [64, 96])
-def test_every_place_says_what_timms_network_says(lite, theirs, size):
+def test_every_place_says_what_timms_network_says(lite, teacher, size):
     pixels = torch.randint(256, (2, 3, size, size), dtype=torch.uint8)
     x = normalize(pixels / 255, contract_of("package:efficientnet-lite0"))
     torch.testing.assert_close(x, (pixels - 127.0) / 128, rtol=0, atol=1e-6)
@@ -42,16 +42,16 @@ def test_every_place_says_what_timms_network_says(lite, theirs, size):
         torch.no_grad(),
         Capture(lite, resolve(lite, ["stem", "stages", "embedding", "logits"], x)) as it,
     ):
-        said = it.capture(x)
-        stem = theirs.bn1(theirs.conv_stem(x))
-        expected = {"stem": stem, "logits": theirs(x)}
-        stages = theirs.forward_intermediates(x, indices=5, intermediates_only=True)
+        output = it.capture(x)
+        stem = teacher.bn1(teacher.conv_stem(x))
+        expected = {"stem": stem, "logits": teacher(x)}
+        stages = teacher.forward_intermediates(x, indices=5, intermediates_only=True)
         expected |= {f"stages.{i}": each for i, each in enumerate(stages)}
-        expected["embedding"] = theirs.forward_features(x).mean((2, 3))
-    assert set(said) == set(expected)
+        expected["embedding"] = teacher.forward_features(x).mean((2, 3))
+    assert set(output) == set(expected)
     assert len(stages) == 5
     for name, value in expected.items():
-        torch.testing.assert_close(said[name], value, rtol=1e-3, atol=1e-3, msg=name)
+        torch.testing.assert_close(output[name], value, rtol=1e-3, atol=1e-3, msg=name)
 
 
 def test_another_number_of_classes_has_a_new_classifier_and_the_same_maps(lite):

@@ -132,8 +132,8 @@ def test_its_places_are_found():
     trunk = build("resnet8-cifar", classes=5, seed=0)
     x = torch.zeros(2, 3, 16, 16)
     student = reusing(trunk, "stages.last", x, (24, 4, 4), drops=["fc"], layers=trunk.layers)
-    found = resolve(student, ["stem", "stages", "projector", "embedding", "logits"], x)
-    assert {layer.name: layer.shape for layer in found} == {
+    result = resolve(student, ["stem", "stages", "projector", "embedding", "logits"], x)
+    assert {layer.name: layer.shape for layer in result} == {
         "stem": (16, 16, 16),
         "stages.0": (16, 16, 16),
         "stages.1": (32, 8, 8),

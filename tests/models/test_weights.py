@@ -47,8 +47,8 @@ def test_weights_survive_the_way_through_a_file(tmp_path, suffix, pack):
 
 def test_counters_of_batch_norm_may_be_absent(tmp_path):
     source, target = thin(seed=1), thin(seed=2)
-    kept = {k: v for k, v in source.state_dict().items() if not k.endswith("num_batches_tracked")}
-    save_file(kept, tmp_path / "old.safetensors")
+    saved = {k: v for k, v in source.state_dict().items() if not k.endswith("num_batches_tracked")}
+    save_file(saved, tmp_path / "old.safetensors")
     assert load_weights(target, str(tmp_path / "old.safetensors")) == []
     assert equal(source, target)
 

@@ -104,15 +104,15 @@ def flow(maps):
     return np.concatenate(parts)
 
 
-def asked(network, maps, examples):
+def query(network, maps, examples):
     """The query or key of each example: two layers over its inner products, a unit vector."""
     rows = [x.ravel() for x in maps]
-    found = []
+    result = []
     for row in rows:
         products = [float(row @ other) for other in rows[:examples]]
         products += [0.0] * (examples - len(products))
-        found.append(unit(mlp(np.array(products), network)))
-    return found
+        result.append(unit(mlp(np.array(products), network)))
+    return result
 
 
 def shrunk(x, size):
@@ -135,8 +135,8 @@ def projected(x, head):
 
 def associated(student, teacher, queries, keys, heads, examples, temperature):
     """SemCKD's loss of each example: the maps of each pair of places, weighed by attention."""
-    q = [asked(net, x, examples) for net, x in zip(queries, student, strict=True)]
-    k = [asked(net, x, examples) for net, x in zip(keys, teacher, strict=True)]
+    q = [query(net, x, examples) for net, x in zip(queries, student, strict=True)]
+    k = [query(net, x, examples) for net, x in zip(keys, teacher, strict=True)]
     losses = []
     for n in range(len(student[0])):
         total = 0.0

@@ -35,8 +35,8 @@ def sides_of(shape):
     for name, build in REPRESENTATIONS.items():
         if name == "compressed_logits" or len(shape) not in READS.get(name, (1, 2, 3)):
             continue
-        asked = {"pair_info": known()} if takes(build, "pair_info") else {}
-        yield name, build(shape, shape, **numbers.get(name, {}), **asked)[1]
+        query = {"pair_info": known()} if takes(build, "pair_info") else {}
+        yield name, build(shape, shape, **numbers.get(name, {}), **query)[1]
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)

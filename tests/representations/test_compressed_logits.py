@@ -34,12 +34,12 @@ def sides(criterion):
 @pytest.mark.parametrize("terms", [(COMPRESS, SOFT), (SOFT, COMPRESS)])
 def test_they_are_those_of_the_compressors_probe_in_any_order_of_the_terms(terms):
     criterion = bind(Method("own", terms))
-    found = sides(criterion)
-    assert found["compressed_logits"].compressor is found["compress"]
+    result = sides(criterion)
+    assert result["compressed_logits"].compressor is result["compress"]
     x = torch.randn(B, D)
-    expected = found["compress"].probe(found["compress"](x))
-    assert torch.equal(found["compressed_logits"](x), expected)
-    assert found["compressed_logits"].reduction == found["compress"].reduction
+    expected = result["compress"].probe(result["compress"](x))
+    assert torch.equal(result["compressed_logits"](x), expected)
+    assert result["compressed_logits"].reduction == result["compress"].reduction
 
 
 @pytest.mark.parametrize("row", ["ec-kd", "ec-binary-kd"])
@@ -85,13 +85,13 @@ def test_several_records_have_a_compressor_each():
     shapes = {"embedding": (16,), "logits": (CLASSES,)}, dict.fromkeys(places, (D,))
     more = {"classes": CLASSES, "statistics": statistics, "groups": None, "examples": B}
     criterion = DistillationLoss(Method("own", terms), *shapes, **more)
-    theirs = {
+    t_adapter = {
         (b.term.representation.name, str(b.pair.teacher)): criterion.adapters_of(b)[1]
         for b in criterion.bound_terms
     }
     for place in places:
-        read = theirs["compressed_logits", place].compressor
-        assert read is theirs["compress", place]
+        read = t_adapter["compressed_logits", place].compressor
+        assert read is t_adapter["compress", place]
 
 
 def test_of_time_frames_the_mean_is_probed():
@@ -114,9 +114,9 @@ def test_of_time_frames_the_mean_is_probed():
     criterion.begin(batch(), 0)
     losses = criterion(student, fixed, batch())
     assert all(torch.isfinite(value) for value in losses.values())
-    found, frames = sides(criterion), fixed["kl/logits~frames"]
-    expected = found["compress"].probe(found["compress"](frames).mean(1))
-    assert torch.equal(found["compressed_logits"](frames), expected)
+    result, frames = sides(criterion), fixed["kl/logits~frames"]
+    expected = result["compress"].probe(result["compress"](frames).mean(1))
+    assert torch.equal(result["compressed_logits"](frames), expected)
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,8 @@ def test_the_students_loss_reaches_neither_compressor_nor_teacher(agree, head):
     student, teacher, losses = says(criterion)
     bound = criterion.bound_terms[0]
     losses[bound.name].backward()
-    _, theirs = criterion.adapters_of(bound)
-    assert all(p.grad is None for p in theirs.parameters())
+    _, t_adapter = criterion.adapters_of(bound)
+    assert all(p.grad is None for p in t_adapter.parameters())
     assert teacher["embedding"].grad is None
     assert student["embedding"].grad.abs().max() > 0
 
@@ -85,8 +85,8 @@ def test_the_own_loss_reaches_the_compressor_alone(row):
     student, teacher, losses = says(criterion)
     own = [value for name, value in losses.items() if name.startswith("own/")]
     torch.stack(own).sum().backward()
-    _, theirs = criterion.adapters_of(criterion.bound_terms[0])
-    assert all(p.grad is not None for p in theirs.parameters())
+    _, t_adapter = criterion.adapters_of(criterion.bound_terms[0])
+    assert all(p.grad is not None for p in t_adapter.parameters())
     assert teacher["embedding"].grad is None
     assert all(x.grad is None for x in student.values())
 
@@ -148,27 +148,27 @@ def test_frozen_after_a_step_it_learns_no_more():
 def test_learned_first_it_is_frozen_from_the_beginning():
     criterion = bind(adjust(find("ec"), {"compress.learn": "first", "compress.steps": 30}, {}))
     _, _, losses = says(criterion)
-    _, theirs = criterion.adapters_of(criterion.bound_terms[0])
-    assert theirs.steps == 30
-    assert not any(p.requires_grad for p in theirs.parameters())
+    _, t_adapter = criterion.adapters_of(criterion.bound_terms[0])
+    assert t_adapter.steps == 30
+    assert not any(p.requires_grad for p in t_adapter.parameters())
     assert list(losses) == ["distance_correlation/embedding"]
 
 
 def test_a_probe_says_logits_of_this_tasks_classes():
-    ours, theirs = probe((CLASSES,), (D,), pair_info=KNOWN, width=4)
+    s_adapter, t_adapter = probe((CLASSES,), (D,), pair_info=KNOWN, width=4)
     x = torch.randn(B, D)
-    assert theirs(theirs.precompute(x)).shape == (B, CLASSES)
-    assert ours(ours.precompute(x)) is x
+    assert t_adapter(t_adapter.precompute(x)).shape == (B, CLASSES)
+    assert s_adapter(s_adapter.precompute(x)) is x
 
 
 def test_frames_are_compressed_one_by_one_and_probed_by_their_mean():
-    ours, theirs = compress((6, 5, 10), (3, D), pair_info=KNOWN, width=4, per_frame=True)
-    said = theirs(theirs.precompute(torch.randn(2, 3, D)))
-    assert said.shape == (2, 9, 4)
-    assert ours(ours.precompute(torch.randn(2, 6, 5, 10))).shape == (2, 9, 6)
+    s_adapter, t_adapter = compress((6, 5, 10), (3, D), pair_info=KNOWN, width=4, per_frame=True)
+    output = t_adapter(t_adapter.precompute(torch.randn(2, 3, D)))
+    assert output.shape == (2, 9, 4)
+    assert s_adapter(s_adapter.precompute(torch.randn(2, 6, 5, 10))).shape == (2, 9, 6)
     logits = []
-    theirs.aux_loss(said, lambda z: logits.append(z) or z.sum(1), 0)
-    torch.testing.assert_close(logits[0], theirs.probe(said.mean(1)))
+    t_adapter.aux_loss(output, lambda z: logits.append(z) or z.sum(1), 0)
+    torch.testing.assert_close(logits[0], t_adapter.probe(output.mean(1)))
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from mentee.representations import attention, feature_maps, gaussian, paraphrase
 
 
 def test_the_finer_map_is_averaged_to_the_coarser():
-    ours, theirs = feature_maps((3, 8, 6), (5, 4, 12))
+    s_adapter, t_adapter = feature_maps((3, 8, 6), (5, 4, 12))
     x, y = torch.randn(2, 3, 8, 6), torch.randn(2, 5, 4, 12)
-    torch.testing.assert_close(ours.precompute(x), x.view(2, 3, 4, 2, 6).mean(3))
-    torch.testing.assert_close(theirs.precompute(y), y.view(2, 5, 4, 6, 2).mean(4))
-    assert (ours.reduction, theirs.reduction) == ("map of 4x6", "map of 4x6")
+    torch.testing.assert_close(s_adapter.precompute(x), x.view(2, 3, 4, 2, 6).mean(3))
+    torch.testing.assert_close(t_adapter.precompute(y), y.view(2, 5, 4, 6, 2).mean(4))
+    assert (s_adapter.reduction, t_adapter.reduction) == ("map of 4x6", "map of 4x6")
     same, _ = feature_maps((3, 4, 4), (3, 4, 4))
     assert same.reduction == ""
 

@@ -30,33 +30,35 @@ def test_it_equals_its_formula_in_loops():
 
 
 def test_the_teachers_side_is_fixed_and_the_students_gets_the_gradient():
-    ours, theirs = fsp(SHAPES, SHAPES)
-    assert theirs.reduction == "flow"
-    assert not list(theirs.parameters())
-    assert not list(ours.parameters())
+    s_adapter, t_adapter = fsp(SHAPES, SHAPES)
+    assert t_adapter.reduction == "flow"
+    assert not list(t_adapter.parameters())
+    assert not list(s_adapter.parameters())
     x = tuple(each.requires_grad_() for each in said_at(SHAPES))
-    assert gradcheck(lambda *x: ours(ours.precompute(x)), x, fast_mode=True)
+    assert gradcheck(lambda *x: s_adapter(s_adapter.precompute(x)), x, fast_mode=True)
 
 
 def test_other_channels_and_resolutions_meet_through_convolutions():
     teacher = ((4, 8, 8), (3, 4, 4), (7, 4, 4))
-    ours, theirs = fsp(SHAPES, teacher)
-    heads = [type(head) for head in ours.heads]
+    s_adapter, t_adapter = fsp(SHAPES, teacher)
+    heads = [type(head) for head in s_adapter.heads]
     assert heads == [nn.Conv2d, nn.Identity, nn.Conv2d]
-    ours.double()
-    got = ours(ours.precompute(said_at(SHAPES)))
-    assert got.shape == theirs(theirs.precompute(said_at(teacher))).shape == (3, 4 * 3 + 3 * 7)
+    s_adapter.double()
+    got = s_adapter(s_adapter.precompute(said_at(SHAPES)))
+    assert (
+        got.shape == t_adapter(t_adapter.precompute(said_at(teacher))).shape == (3, 4 * 3 + 3 * 7)
+    )
 
 
 @pytest.mark.parametrize("b", [1, 4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("scale", [0.0, 1e-6, 1e4])
 def test_it_is_finite_at_the_corners(b, dtype, scale):
-    ours, _ = fsp(SHAPES, SHAPES)
+    s_adapter, _ = fsp(SHAPES, SHAPES)
     x = tuple((scale * each).to(dtype).requires_grad_() for each in said_at(SHAPES, b))
-    said = ours(ours.precompute(x))
-    said.sum().backward()
-    assert torch.isfinite(said).all()
+    output = s_adapter(s_adapter.precompute(x))
+    output.sum().backward()
+    assert torch.isfinite(output).all()
     assert all(torch.isfinite(each.grad).all() for each in x)
 
 

@@ -11,11 +11,11 @@ def test_it_is_the_mean_of_the_negatives_of_all_batches_so_far():
     side.double()
     batches = [torch.randn(b, 3, 4, 4, dtype=torch.float64) for b in (5, 1, 3)]
     for number, batch in enumerate(batches):
-        said = side(side.precompute(batch))
+        output = side(side.precompute(batch))
         seen = torch.cat(batches[: number + 1]).transpose(0, 1).flatten(1).numpy()
         margins = np.array([channel[channel < 0].mean() for channel in seen])
         expected = np.maximum(batch.numpy(), margins[:, None, None])
-        np.testing.assert_allclose(said.numpy(), expected, rtol=1e-9)
+        np.testing.assert_allclose(output.numpy(), expected, rtol=1e-9)
 
 
 def test_in_evaluation_nothing_is_measured():

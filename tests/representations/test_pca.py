@@ -15,8 +15,8 @@ X = torch.randn(60, 7, generator=torch.Generator().manual_seed(1)) * torch.arang
 def known(seed=0):
     centered = X - X.mean(0)
     svd = torch.linalg.svd(centered, full_matrices=False)
-    found = Statistics(X.mean(0), X.std(0, correction=0), svd.Vh, svd.S**2 / len(X))
-    return PairInfo(None, lambda: found, seed)
+    result = Statistics(X.mean(0), X.std(0, correction=0), svd.Vh, svd.S**2 / len(X))
+    return PairInfo(None, lambda: result, seed)
 
 
 @pytest.mark.parametrize("whiten", [False, True])
@@ -38,15 +38,15 @@ def test_a_random_projection_follows_its_seed_and_keeps_lengths_in_the_mean():
     first, again, other = (
         random_projection((4,), (7,), pair_info=known(seed), width=2000)[1] for seed in (1, 1, 2)
     )
-    said = first(first.precompute(X))
-    assert torch.equal(said, again(again.precompute(X)))
-    assert not torch.equal(said, other(other.precompute(X)))
+    output = first(first.precompute(X))
+    assert torch.equal(output, again(again.precompute(X)))
+    assert not torch.equal(output, other(other.precompute(X)))
     scaled = (X - X.mean(0)) / X.std(0, correction=0)
-    torch.testing.assert_close(said.square().sum(1), scaled.square().sum(1), rtol=0.15, atol=0.1)
+    torch.testing.assert_close(output.square().sum(1), scaled.square().sum(1), rtol=0.15, atol=0.1)
 
 
 def test_nothing_of_them_is_trained():
     for build in (pca, random_projection):
-        ours, theirs = build((4,), (7,), pair_info=known(), width=3, student_head="linear")
-        assert not list(theirs.parameters())
-        assert ours(ours.precompute(torch.zeros(2, 4))).shape == (2, 3)
+        s_adapter, t_adapter = build((4,), (7,), pair_info=known(), width=3, student_head="linear")
+        assert not list(t_adapter.parameters())
+        assert s_adapter(s_adapter.precompute(torch.zeros(2, 4))).shape == (2, 3)

@@ -9,8 +9,8 @@ from mentee.losses import hcl, squared
 from mentee.representations import reviewkd
 from mentee.representations.reviewkd import pyramids
 
-OURS = ((4, 8, 8), (6, 4, 4), (8, 2, 2), (8,))
-THEIRS = ((5, 16, 16), (7, 8, 8), (9, 1, 1), (12,))
+STUDENT = ((4, 8, 8), (6, 4, 4), (8, 2, 2), (8,))
+TEACHER = ((5, 16, 16), (7, 8, 8), (9, 1, 1), (12,))
 
 
 def said_at(shapes, b=3, seed=0):
@@ -27,44 +27,49 @@ def test_pyramids_add_up_to_the_sum_of_the_hierarchical_loss():
 
 
 def test_any_two_networks_meet():
-    ours, theirs = reviewkd(OURS, THEIRS)
-    got = ours(ours.precompute(said_at(OURS)))
-    fixed = theirs.precompute(said_at(THEIRS))
-    assert got.shape == theirs(fixed).shape
-    assert theirs.reduction == "pyramids"
-    assert not list(theirs.parameters())
+    s_adapter, t_adapter = reviewkd(STUDENT, TEACHER)
+    got = s_adapter(s_adapter.precompute(said_at(STUDENT)))
+    fixed = t_adapter.precompute(said_at(TEACHER))
+    assert got.shape == t_adapter(fixed).shape
+    assert t_adapter.reduction == "pyramids"
+    assert not list(t_adapter.parameters())
 
 
 def test_a_finer_map_of_the_teacher_teaches_all_coarser_places_of_the_student():
-    ours, theirs = reviewkd(OURS, THEIRS)
-    x = tuple(each.requires_grad_() for each in said_at(OURS))
-    said, size = ours(ours.precompute(x)), theirs.precompute(said_at(THEIRS[:1] + THEIRS[1:]))
+    s_adapter, t_adapter = reviewkd(STUDENT, TEACHER)
+    x = tuple(each.requires_grad_() for each in said_at(STUDENT))
+    output, size = (
+        s_adapter(s_adapter.precompute(x)),
+        t_adapter.precompute(said_at(TEACHER[:1] + TEACHER[1:])),
+    )
     finest = 5 * (256 + 16 + 4 + 1)
-    assert said.shape == size.shape
-    said[:, :finest].square().sum().backward()
+    assert output.shape == size.shape
+    output[:, :finest].square().sum().backward()
     assert all(each.grad.abs().sum() > 0 for each in x)
-    x = tuple(each.requires_grad_() for each in said_at(OURS))
-    ours(ours.precompute(x))[:, -12:].square().sum().backward()
+    x = tuple(each.requires_grad_() for each in said_at(STUDENT))
+    s_adapter(s_adapter.precompute(x))[:, -12:].square().sum().backward()
     assert [each.grad is not None and bool(each.grad.any()) for each in x] == [False] * 3 + [True]
 
 
 def test_every_head_is_trained():
-    ours, theirs = reviewkd(OURS, THEIRS)
-    loss = squared(ours(ours.precompute(said_at(OURS))), theirs.precompute(said_at(THEIRS)))
+    s_adapter, t_adapter = reviewkd(STUDENT, TEACHER)
+    loss = squared(
+        s_adapter(s_adapter.precompute(said_at(STUDENT))), t_adapter.precompute(said_at(TEACHER))
+    )
     loss.mean().backward()
-    assert all(p.grad.abs().sum() > 0 for p in ours.parameters())
+    assert all(p.grad.abs().sum() > 0 for p in s_adapter.parameters())
 
 
 @pytest.mark.parametrize("b", [1, 4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("scale", [0.0, 1e-6, 1e4])
 def test_it_is_finite_at_the_corners(b, dtype, scale):
-    ours, _ = reviewkd(OURS, THEIRS)
-    ours.to(dtype)
-    x = tuple((scale * each).to(dtype).requires_grad_() for each in said_at(OURS, b))
-    said = ours(ours.precompute(x))
-    said.sum().backward()
-    assert torch.isfinite(said).all()
+    s_adapter, _ = reviewkd(STUDENT, TEACHER)
+    s_adapter.to(dtype)
+    x = tuple((scale * each).to(dtype).requires_grad_() for each in said_at(STUDENT, b))
+    output = s_adapter(s_adapter.precompute(x))
+    output.sum().backward()
+    assert torch.isfinite(output).all()
     assert all(torch.isfinite(each.grad).all() for each in x)
 
 

@@ -10,8 +10,8 @@ from mentee.losses import squared
 from mentee.representations import semckd
 from tests.representations import formulas
 
-OURS = ((2, 8, 8), (3, 4, 4))
-THEIRS = ((3, 8, 8), (2, 4, 4), (4, 2, 2))
+STUDENT = ((2, 8, 8), (3, 4, 4))
+TEACHER = ((3, 8, 8), (2, 4, 4), (4, 2, 2))
 B, EXAMPLES = 5, 8
 
 
@@ -21,15 +21,17 @@ def said_at(shapes, b=B, seed=0, dtype=torch.float64):
     return tuple(x.to(dtype) for x in drawn)
 
 
-def built(ours=OURS, theirs=THEIRS, **numbers):
+def built(s_adapter=STUDENT, t_adapter=TEACHER, **numbers):
     torch.manual_seed(3)
-    sides = semckd(ours, theirs, **({"examples": EXAMPLES} | numbers))
+    sides = semckd(s_adapter, t_adapter, **({"examples": EXAMPLES} | numbers))
     return tuple(side.double() for side in sides)
 
 
 def compared(sides, student, teacher):
-    mine, theirs = sides
-    return mine.align(mine(mine.precompute(student)), theirs(theirs.precompute(teacher)))
+    s_output, t_adapter = sides
+    return s_output.align(
+        s_output(s_output.precompute(student)), t_adapter(t_adapter.precompute(teacher))
+    )
 
 
 def loss(sides, student, teacher):
@@ -48,13 +50,13 @@ def weights_of(network):
 @pytest.mark.parametrize(("examples", "temperature"), [(8, 1.0), (5, 0.3), (3, 1.0)])
 def test_the_loss_equals_the_published_one_in_loops(examples, temperature):
     sides = built(examples=examples, temperature=temperature)
-    mine, (student, teacher) = sides[0], (said_at(OURS, seed=1), said_at(THEIRS, seed=2))
-    heads = [[weights_of(head) for head in row] for row in mine.heads]
+    s_output, (student, teacher) = sides[0], (said_at(STUDENT, seed=1), said_at(TEACHER, seed=2))
+    heads = [[weights_of(head) for head in row] for row in s_output.heads]
     expected = formulas.associated(
         [x.numpy() for x in student],
         [x.numpy() for x in teacher],
-        [weights_of(net) for net in mine.queries],
-        [weights_of(net) for net in mine.keys],
+        [weights_of(net) for net in s_output.queries],
+        [weights_of(net) for net in s_output.keys],
         heads,
         examples,
         temperature,
@@ -66,30 +68,30 @@ def test_the_loss_equals_the_published_one_in_loops(examples, temperature):
 def test_the_gradient_is_that_of_the_published_loss_toward_maps_heads_and_attention():
     """Written out with weights α, whose own slope counts, in place of √α on both sides."""
     sides = built()
-    mine, (student, teacher) = sides[0], (said_at(OURS, seed=1), said_at(THEIRS, seed=2))
+    s_output, (student, teacher) = sides[0], (said_at(STUDENT, seed=1), said_at(TEACHER, seed=2))
     student = tuple(x.requires_grad_() for x in student)
 
     def published():
         rows = [x.flatten(1) for x in (*student, *teacher)]
-        names = [*mine.queries, *mine.keys]
-        asked = [
+        names = [*s_output.queries, *s_output.keys]
+        query = [
             torch.nn.functional.normalize(
                 net(torch.nn.functional.pad(x @ x.T, (0, EXAMPLES - B))), dim=1
             )
             for net, x in zip(names, rows, strict=True)
         ]
-        queries, keys = torch.stack(asked[:2], 1), torch.stack(asked[2:], 2)
+        queries, keys = torch.stack(query[:2], 1), torch.stack(query[2:], 2)
         alpha = (queries @ keys).softmax(2)
         total = 0.0
         for i, s in enumerate(student):
             for j, t in enumerate(teacher):
                 size = min(s.shape[2], t.shape[2])
                 s2, t2 = (torch.nn.functional.adaptive_avg_pool2d(x, size) for x in (s, t))
-                gap = (mine.heads[i][j](s2) - t2).square().flatten(1).mean(1)
+                gap = (s_output.heads[i][j](s2) - t2).square().flatten(1).mean(1)
                 total = total + alpha[:, i, j] * gap
         return (total / len(student)).sum()
 
-    learned = [*student, *mine.parameters()]
+    learned = [*student, *s_output.parameters()]
     expected = torch.autograd.grad(published(), learned)
     got = torch.autograd.grad(loss(sides, student, teacher).sum(), learned)
     assert all(slope.abs().sum() > 0 for slope in expected)
@@ -104,13 +106,13 @@ def test_it_has_the_gradient_it_says():
 
 
 def test_the_teachers_side_is_fixed_and_kept_no_finer_than_the_student_is():
-    _, theirs = built(((2, 4, 4),), THEIRS)
-    assert theirs.reduction == "maps of 4x4 4x4 2x2"
-    assert not list(theirs.parameters())
-    x = said_at(THEIRS)
+    _, t_adapter = built(((2, 4, 4),), TEACHER)
+    assert t_adapter.reduction == "maps of 4x4 4x4 2x2"
+    assert not list(t_adapter.parameters())
+    x = said_at(TEACHER)
     fine = x[0].reshape(B, 3, 4, 2, 4, 2).mean((3, 5))
     expected = torch.cat([each.flatten(1) for each in (fine, *x[1:])], 1)
-    torch.testing.assert_close(theirs.precompute(x), expected)
+    torch.testing.assert_close(t_adapter.precompute(x), expected)
 
 
 def drawn_at(shapes):
@@ -121,39 +123,39 @@ def drawn_at(shapes):
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"),
+    ("s_adapter", "t_adapter"),
     [
         (((2, 8, 8),), ((3, 4, 4),)),
         ((2, 8, 8), ((3, 4, 4), (3, 2, 2))),
-        (OURS, ((17, 6), (16, 6))),
-        (((17, 6), (17, 6)), THEIRS),
+        (STUDENT, ((17, 6), (16, 6))),
+        (((17, 6), (17, 6)), TEACHER),
         (((9, 6),), ((7, 4), (5, 4))),
         (((2, 8, 4),), ((3, 4, 8), (3, 9, 9))),
     ],
 )
-def test_any_two_networks_meet(ours, theirs):
-    mine, other = sides = built(ours, theirs)
-    x, y = (drawn_at(each) for each in (ours, theirs))
-    said, target = compared(sides, x, y)
-    assert said.shape == target.shape
-    squared(said, target.detach()).sum().backward()
+def test_any_two_networks_meet(s_adapter, t_adapter):
+    s_output, other = sides = built(s_adapter, t_adapter)
+    x, y = (drawn_at(each) for each in (s_adapter, t_adapter))
+    output, target = compared(sides, x, y)
+    assert output.shape == target.shape
+    squared(output, target.detach()).sum().backward()
     assert all(z.grad.abs().sum() > 0 for z in (x if isinstance(x, list) else [x]))
     assert other.precompute(y).shape[0] == B
-    assert all(torch.isfinite(p.grad).all() for p in mine.parameters())
+    assert all(torch.isfinite(p.grad).all() for p in s_output.parameters())
 
 
 @pytest.mark.parametrize("b", [1, 4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("scale", [0.0, 1e-6, 1e4])
 def test_it_is_finite_at_the_corners(b, dtype, scale):
-    mine, theirs = (side.to(dtype) for side in built())
-    x = tuple((scale * each).requires_grad_() for each in said_at(OURS, b, dtype=dtype))
-    y = tuple(scale * each for each in said_at(THEIRS, b, seed=2, dtype=dtype))
-    value = loss((mine, theirs), x, y)
+    s_output, t_adapter = (side.to(dtype) for side in built())
+    x = tuple((scale * each).requires_grad_() for each in said_at(STUDENT, b, dtype=dtype))
+    y = tuple(scale * each for each in said_at(TEACHER, b, seed=2, dtype=dtype))
+    value = loss((s_output, t_adapter), x, y)
     value.sum().backward()
     assert torch.isfinite(value).all()
     assert all(torch.isfinite(each.grad).all() for each in x)
-    assert all(torch.isfinite(p.grad).all() for p in mine.parameters())
+    assert all(torch.isfinite(p.grad).all() for p in s_output.parameters())
 
 
 @pytest.mark.parametrize("numbers", [{"examples": 0}, {"temperature": 0.0}])
@@ -164,4 +166,4 @@ def test_numbers_out_of_range_are_refused(numbers):
 
 def test_a_vector_is_refused():
     with pytest.raises(PairError, match="semckd: the teacher's feature is one vector of 8"):
-        built(OURS, (*THEIRS, (8,)))
+        built(STUDENT, (*TEACHER, (8,)))

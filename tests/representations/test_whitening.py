@@ -24,13 +24,13 @@ def covariance(x):
 
 
 def test_whitened_vectors_have_the_unit_covariance():
-    x, found = measured()
-    torch.testing.assert_close(covariance(x @ whitening(found).T), torch.eye(6).double())
+    x, result = measured()
+    torch.testing.assert_close(covariance(x @ whitening(result).T), torch.eye(6).double())
 
 
 def test_balanced_vectors_have_variance_one_in_every_entry_and_keep_all_proportions():
-    x, found = measured()
-    y = x @ balancing(found).T
+    x, result = measured()
+    y = x @ balancing(result).T
     torch.testing.assert_close(covariance(y).diag(), torch.ones(6).double())
     ratios = (
         torch.cdist(y, y)[~torch.eye(len(x)).bool()] / torch.cdist(x, x)[~torch.eye(len(x)).bool()]
@@ -41,17 +41,17 @@ def test_balanced_vectors_have_variance_one_in_every_entry_and_keep_all_proporti
 @given(variances=st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=12))
 @settings(deadline=None, max_examples=40)
 def test_any_variances_are_turned_to_their_mean(variances):
-    given_ = torch.tensor(variances, dtype=torch.float64)
-    r = evenly_turned(given_)
-    torch.testing.assert_close(r @ r.T, torch.eye(len(given_)).double())
-    diagonal = (r @ torch.diag(given_) @ r.T).diag()
-    torch.testing.assert_close(diagonal, given_.mean().expand(len(given_)), rtol=1e-9, atol=1e-12)
+    values = torch.tensor(variances, dtype=torch.float64)
+    r = evenly_turned(values)
+    torch.testing.assert_close(r @ r.T, torch.eye(len(values)).double())
+    diagonal = (r @ torch.diag(values) @ r.T).diag()
+    torch.testing.assert_close(diagonal, values.mean().expand(len(values)), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("turn", [whitening, balancing])
 def test_directions_that_hardly_vary_are_left_out(turn):
-    x, found = measured()
-    flat = Statistics(found.mean, found.std, found.components, found.variances.clone())
+    x, result = measured()
+    flat = Statistics(result.mean, result.std, result.components, result.variances.clone())
     flat.variances[-2:] = 0.0
     matrix = turn(flat)
     assert matrix.shape == (4, 6)

@@ -141,11 +141,11 @@ class SplitBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Apply the block."""
-        kept, changed = x.chunk(2, dim=1)
+        unchanged, changed = x.chunk(2, dim=1)
         out = self.relu1(self.bn1(self.conv1(changed)))
         out = self.bn2(self.conv2(out))
         out = self.relu3(self.bn3(self.conv3(out)))
-        return channel_shuffle(torch.cat([kept, out], 1), 2)
+        return channel_shuffle(torch.cat([unchanged, out], 1), 2)
 
 
 class HalvingBlock(nn.Module):
