@@ -11,6 +11,7 @@ from mentee import files
 from mentee.build.datasets import DatasetSplits
 from mentee.build.setup import TrainingSetup
 from mentee.data import Examples
+from mentee.evaluation.monitor import MonitorResult, look
 from mentee.evaluation.out_of_domain import score_domains
 from mentee.evaluation.predict import predict
 from mentee.evaluation.predictions import predictions_of
@@ -22,7 +23,6 @@ from mentee.recipe import Recipe, dump
 from mentee.report import page
 from mentee.runs.folder import Folder
 from mentee.runs.state import RunState
-from mentee.training.monitor import MonitorResult, look
 from mentee.types import Step
 
 

@@ -12,13 +12,13 @@ from mentee.build import networks
 from mentee.build.setup import TrainingSetup
 from mentee.data import Examples
 from mentee.errors import MenteeError
+from mentee.evaluation.monitor import pooled
 from mentee.evaluation.predict import collect_features, in_order
 from mentee.evaluation.student_reader import StudentReader
 from mentee.metrics import explained_variance, linear_cka, shared_neighbors
 from mentee.recipe import Domain, Ensemble, MultiRecipe
 from mentee.teachers import MultiTeacher, OnlineTeacher, RecordedTeacher
 from mentee.teachers.teacher import Teacher
-from mentee.training.monitor import pooled
 from mentee.types import Batch
 
 SAMPLE = 2000

@@ -16,6 +16,7 @@ from mentee.build import networks
 from mentee.build.overrides import GIVEN, ModelFactory, PythonOverrides
 from mentee.data import Examples, batches, read_batch
 from mentee.errors import MenteeError
+from mentee.evaluation.monitor import pooled
 from mentee.evaluation.predict import collect_features
 from mentee.evaluation.student_reader import folder_of
 from mentee.experiments.labeled import Rows, TrainingSetup
@@ -26,7 +27,6 @@ from mentee.records import open_record
 from mentee.records.folders import find_split
 from mentee.records.manifest import read_manifest
 from mentee.runs.folder import Folder
-from mentee.training.monitor import pooled
 from mentee.types import CLEAN
 
 

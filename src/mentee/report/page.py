@@ -146,7 +146,8 @@ def _cost(summary: Mapping[str, Any]) -> str:
     ):
         if memory.get(key) is not None:
             lines.append([name, f"{memory[key] / 1e6:,.0f} MB"])
-    return "\n\n".join([table(lines), *(f"Measured: {x}." for x in summary.get("compute_notes", []))])
+    notes = (f"Measured: {note}." for note in summary.get("compute_notes", []))
+    return "\n\n".join([table(lines), *notes])
 
 
 def _course(
