@@ -81,7 +81,7 @@ class DistillationModule(nn.Module):
         self._looks = not compiled  # a compiled graph has no points inside
 
     def forward(
-        self, batch: Batch, fixed: Mapping[str, Tensor]
+        self, batch: Batch, teacher_outputs: Mapping[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and the unweighted value of each term and, with labels, of `task`."""
         loss_weights, step = self.criterion.loss_weights, self.criterion.step
@@ -89,7 +89,7 @@ class DistillationModule(nn.Module):
         edges: dict[str, GradientEdge] = {}
         inputs = normalize(batch.inputs, self.contract)
         features = self._capture.run(self._computed, inputs, edges if looks else None)
-        losses: dict[str, Tensor] = self.criterion(features, fixed, batch)
+        losses: dict[str, Tensor] = self.criterion(features, teacher_outputs, batch)
         if batch.labels is not None and self.criterion.weights["task"] != 0:
             logits = features["logits"].float()
             task = self.task or task_of(batch.labels)
@@ -163,10 +163,10 @@ def train(
     model, optimizer = accelerator.prepare(module, optimizer)
     trained = [p for group in optimizer.param_groups for p in group["params"]]
     bases = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
-    number, begun, position = (done.number, done.epoch, done.position) if done else (0, 0, 0)
+    number, first_epoch, position = (done.number, done.epoch, done.position) if done else (0, 0, 0)
     if position >= plan.batches:
-        begun, position = begun + 1, 0
-    for epoch in range(begun, plan.epochs):
+        first_epoch, position = first_epoch + 1, 0
+    for epoch in range(first_epoch, plan.epochs):
         batches = load(epoch, position)
         while parts := list(islice(batches, plan.gradient_accumulation)):
             if not (module.training and module.student.training):  # it visits every module
@@ -207,25 +207,25 @@ def backward(
         accelerator: precision and processes.
     """
     criterion, values, losses = module.criterion, [], dict[str, Tensor]()
-    heard = teacher if teacher and criterion.loss_weights.teacher_is_used(number) else None
+    active_teacher = teacher if teacher and criterion.loss_weights.teacher_is_used(number) else None
     for part in parts:
         batch = part.to(accelerator.device)
-        fixed = criterion.precompute(heard(batch)) if heard else {}
+        teacher_outputs = criterion.precompute(active_teacher(batch)) if active_teacher else {}
         criterion.begin(batch, number)
         last = part is parts[-1]
         with contextlib.nullcontext() if last else accelerator.no_sync(model):
-            loss, losses = model(batch, fixed)
+            loss, losses = model(batch, teacher_outputs)
             accelerator.backward(loss / len(parts))
         values.append(torch.stack([loss, *losses.values()]).detach())
     # The one place of a step where the CPU waits for the device.
     total, *each = gather(torch.stack(values).mean(0)[None]).mean(0).tolist()
-    found = dict(zip(losses, each, strict=True))
-    criterion.loss_weights.update(found, number)
-    return total, found
+    means = dict(zip(losses, each, strict=True))
+    criterion.loss_weights.update(means, number)
+    return total, means
 
 
 def check_finite(total: float, losses: Mapping[str, float], done: int, epoch: int) -> None:
-    """Refuse to go on with a loss that is no number."""
+    """Refuse a loss that is not finite."""
     if math.isfinite(total):
         return
     terms = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())

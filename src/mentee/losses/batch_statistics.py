@@ -82,11 +82,11 @@ def check_alike(name: str, student: Tensor, teacher: Tensor) -> None:
         )
 
 
-def check_positive(name: str, number: str, given: float) -> None:
+def check_positive(name: str, number: str, value: float) -> None:
     """Refuse a number that is not above 0.
 
     Raises:
         MenteeError: it is not.
     """
-    if not given > 0:
-        raise MenteeError(f"{name}: {number} is {given}, expected a number above 0")
+    if not value > 0:
+        raise MenteeError(f"{name}: {number} is {value}, expected a number above 0")

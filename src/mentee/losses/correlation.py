@@ -64,8 +64,8 @@ def cka(
     if debiased:
         k, m = _centered_without_bias(k), _centered_without_bias(m)
     # HSIC up to a factor that the quotient does not see:
-    own, theirs = (mean_of_pairs(each * each).clamp(min=SHORTEST**2) for each in (k, m))
-    return (1 - mean_of_pairs(k * m) / (own * theirs).sqrt()).mean()
+    own_k, own_m = (mean_of_pairs(each * each).clamp(min=SHORTEST**2) for each in (k, m))
+    return (1 - mean_of_pairs(k * m) / (own_k * own_m).sqrt()).mean()
 
 
 def _scaled(x: Float[Tensor, "t b d"]) -> Float[Tensor, "t b d"]:

@@ -19,8 +19,8 @@ def product(left: Float[Tensor, "b k"], right: Float[Tensor, "k m"]) -> Float[Te
         [[3.0, 3.0, 3.0, 3.0], [3.0, 3.0, 3.0, 3.0]]
     """
     if left.dtype == torch.float32 and left.device.type == "cpu" and _has_linear():
-        said: Tensor = torch.ops.mkldnn._linear_pointwise(left, right.T, None, "none", [], "")
-        return said
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(left, right.T, None, "none", [], "")
+        return result
     return left @ right
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mentee.losses.matmul import multiplies_halves
 
-KEPT = 1 << 22
+LARGEST_MASK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Draw:
         """
         if self.groups is None or self.anchors is None:
             return None
-        kept = self.masks.get((start, stop))
-        if kept is None or kept.dtype != dtype:
-            kept = (self.groups[None, start:stop] != self.anchors[:, None]).to(dtype)
-            if len(self.groups) * len(self.anchors) <= KEPT:
-                self.masks[start, stop] = kept
-        return kept
+        mask = self.masks.get((start, stop))
+        if mask is None or mask.dtype != dtype:
+            mask = (self.groups[None, start:stop] != self.anchors[:, None]).to(dtype)
+            if len(self.groups) * len(self.anchors) <= LARGEST_MASK:
+                self.masks[start, stop] = mask
+        return mask
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def chunks(
     bfloat16 are the quicker ones: then as they are.
     """
     halves = (bank.dtype, dtype) == (torch.bfloat16, torch.float32)
-    kept = torch.bfloat16 if halves and multiplies_halves(bank.device) else dtype
+    compute_dtype = torch.bfloat16 if halves and multiplies_halves(bank.device) else dtype
     total = len(bank) if draw.rows is None else len(draw.rows)
     buffer = bank.new_empty(0 if draw.rows is None else min(chunk, total), bank.shape[1])
     for start in range(0, total, chunk):
@@ -87,4 +87,4 @@ def chunks(
             taken = bank[start:stop]
         else:
             taken = torch.index_select(bank, 0, draw.rows[start:stop], out=buffer[: stop - start])
-        yield taken.to(kept), draw.mask(start, stop, dtype)
+        yield taken.to(compute_dtype), draw.mask(start, stop, dtype)

@@ -105,7 +105,7 @@ def count_others(groups: Tensor, anchors: Tensor) -> Float[Tensor, " b"]:
     return (len(groups) - (last - first)).float()
 
 
-def check_count(name: str, given: int, least: int) -> None:
+def check_count(name: str, value: int, least: int) -> None:
     """Refuse a number that is too small."""
-    if given < least:
-        raise MenteeError(f"memory: {name} is {given}, expected at least {least}")
+    if value < least:
+        raise MenteeError(f"memory: {name} is {value}, expected at least {least}")

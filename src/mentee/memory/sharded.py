@@ -64,26 +64,26 @@ class ShardedBank(Bank):
             torch.arange(len(self.groups), device=rows.device) if draw.rows is None else draw.rows
         )
         wanted = torch.cat([drawn, gather(rows)])
-        mine = self._is_held(wanted)
-        places = wanted[mine] - self.held.start
+        own = self._is_held(wanted)
+        places = wanted[own] - self.held.start
         first = next(iter(self.stores.values()))
-        found = first.new_zeros(len(self.stores), 2, len(wanted), first.shape[-1])
-        for each, store in zip(found, self.stores.values(), strict=True):
-            each[:, mine] = store[:, places]
-        self._at_hand = dict(zip(self.stores, all_reduce_sum(found), strict=True))
+        rows_at_hand = first.new_zeros(len(self.stores), 2, len(wanted), first.shape[-1])
+        for each, store in zip(rows_at_hand, self.stores.values(), strict=True):
+            each[:, own] = store[:, places]
+        self._at_hand = dict(zip(self.stores, all_reduce_sum(rows_at_hand), strict=True))
         return replace(draw, rows=None)
 
     def _negatives(self, name: str, keys: Pair) -> Negatives:
         student, teacher = self._at_hand[name]
-        drawn, own = len(student) - len(self._rows) * world(), len(self._rows) * rank()
-        mine = slice(drawn + own, drawn + own + len(self._rows))
-        positives = (student[mine], teacher[mine])
+        drawn, offset = len(student) - len(self._rows) * world(), len(self._rows) * rank()
+        own = slice(drawn + offset, drawn + offset + len(self._rows))
+        positives = (student[own], teacher[own])
         return Negatives(positives, (student[:drawn], teacher[:drawn]), self._draw)
 
     def _store(self, name: str, rows: Tensor, keys: Pair) -> None:
-        mine = self._is_held(rows)
+        own = self._is_held(rows)
         student, teacher = keys
-        super()._store(name, rows[mine] - self.held.start, (student[mine], teacher[mine]))
+        super()._store(name, rows[own] - self.held.start, (student[own], teacher[own]))
 
     def _is_held(self, rows: Tensor) -> Tensor:
         return (rows >= self.held.start) & (rows < self.held.stop)
