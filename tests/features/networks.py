@@ -91,7 +91,7 @@ class Undeclared(nn.Module):
 class Declared(Undeclared):
     """The same network, which names its layers itself, and not as the general rule would."""
 
-    layers: ClassVar = {"stem": "norm", "stages": ("body.0", "body.2"), "classifier": "out"}
+    feature_layers: ClassVar = {"stem": "norm", "stages": ("body.0", "body.2"), "classifier": "out"}
 
 
 @dataclass

@@ -208,7 +208,7 @@ def test_module_that_is_not_called() -> None:
 
 def test_declared_module_that_is_not_there() -> None:
     class Wrong(Undeclared):
-        layers: ClassVar = {"stem": "relu"}
+        feature_layers: ClassVar = {"stem": "relu"}
 
     with pytest.raises(LayerError, match=r"Wrong.layers says 'stem' is the module 'relu'"):
         resolve(Wrong(), ["stem"], images())

@@ -50,7 +50,7 @@ def read(network, x):
     def first_input(module, args):
         seen["embedding"] = args[0]
 
-    layers = network.layers
+    layers = network.feature_layers
     modules = {"stem": layers["stem"]}
     modules.update({f"stages.{i}": path for i, path in enumerate(layers["stages"])})
     handles = [

@@ -131,7 +131,9 @@ def test_a_map_that_is_written_over_is_read_before():
 def test_its_places_are_found():
     trunk = build("resnet8-cifar", classes=5, seed=0)
     x = torch.zeros(2, 3, 16, 16)
-    student = reusing(trunk, "stages.last", x, (24, 4, 4), drops=["fc"], layers=trunk.layers)
+    student = reusing(
+        trunk, "stages.last", x, (24, 4, 4), drops=["fc"], layers=trunk.feature_layers
+    )
     result = resolve(student, ["stem", "stages", "projector", "embedding", "logits"], x)
     assert {layer.name: layer.shape for layer in result} == {
         "stem": (16, 16, 16),

@@ -41,7 +41,7 @@ def declared(trace: Trace, key: str) -> tuple[str, ...]:
     Raises:
         LayerError: it declares a module that does not exist, or that was not called.
     """
-    table = getattr(trace.network, "layers", None)
+    table = getattr(trace.network, "feature_layers", None)
     if not isinstance(table, Mapping) or key not in table:
         return ()
     paths = (table[key],) if isinstance(table[key], str) else tuple(table[key])

@@ -3,7 +3,7 @@
 Every network gives logits `[b, classes]`. What it reads is its kind: images are float32
 `[b, channels, h, w]`, normalized by an `InputContract`; audio the waveform, float32 `[b, samples]`
 at the rate it was built for; text the bytes, `[b, t]`, 0 behind the end. Networks of the table say
-where they can be read: `network.layers`.
+where they can be read: `network.feature_layers`.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class SmallFCN(nn.Module):
     """
 
     kind: ClassVar[str] = "audio"
-    layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
         "stem": "stem",
         "stages": ("stage1", "stage2", "stage3"),
         "classifier": "fc",
@@ -151,7 +151,7 @@ class MobileFCN(nn.Module):
     """
 
     kind: ClassVar[str] = "audio"
-    layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
         "stem": "stem",
         "stages": ("stage1", "stage2", "stage3"),
         "classifier": "head",

@@ -157,7 +157,7 @@ class ReusedClassifierStudent(nn.Module):
         if not signed:
             self.projector.append(nn.ReLU(inplace=True))
         self.classifier = nn.Linear(shape[0], classes, bias=bias).requires_grad_(False)
-        self.layers = prefixed(layers or {}) | {"classifier": "classifier"}
+        self.feature_layers = prefixed(layers or {}) | {"classifier": "classifier"}
         self._features: Any = None
         module = trunk.get_submodule(layer.path)
         if layer.io == "input":

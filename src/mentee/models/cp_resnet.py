@@ -79,7 +79,7 @@ class CPResNet(nn.Module):
     """
 
     kind: ClassVar[str] = "audio"
-    layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
         "stem": "stem",
         "stages": ("stage1", "stage2", "stage3"),
         "classifier": "fc",

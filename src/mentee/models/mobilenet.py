@@ -67,7 +67,7 @@ class MobileNetV2(nn.Module):
     Paper: arXiv:1801.04381, table 2; the small form is that of CRD, arXiv:1910.10699.
     """
 
-    layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
         "stem": "relu",
         "stages": ("layer1", "layer2", "layer3", "layer4"),
         "classifier": "fc",

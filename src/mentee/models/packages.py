@@ -153,7 +153,7 @@ class EfficientNetLite(nn.Module):
         classes: outputs; another number than 1,000 has a classifier with random weights.
     """
 
-    layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
         "stem": "stem",
         "stages": ("stages.0", "stages.1", "stages.2", "stages.3", "stages.4"),
         "classifier": "classifier",

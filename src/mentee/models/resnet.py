@@ -121,7 +121,7 @@ class CifarResNet(nn.Module):
     Paper: arXiv:1512.03385, §4.2, with a 1×1 convolution where the shortcut changes shape.
     """
 
-    layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
         "stem": "relu",
         "stages": ("layer1", "layer2", "layer3"),
         "classifier": "fc",
@@ -181,7 +181,7 @@ class ResNet(nn.Module):
     Paper: arXiv:1512.03385, table 1, without the strides and the pooling of the first layers.
     """
 
-    layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
         "stem": "relu",
         "stages": ("layer1", "layer2", "layer3", "layer4"),
         "classifier": "fc",
@@ -258,7 +258,7 @@ class WideResNet(nn.Module):
     Paper: arXiv:1605.07146.
     """
 
-    layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
         "stem": "conv1",
         "stages": ("layer1", "layer2", "layer3"),
         "classifier": "fc",

@@ -77,7 +77,7 @@ class ShuffleNetV1(nn.Module):
     Paper: arXiv:1707.01083; the small form is that of CRD, arXiv:1910.10699.
     """
 
-    layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
         "stem": "relu",
         "stages": ("layer1", "layer2", "layer3"),
         "classifier": "fc",
@@ -196,7 +196,7 @@ class ShuffleNetV2(nn.Module):
     Paper: arXiv:1807.11164; the small form is that of CRD, arXiv:1910.10699.
     """
 
-    layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
         "stem": "relu",
         "stages": ("layer1", "layer2", "layer3"),
         "classifier": "fc",

@@ -145,7 +145,10 @@ class HashedBag(nn.Module):
     """
 
     kind: ClassVar[str] = "text"
-    layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {"stem": "bag", "classifier": "fc"}
+    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+        "stem": "bag",
+        "classifier": "fc",
+    }
 
     def __init__(
         self, *, classes: int, buckets: int = 60_000, width: int = 16, hidden: int = 0
@@ -242,7 +245,7 @@ class CharCNN(nn.Module):
     """
 
     kind: ClassVar[str] = "text"
-    layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
         "stem": "stem",
         "stages": ("stage1", "stage2", "stage3"),
         "classifier": "fc",

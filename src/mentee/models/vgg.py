@@ -63,7 +63,7 @@ class VGG(nn.Module):
     Paper: arXiv:1409.1556, table 1; the small form is that of CRD, arXiv:1910.10699.
     """
 
-    layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
         "stem": "layer0",
         "stages": ("layer1", "layer2", "layer3", "layer4"),
         "classifier": "fc",

@@ -158,7 +158,7 @@ def _named_tensors(content: object, path: Path) -> dict[str, Tensor]:
 
 def _classifier(network: nn.Module) -> str:
     """The path of the layer that gives the logits: as declared, else the last linear one."""
-    layers = getattr(network, "layers", None)
+    layers = getattr(network, "feature_layers", None)
     if isinstance(layers, Mapping) and "classifier" in layers:
         return str(layers["classifier"])
     linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]

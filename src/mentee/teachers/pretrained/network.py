@@ -122,7 +122,7 @@ def _load(
         )
 
     network = made(1)
-    layers = getattr(network, "layers", None)
+    layers = getattr(network, "feature_layers", None)
     classifier = str(layers.get("classifier", "")) if isinstance(layers, Mapping) else ""
     head = state.get(f"{classifier}.weight")
     if head is not None:
