@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ STEPS = json.loads((ROOT / "benchmarks/speed/step.json").read_text(encoding="utf
 
 SCALE = json.loads((ROOT / "benchmarks/speed/scale.json").read_text(encoding="utf-8"))
 SCALE_PAGE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+
+SCRIPTS = sorted((ROOT / "benchmarks").glob("*/*.py"))
 
 
 @pytest.mark.parametrize("row", QUALITY["rows"], ids=lambda row: row["row"])
@@ -217,3 +220,17 @@ def test_the_tables_without_labels_are_those_of_the_measurement(monkeypatch):
     }
     assert writer["filled"](page, writer["blocks"](contents)) == page
     assert page.count("<!-- begin ") == len(writer["blocks"](contents))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_benchmark_imports_what_there_is(path, monkeypatch, capsys):
+    """Its measurements take hours; a script that says what it does has at least its imports."""
+    if "lightly" in path.read_text(encoding="utf-8"):
+        pytest.importorskip("lightly")
+    monkeypatch.syspath_prepend(str(path.parent))
+    monkeypatch.setattr(sys, "argv", [str(path), "--help"])
+    script = runpy.run_path(str(path))
+    if "main" in script and "argparse" in script:
+        with pytest.raises(SystemExit, match="0"):
+            script["main"]()
+        assert "usage:" in capsys.readouterr().out

@@ -1,8 +1,8 @@
 """What transfer is worth on CIFAR-10: ResNet-20 → ResNet-8 on 5,000 labeled images.
 
-Every row has the same recipe (`cifar10-laptop`), images, order of examples and first weights per
-seed; the weights are chosen on validation, the test part is read once a run. Finished runs are kept
-in `runs/` and not repeated, so an interrupted benchmark goes on where it was.
+Every row has the same recipe (`cifar10-laptop`), images, order of examples and initial weights per
+seed; the weights are chosen on validation, the test split is read once per run. Finished runs stay
+in `runs/` and are not repeated, so an interrupted benchmark resumes where it was.
 
     python benchmarks/quality/cifar10.py --teacher resnet20-cifar10.safetensors
 """
@@ -60,13 +60,13 @@ def run(name: str, seed: int, epochs: int, teacher: str, threads: int) -> dict:
 
 def row(name: str, runs: list[dict], scratch: list[dict]) -> dict:
     """Mean, spread and paired difference to scratch of one method, in per cent."""
-    found = [100 * each["test"]["accuracy"] for each in runs]
-    pairs = [a - 100 * b["test"]["accuracy"] for a, b in zip(found, scratch, strict=True)]
+    result = [100 * each["test"]["accuracy"] for each in runs]
+    pairs = [a - 100 * b["test"]["accuracy"] for a, b in zip(result, scratch, strict=True)]
     return {
         "row": name,
-        "accuracy": [round(value, 2) for value in found],
-        "mean": round(statistics.mean(found), 2),
-        "spread": round(statistics.stdev(found), 2),
+        "accuracy": [round(value, 2) for value in result],
+        "mean": round(statistics.mean(result), 2),
+        "spread": round(statistics.stdev(result), 2),
         "above_scratch": round(statistics.mean(pairs), 2),
         "above_scratch_spread": round(statistics.stdev(pairs), 2),
         "calibration_error": round(statistics.mean(each["test"]["ece"] for each in runs), 4),
@@ -85,27 +85,27 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=HERE / "cifar10.json")
-    given = parser.parse_args()
-    threads = max(1, (os.cpu_count() or 1) // given.processes)
-    jobs = [(name, seed) for seed in range(given.seeds) for name in given.rows]
-    with ThreadPoolExecutor(given.processes) as pool:
+    options = parser.parse_args()
+    threads = max(1, (os.cpu_count() or 1) // options.processes)
+    jobs = [(name, seed) for seed in range(options.seeds) for name in options.rows]
+    with ThreadPoolExecutor(options.processes) as pool:
         done = dict(
             zip(
                 jobs,
-                pool.map(lambda job: run(*job, given.epochs, given.teacher, threads), jobs),
+                pool.map(lambda job: run(*job, options.epochs, options.teacher, threads), jobs),
                 strict=True,
             )
         )
-    of = {name: [done[name, seed] for seed in range(given.seeds)] for name in given.rows}
+    of = {name: [done[name, seed] for seed in range(options.seeds)] for name in options.rows}
     first = of["none"][0]
     content = {
         "what": "test accuracy in per cent of ResNet-8 on CIFAR-10, 5,000 labeled images, "
-        f"teacher ResNet-20, {given.epochs} epochs, seeds 0 to {given.seeds - 1}",
+        f"teacher ResNet-20, {options.epochs} epochs, seeds 0 to {options.seeds - 1}",
         "rows": [row(name, runs, of["none"]) for name, runs in of.items()],
         "teacher": of["kd"][0]["teacher"],
         "parameters": of["kd"][0]["parameters"],
         "examples": first["examples"],
-        "processes": given.processes,
+        "processes": options.processes,
         "threads": threads,
         "environment": {
             key: value
@@ -113,10 +113,10 @@ def main() -> None:
             if key in ("mentee", "python", "packages", "platform", "cores", "data")
         },
         "command": "python benchmarks/quality/cifar10.py --teacher TEACHER "
-        f"--epochs {given.epochs} --seeds {given.seeds} --processes {given.processes} "
-        f"--rows {' '.join(given.rows)}",
+        f"--epochs {options.epochs} --seeds {options.seeds} --processes {options.processes} "
+        f"--rows {' '.join(options.rows)}",
     }
-    given.out.write_text(json.dumps(content, indent=2) + "\n")
+    options.out.write_text(json.dumps(content, indent=2) + "\n")
     for each in content["rows"]:
         print(each)
 

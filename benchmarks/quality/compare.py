@@ -1,6 +1,6 @@
-"""What rows of runs, one run per seed, say: means, spreads, and differences with their intervals.
+"""Rows of runs, one run per seed: means, spreads, and differences with their intervals.
 
-Runs with one seed share images, order of examples and first weights, so rows are compared seed by
+Runs with one seed share images, order of examples and initial weights, so rows are compared seed by
 seed: the spread that the seeds have in common falls out of the difference.
 """
 
@@ -99,10 +99,10 @@ def summary(rows: Mapping[str, Sequence[float]], baseline: str) -> list[dict[str
         For each row `row`, `values`, `mean`, `spread`, and `above` with `mean`, `spread`, `half`
         and `clear`; `above` is None for the baseline itself, `half` for one seed.
     """
-    found: list[dict[str, object]] = []
+    result: list[dict[str, object]] = []
     for name, values in rows.items():
         gain = None if name == baseline else difference(values, rows[baseline])
-        found.append(
+        result.append(
             {
                 "row": name,
                 "values": [round(value, 3) for value in values],
@@ -117,7 +117,7 @@ def summary(rows: Mapping[str, Sequence[float]], baseline: str) -> list[dict[str
                 },
             }
         )
-    return found
+    return result
 
 
 def table(rows: Mapping[str, Sequence[float]], baseline: str, what: str) -> list[str]:
@@ -132,10 +132,10 @@ def table(rows: Mapping[str, Sequence[float]], baseline: str, what: str) -> list
     """
     lines = [f"| row | {what} | above `{baseline}` |", "|---|---|---|"]
     for name, values in rows.items():
-        said = f"{mean(values):.2f}"
+        text = f"{mean(values):.2f}"
         if len(values) > 1:
-            said += f" ± {spread(values):.2f}"
+            text += f" ± {spread(values):.2f}"
         gain = None if name == baseline else difference(values, rows[baseline])
         above = "" if gain is None else f"**{gain}**" if gain.clear else str(gain)
-        lines.append(f"| `{name}` | {said} | {above} |")
+        lines.append(f"| `{name}` | {text} | {above} |")
     return lines

@@ -1,9 +1,9 @@
 """What embeddings of other tasks are worth as teachers: audio, text, images; in and out of domain.
 
-Three tasks, two teachers each, of which one never saw labels. Every row of a task has the same
-recipe, examples, order and first weights per seed; weights are chosen on validation, each test set
-is read once a run. Records and finished runs are kept in `runs/embeddings/` and not repeated, so an
-interrupted benchmark goes on where it was.
+Three tasks, two teachers each, of which one was trained without labels. Every row of a task has the
+same recipe, examples, order and initial weights per seed; weights are chosen on validation, each
+test set is read once per run. Records and finished runs stay in `runs/embeddings/` and are not
+repeated, so an interrupted benchmark resumes where it was.
 
     python benchmarks/quality/embeddings.py audio
     python benchmarks/quality/embeddings.py audio --ablation
@@ -141,8 +141,8 @@ def weights(share: float, method: str) -> dict[str, float]:
 
 def ec(share: float | None = None, **numbers: Any) -> tuple[str, dict[str, Any]]:
     """The row `ec` with other options."""
-    said = {f"compress.{key}": value for key, value in {"width": 32, **numbers}.items()}
-    return "ec", {"numbers": said} | ({"weights": weights(share, "ec")} if share else {})
+    text = {f"compress.{key}": value for key, value in {"width": 32, **numbers}.items()}
+    return "ec", {"numbers": text} | ({"weights": weights(share, "ec")} if share else {})
 
 
 ABLATION: dict[str, tuple[str, dict[str, Any]]] = {
@@ -215,7 +215,7 @@ def classes_of(task: str) -> int:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Train one row with one seed, go on with it, or read what it gave before."""
+    """Train one row with one seed, or resume it, or read its result."""
     import mentee
 
     folder = job.folder
@@ -230,13 +230,13 @@ def record(task: str) -> None:
     """Run each teacher once over the splits of a task, where that has not been done."""
     import mentee
 
-    said = TASKS[task]
+    text = TASKS[task]
     if task == "images":
         write_images()
-    for name, (embedder, options, _) in said.teachers.items():
-        missing = [s for s in said.splits if not (RUNS / "records" / name / s).is_dir()]
+    for name, (embedder, options, _) in text.teachers.items():
+        missing = [s for s in text.splits if not (RUNS / "records" / name / s).is_dir()]
         if missing:
-            source = said.recipe["data"]["source"]
+            source = text.recipe["data"]["source"]
             out = RUNS / "records" / name
             mentee.record(source, embedder, out, splits=missing, options=options)
 
@@ -269,11 +269,11 @@ def jobs_of(task: str, rows: dict[str, Any], fews: list[bool], seeds: int) -> li
 
 def scores_of(summary: dict[str, Any]) -> dict[str, float]:
     """Accuracy in per cent by test set; `out` is the mean of the other domains."""
-    found = {"test": 100 * summary["test"]["accuracy"]}
+    results = {"test": 100 * summary["test"]["accuracy"]}
     domains = {k: v for k, v in summary["out_of_domain"].items() if "/" not in k}
     for name, there in domains.items():
-        found[name] = 100 * there["scores"]["accuracy"]
-    return found | {"out": mean([found[name] for name in domains])}
+        results[name] = 100 * there["scores"]["accuracy"]
+    return results | {"out": mean([results[name] for name in domains])}
 
 
 def table(task: str, done: dict[Job, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -281,7 +281,7 @@ def table(task: str, done: dict[Job, dict[str, Any]]) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str, bool], list[dict[str, Any]]] = {}
     for job in sorted(done, key=lambda job: job.seed):
         groups.setdefault((job.row, job.teacher, job.few), []).append(done[job])
-    found = []
+    results = []
     for (row, teacher, few), runs in groups.items():
         scores = [scores_of(each) for each in runs]
         line: dict[str, Any] = {
@@ -309,8 +309,8 @@ def table(task: str, done: dict[Job, dict[str, Any]]) -> list[dict[str, Any]]:
         alike = [s["similarity"]["teacher"] for s in runs if s["similarity"]]
         line["similarity"] = round(mean(alike), 3) if alike else None
         line["seconds_per_epoch"] = round(mean([s["seconds_per_epoch"] for s in runs]), 2)
-        found.append(line)
-    return found
+        results.append(line)
+    return results
 
 
 def main() -> None:
@@ -323,27 +323,27 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rows", nargs="+")
     parser.add_argument("--record", action="store_true", help="only record")
-    given = parser.parse_args()
-    rows = ABLATION if given.ablation else ROWS
-    rows = {name: rows[name] for name in given.rows or rows}
-    seeds = given.seeds or (3 if given.ablation else SEEDS)
-    fews = {"all": [False], "few": [True], "both": [False, True]}[given.labels]
-    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // given.processes))
-    record(given.task)
-    if given.record:
+    arguments = parser.parse_args()
+    rows = ABLATION if arguments.ablation else ROWS
+    rows = {name: rows[name] for name in arguments.rows or rows}
+    seeds = arguments.seeds or (3 if arguments.ablation else SEEDS)
+    fews = {"all": [False], "few": [True], "both": [False, True]}[arguments.labels]
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // arguments.processes))
+    record(arguments.task)
+    if arguments.record:
         return
-    jobs = jobs_of(given.task, rows, fews, seeds)
-    if given.ablation:  # what the options are compared with
-        jobs += jobs_of(given.task, {n: ROWS[n] for n in ("none", "east", "ec")}, fews, seeds)
+    jobs = jobs_of(arguments.task, rows, fews, seeds)
+    if arguments.ablation:  # what the options are compared with
+        jobs += jobs_of(arguments.task, {n: ROWS[n] for n in ("none", "east", "ec")}, fews, seeds)
     done: dict[Job, dict[str, Any]] = {}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(given.processes, mp_context=context) as pool:
+    with ProcessPoolExecutor(arguments.processes, mp_context=context) as pool:
         waiting = {pool.submit(run, job): job for job in jobs}
         for future in as_completed(waiting):
             job = waiting[future]
             done[job] = future.result()
             print(f"{len(done)}/{len(jobs)} {job.folder.name}", scores_of(done[job]), flush=True)
-    write(given.task, "ablation" if given.ablation else "rows", done, seeds)
+    write(arguments.task, "ablation" if arguments.ablation else "rows", done, seeds)
 
 
 def merged(there: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -352,8 +352,8 @@ def merged(there: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[
     def key(line: dict[str, Any]) -> tuple[Any, ...]:
         return line["row"], line["teacher"], line["labels"]
 
-    found = {key(line): line for line in there} | {key(line): line for line in new}
-    return list(found.values())
+    results = {key(line): line for line in there} | {key(line): line for line in new}
+    return list(results.values())
 
 
 def write(task: str, what: str, done: dict[Job, dict[str, Any]], seeds: int) -> None:

@@ -1,18 +1,18 @@
-"""What transfer without labels is worth with few: probes of students that never saw a label.
+"""What a student is worth that was trained without labels: probes with few labels and with many.
 
-`images`: EfficientNet-lite0, trained on ImageNet and read at its stages, teaches a ResNet-8 on
-unlabeled CIFAR-10 images. `audio`: aisfx, trained on sound effects, teaches a small convolutional
-network on unlabeled notes of an orchestra, by its embeddings. Each student is then probed with 1,
-10 and 100 % of the labels of the same examples, three draws each, on a test part that nothing was
-chosen by; so are the student before its first step and the teacher. Rows of one seed have the same
-examples, order and first weights. No label chooses anything: the last weights are kept.
+`images`: the teacher is EfficientNet-lite0, trained on ImageNet and read at its stages, the student
+a ResNet-8 on unlabeled CIFAR-10 images. `audio`: the teacher is aisfx, trained on sound effects,
+the student a small convolutional network on unlabeled notes of an orchestra, with embeddings. Each
+student is then probed with 1, 10 and 100 % of the labels of the same examples, three draws each, on
+a test split that chooses nothing; so are the untrained student and the teacher. Methods of one seed
+have the same examples, order and initial weights. No label chooses anything: the last weights stay.
 
-Rows of two teachers read embeddings: as they are, standardized as PHI-S does, and with one of the
-two dropped half of the time; for these it says what the students kept of each.
+Methods of two teachers read embeddings: unchanged, standardized by PHI-S, and with teacher dropout;
+for these the similarity of the student to each teacher is measured.
 
 `--stop`: the same runs again with `select: {patience: 4, cooldown: 0.2}`: how many steps the stop
 by neighbors saves, and what it costs. The teacher is recorded once, with a few views. Records and
-finished runs are kept in `runs/label-free/` and not repeated, so an interrupted benchmark goes on
+finished runs stay in `runs/label-free/` and not repeated, so an interrupted benchmark goes on
 where it was.
 
     python benchmarks/quality/label_free.py images
@@ -75,19 +75,19 @@ class DemoSetting:
 
 @dataclass(frozen=True)
 class Row:
-    """Who teaches, and how.
+    """The teachers of a row of the table, and the method.
 
     Attributes:
         method: a name of the table.
-        teachers: names of `embedders`; none: the network's places.
-        numbers: of the method.
-        drop: how often one of two teachers is not heard.
+        teachers: names of `embedders`; none: the network's layers.
+        params: of the method.
+        dropout: of two teachers.
     """
 
     method: str
     teachers: tuple[str, ...] = ()
-    numbers: dict[str, Any] = field(default_factory=dict)
-    drop: float = 0.0
+    params: dict[str, Any] = field(default_factory=dict)
+    dropout: float = 0.0
 
 
 def of_two(*teachers: str) -> dict[str, Row]:
@@ -95,14 +95,14 @@ def of_two(*teachers: str) -> dict[str, Row]:
     return {
         "two": Row("to-teacher", teachers),
         "two-phi-s": Row("phi-s", teachers),
-        "two-drop": Row("phi-s", teachers, drop=DROP),
+        "two-drop": Row("phi-s", teachers, dropout=DROP),
     }
 
 
 IMAGES = {
     "kd": Row("kd"),
-    "crd": Row("crd", numbers=FEW),
-    "cktf": Row("cktf", numbers=FEW),
+    "crd": Row("crd", params=FEW),
+    "cktf": Row("cktf", params=FEW),
     "cosine": Row("to-teacher"),
     "similarity": Row("similarity"),
     "lite0-alone": Row("to-teacher", ("lite0",)),
@@ -141,13 +141,13 @@ def recipe_of(job: Job) -> dict[str, Any]:
     """The recipe of a run."""
     row, records = ROWS[job.task][job.row], job.setting.runs / "records" / job.task
     each = {name: {"record": str(records / name), "clean": True} for name in row.teachers}
-    teacher: dict[str, Any] = {"teachers": each, "drop": row.drop}
+    teacher: dict[str, Any] = {"teachers": each, "dropout": row.dropout}
     if len(each) < 2:
         teacher = next(iter(each.values()), {"record": str(records / "places")})
     return {
         **base(job.task, job.setting),
         "teacher": teacher,
-        "method": {"name": row.method, "params": row.numbers},
+        "method": {"name": row.method, "params": row.params},
         "train": {**TRAIN, "epochs": job.setting.epochs, "seed": job.seed},
         "monitor": {"limit": min(1000, job.setting.images)},
         "select": STOP if job.stops else {"every": 1, "keep": "last"},
@@ -185,7 +185,7 @@ def embedders(task: str) -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def subset(setting: DemoSetting) -> Path:
-    """The folder of the images: so many of the training part, and all of the test part."""
+    """The folder of the images: so many of the training part, and all of the test split."""
     return setting.runs / f"cifar10-{setting.images}"
 
 
@@ -223,7 +223,7 @@ def record(task: str, rows: list[str], setting: DemoSetting) -> None:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Train and probe one row with one seed, go on with it, or read what it gave before."""
+    """Train and probe one row with one seed, or resume it, or read its result."""
     import mentee
     from mentee.api import train_or_resume
     from mentee.build.overrides import PythonOverrides
@@ -234,18 +234,18 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def silent(probe: Any, job: Job) -> Any:
-    """A probe that prints nothing; the teacher is asked too by the first seed of one row."""
+    """A probe that prints nothing; the first seed of one row probes the teacher too."""
     first = job.seed == 0 and job.row == ("cktf" if job.task == "images" else "cosine")
     more = ["probe.who=[student,untrained,teacher]"] if first and not job.stops else []
     return probe(job.folder, changes=more, say=lambda line: None)
 
 
-def scores(found: dict[str, Any], who: str, way: str, share: float) -> list[float]:
+def scores(results: dict[str, Any], network: str, way: str, share: float) -> list[float]:
     """In per cent, one for each draw of the labels."""
     return [
         100 * row["score"]
-        for row in found["probe"]["rows"]
-        if (row["who"].split()[0], row["way"], row["share"]) == (who, way, share)
+        for row in results["probe"]["rows"]
+        if (row["who"].split()[0], row["way"], row["share"]) == (network, way, share)
     ]
 
 
@@ -253,7 +253,7 @@ def table(done: dict[Job, dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows × ways × shares: a number for each seed, and paired differences with intervals."""
     rows = list(dict.fromkeys(job.row for job in done))
     runs = {row: [done[job] for job in ordered(done) if job.row == row] for row in rows}
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for way in ("linear", "knn"):
         for share in SHARES:
             values = {
@@ -262,8 +262,8 @@ def table(done: dict[Job, dict[str, Any]]) -> list[dict[str, Any]]:
             }
             first = runs[rows[0]]
             values["random"] = [mean(scores(each, "untrained", way, share)) for each in first]
-            asked = (scores(each, "teacher", way, share) for row in rows for each in runs[row])
-            teachers = [each for each in asked if each]
+            requested = (scores(each, "teacher", way, share) for row in rows for each in runs[row])
+            teachers = [each for each in requested if each]
             for row, numbers in values.items():
                 line: dict[str, Any] = {"row": row, "way": way, "share": share}
                 line |= {"values": [round(v, 2) for v in numbers], "mean": round(mean(numbers), 2)}
@@ -273,11 +273,11 @@ def table(done: dict[Job, dict[str, Any]]) -> list[dict[str, Any]]:
                         gain = difference(numbers, values[other])
                         half = round(gain.half, 2) if gain.seeds > 1 else None
                         line[f"above_{other}"] = [round(gain.mean, 2), half]
-                found.append(line)
+                results.append(line)
             if teachers:
                 line = {"row": "teacher", "way": way, "share": share}
-                found.append(line | {"mean": round(mean(teachers[0]), 2)})
-    return found
+                results.append(line | {"mean": round(mean(teachers[0]), 2)})
+    return results
 
 
 def ordered(done: dict[Job, dict[str, Any]]) -> list[Job]:
@@ -287,7 +287,7 @@ def ordered(done: dict[Job, dict[str, Any]]) -> list[Job]:
 
 def stopped(done: dict[Job, dict[str, Any]]) -> list[dict[str, Any]]:
     """For each row, what the stop saved of the steps, and the probe's points that it cost."""
-    found = []
+    results = []
     for row in dict.fromkeys(job.row for job in done):
         pairs = [
             (done[replace(job, stops=False)], done[job])
@@ -305,8 +305,8 @@ def stopped(done: dict[Job, dict[str, Any]]) -> list[dict[str, Any]]:
                 for a, b in pairs
             ]
             line[f"lost_{share:g}"] = [round(v, 2) for v in lost]
-        found.append(line)
-    return found
+        results.append(line)
+    return results
 
 
 def main() -> None:
@@ -323,77 +323,81 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--runs", type=Path, default=DemoSetting.runs)
     parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
-    setting = DemoSetting(given.runs, given.images, given.views, given.epochs, given.seeds)
-    rows = given.rows or list(ROWS[given.task])
-    if given.task == "images" and not SIMCLR.is_file():
+    arguments = parser.parse_args()
+    setting = DemoSetting(
+        arguments.runs, arguments.images, arguments.views, arguments.epochs, arguments.seeds
+    )
+    rows = arguments.rows or list(ROWS[arguments.task])
+    if arguments.task == "images" and not SIMCLR.is_file():
         print(f"left out: rows that need {SIMCLR} (simclr.py)", flush=True)
         rows = [row for row in rows if "simclr" not in IMAGES[row].teachers]
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // given.processes)))
-    if given.task == "images":
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // arguments.processes))
+    )
+    if arguments.task == "images":
         write_images(setting)
-    if not given.finished:
-        record(given.task, rows, setting)
-    jobs = jobs_of(given, rows, setting)
+    if not arguments.finished:
+        record(arguments.task, rows, setting)
+    jobs = jobs_of(arguments, rows, setting)
     done: dict[Job, dict[str, Any]] = {}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(given.processes, mp_context=context) as pool:
+    with ProcessPoolExecutor(arguments.processes, mp_context=context) as pool:
         waiting = {pool.submit(run, job): job for job in jobs}
         for future in as_completed(waiting):
             job = waiting[future]
             done[job] = future.result()
-            said = mean(scores(done[job], "student", "linear", 1.0))
-            print(f"{len(done)}/{len(jobs)} {job.folder.name}  linear {said:.2f}", flush=True)
-    write(given, setting, done)
+            text = mean(scores(done[job], "student", "linear", 1.0))
+            print(f"{len(done)}/{len(jobs)} {job.folder.name}  linear {text:.2f}", flush=True)
+    write(arguments, setting, done)
 
 
-def jobs_of(given: Any, rows: list[str], setting: DemoSetting) -> list[Job]:
+def jobs_of(arguments: Any, rows: list[str], setting: DemoSetting) -> list[Job]:
     """All runs; with `--finished` those of which every seed is there."""
     jobs = [
-        Job(given.task, row, seed, stops, setting)
-        for stops in ([False, True] if given.stop else [False])
+        Job(arguments.task, row, seed, stops, setting)
+        for stops in ([False, True] if arguments.stop else [False])
         for seed in range(setting.seeds)
         for row in rows
     ]
-    if given.finished:
+    if arguments.finished:
         jobs = [job for job in jobs if (job.folder / "probe.json").is_file()]
         runs = Counter((job.row, job.stops) for job in jobs)
         jobs = [job for job in jobs if runs[job.row, job.stops] == setting.seeds]
     return jobs
 
 
-def kept(done: dict[Job, dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+def similarity(done: dict[Job, dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
     """For each row of two teachers, what the students kept of each, a mean over the seeds."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    results: dict[str, dict[str, dict[str, float]]] = {}
     whole = [job for job in ordered(done) if not job.stops]
     for row in dict.fromkeys(job.row for job in whole):
-        said = [done[job]["summary"].get("kept") for job in whole if job.row == row]
-        for name in said[0] or ():
-            found.setdefault(row, {})[name] = {
-                key: round(mean([each[name][key] for each in said]), 3)
+        text = [done[job]["summary"].get("kept") for job in whole if job.row == row]
+        for name in text[0] or ():
+            results.setdefault(row, {})[name] = {
+                key: round(mean([each[name][key] for each in text]), 3)
                 for key in ("similarity", "explained", "neighbors")
             }
-    return found
+    return results
 
 
-def write(given: Any, setting: DemoSetting, done: dict[Job, dict[str, Any]]) -> None:
+def write(arguments: Any, setting: DemoSetting, done: dict[Job, dict[str, Any]]) -> None:
     """Put the tables into the task's JSON file."""
     whole = {job: each for job, each in done.items() if not job.stops}
     first = next(iter(whole))
-    said = {job: json.loads((job.folder / "environment.json").read_text()) for job in done}
-    environment = said[first]
+    text = {job: json.loads((job.folder / "environment.json").read_text()) for job in done}
+    environment = text[first]
     rows = list(dict.fromkeys(job.row for job in whole))
     summaries = [each["summary"] for each in done.values()]
     content = {
-        "what": f"test accuracy in per cent of probes, {given.task}; means over {DRAWS} draws of "
-        f"the labels; seeds 0 to {setting.seeds - 1}; half the width of 95 % intervals",
+        "what": f"test accuracy in per cent of probes, {arguments.task}; means over {DRAWS} draws "
+        f"of the labels; seeds 0 to {setting.seeds - 1}; half the width of 95 % intervals",
         "setting": {"images": setting.images, "views": setting.views, "epochs": setting.epochs},
         "recipe": recipe_of(first),
         "examples": done[first]["probe"]["asked"]["test"]["examples"],
         "parameters": sorted({each["parameters"]["student"] for each in summaries}),
         "rows": table(whole),
         "stop": stopped(done),
-        "kept": kept(done),
+        "kept": similarity(done),
         "minutes_per_run": {
             row: round(
                 mean([whole[j]["summary"]["seconds"] for j in whole if j.row == row]) / 60, 1
@@ -405,12 +409,13 @@ def write(given: Any, setting: DemoSetting, done: dict[Job, dict[str, Any]]) -> 
             for key in ("mentee", "python", "packages", "platform", "cores", "threads")
         },
         "commits": {
-            kind: sorted({said[job]["commit"] for job in done if job.stops == stops})
+            kind: sorted({text[job]["commit"] for job in done if job.stops == stops})
             for kind, stops in (("to the end", False), ("stopped", True))
         },
-        "command": f"python benchmarks/quality/label_free.py {given.task}{' --stop' * given.stop}",
+        "command": f"python benchmarks/quality/label_free.py {arguments.task}"
+        + " --stop" * arguments.stop,
     }
-    out = given.out or HERE / f"label-free-{given.task}.json"
+    out = arguments.out or HERE / f"label-free-{arguments.task}.json"
     out.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     for line in [*content["rows"], *content["stop"]]:
         print(line)

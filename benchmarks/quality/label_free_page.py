@@ -1,6 +1,6 @@
 """Writes the tables of docs/results/label-free.md: `python benchmarks/quality/label_free_page.py`.
 
-From `label-free-images.json` and `label-free-audio.json`; what a person wrote around them stays.
+From `label-free-images.json` and `label-free-audio.json`; the text around them stays.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ def blocks(contents: dict[str, dict[str, Any]]) -> dict[str, str]:
             f"{task}_scores": scores(content["rows"]),
             f"{task}_gains": gains(content["rows"]),
             f"{task}_stop": stop(content["stop"]),
-            f"{task}_kept": kept(content["kept"]),
+            f"{task}_kept": similarity(content["kept"]),
         }
     return made
 
 
-def scores(found: list[dict[str, Any]]) -> str:
+def scores(result: list[dict[str, Any]]) -> str:
     """A line for each row, best first; a column for each way and share of the labels."""
-    columns = list(dict.fromkeys((each["way"], each["share"]) for each in found))
-    cells = {(each["row"], each["way"], each["share"]): each for each in found}
-    by_whole = {each["row"]: each["mean"] for each in found if each["way"] == "linear"}
+    columns = list(dict.fromkeys((each["way"], each["share"]) for each in result))
+    cells = {(each["row"], each["way"], each["share"]): each for each in result}
+    by_whole = {each["row"]: each["mean"] for each in result if each["way"] == "linear"}
     rows = sorted(by_whole, key=lambda row: -by_whole[row])
     head = ["method", *(f"{way} {share:.0%}" for way, share in columns)]
     made = [[row, *(score(cells[row, way, share]) for way, share in columns)] for row in rows]
     return lines(head, made)
 
 
-def score(found: dict[str, Any]) -> str:
+def score(result: dict[str, Any]) -> str:
     """A mean with its deviation over the seeds; the teacher is one."""
-    spread = found.get("spread")
-    return f"{found['mean']:.1f}" + ("" if spread is None else f" ± {spread:.1f}")
+    spread = result.get("spread")
+    return f"{result['mean']:.1f}" + ("" if spread is None else f" ± {spread:.1f}")
 
 
-def gains(found: list[dict[str, Any]]) -> str:
+def gains(result: list[dict[str, Any]]) -> str:
     """What the linear probe gains over the student before its first step, KD and CRD."""
-    linear = [each for each in found if each["way"] == "linear" and "values" in each]
+    linear = [each for each in result if each["way"] == "linear" and "values" in each]
     names = [row for row in dict.fromkeys(each["row"] for each in linear) if row != "random"]
     others = [each for each in ("random", "kd", "crd") if any(f"above_{each}" in x for x in linear)]
     cells = {(each["row"], each["share"]): each for each in linear}
@@ -66,14 +66,14 @@ def gains(found: list[dict[str, Any]]) -> str:
     return lines(head, made)
 
 
-def gain(found: list[float] | None) -> str:
+def gain(result: list[float] | None) -> str:
     """`+1.2 ± 0.8`, of a mean and half of its interval."""
-    return difference(found and dict(zip(("mean", "half"), found, strict=True)))
+    return difference(result and dict(zip(("mean", "half"), result, strict=True)))
 
 
-def stop(found: list[dict[str, Any]]) -> str:
-    """What the stop by neighbors saved of the steps, and what the linear probe lost."""
-    shares = [key for key in found[0] if key.startswith("lost_")]
+def stop(result: list[dict[str, Any]]) -> str:
+    """Steps saved by early stopping, and the loss of the linear probe."""
+    shares = [key for key in result[0] if key.startswith("lost_")]
     head = ["method", "steps saved", *(f"lost, {float(key[5:]):.0%} of labels" for key in shares)]
     return lines(
         head,
@@ -84,28 +84,28 @@ def stop(found: list[dict[str, Any]]) -> str:
                 f"({min(each['steps_saved']):.0f} to {max(each['steps_saved']):.0f})",
                 *(f"{mean(each[key]):+.1f}" for key in shares),
             ]
-            for each in found
+            for each in result
         ],
     )
 
 
-def kept(found: dict[str, dict[str, dict[str, float]]]) -> str:
-    """What the students of two teachers kept of each."""
+def similarity(result: dict[str, dict[str, dict[str, float]]]) -> str:
+    """Similarity of students to each of two teachers."""
     head = ["method", "teacher", "similarity (CKA)", "explained", "neighbors"]
     return lines(
         head,
         [
             [row, name, *(f"{value:.2f}" for value in three(each))]
-            for row, teachers in found.items()
+            for row, teachers in result.items()
             for name, each in teachers.items()
         ],
     )
 
 
-def three(found: dict[str, float]) -> tuple[float, float, float]:
+def three(result: dict[str, float]) -> tuple[float, float, float]:
     """Similarity, explained variance and shared neighbors; 0.1 wrote `neighbours`."""
-    neighbors = found["neighbors"] if "neighbors" in found else found["neighbours"]
-    return found["similarity"], found["explained"], neighbors
+    neighbors = result["neighbors"] if "neighbors" in result else result["neighbours"]
+    return result["similarity"], result["explained"], neighbors
 
 
 def main() -> None:

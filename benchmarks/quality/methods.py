@@ -4,7 +4,7 @@ CIFAR-10, ResNet-20 → ResNet-8 on 5,000 labeled images, from a record of eight
 `cifar10-laptop` with fewer epochs and bfloat16, a bank of 1,024 negatives in every row that has one
 (there are 4,750 training images). Every row of the table that such a teacher fits, and of the
 thirteen rows of the paper also `cktf(X)` and `X+cktf`. `--student` trains some of them again with a
-student of another family. Finished runs are kept in `runs/` and not repeated.
+student of another family. Finished runs stay in `runs/` and not repeated.
 
     python benchmarks/quality/methods.py --teacher resnet20-cifar10.safetensors
     python benchmarks/quality/methods.py --teacher … --student mobilenetv2-cifar --rows … \
@@ -69,14 +69,14 @@ def claim(content: dict[str, Any]) -> list[dict[str, Any]]:
     """Of each of the thirteen: what it gains as `cktf(X)` and as `X+cktf`, paired by seed."""
     from mentee.experiments.statistics import difference, holm, noise, verdict
 
-    found = {each["method"]: each["test"]["scores"] for each in content["rows"] if each["test"]}
-    names, seeds = list(found), [str(seed) for seed in content["seeds"]]
-    scores = np.array([[found[n].get(s, np.nan) for s in seeds] for n in names])
+    result = {each["method"]: each["test"]["scores"] for each in content["rows"] if each["test"]}
+    names, seeds = list(result), [str(seed) for seed in content["seeds"]]
+    scores = np.array([[result[n].get(s, np.nan) for s in seeds] for n in names])
     pooled = noise(scores)
     lines: list[dict[str, Any]] = []
     for name in THIRTEEN:
         for other in (form(name), summed(name)):
-            if other == name or name not in found or other not in found:
+            if other == name or name not in result or other not in result:
                 continue
             gain = difference(scores, names.index(other), names.index(name), pooled)
             lines.append({"row": name, "derived": other, "gain": gain})
@@ -104,52 +104,52 @@ def main() -> None:
     parser.add_argument("--precision", default="bfloat16", help="bfloat16 or float32")
     parser.add_argument("--out", type=Path, default=Path("runs/quality-methods"))
     parser.add_argument("--json", type=Path, default=HERE / "methods.json")
-    given = parser.parse_args()
+    options = parser.parse_args()
     import mentee
 
-    names = given.rows or rows()
-    found = mentee.compare(
+    names = options.rows or rows()
+    result = mentee.compare(
         "cifar10-laptop",
         names,
-        seeds=given.seeds,
-        students=[given.student],
+        seeds=options.seeds,
+        students=[options.student],
         views=8,
-        out=given.out,
+        out=options.out,
         changes=[
-            f"train.epochs={given.epochs}",
-            f"train.precision={given.precision}",
-            f"teacher.weights={given.teacher}",
+            f"train.epochs={options.epochs}",
+            f"train.precision={options.precision}",
+            f"teacher.weights={options.teacher}",
             "method=kd",
         ],
         methods=with_small_banks(names),
     )
-    first = next(given.out.glob(f"{given.student}-none-seed*/environment.json"))
+    first = next(options.out.glob(f"{options.student}-none-seed*/environment.json"))
     environment = json.loads(first.read_text(encoding="utf-8"))
     commits = {
         json.loads(path.read_text(encoding="utf-8"))["commit"]
-        for path in given.out.glob(f"{given.student}-*/environment.json")
+        for path in options.out.glob(f"{options.student}-*/environment.json")
     }
     content = {
-        "what": f"test accuracy of {given.student} on CIFAR-10, 5,000 labeled images, taught by "
-        f"ResNet-20, {given.epochs} epochs, seeds 0 to {given.seeds - 1}",
-        **found.content,
-        "claim": claim(found.content),
+        "what": f"test accuracy of {options.student} on CIFAR-10, 5,000 labeled images, taught by "
+        f"ResNet-20, {options.epochs} epochs, seeds 0 to {options.seeds - 1}",
+        **result.content,
+        "claim": claim(result.content),
         "commits": sorted(map(str, commits)),
         "environment": {
             key: environment[key] for key in ("mentee", "python", "packages", "platform", "cores")
         },
         "command": f"python benchmarks/quality/methods.py --teacher TEACHER --student "
-        f"{given.student} --epochs {given.epochs} --seeds {given.seeds}"
-        + (f" --precision {given.precision}" if given.precision != "bfloat16" else "")
-        + (f" --rows {' '.join(given.rows)}" if given.rows else ""),
+        f"{options.student} --epochs {options.epochs} --seeds {options.seeds}"
+        + (f" --precision {options.precision}" if options.precision != "bfloat16" else "")
+        + (f" --rows {' '.join(options.rows)}" if options.rows else ""),
     }
-    given.json.write_text(
+    options.json.write_text(
         json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
-    given.json.with_suffix(".svg").write_text(
-        (given.out / "compare.svg").read_text(encoding="utf-8"), encoding="utf-8"
+    options.json.with_suffix(".svg").write_text(
+        (options.out / "compare.svg").read_text(encoding="utf-8"), encoding="utf-8"
     )
-    print(found)
+    print(result)
 
 
 if __name__ == "__main__":

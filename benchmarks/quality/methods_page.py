@@ -1,6 +1,6 @@
 """Writes the tables of docs/results/methods.md: `python benchmarks/quality/methods_page.py`.
 
-Between `<!-- begin NAME -->` and `<!-- end -->`; what a person wrote around them stays.
+Between `<!-- begin NAME -->` and `<!-- end -->`; the text around them stays.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ def blocks(content: dict[str, Any], other: dict[str, Any]) -> dict[str, str]:
 
 def counted(content: dict[str, Any]) -> str:
     """In how many of the thirteen rows each kind of form gains, and by how much in the mean."""
-    said = []
+    formatted = []
     for kind, text in (("sum", "`X+cktf`"), ("form", "`cktf(X)`")):
         family = [each for each in content["claim"] if each["kind"] == kind]
         gains = [each["gain"]["mean"] for each in family]
         verdicts = [each["verdict"] for each in family]
         above = sum(gain > 0 for gain in gains)
-        said.append(
+        formatted.append(
             [
                 text,
                 f"{above} of {len(family)}",
@@ -61,7 +61,7 @@ def counted(content: dict[str, Any]) -> str:
             ]
         )
     head = ["form", "above X", "helps", "hurts", "mean gain", "gains"]
-    return lines(head, said)
+    return lines(head, formatted)
 
 
 def results(content: dict[str, Any]) -> str:
@@ -86,11 +86,11 @@ def result(row: dict[str, Any]) -> list[str]:
 def claim(content: dict[str, Any]) -> str:
     """X, `cktf(X)` and `X+cktf` side by side."""
     means = {row["method"]: row["test"]["mean"] for row in content["rows"] if row["test"]}
-    found: dict[str, dict[str, Any]] = {}
+    measured: dict[str, dict[str, Any]] = {}
     for each in content["claim"]:
-        found.setdefault(each["row"], {})[each["kind"]] = each
+        measured.setdefault(each["row"], {})[each["kind"]] = each
     cells = []
-    for name, kinds in found.items():
+    for name, kinds in measured.items():
         line = [f"`{name}`", percent(means[name])]
         for kind in ("form", "sum"):
             each = kinds.get(kind)
@@ -116,34 +116,36 @@ def spread(score: dict[str, Any]) -> str:
     return percent(score["mean"]) + ("" if deviation is None else f" ± {100 * deviation:.1f}")
 
 
-def gain(found: dict[str, Any] | None) -> str:
+def gain(measured: dict[str, Any] | None) -> str:
     """A difference with its interval, in points."""
-    if found is None or found["difference"] is None:
+    if measured is None or measured["difference"] is None:
         return ""
-    return interval({"mean": found["difference"], "low": found["low"], "high": found["high"]})
+    return interval(
+        {"mean": measured["difference"], "low": measured["low"], "high": measured["high"]}
+    )
 
 
-def interval(found: dict[str, float | None]) -> str:
+def interval(measured: dict[str, float | None]) -> str:
     """`+1.2 [+0.4, +2.0]`."""
-    said = f"{100 * found['mean']:+.1f}"
-    if found["low"] is None:
-        return said
-    return f"{said} [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]"
+    formatted = f"{100 * measured['mean']:+.1f}"
+    if measured["low"] is None:
+        return formatted
+    return f"{formatted} [{100 * measured['low']:+.1f}, {100 * measured['high']:+.1f}]"
 
 
 def lines(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table, of the columns in which there is anything."""
-    kept = [i for i in range(len(head)) if any(row[i] for row in rows)]
-    head, rows = [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
+    columns = [i for i in range(len(head)) if any(row[i] for row in rows)]
+    head, rows = [head[i] for i in columns], [[row[i] for i in columns] for row in rows]
     bar = "|" + "---|" * len(head)
     return "\n".join(["| " + " | ".join(head) + " |", bar, *(f"| {' | '.join(r)} |" for r in rows)])
 
 
 def filled(page: str, made: dict[str, str]) -> str:
-    """The page with its tables written anew."""
+    """The page with its tables written again."""
 
-    def table(found: re.Match[str]) -> str:
-        return f"{found[1]}\n\n{made[found[2]]}\n\n{found[3]}"
+    def table(measured: re.Match[str]) -> str:
+        return f"{measured[1]}\n\n{made[measured[2]]}\n\n{measured[3]}"
 
     pattern = re.compile(r"(<!-- begin (\w+) -->)\n.*?(<!-- end -->)", re.DOTALL)
     return pattern.sub(table, page)

@@ -20,7 +20,7 @@ def lines(content: dict[str, Any], what: str, labels: Any) -> list[str]:
         what: `rows` or `ablation`.
         labels: `all`, or how many.
     """
-    found = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
+    result = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
     for row in content[what]:
         if row["labels"] != labels:
             continue
@@ -30,16 +30,16 @@ def lines(content: dict[str, Any], what: str, labels: Any) -> list[str]:
             cells.append(f"{there['mean']:.1f} ± {there['spread']:.1f}")
             cells += [difference(there.get(f"above_{base}")) for base in ("scratch", "east")]
         alike = "" if row["similarity"] is None else f"{row['similarity']:.2f}"
-        found.append("| " + " | ".join([*cells, f"{row['drop']:.1f}", alike]) + " |")
-    return found
+        result.append("| " + " | ".join([*cells, f"{row['drop']:.1f}", alike]) + " |")
+    return result
 
 
-def difference(given: dict[str, float] | None) -> str:
+def difference(options: dict[str, float] | None) -> str:
     """`+1.2 ± 0.8`, in bold where the interval does not hold 0."""
-    if given is None:
+    if options is None:
         return ""
-    said = f"{given['mean']:+.1f} ± {given['half']:.1f}"
-    return f"**{said}**" if abs(given["mean"]) > given["half"] else said
+    text = f"{options['mean']:+.1f} ± {options['half']:.1f}"
+    return f"**{text}**" if abs(options["mean"]) > options["half"] else text
 
 
 def main() -> None:

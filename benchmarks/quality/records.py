@@ -2,9 +2,9 @@
 
 The recipe `cifar10-laptop` with `kd`, ResNet-20 → ResNet-8 on 5,000 labeled images. `live`: a new
 view in every epoch. `views=8`: a float16 record of eight views. `views=8, int8`: the same in int8.
-`clean`: what the teacher said of the clean example teaches every view, the mismatch that a record
-has to be asked for. Rows of one seed have the same images, order and first weights; all take equal
-steps. Finished runs are kept in `runs/` and not repeated.
+`clean`: the teacher's outputs for the clean example are used for every view, a mismatch that the
+recipe has to request. Modes of one seed have the same images, order and initial weights; all take
+equal steps. Finished runs stay in `runs/` and not repeated.
 
     python benchmarks/quality/records.py --teacher resnet20-cifar10.safetensors
 """
@@ -37,8 +37,8 @@ def recipe(row: str, seed: int, epochs: int, teacher: str) -> list[str]:
     changes = ["method=kd", f"train.seed={seed}", f"train.epochs={epochs}"]
     if ROWS[row] is None:
         return [*changes, f"teacher.weights={teacher}"]
-    said = {"record": str(RUNS / f"record-{ROWS[row]}"), "clean": row == "clean"}
-    return [*changes, f"teacher={json.dumps(said)}"]
+    text = {"record": str(RUNS / f"record-{ROWS[row]}"), "clean": row == "clean"}
+    return [*changes, f"teacher={json.dumps(text)}"]
 
 
 def run(row: str, seed: int, epochs: int, teacher: str) -> dict[str, Any]:
@@ -56,10 +56,10 @@ def run(row: str, seed: int, epochs: int, teacher: str) -> dict[str, Any]:
 
 def table(of: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Mean, spread and paired difference to `live` of each row, in per cent."""
-    found = {name: [100 * r["test"]["accuracy"] for r in runs] for name, runs in of.items()}
+    results = {name: [100 * r["test"]["accuracy"] for r in runs] for name, runs in of.items()}
     lines = []
-    for name, values in found.items():
-        gain = difference(values, found["live"])
+    for name, values in results.items():
+        gain = difference(values, results["live"])
         lines.append(
             {
                 "row": name,
@@ -81,40 +81,42 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
-    given = parser.parse_args()
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // given.processes)))
+    options = parser.parse_args()
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // options.processes))
+    )
     import mentee
 
     lines: list[str] = []
-    for dtype in sorted({dtype for row in given.rows if (dtype := ROWS[row])}):
+    for dtype in sorted({dtype for row in options.rows if (dtype := ROWS[row])}):
         mentee.record_network(
             "cifar10-laptop",
             RUNS / f"record-{dtype}",
             views=8,
             dtype=dtype,
-            changes=["method=kd", f"teacher.weights={given.teacher}", "train.seed=0"],
+            changes=["method=kd", f"teacher.weights={options.teacher}", "train.seed=0"],
             say=lines.append,
         )
     print(*lines, sep="\n", flush=True)
-    jobs = [(row, seed) for seed in range(given.seeds) for row in given.rows]
+    jobs = [(row, seed) for seed in range(options.seeds) for row in options.rows]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(given.processes, mp_context=context) as pool:
-        futures = {job: pool.submit(run, *job, given.epochs, given.teacher) for job in jobs}
+    with ProcessPoolExecutor(options.processes, mp_context=context) as pool:
+        futures = {job: pool.submit(run, *job, options.epochs, options.teacher) for job in jobs}
         done = {job: future.result() for job, future in futures.items()}
-    of = {row: [done[row, seed] for seed in range(given.seeds)] for row in given.rows}
+    of = {row: [done[row, seed] for seed in range(options.seeds)] for row in options.rows}
     first = of["live"][0]["environment"]
     content = {
         "what": "test accuracy in per cent of ResNet-8 on CIFAR-10, 5,000 labeled images, KD "
-        f"from ResNet-20, {given.epochs} epochs, seeds 0 to {given.seeds - 1}",
+        f"from ResNet-20, {options.epochs} epochs, seeds 0 to {options.seeds - 1}",
         "rows": table(of),
-        "processes": given.processes,
+        "processes": options.processes,
         "commits": sorted({str(r["environment"]["commit"]) for runs in of.values() for r in runs}),
         "environment": {
             key: first[key] for key in ("mentee", "python", "packages", "platform", "cores")
         },
         "command": "python benchmarks/quality/records.py --teacher TEACHER "
-        f"--epochs {given.epochs} --seeds {given.seeds} --processes {given.processes} "
-        f"--rows {' '.join(map(repr, given.rows))}",
+        f"--epochs {options.epochs} --seeds {options.seeds} --processes {options.processes} "
+        f"--rows {' '.join(map(repr, options.rows))}",
     }
     (HERE / "records.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     for each in content["rows"]:

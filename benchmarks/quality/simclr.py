@@ -1,20 +1,20 @@
-"""A teacher that never saw a label: SimCLR on the CIFAR-10 training images, on one core.
+"""A teacher that was trained without labels: SimCLR on the CIFAR-10 training images, on one core.
 
 Two random views of each image go through one network; NT-Xent (of the library `lightly`) asks each
-view to find its partner among all views of the batch. The network's pooled features are then worth
-what a linear probe on them is: logistic regression on 5,000 labeled training images, tested on
-2,000 test images. Only the probe reads labels, and nothing is chosen by it.
+view to find its partner among all views of the batch. A linear probe evaluates the pooled features:
+logistic regression on 5,000 labeled training images, tested on 2,000 test images. Only the probe
+reads labels, and nothing is chosen by it.
 
     pip install --no-deps lightly
     OMP_NUM_THREADS=1 python benchmarks/quality/simclr.py --epochs 60 --minutes 57
 
 Views are 24×24 for the first 80 % of the budget, which is 1.9 times as fast, then 32×32. The budget
 is minutes of processor time, and the learning rate falls with it, so another processor gives
-another number. ResNet-8 with 32, 64 and 128 channels (308,650 parameters): the probe says 38.0 %
+another number. ResNet-8 with 32, 64 and 128 channels (308,650 parameters): the probe has 38.0 %
 with random weights, 56.9 % after 4 epochs, 61.0 % after 8 and 62.4 % after 12, the learning rate
 still at 0.3 of its peak. Those minutes were of the clock, 36 on a core shared with other work; the
-run was stopped by hand after 14 epochs, and those weights teach in `embeddings.py`. What a run is
-worth in the end is in the JSON file beside its weights. A run that was stopped goes on with
+run was stopped by hand after 14 epochs, and those weights are the teacher in `embeddings.py`. The
+final probe of a run is in the JSON file next to its weights. A stopped run resumes with
 `--start WEIGHTS` and a smaller `--rate`.
 """
 
@@ -104,13 +104,13 @@ def view(pixels: Tensor, size: int, draw: torch.Generator) -> Tensor:
 def features(network: nn.Module, pixels: Tensor) -> Tensor:
     """What the classifier reads, `[n, d]`, of images as they are."""
     network.eval()
-    found: list[Tensor] = []
-    hook = network.fc.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
+    result: list[Tensor] = []
+    hook = network.fc.register_forward_pre_hook(lambda _, inputs: result.append(inputs[0]))
     for part in pixels.split(500):
         network(normalize(part.permute(0, 3, 1, 2).float().div_(255), CONTRACT))
     hook.remove()
     network.train()
-    return torch.cat(found).float()
+    return torch.cat(result).float()
 
 
 def probe(network: nn.Module, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> float:
@@ -130,7 +130,7 @@ def labeled(split: str, n: int) -> tuple[Tensor, Tensor]:
 def save(network: nn.Module, path: Path, facts: dict[str, object]) -> None:
     """Write the weights and what is needed to build the network again."""
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
-    write(path, lambda beside: save_file(weights, beside))
+    write(path, lambda temporary: save_file(weights, temporary))
     write_json(path.with_suffix(".json"), facts)
 
 
@@ -154,29 +154,29 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("runs/teachers/simclr-cifar10.safetensors")
     )
-    given = parser.parse_args()
-    torch.manual_seed(given.seed)
-    draw = torch.Generator().manual_seed(given.seed)
-    options = {"widths": tuple(given.widths)}
-    network = build(given.network, classes=10, seed=given.seed, **options)
+    arguments = parser.parse_args()
+    torch.manual_seed(arguments.seed)
+    draw = torch.Generator().manual_seed(arguments.seed)
+    options = {"widths": tuple(arguments.widths)}
+    network = build(arguments.network, classes=10, seed=arguments.seed, **options)
     untrained = deepcopy(network)
     before: dict[str, object] | None = None
-    if given.start:
-        load_weights(network, given.start)
-        before = json.loads(given.start.with_suffix(".json").read_text())
+    if arguments.start:
+        load_weights(network, arguments.start)
+        before = json.loads(arguments.start.with_suffix(".json").read_text())
     network.to(memory_format=torch.channels_last)
     width = network.fc.in_features
     head = SimCLRProjectionHead(width, width, 128)
-    loss_of = NTXentLoss(temperature=given.temperature)
+    loss_of = NTXentLoss(temperature=arguments.temperature)
     parameters = [*network.parameters(), *head.parameters()]
-    steps = given.epochs * (50_000 // given.batch)
-    optimizer = torch.optim.AdamW(parameters, lr=given.rate, weight_decay=1e-2)
+    steps = arguments.epochs * (50_000 // arguments.batch)
+    optimizer = torch.optim.AdamW(parameters, lr=arguments.rate, weight_decay=1e-2)
     unlabeled = open_examples("cifar10", split="train")
     pixels = unlabeled.read(torch.arange(len(unlabeled)).numpy())
     train, test = labeled("train", 5000), labeled("test", 2000)
     began = time.process_time()
     facts: dict[str, object] = {
-        "network": given.network,
+        "network": arguments.network,
         "options": options,
         "classes": 10,
         "parameters": count_parameters(network),
@@ -186,7 +186,7 @@ def main() -> None:
         "size": 32,
         "data": "cifar10, split train, 50,000 images, no labels",
         "method": "SimCLR: NT-Xent of lightly, AdamW, cosine learning rate, bfloat16",
-        "command": {key: str(value) for key, value in vars(given).items()},
+        "command": {key: str(value) for key, value in vars(arguments).items()},
         "probe": "logistic regression, 5,000 training images, accuracy in % of 2,000 test images",
         "probe_random_weights": probe(untrained, train, test),
         "before": before,
@@ -194,11 +194,13 @@ def main() -> None:
     }
     print(facts["probe_random_weights"], count_parameters(network), flush=True)
     step = 0
-    for epoch in range(given.epochs):
-        size = given.small if done(step, steps, began, given.minutes) < given.grown else 32
+    for epoch in range(arguments.epochs):
+        size = (
+            arguments.small if done(step, steps, began, arguments.minutes) < arguments.grown else 32
+        )
         order = torch.randperm(len(pixels), generator=draw)
         mean = 0.0
-        rows = order[: len(order) // given.batch * given.batch].split(given.batch)
+        rows = order[: len(order) // arguments.batch * arguments.batch].split(arguments.batch)
         for batch in rows:
             first, second = (view(pixels[batch], size, draw) for _ in range(2))
             both = torch.cat([first, second])
@@ -206,9 +208,9 @@ def main() -> None:
                 last = embed(network, both)
             a, b = head(last.float()).chunk(2)
             loss = loss_of(a, b)
-            part = done(step, steps, began, given.minutes)
+            part = done(step, steps, began, arguments.minutes)
             for group in optimizer.param_groups:
-                group["lr"] = given.rate * learning_rate(part, step)
+                group["lr"] = arguments.rate * learning_rate(part, step)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -217,11 +219,11 @@ def main() -> None:
             if part >= 1:
                 break
         minutes = (time.process_time() - began) / 60
-        over = epoch + 1 == given.epochs or minutes >= given.minutes
+        over = epoch + 1 == arguments.epochs or minutes >= arguments.minutes
         facts |= {"epochs": epoch + 1, "minutes": round(minutes, 1), "loss": round(mean, 3)}
-        if over or (epoch + 1) % given.probes == 0:
+        if over or (epoch + 1) % arguments.probes == 0:
             facts["probes"] |= {str(epoch + 1): round(probe(network, train, test), 2)}
-        save(network, given.out, facts)
+        save(network, arguments.out, facts)
         shown = {key: facts[key] for key in ("epochs", "minutes", "loss")}
         print(shown, size, facts["probes"].get(str(epoch + 1), ""), flush=True)
         if over:
@@ -240,11 +242,11 @@ def learning_rate(part: float, step: int, warm: int = 200) -> float:
 
 def embed(network: nn.Module, x: Tensor) -> Tensor:
     """What the classifier reads, with its gradient."""
-    found: list[Tensor] = []
-    hook = network.fc.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
+    result: list[Tensor] = []
+    hook = network.fc.register_forward_pre_hook(lambda _, inputs: result.append(inputs[0]))
     network(x)
     hook.remove()
-    return found[0]
+    return result[0]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ and of texts of 200 bytes, batch 64, all noise; as the loop computes them, taken
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -73,16 +74,17 @@ def measured(student: str) -> dict[str, object]:
 
 def main() -> None:
     """Measure, print and write the numbers."""
-    found: dict[str, dict[str, object]] = {}
+    argparse.ArgumentParser(description=__doc__).parse_args()  # no options, but --help
+    result: dict[str, dict[str, object]] = {}
     for student in STUDENTS:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found[student] = pool.apply(measured, (student,))
+            result[student] = pool.apply(measured, (student,))
             pool.close()  # let the compiler's own workers end
             pool.join()
-        print(student, found[student], flush=True)
+        print(student, result[student], flush=True)
     content = {
         "what": f"one step of a student alone, batch {BATCH}, as the loop computes it",
-        "students": found,
+        "students": result,
         "environment": environment(),
     }
     Path(__file__).with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")

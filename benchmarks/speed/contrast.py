@@ -12,6 +12,7 @@ Batch 64, K 16,384, width 128, a bank of 50,000; forward and backward, both dire
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable
 from functools import partial
@@ -98,10 +99,11 @@ def warm_then(make: Callable[..., Callable[[], None]]) -> Callable[[], None]:
 
 def main() -> None:
     """Measure, print and write the numbers."""
+    argparse.ArgumentParser(description=__doc__).parse_args()  # no options, but --help
     torch.manual_seed(0)
-    ours, product, published = shared(), floor(), literal()
-    fast = in_turn({"floor": product, "shared": ours}, rounds=40)
-    slow = in_turn({"shared": ours, "literal": published}, rounds=5)
+    own, product, published = shared(), floor(), literal()
+    fast = in_turn({"floor": product, "shared": own}, rounds=40)
+    slow = in_turn({"shared": own, "literal": published}, rounds=5)
     content = {
         "what": f"one contrast term, batch {B}, K {K}, width {WIDTH}, bank {N}, both directions, "
         "forward and backward",

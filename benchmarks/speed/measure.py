@@ -1,4 +1,4 @@
-"""Ratios of times taken in turn, and growth of memory: what a noisy machine can still tell."""
+"""Ratios of times taken in turn, and growth of memory: what a noisy machine can still measure."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -95,11 +96,11 @@ def large(folder: Path) -> dict[str, float]:
     (group / "memory.limit_in_bytes").write_text(str(LIMIT))
     inside = f'echo $$ > {group}/cgroup.procs && exec "$@"'  # before Python itself is loaded
     command = ["sh", "-c", inside, "sh", sys.executable, __file__, "--train", str(folder)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    formatted = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     peak = int((group / "memory.max_usage_in_bytes").read_text()) / 2**20
     group.rmdir()
     sizes = {"record_mb": round(size / 2**20), "limit_mb": LIMIT >> 20}
-    return sizes | {"group_peak_mb": round(peak), **json.loads(said.splitlines()[-1])}
+    return sizes | {"group_peak_mb": round(peak), **json.loads(formatted.splitlines()[-1])}
 
 
 def texts() -> dict[str, Any]:
@@ -146,15 +147,16 @@ def anonymous() -> float:
 
 def main() -> None:
     """Measure, print and write the numbers."""
-    found = {}
+    argparse.ArgumentParser(description=__doc__).parse_args()  # no options, but --help
+    result = {}
     for k in NEGATIVES:
         for b in BATCHES:
-            found[f"batch {b}, K {k}"] = round(peak_growth(partial(warm, b, k)), 1)
-            print(b, k, found[f"batch {b}, K {k}"], flush=True)
+            result[f"batch {b}, K {k}"] = round(peak_growth(partial(warm, b, k)), 1)
+            print(b, k, result[f"batch {b}, K {k}"], flush=True)
     content: dict[str, Any] = {
         "what": "MB that one step of five contrast modules adds to a process's peak, "
         f"width {WIDTH}, bank {N}; and training with a record larger than the allowed memory",
-        "contrast_mb": found,
+        "contrast_mb": result,
     }
     if (GROUPS / "memory.limit_in_bytes").exists():
         with tempfile.TemporaryDirectory(dir=".") as folder:

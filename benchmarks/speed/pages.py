@@ -5,6 +5,7 @@ python benchmarks/speed/pages.py
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ WAYS = ("contiguous", "compiled")
 def path(content: dict[str, Any]) -> list[str]:
     """A line for each run: the step and the shares of it, with one thread and with two."""
     lines = []
-    for name, found in content["runs"].items():
-        one, two = (found[f"{threads} threads"] for threads in (1, 2))
+    for name, result in content["runs"].items():
+        one, two = (result[f"{threads} threads"] for threads in (1, 2))
         numbers = [f"{one['step_ms']:.1f}", f"{two['step_ms']:.1f}"]
         for share in ("data_share", "books_share"):
             numbers += [f"{100 * each[share]:.1f} %" for each in (one, two)]
@@ -27,13 +28,13 @@ def path(content: dict[str, Any]) -> list[str]:
 def compiled(content: dict[str, Any]) -> list[str]:
     """A line for each student: each way of computing it against channels-last, and its cost."""
     lines = []
-    for name, found in content["students"].items():
-        ratios = [f"{found[way]['times_channels-last']:.2f}" for way in WAYS]
-        pays = found["pays_after_steps"]
+    for name, result in content["students"].items():
+        ratios = [f"{result[way]['times_channels-last']:.2f}" for way in WAYS]
+        pays = result["pays_after_steps"]
         numbers = [
-            f"{found['channels-last']['median_ms']:.1f}",
+            f"{result['channels-last']['median_ms']:.1f}",
             *ratios,
-            f"{found['seconds_to_compile']:.0f}",
+            f"{result['seconds_to_compile']:.0f}",
             "never" if pays is None else f"{pays:,}",
         ]
         lines.append(f"| {name}, alone | {' | '.join(numbers)} |")
@@ -42,6 +43,7 @@ def compiled(content: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Put the lines in the place of those of the same name on the page."""
+    argparse.ArgumentParser(description=__doc__).parse_args()  # no options, but --help
     here = Path(__file__).parent
     page = here.parents[1] / "docs" / "results" / "speed.md"
     text = page.read_text(encoding="utf-8").splitlines()

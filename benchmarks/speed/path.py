@@ -10,6 +10,7 @@ Real recipes from begin to end, each in a process of its own, with one and with 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -177,29 +178,30 @@ def here(name: str, threads: int, ahead: bool) -> dict[str, Any]:
         text=True,
         check=True,
     )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def main() -> None:
     """Measure, print and write the numbers."""
+    argparse.ArgumentParser(description=__doc__).parse_args()  # no options, but --help
     if len(sys.argv) > 1:
         print(json.dumps(measured(sys.argv[1], sys.argv[2] == "1")))
         return
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name in RECIPES:
-        found[name] = {}
+        result[name] = {}
         for threads in (1, 2):
-            found[name][f"{threads} threads"] = here(name, threads, ahead=True)
+            result[name][f"{threads} threads"] = here(name, threads, ahead=True)
             if "fcn" in name:
                 alone = here(name, threads, ahead=False)
                 for what in ("data_share", "step_ms"):
-                    found[name][f"{threads} threads"][f"{what}_not_ahead"] = alone[what]
-            print(name, threads, found[name][f"{threads} threads"], flush=True)
+                    result[name][f"{threads} threads"][f"{what}_not_ahead"] = alone[what]
+            print(name, threads, result[name][f"{threads} threads"], flush=True)
     content = {
         "what": "milliseconds a step of each part of a run, batch 64; shares of the step, which is "
         "waiting for data, forward, backward, optimizer and the loop around them",
-        "runs": found,
+        "runs": result,
         "environment": environment(),
     }
     Path(__file__).with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")

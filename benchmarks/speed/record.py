@@ -9,6 +9,7 @@ epochs of each method and of `none` are taken in turn.
 
 from __future__ import annotations
 
+import argparse
 import json
 import tempfile
 from collections.abc import Callable, Iterator
@@ -83,7 +84,8 @@ def epoch(of: Iterator[Step], n: int) -> Callable[[], list[Step]]:
 
 def main() -> None:
     """Measure, print and write the numbers."""
-    found: dict[str, Any] = {}
+    argparse.ArgumentParser(description=__doc__).parse_args()  # no options, but --help
+    result: dict[str, Any] = {}
     random = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as folder:
         made = contents()
@@ -104,17 +106,17 @@ def main() -> None:
                 "student": student,
                 "train": {"batch": BATCH, "epochs": 1000, "optimizer": "adamw", "lr": 1e-3},
             }
-            taught = recipe | {"teacher": {"record": f"{folder}/{student}", "clean": True}}
+            distilled = recipe | {"teacher": {"record": f"{folder}/{student}", "clean": True}}
             calls = {"none": epoch(steps(recipe, arrays), n)}
             for method in METHODS:
-                calls[method] = epoch(steps(taught | {"method": method}, arrays), n)
-            found[student] = summary(in_turn(calls, ROUNDS), "none")
-            print(student, found[student], flush=True)
+                calls[method] = epoch(steps(distilled | {"method": method}, arrays), n)
+            result[student] = summary(in_turn(calls, ROUNDS), "none")
+            print(student, result[student], flush=True)
     content = {
         "what": f"one epoch, batch {BATCH}, with a record of {WIDTH}-d vectors, against the same "
         "student without teacher",
         "examples": COUNTS,
-        "epochs": found,
+        "epochs": result,
         "environment": environment(),
     }
     Path(__file__).with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")

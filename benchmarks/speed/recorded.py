@@ -37,10 +37,10 @@ from mentee.types import Step
 N, ROUNDS, WIDTH, ROWS_AT_ONCE = 50_000, 40, 768, 256
 BATCH, SPACE = 64, 128
 CONTRASTS = {
-    f"{method}, K {k}{said}": (method, k, dtype)
+    f"{method}, K {k}{text}": (method, k, dtype)
     for method in ("crd", "cktf")
     for k in (4096, 16384)
-    for dtype, said in (("float32", ""), ("bfloat16", ", bfloat16"))
+    for dtype, text in (("float32", ""), ("bfloat16", ", bfloat16"))
 }
 MODULES = {"crd": 1, "cktf": 5}
 RECIPE: dict[str, Any] = {
@@ -50,9 +50,9 @@ RECIPE: dict[str, Any] = {
 LIVE = {"network": "resnet20-cifar", "input": "cifar10"}
 
 
-def steps(recipe: dict[str, Any], given: PythonOverrides) -> Iterator[Step]:
+def steps(recipe: dict[str, Any], options: PythonOverrides) -> Iterator[Step]:
     """The steps of a run on noise, all of one view."""
-    parts = build(read(recipe), given)
+    parts = build(read(recipe), options)
     return train(
         parts.module,
         parts.teacher,
@@ -78,11 +78,11 @@ def products(method: str, k: int, dtype: str) -> Callable[[], object]:
 
 def measure_steps(folder: str, data: dict[str, Any], teacher: torch.nn.Module) -> dict[str, Any]:
     """Milliseconds without a teacher, and each method's in units of that."""
-    said: dict[str, Any] = {"kd": "kd"}
+    text: dict[str, Any] = {"kd": "kd"}
     for name, (method, k, dtype) in CONTRASTS.items():
-        said[name] = {"name": method, "params": {"memory.negatives": k, "memory.dtype": dtype}}
-    found, alone = {}, steps(RECIPE, PythonOverrides(data=data)).__next__
-    for name, method in said.items():
+        text[name] = {"name": method, "params": {"memory.negatives": k, "memory.dtype": dtype}}
+    result, alone = {}, steps(RECIPE, PythonOverrides(data=data)).__next__
+    for name, method in text.items():
         recorded = RECIPE | {"method": method, "teacher": {"record": folder}}
         live = RECIPE | {"method": method, "teacher": LIVE}
         calls: dict[str, Callable[[], object]] = {
@@ -94,7 +94,7 @@ def measure_steps(folder: str, data: dict[str, Any], teacher: torch.nn.Module) -
             calls["products"] = products(*CONTRASTS[name])
         times = in_turn(calls, ROUNDS)
         ratios = summary(times, "none")
-        found[name] = {
+        result[name] = {
             "none_ms": ratios["none"]["median_ms"],
             "recorded_times_none": ratios["recorded"]["times_none"],
             "live_times_none": ratios["live"]["times_none"],
@@ -102,13 +102,13 @@ def measure_steps(folder: str, data: dict[str, Any], teacher: torch.nn.Module) -
         if name in CONTRASTS:
             extra = [a - b for a, b in zip(times["recorded"], times["none"], strict=True)]
             floor = ratios["products"]["median_ms"]
-            found[name] |= {
+            result[name] |= {
                 "extra_ms": round(statistics.median(extra), 2),
                 "products_ms": floor,
                 "extra_times_products": round(statistics.median(extra) / floor, 2),
             }
-        print(torch.get_num_threads(), name, found[name], flush=True)
-    return found
+        print(torch.get_num_threads(), name, result[name], flush=True)
+    return result
 
 
 def main() -> None:
@@ -116,14 +116,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=1, help="beside one")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     random = np.random.default_rng(0)
     data = {
         "image": random.integers(0, 256, (N, 32, 32, 3), dtype=np.uint8),
         "label": np.arange(N) % 10,
     }
     teacher = models.build("resnet20-cifar", classes=10, seed=0)
-    found = {}
+    result = {}
     with tempfile.TemporaryDirectory() as folder:
         record_network(
             RECIPE | {"teacher": LIVE, "method": "cktf"},
@@ -133,20 +133,20 @@ def main() -> None:
             data=data,
             teacher=teacher,
         )
-        for threads in sorted({1, asked.threads}):
+        for threads in sorted({1, requested.threads}):
             torch.set_num_threads(threads)
             key = "steps" if threads == 1 else f"steps_with_{threads}_threads"
-            found[key] = measure_steps(folder, data, teacher)
+            result[key] = measure_steps(folder, data, teacher)
         rate = rows_a_second(Path(folder))
         print("rows a second", rate)
     content = {
         "what": f"one training step, ResNet-8 student, ResNet-20 teacher, batch {BATCH}, "
         f"{N} examples; recorded: float16, one view",
-        **found,
+        **result,
         "reading": {"rows_a_second": rate, "numbers": WIDTH, "dtype": "float16", "threads": 1},
         "environment": environment(),
     }
-    asked.out.write_text(json.dumps(content, indent=2) + "\n")
+    requested.out.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def rows_a_second(folder: Path) -> dict[str, int]:

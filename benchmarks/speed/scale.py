@@ -12,6 +12,7 @@ It takes less than 6 GB.
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import os
@@ -147,8 +148,8 @@ def in_two_processes() -> dict[str, Any]:
         text=True,
         check=True,
     )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
 def one_of_two() -> None:
@@ -172,10 +173,10 @@ def recorded(examples: int = 512) -> dict[str, Any]:
         "image": random.integers(0, 256, (examples, 32, 32, 3), dtype=np.uint8),
         "label": np.arange(examples) % 10,
     }
-    given = PythonOverrides(data=data, teacher=models.build("resnet20-cifar", classes=10, seed=0))
+    options = PythonOverrides(data=data, teacher=models.build("resnet20-cifar", classes=10, seed=0))
     live = RECIPE | {"teacher": {"network": "resnet20-cifar", "input": "cifar10"}}
     with tempfile.TemporaryDirectory() as folder:
-        record_network(live, folder, views=1, data=data, teacher=given.teacher)
+        record_network(live, folder, views=1, data=data, teacher=options.teacher)
         files = [path for path in Path(folder).rglob("*") if path.is_file()]
         parts = build(read(RECIPE | {"teacher": {"record": folder}}), PythonOverrides(data=data))
         assert parts.teacher is not None
@@ -203,14 +204,14 @@ def numbers(network: str) -> int:
     places = features.resolve(built, required_layers(method)[1], torch.rand(2, 3, size, size))
     shapes = {place.name: place.shape for place in places}
     criterion = DistillationLoss(method, shapes, shapes, groups=None, examples=2)
-    kept = {
+    stored = {
         bound.pair.teacher.reduced(side.reduction): side.precompute(
             blank(bound.pair.teacher.select(shapes))
         ).numel()
         for bound in criterion.bound_terms
         for side in [criterion.adapters_of(bound)[1]]
     }
-    return sum(kept.values())
+    return sum(stored.values())
 
 
 def examples_of(n: int) -> Any:
@@ -218,11 +219,11 @@ def examples_of(n: int) -> Any:
     return open_examples({"image": np.zeros((n, 1, 1), np.uint8), "label": np.arange(n) % 10})
 
 
-def opened(n: int) -> Callable[[], object]:
+def source(n: int) -> Callable[[], object]:
     """For `peak_growth`: what opening `n` examples takes."""
     examples_of(100)
-    kept: list[Any] = []
-    return lambda: kept.append(examples_of(n))
+    stored: list[Any] = []
+    return lambda: stored.append(examples_of(n))
 
 
 def order_of_an_epoch(n: int) -> float:
@@ -238,6 +239,7 @@ def order_of_an_epoch(n: int) -> float:
 
 def main() -> None:
     """Measure, print and write the numbers."""
+    argparse.ArgumentParser(description=__doc__).parse_args()  # no options, but --help
     torch.manual_seed(0)
     torch.set_num_threads(1)
     content = {
@@ -248,7 +250,7 @@ def main() -> None:
         "two_processes": in_two_processes(),
         "record": recorded() | {"numbers": {name: numbers(name) for name in TEACHERS}},
         "examples": {
-            "bytes_an_example": round(1e6 * peak_growth(partial(opened, IMAGENET)) / IMAGENET, 1),
+            "bytes_an_example": round(1e6 * peak_growth(partial(source, IMAGENET)) / IMAGENET, 1),
             "order_seconds": {str(n): round(order_of_an_epoch(n), 3) for n in (CIFAR, IMAGENET)},
         },
         "environment": environment(),

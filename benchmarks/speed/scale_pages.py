@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def table(head: list[str], rows: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(cells) + " |" for cells in lines]
 
 
-def said(size: float) -> str:
+def text(size: float) -> str:
     """Bytes as a person says them: `1.3 GB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 999.5:
@@ -60,11 +61,11 @@ def sizes(content: dict[str, Any]) -> list[str]:
         rows.append(
             [
                 name,
-                f"{said(bank * FULL)} ({said(bank * HALF)})",
-                f"{said(bank * FULL / 8)} ({said(bank * HALF / 8)})",
-                f"{said(queue * FULL)} ({said(queue * HALF)})",
+                f"{text(bank * FULL)} ({text(bank * HALF)})",
+                f"{text(bank * FULL / 8)} ({text(bank * HALF / 8)})",
+                f"{text(queue * FULL)} ({text(queue * HALF)})",
                 "0",
-                f"{said(MODULES * bank * HALF)}",
+                f"{text(MODULES * bank * HALF)}",
             ]
         )
     head = ["examples", "`bank`", "`sharded_bank`, 8 processes", "`queue`, K = 16,384", "`batch`"]
@@ -78,8 +79,8 @@ def records(content: dict[str, Any]) -> list[str]:
         for name, n in EXAMPLES.items():
             if (name == "CIFAR") == (network == "resnet20-cifar"):
                 each = numbers * HALF
-                cells = [said(n * each * (views + 1)) for views in (0, 8)]
-                rows.append([f"`{network}`", name, f"{numbers:,}", said(each), *cells])
+                cells = [text(n * each * (views + 1)) for views in (0, 8)]
+                rows.append([f"`{network}`", name, f"{numbers:,}", text(each), *cells])
     head = ["teacher", "examples", "numbers", "an example and view", "clean", "clean and 8 views"]
     return table(head, rows)
 
@@ -91,15 +92,16 @@ def fits(content: dict[str, Any]) -> list[str]:
     for where, room in ROOM.items():
         alone = f"{room / row / 1e6:.0f} M"
         shared = f"{8 * room / row / 1e6:.0f} M" if where.startswith("8") else ""
-        rows.append([where, said(room), alone, shared])
+        rows.append([where, text(room), alone, shared])
     rows.append(
-        ["8 machines of 8 such GPUs", said(64 * 40e9), "", f"{64 * 40e9 / row / 1e6:,.0f} M"]
+        ["8 machines of 8 such GPUs", text(64 * 40e9), "", f"{64 * 40e9 / row / 1e6:,.0f} M"]
     )
     return table(["on", "room for memories", "`bank`", "`sharded_bank`"], rows)
 
 
 def main() -> None:
     """Print all tables."""
+    argparse.ArgumentParser(description=__doc__).parse_args()  # no options, but --help
     content = json.loads((HERE / "scale.json").read_text(encoding="utf-8"))
     for make in (steps, sizes, fits, records):
         print(f"\n### {make.__name__}\n")

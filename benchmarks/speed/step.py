@@ -8,6 +8,7 @@ noise; steps of each method and of KD are taken in turn, in one process.
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,21 +59,22 @@ def steps(method: str, numbers: dict[str, object], data: dict[str, np.ndarray]) 
 
 def main() -> None:
     """Measure, print and write the numbers."""
+    argparse.ArgumentParser(description=__doc__).parse_args()  # no options, but --help
     random = np.random.default_rng(0)
     data = {
         "image": random.integers(0, 256, (N, 32, 32, 3), dtype=np.uint8),
         "label": np.arange(N) % 10,
     }
     kd = steps("kd", {}, data).__next__
-    found = {}
+    result = {}
     for name, (method, numbers) in ROWS.items():
         times = in_turn({"kd": kd, name: steps(method, numbers, data).__next__}, ROUNDS)
-        found[name] = summary(times, "kd")[name]
-        print(name, found[name], flush=True)
+        result[name] = summary(times, "kd")[name]
+        print(name, result[name], flush=True)
     content = {
         "what": "one training step, ResNet-8 student, live ResNet-20 teacher, batch 64, "
         f"{N} examples",
-        "steps": found,
+        "steps": result,
         "environment": environment(),
     }
     Path(__file__).with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")

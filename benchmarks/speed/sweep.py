@@ -48,26 +48,26 @@ def weights_of(network: str, folder: Path) -> Path:
     return path
 
 
-def changes(network: str, weights: Path, said: argparse.Namespace) -> list[str]:
+def changes(network: str, weights: Path, options: argparse.Namespace) -> list[str]:
     """What is changed of the recipe."""
     return [
         f"teacher.network={network}",
         f"teacher.weights={weights}",
-        f"train.epochs={said.epochs}",
-        f"data.limit={said.limit}",
+        f"train.epochs={options.epochs}",
+        f"data.limit={options.limit}",
         "data.test=null",
     ]
 
 
-def one_by_one(said: argparse.Namespace, changed: list[str], out: Path) -> None:
+def one_by_one(options: argparse.Namespace, changed: list[str], out: Path) -> None:
     """All runs in one process, each from the beginning."""
-    for method in said.methods.split(","):
-        for seed in range(said.seeds):
+    for method in options.methods.split(","):
+        for seed in range(options.seeds):
             own = [*changed, f"method={method}", f"train.seed={seed}"]
             train("cifar10-laptop", changes=own, out=out / f"{method}-{seed}", quiet=True)
 
 
-def do(said: argparse.Namespace, way: str, changed: list[str], out: Path) -> dict[str, float]:
+def do(options: argparse.Namespace, way: str, changed: list[str], out: Path) -> dict[str, float]:
     """One way, in this process; says when the record was there."""
     began, recorded = time.perf_counter(), {}
 
@@ -77,29 +77,29 @@ def do(said: argparse.Namespace, way: str, changed: list[str], out: Path) -> dic
             recorded["recorded_after_s"] = round(time.perf_counter() - began, 1)
 
     if way == BASE:
-        one_by_one(said, changed, out)
+        one_by_one(options, changed, out)
         return recorded
-    found = sweep(
+    result = sweep(
         "cifar10-laptop",
-        said.methods.split(","),
-        seeds=said.seeds,
+        options.methods.split(","),
+        seeds=options.seeds,
         changes=changed,
         out=out,
         say=say,
-        **({"live": True} if way == "side by side" else {"views": said.views}),
+        **({"live": True} if way == "side by side" else {"views": options.views}),
     )
-    if found.failed:
-        raise SystemExit(f"failed: {found.failed}")
+    if result.failed:
+        raise SystemExit(f"failed: {result.failed}")
     return recorded
 
 
-def measured(said: argparse.Namespace, way: str, changed: list[str]) -> dict[str, float]:
+def measured(options: argparse.Namespace, way: str, changed: list[str]) -> dict[str, float]:
     """Wall and CPU seconds of one way, all its processes and their start included."""
     with tempfile.TemporaryDirectory() as folder:
-        asked = json.dumps([way, changed, f"{folder}/runs"])
+        requested = json.dumps([way, changed, f"{folder}/runs"])
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         done = subprocess.run(
-            [sys.executable, *sys.argv, "--do", asked],
+            [sys.executable, *sys.argv, "--do", requested],
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -120,30 +120,31 @@ def main() -> None:
     parser.add_argument("--teachers", default=",".join(WAYS))
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     parser.add_argument("--do", help="one way, for the processes that this starts")
-    said = parser.parse_args()
-    if said.do:
-        way, changed, out = json.loads(said.do)
-        print(json.dumps(do(said, way, changed, Path(out))))
+    options = parser.parse_args()
+    if options.do:
+        way, changed, out = json.loads(options.do)
+        print(json.dumps(do(options, way, changed, Path(out))))
         return
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for network in said.teachers.split(","):
-            changed = changes(network, weights_of(network, Path(folder)), said)
-            rows = {way: measured(said, way, changed) for way in WAYS[network]}
+        for network in options.teachers.split(","):
+            changed = changes(network, weights_of(network, Path(folder)), options)
+            rows = {way: measured(options, way, changed) for way in WAYS[network]}
             for each in rows.values():
                 each["times_wall"] = round(rows[BASE]["wall_s"] / each["wall_s"], 2)
                 each["times_cpu"] = round(rows[BASE]["cpu_s"] / each["cpu_s"], 2)
-            found[network] = rows
+            result[network] = rows
             print(network, json.dumps(rows), flush=True)
     content = {
-        "what": f"each of the methods × {said.seeds} seeds, ResNet-8 student, CIFAR-10, "
-        f"{said.limit} images, {said.epochs} epochs; recorded: clean and {said.views} view(s)",
-        "methods": said.methods.split(","),
-        "teachers": found,
+        "what": f"each of the methods × {options.seeds} seeds, ResNet-8 student, CIFAR-10, "
+        f"{options.limit} images, {options.epochs} epochs; "
+        f"recorded: clean and {options.views} view(s)",
+        "methods": options.methods.split(","),
+        "teachers": result,
         "command": sys.argv,
         "environment": environment(),
     }
-    said.out.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    options.out.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
