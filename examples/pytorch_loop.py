@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 
-from mentee.distillation.objective import DistillationLoss, wanted
+from mentee.distillation.objective import DistillationLoss, required_layers
 from mentee.features import Capture, resolve
 from mentee.methods import find
 from mentee.types import Batch
@@ -39,7 +39,7 @@ def network(width: int) -> nn.Module:
 def fit(student: nn.Module, examples: int, teacher: nn.Module | None = None) -> nn.Module:
     """Train on the first `examples` digits, with the terms of a method where there is a teacher."""
     method = find("crd+kd" if teacher else "none")
-    student_names, teacher_names = wanted(method)
+    student_names, teacher_names = required_layers(method)
     student_layers = resolve(student, [*student_names, "logits"], images[:2])
     teacher_layers = resolve(teacher, teacher_names, images[:2]) if teacher else ()
     distillation = DistillationLoss(

@@ -83,17 +83,6 @@ def run_commands(block: Block) -> None:
         assert result.output.strip()
 
 
-@pytest.fixture
-def _own_components():
-    """A page may add components of its own to the tables; the next page does not find them."""
-    tables = [(table, dict(table)) for table in (LOSSES, REPRESENTATIONS, MEMORIES)]
-    yield
-    for table, before in tables:
-        table.clear()
-        table.update(before)
-
-
-@pytest.mark.usefixtures("_own_components")
 @pytest.mark.parametrize("page", RUNNABLE, ids=page_name)
 def test_code_runs_in_the_order_of_the_page(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
