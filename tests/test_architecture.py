@@ -114,7 +114,15 @@ def test_the_page_of_methods_has_every_word(name):
     assert described(name), f"docs/methods.md does not say what `{name}` is"
 
 
-GIVEN_BY_THE_ENGINE = {"negatives", "log_z", "chunk", "mask", "labels", "known", "beside"}
+GIVEN_BY_THE_ENGINE = {
+    "negatives",
+    "log_z",
+    "chunk",
+    "mask",
+    "labels",
+    "pair_info",
+    "other_adapters",
+}
 
 
 def numbers():

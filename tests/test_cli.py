@@ -141,9 +141,9 @@ def test_methods(mentee: Any) -> None:
 def test_methods_that_fit_two_networks(mentee: Any) -> None:
     pair = ("--student", "resnet8-cifar", "--teacher", "resnet20-cifar", "--size", "8")
     _, out, _ = mentee("methods", *pair, "--teacher-classes", "5", "--examples", "100")
-    assert "resnet8-cifar (78,042 parameters) taught by resnet20-cifar" in out
-    applies, _, not_ = out.partition("does not apply")
-    assert "\ncrd " in applies
+    assert "student resnet8-cifar (78,042 parameters), teacher resnet20-cifar" in out
+    fits, _, not_ = out.partition("does not fit")
+    assert "\ncrd " in fits
     assert "\nkd " in not_
     _, out, _ = mentee("methods", "kd", *pair)
     assert out.startswith("kd: ")
@@ -152,7 +152,7 @@ def test_methods_that_fit_two_networks(mentee: Any) -> None:
     assert (status, err) == (2, "error: a pair has two networks: give --student and --teacher\n")
 
 
-def test_places(mentee: Any) -> None:
+def test_layers(mentee: Any) -> None:
     status, out, _ = mentee("layers", "resnet8-cifar", "--size", "8", "--channels", "1")
     assert status == 0
     rows = {line.split()[0]: line for line in out.splitlines()[1:]}

@@ -34,34 +34,28 @@ __all__ = [
     "verify",
 ]
 
-_HOMES = {
-    "Comparison": "mentee.experiments.compare",
-    "compare": "mentee.experiments.compare",
-    "METHODS": "mentee.methods",
-    "Method": "mentee.methods",
-    "ProbeResult": "mentee.experiments.probe",
-    "Term": "mentee.methods",
-    "Component": "mentee.methods",
-    "Run": "mentee.api",
-    "pipeline": "mentee.experiments.pipeline",
-    "probe": "mentee.experiments.probe",
-    "Sweep": "mentee.experiments.sweep",
-    "record": "mentee.api",
-    "record_network": "mentee.api",
-    "resume": "mentee.api",
-    "sweep": "mentee.experiments.sweep",
-    "train": "mentee.api",
-    "verify": "mentee.api",
+_MODULES = {
+    "mentee.api": ("Run", "record", "record_network", "resume", "train", "verify"),
+    "mentee.experiments.compare": ("Comparison", "compare"),
+    "mentee.experiments.pipeline": ("pipeline",),
+    "mentee.experiments.probe": ("ProbeResult", "probe"),
+    "mentee.experiments.sweep": ("Sweep", "sweep"),
+    "mentee.methods": ("METHODS", "Component", "Method", "Term"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for only then: `import mentee` loads no torch."""
-    if name not in _HOMES:
-        from mentee.renamed import PYTHON
-        from mentee.renamed import renamed as called
+    """Import a public name when it is first used: `import mentee` loads no torch."""
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(module), name)
+    from mentee.renamed import PYTHON, renamed
 
-        if new := PYTHON.get(name):
-            raise AttributeError(called(f"mentee.{name}", f"mentee.{new}"))
-        raise AttributeError(f"module 'mentee' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    if new := PYTHON.get(name):
+        raise AttributeError(renamed(f"mentee.{name}", f"mentee.{new}"))
+    raise AttributeError(f"module 'mentee' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return [*__all__, "__version__"]

@@ -67,6 +67,12 @@ class Run:
     path: Path
     summary: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        part = "test" if self.summary.get("test") else "validation"
+        name, value = next(iter((self.summary.get(part) or {}).items()), ("", None))
+        score = "" if value is None else f", {part} {name} {value:.4f}"
+        return f"Run({str(self.path)!r}{score})"
+
     def evaluate(self, data: Any = None, split: str | None = None) -> dict[str, float]:
         """Score its student on other data, or on another split of its own."""
         return evaluate(self.path, data=data, split=split)

@@ -1,4 +1,4 @@
-"""The main job on real data in a minute and a half: a small student, with and without a teacher."""
+"""A demonstration on real data: a small student, trained with and without a teacher."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ METHODS = ("none", "kd", "cktf", "cktf+kd")
 
 @dataclass(frozen=True)
 class DemoSetting:
-    """What a demo trains on which data.
+    """Data, networks and training of a demo.
 
     Attributes:
-        about: one line for the reader.
+        about: one line that describes the data.
         data: of both recipes.
-        teacher: network and epochs of the teacher, which learns from all labels.
-        student: network and epochs of the student, which learns from `labels` of them.
+        teacher: network and epochs of the teacher, which is trained on all labels.
+        student: network and epochs of the student, which is trained on `labels` of them.
         labels: how many labeled examples the student gets.
         batch: examples of a student's step.
-        memory: where the contrast's negatives come from.
+        memory: the source of the contrastive loss's negatives.
         lr: learning rate of the student.
     """
 
@@ -49,7 +49,7 @@ SETTINGS = {
         ({"network": "resnet8-cifar", "options": {"widths": [8, 16, 32], "stem": 8}}, 120),
         labels=100,
         batch=50,
-        memory="batch",  # a bank of 100 rows is a poor sample, and half of it an epoch old
+        memory="batch",  # a bank of 100 rows is a small sample, and half of it an epoch old
         lr=0.05,
     ),
     "cifar10": DemoSetting(
@@ -70,8 +70,8 @@ def demo(
 ) -> dict[str, list[Run]]:
     """Train a teacher on all labels, then a student on few, with and without it; print a table.
 
-    Every student has the same images, order and first weights per seed. No label beyond its few is
-    used to choose anything: the last weights are kept, and the test part is read once a run.
+    With the same seed, students have the same images, data order and first weights. No label beyond
+    its few is used to choose anything: the last weights are kept, and the test part is read once.
 
     Args:
         data: `digits` or `cifar10`.
@@ -87,14 +87,14 @@ def demo(
     """
     if data not in SETTINGS:
         raise MenteeError(f"there is no demo on {data!r}; {suggest(data, SETTINGS)}")
-    setting, folder, began = SETTINGS[data], out or next_run_folder("demo"), time.monotonic()
+    setting, folder, start = SETTINGS[data], out or next_run_folder("demo"), time.monotonic()
     print(f"data: {setting.about}\nruns: {folder}\n", flush=True)
     if teacher is None:
-        said, epochs = setting.teacher
-        recipe = {"data": setting.data, "student": said, "train": {"epochs": epochs}}
+        network, epochs = setting.teacher
+        recipe = {"data": setting.data, "student": network, "train": {"epochs": epochs}}
         trained = train(recipe, out=folder / "teacher", quiet=True)
         teacher = trained.path / "student.safetensors"
-        print(line("teacher", [trained], None), flush=True)
+        print(table_row("teacher", [trained], None), flush=True)
     runs: dict[str, list[Run]] = {}
     for method in METHODS:
         runs[method] = [
@@ -105,25 +105,25 @@ def demo(
             )
             for seed in range(seeds)
         ]
-        print(line(method, runs[method], runs["none"]), flush=True)
+        print(table_row(method, runs[method], runs["none"]), flush=True)
     print(f"\nstudents: {setting.labels} labeled examples", end="")
     if seeds > 1:
         print(f"; ± is the spread over {seeds} seeds,")
         print("the last column the paired difference to none with its 95 % interval", end="")
     print()
-    print(f"all in {duration(time.monotonic() - began)}; each run has a report.md in {folder}")
+    print(f"all in {duration(time.monotonic() - start)}; each run has a report.md in {folder}")
     return runs
 
 
 def student_recipe(setting: DemoSetting, method: str, seed: int, teacher: Path) -> dict[str, Any]:
     """The recipe of one student."""
-    said, epochs = setting.student
-    numbers = {"memory.kind": setting.memory} if "cktf" in method else {}
+    network, epochs = setting.student
+    params = {"memory.kind": setting.memory} if "cktf" in method else {}
     return {
         "data": {**setting.data, "limit": setting.labels, "validation": None},
-        "student": said,
+        "student": network,
         "teacher": {**setting.teacher[0], "weights": str(teacher)},
-        "method": {"name": method, "params": numbers},
+        "method": {"name": method, "params": params},
         "train": {
             "epochs": epochs,
             "batch": setting.batch,
@@ -133,17 +133,17 @@ def student_recipe(setting: DemoSetting, method: str, seed: int, teacher: Path) 
     }
 
 
-def line(name: str, runs: Sequence[Run], scratch: Sequence[Run] | None) -> str:
-    """One row of the table: accuracy, parameters, seconds, and what transfer was worth."""
-    found = [accuracy(run) for run in runs]
-    spread = f" ± {statistics.stdev(found):4.1f}" if len(found) > 1 else " " * 7
+def table_row(name: str, runs: Sequence[Run], scratch: Sequence[Run] | None) -> str:
+    """One row of the table: accuracy, parameters, seconds, and the difference to none."""
+    scores = [accuracy(run) for run in runs]
+    spread = f" ± {statistics.stdev(scores):4.1f}" if len(scores) > 1 else " " * 7
     seconds = statistics.mean(run.summary["seconds"] for run in runs)
     count = runs[0].summary["parameters"]["student"]
-    mean = statistics.mean(found)
+    mean = statistics.mean(scores)
     row = f"{name:<8} {mean:5.1f} %{spread}  {count:>9,} parameters  {seconds:6.1f} s"
     if scratch is None or scratch is runs:
         return row
-    pairs = [a - accuracy(b) for a, b in zip(found, scratch, strict=True)]
+    pairs = [a - accuracy(b) for a, b in zip(scores, scratch, strict=True)]
     return f"{row}  {verdict(pairs)}"
 
 
@@ -168,5 +168,5 @@ def verdict(differences: Sequence[float]) -> str:
         return f"{mean:+.1f}  one seed says little"
     error = statistics.stdev(differences) / len(differences) ** 0.5
     half = float(stats.t.ppf(0.975, len(differences) - 1)) * error
-    said = "helps" if mean > half else "hurts" if mean < -half else "no clear difference"
-    return f"{mean:+.1f} ± {half:.1f}  {said}"
+    effect = "helps" if mean > half else "hurts" if mean < -half else "no clear difference"
+    return f"{mean:+.1f} ± {half:.1f}  {effect}"

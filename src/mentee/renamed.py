@@ -1,4 +1,4 @@
-"""The names of version 0.1 that are others today: for one message, and for nothing else."""
+"""Names of version 0.1 that were renamed, for the messages that name the new ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KEYS = {
     "probe.finetune.decay": "probe.finetune.weight_decay",
     "probe.finetune.optimiser": "probe.finetune.optimizer",
 }
-"""Keys of a recipe, without the numbers of list entries."""
+"""Keys of a recipe, without the indices of list entries."""
 
 COMMANDS = {"places": "layers", "chain": "pipeline"}
 """Commands of `mentee`."""
@@ -75,10 +75,10 @@ def renamed(old: str, new: str) -> str:
 
 
 def new_key(path: Sequence[str]) -> str | None:
-    """The name that a recipe key of version 0.1 has now; None: it is no such key.
+    """The new name of a recipe key of version 0.1; None: it was not renamed.
 
     Args:
-        path: the parts of the key, numbers of list entries among them.
+        path: the parts of the key, with indices of list entries.
 
     Example:
         >>> new_key(["method", "terms", "0", "agree"]), new_key(["train", "epochs"])

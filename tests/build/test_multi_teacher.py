@@ -126,7 +126,7 @@ def test_networks_and_records_are_mixed_each_by_a_method_of_its_own(
         assert each["explained"] < 1
         assert 0 < each["neighbors"] < 1
     text = (run.path / "report.md").read_text()
-    assert "## What it kept of each teacher" in text
+    assert "## Similarity to each teacher" in text
     assert "| replayed |" in text
     assert resume(run.path).summary == run.summary
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mentee.catalogue.docstrings import told
-from mentee.catalogue.latex import plain
+from mentee.catalogue.docstrings import latex_to_text, parse_docstring
 from mentee.losses import LOSSES
 from mentee.memory import MEMORIES
 from mentee.representations import REPRESENTATIONS
@@ -34,8 +33,8 @@ from mentee.representations import REPRESENTATIONS
         ),
     ],
 )
-def test_a_formula_is_said_in_a_line(latex: str, text: str) -> None:
-    assert plain(latex) == text
+def test_a_formula_as_a_line_of_text(latex: str, text: str) -> None:
+    assert latex_to_text(latex) == text
 
 
 EVERY = {
@@ -46,18 +45,18 @@ EVERY = {
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_every_words_docstring_can_be_read(name: str) -> None:
-    said = told(EVERY[name])
-    assert said.summary.endswith((".", "?"))
-    assert "\\" not in said.formula
-    assert said.formula.count("{") == said.formula.count(" else}")
-    assert said.formula.count("(") == said.formula.count(")")
-    assert all(about and ":math:" not in about for about in said.arguments.values())
+def test_every_components_docstring_can_be_read(name: str) -> None:
+    doc = parse_docstring(EVERY[name])
+    assert doc.summary.endswith((".", "?"))
+    assert "\\" not in doc.formula
+    assert doc.formula.count("{") == doc.formula.count(" else}")
+    assert doc.formula.count("(") == doc.formula.count(")")
+    assert all(about and ":math:" not in about for about in doc.arguments.values())
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_every_agreement_has_a_formula(name: str) -> None:
-    assert told(LOSSES[name].function).formula
+def test_every_loss_has_a_formula(name: str) -> None:
+    assert parse_docstring(LOSSES[name].function).formula
 
 
 def test_a_docstring_is_taken_apart() -> None:
@@ -82,12 +81,12 @@ def test_a_docstring_is_taken_apart() -> None:
         Memory: O(b k). Source: no one.
         """
 
-    said = told(function)
-    assert said.summary == "Says x² of it."
-    assert said.formula == "y = a; z = σ, w = τ"
-    assert said.arguments == {
+    doc = parse_docstring(function)
+    assert doc.summary == "Says x² of it."
+    assert doc.formula == "y = a; z = σ, w = τ"
+    assert doc.arguments == {
         "a": "the first.",
         "long": "one that goes on in a second line: here.",
     }
-    assert said.memory == "O(b k)"
-    assert told(lambda: None).summary == ""
+    assert doc.memory == "O(b k)"
+    assert parse_docstring(lambda: None).summary == ""

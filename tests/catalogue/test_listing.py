@@ -1,4 +1,4 @@
-"""The methods and the places in words."""
+"""The methods and the layers in words."""
 
 import pytest
 
@@ -73,7 +73,8 @@ def test_terms_that_differ_in_one_number_are_one():
 
 def test_a_row_whose_student_keeps_the_teachers_classifier_says_so():
     said = (
-        "The student is its trunk, read at stages.last, a projector, and the teacher's classifier."
+        "The student is its backbone, read at stages.last, a projector, and the teacher's "
+        "classifier."
     )
     assert said in show_method("simkd").splitlines()
     assert "classifier" not in show_method("kd+crd")
@@ -96,7 +97,8 @@ def test_terms_with_other_numbers_stay_apart():
 
 def test_a_word_that_is_not_there_is_said():
     text = show_method("mine", {"mine": Method("mine", (Term("logits", Component("kll"), 1.0),))})
-    assert "needs: what no made-up pair has: there is no loss 'kll'; did you mean 'kl'" in text
+    assert "needs: something that no synthetic pair has: there is no " in text
+    assert "'kll'; did you mean 'kl'" in text
 
 
 def test_a_pair_of_places_names_both():
@@ -129,7 +131,7 @@ def test_the_short_names_of_a_network_are_shown_with_shapes():
     assert list(shapes) == ["logits", "embedding", "stages.0", "stages.1", "stages.2", "stem"]
     for name, shape in {"logits": "7", "stages.1": "32 × 8 × 8", "stem": "16 × 16 × 16"}.items():
         assert f"  {shape}  " in shapes[name]
-    assert shapes["logits"].endswith("what the network returns")
+    assert shapes["logits"].endswith("output of the network")
     assert "input of " in shapes["embedding"]
 
 

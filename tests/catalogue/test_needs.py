@@ -1,10 +1,10 @@
-"""What rows need, against what is known of them."""
+"""What methods need, against what is known of them."""
 
 from __future__ import annotations
 
 import pytest
 
-from mentee.catalogue.needs import asked, needs
+from mentee.catalogue.needs import needs, representation_needs
 from mentee.losses import LOSSES
 from mentee.methods import METHODS, Component, Method, Term, find
 from mentee.representations import REPRESENTATIONS
@@ -45,7 +45,7 @@ def test_what_a_row_needs(name: str, expected: list[str]) -> None:
 def test_the_published_cktf_asks_for_a_wide_teacher_of_its_resolution() -> None:
     found = needs(find("cktf-exact"))
     assert {"a teacher as wide or wider", "equal resolutions"} < set(found)
-    assert "a teacher that runs beside (nothing to record)" in found
+    assert "an online teacher (nothing can be recorded)" in found
 
 
 def test_widths_are_tried_both_ways() -> None:
@@ -71,13 +71,13 @@ def test_a_row_that_fits_nothing_says_why() -> None:
     row = Method("odd", (Term("logits", Component("mse"), 1.0, Component("feature_maps")),))
     (said,) = needs(row)
     assert said.startswith(
-        "what no made-up pair has: feature_maps: the student's feature is one vector"
+        "something that no synthetic pair has: feature_maps: the student's feature is one vector"
     )
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_row_fits_its_twin(name: str) -> None:
-    assert not any("made-up" in each for each in needs(METHODS[name]))
+    assert not any("synthetic" in each for each in needs(METHODS[name]))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -93,10 +93,10 @@ def test_needs_do_not_contradict_the_flags_of_the_words(name: str) -> None:
 
 
 def test_what_representations_ask_for() -> None:
-    found = {name: asked(name) for name in REPRESENTATIONS}
+    found = {name: representation_needs(name) for name in REPRESENTATIONS}
     statistics = "statistics of the vectors"
     assert {n for n, each in found.items() if "labels" in each} == {"compress", "probe"}
     wants = {"compress", "probe", "pca", "random", "to_teacher"}
     assert {n for n, each in found.items() if statistics in each} == wants
-    assert found["fsp"] == found["reviewkd"] == ["several places together"]
-    assert found["compressed_logits"] == ["a term of `compress` at the same place"]
+    assert found["fsp"] == found["reviewkd"] == ["several layers together"]
+    assert found["compressed_logits"] == ["a term of `compress` at the same layer"]

@@ -1,11 +1,11 @@
-"""Which rows fit two networks, and what they cost, by formula."""
+"""Which methods fit two networks, and what they cost, by formula."""
 
 from __future__ import annotations
 
 import pytest
 
 from mentee.catalogue import show_pair
-from mentee.catalogue.pairs import CandidatePair, held
+from mentee.catalogue.pairs import CandidatePair, memory_size
 from mentee.errors import MenteeError
 from mentee.methods import METHODS, Component, Method, Term, adjust, find
 
@@ -17,7 +17,7 @@ def pair() -> CandidatePair:
 
 def test_costs_are_those_of_the_formulas(pair: CandidatePair) -> None:
     kd = pair.apply(find("kd"))
-    assert (kd.problem, kd.heads, kd.memory, kd.record, kd.slower) == (None, 0, 0, 2 * 10, None)
+    assert (kd.problem, kd.heads, kd.memory, kd.record, kd.slowdown) == (None, 0, 0, 2 * 10, None)
     crd = pair.apply(find("crd"))
     assert crd.heads == 2 * (64 * 128 + 128)
     assert crd.memory == 2 * 1000 * 128 * 4
@@ -32,7 +32,7 @@ def test_costs_are_those_of_the_formulas(pair: CandidatePair) -> None:
 def test_what_a_student_keeps_of_its_teacher_is_said(pair: CandidatePair) -> None:
     found = pair.apply(find("simkd-pooled"))
     projector = (64 * 32 + 2 * 32) + (32 * 32 + 2 * 32) + (32 * 64 + 2 * 64)  # and batch norms
-    assert (found.problem, found.kept) == (None, projector)  # its own classifier is as large
+    assert (found.problem, found.added) == (None, projector)  # its own classifier is as large
     assert f"0 (+{projector:,} kept)" in show_pair(pair, {"simkd-pooled": find("simkd-pooled")})
     other = CandidatePair("resnet8-cifar", "resnet20-cifar", size=16, teacher_classes=7)
     problem = other.apply(find("simkd")).problem or ""
@@ -42,7 +42,7 @@ def test_what_a_student_keeps_of_its_teacher_is_said(pair: CandidatePair) -> Non
 @pytest.mark.parametrize("name", ["cktf", "similarity"])
 def test_memories_grow_in_a_line_or_not_at_all(pair: CandidatePair, name: str) -> None:
     row = adjust(find(name), {"memory.negatives": 50}, {})
-    assert pair.apply(row).memory == held(pair.bind(row, 1000))
+    assert pair.apply(row).memory == memory_size(pair.bind(row, 1000))
 
 
 def test_a_row_that_has_nothing_to_record_says_so(pair: CandidatePair) -> None:
@@ -55,7 +55,7 @@ def test_what_does_not_apply_says_why() -> None:
     assert "the student has 10 classes, the teacher 7" in (other.apply(find("kd")).problem or "")
     assert other.apply(find("cktf(kd)")).problem is None
     text = show_pair(other, {name: METHODS[name] for name in ("none", "kd", "dist", "crd")})
-    applies, _, not_ = text.partition("does not apply\n")
+    applies, _, not_ = text.partition("does not fit\n")
     assert [line.split()[0] for line in not_.splitlines()] == ["kd", "dist"]
     assert [line.split()[0] for line in applies.splitlines()[4:6]] == ["none", "crd"]
     absent = Method("mine", (Term("layer9", Component("mse"), 1.0),))
@@ -94,8 +94,8 @@ def test_the_time_of_a_step_is_measured_beside_the_students_own(pair: CandidateP
     wide = Component("project", {"width": 2048, "grid": 16})
     found = pair.apply(Method("slow", (Term("stem", Component("mse"), 1.0, wide),)), time=True)
     assert found.heads == 2 * (16 * 16**2 * 2048 + 2048)
-    assert found.slower is not None
-    assert found.slower > 0.5  # a hundred times the parameters of the student
+    assert found.slowdown is not None
+    assert found.slowdown > 0.5  # a hundred times the parameters of the student
     text = show_pair(pair, {"kd": find("kd")}, time=True)
     assert text.splitlines()[3].endswith("a step")
     assert text.splitlines()[4].endswith("%")
@@ -109,4 +109,4 @@ def test_the_time_of_a_step_with_other_labels(task: str) -> None:
         "resnet8-cifar", "resnet20-cifar", size=16, examples=100, batch=4, task=task
     )
     row = adjust(find("crd"), {"memory.negatives": 10}, {})
-    assert pair.apply(row, time=True).slower is not None
+    assert pair.apply(row, time=True).slowdown is not None

@@ -13,7 +13,7 @@ from torch import Tensor
 from mentee import METHODS, Component, Method, Term, record_network, resume, sweep, train
 from mentee.api import Interrupted
 from mentee.catalogue import CandidatePair, list_methods, needs, show_method, show_pair
-from mentee.catalogue.methods_page import rows as table_of_rows
+from mentee.catalogue.methods_page import methods_table
 from mentee.losses import LOSSES, LossSpec
 from mentee.methods import find
 from mentee.representations import REPRESENTATIONS, Adapter, Shape
@@ -83,11 +83,15 @@ def test_it_is_listed_shown_and_written_into_the_tables() -> None:
     assert "  mine             Where they look, and what they say in the end." in list_methods(rows)
     assert needs(MINE) == ["an embedding", "stages"]
     text = show_method("mine", rows)
-    assert "+ 2 · mse of attention(power=1) at stages, each stage 0.5 of the next, rising" in text
+    assert (
+        "+ 2 · mse of attention(power=1) at stages, each stage weighted 0.5 of the next, weight"
+        in text
+    )
     assert "attention   a = unit (1/c Σ_c |f_c|^p)" in text
     assert text.endswith("note: of a test")
-    line = next(x for x in table_of_rows(rows).splitlines() if x.startswith("| `mine` |"))
-    assert line.endswith("| an embedding, stages | Nobody 2026; of a test |")
+    line = next(x for x in methods_table(ROWS).splitlines() if x.startswith("| `mine` |"))
+    assert line.startswith("| `mine` | Nobody 2026; of a test | Where they look, and what they say")
+    assert "| an embedding, stages | 4,160 par" in line
     pair = CandidatePair("resnet8-cifar", "resnet20-cifar", size=16, examples=100)
     shown = show_pair(pair, {name: find(name, rows) for name in ("mine", "cktf(mine)")})
     assert [line.split()[0] for line in shown.splitlines()[4:]] == ["mine", "cktf(mine)"]

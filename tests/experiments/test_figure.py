@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mentee.experiments.figure import COLORS, GRAY, figure, ticks
+from mentee.experiments.comparison_report import COLORS, GRAY, figure, ticks
 from mentee.experiments.results import results
 from tests.experiments.test_results import row, seeded
 

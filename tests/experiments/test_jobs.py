@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mentee.errors import RunError
-from mentee.experiments.jobs import jobs_of, keep
+from mentee.experiments.jobs import plan_jobs, save_plan
 from mentee.recipe import MultiRecipe, read
 
 RECIPE = read(
@@ -22,7 +22,7 @@ RECIPE = read(
 
 
 def test_a_whole_seed_comes_before_the_next() -> None:
-    jobs = jobs_of(RECIPE, ["timm:resnet18", "resnet8-cifar"], ["kd", "crd+kd"], 2, Path("s"))
+    jobs = plan_jobs(RECIPE, ["timm:resnet18", "resnet8-cifar"], ["kd", "crd+kd"], 2, Path("s"))
     assert [job.name for job in jobs] == [
         "timm-resnet18-kd-seed3",
         "timm-resnet18-crd+kd-seed3",
@@ -37,19 +37,19 @@ def test_a_whole_seed_comes_before_the_next() -> None:
 
 
 def test_the_recipes_own_keep_what_it_says_of_them() -> None:
-    own, _, other, _ = jobs_of(RECIPE, ["timm:resnet18", "vgg8"], ["kd", "crd"], 1, Path("s"))
+    own, _, other, _ = plan_jobs(RECIPE, ["timm:resnet18", "vgg8"], ["kd", "crd"], 1, Path("s"))
     assert own.recipe == RECIPE
     assert other.recipe.student.input == "imagenet"
     assert other.recipe.student.options == {}
     assert other.recipe.method == RECIPE.method
-    assert jobs_of(RECIPE, [], ["crd"], 1, Path("s"))[0].recipe.method.params == {}
+    assert plan_jobs(RECIPE, [], ["crd"], 1, Path("s"))[0].recipe.method.params == {}
 
 
 def test_from_scratch_nobody_teaches_by_a_method_of_its_own() -> None:
     teachers = {"a": "vgg8-cifar", "b": {"record": "x"}}
     said = {"teachers": teachers, "methods": {"b": "phi-s"}}
     recipe = read({**RECIPE.model_dump(), "teacher": said})
-    none, kd = jobs_of(recipe, [], ["none", "kd"], 1, Path("s"))
+    none, kd = plan_jobs(recipe, [], ["none", "kd"], 1, Path("s"))
     assert isinstance(none.recipe.teacher, MultiRecipe)
     assert none.recipe.teacher.methods == {}
     assert kd.recipe.teacher == recipe.teacher
@@ -57,8 +57,8 @@ def test_from_scratch_nobody_teaches_by_a_method_of_its_own() -> None:
 
 def test_what_an_earlier_version_did_not_say_is_no_difference(tmp_path: Path) -> None:
     """Its recipes had fewer keys; those it had are still compared."""
-    (job,) = jobs_of(RECIPE, [], ["kd"], 1, tmp_path)
-    keep(tmp_path, [job], {"live": False})
+    (job,) = plan_jobs(RECIPE, [], ["kd"], 1, tmp_path)
+    save_plan(tmp_path, [job], {"live": False})
     job.path.mkdir()
     job.folder.recipe.write_text("begun")
     ledger = tmp_path / "sweep.json"
@@ -66,8 +66,8 @@ def test_what_an_earlier_version_did_not_say_is_no_difference(tmp_path: Path) ->
     del was[job.name]["recipe"]["train"]["compile"]
     del was[job.name]["recipe"]["data"]["cycle"]
     ledger.write_text(json.dumps(was))
-    keep(tmp_path, [job], {"live": False})
+    save_plan(tmp_path, [job], {"live": False})
     was[job.name]["recipe"]["train"]["epochs"] = 7
     ledger.write_text(json.dumps(was))
-    with pytest.raises(RunError, match=r"begun otherwise \(train.epochs: 7 there, 30 here\)"):
-        keep(tmp_path, [job], {"live": False})
+    with pytest.raises(RunError, match=r"started otherwise \(train.epochs: 7 there, 30 here\)"):
+        save_plan(tmp_path, [job], {"live": False})

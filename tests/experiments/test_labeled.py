@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mentee.data import Examples, open_examples
 from mentee.errors import DataError, RecipeError
-from mentee.experiments.labeled import open_parts, subsets
+from mentee.experiments.probe_data import open_probe_data, subsets
 from mentee.recipe import Probe, read
 
 
@@ -58,7 +58,7 @@ RECIPE = {
 
 
 def test_the_runs_own_splits_with_their_labels() -> None:
-    parts = open_parts(read(RECIPE), Probe())
+    parts = open_probe_data(read(RECIPE), Probe())
     assert (len(parts.train), len(parts.test)) == (1297, 500)
     assert parts.classes == 10
     assert not set(parts.train.ids) & set(parts.test.ids)
@@ -66,10 +66,10 @@ def test_the_runs_own_splits_with_their_labels() -> None:
 
 def test_splits_of_another_source() -> None:
     recipe = read(RECIPE, ["data.source=elsewhere", "data.train=unlabeled"])
-    parts = open_parts(recipe, Probe(source="embedded:digits", test="test"))
+    parts = open_probe_data(recipe, Probe(source="embedded:digits", test="test"))
     assert (len(parts.train), len(parts.test)) == (1297, 500)
     with pytest.raises(RecipeError, match=r"name their split, probe\.test=test"):
-        open_parts(recipe, Probe(source="embedded:digits"))
+        open_probe_data(recipe, Probe(source="embedded:digits"))
 
 
 def test_examples_without_labels_cannot_be_probed(tmp_path: Any) -> None:
@@ -77,4 +77,4 @@ def test_examples_without_labels_cannot_be_probed(tmp_path: Any) -> None:
         (tmp_path / f"{split}.csv").write_text("text\na\nb\n")
     recipe = read(RECIPE, [f"data.source={tmp_path}", "student.network=hashed-bag-small"])
     with pytest.raises(DataError, match=r"has no labels to probe with; name their column"):
-        open_parts(recipe, Probe())
+        open_probe_data(recipe, Probe())

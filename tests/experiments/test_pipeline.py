@@ -74,7 +74,7 @@ def test_a_chain_that_is_killed_twice_is_the_chain(
     ]
     assert rows[0] == rows[1]
     assert {row["who"] for row in rows[0]} == {"student", "untrained", "teacher"}
-    assert "## With few labels" in (tmp_path / "cut" / "run" / "report.md").read_text()
+    assert "## Scores with few labels" in (tmp_path / "cut" / "run" / "report.md").read_text()
 
 
 def test_a_folder_of_another_chain_is_refused(teacher: dict[str, Any], tmp_path: Path) -> None:
@@ -83,9 +83,9 @@ def test_a_folder_of_another_chain_is_refused(teacher: dict[str, Any], tmp_path:
     found = pipeline(short, views=1, out=tmp_path / "c", quiet=True, say=lines.append)
     assert (tmp_path / "c" / "record" / "train" / "manifest.json").is_file()
     assert len(found.scores("knn", 0.05)) == 1
-    with pytest.raises(RunError, match="was begun with another recipe; give the same command"):
+    with pytest.raises(RunError, match="was started with another recipe; give the same command"):
         pipeline(short, views=1, changes=["train.seed=1"], out=tmp_path / "c", quiet=True)
-    with pytest.raises(RunError, match="was begun with another views"):
+    with pytest.raises(RunError, match="was started with another views"):
         pipeline(short, views=2, out=tmp_path / "c", quiet=True)
 
 

@@ -79,7 +79,7 @@ def test_few_labels_are_worth_less_and_the_untrained_student_least(mine: Path) -
         assert max(few) < all_of_them[0]
     assert found.scores("linear", 1.0, "teacher") > found.scores("linear", 1.0, "student")
     head = str(found).splitlines()[0].split()
-    assert head == ["who", "way", "65", "labels", "(5", "%)", "1,297", "labels", "(100", "%)"]
+    assert head == ["network", "probe", "65", "labels", "(5", "%)", "1,297", "labels", "(100", "%)"]
 
 
 def test_the_untrained_student_is_the_one_before_the_first_step(mine: Path) -> None:
@@ -140,7 +140,7 @@ def test_what_is_known_is_kept_and_more_is_added(mine: Path) -> None:
     other = probe(mine, changes=[*ways, "probe.knn=1"], say=silent)
     assert len(other.content["rows"]) == len(rows), "other neighbors: all is asked anew"
     text = (mine / "report.md").read_text()
-    assert "## With few labels" in text
+    assert "## Scores with few labels" in text
     assert "| student | knn | " in text
     saved = json.loads((mine / "probe.json").read_text())
     assert saved["rows"] == other.content["rows"]
@@ -235,7 +235,7 @@ def test_texts_of_several_classes(tmp_path: Path) -> None:
     made = train(recipe, out=tmp_path / "run", quiet=True)
     changes = ["probe.shares=[0.1,1.0]", "probe.seeds=2", "probe.who=[student,untrained]"]
     found = probe(made.path, changes=changes, say=silent)
-    assert found.content["asked"]["by"] == "map"
+    assert found.content["settings"]["by"] == "map"
     assert found.scores("linear", 1.0)[0] > 0.9
     assert found.scores("knn", 1.0)[0] > 0.6
     assert len(found.scores("linear", 0.1)) == 2
@@ -244,7 +244,7 @@ def test_texts_of_several_classes(tmp_path: Path) -> None:
 def test_only_what_is_asked_can_be_changed(
     mine: Path, mentee: Callable[..., tuple[int, str, str]]
 ) -> None:
-    with pytest.raises(RecipeError, match=r"train.epochs=3: the run is done; only what is asked"):
+    with pytest.raises(RecipeError, match=r"train.epochs=3: the run is finished; only its probe"):
         probe(mine, changes=["train.epochs=3"], say=silent)
     with pytest.raises(RunError, match="is no run"):
         probe(mine / "nowhere", say=silent)
@@ -254,8 +254,8 @@ def test_only_what_is_asked_can_be_changed(
         probe(mine, changes=["probe.wasy=[knn]"], say=silent)
     status, out, _ = mentee("probe", mine, "--ways", "knn", "--shares", "1", "--seeds", "1")
     assert status == 0
-    assert "student    knn  0." in out
+    assert "student    knn    0." in out
     status, out, _ = mentee("report", mine)
     assert status == 0
-    assert "## With few labels" in out
+    assert "## Scores with few labels" in out
     assert out.rstrip().endswith("report.md")

@@ -8,43 +8,45 @@ from pathlib import Path
 import pytest
 
 from mentee.experiments import progress
-from mentee.experiments.jobs import jobs_of
+from mentee.experiments.jobs import plan_jobs
 from mentee.experiments.progress import SweepProgress, main_score
-from mentee.experiments.shared_record import Fit
-from mentee.experiments.worker import WorkerMessage
+from mentee.experiments.shared_record import PairCheck
+from mentee.experiments.workers import WorkerMessage
 from mentee.recipe import read
 
 RECIPE = read({"data": "embedded:digits", "student": "resnet8-cifar"})
 
 
 def test_lines_of_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs = jobs_of(RECIPE, [], ["none", "kd", "crd"], 1, tmp_path)
+    jobs = plan_jobs(RECIPE, [], ["none", "kd", "crd"], 1, tmp_path)
     lines: list[str] = []
-    heard = SweepProgress(jobs, lines.append)
-    found = {job.pair: Fit(steps=1000) for job in jobs}
-    found[jobs[2].pair] = Fit(problem="no teacher")
-    assert heard.plan(jobs, found) == jobs[:2]
+    jobs[1].path.mkdir()
+    jobs[1].folder.recipe.touch()
+    progress_lines = SweepProgress(jobs, lines.append)
+    found = {job.pair: PairCheck(steps=1000) for job in jobs}
+    found[jobs[2].pair] = PairCheck(problem="no teacher")
+    assert progress_lines.start(jobs, found) == jobs[:2]
     assert lines == [
-        "3 runs, 2,000 steps to train",
+        "3 runs, 1 started before, 2,000 steps to train",
         "resnet8-cifar-crd-seed0  failed: no teacher",
     ]
     none, kd = (job.name for job in jobs[:2])
-    heard.hear(WorkerMessage(none, "step", 1))
+    progress_lines.receive(WorkerMessage(none, "step", 1))
     assert len(lines) == 2, "one step says nothing of the pace"
-    heard.hear(WorkerMessage(none, "step", 500))
+    progress_lines.receive(WorkerMessage(none, "step", 500))
     assert lines[2].startswith("0 of 3 finished, 25 % of the steps, about ")
-    heard.hear(WorkerMessage(none, "step", 501))
+    progress_lines.receive(WorkerMessage(none, "step", 501))
     assert len(lines) == 3, "not a line each second"
-    monkeypatch.setattr(progress, "SAID", 0.0)
-    heard.hear(WorkerMessage(none, "step", 600))
+    monkeypatch.setattr(progress, "LINE_INTERVAL", 0.0)
+    progress_lines.receive(WorkerMessage(none, "step", 600))
     assert lines[3].startswith("0 of 3 finished, 30 % of the steps, about ")
     jobs[0].path.mkdir()
     summary = {"test": {"accuracy": 0.5}, "seconds": 75.0, "steps": 1000}
     (jobs[0].path / "summary.json").write_text(json.dumps(summary))
-    heard.hear(WorkerMessage(none, "finished"))
+    progress_lines.receive(WorkerMessage(none, "finished"))
     assert lines[4] == "resnet8-cifar-none-seed0  test accuracy 0.5000  1 min 15 s  (1 of 3)"
-    heard.hear(WorkerMessage(kd, "failed", text="the loss is nan"))
-    assert heard.failed == {"resnet8-cifar-crd-seed0": "no teacher", kd: "the loss is nan"}
+    progress_lines.receive(WorkerMessage(kd, "failed", text="the loss is nan"))
+    assert progress_lines.failed == {"resnet8-cifar-crd-seed0": "no teacher", kd: "the loss is nan"}
 
 
 def test_the_score_that_counts() -> None:

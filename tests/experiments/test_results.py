@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mentee.experiments.jobs import jobs_of
+from mentee.experiments.jobs import plan_jobs
 from mentee.experiments.results import results
-from mentee.experiments.rows import Row, rows_of
+from mentee.experiments.rows import Row, read_rows
 from mentee.recipe import read
 
 RECIPE = read({"data": "embedded:digits", "student": "resnet8-cifar"})
@@ -193,7 +193,7 @@ def test_unequal_budgets_are_said() -> None:
 
 
 def test_what_became_of_runs(tmp_path: Path) -> None:
-    jobs = jobs_of(RECIPE, [], ["none", "a", "b", "c", "d", "e"], 1, tmp_path)
+    jobs = plan_jobs(RECIPE, [], ["none", "a", "b", "c", "d", "e"], 1, tmp_path)
     for job in jobs[:4]:
         job.path.mkdir()
         (job.path / "recipe.yaml").touch()
@@ -201,7 +201,7 @@ def test_what_became_of_runs(tmp_path: Path) -> None:
     (jobs[1].path / "failure.txt").write_text("the loss is inf at step 7 (epoch 1): kl inf; ...\n")
     (jobs[2].path / "failure.txt").write_text("Traceback ...\nOSError: no such file\n")
     failed = {jobs[4].name: "method 'd' compares each class on its own"}
-    found = {r.method: r for r in rows_of(jobs, failed, {jobs[5].name: "STOPPED after epoch 2"})}
+    found = {r.method: r for r in read_rows(jobs, failed, {jobs[5].name: "STOPPED after epoch 2"})}
     assert found["none"].runs[0]["test"]["accuracy"] == 0.5
     assert {m: r.missing[0] for m, r in found.items() if r.missing} == {
         "a": "DIVERGED at step 7",

@@ -23,13 +23,13 @@ from mentee.runs import checkpoint
 from tests.conftest import digits, taught_by
 
 Begin = Callable[..., subprocess.Popen[str]]
-SHORT = {"epochs": 2, "batch": 32}
+SHORT = {"epochs": 1, "batch": 32}
 NO_BANK = {"name": "cktf+kd", "params": {"memory.kind": "batch"}}
 
 
 @pytest.fixture
 def recipe(taught: Any) -> dict[str, Any]:
-    return taught(method=NO_BANK, train=SHORT, data={"limit": 160})
+    return taught(method=NO_BANK, train=SHORT, data={"limit": 96})
 
 
 def names(path: Path) -> set[str]:
@@ -39,12 +39,13 @@ def names(path: Path) -> set[str]:
 @pytest.fixture
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes of one thread, as the tests' own: sums come out bit for bit."""
-    monkeypatch.setattr("mentee.experiments.pool.cores", lambda: 2)
+    monkeypatch.setattr("mentee.experiments.workers.cores", lambda: 2)
 
 
 @pytest.mark.usefixtures("two_cores")
 def test_a_sweep_is_its_runs_with_one_record(recipe: dict[str, Any], tmp_path: Path) -> None:
     lines: list[str] = []
+    recipe["train"]["epochs"] = 2
     found = sweep(
         recipe,
         ["none", "kd", "cktf+kd"],
@@ -79,15 +80,13 @@ def test_a_sweep_is_its_runs_with_one_record(recipe: dict[str, Any], tmp_path: P
         assert value.equal(ours[name]), name
     assert alone.summary["test"] == summaries["resnet8-cifar-kd-seed1"]["test"]
 
-
-@pytest.mark.usefixtures("two_cores")
-def test_processes_or_one_process_make_the_same(recipe: dict[str, Any], tmp_path: Path) -> None:
-    kwargs: dict[str, Any] = {"seeds": 1, "say": str}
-    one = sweep(recipe, ["kd", "crd"], processes=1, out=tmp_path / "one", **kwargs)
-    two = sweep(recipe, ["kd", "crd"], processes=2, out=tmp_path / "two", **kwargs)
+    # One process makes the same as two.
+    kwargs: dict[str, Any] = {"seeds": 1, "processes": 1, "out": tmp_path / "one", "say": str}
+    one = sweep(recipe, ["kd", "cktf+kd"], **kwargs)
     for name, run in one.runs.items():
-        mine, other = (load_file(r.path / "student.safetensors") for r in (run, two.runs[name]))
-        assert all(mine[key].equal(other[key]) for key in mine), name
+        paths = (each.path / "student.safetensors" for each in (run, found.runs[name]))
+        weights = [load_file(path) for path in paths]
+        assert all(weights[0][key].equal(weights[1][key]) for key in weights[1]), name
 
 
 def test_finished_runs_are_not_repeated_and_more_can_be_added(
@@ -96,6 +95,8 @@ def test_finished_runs_are_not_repeated_and_more_can_be_added(
     first = sweep(recipe, ["kd"], seeds=1, processes=1, out=tmp_path / "s", say=str)
     student = first.runs["resnet8-cifar-kd-seed0"].path / "student.safetensors"
     before = student.stat().st_mtime_ns
+    plan = json.loads((tmp_path / "s" / "sweep.json").read_text())
+    assert plan["resnet8-cifar-kd-seed0"]["recipe"]["method"]["name"] == "kd"
     lines: list[str] = []
     more = sweep(recipe, ["kd", "crd"], seeds=2, processes=1, out=tmp_path / "s", say=lines.append)
     assert len(more.runs) == 4
@@ -111,12 +112,12 @@ def test_finished_runs_are_not_repeated_and_more_can_be_added(
 
 def test_something_else_is_not_gone_on_with(recipe: dict[str, Any], tmp_path: Path) -> None:
     sweep(recipe, ["none"], seeds=1, processes=1, out=tmp_path / "s", say=str)
-    with pytest.raises(RunError, match=r"train.epochs: 2 there, 3 here"):
+    with pytest.raises(RunError, match=r"train.epochs: 1 there, 3 here"):
         sweep(recipe, ["none"], seeds=1, out=tmp_path / "s", changes=["train.epochs=3"])
     with pytest.raises(RunError, match=r"live: False there, True here"):
         sweep(recipe, ["none"], seeds=1, out=tmp_path / "s", live=True)
     train(digits(), out=tmp_path / "t" / "resnet8-cifar-none-seed0", quiet=True)
-    with pytest.raises(RunError, match="is there and not of this sweep"):
+    with pytest.raises(RunError, match="exists and is not of this sweep"):
         sweep(recipe, ["none"], seeds=1, out=tmp_path / "t")
 
 
@@ -190,7 +191,7 @@ def test_live_and_a_record_that_is_there(recipe: dict[str, Any], tmp_path: Path)
 
 def test_several_students_share_the_record(recipe: dict[str, Any], tmp_path: Path) -> None:
     found = sweep(
-        recipe, ["kd", "crd"], students=["resnet8-cifar", "resnet20-cifar"], seeds=1,
+        recipe, ["kd", "none"], students=["resnet8-cifar", "resnet20-cifar"], seeds=1, processes=1,
         out=tmp_path / "s", say=str,
     )  # fmt: skip
     assert {job.student for job in found.jobs} == {"resnet8-cifar", "resnet20-cifar"}
@@ -203,11 +204,12 @@ def test_several_students_share_the_record(recipe: dict[str, Any], tmp_path: Pat
 
 def test_rows_and_networks_from_python(recipe: dict[str, Any], tmp_path: Path) -> None:
     row = Method("mine", (Term("logits", Component("kl", {"temperature": 2.0}), 1.0),))
-    found = sweep(recipe, ["mine"], methods={"mine": row}, seeds=2, out=tmp_path / "a", say=str)
+    kwargs: dict[str, Any] = {"seeds": 2, "processes": 2, "say": str}
+    found = sweep(recipe, ["mine"], methods={"mine": row}, out=tmp_path / "a", **kwargs)
     assert len(found.runs) == 2
     student = lambda classes, channels: None  # noqa: E731 - a lambda cannot be pickled
     with pytest.raises(MenteeError):
-        sweep(recipe, ["kd"], student=student, seeds=2, processes=2, out=tmp_path / "b", say=str)
+        sweep(recipe, ["kd"], student=student, out=tmp_path / "b", **kwargs)
 
 
 # --- stopped at any moment ---------------------------------------------------------------------
@@ -215,9 +217,9 @@ def test_rows_and_networks_from_python(recipe: dict[str, Any], tmp_path: Path) -
 
 @pytest.fixture(scope="module")
 def long(teacher: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A recipe of 40 steps, a checkpoint every 3."""
+    """A recipe of 32 steps, a checkpoint every 3."""
     path = tmp_path_factory.mktemp("long") / "recipe.yaml"
-    train = {"epochs": 10, "batch": 32}
+    train = {"epochs": 8, "batch": 32}
     save = {"steps": 3, "minutes": None}
     said = taught_by(teacher, method=NO_BANK, train=train, data={"limit": 128}, save=save)
     path.write_text(yaml.safe_dump(said))
@@ -310,7 +312,7 @@ def test_kill_9_of_all_or_of_the_parent_and_the_same_command_goes_on(
     ],
 )
 def test_a_signal_ends_all_in_order(
-    number: signal.Signals, processes: int, begin: Begin, long: str, whole: Path, tmp_path: Path
+    number: signal.Signals, processes: int, begin: Begin, long: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "s"
     process = begin(*arguments(long, out, processes))
@@ -323,22 +325,16 @@ def test_a_signal_ends_all_in_order(
     assert "Traceback" not in err
     assert not any(map(is_there, workers))
     assert len(list(out.glob("*-seed0"))) == processes, "no other run was begun"
-    if (number, processes) == (signal.SIGINT, 2):
-        again = begin(*arguments(long, out))
-        said, err = again.communicate(timeout=300)
-        assert again.returncode == 0, err
-        assert "begun before" in said
-        assert_same(out, whole)
 
 
 @needs_proc
 @pytest.mark.parametrize(
     ("number", "text"),
     [
-        (signal.SIGKILL, "exit status -9, perhaps for lack of memory; the same command goes on"),
+        (signal.SIGKILL, "exit status -9, perhaps for lack of memory; the same command resumes it"),
         pytest.param(
             signal.SIGTERM,
-            "exit status 0; the same command goes on",
+            "exit status 0; the same command resumes it",
             marks=pytest.mark.slow,
         ),
     ],
@@ -378,9 +374,3 @@ def test_a_script_without_a_guard_is_told_so(begin: Begin, long: str, tmp_path: 
     _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "below `if __name__ == '__main__':`" in err
-
-
-def test_the_ledger_says_what_was_asked_for(recipe: dict[str, Any], tmp_path: Path) -> None:
-    sweep(recipe, ["none"], seeds=1, processes=1, out=tmp_path / "s", say=str)
-    ledger = json.loads((tmp_path / "s" / "sweep.json").read_text())
-    assert ledger["resnet8-cifar-none-seed0"]["recipe"]["method"]["name"] == "none"

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from mentee.experiments.figure import figure
+from mentee.experiments.comparison_report import figure, html, markdown, plain
 from mentee.experiments.results import results
 from mentee.experiments.rows import Row
-from mentee.experiments.tables import html, markdown, plain
 from tests.experiments.test_results import row, seeded
 
 
@@ -48,7 +47,7 @@ def test_the_page(content: dict[str, Any]) -> None:
     result, cost = lines(text, "kd")
     assert "HELPS" in result
     assert "| 0.7500 | 0.1250 | 0.2500 | 2.00 | 1 min 00 s | 500 MB | 1,000 | 10 |" in cost
-    assert "lost on fog" in text
+    assert "drop on fog" in text
     assert "GPU" not in text, "a column in which there is nothing is left out"
     assert "- a note" in text
     assert "![](compare.svg)" in text
@@ -64,9 +63,9 @@ def test_one_page_that_needs_nothing_else(content: dict[str, Any]) -> None:
 
 
 def test_nothing_is_finished() -> None:
-    rows = [Row("net", m, {}, {0: "not begun", 1: "not begun"}) for m in ("none", "kd")]
+    rows = [Row("net", m, {}, {0: "not started", 1: "not started"}) for m in ("none", "kd")]
     content = results(rows, [0, 1])
     assert "0 of 4 runs finished" in plain(content)
-    assert "not begun" in markdown(content)
+    assert "not started" in markdown(content)
     assert "net: from scratch is not finished" in plain(content)
     html(content, figure(content))

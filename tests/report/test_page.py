@@ -44,12 +44,12 @@ def test_the_page_says_what_the_summary_says() -> None:
     assert text.startswith("# resnet8-cifar, method cktf+kd\n")
     assert "the weights of epoch 7, best on validation (accuracy 0.9200)" in text
     assert "The test part was read once, with these weights." in text
-    good = rows(text, "How good")
+    good = rows(text, "Scores")
     assert good["on"] == ["accuracy", "loss"]
     assert good["test"] == ["0.9123", "0.3000"]
     assert good["validation"] == ["0.9200", "0.2800"]
     assert good["teacher, 200 of validation"] == ["0.9500", "0.2000"]
-    cost = rows(text, "What it cost")
+    cost = rows(text, "Costs")
     assert cost["student's parameters"] == ["78,042"]
     assert cost["teacher's parameters"] == ["272,474 (3.49×)"]
     assert cost["heads trained and dropped"] == ["1,234"]
@@ -57,9 +57,9 @@ def test_the_page_says_what_the_summary_says() -> None:
     assert cost["epochs, steps"] == ["12, 216"]
     assert cost["seconds per epoch"] == ["1.2"]
     assert cost["whole run"] == ["1 min 15 s"]
-    assert cost["most memory, of the process"] == ["1,234 MB"]
-    assert "most memory, of the GPU" not in cost
-    course = rows(text, "How it went")
+    assert cost["peak memory of the process"] == ["1,234 MB"]
+    assert "peak memory of the GPU" not in cost
+    course = rows(text, "Training")
     assert course["epoch"] == ["validation accuracy", "task", "kl/logits"]
     assert course["12"] == ["0.9000", "0.2500", "0.5000"]
     assert text.endswith("## Recipe\n\n```yaml\ndata:\n  source: a\n```\n")
@@ -77,7 +77,7 @@ def test_a_long_course_is_shortened_and_keeps_its_end(epochs: int) -> None:
         {"step": epoch, "epoch": epoch, "validation": {"accuracy": 0.5}}
         for epoch in range(1, epochs + 1)
     ]
-    course = rows(page(SUMMARY, metrics, ""), "How it went")
+    course = rows(page(SUMMARY, metrics, ""), "Training")
     assert str(epochs) in course
     assert len(course) <= 13
 
@@ -92,7 +92,7 @@ def test_a_run_without_labels_teacher_and_test() -> None:
     assert "No labels to score against." in text
     assert "teacher" not in text
     assert "test part" not in text
-    assert "How it went" not in text
+    assert "Training" not in text
 
 
 def test_other_domains_have_a_table_without_the_single_corruptions() -> None:
@@ -108,7 +108,7 @@ def test_other_domains_have_a_table_without_the_single_corruptions() -> None:
     }
     text = page(content, METRICS, "data: a\n")
     found = rows(text, "Out of domain")
-    assert found["on"] == ["examples", "accuracy", "loss", "lost", "like the teacher"]
+    assert found["on"] == ["examples", "accuracy", "loss", "drop", "similarity to the teacher"]
     assert found["tweets"] == ["3,768", "0.7000", "1.0000", "0.2100", "0.3550"]
     assert found["bad"] == ["3,768", "0.7000", "1.0000", "", ""]
     assert "bad/fog-3" not in found
@@ -119,6 +119,6 @@ def test_other_domains_have_a_table_without_the_single_corruptions() -> None:
 def test_what_could_not_be_told_is_listed() -> None:
     notes = ["tweets has no scores: a", "test is not compared with the teacher: b"]
     text = page(SUMMARY | {"notes": notes}, METRICS, "")
-    listed = text.partition("## What could not be told\n\n")[2].partition("\n\n")[0]
+    listed = text.partition("## Notes\n\n")[2].partition("\n\n")[0]
     assert listed.splitlines() == [f"- {note}" for note in notes]
-    assert "could not be told" not in page(SUMMARY | {"notes": []}, METRICS, "")
+    assert "Notes" not in page(SUMMARY | {"notes": []}, METRICS, "")

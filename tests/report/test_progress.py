@@ -8,7 +8,7 @@ import pytest
 import rich
 
 from mentee.report import Reporter, duration
-from mentee.report.progress import said
+from mentee.report.progress import loss_text
 from mentee.types import Step
 
 
@@ -77,4 +77,4 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 def test_no_losses_say_nothing() -> None:
-    assert said({}) == ""
+    assert loss_text({}) == ""

@@ -71,7 +71,7 @@ def test_every_file_says_what_the_losses_weigh(
     lines = [json.loads(x) for x in (run.path / "metrics.jsonl").read_text().splitlines()]
     assert [x["weights"] for x in lines if "weights" in x] == [summary["weights_used"]] * 2
     report = (run.path / "report.md").read_text()
-    section = report.partition("## What each loss weighed\n")[2].partition("\n## ")[0]
+    section = report.partition("## Losses at the start\n")[2].partition("\n## ")[0]
     assert all(f"| {name} | {found['mean']:.4g} |" in section for name, found in losses.items())
     assert "Measured in the first 10 steps; balance unit." in section
 

@@ -120,7 +120,7 @@ def test_the_best_is_kept_and_nothing_is_learned_by_standing_still(
     }
     report = (run.path / "report.md").read_text()
     assert "best on the watched examples (knn" in report
-    assert "## By its embedding alone" in report
+    assert "## Quality of the embedding" in report
 
 
 def test_the_student_before_its_first_step_may_be_the_best(

@@ -1,4 +1,4 @@
-"""A row in words: its summands, and the formulas of its words."""
+"""A method in words: its terms, and the formulas of their components."""
 
 from __future__ import annotations
 
@@ -6,123 +6,126 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from mentee.catalogue.docstrings import told
+from mentee.catalogue.docstrings import parse_docstring
 from mentee.losses import LOSSES
 from mentee.memory import MEMORIES
 from mentee.methods import Component, Method, Term
 from mentee.representations import REPRESENTATIONS
 
-Name: TypeAlias = Callable[[str], str]
-"""How the name of a word or a place is written."""
+Style: TypeAlias = Callable[[str], str]
+"""How the name of a component or a layer is written."""
 
 
-def sentence(term: Term, name: Name = str) -> str:
-    """One summand in words.
+def describe_term(term: Term, style: Style = str) -> str:
+    """One term in words.
 
     Example:
-        >>> sentence(Term(("logits", "embedding"), Component("kl"), 0.6, Component("probe")))
+        >>> describe_term(Term(("logits", "embedding"), Component("kl"), 0.6, Component("probe")))
         '0.6 · kl of probe at logits (teacher: embedding)'
     """
-    return f"{term.weight:g} · {compared(term, name)} at {where(term, name)}{when(term, name)}"
-
-
-def compared(term: Term, name: Name = str) -> str:
-    """What is compared, and how."""
-    return f"{called(term.loss, name)} of {called(term.representation, name)}"
-
-
-def where(term: Term, name: Name = str) -> str:
-    """The places that it reads."""
-    student, teacher = term.layer_pair
-    return name(student) if student == teacher else f"{name(student)} (teacher: {name(teacher)})"
-
-
-def when(term: Term, name: Name = str) -> str:
-    """Its memory, and what it weighs at which stage and when."""
-    more = f", negatives from {called(term.memory, name)}" if term.memory else ""
-    more += f", each stage {term.stage_decay:g} of the next" if term.stage_decay != 1 else ""
-    more += (
-        f", alone for the first {term.exclusive_warmup:.0%} of the steps"
-        if term.exclusive_warmup
-        else ""
+    return (
+        f"{term.weight:g} · {compared(term, style)} at {layers(term, style)}{details(term, style)}"
     )
-    more += f", rising over the first {term.ramp:.1%} of the steps" if term.ramp else ""
-    return more
 
 
-def called(word: Component, name: Name = str) -> str:
-    """A word with its numbers, and those that it is of."""
+def compared(term: Term, style: Style = str) -> str:
+    """Loss and representation of a term."""
+    return f"{describe(term.loss, style)} of {describe(term.representation, style)}"
+
+
+def layers(term: Term, style: Style = str) -> str:
+    """The layers that a term reads."""
+    student, teacher = map(style, term.layer_pair)
+    return student if student == teacher else f"{student} (teacher: {teacher})"
+
+
+def details(term: Term, style: Style = str) -> str:
+    """Memory of a term, and how its weight depends on stage and step."""
+    parts = [f", negatives from {describe(term.memory, style)}" if term.memory else ""]
+    if term.stage_decay != 1:
+        parts.append(f", each stage weighted {term.stage_decay:g} of the next")
+    if term.exclusive_warmup:
+        parts.append(f", trained alone for the first {term.exclusive_warmup:.0%} of the steps")
+    if term.ramp:
+        parts.append(f", weight ramped up over the first {term.ramp:.1%} of the steps")
+    return "".join(parts)
+
+
+def describe(component: Component, style: Style = str) -> str:
+    """A component with its params, and the components that it is composed with."""
     parts = []
-    for each in word.chain:
-        numbers = ", ".join(f"{key}={value}" for key, value in each.params.items())
-        parts.append(f"{name(each.name)}({numbers})" if numbers else name(each.name))
+    for each in component.chain:
+        params = ", ".join(f"{key}={value}" for key, value in each.params.items())
+        parts.append(f"{style(each.name)}({params})" if params else style(each.name))
     return " of ".join(parts)
 
 
-def together(terms: Sequence[Term], name: Name = str) -> list[str]:
-    """The summands, those that differ only in the one number of their agreement as one."""
-    alike: dict[str, list[Term]] = {}
+def describe_terms(terms: Sequence[Term], style: Style = str) -> list[str]:
+    """The terms in words; terms that differ only in one param of their loss as one."""
+    groups: dict[str, list[Term]] = {}
     for term in terms:
-        bare = sentence(replace(term, loss=Component(term.loss.name)), name)
-        alike.setdefault(bare, []).append(term)
-    found = []
-    for each in alike.values():
+        without_params = describe_term(replace(term, loss=Component(term.loss.name)), style)
+        groups.setdefault(without_params, []).append(term)
+    result = []
+    for each in groups.values():
         keys = {tuple(term.loss.params) for term in each}
         if len(each) > 1 and len(keys) == 1 and len(key := keys.pop()) == 1:
             values = ", ".join(str(term.loss.params[key[0]]) for term in each)
-            agree = Component(each[0].loss.name, {key[0]: values})
-            found.append(sentence(replace(each[0], loss=agree), name))
+            loss = Component(each[0].loss.name, {key[0]: values})
+            result.append(describe_term(replace(each[0], loss=loss), style))
         else:
-            found += [sentence(term, name) for term in each]
-    return found
+            result += [describe_term(term, style) for term in each]
+    return result
 
 
-def by_places(terms: Sequence[Term], name: Name = str) -> list[str]:
-    """The same, those too that differ only in place and weight as one."""
-    alike: dict[str, list[Term]] = {}
+def describe_by_layers(terms: Sequence[Term], style: Style = str) -> list[str]:
+    """The same; terms that differ only in layers and weight as one."""
+    groups: dict[str, list[Term]] = {}
     for term in terms:
-        alike.setdefault(f"{compared(term, name)}{when(term, name)}", []).append(term)
-    if len(alike) == len(terms):
-        return together(terms, name)
-    found = []
-    for said, each in alike.items():
-        at = ", ".join(f"{term.weight:g} at {where(term, name)}" for term in each)
-        found.append(f"{said}: {at}" if len(each) > 1 else sentence(each[0], name))
-    return found
+        groups.setdefault(f"{compared(term, style)}{details(term, style)}", []).append(term)
+    if len(groups) == len(terms):
+        return describe_terms(terms, style)
+    result = []
+    for text, each in groups.items():
+        at = ", ".join(f"{term.weight:g} at {layers(term, style)}" for term in each)
+        result.append(f"{text}: {at}" if len(each) > 1 else describe_term(each[0], style))
+    return result
 
 
-def elsewhere(row: Method) -> list[str]:
-    """What its losses weigh in a sum, and without labels, where that is not what they do alone.
+def other_weights(method: Method) -> list[str]:
+    """The weights of a method in a sum and without labels, where these differ.
 
     Example:
         >>> from mentee.methods import find
-        >>> elsewhere(find("kd")), elsewhere(find("sp"))
+        >>> other_weights(find("kd")), other_weights(find("sp"))
         (["in a sum 1 and the task's at 1", 'without labels 1'], [])
     """
-    parts = [] if row.summed_terms is None else [weights(row.summed_terms)]
-    parts += [] if row.task == 1 or not row.terms else ["the task's at 1"]
-    found = [f"in a sum {' and '.join(parts)}"] if parts else []
-    if row.unlabeled_terms is not None and weights(row.unlabeled_terms) != weights(row.terms):
-        found.append(f"without labels {weights(row.unlabeled_terms)}")
-    return found
+    parts = [] if method.summed_terms is None else [weights(method.summed_terms)]
+    parts += [] if method.task == 1 or not method.terms else ["the task's at 1"]
+    result = [f"in a sum {' and '.join(parts)}"] if parts else []
+    unlabeled = method.unlabeled_terms
+    if unlabeled is not None and weights(unlabeled) != weights(method.terms):
+        result.append(f"without labels {weights(unlabeled)}")
+    return result
 
 
 def weights(terms: Sequence[Term]) -> str:
-    """Those of some summands, in their order."""
+    """The weights of terms, in their order."""
     return ", ".join(f"{term.weight:g}" for term in terms)
 
 
-def formulas(row: Method) -> dict[str, str]:
-    """What the words of a row stand for, each once: its formula, or what it is in a line."""
+def formulas(method: Method) -> dict[str, str]:
+    """The formula of each component of a method, or its description in a line."""
     functions: dict[str, Callable[..., object]] = {
         **{name: entry.function for name, entry in LOSSES.items()},
         **REPRESENTATIONS,
         **MEMORIES,
     }
-    words = [
-        word.name
-        for term in row.terms
-        for word in (term.loss, *term.representation.chain, *([term.memory] if term.memory else []))
+    names = [
+        component.name
+        for term in method.terms
+        for component in (term.loss, *term.representation.chain, term.memory)
+        if component is not None and component.name in functions and component.name != "as_is"
     ]
-    said = {name: told(functions[name]) for name in words if name in functions if name != "as_is"}
-    return {name: each.formula or each.summary for name, each in said.items()}
+    parsed = {name: parse_docstring(functions[name]) for name in names}
+    return {name: each.formula or each.summary for name, each in parsed.items()}

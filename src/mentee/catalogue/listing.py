@@ -1,45 +1,49 @@
-"""The methods of the table as plain text: all of them, one, and those that fit two networks."""
+"""The methods of the table and the layers of a network as plain text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
+
 from mentee import models
-from mentee.catalogue.equation import elsewhere, formulas, together
+from mentee.catalogue.equation import describe_terms, formulas, other_weights
 from mentee.catalogue.needs import needs
-from mentee.catalogue.pairs import Applied, CandidatePair
+from mentee.catalogue.pairs import CandidatePair, PairResult
+from mentee.features import list_layers
 from mentee.methods import METHODS, Method, find
+from mentee.report import align
 
 MORE = (
-    "Rows can be added up: crd+kd. One row with its sentence and formulas: mentee methods cktf.\n"
-    "What fits two networks: mentee methods --student resnet8-cifar --teacher resnet20-cifar"
+    "Methods can be summed: crd+kd. One method with its terms and formulas: mentee methods cktf.\n"
+    "Methods that fit two networks: mentee methods --student resnet8-cifar --teacher resnet20-cifar"
 )
 
 
-def list_methods(rows: Mapping[str, Method] = METHODS) -> str:
-    """One line for each row, name and what it does, below what they need.
+def list_methods(methods: Mapping[str, Method] = METHODS) -> str:
+    """One line for each method, grouped by what they need.
 
     Args:
-        rows: the table, with rows of your own.
+        methods: the table, with methods of your own.
     """
-    width = max(map(len, rows))
+    width = max(map(len, methods))
     groups: dict[str, list[str]] = {}
-    for row in rows.values():
-        line = f"  {row.name:<{width}}  {row.about}".rstrip()
-        groups.setdefault(", ".join(needs(row)), []).append(line)
-    blocks = ["\n".join([f"{asked}:", *lines]) for asked, lines in groups.items()]
+    for method in methods.values():
+        line = f"  {method.name:<{width}}  {method.about}".rstrip()
+        groups.setdefault(", ".join(needs(method)), []).append(line)
+    blocks = ["\n".join([f"{needed}:", *lines]) for needed, lines in groups.items()]
     return "\n\n".join([*blocks, MORE])
 
 
-def show_method(name: str, rows: Mapping[str, Method] = METHODS) -> str:
-    """A row as its sentence: places × representation × agreement × weight, and what it needs.
+def show_method(name: str, methods: Mapping[str, Method] = METHODS) -> str:
+    """A method as its terms, layers × representation × loss × weight, and what it needs.
 
     Args:
-        name: of a row, a form of one, or a sum of these.
-        rows: the table, with rows of your own.
+        name: of a method, a form of one, or a sum of these.
+        methods: the table, with methods of your own.
 
     Raises:
-        MenteeError: there is no such row.
+        MenteeError: there is no such method.
 
     Example:
         >>> print(show_method("l1", {"l1": Method("l1", about="Nothing.")}))
@@ -47,74 +51,97 @@ def show_method(name: str, rows: Mapping[str, Method] = METHODS) -> str:
         L =  1 · task
         needs: no teacher
     """
-    row = find(name, rows)
-    lines = [f"{row.name}: {row.about}", *([row.source] if row.source else [])]
-    lines.append(f"L =  {row.task:g} · task")
-    lines += [f"   + {each}" for each in together(row.terms)]
-    if said := elsewhere(row):
-        lines.append(f"     ({'; '.join(said)})")
-    if row.reuse:
+    method = find(name, methods)
+    lines = [f"{method.name}: {method.about}", *([method.source] if method.source else [])]
+    lines.append(f"L =  {method.task:g} · task")
+    lines += [f"   + {term}" for term in describe_terms(method.terms)]
+    if weights := other_weights(method):
+        lines.append(f"     ({'; '.join(weights)})")
+    if method.reuse:
         end = "a projector, and the teacher's classifier"
-        lines.append(f"The student is its trunk, read at {row.reuse}, {end}.")
-    words = formulas(row)
-    width = max(map(len, words), default=0)
-    lines += [f"{word:<{width}}  {formula}" for word, formula in words.items()]
-    lines.append(f"needs: {', '.join(needs(row))}")
-    return "\n".join([*lines, *([f"note: {row.note}"] if row.note else [])])
+        lines.append(f"The student is its backbone, read at {method.reuse}, {end}.")
+    components = formulas(method)
+    width = max(map(len, components), default=0)
+    lines += [f"{component:<{width}}  {formula}" for component, formula in components.items()]
+    lines.append(f"needs: {', '.join(needs(method))}")
+    return "\n".join([*lines, *([f"note: {method.note}"] if method.note else [])])
 
 
 def show_pair(
-    pair: CandidatePair, rows: Mapping[str, Method] = METHODS, *, time: bool = False
+    pair: CandidatePair, methods: Mapping[str, Method] = METHODS, *, time: bool = False
 ) -> str:
-    """Which rows apply to a pair and what they cost; which do not, and why.
+    """The methods that fit a pair with their costs, and why others do not.
 
     Args:
         pair: the two networks.
-        rows: by name.
+        methods: by name.
         time: measure how much longer a step takes.
     """
-    found = [pair.apply(row, time=time) for row in rows.values()]
-    head = ["applies", "heads", "memory", "record", *(["a step"] if time else [])]
-    lines = [head, *(cost(each) for each in found if each.problem is None)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "  ".join([f"{line[0]:<{widths[0]}}", *map(str.rjust, line[1:], widths[1:])])
-        for line in lines
-    ]
-    width = max((len(each.name) for each in found if each.problem), default=0)
-    not_ = [f"{each.name:<{width}}  {each.problem}" for each in found if each.problem]
-    return "\n".join([pair_said(pair), "", *text, *(["", "does not apply", *not_] if not_ else [])])
+    results = [pair.apply(method, time=time) for method in methods.values()]
+    head = ["fits", "heads", "memory", "record", *(["a step"] if time else [])]
+    costs = [head, *(cost_cells(each) for each in results if each.problem is None)]
+    blocks = [pair_header(pair), align(costs, right=True)]
+    if problems := [[each.name, each.problem] for each in results if each.problem]:
+        blocks.append(f"does not fit\n{align(problems)}")
+    return "\n\n".join(blocks)
 
 
-def pair_said(pair: CandidatePair) -> str:
-    """The two networks, and what the columns mean."""
+def pair_header(pair: CandidatePair) -> str:
+    """The two networks, and the meaning of the columns."""
     student, teacher = pair.names
     sizes = [models.count_parameters(each) for each in (pair.student, pair.teacher)]
     image = " × ".join(map(str, pair.image))
     return (
-        f"{student} ({sizes[0]:,} parameters) taught by {teacher} ({sizes[1]:,}): "
+        f"student {student} ({sizes[0]:,} parameters), teacher {teacher} ({sizes[1]:,}): "
         f"{image}, {pair.classes} classes, {pair.examples:,} examples\n"
-        "heads: parameters trained and dropped (kept: that the student has more); memory: of the "
-        "banks; record: of an example and view, in float16"
+        "heads: parameters trained and dropped (kept: added to the student); memory: of banks and "
+        "queues; record: of an example and view, in float16"
     )
 
 
-def cost(found: Applied) -> list[str]:
-    """The cells of a row that applies."""
-    record = "live only" if found.record is None else size(found.record)
-    heads = f"{found.heads:,}" + (f" ({found.kept:+,} kept)" if found.kept else "")
-    cells = [found.name, heads, size(found.memory), record]
-    return cells if found.slower is None else [*cells, f"{found.slower:+.0%}"]
+def cost_cells(result: PairResult) -> list[str]:
+    """The cells of a method that fits."""
+    record = "live only" if result.record is None else bytes_text(result.record)
+    heads = f"{result.heads:,}" + (f" ({result.added:+,} kept)" if result.added else "")
+    cells = [result.name, heads, bytes_text(result.memory), record]
+    return cells if result.slowdown is None else [*cells, f"{result.slowdown:+.0%}"]
 
 
-def size(count: int) -> str:
-    """Bytes as a person says them.
+def bytes_text(count: int) -> str:
+    """A number of bytes as text.
 
     Example:
-        >>> size(0), size(40), size(51_200), size(256_000_000)
+        >>> bytes_text(0), bytes_text(40), bytes_text(51_200), bytes_text(256_000_000)
         ('0', '40 B', '51.2 kB', '256.0 MB')
     """
     for unit, bytes in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= bytes:
             return f"{count / bytes:.1f} {unit}"
     return f"{count} B" if count else "0"
+
+
+def show_layers(
+    network: str, *, size: int = 32, channels: int = 3, classes: int = 10, every: bool = False
+) -> str:
+    """The layers of a network that can be read, a line each: name, shape, module.
+
+    Args:
+        network: a name for `mentee.models.build`.
+        size: height and width of the image.
+        channels: of the image.
+        classes: outputs of the classifier.
+        every: all modules; else the short names alone.
+    """
+    module = models.build(network, classes=classes, channels=channels, seed=0)
+    layers = list_layers(module, torch.zeros(2, channels, size, size))
+    rows = [
+        [
+            layer.name,
+            " × ".join(map(str, layer.shape)),
+            "output of the network" if layer.is_result else f"{layer.io} of {layer.path}",
+        ]
+        for layer in layers
+        if every or layer.name != layer.path
+    ]
+    count = models.count_parameters(module)
+    return f"{network}: {count:,} parameters, {channels} × {size} × {size}\n{align(rows)}"

@@ -2,12 +2,13 @@
 
     python -m mentee.catalogue.methods_page docs/methods.md
 
-writes them between its markers, `<!-- table: rows -->` and `<!-- end -->`; the prose around them is
-a person's.
+writes them between its markers, `<!-- table: methods -->` and `<!-- end -->`; the prose around them
+is written by hand.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import sys
@@ -15,111 +16,141 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mentee import files
-from mentee.catalogue.docstrings import ParsedDocstring, told
-from mentee.catalogue.equation import by_places, elsewhere
-from mentee.catalogue.needs import asked, needs
+from mentee.catalogue.docstrings import ParsedDocstring, parse_docstring
+from mentee.catalogue.equation import describe_by_layers, other_weights
+from mentee.catalogue.listing import bytes_text
+from mentee.catalogue.needs import needs, representation_needs
+from mentee.catalogue.pairs import CandidatePair
 from mentee.distillation.terms import ENGINE_ARGUMENTS
 from mentee.losses import LOSSES, LossSpec
 from mentee.memory import MEMORIES
 from mentee.methods import METHODS, Method
-from mentee.report.page import table
+from mentee.report import markdown_table
 from mentee.representations import REPRESENTATIONS
 from mentee.tasks import OUTPUTS
 
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-KEEPS = "the student keeps the teacher's classifier, behind a projector"
-BESIDE = {"pair_info", "other_adapters"}
-"""What the engine passes to a representation."""
+ENGINE_PARAMETERS = {"pair_info", "other_adapters"}
+"""Parameters of a representation that are not set in a recipe."""
 
 
-def rows(methods: Mapping[str, Method] = METHODS) -> str:
-    """The rows: sentence, needs, paper."""
-    lines = [
-        ["row", "sentence beside the task's loss", "needs", "source, and what differs from it"]
-    ]
-    for row in methods.values():
-        parts = [", plus ".join(by_places(row.terms, code)) or "nothing: the student from scratch"]
-        parts += [f"the task's loss at {row.task:g}"] if row.task != 1 else []
-        parts += elsewhere(row)
-        parts += [KEEPS] if row.reuse else []
-        source = "; ".join(part for part in (row.source, row.note) if part)
-        lines.append([code(row.name), "; ".join(parts), ", ".join(needs(row)), source])
-    return table([cells(line) for line in lines])
+def methods_table(methods: Mapping[str, Method] = METHODS) -> str:
+    """The methods: paper, purpose, needs, costs, terms."""
+    head = ["method", "paper, and differences from it", "what it does, when to use it", "needs"]
+    lines = [[*head, "costs", "terms besides the task's loss"]]
+    for method in methods.values():
+        terms = ", plus ".join(describe_by_layers(method.terms, code))
+        parts = [terms or "none: the student from scratch"]
+        parts += [f"the task's loss at {method.task:g}"] if method.task != 1 else []
+        parts += other_weights(method)
+        if method.reuse:
+            parts.append("the student keeps the teacher's classifier, behind a projector")
+        lines.append(
+            [
+                code(method.name),
+                "; ".join(part for part in (method.source, method.note) if part),
+                method.about,
+                ", ".join(needs(method)),
+                costs(method),
+                "; ".join(parts),
+            ]
+        )
+    return markdown_table([escape(line) for line in lines])
 
 
-def agreements() -> str:
-    """The agreements: what they are, their formula, their numbers, what they ask for."""
-    lines = [["agreement", "what it is", "formula", "numbers", "compares", "needs"]]
+@functools.lru_cache
+def example_pair(task: str) -> CandidatePair:
+    """The pair of networks that the costs are of."""
+    return CandidatePair("resnet8-cifar", "resnet20-cifar", task=task)
+
+
+def costs(method: Method) -> str:
+    """Parameters, memory and record of a method with the example pair."""
+    outputs = {LOSSES[term.loss.name].outputs for term in method.terms}
+    task = "multi" if "label logits" in outputs else "single"
+    result = example_pair(task).apply(method)
+    if result.problem is not None:
+        return ""
+    parts = [f"{result.heads:,} parameters" if result.heads else ""]
+    parts += [f"{result.added:+,} in the student" if result.added else ""]
+    parts += [f"memory {bytes_text(result.memory)}" if result.memory else ""]
+    record = "no record" if result.record is None else f"record {bytes_text(result.record)}"
+    parts += [record if method.terms else ""]
+    return ", ".join(filter(None, parts)) or "none"
+
+
+def losses_table() -> str:
+    """The losses: description, formula, params, inputs, needs."""
+    lines = [["loss", "description", "formula", "params", "inputs", "needs"]]
     for name, entry in LOSSES.items():
-        said = told(entry.function)
-        numbers = numbers_of(entry.function, said, ENGINE_ARGUMENTS)
-        given = [code(name), said.summary, code(said.formula), numbers, sides(said), asks(entry)]
-        lines.append(given)
-    return table([cells(line) for line in lines])
+        doc = parse_docstring(entry.function)
+        params = describe_params(entry.function, doc, ENGINE_ARGUMENTS)
+        row = [code(name), doc.summary, code(doc.formula), params, inputs(doc), loss_needs(entry)]
+        lines.append(row)
+    return markdown_table([escape(line) for line in lines])
 
 
-def representations() -> str:
-    """The representations: what is compared, their numbers, what they ask for."""
-    lines = [["representation", "what is compared", "formula", "numbers", "needs"]]
+def representations_table() -> str:
+    """The representations: description, formula, params, needs."""
+    lines = [["representation", "what is compared", "formula", "params", "needs"]]
     for name, build in REPRESENTATIONS.items():
-        said = told(build)
-        numbers = numbers_of(build, said, BESIDE)
-        needed = ", ".join(asked(name))
-        lines.append([code(name), said.summary, code(said.formula), numbers, needed])
-    return table([cells(line) for line in lines])
+        doc = parse_docstring(build)
+        params = describe_params(build, doc, ENGINE_PARAMETERS)
+        needed = ", ".join(representation_needs(name))
+        lines.append([code(name), doc.summary, code(doc.formula), params, needed])
+    return markdown_table([escape(line) for line in lines])
 
 
-def memories() -> str:
-    """The memories: what they keep, their numbers."""
-    lines = [["memory", "what it keeps", "formula", "numbers", "of what size"]]
+def memories_table() -> str:
+    """The memories: what they store, formula, params, size."""
+    lines = [["memory", "what it stores", "formula", "params", "size"]]
     for name, build in MEMORIES.items():
-        said = told(build)
-        numbers = numbers_of(build, said)
-        lines.append([code(name), said.summary, code(said.formula), numbers, said.memory])
-    return table([cells(line) for line in lines])
+        doc = parse_docstring(build)
+        params = describe_params(build, doc)
+        lines.append([code(name), doc.summary, code(doc.formula), params, doc.memory])
+    return markdown_table([escape(line) for line in lines])
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "rows": rows,
-    "agreements": agreements,
-    "representations": representations,
-    "memories": memories,
+    "methods": methods_table,
+    "losses": losses_table,
+    "representations": representations_table,
+    "memories": memories_table,
 }
-"""What stands behind each marker."""
+"""The table of each marker."""
 
 
-def written(page: str) -> str:
-    """A page with its tables written anew.
+def fill_page(page: str) -> str:
+    """A page with its tables written again.
 
     Example:
-        >>> written("a <!-- end --> b")
+        >>> fill_page("a <!-- end --> b")
         'a <!-- end --> b'
     """
-    return BLOCK.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", page)
+    return BLOCK.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}\n{match[3]}", page)
 
 
-def numbers_of(
-    function: Callable[..., object], said: ParsedDocstring, given: Iterable[str] = ()
+def describe_params(
+    function: Callable[..., object], doc: ParsedDocstring, hidden: Iterable[str] = ()
 ) -> str:
-    """Each number with its default, and what the docstring says of it in its first sentence."""
-    parameters = inspect.signature(function).parameters.values()
+    """Each param with its default, and the first sentence of its description."""
     parts = []
-    for each in parameters:
-        if each.kind is each.KEYWORD_ONLY and each.name not in given:
-            about = re.split(r"(?<=\w)\.\s|\.$", said.arguments.get(each.name, ""))[0]
+    for each in inspect.signature(function).parameters.values():
+        if each.kind is each.KEYWORD_ONLY and each.name not in hidden:
+            about = re.split(r"(?<=\w)\.\s|\.$", doc.arguments.get(each.name, ""))[0]
             parts.append(f"`{each.name}={each.default}`" + (f" {about}" if about else ""))
     return "; ".join(parts) or "none"
 
 
-def sides(said: ParsedDocstring) -> str:
-    """What the docstring says of the two tensors."""
-    student, teacher = (said.arguments[side].rstrip(".") for side in ("student", "teacher"))
+def inputs(doc: ParsedDocstring) -> str:
+    """The docstring's description of the two tensors."""
+    student, teacher = (doc.arguments[name].rstrip(".") for name in ("student", "teacher"))
     teacher = re.sub(r"[;,] no gradient reaches (it|them)$", "", teacher)
     return student if teacher in ("as the student's", student) else f"{student}; teacher: {teacher}"
 
 
-def asks(entry: LossSpec) -> str:
-    """What an agreement asks for beyond its two tensors."""
+def loss_needs(entry: LossSpec) -> str:
+    """What a loss needs besides its two tensors."""
     width = {True: "equal shapes", False: "", "with memory": "equal widths with a memory"}
     memory = {"no": "", "must": "a memory", "may": "a memory or the whole batch"}
     parts = [
@@ -133,19 +164,19 @@ def asks(entry: LossSpec) -> str:
 
 
 def code(name: str) -> str:
-    """A name or a formula as code; nothing of nothing."""
+    """A name or a formula as code; empty stays empty."""
     return f"`{name}`" if name else ""
 
 
-def cells(line: Sequence[str]) -> list[str]:
-    """Texts that can stand in a table."""
+def escape(line: Sequence[str]) -> list[str]:
+    """Texts with their vertical bars escaped, for a table."""
     return [text.replace("|", r"\|") for text in line]
 
 
 def main(paths: Sequence[str]) -> None:
-    """Write the tables of some pages anew."""
+    """Write the tables of pages again."""
     for path in map(Path, paths):
-        files.write_text(path, written(path.read_text(encoding="utf-8")))
+        files.write_text(path, fill_page(path.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

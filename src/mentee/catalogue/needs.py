@@ -1,4 +1,4 @@
-"""What a row asks of teacher, student and data: found by binding it to made-up networks."""
+"""What a method needs of teacher, student and data, found by binding it to synthetic pairs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from mentee.types import FeatureKey, Statistics
 CLASSES, EXAMPLES = 10, 64
 
 
-def needs(row: Method) -> list[str]:
-    """What a row asks for, in a few words each.
+def needs(method: Method) -> list[str]:
+    """What a method needs, in a few words each.
 
-    A twin of the student teaches it first; then one thing after the other is made to differ: the
+    First the teacher has the shapes of the student; then one thing after the other differs: the
     teacher's classes, its width, its resolution, and whether there are labels.
 
     Args:
-        row: any; also one with representations of representations.
+        method: any, also one with composed representations.
 
     Example:
         >>> from mentee.methods import find
@@ -36,103 +36,102 @@ def needs(row: Method) -> list[str]:
         >>> needs(find("crd"))
         ['an embedding of any task', 'a memory']
     """
-    if not row.terms:
+    if not method.terms:
         return ["no teacher"]
-    problem = refused(row)
+    problem = pair_error(method)
     if problem is not None:
-        return [f"what no made-up pair has: {problem}"]
-    return [*_read(row), *_shapes(row), *_labels(row), *_beyond(row)]
+        return [f"something that no synthetic pair has: {problem}"]
+    return [*_layers(method), *_shapes(method), *_labels(method), *_memory(method)]
 
 
-def _read(row: Method) -> Iterator[str]:
+def _layers(method: Method) -> Iterator[str]:
     """What is read of the teacher."""
-    if row.reuse:
-        yield f"the teacher's linear classifier of {row.reuse}, its classes in the same order"
-    places = {name.partition(".")[0] for name in required_layers(row)[1]}
-    if "logits" in places:
-        same = refused(row, classes=CLASSES + 1) is not None
+    if method.reuse:
+        yield f"the teacher's linear classifier of {method.reuse}, its classes in the same order"
+    layers = {name.partition(".")[0] for name in required_layers(method)[1]}
+    if "logits" in layers:
+        same = pair_error(method, classes=CLASSES + 1) is not None
         yield "the same classes in the same order" if same else "logits of any classes"
-    alone = places <= {"embedding", "frames"}
+    any_task = layers <= {"embedding", "frames"}
     for name in ("embedding", "frames"):
-        if name in places:
-            what = {"embedding": "an embedding", "frames": "time frames"}[name]
-            yield f"{what} of any task" if alone else what
-    if places & {"stem", "stages"}:
+        if name in layers:
+            text = {"embedding": "an embedding", "frames": "time frames"}[name]
+            yield f"{text} of any task" if any_task else text
+    if layers & {"stem", "stages"}:
         yield "stages"
-    yield from sorted(places - {"logits", "embedding", "frames", "stem", "stages"})
+    yield from sorted(layers - {"logits", "embedding", "frames", "stem", "stages"})
 
 
-def _shapes(row: Method) -> Iterator[str]:
-    """How the shapes of the two have to agree."""
-    wider, narrower = (refused(row, wide=wide) is not None for wide in (2.0, 0.5))
+def _shapes(method: Method) -> Iterator[str]:
+    """How the shapes of the two are constrained."""
+    wider, narrower = (pair_error(method, wide=wide) is not None for wide in (2.0, 0.5))
     if wider and narrower:
         yield "equal widths"
     elif narrower:
         yield "a teacher as wide or wider"
     elif wider:
         yield "a teacher no wider"
-    if refused(row, fine=2) is not None:
+    if pair_error(method, fine=2) is not None:
         yield "equal resolutions"
 
 
-def _labels(row: Method) -> Iterator[str]:
-    """What is asked of the labels, beside what the task's loss does."""
-    agreements = [LOSSES[term.loss.name] for term in row.terms]
-    kinds = {each.outputs for each in agreements}
-    yield from (words for outputs, words in OUTPUTS.items() if outputs in kinds)
-    if refused(row, labels=False) is not None:
+def _labels(method: Method) -> Iterator[str]:
+    """What the terms need of the labels, besides the task's loss."""
+    kinds = {LOSSES[term.loss.name].outputs for term in method.terms}
+    yield from (text for outputs, text in OUTPUTS.items() if outputs in kinds)
+    if pair_error(method, labels=False) is not None:
         yield "labels"
 
 
-def _beyond(row: Method) -> Iterator[str]:
-    """What is kept, and what cannot be."""
-    if any(term.memory for term in row.terms):
+def _memory(method: Method) -> Iterator[str]:
+    """Whether it needs a memory, and a teacher that cannot be recorded."""
+    if any(term.memory for term in method.terms):
         yield "a memory"
-    criterion = made_up(row)
+    criterion = bind_synthetic(method)
     if any(criterion.adapters_of(bound)[1].reduction is None for bound in criterion.bound_terms):
-        yield "a teacher that runs beside (nothing to record)"
+        yield "an online teacher (nothing can be recorded)"
 
 
-def refused(
-    row: Method,
+def pair_error(
+    method: Method,
     *,
     wide: float = 1.0,
     fine: int = 1,
     classes: int = CLASSES,
     labels: bool = True,
 ) -> str | None:
-    """Why a row does not fit a made-up pair; None: it does."""
+    """Why a method does not fit a synthetic pair; None: it does."""
     try:
-        made_up(row, wide=wide, fine=fine, classes=classes, labels=labels)
+        bind_synthetic(method, wide=wide, fine=fine, classes=classes, labels=labels)
     except MenteeError as error:
         return str(error)
     return None
 
 
-def made_up(
-    row: Method,
+def bind_synthetic(
+    method: Method,
     *,
     wide: float = 1.0,
     fine: int = 1,
     classes: int = CLASSES,
     labels: bool = True,
 ) -> DistillationLoss:
-    """A row bound to a pair that is none.
+    """A method bound to the shapes of a synthetic pair of networks.
 
     Args:
-        row: any.
+        method: any.
         wide: the teacher's width over the student's.
-        fine: the same of the resolution.
+        fine: the teacher's resolution over the student's.
         classes: of the teacher; the student has 10.
         labels: whether the examples have any.
     """
-    ours, theirs = required_layers(row)
-    student = dict(each for place in ours for each in said(place, 1.0, 1, CLASSES))
-    teacher = dict(each for place in theirs for each in said(place, wide, fine, classes))
-    if PROJECTOR in student:  # it gives what the teacher says
-        student[PROJECTOR] = next(said(row.reuse, wide, fine, classes))[1]
+    names = required_layers(method)
+    student = dict(each for name in names[0] for each in shapes_at(name, 1.0, 1, CLASSES))
+    teacher = dict(each for name in names[1] for each in shapes_at(name, wide, fine, classes))
+    if PROJECTOR in student:  # it has the teacher's shape
+        student[PROJECTOR] = next(shapes_at(method.reuse, wide, fine, classes))[1]
     return DistillationLoss(
-        row,
+        method,
         student,
         teacher,
         groups=torch.zeros(EXAMPLES, dtype=torch.int32) if labels else None,
@@ -142,56 +141,56 @@ def made_up(
     )
 
 
-def said(place: str, wide: float, fine: int, classes: int) -> Iterator[tuple[str, Shape]]:
-    """The shapes of a place, or of all that its name stands for."""
-    kind, _, which = place.partition(".")
+def shapes_at(layer: str, wide: float, fine: int, classes: int) -> Iterator[tuple[str, Shape]]:
+    """The shapes of a layer, or of all layers that its name stands for."""
+    kind, _, which = layer.partition(".")
     if kind in ("logits", "embedding", "frames"):
         width = int(128 * wide)
-        yield place, {"logits": (classes,), "embedding": (width,), "frames": (12, width)}[kind]
+        yield layer, {"logits": (classes,), "embedding": (width,), "frames": (12, width)}[kind]
     elif kind == "stages" and not which:
         for number in range(3):
-            yield from said(f"stages.{number}", wide, fine, classes)
+            yield from shapes_at(f"stages.{number}", wide, fine, classes)
     else:
         number = int(which) if kind == "stages" and which.isdigit() else 2 * (kind == "stages")
         side = max(8 >> number, 2) * fine
-        yield place, (int((16 << min(number, 2)) * wide), side, side)
+        yield layer, (int((16 << min(number, 2)) * wide), side, side)
 
 
-def statistics(shapes: Mapping[str, Shape], place: str) -> Statistics:
-    """Of a teacher's vectors that do not exist."""
-    shape = shapes[FeatureKey.parse(place).layers[0]]
+def statistics(shapes: Mapping[str, Shape], layer: str) -> Statistics:
+    """Statistics of a teacher's features with zero mean and unit variance."""
+    shape = shapes[FeatureKey.parse(layer).layers[0]]
     d = shape[0] if len(shape) == 3 else shape[-1]
     return Statistics(torch.zeros(d), torch.ones(d), torch.eye(d), torch.ones(d))
 
 
-def asked(name: str) -> list[str]:
-    """What a representation asks for beyond the shapes of a pair, with the numbers it has.
+def representation_needs(name: str) -> list[str]:
+    """What a representation with its default params needs besides the shapes of a pair.
 
     Args:
         name: of the representation.
 
     Example:
-        >>> asked("compress"), asked("reviewkd"), asked("as_is")
-        (['statistics of the vectors', 'labels'], ['several places together'], [])
+        >>> [representation_needs(name) for name in ("compress", "reviewkd", "as_is")]
+        [['statistics of the vectors', 'labels'], ['several layers together'], []]
     """
-    found: dict[str, None] = {}
+    result: dict[str, None] = {}
 
-    class SignalGuard(PairInfo):
+    class RecordingPairInfo(PairInfo):
         def labels(self, name: str) -> int:
-            found["labels"] = None
+            result["labels"] = None
             return super().labels(name)
 
         def measured(self, name: str) -> Statistics:
-            found["statistics of the vectors"] = None
+            result["statistics of the vectors"] = None
             return super().measured(name)
 
     if name in SEVERAL:
-        return ["several places together"]
+        return ["several layers together"]
     if takes(REPRESENTATIONS[name], "other_adapters"):
-        return ["a term of `compress` at the same place"]
+        return ["a term of `compress` at the same layer"]
     if takes(REPRESENTATIONS[name], "pair_info"):
-        shapes = dict(said("embedding", 1.0, 1, CLASSES))
-        pair_info = SignalGuard(CLASSES, partial(statistics, shapes, "embedding"))
+        shapes = dict(shapes_at("embedding", 1.0, 1, CLASSES))
+        pair_info = RecordingPairInfo(CLASSES, partial(statistics, shapes, "embedding"))
         both = shapes["embedding"], shapes["embedding"]
         build_adapters(Component(name), both, {"pair_info": pair_info}, REPRESENTATIONS)
-    return list(found)
+    return list(result)

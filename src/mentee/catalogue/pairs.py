@@ -1,4 +1,4 @@
-"""Which rows fit two networks, why others do not, and what those cost that do."""
+"""Whether methods fit a pair of networks, and what they cost."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ from mentee.teachers import OnlineTeacher
 from mentee.types import Batch
 
 FEW = 64
-"""Examples that a memory is built for, to be counted; it grows in a line with their number."""
+"""Examples that a memory is built for, to be measured; it grows linearly with their number."""
 
 
 @dataclass(frozen=True)
-class Applied:
-    """Whether a row applies to a pair, and what it costs.
+class PairResult:
+    """Whether a method fits a pair, and what it costs.
 
     Attributes:
-        name: of the row.
-        problem: why it does not apply; None: it does.
-        heads: parameters that are trained beside the student, and dropped.
-        kept: parameters that the student has more, where it keeps the teacher's classifier.
+        name: of the method.
+        problem: why it does not fit; None: it does.
+        heads: parameters that are trained with the student, and dropped.
+        added: parameters added to the student, where it keeps the teacher's classifier.
         memory: bytes of the memories.
-        record: bytes that a record keeps of an example and view, in float16 as by default; None:
+        record: bytes that a record has of an example and view, in float16 as by default; None:
             nothing can be recorded.
-        slower: how much longer a step of the student takes, as a share; None: not measured.
+        slowdown: how much longer a step of the student takes, as a share; None: not measured.
     """
 
     name: str
     problem: str | None = None
     heads: int = 0
-    kept: int = 0
+    added: int = 0
     memory: int = 0
     record: int | None = 0
-    slower: float | None = None
+    slowdown: float | None = None
 
 
 class CandidatePair:
-    """Two networks by name, and what they would learn from.
+    """Two networks by name, and the data that they would be trained on.
 
     Args:
         student: a name for `mentee.models.build`.
@@ -94,55 +94,57 @@ class CandidatePair:
         outputs = classes if teacher_classes is None else teacher_classes
         self.student = models.build(student, classes=classes, channels=channels, seed=0)
         self.teacher = models.build(teacher, classes=outputs, channels=channels, seed=0)
-        self._found: dict[tuple[nn.Module, str], tuple[Layer, ...]] = {}
-        self._ends: dict[str, nn.Module] = {}
+        self._resolved: dict[tuple[nn.Module, str], tuple[Layer, ...]] = {}
+        self._extended: dict[str, nn.Module] = {}
 
-    def apply(self, row: Method, *, time: bool = False) -> Applied:
-        """Bind a row to the two, without data.
+    def apply(self, method: Method, *, time: bool = False) -> PairResult:
+        """Bind a method to the pair, without data.
 
         Args:
-            row: any.
+            method: any.
             time: measure how much longer a step takes.
         """
         try:
-            check_task(row, self.task)
-            criterion = self.bind(row, FEW)
+            check_task(method, self.task)
+            criterion = self.bind(method, FEW)
         except MenteeError as error:
-            return Applied(row.name, str(error))
+            return PairResult(method.name, str(error))
         heads = models.count_parameters(criterion.adapters)
-        kept = models.count_parameters(self._taught(row)) - models.count_parameters(self.student)
-        memory = self._kept(row, criterion)
-        record = recorded(criterion, self._shapes(self.teacher, required_layers(row)[1]))
-        slower = self.slower(row) if time else None
-        return Applied(row.name, None, heads, kept, memory, record, slower)
+        student = models.count_parameters(self._student_for(method))
+        added = student - models.count_parameters(self.student)
+        memory = self._memory_size(method, criterion)
+        record = record_size(criterion, self._shapes(self.teacher, required_layers(method)[1]))
+        slowdown = self.slowdown(method) if time else None
+        return PairResult(method.name, None, heads, added, memory, record, slowdown)
 
-    def bind(self, row: Method, examples: int) -> DistillationLoss:
-        """A row bound to the pair, for a training set of so many examples."""
-        ours, theirs = required_layers(row)
-        taught = self._shapes(self.teacher, theirs)
-        made_up = self.task.placeholder(examples, self.classes).numpy()
-        groups = self.task.contrast_groups(made_up)
+    def bind(self, method: Method, examples: int) -> DistillationLoss:
+        """The method bound to the pair, for a training set of so many examples."""
+        student_layers, teacher_layers = required_layers(method)
+        teacher_shapes = self._shapes(self.teacher, teacher_layers)
+        labels = self.task.placeholder(examples, self.classes).numpy()
+        groups = self.task.contrast_groups(labels)
         return DistillationLoss(
-            row,
-            self._shapes(self._taught(row), ours),
-            taught,
+            method,
+            self._shapes(self._student_for(method), student_layers),
+            teacher_shapes,
             groups=None if groups is None else torch.zeros(examples, dtype=torch.int32),
             examples=examples,
             classes=None if self.task.name == "none" else self.classes,
             task=self.task,
-            statistics=partial(statistics, taught),
+            statistics=partial(statistics, teacher_shapes),
         )
 
-    def slower(self, row: Method) -> float:
+    def slowdown(self, method: Method) -> float:
         """How much longer a step of the student takes, as a share: forward, losses, backward.
 
-        What the teacher says is computed once, before. Both kinds of step are taken in turn, and
-        the shortest of each count.
+        The teacher's features are computed once, before. Steps with and without the method
+        alternate, and the shortest of each count.
         """
         batch, network = self._batch, copy.deepcopy(self.teacher)  # hooks stay where they are
-        places = self._places(self.teacher, required_layers(row)[1])
-        alone, taught = self._trainee(Method("none")), self._trainee(row)
-        said = taught.criterion.precompute(OnlineTeacher(network, places, self._contract)(batch))
+        layers = self._layers(self.teacher, required_layers(method)[1])
+        alone, distilled = self._module(Method("none")), self._module(method)
+        teacher = OnlineTeacher(network, layers, self._contract)
+        features = distilled.criterion.precompute(teacher(batch))
 
         def step(module: DistillationModule, fixed: Mapping[str, Tensor]) -> None:
             module.criterion.begin(batch, 0)
@@ -150,65 +152,65 @@ class CandidatePair:
             module.zero_grad(set_to_none=True)
             module.criterion.write()
 
-        calls = {"alone": partial(step, alone, {}), "taught": partial(step, taught, said)}
+        calls = {"alone": partial(step, alone, {}), "distilled": partial(step, distilled, features)}
         for call in calls.values():
             call()
-        own, whole = (milliseconds(each) for each in in_turn(calls))
-        return whole / own - 1
+        baseline, whole = (milliseconds(each) for each in in_turn(calls))
+        return whole / baseline - 1
 
-    def _trainee(self, row: Method) -> DistillationModule:
-        network = self._taught(row)
-        places = self._places(network, [*dict.fromkeys([*required_layers(row)[0], "logits"])])
-        learner = copy.deepcopy(network)  # hooks do not stay behind
-        # Without labels the student's own step is that of made-up classes.
+    def _module(self, method: Method) -> DistillationModule:
+        network = self._student_for(method)
+        layers = self._layers(network, [*dict.fromkeys([*required_layers(method)[0], "logits"])])
+        student = copy.deepcopy(network)  # hooks stay on the copy
+        # Without labels the step of the student alone has random classes.
         task = find_task("single") if self.task.name == "none" else self.task
-        criterion = self.bind(row, self.examples)
-        return DistillationModule(learner, places, self._contract, criterion, task=task)
+        criterion = self.bind(method, self.examples)
+        return DistillationModule(student, layers, self._contract, criterion, task=task)
 
-    def _taught(self, row: Method) -> nn.Module:
-        """The student that learns: with the teacher's classifier behind it, for a row that says so.
+    def _student_for(self, method: Method) -> nn.Module:
+        """The student; for a method that reuses it, with the teacher's classifier.
 
         Raises:
-            PairError: the teacher's cannot be kept.
+            PairError: the teacher's classifier cannot be reused.
         """
-        if not row.reuse:
+        if not method.reuse:
             return self.student
-        if row.reuse not in self._ends:
-            kept = find_classifier(self.teacher, self._contract, self._batch, row.reuse)
-            if len(kept.weight) != self.classes:
+        if method.reuse not in self._extended:
+            classifier = find_classifier(self.teacher, self._contract, self._batch, method.reuse)
+            if len(classifier.weight) != self.classes:
                 raise PairError(
-                    f"it keeps the teacher's classifier, which has {len(kept.weight)} classes, and "
-                    f"the labels have {self.classes}"
+                    "it keeps the teacher's classifier, which has "
+                    f"{len(classifier.weight)} classes, and the labels have {self.classes}"
                 )
-            end = Reuse(
-                layer=row.reuse,
-                shape=list(kept.shape),
-                bias=kept.bias is not None,
-                signed=kept.signed,
+            reuse = Reuse(
+                layer=method.reuse,
+                shape=list(classifier.shape),
+                bias=classifier.bias is not None,
+                signed=classifier.signed,
             )
             inputs = torch.zeros(2, *self.image)
-            self._ends[row.reuse] = with_reused_classifier(
-                self.student, end, inputs, classes=self.classes, seed=0
+            self._extended[method.reuse] = with_reused_classifier(
+                self.student, reuse, inputs, classes=self.classes, seed=0
             )
-        return self._ends[row.reuse]
+        return self._extended[method.reuse]
 
     def _shapes(self, network: nn.Module, names: list[str]) -> dict[str, Shape]:
-        return {place.name: place.shape for place in self._places(network, names)}
+        return {layer.name: layer.shape for layer in self._layers(network, names)}
 
-    def _places(self, network: nn.Module, names: Iterable[str]) -> list[Layer]:
-        """Each name is looked up once in each network."""
+    def _layers(self, network: nn.Module, names: Iterable[str]) -> list[Layer]:
+        """The layers of these names, each resolved once in each network."""
         for name in names:
-            if (network, name) not in self._found:
+            if (network, name) not in self._resolved:
                 example = torch.zeros(2, *self.image)
-                self._found[network, name] = resolve(network, [name], example)
-        found = [place for name in names for place in self._found[network, name]]
-        return list(dict.fromkeys(found))
+                self._resolved[network, name] = resolve(network, [name], example)
+        layers = [layer for name in names for layer in self._resolved[network, name]]
+        return list(dict.fromkeys(layers))
 
-    def _kept(self, row: Method, criterion: DistillationLoss) -> int:
+    def _memory_size(self, method: Method, criterion: DistillationLoss) -> int:
         """Bytes of the memories with all examples."""
         if not criterion.memories:
             return 0
-        few, twice = held(criterion), held(self.bind(row, 2 * FEW))
+        few, twice = memory_size(criterion), memory_size(self.bind(method, 2 * FEW))
         return few + (twice - few) * (self.examples - FEW) // FEW
 
     @cached_property
@@ -223,35 +225,35 @@ class CandidatePair:
         return Batch(torch.rand(self.batch, *self.image), rows, rows, labels)
 
 
-def check_task(row: Method, task: Task) -> None:
+def check_task(method: Method, task: Task) -> None:
     """Refuse a method whose losses are for other outputs.
 
     Raises:
         MenteeError: they are.
     """
-    for term in row.terms:
+    for term in method.terms:
         if problem := output_problem(term, task):
             raise MenteeError(problem.format(examples="the data"))
 
 
-def held(criterion: DistillationLoss) -> int:
-    """Bytes of what the memories keep."""
+def memory_size(criterion: DistillationLoss) -> int:
+    """Bytes of the memories."""
     return sum(x.numel() * x.element_size() for x in criterion.memory_state().values())
 
 
-def recorded(criterion: DistillationLoss, shapes: Mapping[str, Shape]) -> int | None:
-    """Bytes that a record keeps of an example and view, in float16; None: it cannot be made.
+def record_size(criterion: DistillationLoss, shapes: Mapping[str, Shape]) -> int | None:
+    """Bytes that a record has of an example and view, in float16; None: it cannot be made.
 
     Args:
         criterion: the bound method.
-        shapes: what is read of the teacher.
+        shapes: of the teacher's layers.
     """
-    columns = {}
-    for bound in criterion.bound_terms:
-        side = criterion.adapters_of(bound)[1]
-        if side.reduction is None:
+    sizes = {}
+    for term in criterion.bound_terms:
+        adapter = criterion.adapters_of(term)[1]
+        if adapter.reduction is None:
             return None
-        shape: FeatureShape = bound.pair.teacher.select(shapes)
-        said: Tensor = side.precompute(blank(shape))
-        columns[bound.pair.teacher.reduced(side.reduction)] = said.numel()
-    return 2 * sum(columns.values())
+        shape: FeatureShape = term.pair.teacher.select(shapes)
+        features: Tensor = adapter.precompute(blank(shape))
+        sizes[term.pair.teacher.reduced(adapter.reduction)] = features.numel()
+    return 2 * sum(sizes.values())

@@ -5,51 +5,184 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
 
-from mentee.cli import probing
-from mentee.cli.comparing import compare
-from mentee.cli.describing import methods
-from mentee.cli.options import Changes, Out
-from mentee.cli.recording import records
-from mentee.cli.sweeping import sweep
+from mentee.cli import experiments
+from mentee.cli.options import Changes, Channels, Image, Recipe, Run
+from mentee.cli.records import records
 from mentee.renamed import COMMANDS, renamed
 
 if TYPE_CHECKING:
-    from mentee.api import Run
+    from mentee import api
 
 
 class _Commands(typer.core.TyperGroup):
-    """The commands; one of version 0.1 is answered with its name of today."""
+    """The commands; an old name of one is answered with its name of today."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of that name."""
-        found = super().get_command(ctx, cmd_name)
-        if found is None and cmd_name in COMMANDS:
+        command = super().get_command(ctx, cmd_name)
+        if command is None and cmd_name in COMMANDS:
             ctx.fail(renamed(f"mentee {cmd_name}", f"mentee {COMMANDS[cmd_name]}"))
-        return found
+        return command
 
 
 app = typer.Typer(
     cls=_Commands,
-    help="Train a compact student network from what bigger networks know, and see what it was "
-    "worth.",
+    help="Train a compact student network from bigger networks (knowledge distillation), and "
+    "measure what that was worth.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+@app.command()
+def train(
+    recipe: Recipe,
+    changes: Changes = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The run's folder.", show_default="runs/NETWORK-METHOD-N"),
+    ] = None,
+) -> None:
+    """Train a student by a recipe."""
+    from mentee.api import train
+
+    _print_and_exit(_result(train(recipe, out=out, changes=changes or [])))
+
+
+@app.command()
+def resume(run: Run) -> None:
+    """Resume a run exactly from its newest checkpoint."""
+    from mentee.api import resume
+
+    _print_and_exit(_result(resume(run)))
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    data: Annotated[
+        str | None,
+        typer.Option(help="A folder, a parquet file, a name.", show_default="the run's data"),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Its split.", show_default="the run's test part")
+    ] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=[SOURCE:]SPLIT", help="Another domain, may be repeated: --on x=test_x."
+        ),
+    ] = None,
+    corruptions: Annotated[
+        bool, typer.Option(help="The test part, corrupted in every kind at five severities.")
+    ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Examples of each corruption at most.", show_default="all"),
+    ] = None,
+) -> None:
+    """Score a run's student: on its test part, on other data, on other domains."""
+    from mentee.api import evaluate, evaluate_domains
+    from mentee.evaluation.out_of_domain import parse_domains, refuse_single_set, results_table
+
+    if on or corruptions:
+        refuse_single_set(data, split)
+        domains = parse_domains(on or [], corruptions, limit)
+        _print_and_exit(results_table(evaluate_domains(run, domains)))
+        return
+    scores = evaluate(run, data=data, split=split)
+    _print_and_exit("\n".join(f"{name:<10}{value:.4f}" for name, value in scores.items()))
+
+
+@app.command()
+def report(run: Run) -> None:
+    """Write a run's report again from its files, and print it."""
+    from mentee.evaluation.reporting import write_report
+
+    print(write_report(run).partition("\n## Recipe\n")[0].rstrip())
+    print(f"\n{run / 'report.md'}")
+
+
 app.add_typer(records, name="record")
-app.command()(sweep)
-app.command()(compare)
-app.command()(methods)
-app.command()(probing.probe)
-app.command()(probing.pipeline)
-app.command()(probing.report)
+app.command()(experiments.sweep)
+app.command()(experiments.compare)
+app.command()(experiments.probe)
+app.command()(experiments.pipeline)
+
+
+@app.command()
+def methods(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A method, a form or a sum, such as crd+kd.", show_default="list all"),
+    ] = None,
+    student: Annotated[
+        str | None, typer.Option(help="With --teacher: which methods fit the two, and their costs.")
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="A network by name: resnet20-cifar, timm:resnet18, ...")
+    ] = None,
+    size: Image = 32,
+    channels: Channels = 3,
+    classes: Annotated[int, typer.Option(min=1, help="Classes of the labels.")] = 10,
+    teacher_classes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Outputs of the teacher.", show_default="those of the labels"),
+    ] = None,
+    task: Annotated[
+        str, typer.Option(help="single: one class an example; multi: several; none: no labels.")
+    ] = "single",
+    examples: Annotated[int, typer.Option(min=64, help="Training examples.")] = 50_000,
+    batch: Annotated[int, typer.Option(min=2, help="Examples of a step, for --time.")] = 64,
+    time: Annotated[
+        bool, typer.Option("--time", help="Measure how much longer a step of the student takes.")
+    ] = False,
+) -> None:
+    """List the methods, show the terms of one, or find those that fit a student and a teacher."""
+    from mentee.catalogue import CandidatePair, list_methods, show_method, show_pair
+    from mentee.errors import MenteeError
+    from mentee.methods import METHODS, find
+
+    if (student is None) != (teacher is None):
+        raise MenteeError("a pair has two networks: give --student and --teacher")
+    if student is None or teacher is None:
+        print(list_methods() if name is None else show_method(name))
+        return
+    pair = CandidatePair(
+        student,
+        teacher,
+        size=size,
+        channels=channels,
+        classes=classes,
+        teacher_classes=teacher_classes,
+        examples=examples,
+        task=task,
+        batch=batch,
+    )
+    if name is not None:
+        print(f"{show_method(name)}\n")
+    print(show_pair(pair, METHODS if name is None else {name: find(name)}, time=time))
+
+
+@app.command()
+def layers(
+    network: Annotated[str, typer.Argument(help="resnet20-cifar, timm:resnet18, ...")],
+    size: Image = 32,
+    channels: Channels = 3,
+    classes: Annotated[int, typer.Option(min=1, help="Outputs of the classifier.")] = 10,
+    every: Annotated[bool, typer.Option("--all", help="Every module, not only the names.")] = False,
+) -> None:
+    """List the layers of a network that can be read, with their shapes."""
+    from mentee.catalogue import show_layers
+
+    print(show_layers(network, size=size, channels=channels, classes=classes, every=every))
 
 
 @app.command()
@@ -59,12 +192,11 @@ def demo(
     ] = "digits",
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each method.")] = 5,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Where the runs go; by default runs/demo-N."),
+        Path | None, typer.Option(help="The folder of the runs.", show_default="runs/demo-N")
     ] = None,
     teacher: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Weights of the demo's teacher network, instead of training it."),
+        Path | None,
+        typer.Option(help="Weights of the teacher network.", show_default="it is trained first"),
     ] = None,
 ) -> None:
     """Train a teacher, then a small student with and without it, and print what helped."""
@@ -73,97 +205,25 @@ def demo(
     demo(data, seeds=seeds, out=out, teacher=teacher)
 
 
-@app.command()
-def train(
-    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped recipe.")],
-    changes: Changes = None,
-    out: Out = None,
-) -> None:
-    """Train a student by a recipe."""
-    from mentee.api import train
-
-    _part(_result(train(recipe, out=out, changes=changes or [])))
-
-
-@app.command()
-def resume(run: Annotated[Path, typer.Argument(help="The run's folder.")]) -> None:
-    """Go on with a run exactly where its newest checkpoint stands."""
-    from mentee.api import resume
-
-    _part(_result(resume(run)))
-
-
-@app.command()
-def evaluate(
-    run: Annotated[Path, typer.Argument(help="The run's folder.")],
-    data: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Other data: a folder, a parquet file, a name; by default the run's."),
-    ] = None,
-    split: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Which split of it; by default the run's test part."),
-    ] = None,
-    on: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            metavar="NAME=[SOURCE:]SPLIT", help="Another domain, as often as wanted: --on x=test_x."
-        ),
-    ] = None,
-    corruptions: Annotated[
-        bool, typer.Option(help="The test part, corrupted in every kind at five severities.")
-    ] = False,
-    limit: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Examples of each corruption at most."),
-    ] = None,
-) -> None:
-    """Score a run's student: on its test part, on other data, on other domains."""
-    from mentee.api import evaluate, evaluate_domains
-    from mentee.evaluation.out_of_domain import parse_domains, refuse_single_set, results_table
-
-    if on or corruptions:
-        refuse_single_set(data, split)
-        _part(results_table(evaluate_domains(run, parse_domains(on or [], corruptions, limit))))
-        return
-    found = evaluate(run, data=data, split=split)
-    _part("\n".join(f"{name:<10}{value:.4f}" for name, value in found.items()))
-
-
-@app.command()
-def layers(
-    network: Annotated[str, typer.Argument(help="resnet20-cifar, timm:resnet18, ...")],
-    size: Annotated[int, typer.Option(min=1, help="Height and width of the image.")] = 32,
-    channels: Annotated[int, typer.Option(min=1, help="Channels of the image.")] = 3,
-    classes: Annotated[int, typer.Option(min=1, help="Outputs of the classifier.")] = 10,
-    every: Annotated[bool, typer.Option("--all", help="Every module, not only the names.")] = False,
-) -> None:
-    """List where a network can be read, with shapes."""
-    from mentee.catalogue import show_layers
-
-    print(show_layers(network, size=size, channels=channels, classes=classes, every=every))
-
-
-def _part(said: str) -> None:
-    """The first process prints what came out, then all part."""
+def _print_and_exit(text: str) -> None:
+    """The first process prints the text, then all processes exit together."""
     from mentee.parallel import exit_process, rank
 
     if rank() == 0:
-        print(said)
+        print(text)
     exit_process(0)
 
 
-def _result(run: Run) -> str:
-    scores = run.summary.get("test") or run.summary.get("validation") or {}
-    where = "test" if run.summary.get("test") else "validation"
-    said = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+def _result(run: api.Run) -> str:
+    part = "test" if run.summary.get("test") else "validation"
+    scores = "  ".join(f"{k} {v:.4f}" for k, v in (run.summary.get(part) or {}).items())
     files = f"{run.path / 'student.safetensors'}  {run.path / 'report.md'}"
     notes = [f"note: {note}" for note in run.summary.get("notes", [])]
-    return "\n".join([*notes, f"{where}: {said}" if said else "done", files])
+    return "\n".join([*notes, f"{part}: {scores}" if scores else "done", files])
 
 
 def main() -> None:
-    """Run a command; a mistake of the user's is one text on stderr and no traceback."""
+    """Run a command; a user's mistake is one message on stderr, without a traceback."""
     from mentee.errors import MenteeError
 
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")

@@ -1,43 +1,40 @@
-"""Options that several commands have."""
+"""Arguments and options that several commands have."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
+Recipe = Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped recipe.")]
+Run = Annotated[Path, typer.Argument(help="The run's folder.")]
 Changes = Annotated[
-    Optional[list[str]],  # noqa: UP045 - typer reads the annotation on Python 3.10
+    list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: --set train.epochs=20."),
 ]
-Out = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="The run's folder; by default runs/NETWORK-METHOD-N."),
-]
-
-# What a sweep and a comparison have in common.
-Students = Annotated[str, typer.Option(help="Networks; by default the recipe's own.")]
+Live = Annotated[bool, typer.Option("--live", help="Record nothing; run the teacher every step.")]
 Views = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option(min=0, help="Views to record; by default as mentee record."),
+    int | None,
+    typer.Option(min=0, help="Views to record besides the clean one.", show_default="8"),
 ]
-Record = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="The record's folder; by default OUT/record."),
+Image = Annotated[int, typer.Option("--size", min=1, help="Height and width of the images.")]
+Channels = Annotated[int, typer.Option(min=1, help="Channels of the images.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="KEY=NAME", help="Of the data: --column label=genre."),
 ]
-Live = Annotated[bool, typer.Option("--live", help="Record nothing.")]
-Processes = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option(min=1, help="Runs at once; by default one a core, or one on a GPU."),
+TeacherOptions = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="KEY=VALUE", help="Of the teacher: --option size=128."),
 ]
 
 
-def listed(names: str) -> list[str]:
+def split_names(names: str) -> list[str]:
     """The names between commas.
 
     Example:
-        >>> listed("none,crd+kd,"), listed("")
+        >>> split_names("none,crd+kd,"), split_names("")
         (['none', 'crd+kd'], [])
     """
     return [name for name in names.split(",") if name]

@@ -1,4 +1,4 @@
-"""Methods × seeds at equal budget: which row helps on your data, and how sure that is."""
+"""Methods × seeds at equal budget: which method helps on your data, and how sure that is."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from mentee.api import next_run_folder
 from mentee.build.datasets import cache_sources
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.distillation.terms import Builder
-from mentee.experiments.figure import figure
-from mentee.experiments.jobs import jobs_of
+from mentee.experiments.comparison_report import figure, html, markdown, plain
+from mentee.experiments.jobs import plan_jobs
 from mentee.experiments.results import results
-from mentee.experiments.rows import SCRATCH, rows_of
+from mentee.experiments.rows import SCRATCH, read_rows
 from mentee.experiments.search import SuccessiveHalving
 from mentee.experiments.sweep import Job, SweepObserver, sweep
-from mentee.experiments.tables import html, markdown, plain
 from mentee.experiments.teacher_agreement import TeacherAgreement
-from mentee.experiments.worker import WorkerMessage
+from mentee.experiments.workers import WorkerMessage
 from mentee.losses import LossSpec
 from mentee.methods import Method
 from mentee.recipe import Recipe, read
@@ -32,11 +31,11 @@ NAME = "compare"
 
 @dataclass(frozen=True)
 class Comparison:
-    """What became of a comparison.
+    """The result of a comparison.
 
     Attributes:
         path: the folder of the runs and of `compare.json`.
-        content: what `compare.json` says.
+        content: of `compare.json`.
         failed: why runs failed, by name.
     """
 
@@ -47,25 +46,30 @@ class Comparison:
     @property
     def rows(self) -> Sequence[Mapping[str, Any]]:
         """Student × method, the best on validation first."""
-        found: Sequence[Mapping[str, Any]] = self.content["rows"]
-        return found
+        rows: Sequence[Mapping[str, Any]] = self.content["rows"]
+        return rows
 
     def to_json(self) -> str:
-        """What `compare.json` says."""
+        """The text of `compare.json`."""
         return json.dumps(self.content, indent=2) + "\n"
+
+    def __repr__(self) -> str:
+        runs = self.content["runs"]
+        finished = f"{runs['finished']} of {runs['of']} runs finished"
+        return f"Comparison({str(self.path)!r}, {finished})"
 
     def __str__(self) -> str:
         return f"{plain(self.content)}\n{self.path / NAME}.md"
 
 
 class ComparisonObserver(SweepObserver):
-    """Writes the table anew whenever a run has ended.
+    """Writes the table again whenever a run has ended.
 
     Args:
         jobs: all runs.
         out: the folder of `compare.json`.
         agreement: with the teacher.
-        halving: stops poor rows; None: all are trained.
+        halving: stops poor methods; None: all are trained.
     """
 
     def __init__(
@@ -77,34 +81,34 @@ class ComparisonObserver(SweepObserver):
     ) -> None:
         self.jobs, self.out, self.agreement, self.halving = jobs, out, agreement, halving
 
-    def begin(self, todo: Sequence[Job]) -> Sequence[Job]:
-        """Ask the teacher once, before any run begins."""
-        self.agreement.ask_teacher()
-        return todo if self.halving is None else self.halving.begin(todo)
+    def first_jobs(self, todo: Sequence[Job]) -> Sequence[Job]:
+        """Compute the teacher's predictions once, before any run is trained."""
+        self.agreement.predict_teacher()
+        return todo if self.halving is None else self.halving.first_jobs(todo)
 
-    def ended(self, told: WorkerMessage, failed: Mapping[str, str]) -> Sequence[Job]:
-        """Write what is known now."""
-        following = () if self.halving is None else self.halving.ended(told)
-        if told.what != "paused" or not following:
+    def next_jobs(self, message: WorkerMessage, failed: Mapping[str, str]) -> Sequence[Job]:
+        """Write the results so far."""
+        jobs = () if self.halving is None else self.halving.next_jobs(message)
+        if message.event != "paused" or not jobs:
             self.write(failed)
-        return following
+        return jobs
 
     def write(self, failed: Mapping[str, str], *, last: bool = False) -> dict[str, Any]:
-        """`compare.json`, `.md`, `.svg` and `.html`, each atomically; the content of the first."""
-        budget = None if self.halving is None else self.halving.said()
-        rows = rows_of(self.jobs, failed, budget["stopped"] if budget else {})
-        agreements = self.agreement.of(self.jobs, older=last)
+        """Write `compare.json`, `.md`, `.svg` and `.html`, each atomically; return the first."""
+        budget = None if self.halving is None else self.halving.summary()
+        rows = read_rows(self.jobs, failed, budget["stopped"] if budget else {})
+        agreements = self.agreement.by_pair(self.jobs, predict_missing=last)
         notes = [self.agreement.note] if self.agreement.note else []
         seeds = list(dict.fromkeys(job.seed for job in self.jobs))
         content = results(rows, seeds, agreements, notes, budget)
-        drawn = figure(content)
+        svg = figure(content)
         if last:
-            for left in self.out.glob(f".{NAME}.*"):  # by a kill while one was written
-                left.unlink(missing_ok=True)
+            for temporary in self.out.glob(f".{NAME}.*"):  # left by a kill while one was written
+                temporary.unlink(missing_ok=True)
         files.write_json(self.out / f"{NAME}.json", content)
-        files.write_text(self.out / f"{NAME}.svg", drawn)
+        files.write_text(self.out / f"{NAME}.svg", svg)
         files.write_text(self.out / f"{NAME}.md", markdown(content))
-        files.write_text(self.out / f"{NAME}.html", html(content, drawn))
+        files.write_text(self.out / f"{NAME}.html", html(content, svg))
         return content
 
 
@@ -129,9 +133,9 @@ def compare(
     say: Callable[[str], None] = print,
     budget: float | None = None,
 ) -> Comparison:
-    """Train students × methods × seeds as `sweep` does, and say which method helps.
+    """Train students × methods × seeds as `sweep` does, and judge which method helps.
 
-    Of one seed all rows have the same data order and first weights; all have the same steps.
+    Of one seed all methods have the same data order and first weights; all have the same steps.
     From scratch (`none`) is always among them. Finished runs of a sweep or comparison by the same
     recipe in the same folder are read and not repeated.
 
@@ -152,25 +156,26 @@ def compare(
         methods: the same.
         losses: the same.
         representations: the same.
-        say: what to do with a line of text.
-        budget: stop poor rows of the first seed by successive halving, first after this share of
+        say: called with each line of text.
+        budget: stop poor methods of the first seed by successive halving, first after this share of
             the epochs; in (0, 1). None: train all. Needs optuna.
 
     Returns:
         The rows with their differences, intervals and verdicts.
 
     Raises:
-        MenteeError: what was asked for does not go together, or nothing of it can be trained.
+        MenteeError: the arguments contradict each other, or no run can be trained.
         Interrupted: SIGINT or SIGTERM; everything is saved.
     """
     names = with_scratch(names)
     path = Path(out) if out else next_run_folder(NAME)
-    given = PythonOverrides(data, student, teacher, methods, losses, representations)
-    content = given.mark(read(recipe, changes))
-    jobs = jobs_of(content, students, names, seeds, path)
+    overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
+    content = overrides.mark(read(recipe, changes))
+    jobs = plan_jobs(content, students, names, seeds, path)
     halving = None if budget is None else SuccessiveHalving(content, jobs, budget, path)
-    writing = ComparisonObserver(jobs, path, TeacherAgreement(content, given, path, say), halving)
-    done = sweep(
+    agreement = TeacherAgreement(content, overrides, path, say)
+    observer = ComparisonObserver(jobs, path, agreement, halving)
+    result = sweep(
         recipe,
         names,
         seeds=seeds,
@@ -188,11 +193,11 @@ def compare(
         losses=losses,
         representations=representations,
         say=say,
-        watch=writing,
+        observer=observer,
     )
     with cache_sources():
-        writing.agreement.ask_teacher()
-        return Comparison(path, writing.write(done.failed, last=True), done.failed)
+        agreement.predict_teacher()
+        return Comparison(path, observer.write(result.failed, last=True), result.failed)
 
 
 def with_scratch(names: Sequence[str]) -> list[str]:

@@ -1,9 +1,11 @@
-"""The runs of a sweep: students × methods × seeds, each an ordinary run folder."""
+"""The plan of a sweep: its runs, students × methods × seeds, each an ordinary run folder."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from mentee.errors import RecipeError, RunError
 from mentee.recipe import ATeacher, MethodRecipe, MultiRecipe, Network, Recipe, read
 from mentee.runs.folder import Folder
 
-LEDGER = "sweep.json"
+PLAN = "sweep.json"
 FAILURE = "failure.txt"
 
 
@@ -22,12 +24,12 @@ class Job:
     """One run of a sweep.
 
     Attributes:
-        student: its network, as the folder's name has it.
-        method: its method.
+        student: its network, as in the folder's name.
+        method: name of its method.
         seed: its `train.seed`.
-        recipe: what is trained.
+        recipe: the recipe to train.
         path: its folder.
-        until: pause after so many epochs; None: train to the end.
+        until: pause after this many epochs; None: train to the end.
     """
 
     student: str
@@ -39,7 +41,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What it is called: the name of its folder."""
+        """The name of its folder."""
         return self.path.name
 
     @property
@@ -54,130 +56,163 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether it is trained to the end."""
         return self.folder.summary.is_file()
 
     @property
-    def begun(self) -> bool:
-        """Whether there is a run to go on with."""
+    def started(self) -> bool:
+        """Whether there is a run to resume."""
         return self.folder.recipe.is_file()
 
+    def read_summary(self) -> dict[str, Any]:
+        """The content of `summary.json` of a finished run."""
+        summary: dict[str, Any] = json.loads(self.folder.summary.read_text(encoding="utf-8"))
+        return summary
 
-def jobs_of(
+
+def plan_jobs(
     recipe: Recipe, students: Sequence[str], methods: Sequence[str], seeds: int, out: Path
 ) -> list[Job]:
-    """All runs, a whole seed before the next, so that what comes early can be compared.
+    """All runs; one seed is complete before the next, so that early results can be compared.
 
     Args:
-        recipe: of all of them; its own method keeps its numbers and weights.
-        students: networks; none: the recipe's own. Another one has the recipe's `input`.
-        methods: names of rows, or sums of rows.
+        recipe: of all of them; its own method keeps its params and weights.
+        students: names of networks; none: the recipe's own. Others get the recipe's `input`.
+        methods: names of methods, or sums of methods.
         seeds: how many, from the recipe's `train.seed` on.
         out: the folder of their folders.
 
     Raises:
-        RecipeError: there is none, or two would be the same.
+        RecipeError: there is no run, or two runs would be the same.
     """
     if not methods or seeds < 1:
         raise RecipeError(
             f"a sweep of {len(methods)} methods and {seeds} seeds has no runs; name methods "
             "(--methods kd,crd) and at least one seed"
         )
-    networks = [student_of(recipe, name) for name in students] or [recipe.student]
+    own = recipe.student
+    networks = [
+        own if name == own.network else Network(network=name, input=own.input) for name in students
+    ] or [own]
     jobs = [
-        job_of(recipe, student, method_of(recipe, method), recipe.train.seed + i, out)
+        make_job(recipe, student, method, recipe.train.seed + i, out)
         for i in range(seeds)
         for student in networks
         for method in methods
     ]
     names = [job.name for job in jobs]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise RecipeError(f"two runs would have the folder {twice[0]}; name each once")
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        raise RecipeError(f"two runs would have the folder {duplicates[0]}; name each once")
     return jobs
 
 
-def job_of(recipe: Recipe, student: Network, method: MethodRecipe, seed: int, out: Path) -> Job:
-    """One run, and where it goes."""
-    said = recipe.model_copy(
-        update={
-            "student": student,
-            "method": method,
-            "teacher": heard(recipe, method),
-            "train": recipe.train.model_copy(update={"seed": seed}),
-        }
-    )
+def make_job(recipe: Recipe, student: Network, name: str, seed: int, out: Path) -> Job:
+    """The run of one student with one method; the recipe's own method keeps its params."""
+    method = recipe.method if name == recipe.method.name else MethodRecipe(name=name)
+    update = {
+        "student": student,
+        "method": method,
+        "teacher": teacher_for(recipe, method),
+        "train": recipe.train.model_copy(update={"seed": seed}),
+    }
     short = student.network.replace(":", "-").replace("/", "-")
     path = out / f"{short}-{method.name}-seed{seed}"
-    return Job(short, method.name, seed, said, path)
+    return Job(short, method.name, seed, recipe.model_copy(update=update), path)
 
 
-def heard(recipe: Recipe, method: MethodRecipe) -> ATeacher | None:
-    """The recipe's teacher; from scratch none of several teaches by a method of its own either."""
-    said = recipe.teacher
-    if method.name == "none" and isinstance(said, MultiRecipe):
-        return said.model_copy(update={"methods": {}})
-    return said
+def teacher_for(recipe: Recipe, method: MethodRecipe) -> ATeacher | None:
+    """The recipe's teacher; `none` also drops the methods that single teachers have."""
+    teacher = recipe.teacher
+    if method.name == "none" and isinstance(teacher, MultiRecipe):
+        return teacher.model_copy(update={"methods": {}})
+    return teacher
 
 
-def student_of(recipe: Recipe, name: str) -> Network:
-    """The recipe's student, or another network that reads the same input."""
-    own = recipe.student
-    return own if name == own.network else Network(network=name, input=own.input)
-
-
-def method_of(recipe: Recipe, name: str) -> MethodRecipe:
-    """The recipe's method, or another row as the table has it."""
-    return recipe.method if name == recipe.method.name else MethodRecipe(name=name)
-
-
-def keep(out: Path, jobs: Sequence[Job], settings: Mapping[str, Any]) -> None:
-    """Write down what was asked for, and refuse to go on with something else.
+def save_plan(out: Path, jobs: Sequence[Job], settings: Mapping[str, Any]) -> None:
+    """Write `sweep.json`, and refuse to resume runs of another recipe or other settings.
 
     Args:
         out: the folder of the sweep.
-        jobs: with the recipes as they were asked for.
-        settings: what else was said of all of them.
+        jobs: with their recipes as planned.
+        settings: what else all runs have in common.
 
     Raises:
-        RunError: a run of these names was begun otherwise, or by no sweep.
+        RunError: a run of one of these names was started otherwise, or by no sweep.
     """
-    path = out / LEDGER
-    asked = {job.name: {"recipe": job.recipe.model_dump(mode="json"), **settings} for job in jobs}
-    was: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    path = out / PLAN
+    plan = {job.name: {"recipe": job.recipe.model_dump(mode="json"), **settings} for job in jobs}
+    saved: dict[str, Any] = {}
+    if path.is_file():
+        saved = json.loads(path.read_text(encoding="utf-8"))
     for job in jobs:
-        if not job.begun:
+        if not job.started:
             continue
-        if job.name not in was:
-            raise RunError(f"{job.path} is there and not of this sweep; give another --out")
-        other = differences(as_of_now(was[job.name]), asked[job.name])
-        if other:
+        if job.name not in saved:
+            raise RunError(f"{job.path} exists and is not of this sweep; give another --out")
+        changes = differences(with_defaults(saved[job.name]), plan[job.name])
+        if changes:
             raise RunError(
-                f"{job.path} was begun otherwise ({'; '.join(other)}); give the same command to "
-                "go on, or another --out"
+                f"{job.path} was started otherwise ({'; '.join(changes)}); give the same command "
+                "to resume, or another --out"
             )
-    files.write_json(path, was | asked)
+    files.write_json(path, saved | plan)
 
 
-def as_of_now(was: Mapping[str, Any]) -> dict[str, Any]:
-    """What was asked for, with what an earlier version's recipes did not say yet."""
+def with_defaults(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The saved plan of a run, with defaults for keys that its version did not have yet."""
     try:
-        return {**was, "recipe": read(was["recipe"]).model_dump(mode="json")}
+        return {**saved, "recipe": read(saved["recipe"]).model_dump(mode="json")}
     except RecipeError:  # of a later version, say: compared as it stands
-        return dict(was)
+        return dict(saved)
 
 
-def differences(was: Any, now: Any, key: str = "") -> list[str]:
-    """What differs between two nested mappings, a text for each key.
+def differences(saved: Any, current: Any, key: str = "") -> list[str]:
+    """The differences of two nested mappings, a text for each key.
 
     Example:
         >>> differences({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
         ['a.b: 1 there, 3 here']
     """
-    if isinstance(was, dict) and isinstance(now, dict):
+    if isinstance(saved, dict) and isinstance(current, dict):
         return [
-            each
-            for name in dict.fromkeys([*was, *now])
-            for each in differences(was.get(name), now.get(name), f"{key}.{name}" if key else name)
+            text
+            for name in dict.fromkeys([*saved, *current])
+            for text in differences(
+                saved.get(name), current.get(name), f"{key}.{name}" if key else name
+            )
         ]
-    return [] if was == now else [f"{key.removeprefix('recipe.')}: {was} there, {now} here"]
+    if saved == current:
+        return []
+    return [f"{key.removeprefix('recipe.')}: {saved} there, {current} here"]
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Lock a folder against other sweeps; a killed process releases its lock.
+
+    Args:
+        folder: is made where it does not exist.
+        wait: until another process releases it.
+
+    Raises:
+        RunError: another process has it and `wait` is false; or it cannot be made.
+    """
+    with files.plain_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise RunError(
+                f"another sweep is at work in {folder}; wait for it, or give another --out"
+            ) from None
+        yield
+    finally:
+        os.close(handle)

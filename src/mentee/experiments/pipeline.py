@@ -1,4 +1,4 @@
-"""The whole way by one call: record the teacher, train the student, probe it, report."""
+"""One call for a whole experiment: record the teacher, train the student, probe it, report."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from mentee.methods import Method
 from mentee.parallel import gather_objects, init_processes, rank
 from mentee.recipe import Network, Recipe, RecordedRecipe, dump, read
 
-ASKED = "pipeline.json"
-"""In the pipeline's folder: what was asked for, so that nothing else is gone on with."""
+PLAN = "pipeline.json"
+"""In the pipeline's folder: its recipe and settings, so that no other is resumed."""
 
 
 def pipeline(
@@ -40,12 +40,12 @@ def pipeline(
 ) -> ProbeResult:
     """Record a recipe's teacher, train its student, probe that, and write the report.
 
-    `OUT/record` and `OUT/run` are an ordinary record and an ordinary run. What is done is not done
-    again, and what was interrupted is gone on with: after any stop the same call with the same
-    folder goes on.
+    `OUT/record` and `OUT/run` are an ordinary record and an ordinary run. Finished parts are not
+    repeated and interrupted ones are resumed: after any stop the same call with the same folder
+    continues.
 
     Args:
-        recipe: as for `train`; `probe` says what is asked in the end.
+        recipe: as for `train`; with the settings of the probe under `probe`.
         out: the folder; None: `runs/pipeline-N`, the next number that is free.
         views: how many to record, as for `record_network`.
         live: record nothing: a network is read in every step.
@@ -53,28 +53,26 @@ def pipeline(
         data: as for `train`.
         student: the same.
         teacher: the same.
-        methods: rows of your own.
+        methods: methods of your own.
         losses: losses of your own, by name.
         representations: builders of representations of your own, by name.
         quiet: print nothing while the student trains.
-        say: what to do with a line of text.
+        say: called with each line of text.
 
     Returns:
-        What the probes found; `report.md` in the run's folder says all of it.
+        The results of the probe; `report.md` in the run's folder has all results.
 
     Raises:
-        MenteeError: the recipe does not fit, or the folder was begun with another one.
+        MenteeError: the recipe cannot be trained, or the folder was started with another one.
         Interrupted: SIGINT or SIGTERM; everything is saved.
     """
     init_processes()
-    content, given = (
-        read(recipe, changes),
-        PythonOverrides(data, student, teacher, methods, losses, representations),
-    )
+    content = read(recipe, changes)
+    overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
     path = gather_objects(Path(out) if out else next_run_folder("pipeline"))[0]
     if rank() == 0:
-        keep(path, content, {"views": views, "live": live})
-    taught = content
+        save_plan(path, content, {"views": views, "live": live})
+    training = content
     if isinstance(content.teacher, Network) and not live:
         record_network(
             content,
@@ -89,24 +87,24 @@ def pipeline(
             say=say,
         )
         record = RecordedRecipe(record=str((path / "record").resolve()))
-        taught = content.model_copy(update={"teacher": record})
-    run = train_or_resume(taught, path / "run", given, RunOptions(quiet))
+        training = content.model_copy(update={"teacher": record})
+    run = train_or_resume(training, path / "run", overrides, RunOptions(quiet))
     return probe(run.path, data=data, student=student, teacher=teacher, say=say)
 
 
-def keep(path: Path, recipe: Recipe, settings: Mapping[str, Any]) -> None:
-    """Write down what was asked for, and refuse to go on with something else.
+def save_plan(path: Path, recipe: Recipe, settings: Mapping[str, Any]) -> None:
+    """Write `pipeline.json`, and refuse to resume a pipeline of another recipe or other settings.
 
     Raises:
-        RunError: the folder was begun otherwise.
+        RunError: the folder was started otherwise.
     """
-    asked, file = {"recipe": dump(recipe), **settings}, path / ASKED
+    plan, file = {"recipe": dump(recipe), **settings}, path / PLAN
     if file.is_file():
-        was = json.loads(file.read_text(encoding="utf-8"))
-        other = [key for key in asked if was.get(key) != asked[key]]
-        if other:
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        changed = [key for key in plan if saved.get(key) != plan[key]]
+        if changed:
             raise RunError(
-                f"{path} was begun with another {' and '.join(other)}; give the same command to "
-                "go on, or another --out"
+                f"{path} was started with another {' and '.join(changed)}; give the same command "
+                "to resume, or another --out"
             )
-    files.write_json(file, asked)
+    files.write_json(file, plan)

@@ -1,51 +1,96 @@
-"""What a person is told of a sweep while it goes on, and what became of its runs."""
+"""The lines that a sweep prints while it trains, and how long the rest will take."""
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mentee.experiments.jobs import Job
-from mentee.experiments.pace import TimeEstimate
-from mentee.experiments.rows import MAIN
-from mentee.experiments.shared_record import Fit
-from mentee.experiments.worker import WorkerMessage
+from mentee.experiments.rows import MAIN_SCORES
+from mentee.experiments.shared_record import PairCheck
+from mentee.experiments.workers import WorkerMessage
 from mentee.report import duration
 
-SAID = 60.0
-"""Seconds between two lines about how far it is."""
+LINE_INTERVAL = 60.0
+"""Seconds between two lines about the steps that are done."""
 
 
 class SweepObserver:
-    """Sees what becomes of a sweep's runs, and says which come next; this one lets them be."""
+    """Is called with every run that ends, and may choose the order of runs; this one does not."""
 
-    def begin(self, todo: Sequence[Job]) -> Sequence[Job]:
-        """Which runs are trained first, how far, and in which order.
+    def first_jobs(self, todo: Sequence[Job]) -> Sequence[Job]:
+        """The runs to train first, how far, and in which order.
 
         Args:
-            todo: all that are left, as they will be trained.
+            todo: all that are left.
         """
         return todo
 
-    def ended(self, told: WorkerMessage, failed: Mapping[str, str]) -> Sequence[Job]:
-        """Which runs come next, after one has finished, failed or paused.
+    def next_jobs(self, message: WorkerMessage, failed: Mapping[str, str]) -> Sequence[Job]:
+        """The runs to add to the queue after one has finished, failed or paused.
 
         Args:
-            told: what became of it.
+            message: of the run that ended.
             failed: why runs failed so far, by name.
         """
         return ()
 
 
+class TimeEstimate:
+    """Estimates the time left from the steps done by runs that are trained side by side.
+
+    Args:
+        steps: of each run that is to be trained.
+        clock: seconds.
+
+    Example:
+        >>> seconds = iter([0.0, 0.0, 10.0])
+        >>> estimate = TimeEstimate({"a": 100, "b": 100}, clock=lambda: next(seconds))
+        >>> estimate.update("a", 1), estimate.update("a", 51)
+        (None, None)
+        >>> estimate.remaining()
+        '26 % of the steps, about 30 s left'
+    """
+
+    def __init__(
+        self, steps: Mapping[str, int], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.steps = dict(steps)
+        self._clock, self._start = clock, clock()
+        self._done: dict[str, int] = {}
+        self._counted = 0
+
+    def update(self, name: str, step: int) -> None:
+        """Note a run's newest step; its first one says where it was resumed."""
+        if not self._done:
+            self._start = self._clock()
+        self._counted += step - self._done.get(name, step)
+        self._done[name] = step
+
+    def finish(self, name: str) -> None:
+        """Note that a run has ended, whether finished or failed."""
+        if name in self._done:
+            self.update(name, self.steps[name])
+        self._done[name] = self.steps[name]
+
+    def remaining(self) -> str:
+        """The share of the steps that are done, and the time left; empty: not known yet."""
+        rest = sum(count - self._done.get(name, 0) for name, count in self.steps.items())
+        if not self._counted:
+            return ""
+        seconds = (self._clock() - self._start) / self._counted * rest
+        share = 1 - rest / sum(self.steps.values())
+        return f"{share:.0%} of the steps, about {duration(seconds)} left".replace("%", " %")
+
+
 class SweepProgress:
-    """Hears what the runs tell, and says it in lines.
+    """Turns the messages of the workers into lines of text.
 
     Args:
         jobs: all runs of the sweep.
-        say: what to do with a line of text.
+        say: called with each line.
 
     Attributes:
         failed: why runs failed, by name.
@@ -55,51 +100,51 @@ class SweepProgress:
         self.jobs, self.say = jobs, say
         self.failed: dict[str, str] = {}
         self._done = {job.name for job in jobs if job.finished}
-        self._pace, self._said_at = TimeEstimate({}), 0.0
+        self._time, self._last_line = TimeEstimate({}), 0.0
 
-    def plan(self, todo: Sequence[Job], found: Mapping[tuple[str, str], Fit]) -> list[Job]:
-        """Say what will be done; those that cannot be trained fail here.
+    def start(self, todo: Sequence[Job], checks: Mapping[tuple[str, str], PairCheck]) -> list[Job]:
+        """Print what is left to train; runs that cannot be trained fail here.
 
         Args:
             todo: the runs that are not finished.
-            found: what is known of each pair.
+            checks: of each pair.
 
         Returns:
             The runs that can be trained.
         """
-        fit = [job for job in todo if found[job.pair].problem is None]
-        steps = {job.name: found[job.pair].steps for job in fit}
-        begun = sum(job.begun for job in fit)
+        jobs = [job for job in todo if checks[job.pair].problem is None]
+        steps = {job.name: checks[job.pair].steps for job in jobs}
+        started = sum(job.started for job in jobs)
         parts = [f"{len(self.jobs)} runs", f"{len(self._done)} finished before" * bool(self._done)]
-        parts += [f"{begun} begun before" * bool(begun), f"{sum(steps.values()):,} steps to train"]
+        parts += [f"{started} started before" * bool(started)]
+        parts += [f"{sum(steps.values()):,} steps to train"]
         self.say(", ".join(part for part in parts if part))
         for job in todo:
-            problem = found[job.pair].problem
+            problem = checks[job.pair].problem
             if problem is not None:
                 self._fail(job.name, problem)
-        self._pace = TimeEstimate(steps)
-        return fit
+        self._time = TimeEstimate(steps)
+        return jobs
 
-    def hear(self, told: WorkerMessage) -> None:
-        """Take in what a run tells, and say what a person wants to know of it."""
-        if told.what == "step":
-            first = not self._pace.left()
-            self._pace.reached(told.name, told.step)
-            now = time.monotonic()
-            if self._pace.left() and (first or now - self._said_at > SAID):
-                self._said_at = now
-                self.say(f"{len(self._done)} of {len(self.jobs)} finished, {self._pace.left()}")
+    def receive(self, message: WorkerMessage) -> None:
+        """Note a message of a worker, and print a line where a person wants one."""
+        if message.event == "step":
+            first = not self._time.remaining()
+            self._time.update(message.name, message.step)
+            now, remaining = time.monotonic(), self._time.remaining()
+            if remaining and (first or now - self._last_line > LINE_INTERVAL):
+                self._last_line = now
+                self.say(f"{len(self._done)} of {len(self.jobs)} finished, {remaining}")
             return
-        if told.what == "paused":
+        if message.event == "paused":
             return
-        self._pace.ended(told.name)
-        if told.what == "failed":
-            self._fail(told.name, told.text)
-        if told.what == "finished":
-            self._done.add(told.name)
-            job = next(job for job in self.jobs if job.name == told.name)
-            summary = json.loads(job.folder.summary.read_text(encoding="utf-8"))
-            parts = [told.name, score_text(summary), duration(summary["seconds"])]
+        self._time.finish(message.name)
+        if message.event == "failed":
+            self._fail(message.name, message.text)
+        if message.event == "finished":
+            self._done.add(message.name)
+            summary = next(job for job in self.jobs if job.name == message.name).read_summary()
+            parts = [message.name, score_text(summary), duration(summary["seconds"])]
             self.say("  ".join([*parts, f"({len(self._done)} of {len(self.jobs)})"]))
 
     def _fail(self, name: str, text: str) -> None:
@@ -108,21 +153,21 @@ class SweepProgress:
 
 
 def main_score(summary: Mapping[str, Any]) -> tuple[str, float] | None:
-    """(name, value) of the score that counts, on the test part where there is one."""
+    """(name, value) of a run's main score, on the test part where there is one."""
     scores = summary.get("test") or summary.get("validation") or {}
-    names = [summary["score"]["name"]] if summary.get("score") else MAIN
+    names = [summary["score"]["name"]] if summary.get("score") else MAIN_SCORES
     return next(((name, float(scores[name])) for name in names if name in scores), None)
 
 
 def score_text(summary: Mapping[str, Any]) -> str:
-    """The same in words."""
-    found = main_score(summary)
-    where = "test" if summary.get("test") else "validation"
-    return "no labels to score against" if found is None else f"{where} {found[0]} {found[1]:.4f}"
+    """The main score as text."""
+    score = main_score(summary)
+    part = "test" if summary.get("test") else "validation"
+    return "no labels to score against" if score is None else f"{part} {score[0]} {score[1]:.4f}"
 
 
 def spread(scores: Sequence[float]) -> str:
-    """The mean of some scores with their standard deviation.
+    """Mean and sample standard deviation over seeds.
 
     Example:
         >>> spread([0.5, 0.6, 0.7]), spread([0.5]), spread([])

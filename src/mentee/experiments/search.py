@@ -1,4 +1,4 @@
-"""Successive halving over the rows of a comparison: poor ones are stopped early, by optuna."""
+"""Successive halving over the methods of a comparison: poor ones are stopped early, by optuna."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ from pathlib import Path
 from typing import Any
 
 from mentee.errors import MenteeError, RecipeError
-from mentee.experiments.results import STOPPED
-from mentee.experiments.rows import MAIN, SCRATCH
+from mentee.experiments.rows import MAIN_SCORES, SCRATCH, STOPPED
 from mentee.experiments.sweep import Job
-from mentee.experiments.worker import WorkerMessage
+from mentee.experiments.workers import WorkerMessage
 from mentee.recipe import Recipe
 from mentee.tasks import DIRECTIONS
 
 FACTOR = 3
-"""One of so many rows goes on at each rung."""
-LEDGER = "optuna.log"
+"""One of this many methods passes each rung."""
+JOURNAL = "optuna.log"
 
 
 class SuccessiveHalving:
-    """Trains rows of the first seed from rung to rung; those that go on to the end get all seeds.
+    """Trains the first seed from rung to rung; methods that pass all rungs get the other seeds.
 
-    A row that comes to a rung goes on if its validation score there is among the best third of
-    those that have come to it so far (optuna's `SuccessiveHalvingPruner`). From scratch is never
-    stopped. A stopped run is saved and can be resumed.
+    A method passes a rung if its validation score there is among the best third of those that have
+    reached it so far (optuna's `SuccessiveHalvingPruner`). From scratch is never stopped. A stopped
+    run is saved and can be resumed.
 
     Args:
         recipe: of all runs.
         jobs: all runs.
         share: of the epochs, before the first rung; in (0, 1).
-        out: the folder of the ledger, which remembers scores and decisions after any stop.
+        out: the folder of optuna's journal, which keeps scores and decisions after any stop.
 
     Attributes:
-        rungs: the epochs after which rows are stopped.
+        rungs: the epochs after which methods are stopped.
 
     Raises:
-        RecipeError: there is nothing to decide by, or the share leaves no epoch to save.
+        RecipeError: there is no validation score, or the share leaves no epoch to save.
         MenteeError: optuna is not installed.
     """
 
@@ -49,8 +48,8 @@ class SuccessiveHalving:
         self.rungs = rungs(recipe.train.epochs, share, recipe.select.every)
         if recipe.data.validation is None:
             raise RecipeError(
-                "a budget stops rows by their validation score, and data.validation is null; give "
-                "it a share or a split, or leave the budget out"
+                "a budget stops methods by their validation score, and data.validation is null; "
+                "give it a share or a split, or leave the budget out"
             )
         if not self.rungs:
             raise RecipeError(
@@ -62,8 +61,8 @@ class SuccessiveHalving:
         self._studies: dict[str, Any] = {}
         self._todo: dict[str, Job] = {}
 
-    def begin(self, todo: Sequence[Job]) -> list[Job]:
-        """The first runs: all of scratch, the first seed of the others, the rest of those done."""
+    def first_jobs(self, todo: Sequence[Job]) -> list[Job]:
+        """All runs of scratch, the first seed of the others, the rest where that is finished."""
         self._todo = {job.name: job for job in todo}
         done = {job.pair for job in self.jobs if job.seed == self.seed and job.finished}
         first = [self._next(job) for job in todo if job.seed == self.seed]
@@ -73,39 +72,39 @@ class SuccessiveHalving:
             *(job for job in rest if job.method == SCRATCH or job.pair in done),
         ]
 
-    def ended(self, told: WorkerMessage) -> list[Job]:
-        """What comes after a run: its next part, its other seeds, or nothing."""
-        job = self._todo.get(told.name)
+    def next_jobs(self, message: WorkerMessage) -> list[Job]:
+        """The runs after one has ended: its next part, its other seeds, or none."""
+        job = self._todo.get(message.name)
         if job is None or job.seed != self.seed:
             return []
-        if told.what == "paused":
-            self._report(job, told.step)
-            following = self._next(job, told.step)
-            return [] if following is None else [following]
+        if message.event == "paused":
+            self._report(job, message.step)
+            part = self._next(job, message.step)
+            return [] if part is None else [part]
         trial, value = self._trial(job), last_score(job, None)
         if not trial.state.is_finished():
-            whole = told.what == "finished" and value is not None
-            state = self._states.COMPLETE if whole else self._states.FAIL
-            self._study(job).tell(trial.number, value if whole else None, state=state)
-        if told.what != "finished" or job.method == SCRATCH:
+            complete = message.event == "finished" and value is not None
+            state = self._states.COMPLETE if complete else self._states.FAIL
+            self._study(job).tell(trial.number, value if complete else None, state=state)
+        if message.event != "finished" or job.method == SCRATCH:
             return []
         return [o for o in self._todo.values() if o.pair == job.pair and o.seed != self.seed]
 
     def stopped(self) -> dict[str, str]:
-        """What to say of runs that are not gone on with, by name."""
-        gone: dict[tuple[str, str], str] = {}
+        """The state of the runs that were stopped, by name."""
+        states: dict[tuple[str, str], str] = {}
         for job in (job for job in self.jobs if job.seed == self.seed and not job.finished):
-            trial = self._known(job)
+            trial = self._find_trial(job)
             if trial is None or trial.state != self._states.PRUNED:
                 continue
             epoch = max(trial.intermediate_values)
             value = trial.intermediate_values[epoch]
-            gone[job.pair] = f"{STOPPED} after epoch {epoch}: validation {value:.4f}"
-        left = (job for job in self.jobs if job.pair in gone and not job.finished)
-        return {job.name: gone[job.pair] for job in left}
+            states[job.pair] = f"{STOPPED} after epoch {epoch}: validation {value:.4f}"
+        left = (job for job in self.jobs if job.pair in states and not job.finished)
+        return {job.name: states[job.pair] for job in left}
 
-    def said(self) -> dict[str, Any]:
-        """What `compare.json` says of it."""
+    def summary(self) -> dict[str, Any]:
+        """The `budget` of `compare.json`."""
         return {
             "share": self.share,
             "factor": FACTOR,
@@ -115,7 +114,7 @@ class SuccessiveHalving:
         }
 
     def _next(self, job: Job, passed: int = 0) -> Job | None:
-        """A run of the first seed as far as its next rung; None: it was stopped."""
+        """The run of the first seed up to its next rung; None: it was stopped."""
         trial = self._trial(job)
         if trial.state == self._states.PRUNED:
             return None
@@ -123,7 +122,7 @@ class SuccessiveHalving:
         return replace(job, until=next((rung for rung in self.rungs if rung > passed), None))
 
     def _report(self, job: Job, epoch: int) -> None:
-        """Tell optuna how good a run is at a rung, and stop it if that is what comes of it."""
+        """Report a run's score at a rung to optuna, which may stop it."""
         frozen, value = self._trial(job), last_score(job, epoch)
         if value is None or epoch in frozen.intermediate_values:
             return
@@ -133,10 +132,10 @@ class SuccessiveHalving:
             self._study(job).tell(trial, state=self._states.PRUNED)
 
     def _study(self, job: Job) -> Any:
-        """The study of a student's rows."""
+        """The study of a student's methods."""
         if job.student not in self._studies:
             storages = self._optuna.storages
-            backend = storages.journal.JournalFileBackend(str(self.out / LEDGER))
+            backend = storages.journal.JournalFileBackend(str(self.out / JOURNAL))
             self._studies[job.student] = self._optuna.create_study(
                 study_name=job.student,
                 storage=storages.JournalStorage(backend),
@@ -148,22 +147,22 @@ class SuccessiveHalving:
             )
         return self._studies[job.student]
 
-    def _known(self, job: Job) -> Any:
-        """The trial of a run, failed ones apart; None: there is none."""
+    def _find_trial(self, job: Job) -> Any:
+        """The trial of a run that has not failed; None: there is none."""
         for trial in self._study(job).get_trials(deepcopy=False):
             if trial.user_attrs.get("run") == job.name and trial.state != self._states.FAIL:
                 return trial
         return None
 
     def _trial(self, job: Job) -> Any:
-        """The trial of a run, made where there is none."""
-        if self._known(job) is None:
+        """The trial of a run, created where there is none."""
+        if self._find_trial(job) is None:
             self._study(job).ask().set_user_attr("run", job.name)
-        return self._known(job)
+        return self._find_trial(job)
 
 
 def rungs(epochs: int, share: float, every: int) -> list[int]:
-    """The epochs after which rows are stopped: a share of all, and each next thrice as late.
+    """The epochs after which methods are stopped: a share of all, and each next thrice as late.
 
     Args:
         epochs: of a whole run.
@@ -180,11 +179,11 @@ def rungs(epochs: int, share: float, every: int) -> list[int]:
     if not 0 < share < 1:
         raise RecipeError(f"a budget is a share of the epochs above 0 and below 1, not {share:g}")
     first = math.ceil(max(1, math.floor(share * epochs + 0.5)) / every) * every
-    found = []
+    result = []
     while first < epochs:
-        found.append(first)
+        result.append(first)
         first *= FACTOR
-    return found
+    return result
 
 
 def last_score(job: Job, epoch: int | None) -> float | None:
@@ -192,9 +191,9 @@ def last_score(job: Job, epoch: int | None) -> float | None:
     by = job.recipe.select.by
     for line in reversed(job.folder.read_metrics()):
         if "validation" in line and (epoch is None or line["epoch"] <= epoch):
-            found: Mapping[str, float] = line["validation"]
-            name: str = by or next((each for each in MAIN if each in found), MAIN[0])
-            return found.get(name)
+            scores: Mapping[str, float] = line["validation"]
+            name: str = by or next((n for n in MAIN_SCORES if n in scores), MAIN_SCORES[0])
+            return scores.get(name)
     return None
 
 

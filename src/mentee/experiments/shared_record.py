@@ -1,4 +1,4 @@
-"""Before the runs of a sweep: does each fit, and what has to be recorded of the teacher?"""
+"""Before the runs of a sweep start: which can be trained, and one record of their teacher."""
 
 from __future__ import annotations
 
@@ -18,117 +18,123 @@ from mentee.records.manifest import has_manifest, read_manifest
 
 
 @dataclass(frozen=True)
-class Fit:
-    """What was found out about a student with a method.
+class PairCheck:
+    """What building a student with a method showed, before anything is trained.
 
     Attributes:
         steps: of one run.
-        reads: whether the method reads a teacher at all.
-        keeps: whether all that it reads can be recorded.
+        reads_teacher: whether the method reads a teacher at all.
+        recordable: whether all that it reads can be recorded.
         problem: why it cannot be trained; None: it can.
     """
 
     steps: int = 0
-    reads: bool = False
-    keeps: bool = True
+    reads_teacher: bool = False
+    recordable: bool = True
     problem: str | None = None
 
 
-def fits(
-    jobs: Sequence[Job], given: PythonOverrides, *, others: bool = False
-) -> dict[tuple[str, str], Fit]:
-    """Each student tried with each method on two examples.
+def check_pairs(
+    jobs: Sequence[Job], overrides: PythonOverrides, *, others: bool = False
+) -> dict[tuple[str, str], PairCheck]:
+    """Build each student with each method once, on two examples.
 
     Args:
         jobs: the runs that are left.
-        given: what was passed from Python.
-        others: whether some are finished already, so that it is not all in vain.
+        overrides: what was passed from Python.
+        others: whether other runs are finished already.
 
     Raises:
-        MenteeError: none of them fits, and there are no others.
+        MenteeError: no pair can be trained, and no other run is finished.
     """
-    firsts = {job.pair: job for job in reversed(jobs)}
-    found = {pair: fit(job.recipe, given) for pair, job in firsts.items()}
-    problems = [each.problem for each in found.values() if each.problem is not None]
-    if problems and len(problems) == len(found) and not others:
+    first_jobs = {job.pair: job for job in reversed(jobs)}
+    checks = {pair: check_pair(job.recipe, overrides) for pair, job in first_jobs.items()}
+    problems = [check.problem for check in checks.values() if check.problem is not None]
+    if problems and len(problems) == len(checks) and not others:
         raise MenteeError(problems[0])
-    return found
+    return checks
 
 
-def fit(recipe: Recipe, given: PythonOverrides) -> Fit:
-    """One student tried with one method."""
+def check_pair(recipe: Recipe, overrides: PythonOverrides) -> PairCheck:
+    """Build one student with one method."""
     try:
-        parts = build(recipe, given)
+        setup = build(recipe, overrides)
     except MenteeError as error:
-        return Fit(problem=str(error))
-    criterion = parts.module.criterion
-    reductions = [criterion.adapters_of(bound)[1].reduction for bound in criterion.bound_terms]
-    return Fit(parts.plan.steps, bool(reductions), None not in reductions)
+        return PairCheck(problem=str(error))
+    criterion = setup.module.criterion
+    reductions = [criterion.adapters_of(term)[1].reduction for term in criterion.bound_terms]
+    return PairCheck(setup.plan.steps, bool(reductions), None not in reductions)
 
 
-def taught(
+def with_shared_record(
     recipe: Recipe,
     jobs: Sequence[Job],
-    found: Mapping[tuple[str, str], Fit],
+    checks: Mapping[tuple[str, str], PairCheck],
     record: Path,
     views: int | None,
-    given: PythonOverrides,
+    overrides: PythonOverrides,
     say: Callable[[str], None],
 ) -> list[Job]:
     """The same runs with a record of their teacher, which is made once for all of them.
 
-    What cannot be recorded is read live, on the views of the record.
+    What cannot be recorded reads the network itself, on the views of the record.
 
     Args:
         recipe: of the sweep.
-        jobs: its runs, with a network as teacher.
-        found: what is known of each pair.
+        jobs: its runs, whose teacher is a network.
+        checks: of each pair.
         record: the record's folder; what is missing there is added.
         views: as for `record_network`.
-        given: what was passed from Python.
-        say: what to do with a line of text.
+        overrides: what was passed from Python.
+        say: called with each line of text.
     """
-    kept = {pair for pair, each in found.items() if each.reads and each.keeps and not each.problem}
-    if not kept:
+    recorded = {
+        pair
+        for pair, check in checks.items()
+        if check.reads_teacher and check.recordable and not check.problem
+    }
+    if not recorded:
         return list(jobs)
-    live = dict.fromkeys(job.method for job in jobs if not found[job.pair].keeps)
+    live = dict.fromkeys(job.method for job in jobs if not checks[job.pair].recordable)
     if live:
         say(f"read live, since no record can hold what they read: {', '.join(live)}")
-    # All seeds see the views of one record, whichever of them is left to be trained.
+    # All seeds get the views of one record, whichever of them is left to be trained.
     seed = recipe.train.seed if recipe.data.view_seed is None else recipe.data.view_seed
     data = recipe.data.model_copy(update={"view_seed": seed})
     count = 0
-    for student in dict.fromkeys(student for student, _ in kept):
-        some = [job for job in jobs if job.pair in kept and job.student == student]
-        made = record_network(
-            some[0].recipe.model_copy(update={"data": data}),
+    for student in dict.fromkeys(student for student, _ in recorded):
+        of_student = [job for job in jobs if job.pair in recorded and job.student == student]
+        result = record_network(
+            of_student[0].recipe.model_copy(update={"data": data}),
             record,
-            names=list(dict.fromkeys(job.method for job in some)),
+            names=list(dict.fromkeys(job.method for job in of_student)),
             views=views,
-            dtype=dtype_there(record, recipe.data.train),
-            data=given.data,
-            student=given.student,
-            teacher=given.teacher,
-            methods=given.methods,
-            losses=given.losses,
-            representations=given.representations,
+            dtype=record_dtype(record, recipe.data.train),
+            data=overrides.data,
+            student=overrides.student,
+            teacher=overrides.teacher,
+            methods=overrides.methods,
+            losses=overrides.losses,
+            representations=overrides.representations,
             say=say,
         )
-        count = made.manifest.count if views is None else views
-    update = {"cycle": count or None, "view_seed": seed}
+        count = result.manifest.count if views is None else views
+    view_keys = {"cycle": count or None, "view_seed": seed}
     teacher = RecordedRecipe(record=str(record.resolve()))
-    return [with_record(job, found[job.pair], teacher, update) for job in jobs]
+    return [with_record(job, checks[job.pair], teacher, view_keys) for job in jobs]
 
 
-def dtype_there(record: Path, split: str) -> Dtype:
-    """The numbers of a record that is there, else those of a new one."""
+def record_dtype(record: Path, split: str) -> Dtype:
+    """The dtype of an existing record, else that of a new one."""
     target = record / split
     return read_manifest(target).dtype if has_manifest(target) else "float16"
 
 
-def with_record(job: Job, fit: Fit, teacher: RecordedRecipe, update: Mapping[str, Any]) -> Job:
-    """A run that reads the record, or is live on its views."""
-    changes: dict[str, Any] = {"data": job.recipe.data.model_copy(update=update)}
-    if fit.keeps:
-        changes["teacher"] = teacher
-    return replace(job, recipe=job.recipe.model_copy(update=changes))
+def with_record(
+    job: Job, check: PairCheck, teacher: RecordedRecipe, view_keys: Mapping[str, Any]
+) -> Job:
+    """The run with the record as its teacher, or live on the record's views."""
+    update: dict[str, Any] = {"data": job.recipe.data.model_copy(update=view_keys)}
+    if check.recordable:
+        update["teacher"] = teacher
+    return replace(job, recipe=job.recipe.model_copy(update=update))

@@ -1,7 +1,7 @@
-"""Rows × seeds of scores: what is chance, what is not. Arrays in, numbers out.
+"""Rows × seeds of scores: which differences are more than chance. Arrays in, numbers out.
 
-Seeds are blocks: what rows of one seed have in common (the order of the data, the first weights)
-is taken out, and what is left is pooled over the rows.
+Seeds are blocks: the effect that all rows of a seed share (the order of the data, the first
+weights) is subtracted, and the residuals are pooled over the rows.
 
 Shapes: `[r s]`, rows × seeds; NaN where a run is missing.
 """
@@ -21,7 +21,7 @@ Scores: TypeAlias = npt.NDArray[np.float64]
 Verdict: TypeAlias = Literal["HELPS", "HURTS", "INCONCLUSIVE"]
 LEVEL = 0.05
 JUDGED = 0.04
-"""What p-values of a verdict are held against. With 0.05, one row that varies more than the others
+"""The level of a verdict. With 0.05, one row that varies more than the others
 would raise the chance of a false verdict in a table from 5 to 6 % (simulated)."""
 
 
@@ -30,9 +30,9 @@ class Noise:
     """How far scores vary when neither row nor seed changes.
 
     Attributes:
-        variance: σ² of one score; None: nothing says it.
-        freedom: the degrees of freedom it is known with.
-        steady: `[r]` rows whose spread is that of the others; the rest is not in the pool.
+        variance: σ² of one score; None: not known.
+        freedom: its degrees of freedom.
+        steady: `[r]` rows whose spread is that of the others; the rest is not pooled.
     """
 
     variance: float | None
@@ -47,10 +47,10 @@ class Difference:
     Attributes:
         seeds: that both rows have.
         mean: of the differences; None: they have no seed in common.
-        low: of the 95 % interval; None: there is no telling.
+        low: of the 95 % interval; None: not known.
         high: the same.
         p: two-sided, with the pooled variance where that is the larger one.
-        own_p: of the plain paired t-test, which asks these two rows alone.
+        own_p: of the plain paired t-test of these two rows alone.
     """
 
     seeds: int
@@ -69,7 +69,7 @@ def noise(scores: Scores) -> Noise:
         \hat\sigma^2 = \frac{\sum_{rs} e_{rs}^2}{(R-1)(S-1)}, \quad
         e_{rs} = y_{rs} - \bar y_{r\cdot} - \bar y_{\cdot s} + \bar y_{\cdot\cdot}
 
-    A row that varies far more than the others would hide what they are worth. So the row with the
+    A row that varies far more than the others would hide their differences. So the row with the
     largest spread leaves the pool while an F test says that it does not belong there, at 5 % over
     all rows together, and at most half of the rows.
 
@@ -77,20 +77,20 @@ def noise(scores: Scores) -> Noise:
         scores: `[r s]`; where some are missing, rows and seeds are fitted by least squares.
 
     Example:
-        >>> found = noise(np.array([[1.0, 2.0, 3.0], [2.0, 3.0, 4.5], [3.0, 4.5, 5.0]]))
-        >>> round(found.variance, 4), found.freedom
+        >>> result = noise(np.array([[1.0, 2.0, 3.0], [2.0, 3.0, 4.5], [3.0, 4.5, 5.0]]))
+        >>> round(result.variance, 4), result.freedom
         (0.0694, 4)
     """
     from scipy import special
 
     steady = np.ones(len(scores), np.bool_)
     seeds = (~np.isnan(scores)).sum(1)
-    asked = int((seeds > 1).sum())  # rows that have a spread
+    spread = int((seeds > 1).sum())  # rows that have a spread
     while True:
         squares, freedom = residuals(np.where(steady[:, None], scores, np.nan))
         total = float(squares.sum())
-        pool = asked - int((~steady).sum())
-        if 2 * (pool - 1) <= asked or freedom == 0:
+        pool = spread - int((~steady).sum())
+        if 2 * (pool - 1) <= spread or freedom == 0:
             break
         worst = int(np.argmax(squares / np.maximum(seeds - 1, 1)))
         others = steady.copy()
@@ -108,14 +108,14 @@ def noise(scores: Scores) -> Noise:
 
 
 def residuals(scores: Scores) -> tuple[Scores, int]:
-    """(sum of squares of each row `[r]`, degrees of freedom) of what rows + seeds leave over."""
+    """(sum of squares of each row `[r]`, degrees of freedom) of the residuals of rows + seeds."""
     there = (~np.isnan(scores)).astype(np.float64)
     count = np.maximum(there.sum(1, keepdims=True), 1.0)
 
     def centered(values: Scores) -> Scores:
         """Without the mean of each row, over the runs that are there."""
-        found: Scores = there * (values - (there * values).sum(1, keepdims=True) / count)
-        return found
+        result: Scores = there * (values - (there * values).sum(1, keepdims=True) / count)
+        return result
 
     left = centered(np.where(there > 0, scores, 0.0))
     # Normal equations of the seeds, the rows taken out: Σ_r diag(w_r) − w_r w_rᵀ / n_r.
@@ -139,8 +139,8 @@ def difference(scores: Scores, row: int, other: int, pooled: Noise, *, rows: int
 
     Args:
         scores: `[r s]`.
-        row: which.
-        other: minus which.
+        row: index of the row.
+        other: index of the row to subtract.
         pooled: of `noise`.
         rows: R, from how many rows the pair was chosen by its scores (Tukey's studentized range);
             2: it was not, and the interval is Student's t.
@@ -189,50 +189,52 @@ def quantile(rows: int, freedom: int) -> float:
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
-    r"""p-values corrected for as many questions as there are (Holm 1979).
+    r"""p-values corrected for the number of comparisons (Holm 1979).
 
     .. math:: \tilde p_{(i)} = \max_{j \le i} \min(1, (m - j + 1) p_{(j)})
 
     Args:
-        ps: in [0, 1]; None where nothing was asked.
+        ps: in [0, 1]; None where nothing was compared.
 
     Example:
         >>> holm([0.25, None, 0.125])
         [0.25, None, 0.25]
     """
-    asked = sorted((p, i) for i, p in enumerate(ps) if p is not None)
-    found: list[float | None] = [None] * len(ps)
+    ordered = sorted((p, i) for i, p in enumerate(ps) if p is not None)
+    corrected: list[float | None] = [None] * len(ps)
     largest = 0.0
-    for rank, (p, i) in enumerate(asked):
-        largest = max(largest, min(1.0, (len(asked) - rank) * p))
-        found[i] = largest
-    return found
+    for rank, (p, i) in enumerate(ordered):
+        largest = max(largest, min(1.0, (len(ordered) - rank) * p))
+        corrected[i] = largest
+    return corrected
 
 
-def verdict(found: Difference, corrected: float | None, *, higher: bool = True) -> Verdict | None:
-    """What a row is worth against another; None: with one seed there is no telling.
+def verdict(
+    difference: Difference, corrected: float | None, *, higher: bool = True
+) -> Verdict | None:
+    """Whether a row is better or worse than another; None: unknown with one seed.
 
     Chance must be unlikely twice: over all rows together, with the variance of all (`corrected`),
-    and for the row alone, by its own seeds (`own_p`). The second keeps a row that varies more than
-    the others, and by luck has not shown it, from being believed.
+    and for the row alone, by its own seeds (`own_p`). The second guards against a row that varies
+    more than the others without having shown it.
 
     Args:
-        found: the difference.
+        difference: of the two rows.
         corrected: its p-value of `holm`.
         higher: whether more of the score is better; false for an error.
     """
-    if found.mean is None or corrected is None or found.own_p is None:
+    if difference.mean is None or corrected is None or difference.own_p is None:
         return None
-    if corrected > JUDGED or found.own_p > JUDGED:
+    if corrected > JUDGED or difference.own_p > JUDGED:
         return "INCONCLUSIVE"
-    return "HELPS" if (found.mean > 0) == higher else "HURTS"
+    return "HELPS" if (difference.mean > 0) == higher else "HURTS"
 
 
-def spread(scores: Sequence[float]) -> tuple[float, float | None, float | None]:
+def mean_interval(scores: Sequence[float]) -> tuple[float, float | None, float | None]:
     """(mean, sample deviation, half of the 95 % interval of the mean) of one row.
 
     Example:
-        >>> mean, deviation, half = spread([1.0, 2.0, 3.0])
+        >>> mean, deviation, half = mean_interval([1.0, 2.0, 3.0])
         >>> mean, deviation, round(half, 4)
         (2.0, 1.0, 2.4841)
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,15 @@ from mentee.build.datasets import cache_sources
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.distillation.terms import Builder
 from mentee.errors import RecipeError, RunError
-from mentee.experiments.jobs import Job, jobs_of, keep
-from mentee.experiments.pool import divided, one_by_one, side_by_side
+from mentee.experiments.jobs import Job, folder_lock, plan_jobs, save_plan
 from mentee.experiments.progress import SweepObserver, SweepProgress, main_score, spread
-from mentee.experiments.shared_record import fits, taught
-from mentee.experiments.worker import WorkerMessage, held
+from mentee.experiments.shared_record import check_pairs, with_shared_record
+from mentee.experiments.workers import (
+    WorkerMessage,
+    divide_cores,
+    run_in_processes,
+    run_sequentially,
+)
 from mentee.losses import LossSpec
 from mentee.methods import METHODS, Method
 from mentee.parallel import world
@@ -30,13 +33,13 @@ __all__ = ["Job", "Sweep", "SweepObserver", "sweep"]
 
 @dataclass(frozen=True)
 class Sweep:
-    """What became of the runs of a sweep.
+    """The result of a sweep.
 
     Attributes:
         path: the folder of their folders.
         jobs: all of them.
-        runs: those that are finished, by name.
-        failed: why others are not, by name.
+        runs: the finished ones, by name.
+        failed: why others failed, by name.
     """
 
     path: Path
@@ -44,12 +47,15 @@ class Sweep:
     runs: Mapping[str, Run]
     failed: Mapping[str, str]
 
+    def __repr__(self) -> str:
+        return f"Sweep({str(self.path)!r}, {len(self.runs)} of {len(self.jobs)} runs finished)"
+
     def __str__(self) -> str:
         scores: dict[tuple[str, str], list[float]] = {job.pair: [] for job in self.jobs}
         for job in self.jobs:
-            found = main_score(self.runs[job.name].summary) if job.name in self.runs else None
-            if found is not None:
-                scores[job.pair].append(found[1])
+            score = main_score(self.runs[job.name].summary) if job.name in self.runs else None
+            if score is not None:
+                scores[job.pair].append(score[1])
         width = max(len(" ".join(pair)) for pair in scores)
         lines = [f"{' '.join(pair):<{width}}  {spread(each)}" for pair, each in scores.items()]
         lines += [f"failed: {name}: {text}" for name, text in self.failed.items()]
@@ -75,16 +81,16 @@ def sweep(
     losses: Mapping[str, LossSpec] | None = None,
     representations: Mapping[str, Builder] | None = None,
     say: Callable[[str], None] = print,
-    watch: SweepObserver | None = None,
+    observer: SweepObserver | None = None,
 ) -> Sweep:
     """Train students × methods × seeds by one recipe, each an ordinary run folder.
 
-    A network that teaches is recorded once for all of them. Finished runs are not repeated and
-    interrupted ones are gone on with, so after any stop the same call goes on.
+    A network as teacher is recorded once for all of them. Finished runs are not repeated and
+    interrupted ones are resumed, so after any stop the same call continues.
 
     Args:
-        recipe: as for `train`; it says all but student, method and seed.
-        names: of the methods; the recipe's own keeps its numbers and weights, `none` reads no
+        recipe: as for `train`; of all runs, apart from student, method and seed.
+        names: of the methods; the recipe's own keeps its params and weights, `none` reads no
             teacher.
         seeds: how many, from the recipe's `train.seed` on.
         students: networks by name; none: the recipe's own.
@@ -98,23 +104,23 @@ def sweep(
         data: as for `train`; what is passed from Python has to be picklable for several processes.
         student: the same.
         teacher: the same.
-        methods: rows of your own.
+        methods: methods of your own.
         losses: losses of your own, by name.
         representations: builders of representations of your own, by name.
-        say: what to do with a line of text.
-        watch: is told of every run that ends, and may choose which come next.
+        say: called with each line of text.
+        observer: is called with every run that ends, and may choose which are trained next.
 
     Returns:
-        The runs that are finished, and why others failed: that stops none of the rest.
+        The finished runs, and why others failed; a failure stops none of the rest.
 
     Raises:
-        MenteeError: what was asked for does not go together, or nothing of it can be trained.
+        MenteeError: the arguments contradict each other, or no run can be trained.
         Interrupted: SIGINT or SIGTERM; everything is saved.
     """
-    given = PythonOverrides(data, student, teacher, methods, losses, representations)
-    content = given.mark(read(recipe, changes))
+    overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
+    content = overrides.mark(read(recipe, changes))
     network = isinstance(content.teacher, OnlineRecipe)
-    asked_for = {"live": live, "views": views, "record": None if record is None else str(record)}
+    settings = {"live": live, "views": views, "record": None if record is None else str(record)}
     if student is not None and students:
         raise RecipeError("a student was passed from Python and others are named; give either")
     if (views is not None or record is not None) and (live or not network):
@@ -125,66 +131,62 @@ def sweep(
     if world() > 1:
         raise RunError("a sweep divides the machine by itself; start it without torchrun")
     path = Path(out) if out else next_run_folder("sweep")
-    jobs = jobs_of(content, students, names, seeds, path)
+    jobs = plan_jobs(content, students, names, seeds, path)
     for job in jobs:
-        job.recipe.method.method({**METHODS, **(methods or {})})  # there is such a row
-    course = SweepProgress(jobs, say)
-    with held(path, wait=False):
-        keep(path, jobs, asked_for)
+        job.recipe.method.method({**METHODS, **(methods or {})})  # the method exists
+    progress = SweepProgress(jobs, say)
+    with folder_lock(path, wait=False):
+        save_plan(path, jobs, settings)
         todo = [job for job in jobs if not job.finished]
         if todo:
             with cache_sources():
-                found = fits(todo, given, others=len(todo) < len(jobs))
-                todo = course.plan(todo, found)
+                checks = check_pairs(todo, overrides, others=len(todo) < len(jobs))
+                todo = progress.start(todo, checks)
                 if todo and network and not live:
-                    kept = Path(record or path / "record")
-                    todo = taught(content, todo, found, kept, views, given, say)
+                    folder = Path(record or path / "record")
+                    todo = with_shared_record(content, todo, checks, folder, views, overrides, say)
             if todo:
-                train(todo, given, processes, course, watch or SweepObserver())
-    runs = {
-        job.name: Run(job.path, json.loads(job.folder.summary.read_text(encoding="utf-8")))
-        for job in jobs
-        if job.finished
-    }
-    return Sweep(path, tuple(jobs), runs, course.failed)
+                train(todo, overrides, processes, progress, observer or SweepObserver())
+    runs = {job.name: Run(job.path, job.read_summary()) for job in jobs if job.finished}
+    return Sweep(path, tuple(jobs), runs, progress.failed)
 
 
 def train(
     todo: Sequence[Job],
-    given: PythonOverrides,
+    overrides: PythonOverrides,
     processes: int | None,
-    course: SweepProgress,
-    watch: SweepObserver,
+    progress: SweepProgress,
+    observer: SweepObserver,
 ) -> None:
-    """Train what is left, in as many processes as there are to be.
+    """Train the runs that are left, in as many processes as are asked for.
 
     Raises:
         Interrupted: a signal asked to stop; everything is saved.
     """
-    count, threads = divided(len(course.jobs), processes)  # however many are left
-    waiting = list(watch.begin(todo))
+    jobs = progress.jobs
+    count, threads = divide_cores(len(jobs), processes)  # however many are left
+    queue = list(observer.first_jobs(todo))
 
-    def hear(told: WorkerMessage) -> None:
-        course.hear(told)
-        if told.what != "step":
-            waiting.extend(watch.ended(told, course.failed))
+    def receive(message: WorkerMessage) -> None:
+        progress.receive(message)
+        if message.event != "step":
+            queue.extend(observer.next_jobs(message, progress.failed))
 
     try:
-        with SignalGuard() as asked:
+        with SignalGuard() as stop:
             if count == 1:
-                one_by_one(waiting, given, hear, asked)
+                run_sequentially(queue, overrides, receive, stop)
             else:
-                many = "s" if threads > 1 else ""
-                course.say(f"{count} processes of {threads} thread{many} each")
-                side_by_side(waiting, given, count, threads, hear, asked)
+                plural = "s" if threads > 1 else ""
+                progress.say(f"{count} processes of {threads} thread{plural} each")
+                run_in_processes(queue, overrides, count, threads, receive, stop)
     except KeyboardInterrupt:  # the second Ctrl-C
         raise Interrupted(
-            "stopped at once; the same command goes on from the newest checkpoints", signal.SIGINT
+            "stopped at once; the same command resumes from the newest checkpoints", signal.SIGINT
         ) from None
-    if asked.number is not None:
-        done, out = sum(job.finished for job in course.jobs), course.jobs[0].path.parent
+    if stop.number is not None:
         raise Interrupted(
-            f"stopped with {done} of {len(course.jobs)} runs finished, everything is saved; the "
-            f"same command with --out {out} goes on",
-            asked.number,
+            f"stopped with {sum(job.finished for job in jobs)} of {len(jobs)} runs finished, "
+            f"everything is saved; the same command with --out {jobs[0].path.parent} resumes",
+            stop.number,
         )

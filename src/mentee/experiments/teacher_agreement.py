@@ -1,4 +1,4 @@
-"""How often a student names the class that its teacher names, on the test part."""
+"""How often student and teacher predict the same class on the test part."""
 
 from __future__ import annotations
 
@@ -24,121 +24,121 @@ from mentee.recipe import Ensemble, OnlineRecipe, Recipe
 
 
 class TeacherAgreement:
-    """Compares what students and their teacher predict; each is asked once, and its answer kept.
+    """Compares the predictions of students and their teacher; each predicts once and is saved.
 
     Args:
         recipe: of the comparison.
-        given: what was passed from Python.
-        out: where the teacher's predictions are kept.
-        say: what to do with a line of text.
+        overrides: what was passed from Python.
+        out: where the teacher's predictions are saved.
+        say: called with each line of text.
 
     Attributes:
         note: why there is nothing to compare with; None: there is.
     """
 
     def __init__(
-        self, recipe: Recipe, given: PythonOverrides, out: Path, say: Callable[[str], None]
+        self, recipe: Recipe, overrides: PythonOverrides, out: Path, say: Callable[[str], None]
     ) -> None:
-        self.recipe, self.given, self.out, self.say = recipe, given, out, say
+        self.recipe, self.overrides, self.out, self.say = recipe, overrides, out, say
         self.note: str | None = None
         self._teacher: Predictions | None = None
-        self._found: dict[str, float] = {}
+        self._agreements: dict[str, float] = {}
 
-    def ask_teacher(self) -> None:
-        """Have the teacher's predictions, from a comparison before or from the network."""
+    def predict_teacher(self) -> None:
+        """Load the teacher's predictions of an earlier comparison, or compute them."""
         if self._teacher is not None or self.note is not None:
             return
         try:
-            self._teacher = self._kept() or self._asked()
+            self._teacher = self._load_teacher() or self._run_teacher()
         except MenteeError as error:
-            self.note = f"Nothing is said of agreement with the teacher: {error}"
+            self.note = f"No agreement with the teacher: {error}"
 
-    def of(self, jobs: Sequence[Job], *, older: bool = False) -> dict[tuple[str, str], float]:
+    def by_pair(
+        self, jobs: Sequence[Job], *, predict_missing: bool = False
+    ) -> dict[tuple[str, str], float]:
         """The share of the test part on which student and teacher agree, the mean over seeds.
 
         Args:
             jobs: all runs; those that are not finished are left out.
-            older: also ask the students of runs that have no predictions, which takes a while.
+            predict_missing: also compute predictions that a run does not have, which takes a while.
         """
         if self._teacher is None:
             return {}
         pairs: dict[tuple[str, str], list[float]] = {}
-        for job in jobs:
-            if not job.finished:
-                continue
-            if job.name not in self._found:
+        for job in (job for job in jobs if job.finished):
+            if job.name not in self._agreements:
                 try:
-                    said = self._student(job, older)
-                    found = None if said is None else said.agreement(self._teacher)
+                    predictions = self._student(job, predict_missing)
+                    if predictions is None:
+                        continue
+                    agreement = predictions.agreement(self._teacher)
                 except MenteeError as error:
-                    self.note = f"{job.name}: no agreement with the teacher is told: {error}"
+                    self.note = f"{job.name}: no agreement with the teacher: {error}"
                     continue
-                if found is None:
-                    continue
-                self._found[job.name] = found
-            pairs.setdefault(job.pair, []).append(self._found[job.name])
+                self._agreements[job.name] = agreement
+            pairs.setdefault(job.pair, []).append(self._agreements[job.name])
         return {pair: statistics.mean(each) for pair, each in pairs.items()}
 
-    def _student(self, job: Job, older: bool) -> Predictions | None:
+    def _student(self, job: Job, predict_missing: bool) -> Predictions | None:
         if job.folder.predictions.is_file():
             return load(job.folder.predictions)
-        if not older:
+        if not predict_missing:
             return None
-        self.say(f"{job.name}  has no predictions.npz yet: its student is asked")
+        self.say(f"{job.name}  has no predictions.npz yet: they are computed")
         recipe = finished_recipe(job.path)
         if recipe.data.test is None:
             return None
-        sets = open_single_split(recipe, recipe.data.test, self.given.data)
-        asked = open_student(job.path, recipe, sets, self.given.student)
-        said = predictions_of(asked.said(sets.train, "logits")["logits"], sets.train)
-        if said is not None:
-            said.save(job.folder.predictions)
-        return said
+        splits = open_single_split(recipe, recipe.data.test, self.overrides.data)
+        student = open_student(job.path, recipe, splits, self.overrides.student)
+        predictions = predictions_of(student.said(splits.train, "logits")["logits"], splits.train)
+        if predictions is not None:
+            predictions.save(job.folder.predictions)
+        return predictions
 
-    def _asked(self) -> Predictions:
-        """What the teacher says of the test part.
+    def _run_teacher(self) -> Predictions:
+        """The teacher's predictions for the test part.
 
         Raises:
             MenteeError: there is no network, no test part, or its classes are others.
         """
-        said = self._teacher_said()
+        config = self._teacher_config()
         if self.recipe.data.test is None:
             raise MenteeError("there is no test part.")
-        sets = open_splits(self.recipe, self.given.data)
-        resolved = teacher_kind(said, self.recipe.data).resolve(sets, self.recipe.data)
-        if resolved.classes != sets.classes or sets.test is None:
+        splits = open_splits(self.recipe, self.overrides.data)
+        resolved = teacher_kind(config, self.recipe.data).resolve(splits, self.recipe.data)
+        if resolved.classes != splits.classes or splits.test is None:
             raise MenteeError(
-                f"the teacher has {resolved.classes} classes, the data have {sets.classes}."
+                f"the teacher has {resolved.classes} classes, the data have {splits.classes}."
             )
         device = PartialState(cpu=not torch.cuda.is_available()).device
-        network, reads = networks.build_teacher(resolved, self.given.teacher, sets, seed=0)
-        logits = predict(network.to(device), reads, sets.clean(sets.test), device)
-        found = predictions_of(logits, sets.test)
-        if found is None:
+        network, contract = networks.build_teacher(resolved, self.overrides.teacher, splits, seed=0)
+        logits = predict(network.to(device), contract, splits.clean(splits.test), device)
+        predictions = predictions_of(logits, splits.test)
+        if predictions is None:
             raise MenteeError("an example may have several classes.")
-        if self.given.teacher is None:
-            found.save(self._path())
-        return found
+        if self.overrides.teacher is None:
+            predictions.save(self._path())
+        return predictions
 
-    def _kept(self) -> Predictions | None:
-        if self.given.teacher is not None:  # which one it is cannot be told by its name
+    def _load_teacher(self) -> Predictions | None:
+        if self.overrides.teacher is not None:  # its name does not tell which network it is
             return None
         return load(self._path()) if self._path().is_file() else None
 
-    def _teacher_said(self) -> OnlineRecipe:
-        said = self.recipe.teacher
-        if not isinstance(said, OnlineRecipe):
-            why = "the teacher is a record" if said else "the recipe names no teacher"
+    def _teacher_config(self) -> OnlineRecipe:
+        teacher = self.recipe.teacher
+        if not isinstance(teacher, OnlineRecipe):
+            why = "the teacher is a record" if teacher else "the recipe names no teacher"
             raise MenteeError(f"{why}, not a network of the student's classes.")
-        return said
+        return teacher
 
     def _path(self) -> Path:
-        """Where the predictions of this teacher are, by what it is made of."""
-        said, data = self._teacher_said(), self.recipe.data
-        made_of = [said.model_dump(mode="json"), data.model_dump(mode="json")]
-        digest = hashlib.blake2b(json.dumps(made_of).encode(), digest_size=6)
-        for each in said.networks if isinstance(said, Ensemble) else [said]:
-            weights = None if each.weights is None else Path(each.weights).expanduser()
+        """The file of this teacher's predictions, named by a hash of its recipe and weights."""
+        config, data = self._teacher_config(), self.recipe.data
+        content = [config.model_dump(mode="json"), data.model_dump(mode="json")]
+        digest = hashlib.blake2b(json.dumps(content).encode(), digest_size=6)
+        for network in config.networks if isinstance(config, Ensemble) else [config]:
+            weights = None if network.weights is None else Path(network.weights).expanduser()
             if weights is not None and weights.is_file():
                 digest.update(weights.read_bytes())
         return self.out / f"teacher-{digest.hexdigest()}.npz"

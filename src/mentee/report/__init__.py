@@ -1,7 +1,24 @@
-"""What a person reads: while a run goes on, and when it is done."""
+"""What a person reads: progress while a run trains, and `report.md` when it is finished."""
 
 from mentee.report.page import page
-from mentee.report.probed import cells, spread
 from mentee.report.progress import Reporter, duration
+from mentee.report.tables import (
+    align,
+    html_table,
+    loss_lines,
+    markdown_table,
+    probe_cells,
+    spread,
+)
 
-__all__ = ["Reporter", "cells", "duration", "page", "spread"]
+__all__ = [
+    "Reporter",
+    "align",
+    "duration",
+    "html_table",
+    "loss_lines",
+    "markdown_table",
+    "page",
+    "probe_cells",
+    "spread",
+]

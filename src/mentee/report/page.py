@@ -1,13 +1,20 @@
-"""A run folder's files as a page that a person can read; a pure function of what they say."""
+"""`report.md`, a pure function of the other files of a run's folder."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mentee.report import losses
-from mentee.report.probed import cells, said_of
 from mentee.report.progress import duration
+from mentee.report.tables import (
+    LOSS_LEGEND,
+    loss_cells,
+    markdown_table,
+    number,
+    probe_cells,
+    probe_legend,
+    short,
+)
 
 
 def page(
@@ -16,7 +23,7 @@ def page(
     recipe: str,
     probe: Mapping[str, Any] | None = None,
 ) -> str:
-    """Markdown: what was done, how good the student is, what it cost, how it went.
+    """Markdown: result, scores, costs and course of a run.
 
     Args:
         summary: of `summary.json`.
@@ -28,25 +35,26 @@ def page(
         The text of `report.md`.
     """
     parts = [f"# {summary['student']['network']}, method {summary['method']}", _result(summary)]
-    parts += ["## How good", _scores(summary)]
+    parts += ["## Scores", _scores(summary)]
     if probe and probe["rows"]:
         notes = "\n".join(f"- {note}" for note in probe["notes"])
-        parts += ["## With few labels", said_of(probe), table(cells(probe["rows"])), notes]
+        cells = markdown_table(probe_cells(probe["rows"]))
+        parts += ["## Scores with few labels", probe_legend(probe), cells, notes]
     if summary.get("kept"):
-        parts += ["## What it kept of each teacher", _kept(summary["kept"])]
+        parts += ["## Similarity to each teacher", _similarity(summary["kept"])]
     if summary.get("out_of_domain"):
         parts += ["## Out of domain", _domains(summary)]
     if summary.get("notes"):
-        parts += ["## What could not be told", "\n".join(f"- {n}" for n in summary["notes"])]
+        parts += ["## Notes", "\n".join(f"- {n}" for n in summary["notes"])]
     if summary.get("measured"):
-        parts += ["## What each loss weighed", _losses(summary)]
-    parts += ["## What it cost", _cost(summary)]
+        parts += ["## Losses at the start", _losses(summary)]
+    parts += ["## Costs", _costs(summary)]
     validated = [line for line in metrics if "validation" in line]
     if validated:
         by = summary["selected"]["by"]
-        parts += ["## How it went", _course(validated, metrics, None if by == "knn" else by)]
+        parts += ["## Training", _training(validated, metrics, None if by == "knn" else by)]
     if any("monitor" in line for line in metrics):
-        parts += ["## By its embedding alone", _watched(summary, metrics)]
+        parts += ["## Quality of the embedding", _monitor(summary, metrics)]
     parts += ["## Recipe", f"```yaml\n{recipe.strip()}\n```"]
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -55,7 +63,7 @@ def _result(summary: Mapping[str, Any]) -> str:
     chosen = summary["selected"]
     how = f"the last weights (epoch {chosen['epoch']})"
     if chosen["by"]:
-        where = "the watched examples" if chosen["by"] == "knn" else "validation"
+        where = "the monitored examples" if chosen["by"] == "knn" else "validation"
         how = (
             f"the weights of epoch {chosen['epoch']}, best on {where} ({chosen['by']} "
             f"{chosen['score']:.4f})"
@@ -72,65 +80,67 @@ def _scores(summary: Mapping[str, Any]) -> str:
     rows = [(part, summary.get(part)) for part in ("test", "validation")]
     named = {"": summary["teacher"]} if summary.get("teacher") else summary.get("teachers") or {}
     for name, teacher in named.items():
-        who = f"teacher {name}".strip()
-        rows.append((f"{who}, {teacher['examples']} of validation", teacher["scores"]))
+        label = f"teacher {name}".strip()
+        rows.append((f"{label}, {teacher['examples']} of validation", teacher["scores"]))
     rows = [(name, scores) for name, scores in rows if scores]
     names = list(dict.fromkeys(name for _, scores in rows for name in scores or {}))
     lines = [["on", *names]]
-    lines += [[who, *(_number(scores.get(n)) for n in names)] for who, scores in rows if scores]
-    return table(lines) if rows else "No labels to score against."
+    lines += [[part, *(number(each.get(n)) for n in names)] for part, each in rows if each]
+    return markdown_table(lines) if rows else "No labels to score against."
 
 
 def _domains(summary: Mapping[str, Any]) -> str:
-    """What is left in other domains; corruptions by their mean."""
-    found = {k: v for k, v in summary["out_of_domain"].items() if "/" not in k}
-    names = list(dict.fromkeys(name for each in found.values() for name in each["scores"]))
-    lines = [["on", "examples", *names, "lost", "like the teacher"]]
-    for name, each in found.items():
-        alike = ", ".join(_number(value) for value in (each["similarity"] or {}).values())
-        scores = [_number(each["scores"].get(n)) for n in names]
-        lines.append([name, f"{each['examples']:,}", *scores, _number(each["drop"]), alike])
-    alike = ", ".join(_number(value) for value in (summary.get("similarity") or {}).values())
+    """The scores in other domains; of corruptions their mean."""
+    domains = {k: v for k, v in summary["out_of_domain"].items() if "/" not in k}
+    names = list(dict.fromkeys(name for each in domains.values() for name in each["scores"]))
+    lines = [["on", "examples", *names, "drop", "similarity to the teacher"]]
+    for name, each in domains.items():
+        alike = ", ".join(number(value) for value in (each["similarity"] or {}).values())
+        scores = [number(each["scores"].get(n)) for n in names]
+        lines.append([name, f"{each['examples']:,}", *scores, number(each["drop"]), alike])
+    alike = ", ".join(number(value) for value in (summary.get("similarity") or {}).values())
     text = (
-        "Lost: of the main score, against the test part (of a corruption: against the same "
-        "examples as they are). Like the teacher: linear CKA of the embeddings"
+        "Drop: of the main score, against the test part (of a corruption: against the same "
+        "examples uncorrupted). Similarity: linear CKA of the embeddings"
     )
-    return table(lines) + f"\n\n{text}" + (f"; on the test part {alike}." if alike else ".")
+    return (
+        markdown_table(lines) + f"\n\n{text}" + (f"; on the test part {alike}." if alike else ".")
+    )
 
 
-def _kept(kept: Mapping[str, Mapping[str, Any]]) -> str:
-    """How like each teacher the student's embedding is."""
+def _similarity(teachers: Mapping[str, Mapping[str, Any]]) -> str:
+    """Similarity of the student's embedding to each teacher's."""
     lines = [["teacher", "linear CKA", "variance explained", "neighbors in common", "on"]]
-    for name, each in kept.items():
-        measures = [_number(each[key]) for key in ("similarity", "explained", "neighbors")]
+    for name, each in teachers.items():
+        measures = [number(each[key]) for key in ("similarity", "explained", "neighbors")]
         lines.append([name, *measures, f"{each['examples']:,} of {each['part']}"])
     text = (
         "Variance explained: of the teacher's vectors, by a linear map of the student's, judged on "
         "other examples than it was fitted on. Neighbors: of the ten nearest by cosine."
     )
-    return f"{table(lines)}\n\n{text}"
+    return f"{markdown_table(lines)}\n\n{text}"
 
 
 def _losses(summary: Mapping[str, Any]) -> str:
-    """How large the losses were at the beginning, and what they weighed there and at the end."""
+    """The losses of the first steps, with their weights then and at the end."""
     measured, last = summary["measured"], summary["weights_used"]
-    head, *rows = losses.columns(measured["losses"])
-    lines = [[*head, "weight at the end"], *([*row, losses.said(last.get(row[0]))] for row in rows)]
-    about = losses.ABOUT.format(beside=measured["beside"] or "the task")
-    many = f"Measured in the first {measured['steps']} steps; balance {summary['balance']}."
-    return f"{table(lines)}\n\n{many} {about}."
+    head, *rows = loss_cells(measured["losses"])
+    lines = [[*head, "weight at the end"], *([*row, short(last.get(row[0]))] for row in rows)]
+    legend = LOSS_LEGEND.format(reference=measured["beside"] or "the task")
+    steps = f"Measured in the first {measured['steps']} steps; balance {summary['balance']}."
+    return f"{markdown_table(lines)}\n\n{steps} {legend}."
 
 
-def _cost(summary: Mapping[str, Any]) -> str:
+def _costs(summary: Mapping[str, Any]) -> str:
     sizes = summary["parameters"]
     lines = [["what", "how much"], ["student's parameters", f"{sizes['student']:,}"]]
     if sizes.get("teacher"):
         ratio = sizes["teacher"] / sizes["student"]
         lines.append(["teacher's parameters", f"{sizes['teacher']:,} ({ratio:.2f}×)"])
     if summary.get("reading"):
-        lines.append(["teacher read", summary["reading"]])
+        lines.append(["teacher", summary["reading"]])
     if summary.get("computed"):
-        lines.append(["student computed", summary["computed"]])
+        lines.append(["student", summary["computed"]])
     lines.append(["heads trained and dropped", f"{sizes['heads']:,}"])
     count = f"{summary['examples']['train']:,}"
     if "labeled" in summary["examples"]:
@@ -141,60 +151,44 @@ def _cost(summary: Mapping[str, Any]) -> str:
     lines.append(["whole run", duration(summary["seconds"])])
     memory = summary.get("memory") or {}
     for name, key in (
-        ("most memory, of the process", "resident"),
-        ("most memory, of the GPU", "gpu"),
+        ("peak memory of the process", "resident"),
+        ("peak memory of the GPU", "gpu"),
     ):
         if memory.get(key) is not None:
             lines.append([name, f"{memory[key] / 1e6:,.0f} MB"])
     notes = (f"Measured: {note}." for note in summary.get("compute_notes", []))
-    return "\n\n".join([table(lines), *notes])
+    return "\n\n".join([markdown_table(lines), *notes])
 
 
-def _course(
+def _training(
     validated: Sequence[Mapping[str, Any]], metrics: Sequence[Mapping[str, Any]], by: str | None
 ) -> str:
     every = max(1, len(validated) // 10)
     shown = [*validated[:-1][::every], validated[-1]]
-    found = {line["epoch"]: line["losses"] for line in metrics if "losses" in line}
-    names = list(dict.fromkeys(name for each in found.values() for name in each))
+    losses = {line["epoch"]: line["losses"] for line in metrics if "losses" in line}
+    names = list(dict.fromkeys(name for each in losses.values() for name in each))
     score = by or next(iter(validated[-1]["validation"]), "")
     lines = [["epoch", f"validation {score}", *names]]
     for line in shown:
-        at = found.get(line["epoch"], {})
-        value = _number(line["validation"].get(score))
-        lines.append([str(line["epoch"]), value, *(_number(at.get(name)) for name in names)])
-    return table(lines)
+        at = losses.get(line["epoch"], {})
+        value = number(line["validation"].get(score))
+        lines.append([str(line["epoch"]), value, *(number(at.get(name)) for name in names)])
+    return markdown_table(lines)
 
 
-def _watched(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
-    """What the watched examples said; the first line is the student before its first step."""
+def _monitor(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
+    """The scores of the monitor; the first line is the student before its first step."""
     lines = [line for line in metrics if "monitor" in line]
     every = max(1, len(lines) // 10)
     names = [n for n in ("knn", "gain", "noise", "probe") if n in lines[-1]["monitor"]]
     rows = [
-        [str(line["epoch"]), *(_number(line["monitor"].get(name)) for name in names)]
+        [str(line["epoch"]), *(number(line["monitor"].get(name)) for name in names)]
         for line in [*lines[:-1][::every], lines[-1]]
     ]
-    seen = summary["monitor"]
+    examples = summary["monitor"]["examples"]
     text = (
-        f"{seen['examples']:,} labeled examples, each told by the others nearest to it (knn); no "
-        "loss read their labels. Gain: since the last one that was better by more than its noise."
+        f"{examples:,} labeled examples, each classified by its nearest neighbors among the others "
+        "(knn); no loss read their labels. Gain: since the last validation that was better by more "
+        "than its noise."
     )
-    return f"{text}\n\n{table([['epoch', *names], *rows])}"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
-
-
-def table(lines: Sequence[Sequence[str]]) -> str:
-    """Rows as a Markdown table, the first one its head.
-
-    Example:
-        >>> print(table([["a", "b"], ["1", "2"]]))
-        | a | b |
-        |---|---|
-        | 1 | 2 |
-    """
-    head, *rows = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([head, "|" + "---|" * len(lines[0]), *rows])
+    return f"{text}\n\n{markdown_table([['epoch', *names], *rows])}"

@@ -12,7 +12,7 @@ from mentee.types import Step
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them.
+    """Seconds as text.
 
     Example:
         >>> duration(42.0), duration(135.0), duration(7300.0)
@@ -64,16 +64,17 @@ class Reporter:
         """Show a step that took so many seconds."""
         self._spent += seconds
         if not self._bar.disable:
-            text = f"step {step.number}/{self.steps}  {said(step.losses)}  {self.left(step.number)}"
+            left = self.left(step.number)
+            text = f"step {step.number}/{self.steps}  {loss_text(step.losses)}  {left}"
             self._bar.update(self._task, completed=step.number, description=text)
 
     def expect(self, steps: int) -> None:
-        """The whole run will have so many steps after all."""
+        """Change the number of steps of the whole run."""
         self.steps = steps
         self._bar.update(self._task, total=steps)
 
     def left(self, done: int) -> str:
-        """How long the rest will take at the pace so far."""
+        """The estimated time of the remaining steps."""
         paced = done - self._first
         if paced == 0:
             return ""
@@ -83,7 +84,7 @@ class Reporter:
         self, number: int, epochs: int, losses: Mapping[str, float], score: str, done: int
     ) -> None:
         """Print the line of an epoch."""
-        parts = (f"epoch {number:>3}/{epochs}", said(losses), score, self.left(done))
+        parts = (f"epoch {number:>3}/{epochs}", loss_text(losses), score, self.left(done))
         self.say("  ".join(part for part in parts if part))
 
     def say(self, text: str) -> None:
@@ -96,11 +97,11 @@ class Reporter:
             self._bar.console.print(text, highlight=False, markup=False)
 
 
-def said(losses: Mapping[str, float]) -> str:
-    """The losses, those of one kind at several places added up to one number.
+def loss_text(losses: Mapping[str, float]) -> str:
+    """The losses, with those of one kind at several layers summed.
 
     Example:
-        >>> said({"contrast/stem": 1.0, "contrast/embedding": 2.5, "task": 0.25})
+        >>> loss_text({"contrast/stem": 1.0, "contrast/embedding": 2.5, "task": 0.25})
         'contrast 3.500  task 0.250'
     """
     kinds: dict[str, float] = {}

@@ -17,7 +17,7 @@ from mentee.errors import RunError
 from mentee.evaluation.evaluator import finish, score, watched
 from mentee.parallel import max_over_processes, rank
 from mentee.recipe import dump
-from mentee.report import Reporter, losses
+from mentee.report import Reporter, loss_lines
 from mentee.runs import checkpoint
 from mentee.runs.folder import Folder, environment
 from mentee.runs.state import RunState
@@ -212,7 +212,7 @@ class Training:
         if norms:
             self._log(step, named("gradient_norms", norms))
         if self.parts.module.criterion.bound_terms:
-            for line in losses.lines(self.progress.measured):
+            for line in loss_lines(self.progress.measured):
                 reporter.say(line)
 
     def _validate(self, step: Step, means: Mapping[str, float], reporter: Reporter) -> None:

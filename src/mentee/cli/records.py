@@ -1,14 +1,14 @@
-"""`mentee record ...`: run a teacher once, take vectors that are there, verify what was kept."""
+"""`mentee record`: run a teacher once over a data set, import vectors, verify a record."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 import typer.core
 
-from mentee.cli.options import Changes
+from mentee.cli.options import Changes, Columns, TeacherOptions, Views, split_names
 
 
 class _Record(typer.core.TyperGroup):
@@ -24,15 +24,10 @@ class _Record(typer.core.TyperGroup):
 records = typer.Typer(
     cls=_Record,
     no_args_is_help=True,
-    help="Run a teacher once and keep what it says: mentee record DATA --teacher minilm --out "
+    help="Run a teacher once and save its outputs: mentee record DATA --teacher minilm --out "
     "records/minilm, or of a recipe's own network mentee record RECIPE --out records/own. All "
     "options: mentee record run --help",
 )
-Splits = Annotated[str, typer.Option(help="Splits, with commas between.")]
-Columns = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option("--column", metavar="KEY=NAME", help="Of the data: --column label=genre."),
-]
 
 
 @records.command("run")
@@ -40,48 +35,48 @@ def record(
     data: Annotated[str, typer.Argument(help="As data.source of a recipe; or a recipe.")],
     out: Annotated[Path, typer.Option(help="The folder; each split gets a subfolder.")],
     teacher: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
-            help="aisfx, minilm, timm:NAME, onnx:FILE, ...; by default the network of the recipe, "
-            "read where its method reads it."
+            help="aisfx, minilm, timm:NAME, onnx:FILE, ...",
+            show_default="the recipe's network, at the layers of its method",
         ),
     ] = None,
-    splits: Splits = "train",
-    option: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="KEY=VALUE", help="Of the teacher: --option size=128."),
-    ] = None,
+    splits: Annotated[str, typer.Option(help="Splits, with commas.")] = "train",
+    option: TeacherOptions = None,
     column: Columns = None,
     frames: Annotated[bool, typer.Option(help="A vector for each time frame.")] = False,
     seconds: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Read so much of each clip."),
+        float | None, typer.Option(help="Read so much of each clip.", show_default="all")
     ] = None,
     dtype: Annotated[
         str, typer.Option(help="float16, float32, bfloat16; of a network also int8.")
     ] = "float16",
     batch: Annotated[int, typer.Option(min=1, help="Examples at once.")] = 64,
-    views: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=0, help="Of a network: views beside the clean one; by default 8."),
-    ] = None,
+    views: Views = None,
     methods: Annotated[
-        str, typer.Option(help="Of a network: whose places, with commas; by default the recipe's.")
+        str,
+        typer.Option(
+            help="Of a network: the methods whose layers are recorded, with commas.",
+            show_default="the recipe's",
+        ),
     ] = "",
     pca: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
-            metavar="D|PLACE=D", help="Of a network: keep so many principal components of a place."
+            metavar="D|LAYER=D", help="Of a network: keep so many principal components of a layer."
         ),
     ] = None,
     top_k: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(help="Of a network: keep the k largest logits, and the sum of the others."),
+        int | None,
+        typer.Option(
+            help="Of a network: keep the k largest logits, and the sum of the others.",
+            show_default="all",
+        ),
     ] = None,
     changes: Changes = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace records that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace existing records.")] = False,
 ) -> None:
-    """Run a teacher once over a data set; says beforehand how many MB and minutes."""
+    """Run a teacher once over a data set; prints the MB and minutes it will take first."""
     from mentee.parallel import exit_process
 
     if teacher is None:
@@ -91,12 +86,12 @@ def record(
         record_network(
             data,
             out,
-            names=[name for name in methods.split(",") if name],
+            names=split_names(methods),
             views=views,
             dtype=as_dtype(dtype, scaled=True),
             batch=batch,
             overwrite=overwrite,
-            pca=_components(pca),
+            pca=parse_pca(pca),
             top_k=top_k,
             changes=changes or [],
         )
@@ -106,11 +101,11 @@ def record(
     from mentee.recording.embedders import record
     from mentee.recording.sources import parsed
 
-    own = {"--views": views, "--methods": methods or None, "--pca": pca, "--top-k": top_k}
-    given = [name for name, value in own.items() if value is not None]
-    if given:
+    network_only = {"--views": views, "--methods": methods or None, "--pca": pca, "--top-k": top_k}
+    wrong = [name for name, value in network_only.items() if value is not None]
+    if wrong:
         raise RecipeError(
-            f"{', '.join(given)}: only for the network of a recipe; of --teacher {teacher} the "
+            f"{', '.join(wrong)}: only for the network of a recipe; of --teacher {teacher} the "
             "clean examples are recorded, whole"
         )
     record(
@@ -129,22 +124,22 @@ def record(
     exit_process(0)
 
 
-def _components(said: list[str] | None) -> int | dict[str, int] | None:
+def parse_pca(texts: list[str] | None) -> int | dict[str, int] | None:
     """`["64"]` to 64, `["stem=64", "embedding=32"]` to a mapping."""
     from mentee.errors import RecipeError
 
-    if not said:
+    if not texts:
         return None
-    pairs = [text.rpartition("=")[::2] for text in said]
+    pairs = [text.rpartition("=")[::2] for text in texts]
     if not all(count.isdecimal() for _, count in pairs) or (
-        len(said) > 1 and not all(place for place, _ in pairs)
+        len(pairs) > 1 and not all(layer for layer, _ in pairs)
     ):
         raise RecipeError(
-            f"--pca {' --pca '.join(said)}: expected one number, or PLACE=NUMBER for each place"
+            f"--pca {' --pca '.join(texts)}: expected one number, or LAYER=NUMBER for each layer"
         )
     if not pairs[0][0]:
         return int(pairs[0][1])
-    return {place: int(count) for place, count in pairs}
+    return {layer: int(count) for layer, count in pairs}
 
 
 @records.command("import")
@@ -152,34 +147,32 @@ def record_import(
     vectors: Annotated[Path, typer.Argument(help=".npy, .npz, .safetensors, parquet or CSV.")],
     data: Annotated[str, typer.Argument(help="As data.source of a recipe; or a recipe.yaml.")],
     out: Annotated[Path, typer.Option(help="The folder; the split gets a subfolder.")],
-    split: Annotated[str, typer.Option(help="Which split the vectors are of.")] = "train",
+    split: Annotated[str, typer.Option(help="The split that the vectors are of.")] = "train",
     name: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Of the teacher; by default the file's name."),
+        str | None, typer.Option(help="Of the teacher.", show_default="the file's name")
     ] = None,
     ids: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="The ids, where the file has none: .txt, .json or .npy."),
+        Path | None,
+        typer.Option(
+            help="The ids, where the file has none: .txt, .json or .npy.", show_default="the file"
+        ),
     ] = None,
     in_order: Annotated[bool, typer.Option(help="The rows are in the order of the data.")] = False,
     extra: Annotated[bool, typer.Option(help="Leave out vectors of no example.")] = False,
     key: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="The array of the vectors in an .npz or .safetensors."),
+        str | None, typer.Option(help="The array of the vectors in an .npz or .safetensors.")
     ] = None,
     columns: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="The columns of the vectors in a table: emb, or emb_*."),
+        str | None, typer.Option(help="The columns of the vectors in a table: emb, or emb_*.")
     ] = None,
     id: Annotated[str, typer.Option(help="The array or column of the ids.")] = "id",
     frames: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(help="Time frames, where a row holds them one behind the other."),
+        int | None, typer.Option(help="Time frames, where a row holds them one after the other.")
     ] = None,
     column: Columns = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace a record that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing record.")] = False,
 ) -> None:
-    """Take vectors that you have already, matched to the data by their ids."""
+    """Import vectors that you have already, matched to the data by their ids."""
     from mentee.recording.embedders import import_vectors
     from mentee.recording.sources import parsed
 
@@ -205,23 +198,19 @@ def record_import(
 def record_verify(
     folder: Annotated[Path, typer.Argument(help="The record.")],
     data: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Argument(
             metavar="[RECIPE|DATA]",
-            help="The recipe that it was made for; of a teacher of another task the data, by "
-            "default those that were named then.",
+            help="The recipe that it was made for; of a teacher of another task the data.",
+            show_default="the data named then",
         ),
     ] = None,
     teacher: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Of another task; by default the one that was named then."),
+        str | None, typer.Option(help="Of another task.", show_default="the one named then")
     ] = None,
-    option: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="KEY=VALUE", help="Of the teacher: --option size=128."),
-    ] = None,
+    option: TeacherOptions = None,
     column: Columns = None,
-    sample: Annotated[int, typer.Option(min=1, help="Examples read live.")] = 64,
+    sample: Annotated[int, typer.Option(min=1, help="Examples to run the teacher on.")] = 64,
     changes: Changes = None,
 ) -> None:
     """Compare a record with its teacher: every checksum, and the worst cosine of a sample."""

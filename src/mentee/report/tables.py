@@ -1,0 +1,145 @@
+"""Tables as plain text, Markdown and HTML; the cells of probes and of measured losses."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+Cells = Sequence[Sequence[str]]
+
+LOSS_COLUMNS = ["loss", "mean", "weight", "weighted", "gradient norm"]
+LOSS_LEGEND = (
+    "Mean: of the unweighted loss. Weighted: weight × mean. Gradient norm: of the weighted loss at "
+    "the layer of the student that it reads, over that of {reference} there, in the first step"
+)
+
+
+def align(lines: Cells, *, right: bool = False) -> str:
+    """Rows as plain text in aligned columns.
+
+    Args:
+        lines: of cells.
+        right: align all columns but the first to the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    pad = str.rjust if right else str.ljust
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *map(pad, line[1:], widths[1:])]).rstrip()
+        for line in lines
+    )
+
+
+def markdown_table(lines: Cells) -> str:
+    """Rows as a Markdown table, the first one its head.
+
+    Example:
+        >>> print(markdown_table([["a", "b"], ["1", "2"]]))
+        | a | b |
+        |---|---|
+        | 1 | 2 |
+    """
+    head, *rows = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([head, "|" + "---|" * len(lines[0]), *rows])
+
+
+def html_table(lines: Cells) -> str:
+    """Rows as an HTML table, the first one its head.
+
+    Example:
+        >>> html_table([["a"], ["<1>"]])
+        '<table><tr><th>a</th></tr><tr><td>&lt;1&gt;</td></tr></table>'
+    """
+    tags = ["th", *["td"] * (len(lines) - 1)]
+    rows = [
+        "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in line)
+        for tag, line in zip(tags, lines, strict=True)
+    ]
+    return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+
+
+def number(value: float | None) -> str:
+    """Four decimals; empty for None."""
+    return "" if value is None else f"{value:.4f}"
+
+
+def short(value: float | None) -> str:
+    """Four significant digits; empty for None."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def spread(scores: Sequence[float]) -> str:
+    """Mean and sample standard deviation.
+
+    Example:
+        >>> spread([0.5, 0.6]), spread([0.5]), spread([])
+        ('0.5500 ± 0.0707', '0.5000', '')
+    """
+    if len(scores) < 2:
+        return f"{scores[0]:.4f}" if scores else ""
+    return f"{statistics.mean(scores):.4f} ± {statistics.stdev(scores):.4f}"
+
+
+def probe_cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """A line for each network and way to probe it, a column for each number of labels.
+
+    Args:
+        rows: of `probe.json`.
+
+    Example:
+        >>> row = {"who": "student", "way": "knn", "share": 0.1, "labels": 50}
+        >>> probe_cells([{**row, "seed": s, "score": x} for s, x in enumerate((0.5, 0.6))])
+        [['network', 'probe', '50 labels (10 %)'], ['student', 'knn', '0.5500 ± 0.0707']]
+    """
+    columns = sorted({(row["labels"], row["share"]) for row in rows})
+    scores: dict[tuple[str, str], dict[int, list[float]]] = {}
+    for row in rows:
+        by_labels = scores.setdefault((row["who"], row["way"]), {})
+        by_labels.setdefault(row["labels"], []).append(row["score"])
+    lines = [
+        [network, way, *(spread(by_labels.get(labels, [])) for labels, _ in columns)]
+        for (network, way), by_labels in scores.items()
+    ]
+    shares = [f"{labels:,} labels ({share * 100:.3g} %)" for labels, share in columns]
+    return [["network", "probe", *shares], *lines]
+
+
+def probe_legend(content: Mapping[str, Any]) -> str:
+    """How the scores of `probe.json` were measured."""
+    settings = content.get("settings") or content["asked"]  # of version 0.1
+    return (
+        f"{settings['by']} on {settings['test']['examples']:,} test examples; labels from "
+        f"{settings['train']['examples']:,} others, balanced over their labels, ± the spread over "
+        "draws of them. untrained: the student before its first step."
+    )
+
+
+def loss_cells(losses: Mapping[str, Mapping[str, float | None]]) -> list[list[str]]:
+    """A line for each loss that was measured in a run's first steps.
+
+    Args:
+        losses: `mean`, `weight` and `gradient_norm` of each; None: could not be measured.
+
+    Example:
+        >>> loss_cells({"task": {"mean": 2.5, "weight": 0.1, "gradient_norm": 1.0}})[1]
+        ['task', '2.5', '0.1', '0.25', '1']
+    """
+    lines = [LOSS_COLUMNS]
+    for name, measured in losses.items():
+        mean, weight = measured["mean"], measured["weight"]
+        norm = measured["gradient_norm"] if "gradient_norm" in measured else measured["pull"]
+        weighted = None if mean is None or weight is None else mean * weight
+        lines.append([name, *map(short, (mean, weight, weighted, norm))])
+    return lines
+
+
+def loss_lines(measured: Mapping[str, Any]) -> list[str]:
+    """The measured losses as lines of plain text.
+
+    Args:
+        measured: `steps`, and `losses` as for `loss_cells`.
+    """
+    first = f"first {measured['steps']} steps" if measured["steps"] != 1 else "first step"
+    _, *lines = loss_cells(measured["losses"])
+    return align([[f"measured in the {first}", *LOSS_COLUMNS[1:]], *lines], right=True).split("\n")
