@@ -10,7 +10,7 @@ from typing import Any
 
 import griffe
 
-from mentee.catalogue.latex import plain
+from mentee.catalogue.docstrings import latex_to_text
 
 FORMULA = re.compile(r"^( *)\.\. math:: *(.+(?:\n\1 +\S.*)*)", re.MULTILINE)
 
@@ -20,7 +20,7 @@ def as_code(docstring: str) -> str:
 
     def block(found: re.Match[str]) -> str:
         indent, formula = found.groups()
-        return f"{indent}```text\n{indent}{plain(' '.join(formula.split()))}\n{indent}```"
+        return f"{indent}```text\n{indent}{latex_to_text(' '.join(formula.split()))}\n{indent}```"
 
     return FORMULA.sub(block, docstring)
 
