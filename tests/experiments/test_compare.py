@@ -141,14 +141,14 @@ def test_agreement_is_the_share_of_equal_classes(
 
     kept = load(folder / "predictions.npz")
     assert kept.ids.tolist() == list(test.ids)
-    assert kept.classes.tolist() == student.tolist()
-    assert kept.classes.dtype == np.int32
+    assert kept.columns["classes"].tolist() == student.tolist()
+    assert kept.columns["classes"].dtype == np.int32
     # A folder of an earlier version is asked once, and its answer is the same.
     before = entries(out)
     (folder / "predictions.npz").unlink()
     compare(recipe, ["kd"], say=lines.append, **kwargs)
     assert sum("has no predictions.npz yet" in line for line in lines) == 1
-    assert load(folder / "predictions.npz").classes.tolist() == student.tolist()
+    assert load(folder / "predictions.npz").columns["classes"].tolist() == student.tolist()
     assert entries(out) == before
     (asked,) = out.glob("teacher-*.npz")
     asked_at = asked.stat().st_mtime_ns
