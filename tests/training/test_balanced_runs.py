@@ -58,7 +58,7 @@ def test_every_file_says_what_the_losses_weigh(
     run = train(taught(method=method), out=tmp_path / "run")
     printed = capsys.readouterr().out.splitlines()
     head = next(n for n, line in enumerate(printed) if line.startswith("measured in the first 10"))
-    assert printed[head].split()[-4:] == ["mean", "weight", "counts", "pull"]
+    assert printed[head].split()[-5:] == ["mean", "weight", "weighted", "gradient", "norm"]
     summary, names = run.summary, [name for name in run.summary["weights"] if name != "task"]
     assert summary["weights"] == {"task": 1.0, **dict.fromkeys(names, 0.5), "kl/logits": 1.0}
     assert summary["balance"] == "unit"
