@@ -19,6 +19,7 @@ from mentee.build.datasets import DatasetSplits, open_split, read_as, require_sp
 from mentee.build.overrides import GIVEN, PythonOverrides
 from mentee.data import Examples, batches, limit, read_batch
 from mentee.errors import DataError, MenteeError, RecipeError
+from mentee.evaluation.monitor import pooled
 from mentee.evaluation.predict import collect_features
 from mentee.evaluation.student_reader import folder_of
 from mentee.models import Contract, normalize
@@ -37,7 +38,6 @@ from mentee.records import open_record
 from mentee.records.folders import find_split
 from mentee.records.manifest import read_manifest
 from mentee.runs.folder import Folder
-from mentee.training.monitor import pooled
 from mentee.types import CLEAN
 
 Rows = npt.NDArray[np.int64]
