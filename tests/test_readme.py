@@ -173,8 +173,8 @@ def rows(page: str, heading: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("heading", "table"),
     [
-        ("Rows", METHODS),
-        ("Agreements", LOSSES),
+        ("Methods table", METHODS),
+        ("Losses", LOSSES),
         ("Representations", REPRESENTATIONS),
         ("Memories", MEMORIES),
     ],
@@ -185,7 +185,7 @@ def test_docs_list_exactly_what_there_is(heading, table):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_docs_name_each_methods_components_layers_and_weights(name):
-    line, method = rows("docs/methods.md", "Rows")[name], METHODS[name]
+    line, method = rows("docs/methods.md", "Methods table")[name], METHODS[name]
     if "cktf" not in name:
         for term in method.terms:
             parts = (f"`{term.loss.name}`", f"`{term.layer_pair[0]}`", f"{term.weight:g} ")
@@ -195,7 +195,7 @@ def test_docs_name_each_methods_components_layers_and_weights(name):
 
 
 COMPONENTS = [
-    *(("Agreements", name, entry.function) for name, entry in LOSSES.items()),
+    *(("Losses", name, entry.function) for name, entry in LOSSES.items()),
     *(("Representations", name, build) for name, build in REPRESENTATIONS.items()),
     *(("Memories", name, build) for name, build in MEMORIES.items()),
 ]
