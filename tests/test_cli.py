@@ -167,7 +167,9 @@ def test_a_run_that_is_not_finished_cannot_be_evaluated(mentee: Any, tmp_path: P
     (tmp_path / "recipe.yaml").write_text("")
     status, _, err = mentee("evaluate", tmp_path)
     assert status == 2
-    assert "has no student.safetensors: the run is not finished; go on with mentee resume" in err
+    assert (
+        "has no student.safetensors: the run is not finished; resume it with mentee resume" in err
+    )
 
 
 def test_a_run_without_a_test_part_wants_a_split(mentee: Any, recipe: Path, tmp_path: Path) -> None:

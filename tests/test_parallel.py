@@ -149,7 +149,7 @@ def test_the_command_in_two_processes_is_one_run_that_resumes_after_kill_9(
     process = launch("-m", "mentee.cli", "train", two / "recipe.yaml", cwd=tmp_path)
     run = tmp_path / "runs" / "resnet8-cifar-none-1"
     try:
-        while not checkpoint.found(run / "checkpoints"):
+        while not checkpoint.list_checkpoints(run / "checkpoints"):
             assert process.poll() is None, process.communicate()
             time.sleep(0.005)
     finally:

@@ -61,7 +61,7 @@ class Run:
 
     Attributes:
         path: its folder.
-        summary: what its `summary.json` says; `summary["test"]["accuracy"]`, for one.
+        summary: the content of its `summary.json`; `summary["test"]["accuracy"]`, for one.
     """
 
     path: Path
@@ -101,8 +101,8 @@ def train(
         changes: `train.epochs=20` and the like, applied last.
         data: instead of the recipe's source: arrays, a `datasets.Dataset` or `DatasetDict`.
         student: instead of the recipe's: a module, or what makes one from `classes`.
-        teacher: the same for the teacher; or several in a list, which teach as one.
-        methods: rows of your own.
+        teacher: the same for the teacher; or a list of several, an ensemble.
+        methods: methods of your own, by name.
         losses: losses of your own, by name.
         representations: builders of representations of your own, by name.
         quiet: print nothing.
@@ -134,7 +134,7 @@ def resume(
     on_step: Callable[[Step], None] | None = None,
     until: int | None = None,
 ) -> Run:
-    """Go on with a run from its newest checkpoint, exactly as if it had never stopped.
+    """Resume a run from its newest checkpoint, exactly as if it had never stopped.
 
     Args:
         path: the run's folder.
@@ -201,7 +201,7 @@ def train_or_resume(
         Paused: it has come as far as `until`.
     """
     folder = Folder(path)
-    if folder.summary.is_file() or checkpoint.found(folder.checkpoints):
+    if folder.summary.is_file() or checkpoint.list_checkpoints(folder.checkpoints):
         return resume_run(path, overrides, options)
     # A run that was killed before its first checkpoint left nothing to resume from.
     for file in (folder.metrics, folder.recipe):
@@ -249,7 +249,7 @@ def evaluate(
 def evaluate_domains(
     path: str | Path, domains: Mapping[str, Domain], *, student: ModelFactory | None = None
 ) -> EvaluationResult:
-    """Score a run's student on its test part and on other domains, and say what is lost there.
+    """Score a run's student on its test part and on other domains, and compare its scores there.
 
     Args:
         path: the run's folder.
@@ -268,8 +268,8 @@ def evaluate_domains(
         raise RunError(f"{path} has no test part, so there is nothing to compare domains with")
     PythonOverrides(None, student).check(recipe.model_copy(update={"teacher": None}))
     splits = open_single_split(recipe, recipe.data.test)
-    opened = open_domains(domains, recipe.data, splits.train)
-    return score_domains(open_student(path, recipe, splits, student), splits.train, opened)
+    other_domains = open_domains(domains, recipe.data, splits.train)
+    return score_domains(open_student(path, recipe, splits, student), splits.train, other_domains)
 
 
 def finished_recipe(path: str | Path) -> Recipe:
@@ -282,7 +282,7 @@ def finished_recipe(path: str | Path) -> Recipe:
     folder.must_exist()
     if not folder.student.is_file():
         raise RunError(
-            f"{folder.path} has no student.safetensors: the run is not finished; go on with "
+            f"{folder.path} has no student.safetensors: the run is not finished; resume it with "
             f"mentee resume {folder.path}"
         )
     return folder.read_recipe()
@@ -292,8 +292,8 @@ def open_student(
     path: str | Path, recipe: Recipe, splits: DatasetSplits, student: ModelFactory | None
 ) -> StudentReader:
     """A run's student, ready to be scored by all processes that a launcher started."""
-    said = recipe.student.model_copy(update={"weights": None, "classifier": None})
-    network = networks.build(said, student, splits, seed=0)
+    config = recipe.student.model_copy(update={"weights": None, "classifier": None})
+    network = networks.build(config, student, splits, seed=0)
     models.load_weights(network, Folder(Path(path)).student)
     device = PartialState(cpu=not torch.cuda.is_available()).device
     return StudentReader(

@@ -212,7 +212,7 @@ class Odd(nn.Module):
         self.conv = nn.Conv2d(1, 4, 3, stride=2, padding=1)
         self.more = nn.Conv2d(4, 6, 3, stride=2, padding=1)
         self.head = nn.Linear(6, classes)
-        self.layers = {"stem": "conv", "stages": ("conv", "more"), "classifier": "head"}
+        self.feature_layers = {"stem": "conv", "stages": ("conv", "more"), "classifier": "head"}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.more(self.conv(x).relu()).relu()
@@ -263,7 +263,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
                 "options": {"img_size": 8, "patch_size": 4, "depth": 2},
             }
         },
-        r"says tokens at stages\.last, expected maps whose mean its classifier reads; use simkd-p",
+        r"features at stages\.last are tokens, expected maps whose mean its classifier reads; use",
     ),
     "tokens of the student": (
         {
@@ -272,7 +272,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
                 "options": {"img_size": 8, "patch_size": 4, "depth": 2},
             }
         },
-        r"the student says \[5, 192\] at stages\.last and the teacher \[64, 2, 2\], and a projecto",
+        r"features at stages\.last have shape \[5, 192\] and the teacher's \[64, 2, 2\];",
     ),
 }
 
@@ -300,7 +300,7 @@ def test_where_the_classifier_reads_something_else_it_is_refused(
 class Normed(nn.Module):
     """A norm between the mean and the classifier, and a softmax behind it if asked for."""
 
-    layers: ClassVar = {"stem": "conv", "stages": ("conv",), "classifier": "fc"}
+    feature_layers: ClassVar = {"stem": "conv", "stages": ("conv",), "classifier": "fc"}
 
     def __init__(self, *, softened: bool) -> None:
         super().__init__()
@@ -320,7 +320,11 @@ class Normed(nn.Module):
             False,
             r"not its classifier's of the mean of stages\.last \(off by .*\): somethin",
         ),
-        ("simkd-pooled", True, "something stands behind it; use a method that keeps no classifier"),
+        (
+            "simkd-pooled",
+            True,
+            "something stands behind it; use a method that reuses no classifier",
+        ),
     ],
 )
 def test_a_norm_or_a_softmax_beside_the_classifier_is_found(

@@ -115,7 +115,8 @@ def test_a_folder_that_holds_a_run(tmp_path: Path, mentee: Mentee, file: Any) ->
     status, _, err = mentee("train", recipe, "--out", run)
     assert status == 2
     assert err == (
-        f"error: {run} holds a run already; go on with mentee resume {run}, or give another --out\n"
+        f"error: {run} holds a run already; resume it with mentee resume {run}, or give "
+        "another --out\n"
     )
 
 

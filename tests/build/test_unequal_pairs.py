@@ -36,7 +36,7 @@ class Convolutions(nn.Module):
         )
         self.fc = nn.Linear(widths[-1], classes)
         stages = tuple(f"stages.{i}" for i in range(len(widths)))
-        self.layers = {"stem": "stem", "stages": stages, "classifier": "fc"}
+        self.feature_layers = {"stem": "stem", "stages": stages, "classifier": "fc"}
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.fc(self.stages(self.stem(x)).mean((2, 3)))
@@ -68,7 +68,7 @@ class Transformer(nn.Module):
         )
         self.norm, self.fc = nn.LayerNorm(width), nn.Linear(width, classes)
         stages = tuple(f"blocks.{i}" for i in range(blocks))
-        self.layers = {"stem": "stem", "stages": stages, "classifier": "fc"}
+        self.feature_layers = {"stem": "stem", "stages": stages, "classifier": "fc"}
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)

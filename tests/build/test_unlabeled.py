@@ -71,7 +71,7 @@ def test_a_kill_in_between_changes_nothing(
     killed = begin("-c", KILLED, recipe, tmp_path / "run", "17", str(int(signal.SIGKILL)))
     whole = train(recipe, out=tmp_path / "whole", quiet=True)
     assert killed.wait(300) == -signal.SIGKILL, killed.communicate()
-    assert number_of(checkpoint.found(tmp_path / "run" / "checkpoints")[-1]) == 15
+    assert number_of(checkpoint.list_checkpoints(tmp_path / "run" / "checkpoints")[-1]) == 15
     resume(tmp_path / "run", quiet=True)
     assert_same(tmp_path / "run", whole.path)
 
@@ -138,7 +138,11 @@ def unlabeled(**said: Any) -> dict[str, Any]:
         (unlabeled(split="tets"), DataError, "no split 'tets'"),
         (unlabeled(share=1.0), RecipeError, "unlabeled.share: input should be less"),
         ({"data": {"limit": None}}, DataError, "no example that is not labeled or of validation"),
-        ({"data": {"label": False}}, RecipeError, "names examples beside labeled ones, and these"),
+        (
+            {"data": {"label": False}},
+            RecipeError,
+            "names examples to combine with labeled ones, and",
+        ),
         ({"method": "dkd"}, PairError, r"asks for the class of each example \(dkd\), and some of"),
         ({"train": {"batch": 2000}}, DataError, "and there are 40 and 300; change train.batch"),
     ],

@@ -280,7 +280,9 @@ def test_kill_9_of_all_or_of_the_parent_and_the_same_command_goes_on(
     out = tmp_path / "s"
     # 1. Everything dies at once, in the midst of two runs.
     process = begin(*arguments(long, out))
-    wait_for(lambda: checkpoint.found(out / "resnet8-cifar-kd-seed0" / "checkpoints"), process)
+    wait_for(
+        lambda: checkpoint.list_checkpoints(out / "resnet8-cifar-kd-seed0" / "checkpoints"), process
+    )
     workers = workers_of(process)
     assert len(workers) == 2
     for pid in (process.pid, *workers):
@@ -316,7 +318,9 @@ def test_a_signal_ends_all_in_order(
 ) -> None:
     out = tmp_path / "s"
     process = begin(*arguments(long, out, processes))
-    wait_for(lambda: checkpoint.found(out / "resnet8-cifar-kd-seed0" / "checkpoints"), process)
+    wait_for(
+        lambda: checkpoint.list_checkpoints(out / "resnet8-cifar-kd-seed0" / "checkpoints"), process
+    )
     workers = workers_of(process)
     os.killpg(process.pid, number)  # as a terminal does: to the whole group
     said, err = process.communicate(timeout=300)
@@ -346,7 +350,7 @@ def test_a_worker_that_is_killed_costs_its_run_alone(
     process = begin(*arguments(long, out))
     for method in ("kd", "cktf+kd"):
         folder = out / f"resnet8-cifar-{method}-seed0" / "checkpoints"
-        wait_for(lambda folder=folder: checkpoint.found(folder), process)
+        wait_for(lambda folder=folder: checkpoint.list_checkpoints(folder), process)
     os.kill(workers_of(process)[0], number)
     said, err = process.communicate(timeout=300)
     assert process.returncode == 1, err

@@ -210,7 +210,9 @@ def test_declared_module_that_is_not_there() -> None:
     class Wrong(Undeclared):
         feature_layers: ClassVar = {"stem": "relu"}
 
-    with pytest.raises(LayerError, match=r"Wrong.layers says 'stem' is the module 'relu'"):
+    with pytest.raises(
+        LayerError, match=r"Wrong.feature_layers names for 'stem' the module 'relu'"
+    ):
         resolve(Wrong(), ["stem"], images())
 
 

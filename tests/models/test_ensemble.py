@@ -72,7 +72,10 @@ def test_each_network_has_an_input_of_its_own():
     torch.testing.assert_close(both(x), (((x - 1) / 2 + x) / 2).flatten(1))
     sound = AudioContract(8000, 1.0)
     assert Ensemble(networks[:1], [sound]).contract == sound
-    assert both.about() != Ensemble(networks, [PLAIN, PLAIN], mean="logits").about()
+    assert (
+        both.fingerprint_settings
+        != Ensemble(networks, [PLAIN, PLAIN], mean="logits").fingerprint_settings
+    )
 
 
 def test_networks_of_other_classes_are_refused():

@@ -390,7 +390,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 class Staged(nn.Module):
     """A network of five stages of one resolution or another, which says where they are."""
 
-    layers: ClassVar[dict[str, Any]] = {
+    feature_layers: ClassVar[dict[str, Any]] = {
         "stem": "stem",
         "stages": tuple(f"stages.{i}" for i in range(5)),
         "classifier": "classifier",
@@ -403,7 +403,10 @@ class Staged(nn.Module):
         layers = [nn.Conv2d(4, 4, 3, padding=1) for _ in range(count)]
         self.stages = nn.Sequential(*(nn.Sequential(each, nn.ReLU()) for each in layers))
         self.classifier = nn.Linear(4, 10)
-        self.layers = {**Staged.layers, "stages": tuple(f"stages.{i}" for i in range(count))}
+        self.feature_layers = {
+            **Staged.feature_layers,
+            "stages": tuple(f"stages.{i}" for i in range(count)),
+        }
         for parameter in self.parameters():
             nn.init.normal_(parameter, 0, 0.3, generator=generator)
 

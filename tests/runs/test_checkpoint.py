@@ -139,7 +139,7 @@ def test_the_newest_two_are_kept(tmp_path: Path) -> None:
     rule = optimizer(model)
     for number in (9, 10, 100):
         checkpoint.save(tmp_path, Step(number, 0, number, 0.0), model, rule)
-    names = [path.name for path in checkpoint.found(tmp_path)]
+    names = [path.name for path in checkpoint.list_checkpoints(tmp_path)]
     assert names == ["step-00000010.pt", "step-00000100.pt"]
     assert checkpoint.load(tmp_path)["done"]["number"] == 100
 

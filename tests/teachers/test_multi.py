@@ -50,11 +50,11 @@ def test_places_and_columns_bear_the_names() -> None:
     ]  # fmt: skip
     assert said["stages.a.1"].unique().tolist() == [1.0]
     assert said["layer2.0.conv1.b"].unique().tolist() == [2.0]
-    assert several.whose("stages.a.1") == (a, "stages.1")
+    assert several.teacher_of("stages.a.1") == (a, "stages.1")
     assert several.statistics("stages.1.b") is STATISTICS
     assert b.asked == "stages.1"
     with pytest.raises(MenteeError, match=r"no teacher is read at stages\.c; there are stem\.a"):
-        several.whose("stages.c")
+        several.teacher_of("stages.c")
 
 
 def test_a_number_is_a_part_of_a_name_where_the_method_says_so() -> None:

@@ -46,7 +46,7 @@ def test_kill_9_with_trained_scales(begin: Any, taught: Any, file: Any, tmp_path
     killed = begin("-c", KILLED, recipe, tmp_path / "run", "15", str(int(signal.SIGKILL)))
     whole = train(recipe, out=tmp_path / "whole", quiet=True)
     assert killed.wait(300) == -signal.SIGKILL, killed.communicate()
-    assert checkpoint.found(tmp_path / "run" / "checkpoints")[-1].stem == "step-00000012"
+    assert checkpoint.list_checkpoints(tmp_path / "run" / "checkpoints")[-1].stem == "step-00000012"
     resume(tmp_path / "run", quiet=True)
     assert_same(tmp_path / "run", whole.path)
 

@@ -154,7 +154,7 @@ def test_a_kill_in_between_changes_nothing(
     killed = begin("-c", KILLED, recipe, tmp_path / "run", "17", str(int(signal.SIGKILL)))
     whole = train(recipe, out=tmp_path / "whole", quiet=True)
     assert killed.wait(300) == -signal.SIGKILL, killed.communicate()
-    assert number_of(checkpoint.found(tmp_path / "run" / "checkpoints")[-1]) == 16
+    assert number_of(checkpoint.list_checkpoints(tmp_path / "run" / "checkpoints")[-1]) == 16
     resume(tmp_path / "run", quiet=True)
     assert_same(tmp_path / "run", whole.path)
 

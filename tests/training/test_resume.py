@@ -48,7 +48,7 @@ def assert_same(run: Path, whole: Path) -> None:
 def wait_for_checkpoint(process: subprocess.Popen[str], run: Path, step: int) -> None:
     """Until the run has written one at `step` or later."""
     for _ in range(20_000):
-        written = checkpoint.found(run / "checkpoints")
+        written = checkpoint.list_checkpoints(run / "checkpoints")
         if written and number_of(written[-1]) >= step:
             return
         assert process.poll() is None, process.communicate()
@@ -68,7 +68,7 @@ def test_kill_9_of_the_command_in_mid_epoch(
     wait_for_checkpoint(killed, run, 14)
     os.kill(killed.pid, signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
-    newest = number_of(checkpoint.found(run / "checkpoints")[-1])
+    newest = number_of(checkpoint.list_checkpoints(run / "checkpoints")[-1])
     assert newest % 10 != 0, "the last checkpoint is to lie in mid-epoch"
     assert not (run / "summary.json").exists()
     resumed = begin("-m", "mentee.cli", "resume", run)
@@ -92,7 +92,7 @@ def test_kill_9_with_average_accumulation_and_queue(
     killed = begin("-c", KILLED, recipe, tmp_path / "run", "17", str(int(signal.SIGKILL)))
     whole = train(recipe, out=tmp_path / "whole", quiet=True)
     assert killed.wait(300) == -signal.SIGKILL, killed.communicate()
-    newest = checkpoint.found(tmp_path / "run" / "checkpoints")[-1]
+    newest = checkpoint.list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
     assert number_of(newest) == 16
     resume(tmp_path / "run", quiet=True)
     assert_same(tmp_path / "run", whole.path)
@@ -110,7 +110,7 @@ def test_a_signal_saves_says_how_to_go_on_and_loses_nothing(
     assert process.returncode == 128 + number, (out, err)
     assert f"everything is saved; go on with: mentee resume {run}" in err
     assert "Traceback" not in err
-    newest = number_of(checkpoint.found(run / "checkpoints")[-1])
+    newest = number_of(checkpoint.list_checkpoints(run / "checkpoints")[-1])
     assert f"stopped after step {newest} of 50" in err
     resume(run, quiet=True)
     assert_same(run, uninterrupted)
@@ -172,7 +172,7 @@ def test_a_run_without_a_checkpoint_cannot_be_resumed(tmp_path: Path, mentee: Me
     stop_without_saving(digits(save={"minutes": None}), tmp_path / "run", 3)
     status, _, err = mentee("resume", tmp_path / "run")
     assert status == 2
-    assert "holds no checkpoint, so there is nothing to resume; start the run anew" in err
+    assert "holds no checkpoint, so there is nothing to resume; start the run again" in err
 
 
 def stop_without_saving(recipe: Any, out: Path, number: int, **more: Any) -> None:
@@ -195,7 +195,7 @@ def test_a_truncated_checkpoint_is_named_and_its_advice_works(
     recipe, run = digits(save=EVERY_7), tmp_path / "run"
     whole = train(recipe, out=tmp_path / "whole", quiet=True)
     stop_without_saving(recipe, run, 16)
-    older, newest = checkpoint.found(run / "checkpoints")
+    older, newest = checkpoint.list_checkpoints(run / "checkpoints")
     content = newest.read_bytes()
     newest.write_bytes(content[: len(content) // 2])
     status, _, err = mentee("resume", run)
@@ -208,7 +208,7 @@ def test_a_truncated_checkpoint_is_named_and_its_advice_works(
     only = run / "only"
     only.mkdir()
     (only / "step-00000001.pt").write_bytes(b"")
-    with pytest.raises(RunError, match=r"\(0 bytes\); there is no older one; start the run anew"):
+    with pytest.raises(RunError, match=r"\(0 bytes\); there is no older one; start the run again"):
         checkpoint.load(only)
 
 

@@ -1,4 +1,4 @@
-"""A student that keeps its teacher's classifier: where that is had from, and how it is built."""
+"""A student that reuses its teacher's classifier (SimKD): finding it, and building the student."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from mentee.types import Batch
 
 POOLED = "use simkd-pooled, which compares the vectors that the two classifiers read"
 EXACT = 1e-3
-"""By how much of the largest logit a classifier may be off what the teacher says."""
+"""The largest error of a found classifier's logits, relative to the teacher's largest logit."""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """What a teacher's classifier is.
+    """A teacher's classifier.
 
     Attributes:
         weight: `[k, c]`.
         bias: `[k]`, or None.
-        shape: of what it reads the mean of, `(c, h, w)`, or of the vector that it reads, `(c,)`.
-        signed: whether that may be below zero.
+        shape: of the feature map whose mean it reads, `(c, h, w)`, or of its input vector, `(c,)`.
+        signed: whether its input may be negative.
     """
 
     weight: Tensor
@@ -38,33 +38,34 @@ class Classifier:
 
 
 def find_classifier(network: nn.Module, contract: Contract, batch: Batch, name: str) -> Classifier:
-    """The classifier of a network, made sure that it reads the mean of what is said at a place.
+    """The classifier of a network, checked to read the spatial mean of a layer's features.
 
     Args:
         network: the teacher.
-        contract: what it reads.
+        contract: its input contract.
         batch: some examples.
-        name: of the place.
+        name: of the layer.
 
     Raises:
-        PairError: it does not; says what stands between.
+        PairError: it reads something else; the message names it.
     """
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     inputs = normalize(batch.inputs.to(device), contract)
     try:
-        places = resolve(network, [name, "embedding", "logits"], inputs)
+        layers = resolve(network, [name, "embedding", "logits"], inputs)
     except LayerError as error:
-        raise PairError(f"the teacher has no classifier to be kept: {error}") from error
-    module = network.get_submodule({p.name: p.path for p in places}["embedding"])
+        raise PairError(f"the teacher has no classifier to reuse: {error}") from error
+    module = network.get_submodule({layer.name: layer.path for layer in layers}["embedding"])
     flags = {each: each.training for each in network.modules()}
-    with Capture(network.eval(), places) as read, torch.no_grad():
-        said = read.capture(inputs)
+    with Capture(network.eval(), layers) as capture, torch.no_grad():
+        outputs = capture.capture(inputs)
     for each, training in flags.items():
         each.training = training
-    features = said[name]
+    features = outputs[name]
     if features.ndim == 3:
         raise PairError(
-            f"the teacher says tokens at {name}, expected maps whose mean its classifier reads; "
+            f"the teacher's features at {name} are tokens, expected maps whose mean its classifier "
+            "reads; "
             f"{POOLED}"
         )
     vectors = features.flatten(2).mean(2) if features.ndim == 4 else features
@@ -76,7 +77,8 @@ def find_classifier(network: nn.Module, contract: Contract, batch: Batch, name: 
         )
     weight = weight.detach().flatten(1)
     logits = vectors @ weight.T + (0 if bias is None else bias.detach())
-    off = (logits - said["logits"]).abs().max() / said["logits"].abs().max().clamp(min=1e-6)
+    target = outputs["logits"]
+    off = (logits - target).abs().max() / target.abs().max().clamp(min=1e-6)
     if off > EXACT:
         raise PairError(
             f"the teacher's logits are not its classifier's of the mean of {name} (off by "
@@ -84,7 +86,7 @@ def find_classifier(network: nn.Module, contract: Contract, batch: Batch, name: 
             + (
                 f"between, such as a norm; {POOLED}"
                 if name != "embedding"
-                else "behind it; use a method that keeps no classifier, such as kd or crd"
+                else "behind it; use a method that reuses no classifier, such as kd or crd"
             )
         )
     return Classifier(
@@ -96,77 +98,77 @@ def find_classifier(network: nn.Module, contract: Contract, batch: Batch, name: 
 
 
 def with_reused_classifier(
-    trunk: nn.Module, said: Reuse, inputs: Tensor, *, classes: int, seed: int
+    trunk: nn.Module, reuse: Reuse, inputs: Tensor, *, classes: int, seed: int
 ) -> ReusedClassifierStudent:
-    """A student of a trunk and the end that a resolved recipe says.
+    """A student of a trunk, a projector and the teacher's classifier, by a resolved recipe.
 
-    The trunk's own classifier, and what else it has behind the place, is dropped; where a trunk
-    does not run without that, it stays and says nothing.
+    The trunk's own classifier, and all other modules behind the layer, are dropped; where a trunk
+    does not run without them, they stay and are not used.
 
     Args:
         trunk: a network; a copy of it is changed.
-        said: what is known of the end.
-        inputs: a batch for it.
+        reuse: the layer, the teacher's shape there and the classifier's settings.
+        inputs: a batch for the trunk.
         classes: of the classifier.
         seed: of the projector.
 
     Raises:
-        PairError: the trunk says no maps where the teacher does.
+        PairError: the trunk has no maps at the layer where the teacher has.
     """
-    shape, name = said.shape or [], said.layer or "embedding"
-    place = resolve(trunk, [name], inputs)[0]
-    if len(place.shape) != len(shape):
+    shape, name = reuse.shape or [], reuse.layer or "embedding"
+    layer = resolve(trunk, [name], inputs)[0]
+    if len(layer.shape) != len(shape):
         raise PairError(
-            f"the student says {list(place.shape)} at {name} and the teacher {shape}, and a "
-            f"projector makes maps of maps and vectors of vectors; {POOLED}"
+            f"the student's features at {name} have shape {list(layer.shape)} and the teacher's "
+            f"{shape}; a projector maps feature maps to maps and vectors to vectors; {POOLED}"
         )
-    places = stages_of(trunk, inputs)
+    stages = stem_and_stages(trunk, inputs)
 
-    def student(drops: list[str]) -> ReusedClassifierStudent:
+    def build(drops: list[str]) -> ReusedClassifierStudent:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return ReusedClassifierStudent(
                 copy.deepcopy(trunk),
-                place,
+                layer,
                 drops=drops,
                 shape=shape,
                 classes=classes,
-                factor=said.factor,
-                bias=said.bias,
-                signed=said.signed,
-                layers=places,
+                factor=reuse.factor,
+                bias=reuse.bias,
+                signed=reuse.signed,
+                layers=stages,
             )
 
-    found = student(behind(trunk, place, inputs))
+    student = build(modules_behind(trunk, layer, inputs))
     try:
-        dry_run(found, inputs)
-    except Exception:  # its forward asks more of them than that they pass on what they are given
-        return student([])
-    return found
+        dry_run(student, inputs)
+    except Exception:  # the trunk's forward needs more of them than an identity
+        return build([])
+    return student
 
 
-def behind(trunk: nn.Module, place: Layer, inputs: Tensor) -> list[str]:
-    """The outermost modules with weights that begin after a place is read."""
+def modules_behind(trunk: nn.Module, layer: Layer, inputs: Tensor) -> list[str]:
+    """The outermost modules with weights that start to run after a layer is read."""
     trace = dry_run(trunk, inputs)
-    read = trace.at(place.path, place.io)
-    begun = -1 if read is None else read.tick
-    found: list[str] = []
+    read = trace.at(layer.path, layer.io)
+    start = -1 if read is None else read.tick
+    paths: list[str] = []
     for path, module in trace.modules.items():
         entered = trace.at(path, "input")
-        late = path and entered is not None and entered.tick >= begun
-        inside = any(path.startswith(f"{outer}.") for outer in found)
+        late = path and entered is not None and entered.tick >= start
+        inside = any(path.startswith(f"{outer}.") for outer in paths)
         if late and not inside and any(True for _ in module.parameters()):
-            found.append(path)
-    return found
+            paths.append(path)
+    return paths
 
 
-def stages_of(trunk: nn.Module, inputs: Tensor) -> dict[str, str | tuple[str, ...]]:
-    """Where the stem and the stages of a trunk are, as far as it has them."""
-    found: dict[str, str | tuple[str, ...]] = {}
+def stem_and_stages(trunk: nn.Module, inputs: Tensor) -> dict[str, str | tuple[str, ...]]:
+    """The module paths of a trunk's stem and stages, as far as it has them."""
+    layers: dict[str, str | tuple[str, ...]] = {}
     for name in ("stem", "stages"):
         try:
             paths = [each.path for each in resolve(trunk, [name], inputs)]
         except LayerError:
             continue
-        found[name] = paths[0] if name == "stem" else tuple(paths)
-    return found
+        layers[name] = paths[0] if name == "stem" else tuple(paths)
+    return layers

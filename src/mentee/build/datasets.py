@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from mentee.build.compatibility import in_units_of
-from mentee.build.unlabeled import beside
+from mentee.build.unlabeled import with_unlabeled
 from mentee.data import (
     MODALITIES,
     Examples,
@@ -54,11 +54,11 @@ READING = (
     "sample_rate",
     "task",
 )
-"""The keys of `data` that say how a source is opened."""
+"""The keys of `data` that determine how a source is opened."""
 
 _INPUT: TypeAdapter[Input | AudioInput | TextInput] = TypeAdapter(Input | AudioInput | TextInput)
 
-_kept: list[dict[str, Examples]] = []
+_cache: list[dict[str, Examples]] = []
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class DatasetSplits:
     Attributes:
         train: what the student learns from.
         whole: the training split before anything was cut off it.
-        validation: what chooses its weights; None: the last are kept.
+        validation: by which its weights are selected; None: the last are saved.
         test: touched once, at the end.
         views: turns images into what a network reads.
         cycle: after how many epochs the views are the same again; None: never.
@@ -183,67 +183,67 @@ def open_splits(recipe: Recipe, data: Any = None) -> DatasetSplits:
     """Open, cut and limit the examples of a recipe.
 
     Args:
-        recipe: says which, and how they are augmented.
+        recipe: names them, and how they are augmented.
         data: instead of the recipe's source: anything that `open_examples` takes.
 
     Raises:
         DataError: the data cannot be read, or a class has no example to learn from.
     """
-    said = recipe.data
-    train = whole = open_split(said, said.train, data)
-    numbered = read_as(said, train)
+    config = recipe.data
+    train = whole = open_split(config, config.train, data)
+    numbered = read_as(config, train)
 
     def another(name: str) -> Examples:
         require_splits(data, name)
         return open_split(numbered, name, data)
 
     validation: Examples | None = None
-    if said.label is False:
+    if config.label is False:
         pass  # no label chooses anything, so nothing is cut off
-    elif isinstance(said.validation, float):
-        train, validation = split(train, fraction=said.validation, seed=said.seed)
-    elif said.validation is not None:
-        validation = another(said.validation)
-    test = another(said.test) if said.test is not None else None
-    learned = train if said.limit is None else limit(train, said.limit, seed=said.seed)
+    elif isinstance(config.validation, float):
+        train, validation = split(train, fraction=config.validation, seed=config.seed)
+    elif config.validation is not None:
+        validation = another(config.validation)
+    test = another(config.test) if config.test is not None else None
+    learned = train if config.limit is None else limit(train, config.limit, seed=config.seed)
     check_classes(learned)
     task = in_units_of(recipe, learned.task).fitted(learned.known_labels)
     train, whole, learned = (replace(each, task=task) for each in (train, whole, learned))
     validation, test = (each and replace(each, task=task) for each in (validation, test))
     views, share = views_for(recipe, learned), None
-    if said.unlabeled is not None:
-        other, share = open_unlabeled(numbered, said.unlabeled, data), said.unlabeled.share
-        learned = beside(said, learned, train, other, validation=validation, test=test)
+    if config.unlabeled is not None:
+        other, share = open_unlabeled(numbered, config.unlabeled, data), config.unlabeled.share
+        learned = with_unlabeled(config, learned, train, other, validation=validation, test=test)
         whole = whole if other is None else join(whole, other)
-    return DatasetSplits(learned, whole, validation, test, views, said.cycle, share)
+    return DatasetSplits(learned, whole, validation, test, views, config.cycle, share)
 
 
-def read_as(said: Data, train: Examples) -> Data:
+def read_as(config: Data, train: Examples) -> Data:
     """How other parts are read: with classes, task and channels of the training part."""
     classes = list(train.classes) if train.classes else None
     update: dict[str, Any] = {"classes": classes, "channels": train.channels}
     if train.labels is not None:
         update["task"] = TaskRecipe(name=train.task.name, params=train.task.params)
-    return said.model_copy(update=update)
+    return config.model_copy(update=update)
 
 
-def open_unlabeled(said: Data, asked: Unlabeled, data: Any) -> Examples | None:
-    """Another split of which no label is read; None: it is what is left of the training split."""
-    own = asked.source is None
-    if own and asked.split in (None, said.train):
+def open_unlabeled(config: Data, unlabeled: Unlabeled, data: Any) -> Examples | None:
+    """Another split without its labels; None: the rest of the training split is used."""
+    own = unlabeled.source is None
+    if own and unlabeled.split in (None, config.train):
         return None
-    split = asked.split or "train"
+    split = unlabeled.split or "train"
     if own:
         require_splits(data, split)
-    change = {"label": False, "classes": None, "source": asked.source or said.source}
-    return open_split(said.model_copy(update=change), split, data if own else None)
+    change = {"label": False, "classes": None, "source": unlabeled.source or config.source}
+    return open_split(config.model_copy(update=change), split, data if own else None)
 
 
 def open_single_split(recipe: Recipe, split: str, data: Any = None) -> DatasetSplits:
     """One part of some data as a set of its own, to score a student on.
 
     Args:
-        recipe: of the run, resolved; says which classes, and how images are read.
+        recipe: of the run, resolved; it has the classes, and how images are read.
         split: which part.
         data: as for `open_splits`.
 
@@ -260,28 +260,28 @@ def cache_sources() -> Iterator[None]:
 
     Only where the sources do not change between the runs.
     """
-    _kept.append({})
+    _cache.append({})
     try:
         yield
     finally:
-        _kept.pop()
+        _cache.pop()
 
 
-def open_split(said: Data, split: str, data: Any) -> Examples:
+def open_split(config: Data, split: str, data: Any) -> Examples:
     """One part of what a recipe names, or of what is passed instead."""
-    if not _kept or data is not None:
-        return _open_part(said, split, data)
-    key = repr((split, [getattr(said, name) for name in READING]))
-    if key not in _kept[-1]:
-        _kept[-1][key] = _open_part(said, split, data)
-    return _kept[-1][key]
+    if not _cache or data is not None:
+        return _open_part(config, split, data)
+    key = repr((split, [getattr(config, name) for name in READING]))
+    if key not in _cache[-1]:
+        _cache[-1][key] = _open_part(config, split, data)
+    return _cache[-1][key]
 
 
-def _open_part(said: Data, split: str, data: Any) -> Examples:
-    source = said.source if data is None else data
-    options = {name: getattr(said, name) for name in READING[1:]}
-    if said.task is not None:
-        options["task"] = said.task.task(own_task(data, split))
+def _open_part(config: Data, split: str, data: Any) -> Examples:
+    source = config.source if data is None else data
+    options = {name: getattr(config, name) for name in READING[1:]}
+    if config.task is not None:
+        options["task"] = config.task.task(own_task(data, split))
     return open_examples(source, split=split, **options)
 
 
@@ -306,9 +306,9 @@ def require_splits(data: Any, split: str) -> None:
 
 def views_for(recipe: Recipe, examples: Examples) -> Views:
     """What turns the examples' contents into what a network reads."""
-    said = recipe.data
-    seed = recipe.train.seed if said.view_seed is None else said.view_seed
-    return examples.modality.build_views(said.views, view_options(said, seed))
+    config = recipe.data
+    seed = recipe.train.seed if config.view_seed is None else config.view_seed
+    return examples.modality.build_views(config.views, view_options(config, seed))
 
 
 def view_options(data: Data, seed: int) -> ViewOptions:

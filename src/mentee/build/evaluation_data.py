@@ -1,4 +1,4 @@
-"""The examples that a run evaluates on beside its own splits: other domains, and the monitor's."""
+"""The examples that a run evaluates on besides its own splits: other domains, and the monitor's."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def open_domains(
         DataError: with every problem found, a line each: no such source, split, class,
             corruption or record, or a record of other examples.
     """
-    opened: dict[str, OpenedDomain] = {}
+    domains_by_name: dict[str, OpenedDomain] = {}
     problems: list[str] = []
     for name, domain in domains.items():
         try:
-            opened[name] = open_domain(domain, data, test, passed)
+            domains_by_name[name] = open_domain(domain, data, test, passed)
         except DataError as error:  # noqa: PERF203
             problems.append(f"  - {name}: {error}")
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise DataError("\n".join([f"{count} in the sets of other domains:", *problems]))
-    return opened
+    return domains_by_name
 
 
 def open_domain(domain: Domain, data: Data, test: Examples | None, passed: Any) -> OpenedDomain:

@@ -114,7 +114,7 @@ def begin_classifier(network: nn.Module, recipe: Network, batch: Batch) -> None:
 
     Args:
         network: changed in place; its classifier is as it was drawn.
-        recipe: what its recipe says.
+        recipe: of the network.
         batch: two examples, to find the classifier by.
 
     Raises:
@@ -129,19 +129,19 @@ def begin_classifier(network: nn.Module, recipe: Network, batch: Batch) -> None:
     own = network.get_submodule(path)
     begin = {name: value.clone() for name, value in own.state_dict().items()}
     if recipe.classifier not in (None, "new"):
-        found = models.read_weights(str(recipe.classifier))
-        if {name: len(each) for name, each in found.items()} != dict.fromkeys(
+        weights = models.read_weights(str(recipe.classifier))
+        if {name: len(each) for name, each in weights.items()} != dict.fromkeys(
             begin, recipe.classes
         ):
-            held = ", ".join(f"{name} {list(each.shape)}" for name, each in found.items())
+            held = ", ".join(f"{name} {list(each.shape)}" for name, each in weights.items())
             raise RecipeError(
                 f"{recipe.classifier} has {held}; the classifier of {recipe.network} has "
                 f"{', '.join(begin)} of {recipe.classes} classes"
             )
-        begin = {name: found[name].reshape(value.shape) for name, value in begin.items()}
+        begin = {name: weights[name].reshape(value.shape) for name, value in begin.items()}
     if recipe.weights is not None:
-        kept = models.load_weights(network, recipe.weights, strict=False)
-        foreign = [name for name in kept if not name.startswith(f"{path}.")]
+        missing = models.load_weights(network, recipe.weights, strict=False)
+        foreign = [name for name in missing if not name.startswith(f"{path}.")]
         if foreign:
             raise RecipeError(
                 f"{recipe.weights} lacks {len(foreign)} weights of {recipe.network}, such as "

@@ -1,4 +1,4 @@
-"""What a caller in Python passes instead of names in the recipe."""
+"""Overrides from Python: objects that are passed instead of names in the recipe."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ TeacherSource: TypeAlias = (
 )
 """A network; a list of networks, an ensemble; or a mapping by name, several teachers."""
 
-GIVEN = "given:"
+PASSED_PREFIX = "given:"
 """Prefix, in a resolved recipe, of what was passed from Python and has no name there."""
 
 
 @dataclass(frozen=True)
 class PythonOverrides:
-    """What a caller in Python passes beside the recipe, each instead of a name in it.
+    """What a caller in Python passes together with the recipe, each instead of a name in it.
 
     Attributes:
         data: what `open_examples` takes: arrays, a `datasets.Dataset` or `DatasetDict`.
@@ -59,7 +59,7 @@ class PythonOverrides:
         """The recipe with a mark wherever something was passed instead of a name."""
         update: dict[str, Any] = {}
         if self.data is not None:
-            source = f"{GIVEN}{type(self.data).__name__}"
+            source = f"{PASSED_PREFIX}{type(self.data).__name__}"
             update["data"] = recipe.data.model_copy(update={"source": source})
         if self.student is not None:
             update["student"] = marked_network(recipe.student, self.student)
@@ -75,7 +75,7 @@ class PythonOverrides:
             "teacher": (getattr(recipe.teacher, "network", ""), self.teacher),
         }
         for part, (name, passed) in parts.items():
-            if GIVEN in name and passed is None:
+            if PASSED_PREFIX in name and passed is None:
                 raise RunError(
                     f"the recipe says {part}: {name}, which was passed from Python; pass it again: "
                     f"mentee.resume(..., {part}=...)"
@@ -84,7 +84,7 @@ class PythonOverrides:
 
 def marked_network(network: Network | None, model: Any) -> Network:
     """A network of a recipe with a mark as its name, where a model was passed from Python."""
-    name = f"{GIVEN}{getattr(model, '__name__', type(model).__name__)}"
+    name = f"{PASSED_PREFIX}{getattr(model, '__name__', type(model).__name__)}"
     return (network or Network(network=name)).model_copy(update={"network": name})
 
 

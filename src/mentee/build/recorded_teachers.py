@@ -217,7 +217,7 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
             PairError: the network cannot be had, or has other weights.
         """
         record = cast(RecordedTeacher, teacher).record
-        recorded, whose = record.manifest.teacher, f"that {record.folder} was recorded of"
+        recorded, source = record.manifest.teacher, f"that {record.folder} was recorded of"
         recipe, seed = online_recipe(recorded["network"]), request.recipe.train.seed
         try:
             network, contract = networks.build_teacher(
@@ -225,13 +225,13 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
             )
         except MenteeError as error:
             raise PairError(
-                f"method {request.method!r} keeps the classifier of the network {whose}, and it "
+                f"method {request.method!r} reuses the classifier of the network {source}, and it "
                 f"cannot be had ({error}); put it back where it was, or give the recipe the "
                 "network as teacher"
             ) from error
         if OnlineTeacher(network, (), contract).weights_fingerprint() != recorded["fingerprint"]:
             raise PairError(
-                f"method {request.method!r} keeps the classifier of the network {whose}, and "
+                f"method {request.method!r} reuses the classifier of the network {source}, and "
                 f"{recipe.network} has other weights by now; record it again"
             )
         return find_classifier(network, contract, request.batch, layer)

@@ -114,8 +114,8 @@ def resolve(recipe: Recipe, overrides: PythonOverrides) -> Resolved:
     request = TeacherRequest(
         recipe, recipe.method.name, teacher_names, splits, batch, overrides.teacher
     )
-    opened = kind.build(request) if teacher_names else None
-    classifier = kind.classifier(opened, request, method.reuse) if method.reuse else None
+    built_teacher = kind.build(request) if teacher_names else None
+    classifier = kind.classifier(built_teacher, request, method.reuse) if method.reuse else None
     student = resolve_reuse(recipe.student, method, classifier)
     network = networks.build(student, overrides.student, splits, seed=train.seed)
     if classifier is not None and isinstance(network, ReusedClassifierStudent):
@@ -138,7 +138,7 @@ def resolve(recipe: Recipe, overrides: PythonOverrides) -> Resolved:
         monitor_examples,
         domains,
         kind,
-        opened,
+        built_teacher,
         teacher_names,
         network,
         layers,

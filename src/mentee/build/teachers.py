@@ -67,8 +67,8 @@ class OnlineKind(TeacherKind):
             trained = each.weights is not None or any(each.options.get(key) for key in TRAINED)
             if not trained and own_classes(each.network) is None and request.source is None:
                 raise RecipeError(
-                    f"teacher {each.network} has no weights, and a teacher that has learned "
-                    "nothing teaches nothing; give teacher.weights a file (or a timm network "
+                    f"teacher {each.network} has no weights, and an untrained "
+                    "network is no teacher; give teacher.weights a file (or a timm network "
                     "options: {pretrained: true}; or take package:efficientnet-lite0)"
                 )
         splits, seed = request.splits, request.recipe.train.seed
@@ -118,7 +118,7 @@ class EmaKind(TeacherKind):
     recipe: EmaRecipe
 
     def ema_decay(self, recipe: Recipe) -> float:
-        """The decay of the average that teaches, which is also the one that is saved.
+        """The decay of the average that is the teacher, which is also the one that is saved.
 
         Raises:
             RecipeError: the recipe has another one, or there is nothing it could teach.
@@ -126,7 +126,7 @@ class EmaKind(TeacherKind):
         if recipe.train.ema not in (None, self.recipe.ema):
             raise RecipeError(
                 f"teacher.ema is {self.recipe.ema} and train.ema {recipe.train.ema}; the average "
-                "that teaches is the one that is kept: leave train.ema out"
+                "that is the teacher is the one that is saved: leave train.ema out"
             )
         if recipe.data.label is False:
             raise RecipeError(
@@ -148,8 +148,8 @@ class EmaKind(TeacherKind):
         """The average, read at the layers."""
         if average is None or not layers:
             return None
-        found = networks.layers(average.module, layers, batch, contract)
-        return EmaTeacher(average.module, found, contract, self.recipe.ema)
+        read = networks.layers(average.module, layers, batch, contract)
+        return EmaTeacher(average.module, read, contract, self.recipe.ema)
 
     def describe(self, data: Data) -> str:
         """The average and its decay."""
@@ -225,9 +225,9 @@ class MultiKind(TeacherKind):
     def check_term(
         self, teacher: Teacher, loss: DistillationLoss, bound: Any, key: FeatureKey
     ) -> None:
-        """Check the term against the teacher whose it is."""
+        """Check the term against its own teacher."""
         several, name = cast(MultiTeacher, teacher), bound.term.teacher
-        own = FeatureKey(tuple(several.whose(layer)[1] for layer in key.layers))
+        own = FeatureKey(tuple(several.teacher_of(layer)[1] for layer in key.layers))
         self.kinds[name].check_term(several.teachers[name], loss, bound, own)
 
     def compared(self, teacher: Teacher) -> list[tuple[str, Teacher, str]]:

@@ -1,4 +1,4 @@
-"""Which unlabeled examples stand beside the labeled ones."""
+"""Semi-supervised data: which unlabeled examples are combined with the labeled ones."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mentee.errors import DataError, RecipeError
 from mentee.recipe import Data
 
 
-def beside(
-    said: Data,
+def with_unlabeled(
+    config: Data,
     learned: Examples,
     rest: Examples,
     other: Examples | None,
@@ -18,10 +18,10 @@ def beside(
     validation: Examples | None,
     test: Examples | None,
 ) -> Examples:
-    """The labeled examples with the unlabeled ones that a recipe names.
+    """The labeled examples combined with the unlabeled ones that a recipe names.
 
     Args:
-        said: the recipe's data; it names some.
+        config: the recipe's `data`, with a key `unlabeled`.
         learned: the labeled examples.
         rest: the training split without the validation part; the labeled are of it.
         other: another split, or another source's; None: what is left of `rest`.
@@ -32,26 +32,26 @@ def beside(
         RecipeError: no example has labels, or the recipe reads none.
         DataError: nothing is left to take, or it is the test part.
     """
-    asked = said.unlabeled
-    if asked is None or learned.labels is None:
+    unlabeled = config.unlabeled
+    if unlabeled is None or learned.labels is None:
         raise RecipeError(
-            "data.unlabeled names examples beside labeled ones, and these have no labels; leave "
-            "it out: with data.label: false all of data.train is read without labels"
+            "data.unlabeled names examples to combine with labeled ones, and these have no labels; "
+            "leave it out: with data.label: false all of data.train is read without labels"
         )
-    found = rest if other is None else other
-    if test is not None and np.isin(found.keys, test.keys).any():
+    pool = rest if other is None else other
+    if test is not None and np.isin(pool.keys, test.keys).any():
         raise DataError(
-            f"data.unlabeled: {found.name} holds examples of the test part, which is not learned "
+            f"data.unlabeled: {pool.name} holds examples of the test part, which is not learned "
             "from even without its labels; name another split, or set data.test to null"
         )
     taken = [learned.keys, *([] if validation is None else [validation.keys])]
-    left = np.flatnonzero(~np.isin(found.keys, np.concatenate(taken)))
+    left = np.flatnonzero(~np.isin(pool.keys, np.concatenate(taken)))
     if not len(left):
         raise DataError(
-            f"data.unlabeled: {found.name} has no example that is not labeled or of validation; "
+            f"data.unlabeled: {pool.name} has no example that is not labeled or of validation; "
             "set data.limit to the number of labeled ones, or name another split or source"
         )
-    bare = found.take(left).unlabeled()
-    if asked.limit is not None and asked.limit < len(bare):
-        bare = limit(bare, asked.limit, seed=said.seed)
-    return join(learned, bare)
+    rest_unlabeled = pool.take(left).unlabeled()
+    if unlabeled.limit is not None and unlabeled.limit < len(rest_unlabeled):
+        rest_unlabeled = limit(rest_unlabeled, unlabeled.limit, seed=config.seed)
+    return join(learned, rest_unlabeled)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mentee import features, models
 from mentee.build import networks
 from mentee.build.datasets import DatasetSplits, open_split, read_as, require_splits, views_for
-from mentee.build.overrides import GIVEN, PythonOverrides
+from mentee.build.overrides import PASSED_PREFIX, PythonOverrides
 from mentee.data import Examples, batches, limit, read_batch
 from mentee.errors import DataError, MenteeError, RecipeError
 from mentee.evaluation.monitor import pooled
@@ -249,7 +249,7 @@ class EmbeddingSources:
             raise MenteeError("an ensemble of networks has logits, and no one embedding")
         module = self.overrides.teacher
         module = module.get(label) if isinstance(module, Mapping) else module
-        if config.network.startswith(GIVEN) and module is None:
+        if config.network.startswith(PASSED_PREFIX) and module is None:
             raise MenteeError("it was passed from Python; pass it again: teacher=...")
         seed = self.recipe.train.seed
         network, _ = networks.build_teacher(config, module, self.data.splits, seed=seed)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mentee import files
 from mentee.api import train_or_resume
-from mentee.build.overrides import GIVEN, PythonOverrides
+from mentee.build.overrides import PASSED_PREFIX, PythonOverrides
 from mentee.data import Examples, split
 from mentee.errors import DataError
 from mentee.experiments.probe_data import (
@@ -190,7 +190,7 @@ def finetune(
         train=Train(**tune, seed=subset.seed),
         select=Select(keep="last"),
     )
-    passed = data.data.source.startswith(GIVEN)
+    passed = data.data.source.startswith(PASSED_PREFIX)
     overrides = PythonOverrides(
         data=sources.overrides.data if passed else None, student=sources.overrides.student
     )

@@ -106,7 +106,7 @@ def _embedding(trace: Trace) -> Layer:
         raise LayerError(
             f"{_title(trace)} has no 'embedding': no linear layer or 1×1 convolution gives its "
             "logits. Name the classifier's input yourself, such as 'fc:in', or state "
-            'layers = {"classifier": ...} in its class'
+            'feature_layers = {"classifier": ...} in its class'
         )
     return _describe(trace, "embedding", path, "input", reading)
 
@@ -117,7 +117,7 @@ def _stages(trace: Trace) -> tuple[Stage, ...]:
         raise LayerError(
             f"{_title(trace)} has no 'stages': it gives no maps or tokens of several resolutions, "
             "nor a row of equal blocks. Name modules by their paths, or state "
-            'layers = {"stages": (...)} in its class'
+            'feature_layers = {"stages": (...)} in its class'
         )
     return stages
 

@@ -48,8 +48,8 @@ def declared(trace: Trace, key: str) -> tuple[str, ...]:
     for path in paths:
         if trace.at(path) is None:
             raise LayerError(
-                f"{type(trace.network).__name__}.layers says {key!r} is the module {path!r}, "
-                "which the network does not call; correct the class attribute"
+                f"{type(trace.network).__name__}.feature_layers names for {key!r} the module "
+                f"{path!r}, which the network does not call; correct the class attribute"
             )
     return paths
 

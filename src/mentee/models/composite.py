@@ -87,8 +87,9 @@ class Ensemble(nn.Module):
         first = self.contracts[0]
         return InputContract((0.0,), (1.0,)) if isinstance(first, InputContract) else first
 
-    def about(self) -> str:
-        """Its settings, which its state dict does not hold: for fingerprints."""
+    @property
+    def fingerprint_settings(self) -> str:
+        """Its settings, which its state dict does not hold."""
         return repr((self.contracts, self.mean, self.several))
 
 

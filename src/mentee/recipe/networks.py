@@ -80,6 +80,10 @@ class TeacherRecipe(Part):
         """Itself if it is run while the student trains, a `Network` or an `Ensemble`; else None."""
         return None
 
+    def live(self, recorded: Any) -> Any:
+        """The same with a record replaced by the network that was `recorded`, to be run again."""
+        return self
+
     @property
     def each_network(self) -> list[Network]:
         """The networks that are run while the student trains."""

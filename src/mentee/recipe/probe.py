@@ -10,7 +10,7 @@ from mentee.recipe.parts import Count, Part, Positive, Share
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Way = Literal["linear", "knn", "layer", "finetune", "probe-finetune"]
-Who = Literal["student", "untrained", "teacher"]
+ProbedNetwork = Literal["student", "untrained", "teacher"]
 
 
 class SteppedLayer(Part):
@@ -60,7 +60,7 @@ class Probe(Part):
     shares: list[Fraction] = Field(default=[0.01, 0.05, 0.1, 1.0], min_length=1)
     seeds: Count = 3
     ways: list[Way] = Field(default=["linear", "knn"], min_length=1)
-    who: list[Who] = Field(default=["student", "untrained", "teacher"], min_length=1)
+    who: list[ProbedNetwork] = Field(default=["student", "untrained", "teacher"], min_length=1)
     knn: Count = 20
     temperature: Positive | None = 0.07
     layer: SteppedLayer = SteppedLayer()

@@ -1,4 +1,4 @@
-"""Recipes from files, names and mappings, with every problem said at once."""
+"""Recipes from files, names and mappings, with every problem reported at once."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from mentee.recipe.teachers import EmaRecipe, Ensemble, MultiRecipe, RecordedRec
 from mentee.renamed import SINCE, new_key
 
 
-def read(given: str | Path | Mapping[str, Any] | Recipe, changes: Sequence[str] = ()) -> Recipe:
+def read(source: str | Path | Mapping[str, Any] | Recipe, changes: Sequence[str] = ()) -> Recipe:
     """A recipe from a file, a shipped name or a mapping.
 
     Args:
-        given: a YAML file, the name of a shipped recipe, or the content itself.
+        source: a YAML file, the name of a shipped recipe, or the content itself.
         changes: `a.b=c`, each a dotted key and a YAML value, applied last.
 
     Returns:
@@ -48,12 +48,12 @@ def read(given: str | Path | Mapping[str, Any] | Recipe, changes: Sequence[str] 
         >>> recipe.train.epochs, recipe.student.network
         (2, 'resnet8-cifar')
     """
-    if isinstance(given, Recipe):
-        content, name = given.model_dump(), "the recipe"
-    elif isinstance(given, Mapping):
-        content, name = dict(given), "the recipe"
+    if isinstance(source, Recipe):
+        content, name = source.model_dump(), "the recipe"
+    elif isinstance(source, Mapping):
+        content, name = dict(source), "the recipe"
     else:
-        content, name = _content(find_recipe(given)), str(given)
+        content, name = _content(find_recipe(source)), str(source)
     if isinstance(content.get("data"), str):
         content["data"] = {"source": content["data"]}
     for change in changes:
@@ -94,19 +94,19 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def find_recipe(given: str | Path) -> Path:
+def find_recipe(source: str | Path) -> Path:
     """The file of a path or of a shipped recipe's name.
 
     Raises:
         RecipeError: there is neither.
     """
-    path, names = Path(given), shipped()
+    path, names = Path(source), shipped()
     if path.is_file():
         return path
-    if str(given) in names:
-        return names[str(given)]
+    if str(source) in names:
+        return names[str(source)]
     raise RecipeError(
-        f"{given} is neither a file nor a shipped recipe; {suggest(str(given), names)}"
+        f"{source} is neither a file nor a shipped recipe; {suggest(str(source), names)}"
     )
 
 
@@ -123,7 +123,7 @@ def _content(path: Path) -> dict[str, Any]:
 def _change(content: dict[str, Any], change: str) -> None:
     """Apply one `a.b=c`; what stands behind `method.params.` and `.weights.` is one key.
 
-    `method=ec` is the row as the table has it; `method.name=ec` keeps numbers and weights.
+    `method=ec` is the method as the table has it; `method.name=ec` keeps params and weights.
     """
     key, equals, value = change.partition("=")
     if not equals or not key:
@@ -149,13 +149,13 @@ def _plain(error: ValidationError) -> list[str]:
     ends: dict[str, str] = {}
     known: dict[str, list[str]] = {}
     for problem in error.errors():
-        place = [str(part) for part in problem["loc"] if not _is_branch(str(part))]
-        key, message = ".".join(place), problem["msg"][0].lower() + problem["msg"][1:]
+        key_path = [str(part) for part in problem["loc"] if not _is_branch(str(part))]
+        key, message = ".".join(key_path), problem["msg"][0].lower() + problem["msg"][1:]
         if problem["type"] == "extra_forbidden":
-            if new := new_key(place):
-                texts[key], known[new] = f"is called {new} since {SINCE}", place
+            if new := new_key(key_path):
+                texts[key], known[new] = f"is called {new} since {SINCE}", key_path
                 continue
-            texts[key] = f"there is no such key; {suggest(place[-1], _keys(place[:-1]))}"
+            texts[key] = f"there is no such key; {suggest(key_path[-1], _keys(key_path[:-1]))}"
         elif problem["type"] == "missing":
             texts[key] = "is missing"
         elif key in texts:
@@ -192,7 +192,7 @@ def _is_branch(part: str) -> bool:
     return part in BRANCHES or "[" in part
 
 
-def _keys(place: Sequence[str]) -> list[str]:
+def _keys(key_path: Sequence[str]) -> list[str]:
     """The keys that a part of the recipe has."""
     parts: dict[str, type[BaseModel]] = {
         "": Recipe,
@@ -216,7 +216,7 @@ def _keys(place: Sequence[str]) -> list[str]:
         "reuse": Reuse,
         "terms": TermRecipe,
     }
-    named = [part for part in place if not part.isdigit()]
+    named = [part for part in key_path if not part.isdigit()]
     model = parts.get(named[-1] if named else "", ComponentRecipe)
     kinds: tuple[type[BaseModel], ...] = ()
     if "out_of_domain" in named:

@@ -65,8 +65,8 @@ class TaskRecipe(Part):
 
     def task(self, own: Task | None = None) -> Task:
         """The task; `own`, passed from Python, stands for one of its name."""
-        found = own if own is not None and own.name == self.name else find_task(self.name)
-        return found.configured(self.params)
+        task = own if own is not None and own.name == self.name else find_task(self.name)
+        return task.configured(self.params)
 
 
 class Data(Part):
@@ -75,7 +75,7 @@ class Data(Part):
     `label: false`: no label of any part is read; the task's loss is off, and no validation part is
     cut off.
 
-    `task`: what the labels are for: `single`, `multi`, `regression`; None: told by the labels.
+    `task`: what the labels are for: `single`, `multi`, `regression`; None: by the labels.
 
     Epoch e trains on view e, or e mod `cycle`; views follow `view_seed`, or train.seed.
     """

@@ -32,6 +32,10 @@ class RecordedRecipe(TeacherRecipe):
         """The folders by name; a single one has the empty name."""
         return by_name(self.record)
 
+    def live(self, recorded: Any) -> Any:
+        """The network that was recorded."""
+        return recorded
+
 
 class Ensemble(TeacherRecipe):
     """Several networks as one teacher, which has logits only: their mean.

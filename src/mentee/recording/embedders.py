@@ -54,7 +54,7 @@ def record(
             `frames` where the clips are of several lengths.
         dtype: of the numbers on disk: float16, float32 or bfloat16.
         batch: examples that are given to the teacher at once.
-        overwrite: put them in the place of records that are there.
+        overwrite: replace records that are there.
         options: of the teacher: `{"weights": "simclr.safetensors"}`.
         reading: further arguments of `open_examples`, such as `{"label": "genre"}`.
         say: what to do with a line of text.
@@ -109,7 +109,7 @@ def record_examples(
         frames: as for `record`, and so are the others.
         dtype: float16 keeps 11 significant bits and numbers up to 65,504; float32, bfloat16.
         batch: the same.
-        overwrite: put it in the place of a record that is there.
+        overwrite: replace a record that is there.
         extend: a record that is there gets the rows of the examples that it has not.
         options: as for `mentee.records.writer.carry_out`.
 

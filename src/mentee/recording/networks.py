@@ -1,4 +1,4 @@
-"""Record what methods read of a recipe's network: of the clean examples and of their views."""
+"""Record the features that methods read of a recipe's network, for clean examples and views."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mentee.errors import PairError, RecipeError
 from mentee.losses import LossSpec
 from mentee.methods import Method
 from mentee.parallel import init_processes, rank
-from mentee.recipe import Ensemble, MethodRecipe, Network, OnlineRecipe, Recipe, online_recipe, read
+from mentee.recipe import MethodRecipe, Network, OnlineRecipe, Recipe, online_recipe, read
 from mentee.records import Manifest, Record, estimate
 from mentee.records.columns import Column, Dtype, with_components, with_largest
 from mentee.records.folders import settle
@@ -69,12 +69,12 @@ def record_network(
         recipe: as for `train`, with a network as teacher.
         out: the folder; the training split gets a subfolder.
         names: of the methods; none: the recipe's own.
-        views: how many beside the clean one; None: 8, as many as there are epochs if those are
+        views: how many, without the clean one; None: 8, as many as there are epochs if those are
             fewer, and none where `data.views` is `none`.
         dtype: of the numbers on disk: float32, float16, bfloat16, or int8 with a scale for each
             entry.
         batch: examples that are given to the teacher at once.
-        overwrite: put it in the place of a record that is there.
+        overwrite: replace a record that is there.
         pca: store so many principal components, fitted on clean examples, of everything but the
             logits that has more numbers; or by layer or column. What is read is their sum.
         top_k: store of the logits the k largest and the log-sum-exp of the others.
@@ -129,22 +129,16 @@ def with_its_input(recipe: Recipe, base: Manifest) -> Recipe:
     if base.network is None:
         return recipe
     teacher, recorded = recipe.teacher, online_recipe(base.network)
-    if isinstance(teacher, Network) and isinstance(recorded, Network):
-        return recipe.model_copy(update={"teacher": with_input(teacher, recorded)})
-    if isinstance(teacher, Ensemble) and isinstance(recorded, Ensemble):
-        pairs = zip(teacher.networks, recorded.networks, strict=False)
-        networks = [with_input(*pair) for pair in pairs]
-        networks += teacher.networks[len(networks) :]
-        update = {"teacher": teacher.model_copy(update={"networks": networks})}
-        return recipe.model_copy(update=update)
-    return recipe
+    if teacher is None or type(teacher.online) is not type(recorded):
+        return recipe
+    others = iter(recorded.each_network)
 
+    def with_input(network: Network) -> Network:
+        other = next(others, network)  # an ensemble may have more networks by now
+        input = other.input if network.input is None else network.input
+        return network.model_copy(update={"input": input})
 
-def with_input(network: Network, recorded: Network) -> Network:
-    """A network with the input of another one, where it has none."""
-    if network.input is not None:
-        return network
-    return network.model_copy(update={"input": recorded.input})
+    return recipe.model_copy(update={"teacher": teacher.with_networks(with_input)})
 
 
 def network_job(
@@ -160,7 +154,8 @@ def network_job(
     Raises:
         MenteeError: the recipe has no network as teacher, or a method does not fit the pair.
     """
-    if not isinstance(recipe.teacher, OnlineRecipe):
+    online: OnlineRecipe | None = None if recipe.teacher is None else recipe.teacher.online
+    if online is None:
         raise RecipeError(
             "a recipe's teacher is recorded where it is a network; name one under teacher:, or "
             "record a teacher of another task with --teacher NAME"
@@ -173,15 +168,16 @@ def network_job(
     setups = [build(each, overrides) for each in recipes]
     criteria = [each.module.criterion for each in setups]
     setup = setups[0]
-    if not isinstance(setup.teacher, OnlineTeacher):
+    if not setup.online_teachers:
         raise RecipeError(f"method {own!r} reads no teacher; name others with --methods")
+    teacher, _ = setup.online_teachers[""]
     layers = dict.fromkeys(
         name
         for each in criteria
         for bound in each.bound_terms
         for name in bound.pair.teacher.layers
     )
-    network, contract = setup.teacher.network, setup.teacher.contract
+    network, contract = teacher.network, teacher.contract
     resolved = networks.layers(network, list(layers), setup.splits.first(1), contract)
     reader = OnlineTeacher(network, resolved, contract)
     adapters, columns = columns_of(criteria, {each.name: each.shape for each in reader.layers})
@@ -202,21 +198,21 @@ def network_job(
 
     data = setup.recipe.data
     usual = 0 if data.views == "none" else min(USUAL_VIEWS, recipe.train.epochs)
-    teacher: dict[str, Any] = {
-        "name": recipe.teacher.network,
+    description: dict[str, Any] = {
+        "name": online.network,
         "fingerprint": reader.weights_fingerprint(),
-        "network": (setup.recipe.teacher or recipe.teacher).model_dump(mode="json"),
+        "network": (setup.recipe.teacher or online).model_dump(mode="json"),
     }
     # Of a teacher with more stages than the student only those that are paired are stored: how
     # many there are tells which those are for another student.
     if stages := max(stages_of(each.teacher) for each in setups):
-        teacher["stages"] = stages
+        description["stages"] = stages
     return RecordingJob(
         examples=setup.splits.train,
         whole=setup.splits.whole,
         read=compute,
         columns=columns,
-        teacher=teacher,
+        teacher=description,
         dtype=dtype,
         batch=batch,
         views=view_settings(data, recipe.train.seed),

@@ -17,7 +17,7 @@ from mentee.distillation.terms import Builder
 from mentee.errors import DataError, RecipeError
 from mentee.losses import LossSpec
 from mentee.methods import Method
-from mentee.recipe import Recipe, RecordedRecipe, online_recipe, read
+from mentee.recipe import Recipe, online_recipe, read
 from mentee.recording.embedders import embedder_job
 from mentee.recording.networks import network_job, with_its_input
 from mentee.recording.sources import open_as
@@ -142,8 +142,9 @@ def compare(record: Record, job: RecordingJob, sample: int) -> Verified:
 def _network_job(record: Record, recipe: Recipe, overrides: PythonOverrides) -> RecordingJob:
     """What the network of a recipe computes at the layers of its record."""
     manifest = record.manifest
-    if overrides.teacher is None and isinstance(recipe.teacher, RecordedRecipe):
-        recipe = recipe.model_copy(update={"teacher": online_recipe(manifest.teacher["network"])})
+    if overrides.teacher is None and recipe.teacher is not None:
+        live = recipe.teacher.live(online_recipe(manifest.teacher["network"]))
+        recipe = recipe.model_copy(update={"teacher": live})
     recipe = with_its_input(recipe, manifest)
     data = recipe.data.model_copy(update={"view_seed": manifest.views["view_seed"]})
     recipe = recipe.model_copy(update={"data": data})

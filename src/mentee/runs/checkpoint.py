@@ -19,7 +19,7 @@ from mentee.errors import RunError
 from mentee.parallel import gather_objects, rank, world
 from mentee.types import Step
 
-KEPT = 2
+NEWEST = 2
 FORMAT = 3
 
 
@@ -70,9 +70,9 @@ def save(
         "random_states": states,
         "run_state": dict(progress or {}),
     }
-    files.write(path, lambda beside: write_state(beside, state))
+    files.write(path, lambda temporary: write_state(temporary, state))
     unfinished = folder.glob(".step-*")  # what a kill in the midst of writing left behind
-    for old in [*found(folder)[:-KEPT], *unfinished]:
+    for old in [*list_checkpoints(folder)[:-NEWEST], *unfinished]:
         old.unlink()
     return path
 
@@ -83,7 +83,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
         torch.save(state, out)
 
 
-def found(folder: Path) -> list[Path]:
+def list_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a run, the oldest first."""
     return sorted(folder.glob("step-*.pt"))
 
@@ -97,10 +97,10 @@ def load(folder: Path) -> dict[str, Any]:
     Raises:
         RunError: there is none, or it is damaged; the text says what to do.
     """
-    checkpoints = found(folder)
+    checkpoints = list_checkpoints(folder)
     if not checkpoints:
         raise RunError(
-            f"{folder} holds no checkpoint, so there is nothing to resume; start the run anew "
+            f"{folder} holds no checkpoint, so there is nothing to resume; start the run again "
             "with mentee train"
         )
     newest = checkpoints[-1]
@@ -113,7 +113,7 @@ def load(folder: Path) -> dict[str, Any]:
         advice = (
             f"delete it to resume from {checkpoints[-2].name}"
             if len(checkpoints) > 1
-            else "there is no older one; start the run anew"
+            else "there is no older one; start the run again"
         )
         raise RunError(
             f"{newest} cannot be read: it is truncated or no checkpoint "
@@ -159,7 +159,9 @@ def restore(
     if scaler is not None and state["scaler"] is not None:
         scaler.load_state_dict(state["scaler"])
     states = state["random_states"]
-    if rank() < len(states):  # of more processes than saved it, those that are new begin anew
+    if rank() < len(
+        states
+    ):  # of more processes than saved it, further ones keep their initial state
         set_random_state(states[rank()])
     return Step(**state["done"])
 

@@ -30,7 +30,7 @@ from mentee.renamed import SINCE
 class Folder:
     """The files of a run.
 
-    | file | what it says |
+    | file | content |
     |---|---|
     | `recipe.yaml` | what was done, every key written out |
     | `environment.json` | with which versions, on what machine, on which data and teacher |
@@ -77,7 +77,7 @@ class Folder:
 
     @property
     def predictions(self) -> Path:
-        """What the student says of the test part."""
+        """The student's predictions on the test part."""
         return self.path / "predictions.npz"
 
     @property
@@ -110,8 +110,8 @@ class Folder:
         """
         if self.recipe.exists():
             raise RunError(
-                f"{self.path} holds a run already; go on with mentee resume {self.path}, or give "
-                "another --out"
+                f"{self.path} holds a run already; resume it with mentee resume {self.path}, or "
+                "give another --out"
             )
         files.write_json(self.environment, environment)
         files.write_text(self.recipe, recipe)
@@ -167,14 +167,14 @@ class Folder:
 
     def forget_after(self, step: int) -> None:
         """Drop the metrics of steps that a resumed run does again."""
-        kept = [json.dumps(line) for line in self.read_metrics() if line["step"] <= step]
-        files.write_text(self.metrics, "".join(f"{line}\n" for line in kept))
+        lines = [json.dumps(line) for line in self.read_metrics() if line["step"] <= step]
+        files.write_text(self.metrics, "".join(f"{line}\n" for line in lines))
 
     def save_weights(self, path: Path, state: Mapping[str, Tensor]) -> None:
         """Write a state dict as safetensors, atomically."""
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         content = save(whole, metadata={"format": "pt"})
-        files.write(path, lambda beside: beside.write_bytes(content))
+        files.write(path, lambda temporary: temporary.write_bytes(content))
 
     def load_weights(self, path: Path) -> dict[str, Tensor]:
         """Read a state dict that `save_weights` wrote."""

@@ -1,4 +1,4 @@
-"""What a run remembers between its steps."""
+"""The state of a run between its steps: times, scores and sums of losses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Growth:
 
 @dataclass
 class RunState:
-    """What a run remembers beside its networks; saved with every checkpoint.
+    """The state of a run other than its networks; saved with every checkpoint.
 
     Attributes:
         seconds: spent in training steps.
@@ -39,7 +39,7 @@ class RunState:
         teachers: each teacher's own scores, on how many validation examples, by name; one that
             is alone has none.
         measured: in the first `steps`, of each of the `losses` its mean unweighted value and its
-            weight, and its weighted pull in the first one over that of the loss `beside`.
+            weight, and its weighted gradient norm in the first one over that of the loss `beside`.
         sums: the losses of the steps since the last line of the metrics, added up.
         counted: how many steps those are.
     """
@@ -57,18 +57,18 @@ class RunState:
     counted: int = 0
 
     def add(self, losses: Mapping[str, float]) -> None:
-        """Take in the losses of a step."""
+        """Add the losses of a step."""
         self.sums = {name: self.sums.get(name, 0.0) + value for name, value in losses.items()}
         self.counted += 1
 
     def means(self) -> dict[str, float]:
         """The mean losses since the last call."""
-        found = {name: value / self.counted for name, value in self.sums.items()}
+        means = {name: value / self.counted for name, value in self.sums.items()}
         self.sums, self.counted = {}, 0
-        return found
+        return means
 
     def improves(self, score: float, epoch: int, *, higher: bool = True) -> bool:
-        """Take in a validation score; whether it is the best, of those where higher is better."""
+        """Store a validation score; whether it is the best, of those where higher is better."""
         if self.best is not None and (score <= self.best if higher else score >= self.best):
             self.stale += 1
             return False
@@ -76,7 +76,7 @@ class RunState:
         return True
 
     def grows(self, score: float, left_out: Sequence[float], epoch: int) -> Growth:
-        """Take in a score by neighbors; how much better it is than the last clearly better one.
+        """Store a kNN score; how much better it is than the last clearly better one.
 
         One that grows by no more than its noise leaves that one where it is, so that small gains
         add up until they are clear.

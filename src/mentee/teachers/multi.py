@@ -36,7 +36,7 @@ class TeacherLayer:
     Attributes:
         name: with the teacher's.
         shape: of one example.
-        teacher: whose it is.
+        teacher: the name of its teacher.
         layer: what the teacher itself calls it.
     """
 
@@ -83,10 +83,10 @@ class MultiTeacher:
         Args:
             layer: a name of `layers`.
         """
-        teacher, own = self.whose(layer)
+        teacher, own = self.teacher_of(layer)
         return teacher.statistics(own)
 
-    def whose(self, layer: str) -> tuple[Teacher, str]:
+    def teacher_of(self, layer: str) -> tuple[Teacher, str]:
         """The teacher of a layer, and what it calls the layer itself.
 
         Raises:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mentee.errors import MenteeError
 from mentee.features import Capture, Layer
-from mentee.models import Contract, Ensemble, normalize
+from mentee.models import Contract, normalize
 from mentee.parallel import gather_objects
 from mentee.records.reader import pooled
 from mentee.records.statistics import fit
@@ -68,8 +68,8 @@ class OnlineTeacher:
         digest.update(repr(self.contract).encode())
         if resize := getattr(self.contract, "resize", None):
             digest.update(f"resized to {resize}".encode())
-        if isinstance(self.network, Ensemble):
-            digest.update(self.network.about().encode())
+        # Settings of a network that its state dict does not hold: the mean of an ensemble.
+        digest.update(getattr(self.network, "fingerprint_settings", "").encode())
         return digest.hexdigest()
 
     def fingerprint(self) -> str:

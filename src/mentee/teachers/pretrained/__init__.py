@@ -68,9 +68,9 @@ def find_embedder(name: str, **options: object) -> Embedder:
     """
     way, colon, rest = name.partition(":")
     if name in EMBEDDERS:
-        build, given = EMBEDDERS[name], list[str]()
+        build, arguments = EMBEDDERS[name], list[str]()
     elif colon and way in GENERAL and rest:
-        build, given = GENERAL[way], [rest]
+        build, arguments = GENERAL[way], [rest]
     else:
         ways = ", ".join(f"{each}:NAME" for each in GENERAL)
         raise MenteeError(
@@ -79,8 +79,8 @@ def find_embedder(name: str, **options: object) -> Embedder:
     options = checked_options(name, build, options)
     signature = inspect.signature(build)
     try:
-        signature.bind(*given, **options)
+        signature.bind(*arguments, **options)
     except TypeError as error:
         known = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
         raise MenteeError(f"{name}: {error}; its options: {', '.join(known)}") from error
-    return build(*given, **options)
+    return build(*arguments, **options)
