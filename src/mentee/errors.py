@@ -1,4 +1,4 @@
-"""The few exceptions of the package: each says what was given, what was expected, what to do."""
+"""The few exceptions of the package: each text has the value, what was expected, and what to do."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class RecipeError(MenteeError):
 
 
 class DataError(MenteeError):
-    """The data cannot be read, or are not what the recipe says."""
+    """The data cannot be read, or do not fit the recipe."""
 
 
 class LayerError(MenteeError):
-    """A network has no such place, or it said nothing there."""
+    """A network has no such layer, or no output there."""
 
 
 class PairError(MenteeError):
@@ -34,11 +34,11 @@ class DivergedError(MenteeError):
     """The loss is no longer a finite number."""
 
 
-def suggest(given: str, known: Iterable[str]) -> str:
+def suggest(name: str, known: Iterable[str]) -> str:
     """A hint for a misspelled name: the close ones, or all of them where there are few.
 
     Args:
-        given: the name that is not known.
+        name: that is not known.
         known: the names that are.
 
     Returns:
@@ -49,11 +49,11 @@ def suggest(given: str, known: Iterable[str]) -> str:
         "did you mean 'cktf'? (known: cktf, crd, kd)"
     """
     names = sorted(set(known))
-    close = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     listing = ", ".join(names) if len(names) <= 12 else ", ".join(close)
     if not close:
         return f"known: {', '.join(names[:40])}" if names else "there are none"
-    hint = " or ".join(repr(name) for name in close)
+    hint = " or ".join(repr(each) for each in close)
     return (
         f"did you mean {hint}? (known: {listing})" if len(names) <= 12 else f"did you mean {hint}?"
     )

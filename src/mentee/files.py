@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside their place, then moved into it."""
+"""Atomic writing of files: to a temporary file in the same folder, which then replaces them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def write(path: Path, save: Callable[[Path], object]) -> None:
 
     Args:
         path: where the file goes; its folder is made.
-        save: writes the content to the path it is given.
+        save: writes the content to the path that it gets.
 
     Raises:
         RunError: no space, no permission, or a folder that is a file; nothing is left behind.
@@ -28,20 +28,20 @@ def write(path: Path, save: Callable[[Path], object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
-        beside = Path(name)
+        temporary = Path(name)
         try:
-            save(beside)
-            with beside.open("rb") as written:
+            save(temporary)
+            with temporary.open("rb") as written:
                 os.fsync(written.fileno())
-            beside.chmod(0o644)
-            beside.replace(path)
+            temporary.chmod(0o644)
+            temporary.replace(path)
         finally:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
-    write(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -51,7 +51,7 @@ def write_json(path: Path, content: Any) -> None:
 
 @contextlib.contextmanager
 def plain_write_errors(path: Path) -> Iterator[None]:
-    """Turn what the system says of a failed write into one clear error."""
+    """Turn the system's errors of a failed write into one clear error."""
     try:
         yield
     except (OSError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""What several processes tell one another: nothing here does anything where there is one."""
+"""Communication between the processes of a run; with one process, nothing happens."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def all_reduce_sum(x: Tensor) -> Tensor:
 
 
 def gather_shards(part: Tensor, parts: Sequence[range], block: int) -> Tensor:
-    """What the processes keep parts of, put together on the first one's CPU.
+    """Concatenate the parts that the processes hold, on the first one's CPU.
 
     Args:
         part: `[a, rows, d]`, this process's.
-        parts: which of the rows each process keeps, in the order of their ranks.
+        parts: which of the rows each process holds, in the order of their ranks.
         block: rows that are sent at a time.
 
     Returns:
@@ -92,16 +92,16 @@ def gather_shards(part: Tensor, parts: Sequence[range], block: int) -> Tensor:
         return part
     whole = part.new_empty(len(part), parts[-1].stop, part.shape[2], device="cpu")
     whole[:, parts[0].start : parts[0].stop] = part
-    for owner, kept in enumerate(parts[1:], 1):
-        for start in kept[::block]:
-            rows = part.new_empty(len(part), min(block, kept.stop - start), part.shape[2])
+    for owner, shard in enumerate(parts[1:], 1):
+        for start in shard[::block]:
+            rows = part.new_empty(len(part), min(block, shard.stop - start), part.shape[2])
             dist.recv(rows, owner)
             whole[:, start : start + rows.shape[1]] = rows
     return whole
 
 
 def gather_objects(x: T | None) -> list[T]:
-    """What the processes have, in the order of their ranks; None is left out.
+    """The objects of all processes, in the order of their ranks; None is left out.
 
     Args:
         x: anything small that can be sent.

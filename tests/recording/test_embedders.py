@@ -18,7 +18,7 @@ from mentee.errors import DataError, PairError, RecipeError
 from mentee.recording.sources import parsed
 from mentee.representations import PairInfo, compress
 from mentee.teachers.pretrained import embedder
-from mentee.training.adapter_pretraining import learn
+from mentee.training.adapter_pretraining import pretrain
 from mentee.types import Statistics
 from tests.conftest import cut_off, digits
 
@@ -170,7 +170,7 @@ def test_an_adapter_trained_first_drops_out_and_then_uses_all():
         torch.manual_seed(0)
         how = {"learn": "first", "steps": 5, "dropout": dropout}
         _, adapter = compress((8,), (16,), pair_info=pair_info, **how)
-        learn(adapter, x, torch.arange(60) % 3, None)
+        pretrain(adapter, x, torch.arange(60) % 3, None)
         assert torch.equal(adapter(x), adapter(x))
         outputs.append(adapter(x))
     assert not torch.equal(*outputs)

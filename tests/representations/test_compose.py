@@ -8,7 +8,7 @@ from mentee.distillation.objective import DistillationLoss
 from mentee.errors import MenteeError, PairError
 from mentee.methods import Component, Method, Term
 from mentee.representations import Compose, attention, paraphraser, project, regressor
-from mentee.training.adapter_pretraining import learn
+from mentee.training.adapter_pretraining import pretrain
 from mentee.types import Batch, Statistics
 from tests.representations.formulas import unit
 
@@ -84,7 +84,7 @@ def test_an_inner_side_that_learns_first_is_frozen_and_the_outer_one_is_not():
     side = Compose(inner[1], outer[1])
     before = {name: p.clone() for name, p in side.named_parameters()}
     assert side.steps == 3
-    learn(side.aux_module, maps(TEACHER, b=8), None, None)
+    pretrain(side.aux_module, maps(TEACHER, b=8), None, None)
     moved = {name for name, p in side.named_parameters() if not torch.equal(p, before[name])}
     assert moved == {name for name in before if name.startswith("inner")}
     free = {name for name, p in side.named_parameters() if p.requires_grad}

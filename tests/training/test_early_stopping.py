@@ -80,7 +80,7 @@ def test_a_run_cools_down_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixt
     run = train(recipe, out=tmp_path / "run")
     out = capsys.readouterr().out
     lines = [json.loads(text) for text in (run.path / "metrics.jsonl").read_text().splitlines()]
-    rates = [line["rate"] for line in lines if "rate" in line]
+    rates = [line["lr"] for line in lines if "lr" in line]
     scored = [line["epoch"] for line in lines if "validation" in line]
     stall = next(n for n, rate in enumerate(rates) if rate < rates[0])
     epochs = stall + max(1, round(0.9 * stall))

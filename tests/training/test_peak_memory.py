@@ -10,7 +10,7 @@ import torch
 
 from mentee import train
 from mentee.training import peak_memory
-from mentee.training.peak_memory import forget_peak
+from mentee.training.peak_memory import reset_peak
 from tests.conftest import digits
 
 MB = 2**20
@@ -19,7 +19,7 @@ needs_linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), rea
 
 @needs_linux
 def test_what_was_before_is_forgotten_and_what_comes_is_seen() -> None:
-    if not forget_peak():
+    if not reset_peak():
         pytest.skip("this system does not let a process forget its peak")
     before = peak_memory.resident()
     assert before is not None
@@ -28,8 +28,8 @@ def test_what_was_before_is_forgotten_and_what_comes_is_seen() -> None:
     del large
     assert at_most is not None
     assert at_most - before > 150 * MB
-    assert forget_peak()
-    after = peak_memory.peak(True)
+    assert reset_peak()
+    after = peak_memory.peak_memory(True)
     assert after["since"] == "run"
     assert after["resident"] < at_most - 100 * MB
     assert (after["gpu"] is None) == (not torch.cuda.is_available())
@@ -39,8 +39,8 @@ def test_where_it_cannot_be_forgotten_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(peak_memory, "OWN", tmp_path / "nowhere")
-    assert forget_peak() is False
-    found = peak_memory.peak(False)
+    assert reset_peak() is False
+    found = peak_memory.peak_memory(False)
     assert found["since"] == "process"
     assert found["resident"] > 50 * MB  # of getrusage: this test runs on torch
 

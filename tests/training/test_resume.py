@@ -108,7 +108,7 @@ def test_a_signal_saves_says_how_to_go_on_and_loses_nothing(
     os.kill(process.pid, number)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 128 + number, (out, err)
-    assert f"everything is saved; go on with: mentee resume {run}" in err
+    assert f"everything is saved; resume it: mentee resume {run}" in err
     assert "Traceback" not in err
     newest = number_of(checkpoint.list_checkpoints(run / "checkpoints")[-1])
     assert f"stopped after step {newest} of 50" in err

@@ -104,7 +104,7 @@ def evaluate(
 @app.command()
 def report(run: Run) -> None:
     """Write a run's report again from its files, and print it."""
-    from mentee.evaluation.reporting import write_report
+    from mentee.evaluation.evaluator import write_report
 
     print(write_report(run).partition("\n## Recipe\n")[0].rstrip())
     print(f"\n{run / 'report.md'}")

@@ -1,8 +1,10 @@
-"""Scores of a run's networks, and its end: the student, the summary, the report."""
+"""Scores of a run's networks, and the files at its end: student, summary and report."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -11,10 +13,10 @@ from mentee import files
 from mentee.build.datasets import DatasetSplits
 from mentee.build.setup import TrainingSetup
 from mentee.data import Examples
-from mentee.evaluation.monitor import MonitorResult, look
+from mentee.errors import RunError
+from mentee.evaluation.monitor import MonitorResult, monitor_scores
 from mentee.evaluation.out_of_domain import score_domains
-from mentee.evaluation.predict import predict
-from mentee.evaluation.predictions import predictions_of
+from mentee.evaluation.predictions import predict, predictions_of
 from mentee.evaluation.student_reader import StudentReader, scores_of
 from mentee.evaluation.teacher_similarity import teacher_similarities
 from mentee.models import Contract, count_parameters
@@ -44,15 +46,14 @@ def score(
     return scores_of(logits, examples, parts.recipe.select.threshold)
 
 
-def watched(parts: TrainingSetup) -> MonitorResult | None:
-    """What the watched examples say of the student; None where there are none."""
-    said, examples = parts.recipe.monitor, parts.monitor_examples
-    if said is None or examples is None:
+def monitor_student(parts: TrainingSetup) -> MonitorResult | None:
+    """The student's scores on the examples of `monitor`; None where there are none."""
+    config, examples = parts.recipe.monitor, parts.monitor_examples
+    if config is None or examples is None:
         return None
     contract, device = parts.module.contract, parts.accelerator.device
-    return look(
-        StudentReader(parts.student, contract, parts.splits, parts.recipe, device), said, examples
-    )
+    reader = StudentReader(parts.student, contract, parts.splits, parts.recipe, device)
+    return monitor_scores(reader, config, examples)
 
 
 def labeled(splits: DatasetSplits) -> dict[str, int]:
@@ -87,15 +88,15 @@ def finish(
     """Choose the weights and write them, score them on the test part once, write the rest.
 
     Args:
-        parts: what the run is made of.
+        parts: the networks, examples and settings of the run.
         folder: where its files go.
-        progress: what it remembers.
+        progress: its state.
         last: its last step.
         wall: seconds it took in all.
-        memory: of `peak`.
+        memory: from `peak_memory`.
 
     Returns:
-        What `summary.json` says.
+        The content of `summary.json`.
     """
     splits, recipe, student = parts.splits, parts.recipe, parts.student
     chosen = recipe.select.keep == "best" and progress.best is not None
@@ -106,13 +107,12 @@ def finish(
     if rank() == 0:  # before anything that may fail
         folder.save_weights(folder.student, student.state_dict())
     steps_per_epoch = -(-parts.plan.batches // parts.plan.gradient_accumulation)
-    taught = parts.online_teachers
     reader = StudentReader(student, parts.module.contract, splits, recipe, parts.accelerator.device)
-    tested = score_domains(reader, splits.test, parts.domains)
-    kept = teacher_similarities(parts, reader)
-    seen, said = watched(parts), None
-    if splits.test is not None and tested.logits is not None:
-        said = predictions_of(tested.logits, splits.test)
+    test = score_domains(reader, splits.test, parts.domains)
+    similarities = teacher_similarities(parts, reader)
+    monitor, predictions = monitor_student(parts), None
+    if splits.test is not None and test.logits is not None:
+        predictions = predictions_of(test.logits, splits.test)
     summary = {
         "method": parts.module.criterion.method.name,
         "weights": parts.module.criterion.weights,
@@ -124,15 +124,15 @@ def finish(
         "task": splits.train.task.name,
         "score": score_chosen_by(recipe, splits),
         "seed": recipe.train.seed,
-        "test": tested.scores,
+        "test": test.scores,
         "validation": score(parts, splits.validation) if splits.validation else None,
-        "monitor": seen and {"examples": seen.examples, "knn": seen.knn, "probe": seen.probe},
-        "out_of_domain": tested.domains,
-        "similarity": tested.similarity,
-        "notes": tested.notes,
+        "monitor": monitor and monitor.summary(),
+        "out_of_domain": test.domains,
+        "similarity": test.similarity,
+        "notes": test.notes,
         "teacher": progress.teachers.get(""),
         "teachers": {name: each for name, each in progress.teachers.items() if name},
-        "kept": kept,
+        "kept": similarities,
         "reading": None if parts.teacher is None else parts.kind.describe(recipe.data),
         "computed": computed(recipe),
         "compute_notes": folder.read_environment().get("compute_notes", []),
@@ -144,7 +144,10 @@ def finish(
         },
         "parameters": {
             "student": count_parameters(parts.module.student),
-            "teacher": sum(count_parameters(each.network) for each, _ in taught.values()) or None,
+            "teacher": sum(
+                count_parameters(each.network) for each, _ in parts.online_teachers.values()
+            )
+            or None,
             "heads": count_parameters(parts.module.criterion),
         },
         "examples": {
@@ -160,8 +163,31 @@ def finish(
         "memory": dict(memory),
     }
     if rank() == 0:
-        if said is not None:
-            said.save(folder.predictions)
+        if predictions is not None:
+            predictions.save(folder.predictions)
         files.write_text(folder.report, page(summary, folder.read_metrics(), dump(recipe)))
         files.write_json(folder.summary, summary)
     return summary
+
+
+def write_report(path: str | Path) -> str:
+    """Write a finished run's `report.md` from its other files, and return it.
+
+    Args:
+        path: the run's folder.
+
+    Raises:
+        RunError: there is no run, or it is not finished.
+    """
+    folder = Folder(Path(path))
+    folder.must_exist()
+    if not folder.summary.is_file():
+        raise RunError(f"{folder.path} is not finished; resume it: mentee resume {folder.path}")
+    text = page(
+        json.loads(folder.summary.read_text(encoding="utf-8")),
+        folder.read_metrics(),
+        folder.recipe.read_text(encoding="utf-8"),
+        folder.read_probe(),
+    )
+    files.write_text(folder.report, text)
+    return text

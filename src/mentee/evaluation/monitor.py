@@ -1,4 +1,4 @@
-"""How a student is getting on by its embedding alone: neighbors and a probe of a few labels."""
+"""Scores of a student's embedding while it trains: nearest neighbors, and a linear probe."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class MonitorResult:
-    """What was found at one look.
+    """The scores of one evaluation.
 
     Attributes:
-        examples: how many were looked at.
+        examples: how many there are.
         knn: the main score by the neighbors: accuracy, or mean average precision.
         left_out: the same without each of 20 groups of the examples.
-        probe: the main score of a linear probe, by cross-validation; None: not asked for.
+        probe: the main score of a linear probe, by cross-validation; None: not in the recipe.
     """
 
     examples: int
@@ -38,21 +38,25 @@ class MonitorResult:
     left_out: list[float]
     probe: float | None
 
+    def summary(self) -> dict[str, Any]:
+        """Its entry of `summary.json`."""
+        return {"examples": self.examples, "knn": self.knn, "probe": self.probe}
 
-def look(reader: StudentReader, said: Monitor, examples: Examples) -> MonitorResult:
-    """See what a student's embedding says of labeled examples, none of them augmented."""
+
+def monitor_scores(reader: StudentReader, config: Monitor, examples: Examples) -> MonitorResult:
+    """Score a student's embedding of labeled examples, none of them augmented."""
     broadcast_buffers(reader.network)
-    vectors = pooled(reader.said(examples, "embedding")["embedding"])
+    vectors = pooled(reader.features(examples, "embedding")["embedding"])
     labels = torch.as_tensor(examples.labels)
     mask = None if examples.mask is None else torch.as_tensor(examples.mask)
     classes = len(examples.classes or ())
     shares = leave_one_out(
-        vectors, labels, classes=classes, k=said.knn, temperature=said.temperature, mask=mask
+        vectors, labels, classes=classes, k=config.knn, temperature=config.temperature, mask=mask
     )
     groups = below(GROUPS, 0, examples.keys, "monitor")
-    worth = partial(worth_of, examples.task, shares, labels, mask)
+    worth = partial(neighbors_score, examples.task, shares, labels, mask)
     probe = None
-    if said.probe:
+    if config.probe:
         probe = cross_validated(
             examples.task, Labeled(vectors, labels, mask), classes, groups % FOLDS
         )
@@ -60,7 +64,9 @@ def look(reader: StudentReader, said: Monitor, examples: Examples) -> MonitorRes
     return MonitorResult(len(every), worth(every), scores_without_groups(worth, groups), probe)
 
 
-def worth_of(task: Task, averages: Tensor, labels: Tensor, mask: Tensor | None, rows: Any) -> float:
+def neighbors_score(
+    task: Task, averages: Tensor, labels: Tensor, mask: Tensor | None, rows: Any
+) -> float:
     """The main score of some examples by their neighbors."""
     chosen = torch.as_tensor(rows)
     known = None if mask is None else mask[chosen]

@@ -1,4 +1,4 @@
-"""The test part and the other domains: scores, what is lost, and how like the teacher one is."""
+"""Scores on the test part and on other domains, with the drop, and similarity to the teacher."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from torch import Tensor
 from mentee.build.evaluation_data import OpenedDomain, corrupted
 from mentee.data import Examples
 from mentee.errors import RecipeError
-from mentee.evaluation.student_reader import Read, StudentReader
+from mentee.evaluation.student_reader import SetResult, StudentReader
 from mentee.recipe import Domain
 
 PREFIXES = ("embedded", "hub")
-"""What stands before the colon of a source's own name."""
+"""The part before the colon in the name of a source."""
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What a student was found to be worth.
+    """A student's scores on its test part and on other domains.
 
     Attributes:
         scores: on the test part; None where there is none, or it has no labels.
         similarity: of the student's embedding to the teacher's on the test part, by record; None
             where there is no record of it.
-        domains: the same for each other domain, with `drop`, what is lost of the main score.
-        notes: a sentence for all that could not be told.
+        domains: the same for each other domain, with `drop`, how much lower the main score is.
+        notes: a sentence for each result that is missing.
         logits: `[n, k]` on the test part; None where there is none.
     """
 
@@ -39,39 +39,39 @@ class EvaluationResult:
 
 
 def score_domains(
-    reader: StudentReader, test: Examples | None, opened: Mapping[str, OpenedDomain]
+    reader: StudentReader, test: Examples | None, others: Mapping[str, OpenedDomain]
 ) -> EvaluationResult:
     """Score a student on its test part and on other domains.
 
-    What is lost to a corruption is told from the same examples as they are.
+    The drop of a corruption is measured on the same examples, uncorrupted.
 
     Args:
-        reader: the student, and how its data are read; notes what could not be told.
+        reader: the student, and how its data are read; notes which results are missing.
         test: the test part.
-        opened: which others, from `open_domains`.
+        others: other domains, from `open_domains`.
     """
-    own: Read | None = None
+    own: SetResult | None = None
     if test is not None:
-        own = reader("test", test, reader.records("test", Domain(), test))
-    found: dict[str, dict[str, Any]] = {}
-    for name, each in opened.items():
+        own = reader.evaluate("test", test, reader.records("test", Domain(), test))
+    results: dict[str, dict[str, Any]] = {}
+    for name, each in others.items():
         domain, clean = each.domain, own.scores if own else {}
         records = reader.records(name, domain, each.whole)
         if domain.corruption is not None and each.examples is not test:
-            clean = reader(name, each.examples, {}).scores
+            clean = reader.evaluate(name, each.examples, {}).scores
         for label, some in corrupted(name, domain, each.examples):
-            there = reader(name, some, records)
-            found[label] = {
+            result = reader.evaluate(name, some, records)
+            results[label] = {
                 "examples": len(some),
-                "scores": there.scores,
-                "drop": drop(clean, there.scores, some),
-                "similarity": there.similarity,
+                "scores": result.scores,
+                "drop": drop(clean, result.scores, some),
+                "similarity": result.similarity,
             }
-    domains = {name: each.domain for name, each in opened.items()}
-    found |= averages(domains, found)
+    domains = {name: each.domain for name, each in others.items()}
+    results |= averages(domains, results)
     if own is None:
-        return EvaluationResult(None, None, found, reader.notes)
-    return EvaluationResult(own.scores or None, own.similarity, found, reader.notes, own.logits)
+        return EvaluationResult(None, None, results, reader.notes)
+    return EvaluationResult(own.scores or None, own.similarity, results, reader.notes, own.logits)
 
 
 def parse_domains(pairs: Sequence[str], corrupted: bool, limit: int | None) -> dict[str, Domain]:
@@ -84,21 +84,21 @@ def parse_domains(pairs: Sequence[str], corrupted: bool, limit: int | None) -> d
         >>> parse_domains(["tweets=texts/:test_tweets"], False, None)["tweets"].split
         'test_tweets'
     """
-    found = {}
+    domains = {}
     for pair in pairs:
-        name, equals, place = pair.partition("=")
-        source, _, split = place.rpartition(":")
+        name, equals, rest = pair.partition("=")
+        source, _, split = rest.rpartition(":")
         if not (name and equals and split):
             raise RecipeError(f"--on {pair}: expected name=split, or name=source:split")
         if source in PREFIXES:
             raise RecipeError(
-                f"--on {pair}: {place} is a source, and no split of it is named; expected "
-                f"name=source:split, such as {name}={place}:test"
+                f"--on {pair}: {rest} is a source, and no split of it is named; expected "
+                f"name=source:split, such as {name}={rest}:test"
             )
-        found[name] = Domain(source=source or None, split=split)
+        domains[name] = Domain(source=source or None, split=split)
     if corrupted:
-        found["corruptions"] = Domain(corruption="all", limit=limit)
-    return found
+        domains["corruptions"] = Domain(corruption="all", limit=limit)
+    return domains
 
 
 def refuse_single_set(data: str | None, split: str | None) -> None:
@@ -108,47 +108,49 @@ def refuse_single_set(data: str | None, split: str | None) -> None:
         RecipeError: there is such a set.
     """
     if data is not None or split is not None:
-        given = " and ".join(n for n, v in (("--data", data), ("--split", split)) if v is not None)
+        options = " and ".join(
+            n for n, v in (("--data", data), ("--split", split)) if v is not None
+        )
         raise RecipeError(
-            f"{given} scores one set alone, --on and --corruptions compare sets with the run's "
+            f"{options} scores one set alone, --on and --corruptions compare sets with the run's "
             "test part; leave one of them out, or name the set by --on NAME=SOURCE:SPLIT"
         )
 
 
-def results_table(tested: EvaluationResult) -> str:
+def results_table(result: EvaluationResult) -> str:
     """A table of plain text: a line for the test part, for each other domain, for each note."""
-    scores = list(tested.scores or next(iter(tested.domains.values()), {}).get("scores", {}))
+    scores = list(result.scores or next(iter(result.domains.values()), {}).get("scores", {}))
     rows = [["on", *scores, "drop", "like the teacher"]]
-    parts = {"test": {"scores": tested.scores or {}, "similarity": tested.similarity}}
-    for name, found in (parts | tested.domains).items():
-        alike = ", ".join(f"{v:.3f}" for v in (found["similarity"] or {}).values())
-        lost = found.get("drop")
-        said = [f"{found['scores'][key]:.4f}" if key in found["scores"] else "" for key in scores]
-        rows.append([name, *said, "" if lost is None else f"{lost:+.4f}", alike])
+    parts = {"test": {"scores": result.scores or {}, "similarity": result.similarity}}
+    for name, part in (parts | result.domains).items():
+        alike = ", ".join(f"{v:.3f}" for v in (part["similarity"] or {}).values())
+        lost = part.get("drop")
+        cells = [f"{part['scores'][key]:.4f}" if key in part["scores"] else "" for key in scores]
+        rows.append([name, *cells, "" if lost is None else f"{lost:+.4f}", alike])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-    return "\n".join([*lines, *(f"note: {note}" for note in tested.notes)])
+    return "\n".join([*lines, *(f"note: {note}" for note in result.notes)])
 
 
-def drop(own: Mapping[str, float], there: Mapping[str, float], examples: Examples) -> float | None:
+def drop(own: Mapping[str, float], other: Mapping[str, float], examples: Examples) -> float | None:
     """How much worse the main score is on a domain than on the test part."""
     task, name = examples.task, examples.task.main_score
-    if name is None or name not in own or name not in there:
+    if name is None or name not in own or name not in other:
         return None
-    return task.worth(own) - task.worth(there)
+    return task.worth(own) - task.worth(other)
 
 
 def averages(
-    domains: Mapping[str, Domain], found: Mapping[str, Mapping[str, Any]]
+    domains: Mapping[str, Domain], results: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
     """The mean over a domain's corruptions, under the domain's own name."""
     means: dict[str, dict[str, Any]] = {}
     for name in domains:
-        parts = [each for label, each in found.items() if label.startswith(f"{name}/")]
-        if name in found or not parts:
+        parts = [each for label, each in results.items() if label.startswith(f"{name}/")]
+        if name in results or not parts:
             continue
         drops = [each["drop"] for each in parts if each["drop"] is not None]
         means[name] = {

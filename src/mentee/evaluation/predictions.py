@@ -1,20 +1,117 @@
-"""What a network predicts of each test example, as its task keeps it; small even for many."""
+"""The outputs of a network for a set of examples, and its predictions as a file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from mentee import files
 from mentee.data import Examples
-from mentee.errors import DataError, RunError
+from mentee.errors import DataError, MenteeError, RunError
+from mentee.features import Capture, Layer
+from mentee.features.layer import first_tensor
+from mentee.models import Contract, normalize
+from mentee.parallel import gather_objects
 from mentee.tasks import TASKS
+from mentee.types import Batch, Features
+
+
+@torch.no_grad()
+def collect_features(
+    network: nn.Module,
+    layers: Sequence[Layer],
+    contract: Contract,
+    batches: Iterable[Batch],
+    device: torch.device | str = "cpu",
+) -> Features:
+    """A network's features of all examples of all processes, in the order of the examples' rows.
+
+    Args:
+        network: run in evaluation mode; its training flags are put back.
+        layers: that are read, from `mentee.features.resolve`.
+        contract: what it reads.
+        batches: this process's share of the examples.
+        device: where the network is.
+
+    Returns:
+        Layer name to float32 `[n, ...]` on the CPU.
+    """
+    with Capture(network, layers) as capture:
+        return run_batches(network, contract, batches, device, capture.capture)
+
+
+@torch.no_grad()
+def predict(
+    network: nn.Module,
+    contract: Contract,
+    batches: Iterable[Batch],
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """The logits of all examples of all processes, in the order of the examples' rows.
+
+    Args:
+        network: run in evaluation mode; its training flags are put back.
+        contract: what it reads.
+        batches: this process's share of the examples.
+        device: where the network is.
+
+    Returns:
+        float32 `[n, k]` on the CPU.
+
+    Raises:
+        MenteeError: the network gives no tensor.
+    """
+
+    def forward(inputs: Tensor) -> Features:
+        logits = first_tensor(network(inputs))
+        if logits is None:
+            raise MenteeError(f"{type(network).__name__} returned no tensor to take as logits")
+        return {"logits": logits}
+
+    return run_batches(network, contract, batches, device, forward)["logits"]
+
+
+def run_batches(
+    network: nn.Module,
+    contract: Contract,
+    batches: Iterable[Batch],
+    device: torch.device | str,
+    forward: Callable[[Tensor], Features],
+) -> Features:
+    """The outputs of `forward` for all batches of all processes, with `network` in eval mode."""
+    flags = {module: module.training for module in network.modules()}
+    network.eval()
+    rows: list[Tensor] = []
+    outputs: list[Features] = []
+    try:
+        for batch in batches:
+            features = forward(normalize(batch.inputs.to(device), contract))
+            rows.append(batch.rows)
+            outputs.append({name: x.float().cpu() for name, x in features.items()})
+    finally:
+        for module, training in flags.items():
+            module.training = training
+    names = outputs[0] if outputs else {}
+    return in_order(rows, {name: torch.cat([each[name] for each in outputs]) for name in names})
+
+
+def in_order(rows: Sequence[Tensor], features: Features) -> Features:
+    """The features of all processes, in the order of the examples' rows.
+
+    Args:
+        rows: of this process's batches.
+        features: of these rows, by name; empty where there is no batch.
+    """
+    pairs = gather_objects((torch.cat([*rows]), features) if rows else None)
+    order = torch.cat([each for each, _ in pairs]).argsort()
+    return {name: torch.cat([own[name] for _, own in pairs])[order] for name in pairs[0][1]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +120,7 @@ class Predictions:
 
     Attributes:
         ids: `[n]` the examples' own names.
-        columns: what the task keeps: `classes` and `confidence`, `[n]`, or `values`, `[n, k]`.
+        columns: what the task saves: `classes` and `confidence`, `[n]`, or `values`, `[n, k]`.
     """
 
     ids: npt.NDArray[Any]
@@ -64,9 +161,9 @@ def correlation(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
 
 
 def predictions_of(outputs: Tensor, examples: Examples) -> Predictions | None:
-    """The predictions that outputs `[n, k]` stand for; None where the task keeps none.
+    """The predictions of outputs `[n, k]`; None where the task has none that are saved.
 
-    Examples without labels are predictions_of as classes.
+    Examples without labels are treated as of one class each.
     """
     columns = (TASKS["single"] if examples.labels is None else examples.task).predictions(outputs)
     if columns is None:
@@ -81,8 +178,8 @@ def load(path: Path) -> Predictions:
         RunError: it cannot be read.
     """
     try:
-        with path.open("rb") as opened, np.load(opened) as content:
+        with path.open("rb") as file, np.load(file) as content:
             columns = {name: content[name] for name in content.files if name != "ids"}
             return Predictions(content["ids"], columns)
     except Exception as error:  # a damaged file shows in several ways
-        raise RunError(f"{path} cannot be read: {error}; remove it, and it is made anew") from error
+        raise RunError(f"{path} cannot be read: {error}; remove it to make it again") from error

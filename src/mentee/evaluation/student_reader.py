@@ -1,4 +1,4 @@
-"""One student, scored on any set and compared with what the teacher's records say of it."""
+"""One student on any set: its features, its scores, and its similarity to a teacher's records."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mentee import features
 from mentee.build.datasets import DatasetSplits
 from mentee.build.evaluation_data import split_of
 from mentee.data import Examples, read_batch
 from mentee.errors import DataError, LayerError
-from mentee.evaluation.predict import collect_features
+from mentee.evaluation.predictions import collect_features
+from mentee.features import resolve
 from mentee.metrics import linear_cka
 from mentee.models import Contract, normalize
-from mentee.recipe import Domain, Recipe, RecordedRecipe, single_teachers
+from mentee.recipe import Domain, Recipe, single_teachers
 from mentee.records import Record, open_record
 from mentee.records.folders import is_network_record
 from mentee.records.manifest import has_manifest
@@ -39,8 +39,8 @@ def scores_of(logits: Tensor, examples: Examples, threshold: float) -> dict[str,
     return examples.task.scores(logits, labels, mask, threshold=threshold)
 
 
-class Read(NamedTuple):
-    """What a student was found to say of some examples.
+class SetResult(NamedTuple):
+    """A student's results on one set of examples.
 
     Attributes:
         scores: by name; none for examples without labels.
@@ -60,10 +60,10 @@ class StudentReader:
     Attributes:
         network: the student.
         contract: what it reads.
-        splits: of the run; says how contents become inputs.
-        recipe: of the run, resolved; says which records the teacher left.
+        splits: of the run; how payloads become inputs.
+        recipe: of the run, resolved: names the teacher's records.
         device: where the network is.
-        notes: a sentence for all that could not be told, so that nothing else is lost with it.
+        notes: a sentence for each result that is missing, so that nothing else is lost with it.
     """
 
     network: nn.Module
@@ -72,31 +72,33 @@ class StudentReader:
     recipe: Recipe
     device: torch.device | str
     notes: list[str] = field(default_factory=list)
-    _opened: dict[tuple[Path, str], Record | None] = field(default_factory=dict)
+    _records: dict[tuple[Path, str], Record | None] = field(default_factory=dict)
 
-    def __call__(self, name: str, examples: Examples, records: Mapping[str, Record]) -> Read:
+    def evaluate(self, name: str, examples: Examples, records: Mapping[str, Record]) -> SetResult:
         """Scores on some examples, and similarity to each record's vectors.
 
         Args:
-            name: what to call them in a note.
+            name: of the set, in notes.
             examples: what the student reads.
-            records: what `records` found for them.
+            records: of these examples, from `records`.
         """
-        asked = len(examples) > 1 and records
+        compare = len(examples) > 1 and records
         try:
-            said = self.said(examples, "logits", *(["embedding"] if asked else []))
+            features = self.features(examples, "logits", *(["embedding"] if compare else []))
         except LayerError as error:
-            if not asked:
+            if not compare:
                 raise
             self.note(f"{name} is not compared with the teacher: {error}")
-            said = self.said(examples, "logits")
-        found: dict[str, float] = {}
+            features = self.features(examples, "logits")
+        scores: dict[str, float] = {}
         try:
-            found = scores_of(said["logits"], examples, self.recipe.select.threshold)
+            scores = scores_of(features["logits"], examples, self.recipe.select.threshold)
         except DataError as error:
             self.note(f"{name} has no scores: {error}")
-        compared = alike(said["embedding"], examples, records) if "embedding" in said else None
-        return Read(found, compared, said["logits"])
+        similarity = None
+        if "embedding" in features:
+            similarity = similarity_to(features["embedding"], examples, records)
+        return SetResult(scores, similarity, features["logits"])
 
     def scores(self, examples: Examples) -> dict[str, float]:
         """The scores alone.
@@ -104,38 +106,38 @@ class StudentReader:
         Raises:
             DataError: no class of several has both kinds of examples.
         """
-        logits = self.said(examples, "logits")["logits"]
+        logits = self.features(examples, "logits")["logits"]
         return scores_of(logits, examples, self.recipe.select.threshold)
 
-    def said(self, examples: Examples, *names: str) -> Features:
-        """What the student says of some examples at some places, not augmented."""
+    def features(self, examples: Examples, *names: str) -> Features:
+        """The student's features of some examples at named layers, not augmented."""
         one = read_batch(examples, np.zeros(1, np.int64), views=self.splits.views, view=CLEAN)
         some = normalize(one.inputs.to(self.device), self.contract)
-        places = features.resolve(self.network, names, some)
+        layers = resolve(self.network, names, some)
         return collect_features(
-            self.network, places, self.contract, self.splits.clean(examples), self.device
+            self.network, layers, self.contract, self.splits.clean(examples), self.device
         )
 
     def records(self, name: str, domain: Domain, whole: Examples) -> dict[str, Record]:
-        """What the teacher's records say of a set; empty where there is none of it.
+        """The teacher's records of a set; empty where there is none.
 
         A record that is damaged, or of other examples, is left out with a note.
 
         Args:
-            name: what to call the set in a note.
+            name: of the set, in notes.
             domain: where it is from.
             whole: its split, neither limited nor corrupted.
         """
-        found = {}
+        records = {}
         split = split_of(domain, self.recipe.data)
         for label, folder in self._folders(domain, split).items():
             record = self._fitting(name, folder, split, whole)
             if record is not None:
-                found[label or "teacher"] = record
-        return found
+                records[label or "teacher"] = record
+        return records
 
     def note(self, text: str) -> None:
-        """Keep a sentence, once."""
+        """Add a sentence to the notes, once."""
         if text not in self.notes:
             self.notes.append(text)
 
@@ -146,22 +148,21 @@ class StudentReader:
             return {name: Path(path) for name, path in domain.record_folders.items()}
         if domain.source not in (None, data.source):
             return {}
-        found = {
+        folders = {
             name or label: folder_of(path, split, data.train)
             for name, each in single_teachers(teacher).items()
-            if isinstance(each, RecordedRecipe)
             for label, path in each.record_folders.items()
         }
-        return {name: folder for name, folder in found.items() if folder is not None}
+        return {name: folder for name, folder in folders.items() if folder is not None}
 
     def _fitting(self, name: str, folder: Path, split: str, whole: Examples) -> Record | None:
         """The record in a folder, opened once; None with a note where it cannot be used."""
         key = (folder, split)
         try:
-            if key not in self._opened:
-                self._opened[key] = None  # a damaged one is neither read nor noted twice
-                self._opened[key] = open_record(folder, split)
-            record = self._opened[key]
+            if key not in self._records:
+                self._records[key] = None  # a damaged one is neither read nor noted twice
+                self._records[key] = open_record(folder, split)
+            record = self._records[key]
             if record is not None:
                 record.check(whole)
         except DataError as error:
@@ -185,15 +186,17 @@ def folder_of(path: Path | str, split: str, train: str) -> Path | None:
         return None
     try:
         return None if is_network_record(folder, split) else folder / split
-    except DataError:  # a note tells why when it is opened
+    except DataError:  # a note has the reason when it is opened
         return folder / split
 
 
-def alike(embedding: Tensor, examples: Examples, records: Mapping[str, Record]) -> dict[str, float]:
-    """Linear CKA of a student's embedding with what each record says of the examples."""
-    found = {}
+def similarity_to(
+    embedding: Tensor, examples: Examples, records: Mapping[str, Record]
+) -> dict[str, float]:
+    """Linear CKA of a student's embedding with each record's vectors of the examples."""
+    similarity = {}
     for name, record in records.items():
-        theirs = record.of(examples.keys)
-        vectors = theirs.mean(1) if theirs.ndim == 3 else theirs
-        found[name] = linear_cka(embedding, vectors)
-    return found
+        vectors = record.of(examples.keys)
+        pooled = vectors.mean(1) if vectors.ndim == 3 else vectors
+        similarity[name] = linear_cka(embedding, pooled)
+    return similarity

@@ -1,4 +1,4 @@
-"""What a student kept of each of several teachers."""
+"""Similarity of a student's embedding to each of several teachers."""
 
 from __future__ import annotations
 
@@ -13,52 +13,38 @@ from mentee.build.setup import TrainingSetup
 from mentee.data import Examples
 from mentee.errors import MenteeError
 from mentee.evaluation.monitor import pooled
-from mentee.evaluation.predict import collect_features, in_order
+from mentee.evaluation.predictions import collect_features, in_order
 from mentee.evaluation.student_reader import StudentReader
 from mentee.metrics import explained_variance, linear_cka, shared_neighbors
-from mentee.recipe import Domain, Ensemble, MultiRecipe
-from mentee.teachers import MultiTeacher, OnlineTeacher, RecordedTeacher
+from mentee.recipe import Domain
 from mentee.teachers.teacher import Teacher
 from mentee.types import Batch
 
 SAMPLE = 2000
-"""Examples that are compared, at most."""
+"""The most examples that are compared."""
 
 
 def teacher_similarities(parts: TrainingSetup, reader: StudentReader) -> dict[str, dict[str, Any]]:
-    """How like each of several teachers the student's embedding is; empty where there is one.
+    """The similarity of the student's embedding to each of several teachers; empty for one.
 
-    On the test part, or on the validation part where there is none, or else, and where a record has
-    nothing of it, on training examples.
+    Measured on the test part, else on the validation part, else, and where a record lacks it, on
+    training examples.
 
     Args:
-        parts: what the run is made of.
-        reader: of the student; notes what could not be told.
+        parts: the networks, examples and settings of the run.
+        reader: of the student; notes which results are missing.
 
     Returns:
         By teacher `part`, `examples`, and the three measures: `similarity` (linear CKA),
         `explained` (R² of the best linear map to the teacher) and `neighbors` (share in common).
     """
     own: dict[str, Tensor] = {}
-    found = {
-        name: compared(name, each, key, parts, reader, own) for name, each, key in asked(parts)
-    }
-    return {name: each for name, each in found.items() if each is not None}
+    teachers = [] if parts.teacher is None else parts.kind.compared(parts.teacher)
+    results = {name: compare(name, each, key, parts, reader, own) for name, each, key in teachers}
+    return {name: each for name, each in results.items() if each is not None}
 
 
-def asked(parts: TrainingSetup) -> Iterable[tuple[str, Teacher, str]]:
-    """Each of several teachers: its name, itself, and the place that is looked at."""
-    teacher, said = parts.teacher, parts.recipe.teacher
-    if isinstance(teacher, MultiTeacher) and isinstance(said, MultiRecipe):
-        for name, each in teacher.teachers.items():
-            ensemble = isinstance(said.teachers[name], Ensemble)
-            yield name, each, "logits" if ensemble else "embedding"
-    elif isinstance(teacher, RecordedTeacher) and len(teacher.records) > 1:
-        for place in teacher.layers:
-            yield place.name.partition(".")[2], teacher, place.name
-
-
-def compared(
+def compare(
     name: str,
     teacher: Teacher,
     key: str,
@@ -66,43 +52,44 @@ def compared(
     reader: StudentReader,
     own: dict[str, Tensor],
 ) -> dict[str, Any] | None:
-    """The three measures for one teacher; None, with a note, where they cannot be told.
+    """The three measures for one teacher; None, with a note, where there is an error.
 
-    `own` keeps what the student says of a part, for the next teacher.
+    `own` caches the student's embedding of each part, for the next teacher.
     """
     try:
-        part, examples, theirs = vectors(name, teacher, key, parts, reader)
+        part, examples, target = vectors(name, teacher, key, parts, reader)
         if part not in own:
-            own[part] = pooled(reader.said(examples, "embedding")["embedding"])
+            own[part] = pooled(reader.features(examples, "embedding")["embedding"])
     except MenteeError as error:
-        reader.note(f"what was kept of teacher {name} cannot be told: {error}")
+        reader.note(f"teacher {name} is not compared with the student: {error}")
         return None
-    mine = own[part]
+    embedding = own[part]
     return {
         "part": part,
         "examples": len(examples),
-        "similarity": linear_cka(mine, theirs),
-        "explained": explained_variance(mine, theirs),
-        "neighbors": shared_neighbors(mine, theirs),
+        "similarity": linear_cka(embedding, target),
+        "explained": explained_variance(embedding, target),
+        "neighbors": shared_neighbors(embedding, target),
     }
 
 
 def vectors(
     name: str, teacher: Teacher, key: str, parts: TrainingSetup, reader: StudentReader
 ) -> tuple[str, Examples, Tensor]:
-    """The part that is looked at, some of its examples, and what a teacher says of them.
+    """The part that is compared, some of its examples, and a teacher's vectors of them.
 
     Raises:
-        MenteeError: it says nothing of any part.
+        MenteeError: it has no such layer.
     """
     splits = parts.splits
     held = {"test": splits.test, "validation": splits.validation, "train": splits.train}
     part, examples = next((p, e.spaced(SAMPLE)) for p, e in held.items() if e is not None)
-    if isinstance(teacher, OnlineTeacher):
-        places = networks.layers(teacher.network, [key], splits.first(2), teacher.contract)
+    if name in parts.online_teachers:
+        online, _ = parts.online_teachers[name]
+        layers = networks.layers(online.network, [key], splits.first(2), online.contract)
         clean, device = splits.clean(examples), parts.accelerator.device
-        said = collect_features(teacher.network, places, teacher.contract, clean, device)
-        return part, examples, pooled(said[key])
+        features = collect_features(online.network, layers, online.contract, clean, device)
+        return part, examples, pooled(features[key])
     record = reader.records("test", Domain(), splits.test).get(name) if splits.test else None
     if record is not None:
         return part, examples, pooled(record.of(examples.keys))
@@ -111,17 +98,17 @@ def vectors(
 
 
 def replayed(teacher: Teacher, key: str, batches: Iterable[Batch]) -> Tensor:
-    """What a record has of training examples, in their order.
+    """A record's vectors of training examples, in their order.
 
     Raises:
         MenteeError: it has no vector of each.
     """
-    rows, said = list[Tensor](), list[Tensor]()
+    rows, outputs = list[Tensor](), list[Tensor]()
     for batch in batches:
         features = teacher(batch)
         names = [each for each in (key, f"{key} | mean", "frames") if each in features]
         if not names:
             raise MenteeError(f"its record has {', '.join(features)}, and no {key}")
         rows.append(batch.rows)
-        said.append(features[names[0]].float().cpu())
-    return in_order(rows, {key: torch.cat(said)} if said else {})[key]
+        outputs.append(features[names[0]].float().cpu())
+    return in_order(rows, {key: torch.cat(outputs)} if outputs else {})[key]

@@ -15,7 +15,7 @@ from mentee import files
 from mentee.api import finished_recipe
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.errors import RecipeError
-from mentee.evaluation.reporting import write_report
+from mentee.evaluation.evaluator import write_report
 from mentee.experiments.probe_data import (
     EmbeddingSource,
     EmbeddingSources,

@@ -20,7 +20,7 @@ from mentee.build.overrides import PASSED_PREFIX, PythonOverrides
 from mentee.data import Examples, batches, limit, read_batch
 from mentee.errors import DataError, MenteeError, RecipeError
 from mentee.evaluation.monitor import pooled
-from mentee.evaluation.predict import collect_features
+from mentee.evaluation.predictions import collect_features
 from mentee.evaluation.student_reader import folder_of
 from mentee.models import Contract, normalize
 from mentee.parallel import rank, world

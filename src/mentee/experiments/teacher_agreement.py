@@ -17,8 +17,7 @@ from mentee.build.datasets import open_single_split, open_splits
 from mentee.build.overrides import PythonOverrides
 from mentee.build.teachers import teacher_kind
 from mentee.errors import MenteeError
-from mentee.evaluation.predict import predict
-from mentee.evaluation.predictions import Predictions, load, predictions_of
+from mentee.evaluation.predictions import Predictions, load, predict, predictions_of
 from mentee.experiments.jobs import Job
 from mentee.recipe import Ensemble, OnlineRecipe, Recipe
 
@@ -90,7 +89,9 @@ class TeacherAgreement:
             return None
         splits = open_single_split(recipe, recipe.data.test, self.overrides.data)
         student = open_student(job.path, recipe, splits, self.overrides.student)
-        predictions = predictions_of(student.said(splits.train, "logits")["logits"], splits.train)
+        predictions = predictions_of(
+            student.features(splits.train, "logits")["logits"], splits.train
+        )
         if predictions is not None:
             predictions.save(job.folder.predictions)
         return predictions

@@ -1,4 +1,4 @@
-"""The end of a run before its last epoch: nothing got better, so the rate falls, and it is over."""
+"""Early stopping with a cooldown: no more gains, so the learning rate falls to zero first."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class EarlyStopping:
 
     .. math:: \eta(n) = \eta(a) \frac{b - n}{b - a}, \quad a \le n < b = (1 + c) \, a
 
-    With c = 0 the run is over at a. No evaluation counts while the rate still rises: what a student
-    is worth at a growing rate says little of what it will be. b is never after the schedule's end.
+    With c = 0 the run is over at a. No evaluation counts while the rate still rises: a score at a
+    growing rate does not predict the final one. b is never after the schedule's end.
 
     Args:
-        select: what the recipe says of stopping.
+        select: `select` of the recipe.
         plan: the steps, and the rate of each by the schedule.
 
     Source: the line to zero after a plateau is the cooldown of Hägele et al. 2024
@@ -42,10 +42,10 @@ class EarlyStopping:
         return progress.cooldown[1] if progress.cooldown else self.plan.steps
 
     def judge(self, progress: RunState, done: int) -> str:
-        """Look at what an epoch's evaluation said; returns what there is to say of it, or "".
+        """Judge an epoch's evaluation; returns a line to print, or "".
 
         Args:
-            progress: where it is kept how often the student got no better, and when the rate began
+            progress: counts evaluations without a gain, and has the step at which the rate began
                 to fall; changed in place.
             done: steps done, an epoch's last one.
         """
@@ -53,13 +53,13 @@ class EarlyStopping:
             progress.stale = 0
         if progress.cooldown is not None or not self._stale(progress):
             return ""
-        said = f"no better for {progress.stale} evaluations"
+        reason = f"no better for {progress.stale} evaluations"
         if not self.cooldown:
-            return f"{said}: stopped early"
+            return f"{reason}: stopped early"
         epochs = max(1, round(self.cooldown * done / self._epoch))
         end = min(done + epochs * self._epoch, self.plan.steps)
         progress.cooldown = (done, end)
-        return f"{said}: the rate falls to zero until epoch {end // self._epoch}, then it stops"
+        return f"{reason}: the rate falls to zero until epoch {end // self._epoch}, then it stops"
 
     def over(self, progress: RunState, done: int) -> bool:
         """Whether the run ends here, before or at its plan's end."""

@@ -13,10 +13,10 @@ import torch
 OWN = Path("/proc/self")
 
 
-def forget_peak() -> bool:
-    """Begin to measure anew; whether that can be: a process may have had other runs before.
+def reset_peak() -> bool:
+    """Reset the peaks; whether that worked, as a process may have had other runs before.
 
-    Linux alone can forget the largest resident size of a process.
+    Only Linux can reset the largest resident size of a process.
     """
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -27,11 +27,11 @@ def forget_peak() -> bool:
     return True
 
 
-def peak(since: bool) -> dict[str, Any]:
-    """The largest sizes in bytes, and whether they are of the time since `forget_peak`.
+def peak_memory(since: bool) -> dict[str, Any]:
+    """The largest sizes in bytes, and whether they are of the time since `reset_peak`.
 
     Args:
-        since: what `forget_peak` said.
+        since: the result of `reset_peak`.
 
     Returns:
         `resident`: of the whole process, with its libraries and data; None where the system does
@@ -45,9 +45,9 @@ def peak(since: bool) -> dict[str, Any]:
 def resident() -> int | None:
     """The largest resident size of this process, in bytes."""
     with contextlib.suppress(OSError):
-        found = re.search(r"VmHWM:\s+(\d+) kB", (OWN / "status").read_text())
-        if found:
-            return 1024 * int(found[1])
+        match = re.search(r"VmHWM:\s+(\d+) kB", (OWN / "status").read_text())
+        if match:
+            return 1024 * int(match[1])
     with contextlib.suppress(ImportError):
         import resource
 

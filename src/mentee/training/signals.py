@@ -1,4 +1,4 @@
-"""How a run stops before its end: a signal asks it to, or it was to come no further."""
+"""How a run stops before its end: by a signal, or by `until`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Interrupted(BaseException):
-    """A run was asked to stop and has saved; the text says how to go on.
+    """A signal stopped a run, which has saved; the text has the command that resumes it.
 
     Attributes:
         asked_by_signal: its number, for the exit status 128 + number.
@@ -21,7 +21,7 @@ class Interrupted(BaseException):
 
 
 class Paused(BaseException):
-    """A run has come as far as it was asked to and has saved; `resume` goes on with it.
+    """A run has reached `until` and has saved; `resume` continues it.
 
     Attributes:
         epoch: how many epochs are done.

@@ -14,17 +14,17 @@ from mentee.build.setup import TrainingSetup
 from mentee.distillation.loop import train
 from mentee.distillation.weights import FIRST
 from mentee.errors import RunError
-from mentee.evaluation.evaluator import finish, score, watched
+from mentee.evaluation.evaluator import finish, monitor_student, score
 from mentee.parallel import max_over_processes, rank
 from mentee.recipe import dump
 from mentee.report import Reporter, loss_lines
 from mentee.runs import checkpoint
 from mentee.runs.folder import Folder, environment
 from mentee.runs.state import RunState
-from mentee.training.adapter_pretraining import learn_first
+from mentee.training.adapter_pretraining import pretrain_adapters
 from mentee.training.early_stopping import EarlyStopping
 from mentee.training.metric_sinks import MetricSink, load_trackers
-from mentee.training.peak_memory import forget_peak, peak
+from mentee.training.peak_memory import peak_memory, reset_peak
 from mentee.training.signals import Interrupted, Paused, SignalGuard
 from mentee.types import Step
 
@@ -54,7 +54,7 @@ class Training:
     """A run under way.
 
     Args:
-        parts: what it is made of.
+        parts: its networks, examples and settings.
         folder: where its files go; only the first process writes.
         options: what it prints, and when it pauses.
     """
@@ -72,7 +72,7 @@ class Training:
         self.until = options.until
         self._trackers = load_trackers(self.recipe.trackers)
         self._sinks: list[MetricSink] = []
-        self._since = forget_peak()
+        self._since = reset_peak()
         self._began = self._saved_at = time.monotonic()
         self._saved_step = 0
 
@@ -103,7 +103,7 @@ class Training:
             if now[name] != was:
                 raise RunError(
                     f"the {name} are no longer those that {self.folder.path} began with "
-                    f"(fingerprint {now[name]}, not {was}); bring them back, or start anew"
+                    f"(fingerprint {now[name]}, not {was}); bring them back, or start again"
                 )
         state = checkpoint.load(self.folder.checkpoints)
         parts = self.parts
@@ -121,11 +121,11 @@ class Training:
             done: the last step done, of `restore`.
 
         Returns:
-            What `summary.json` says.
+            The content of `summary.json`.
 
         Raises:
-            Interrupted: a signal asked to stop; everything is saved.
-            Paused: it has come as far as it was to.
+            Interrupted: by a signal; everything is saved.
+            Paused: it has reached `until`.
         """
         first = done.number if done else 0
         if rank() == 0:
@@ -133,7 +133,7 @@ class Training:
         steps = self.stopping.steps(self.progress)
         with (
             contextlib.ExitStack() as sinks,
-            SignalGuard() as asked,
+            SignalGuard() as signals,
             Reporter(steps, first, quiet=self.quiet) as reporter,
         ):
             for sink in self._sinks:
@@ -141,16 +141,16 @@ class Training:
             for line in self.parts.compute_notes:
                 reporter.say(line)
             if done is None:
-                self._look_at_teacher(reporter)
-                if text := self._watch(Step(0, -1, 0, 0.0)):
+                self._score_teachers(reporter)
+                if text := self._monitor(Step(0, -1, 0, 0.0)):
                     reporter.say(f"before the first step: {text}")
-                learn_first(self.parts)
+                pretrain_adapters(self.parts)
                 seed_by_rank(self.recipe.train.seed)
-            last = self._train(done, asked, reporter)
-            wall, memory = self._wall(), peak(self._since)
+            last = self._train(done, signals, reporter)
+            wall, memory = self._wall(), peak_memory(self._since)
             return finish(self.parts, self.folder, self.progress, last, wall, memory)
 
-    def _train(self, done: Step | None, asked: SignalGuard, reporter: Reporter) -> Step:
+    def _train(self, done: Step | None, signals: SignalGuard, reporter: Reporter) -> Step:
         """The steps, and what happens between them; returns the last."""
         parts, last = self.parts, done or Step(0, 0, 0, 0.0)
         if self._over(last):  # it was stopped between its last validation and its end
@@ -171,7 +171,7 @@ class Training:
             self.progress.add(last.losses)
             reporter.step(last, seconds)
             if last.number == min(FIRST, parts.plan.steps):
-                self._measured(last, reporter)
+                self._report_loss_sizes(last, reporter)
             if self.on_step is not None:
                 self.on_step(last)
             ends_epoch = last.position >= parts.plan.batches
@@ -184,13 +184,13 @@ class Training:
                 if text := self.stopping.judge(self.progress, last.number):
                     reporter.say(text)
                     reporter.expect(self.stopping.steps(self.progress))
-            signal = max_over_processes(asked.number or 0)
+            signal = max_over_processes(signals.number or 0)
             if signal or self._due(last) or self._pauses(last):
                 self._save(last)
             if signal:
                 raise Interrupted(
                     f"stopped after step {last.number} of {parts.plan.steps}, everything is saved; "
-                    f"go on with: mentee resume {self.folder.path}",
+                    f"resume it: mentee resume {self.folder.path}",
                     signal,
                 )
             if ends_epoch and self._over(last):
@@ -198,8 +198,8 @@ class Training:
             self._check_pause(last)
         return last
 
-    def _measured(self, step: Step, reporter: Reporter) -> None:
-        """Keep, log and print the sizes of the losses and their gradient norms."""
+    def _report_loss_sizes(self, step: Step, reporter: Reporter) -> None:
+        """Store, log and print the sizes of the losses and their gradient norms."""
         loss_weights = self.parts.module.criterion.loss_weights
         measured = loss_weights.loss_sizes
         self.progress.measured = {
@@ -216,65 +216,65 @@ class Training:
                 reporter.say(line)
 
     def _validate(self, step: Step, means: Mapping[str, float], reporter: Reporter) -> None:
-        """Score the student on validation, keep it if it is the best, print the epoch's line."""
+        """Score the student on validation, save it if it is the best, print the epoch's line."""
         epochs, select = self.recipe.train.epochs, self.recipe.select
         epoch, texts = step.epoch + 1, list[str]()
         examples = self.parts.splits.validation
         due = epoch % select.every == 0 or epoch == epochs or self._over(step)
         if examples is not None and due:
-            found = score(self.parts, examples)
-            self._log(step, named("validation", found))
+            scores = score(self.parts, examples)
+            self._log(step, named("validation", scores))
             if select.by is not None and select.by != "knn":
-                if select.by not in found:
-                    raise RunError(f"select.by is {select.by}, expected one of {', '.join(found)}")
-                texts.append(f"validation {select.by} {found[select.by]:.4f}")
+                if select.by not in scores:
+                    raise RunError(f"select.by is {select.by}, expected one of {', '.join(scores)}")
+                texts.append(f"validation {select.by} {scores[select.by]:.4f}")
                 higher = examples.task.higher_is_better.get(select.by, True)
-                if self.progress.improves(found[select.by], epoch, higher=higher):
-                    self._keep_best()
+                if self.progress.improves(scores[select.by], epoch, higher=higher):
+                    self._save_best()
         if due:
-            texts.append(self._watch(step))
+            texts.append(self._monitor(step))
         reporter.epoch(epoch, epochs, means, "  ".join(filter(None, texts)), step.number)
 
-    def _watch(self, step: Step) -> str:
-        """See what the watched examples say of the student, keep it if it is the best."""
-        seen = watched(self.parts)
-        if seen is None:
+    def _monitor(self, step: Step) -> str:
+        """Score the student on the monitored examples, save it if it is the best."""
+        result = monitor_student(self.parts)
+        if result is None:
             return ""
-        text, line = f"knn {seen.knn:.4f}", {"knn": seen.knn}
+        text, line = f"knn {result.knn:.4f}", {"knn": result.knn}
         if self.recipe.select.by == "knn":
-            growth = self.progress.grows(seen.knn, seen.left_out, step.epoch + 1)
+            growth = self.progress.grows(result.knn, result.left_out, step.epoch + 1)
             if growth.best:
-                self._keep_best()
+                self._save_best()
             line |= {"gain": growth.gain, "noise": growth.noise}
             text += f" ({growth.gain:+.4f} ± {growth.noise:.4f})"
-        if seen.probe is not None:
-            text, line = f"{text}  probe {seen.probe:.4f}", line | {"probe": seen.probe}
+        if result.probe is not None:
+            text, line = f"{text}  probe {result.probe:.4f}", line | {"probe": result.probe}
         self._log(step, named("monitor", line))
         return text
 
-    def _keep_best(self) -> None:
+    def _save_best(self) -> None:
         if rank() == 0:
             self.folder.save_weights(self.folder.best, self.parts.student.state_dict())
 
-    def _look_at_teacher(self, reporter: Reporter) -> None:
+    def _score_teachers(self, reporter: Reporter) -> None:
         """Score teachers on some validation examples: a wrong input or class order shows."""
         examples, classes = self.parts.splits.validation, self.parts.splits.classes
         if examples is None or examples.labels is None:
             return
         some = examples.spaced(TEACHER_SAMPLE)
         key = examples.task.main_score
-        for name, (teacher, said) in self.parts.online_teachers.items():
-            if said.classes != classes:
+        for name, (teacher, config) in self.parts.online_teachers.items():
+            if config.classes != classes:
                 continue
-            found = score(self.parts, some, teacher.network, teacher.contract)
-            self.progress.teachers[name] = {"examples": len(some), "scores": found}
+            scores = score(self.parts, some, teacher.network, teacher.contract)
+            self.progress.teachers[name] = {"examples": len(some), "scores": scores}
             if key is None:
                 continue
-            who = f"teacher {name}".strip()
-            reporter.say(f"{who}: validation {key} {found[key]:.4f} ({len(some)} examples)")
-            if examples.task.near_chance(found, classes):
+            label = f"teacher {name}".strip()
+            reporter.say(f"{label}: validation {key} {scores[key]:.4f} ({len(some)} examples)")
+            if examples.task.near_chance(scores, classes):
                 reporter.say(
-                    f"warning: the {who} is hardly better than chance; check its input (mean and "
+                    f"warning: the {label} is hardly better than chance; check its input (mean and "
                     "std), its weights and the order of the classes"
                 )
 
@@ -286,13 +286,15 @@ class Training:
 
     def _due(self, step: Step) -> bool:
         """Whether a checkpoint is due, by steps or by minutes."""
-        said, ends = self.recipe.save, step.number == self.parts.plan.steps
-        many = said.steps is not None and step.number - self._saved_step >= said.steps
-        long = said.minutes is not None and time.monotonic() - self._saved_at > 60 * said.minutes
+        config, ends = self.recipe.save, step.number == self.parts.plan.steps
+        many = config.steps is not None and step.number - self._saved_step >= config.steps
+        long = (
+            config.minutes is not None and time.monotonic() - self._saved_at > 60 * config.minutes
+        )
         return bool(max_over_processes(int(many or long or ends)))
 
     def _pauses(self, step: Step) -> bool:
-        """Whether it has come as far as it was to, and there is more to do."""
+        """Whether it has reached `until`, and there is more to do."""
         if self.until is None or self.until >= self.recipe.train.epochs:
             return False
         return step.epoch + (step.position >= self.parts.plan.batches) >= self.until
@@ -316,7 +318,7 @@ class Training:
         )
 
     def _log(self, step: Step, values: Mapping[str, int | float], **more: float) -> None:
-        """Give the numbers of a step to all sinks; the other processes have none."""
+        """Send the numbers of a step to all sinks; only the first process has any."""
         for sink in self._sinks:
             sink.log(step.number, {"epoch": step.epoch + 1, **values, **more})
 
@@ -334,7 +336,7 @@ class Training:
 
 
 def timed(steps: Iterator[Step]) -> Iterator[tuple[Step, float]]:
-    """Each step with the seconds it took; what its taker does in between is not counted."""
+    """Each step with the seconds it took, without those that the caller takes in between."""
     began = time.perf_counter()
     for step in steps:
         yield step, time.perf_counter() - began
