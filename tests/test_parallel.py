@@ -121,8 +121,10 @@ def test_dropout_goes_on_in_every_process_after_a_stop(two: Path) -> None:
         stopped, whole = ((two / run / name).read_bytes() for run in ("stopped", "unstopped"))
         assert stopped == whole, name
     state = torch.load(two / "unstopped/checkpoints/step-00000010.pt", weights_only=True)
-    assert len(state["random"]) == 2
-    assert not torch.equal(*(each["torch"] for each in state["random"])), "each has its own masks"
+    assert len(state["random_states"]) == 2
+    assert not torch.equal(*(each["torch"] for each in state["random_states"])), (
+        "each has its own masks"
+    )
 
 
 def test_scores_are_those_of_the_student_that_is_kept(two: Path) -> None:

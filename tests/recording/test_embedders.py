@@ -92,7 +92,9 @@ def test_what_learns_first_is_the_same_all_through_the_run_and_resumes(records, 
     whole = train(recipe, out=tmp_path / "whole", quiet=True)
 
     def heads(run: Path, step: int) -> dict[str, torch.Tensor]:
-        found = torch.load(run / "checkpoints" / f"step-{step:08d}.pt", weights_only=True)["heads"]
+        found = torch.load(run / "checkpoints" / f"step-{step:08d}.pt", weights_only=True)[
+            "adapters"
+        ]
         return {name: value for name, value in found.items() if "probe" in name or ".h." in name}
 
     early, late = heads(whole.path, 15), heads(whole.path, 20)

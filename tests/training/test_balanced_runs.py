@@ -93,7 +93,7 @@ def test_scales_are_not_decayed_and_not_part_of_the_student(taught: Any, tmp_pat
     recipe = taught(method=balanced("uncertainty"), train={"epochs": 1})
     run = train(recipe, out=tmp_path / "run", quiet=True)
     state = torch.load(next((run.path / "checkpoints").glob("step-*.pt")), weights_only=True)
-    assert state["heads"]["loss_weights.balance.log_scales"].shape == (7,)
+    assert state["adapters"]["loss_weights.balance.log_scales"].shape == (7,)
     groups = state["optimizer"]["param_groups"]
     assert [(len(g["params"]), g["weight_decay"]) for g in groups][-1] == (1, 0.0)
     assert not any("scale" in name for name in state["student"])

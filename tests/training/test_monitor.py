@@ -28,7 +28,7 @@ WATCH = {"limit": 200, "knn": 5, "probe": True}
 LABEL_FREE = {"label": False}
 
 
-def watched(teacher: dict[str, Any], **parts: Any) -> dict[str, Any]:
+def monitored(teacher: dict[str, Any], **parts: Any) -> dict[str, Any]:
     """Transfer without labels, looked at by 200 labeled images after each epoch."""
     return digits(
         **{
@@ -70,7 +70,7 @@ def told(x: Any, y: list[int], i: int, k: int, tau: float) -> int:
 
 
 def test_the_curve_is_that_of_neighbors_in_loops(teacher: dict[str, Any], tmp_path: Path) -> None:
-    run = train(watched(teacher, select={"keep": "last"}), out=tmp_path / "run", quiet=True)
+    run = train(monitored(teacher, select={"keep": "last"}), out=tmp_path / "run", quiet=True)
     seen = lines(run.path)
     assert [line["epoch"] for line in seen] == [0, 1, 2]
     whole = open_examples("embedded:digits")
@@ -89,8 +89,8 @@ def test_the_curve_is_that_of_neighbors_in_loops(teacher: dict[str, Any], tmp_pa
 
 
 def test_it_leaves_the_training_alone(teacher: dict[str, Any], tmp_path: Path) -> None:
-    one = train(watched(teacher, select={"keep": "last"}), out=tmp_path / "one", quiet=True)
-    other = train(watched(teacher, monitor=None), out=tmp_path / "other", quiet=True)
+    one = train(monitored(teacher, select={"keep": "last"}), out=tmp_path / "one", quiet=True)
+    other = train(monitored(teacher, monitor=None), out=tmp_path / "other", quiet=True)
     files = [(run.path / "student.safetensors").read_bytes() for run in (one, other)]
     assert files[0] == files[1]
     assert other.summary["monitor"] is None
@@ -100,7 +100,7 @@ def test_it_leaves_the_training_alone(teacher: dict[str, Any], tmp_path: Path) -
 def test_the_best_is_kept_and_nothing_is_learned_by_standing_still(
     teacher: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recipe = watched(
+    recipe = monitored(
         teacher,
         select={"patience": 2},
         train={"epochs": 6, "lr": 1e-12, "schedule": "constant"},
@@ -119,14 +119,14 @@ def test_the_best_is_kept_and_nothing_is_learned_by_standing_still(
         "score": best["knn"],
     }
     report = (run.path / "report.md").read_text()
-    assert "best on the watched examples (knn" in report
+    assert "best on the monitored examples (knn" in report
     assert "## Quality of the embedding" in report
 
 
 def test_the_student_before_its_first_step_may_be_the_best(
     teacher: dict[str, Any], tmp_path: Path
 ) -> None:
-    recipe = watched(teacher, train={"epochs": 1, "lr": 30.0, "max_grad_norm": 100.0})
+    recipe = monitored(teacher, train={"epochs": 1, "lr": 30.0, "max_grad_norm": 100.0})
     run = train(recipe, out=tmp_path / "run", quiet=True)
     if run.summary["selected"]["epoch"] != 0:
         pytest.skip("one epoch at a rate of 30 made the student better")
@@ -144,7 +144,7 @@ def test_a_kill_in_between_changes_nothing(
     tmp_path: Path,
 ) -> None:
     recipe = file(
-        watched(
+        monitored(
             teacher,
             train={"epochs": 3},
             save={"steps": 4, "minutes": None},
@@ -159,11 +159,11 @@ def test_a_kill_in_between_changes_nothing(
     assert_same(tmp_path / "run", whole.path)
 
 
-def test_several_classes_are_watched_by_their_mean_precision(
+def test_several_classes_are_monitored_by_their_mean_precision(
     teacher: dict[str, Any], tmp_path: Path
 ) -> None:
     data = {**LABEL_FREE, "limit": None, "test": None}
-    recipe = watched(teacher, data=data, train={"batch": 8}, monitor={**WATCH, "limit": None})
+    recipe = monitored(teacher, data=data, train={"batch": 8}, monitor={**WATCH, "limit": None})
     run = train(recipe, data=several(), out=tmp_path / "run", quiet=True)
     assert run.summary["monitor"]["examples"] == 96
     assert run.summary["monitor"]["knn"] > 0.6  # bright rows: even the first student sees some
@@ -187,7 +187,7 @@ def test_several_classes_are_watched_by_their_mean_precision(
         ),
     ],
 )
-def test_what_cannot_be_watched(
+def test_what_cannot_be_monitored(
     change: dict[str, Any],
     error: type[Exception],
     text: str,
@@ -195,13 +195,15 @@ def test_what_cannot_be_watched(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(error, match=text):
-        train(watched(teacher, **change), out=tmp_path / "run", quiet=True)
+        train(monitored(teacher, **change), out=tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
 
 
-def test_examples_without_labels_cannot_be_watched(teacher: dict[str, Any], tmp_path: Path) -> None:
+def test_examples_without_labels_cannot_be_monitored(
+    teacher: dict[str, Any], tmp_path: Path
+) -> None:
     images = np.random.default_rng(0).integers(0, 256, (64, 8, 8), dtype=np.uint8)
-    recipe = watched(teacher, data={**LABEL_FREE, "limit": None, "test": None})
+    recipe = monitored(teacher, data={**LABEL_FREE, "limit": None, "test": None})
     with pytest.raises(DataError, match="holds image with no labels; expected image with labels"):
         train(recipe, data={"image": images}, out=tmp_path / "run", quiet=True)
 
