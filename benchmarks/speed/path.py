@@ -148,7 +148,7 @@ def measured(name: str, ahead: bool) -> dict[str, Any]:
         patch.object(parts, "_log", clock.timed("lines", parts._log)),
         patch.object(trainer, "train", clock.items("loop", trainer.train)),
         patch.object(parts, "_train", clock.timed("between steps", parts._train)),
-        patch.object(trainer, "finish", lambda p, f, g, last, wall: {"steps": last.number}),
+        patch.object(trainer, "finish", lambda p, f, g, last, *_: {"steps": last.number}),
     ]
     if not ahead:
         changes.append(patch.object(loader, "ahead", lambda items: items))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ from mentee.runs.folder import Folder
 from mentee.runs.state import RunState
 from mentee.types import Step
 
+TEACHER_SAMPLE = 2000
+"""The most validation examples that teachers are scored on."""
+
 
 def score(
     parts: TrainingSetup,
@@ -44,6 +47,38 @@ def score(
         parts.accelerator.device,
     )
     return scores_of(logits, examples, parts.recipe.select.threshold)
+
+
+def score_teachers(parts: TrainingSetup, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
+    """Scores of online teachers on some validation examples: a wrong input or class order shows.
+
+    Args:
+        parts: the networks, examples and settings of the run.
+        say: prints a line.
+
+    Returns:
+        By teacher, of those with the classes of the data: `examples` and `scores`.
+    """
+    examples, classes = parts.splits.validation, parts.splits.classes
+    if examples is None or examples.labels is None:
+        return {}
+    results: dict[str, dict[str, Any]] = {}
+    sample, key = examples.spaced(TEACHER_SAMPLE), examples.task.main_score
+    for name, (teacher, config) in parts.online_teachers.items():
+        if config.classes != classes:
+            continue
+        scores = score(parts, sample, teacher.network, teacher.contract)
+        results[name] = {"examples": len(sample), "scores": scores}
+        if key is None:
+            continue
+        label = f"teacher {name}".strip()
+        say(f"{label}: validation {key} {scores[key]:.4f} ({len(sample)} examples)")
+        if examples.task.near_chance(scores, classes):
+            say(
+                f"warning: the {label} is hardly better than chance; check its input (mean and "
+                "std), its weights and the order of the classes"
+            )
+    return results
 
 
 def monitor_student(parts: TrainingSetup) -> MonitorResult | None:

@@ -117,3 +117,13 @@ def load_trackers(names: Sequence[str]) -> list[SinkFactory]:
         if name not in TRACKERS:
             raise RecipeError(f"trackers: there is no {name}; {suggest(name, TRACKERS)}")
     return [JsonlSink, *(TRACKERS[name]() for name in names)]
+
+
+def named(group: str, values: Mapping[str, int | float]) -> dict[str, int | float]:
+    """The names of a group, as a `MetricSink` takes them.
+
+    Example:
+        >>> named("losses", {"kl/logits": 0.5})
+        {'losses/kl/logits': 0.5}
+    """
+    return {f"{group}/{name}": value for name, value in values.items()}

@@ -14,7 +14,7 @@ from mentee.build.setup import TrainingSetup
 from mentee.distillation.loop import train
 from mentee.distillation.weights import FIRST
 from mentee.errors import RunError
-from mentee.evaluation.evaluator import finish, monitor_student, score
+from mentee.evaluation.evaluator import finish, monitor_student, score, score_teachers
 from mentee.parallel import max_over_processes, rank
 from mentee.recipe import dump
 from mentee.report import Reporter, loss_lines
@@ -23,12 +23,11 @@ from mentee.runs.folder import Folder, environment
 from mentee.runs.state import RunState
 from mentee.training.adapter_pretraining import pretrain_adapters
 from mentee.training.early_stopping import EarlyStopping
-from mentee.training.metric_sinks import MetricSink, load_trackers
+from mentee.training.metric_sinks import MetricSink, load_trackers, named
 from mentee.training.peak_memory import peak_memory, reset_peak
 from mentee.training.signals import Interrupted, Paused, SignalGuard
 from mentee.types import Step
 
-TEACHER_SAMPLE = 2000
 LOGGED = 50
 
 
@@ -141,7 +140,7 @@ class Training:
             for line in self.parts.compute_notes:
                 reporter.say(line)
             if done is None:
-                self._score_teachers(reporter)
+                self.progress.teachers |= score_teachers(self.parts, reporter.say)
                 if text := self._monitor(Step(0, -1, 0, 0.0)):
                     reporter.say(f"before the first step: {text}")
                 pretrain_adapters(self.parts)
@@ -256,28 +255,6 @@ class Training:
         if rank() == 0:
             self.folder.save_weights(self.folder.best, self.parts.student.state_dict())
 
-    def _score_teachers(self, reporter: Reporter) -> None:
-        """Score teachers on some validation examples: a wrong input or class order shows."""
-        examples, classes = self.parts.splits.validation, self.parts.splits.classes
-        if examples is None or examples.labels is None:
-            return
-        some = examples.spaced(TEACHER_SAMPLE)
-        key = examples.task.main_score
-        for name, (teacher, config) in self.parts.online_teachers.items():
-            if config.classes != classes:
-                continue
-            scores = score(self.parts, some, teacher.network, teacher.contract)
-            self.progress.teachers[name] = {"examples": len(some), "scores": scores}
-            if key is None:
-                continue
-            label = f"teacher {name}".strip()
-            reporter.say(f"{label}: validation {key} {scores[key]:.4f} ({len(some)} examples)")
-            if examples.task.near_chance(scores, classes):
-                reporter.say(
-                    f"warning: the {label} is hardly better than chance; check its input (mean and "
-                    "std), its weights and the order of the classes"
-                )
-
     def _over(self, step: Step) -> bool:
         return self.stopping.over(self.progress, step.number)
 
@@ -341,13 +318,3 @@ def timed(steps: Iterator[Step]) -> Iterator[tuple[Step, float]]:
     for step in steps:
         yield step, time.perf_counter() - began
         began = time.perf_counter()
-
-
-def named(group: str, values: Mapping[str, int | float]) -> dict[str, int | float]:
-    """The names of a group, as a `MetricSink` takes them.
-
-    Example:
-        >>> named("losses", {"kl/logits": 0.5})
-        {'losses/kl/logits': 0.5}
-    """
-    return {f"{group}/{name}": value for name, value in values.items()}
