@@ -77,7 +77,7 @@ def test_everything_comes_back(kind: str, tmp_path: Path) -> None:
     path = checkpoint.save(tmp_path, DONE, old, old_rule, average=old_average, progress=progress)
     assert path.name == "step-00000012.pt"
     state = checkpoint.load(tmp_path)
-    assert state["progress"] == progress
+    assert state["run_state"] == progress
     assert checkpoint.restore(state, new, new_rule, new_average) == DONE
     assert_equal(new.state_dict(), old.state_dict())
     assert_equal(new_rule.state_dict(), old_rule.state_dict())
@@ -128,7 +128,7 @@ def test_nothing_but_tensors_and_numbers_is_unpickled(tmp_path: Path) -> None:
         def __reduce__(self) -> Any:
             return ran.append, (1,)
 
-    torch.save({"format": 2, "student": Evil()}, tmp_path / "step-00000001.pt")
+    torch.save({"format": 3, "student": Evil()}, tmp_path / "step-00000001.pt")
     with pytest.raises(RunError, match="cannot be read: it is truncated or no checkpoint"):
         checkpoint.load(tmp_path)
     assert not ran
@@ -152,7 +152,7 @@ def test_none_to_load(tmp_path: Path) -> None:
 def test_another_format(tmp_path: Path) -> None:
     torch.save({"format": 7}, tmp_path / "step-00000001.pt")
     with pytest.raises(
-        RunError, match=r"has format 7, this version of mentee reads 2; resume with"
+        RunError, match=r"has format 7, this version of mentee reads 3; resume with"
     ):
         checkpoint.load(tmp_path)
 
