@@ -18,6 +18,7 @@ from mentee.build.datasets import open_splits
 from mentee.errors import DataError, MenteeError, PairError, RecipeError
 from mentee.recipe import read
 from mentee.runs import checkpoint
+from mentee.runs.folder import Folder
 from tests.conftest import digits
 from tests.processes import ended, launch
 from tests.training.test_resume import KILLED, assert_same, number_of
@@ -58,8 +59,8 @@ def test_both_are_learned_from(teacher: dict[str, Any], tmp_path: Path) -> None:
         "test": 500,
     }
     assert run.summary["steps"] == 3 * 12  # 300 // 24 batches an epoch
-    losses = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
-    assert {"task", "kl/logits", "contrast/stem"} <= set(losses[0]["losses"])
+    losses = [line["losses"] for line in Folder(run.path).read_metrics() if "losses" in line]
+    assert {"task", "kl/logits", "contrast/stem"} <= set(losses[0])
     assert "340, 40 of them with labels" in (run.path / "report.md").read_text()
     assert run.summary["test"]["accuracy"] > 0.3
 
@@ -121,7 +122,7 @@ def test_a_record_has_both(teacher: dict[str, Any], tmp_path: Path) -> None:
     recipe["teacher"] = {"record": str(tmp_path / "record")}
     replayed = train(recipe, out=tmp_path / "replayed", quiet=True)
     lines = [
-        json.loads((run.path / "metrics.jsonl").read_text().splitlines()[0])["losses"]
+        next(line["losses"] for line in Folder(run.path).read_metrics() if "losses" in line)
         for run in (live, replayed)
     ]
     assert lines[1] == pytest.approx(lines[0], rel=1e-4)

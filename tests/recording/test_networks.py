@@ -22,6 +22,7 @@ from mentee import record_network, train, verify
 from mentee.errors import DataError, PairError, RecipeError, RunError
 from mentee.methods import METHODS
 from mentee.records import memory, open_record
+from mentee.runs.folder import Folder
 from mentee.types import Step
 from tests.conftest import digits
 
@@ -120,7 +121,7 @@ def test_what_was_read_how_is_in_the_resolved_recipe_and_the_report(
 ) -> None:
     run = train(recipe_of("kd", teacher={"record": str(record)}), out=tmp_path / "r", quiet=True)
     assert run.summary["reading"] == "views=2"
-    assert "| teacher read | views=2 |" in (run.path / "report.md").read_text()
+    assert "| teacher | views=2 |" in (run.path / "report.md").read_text()
     said = (run.path / "recipe.yaml").read_text()
     assert "cycle: 2" in said
     assert "view_seed: 0" in said
@@ -311,7 +312,7 @@ def test_components_and_largest_logits_teach(live: Any, tmp_path: Path, mentee: 
     found = verify(out, recipe, sample=40).cosine
     assert 0.5 < found["stages.2 | mean"] < 1
     for wrong, text in [
-        (("--pca", "x"), "error: --pca x: expected one number, or PLACE=NUMBER"),
+        (("--pca", "x"), "error: --pca x: expected one number, or LAYER=NUMBER"),
         (("--pca", "2", "--pca", "stem=3"), "error: --pca 2 --pca stem=3: expected one number"),
         (("--pca", "1000"), "error: --pca 1000: nothing has more numbers"),
         (("--top-k", "11"), "error: --top-k 11: there are 10 logits"),
@@ -441,7 +442,7 @@ def test_stages_meet_as_live_where_the_teacher_has_more(
     recipe["teacher"] = {"record": str(tmp_path / "record")}
     found = train(recipe, out=tmp_path / "run", quiet=True, student=Staged(3))
     lines = [
-        json.loads((run.path / "metrics.jsonl").read_text().splitlines()[0])["losses"]
+        next(line["losses"] for line in Folder(run.path).read_metrics() if "losses" in line)
         for run in (live, found)
     ]
     assert set(lines[0]) == set(lines[1])
