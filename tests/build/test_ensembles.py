@@ -98,7 +98,7 @@ def test_a_record_teaches_as_the_networks_do(two: Any, tmp_path: Path) -> None:
     )
     assert made.manifest.count == 3
     other = recipe_of({**teacher, "mean": "logits"}, data=data)
-    with pytest.raises(DataError, match="teacher's weights"):
+    with pytest.raises(DataError, match="teacher's fingerprint"):
         record_network(other, tmp_path / "record", views=2, dtype="float32", say=len)
 
 
@@ -220,7 +220,7 @@ def test_mistakes_in_the_recipe_are_named(two: Any) -> None:
             read(recipe_of(teacher))
     bare = [{"network": "resnet8-cifar"}, two[0]]
     with pytest.raises(
-        RecipeError, match="teacher resnet8-cifar has no weights, and a teacher that"
+        RecipeError, match="teacher resnet8-cifar has no weights, and an untrained network"
     ):
         build(read(recipe_of({"networks": bare})))
     with pytest.raises(MenteeError, match=r"the networks of an ensemble have .* outputs; expected"):
