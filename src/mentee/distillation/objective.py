@@ -20,23 +20,25 @@ from mentee.distillation.terms import (
     BoundTerm,
     Builder,
     at_least_float,
+    aux_name,
     build_adapters,
+    build_memories,
     checked,
     checked_chain,
     compared_shapes,
     look_up,
     reads_other_adapters,
-    takes,
+    staged,
     term_name,
     zero_loss,
 )
-from mentee.distillation.weights import AUX, LossWeights, TeacherDropout
-from mentee.errors import MenteeError, PairError
+from mentee.distillation.weights import LossWeights, TeacherDropout
+from mentee.errors import PairError
 from mentee.losses import LOSSES, Context, LossSpec
 from mentee.losses.contrast import log_normalizer
 from mentee.losses.negatives import Negatives
-from mentee.memory import MEMORIES, Memory
-from mentee.methods import Component, Method, Term
+from mentee.memory import Memory
+from mentee.methods import Method, Term
 from mentee.parallel import gather, gather_with_grad
 from mentee.representations import REPRESENTATIONS, SEVERAL, Adapter, PairInfo, Shape
 from mentee.tasks import Task, mixed_mask, task_of
@@ -88,7 +90,6 @@ class DistillationLoss(nn.Module):
         self.method, self.task = method, task
         self.step = 0
         self.adapters = nn.ModuleDict()
-        self.memories: list[Memory] = []
         self.bound_terms: list[BoundTerm] = []
         self._losses: Mapping[str, LossSpec] = LOSSES | dict(losses or {})
         self._builders: Mapping[str, Builder] = REPRESENTATIONS | dict(representations or {})
@@ -97,7 +98,7 @@ class DistillationLoss(nn.Module):
             (term, pair)
             for each in method.terms
             if each.weight != 0
-            for term, pair in _staged(each, pair_layers(each, student_shapes, teacher_shapes))
+            for term, pair in staged(each, pair_layers(each, student_shapes, teacher_shapes))
         ]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -109,7 +110,13 @@ class DistillationLoss(nn.Module):
                 self._bind(term, pair, student_shapes, teacher_shapes, info)
         self.to(device)
         rows = torch.arange(examples, device=device)
-        self._build_memories(rows if groups is None else groups.to(device), rows, seed)
+        self.memories, self.bound_terms = build_memories(
+            self.bound_terms,
+            self._widths,
+            rows if groups is None else groups.to(device),
+            rows,
+            seed,
+        )
         aux = {
             aux_name(b): 1.0 for b in self.bound_terms if self.adapters_of(b)[1].own_objective_only
         }
@@ -168,40 +175,6 @@ class DistillationLoss(nn.Module):
         self._widths[name] = compared[0][-1]
         self.adapters[name.replace(".", "_")] = nn.ModuleList(adapters)
         self.bound_terms.append(BoundTerm(name, pair, term, spec))
-
-    def _build_memories(self, classes: Tensor, rows: Tensor, seed: int) -> None:
-        """Give the terms that need negatives a memory; those with equal ones share it.
-
-        Args:
-            classes: `[n]`; examples of one class are no negatives of one another, where a memory
-                is class-aware.
-            rows: `[n]`, the same where it is not: all differ.
-            seed: of the draws.
-        """
-        kinds: dict[object, tuple[Component, int, list[BoundTerm]]] = {}
-        for bound in self.bound_terms:
-            component = bound.term.memory
-            if bound.spec.memory == "no" or (bound.spec.memory == "may" and not component):
-                continue
-            if component is None:
-                raise MenteeError(
-                    f"{bound.name} needs negatives; give the term a memory: {', '.join(MEMORIES)}"
-                )
-            width = self._widths[bound.name]
-            key = (component.name, tuple(sorted(component.params.items())), width)
-            kinds.setdefault(key, (component, width, []))[2].append(bound)
-        for component, width, members in kinds.values():
-            params: dict[str, Any] = dict(component.params)
-            groups = classes if params.pop("class_aware", True) else rows
-            build = look_up("memory", component, MEMORIES)
-            params = dict(checked(Component(component.name, params), build).params)
-            if takes(build, "seed"):
-                params = {"seed": seed} | params
-            memory = build([b.name for b in members], groups, width, **params)
-            self.memories.append(memory)
-            self.bound_terms = [
-                replace(b, memory=memory) if b in members else b for b in self.bound_terms
-            ]
 
     def adapters_of(self, bound: BoundTerm) -> tuple[Adapter, Adapter]:
         """The (student-side, teacher-side) adapters of a term."""
@@ -275,7 +248,8 @@ class DistillationLoss(nn.Module):
                 aux, features = teacher_side.aux_module, teacher.detach()
                 output = t if aux is teacher_side else aux(features)
                 aux_input = at_least_float(aux.aux_input(features, output))
-                task_loss = partial(self._task(batch).batch_loss, batch)
+                task = self.task or task_of(batch.labels)
+                task_loss = partial(task.batch_loss, batch)
                 loss = aux.aux_loss(aux_input, task_loss, self.step)
                 # Where nothing is learned any more: a zero that keeps every process in step.
                 losses[aux_name(bound)] = t.detach().sum() * 0 if loss is None else loss
@@ -308,13 +282,9 @@ class DistillationLoss(nn.Module):
 
         if "labels" not in spec.needs:
             return loss(None)
-        return self._task(batch).loss_with_labels(
+        return (self.task or task_of(batch.labels)).loss_with_labels(
             batch, lambda labels: loss(gather(labels) if gathered else labels)
         )
-
-    def _task(self, batch: Batch) -> Task:
-        """What the labels are for."""
-        return self.task or task_of(batch.labels)
 
     def _log_z(
         self, bound: BoundTerm, student: Tensor, teacher: Tensor, negatives: Negatives
@@ -348,17 +318,3 @@ class DistillationLoss(nn.Module):
             memory.load(
                 {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             )
-
-
-def aux_name(bound: BoundTerm) -> str:
-    """The name of the auxiliary loss of a term's teacher-side adapter."""
-    return f"{AUX}{bound.name}"
-
-
-def _staged(term: Term, pairs: list[LayerPair]) -> list[tuple[Term, LayerPair]]:
-    """The term once for each pair, the earlier stages weighted down by its `stage_decay`."""
-    last = len(pairs) - 1
-    return [
-        (replace(term, weight=term.weight * term.stage_decay ** (last - number)), pair)
-        for number, pair in enumerate(pairs)
-    ]

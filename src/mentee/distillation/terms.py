@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mentee.errors import MenteeError, PairError, suggest
 from mentee.losses import LossSpec
-from mentee.memory import Memory
+from mentee.memory import MEMORIES, Memory
 from mentee.methods import Component, Term
 from mentee.renamed import COMPONENTS, renamed
 from mentee.representations import Adapter, Compose, FeatureShape, Shape
@@ -24,6 +24,8 @@ from mentee.types import LayerPair
 Entry = typing.TypeVar("Entry")
 Builder = Callable[..., tuple[Adapter, Adapter]]
 """`(student shape, teacher shape, **params)` to the adapters of a representation."""
+AUX = "own/"
+"""Before the name of a term: the auxiliary loss of its teacher-side adapter."""
 ENGINE_ARGUMENTS = ("labels", "mask", "negatives", "log_z", "chunk")
 """Arguments of a loss that the engine sets and a recipe may not."""
 
@@ -202,3 +204,59 @@ def zero_loss(*adapters: Adapter, device: torch.device) -> Tensor:
 def at_least_float(x: Tensor) -> Tensor:
     """Half precision to float32, anything else as it is."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def build_memories(
+    bound_terms: Sequence[BoundTerm],
+    widths: Mapping[str, int],
+    classes: Tensor,
+    rows: Tensor,
+    seed: int,
+) -> tuple[list[Memory], list[BoundTerm]]:
+    """The memories of terms that need negatives, and the terms with them; equal ones are shared.
+
+    Args:
+        bound_terms: of a method.
+        widths: of what each compares, by its name.
+        classes: `[n]`; examples of one class are no negatives of one another, where a memory is
+            class-aware.
+        rows: `[n]`, the same where it is not: all differ.
+        seed: of the draws.
+    """
+    kinds: dict[object, tuple[Component, int, list[str]]] = {}
+    for bound in bound_terms:
+        component = bound.term.memory
+        if bound.spec.memory == "no" or (bound.spec.memory == "may" and not component):
+            continue
+        if component is None:
+            raise MenteeError(
+                f"{bound.name} needs negatives; give the term a memory: {', '.join(MEMORIES)}"
+            )
+        width = widths[bound.name]
+        key = (component.name, tuple(sorted(component.params.items())), width)
+        kinds.setdefault(key, (component, width, []))[2].append(bound.name)
+    memories: dict[str, Memory] = {}
+    for component, width, names in kinds.values():
+        params: dict[str, Any] = dict(component.params)
+        groups = classes if params.pop("class_aware", True) else rows
+        build = look_up("memory", component, MEMORIES)
+        params = dict(checked(Component(component.name, params), build).params)
+        if takes(build, "seed"):
+            params = {"seed": seed} | params
+        memories |= dict.fromkeys(names, build(names, groups, width, **params))
+    shared = list({id(memory): memory for memory in memories.values()}.values())
+    return shared, [replace(b, memory=memories.get(b.name, b.memory)) for b in bound_terms]
+
+
+def aux_name(bound: BoundTerm) -> str:
+    """The name of the auxiliary loss of a term's teacher-side adapter."""
+    return f"{AUX}{bound.name}"
+
+
+def staged(term: Term, pairs: list[LayerPair]) -> list[tuple[Term, LayerPair]]:
+    """The term once for each pair, the earlier stages weighted down by its `stage_decay`."""
+    last = len(pairs) - 1
+    return [
+        (replace(term, weight=term.weight * term.stage_decay ** (last - number)), pair)
+        for number, pair in enumerate(pairs)
+    ]

@@ -25,7 +25,7 @@ def test_the_vector_is_what_its_classifier_reads(tmp_path):
     it = find_embedder("network:resnet8-cifar", weights=path, input="cifar10")
     images = pixels()
     x = models.normalize(images.permute(0, 3, 1, 2) / 255, models.contract_of("cifar10"))
-    classifier = network.get_submodule(network.places["classifier"])
+    classifier = network.get_submodule(network.feature_layers["classifier"])
     with torch.no_grad():
         logits = classifier(it.pooled(images))
         torch.testing.assert_close(logits, network(x), rtol=1e-4, atol=1e-4)
@@ -36,7 +36,7 @@ def test_a_file_without_a_classifier_and_with_a_projection_head_fits(tmp_path):
     whole = find_embedder(
         "network:resnet8-cifar", weights=saved(tmp_path / "a.safetensors", network)
     )
-    head = network.places["classifier"] + "."
+    head = network.feature_layers["classifier"] + "."
     body = {k: v for k, v in network.state_dict().items() if not k.startswith(head)}
     save_file({**body, "projector.weight": torch.ones(2)}, tmp_path / "b.safetensors")
     bare = find_embedder("network:resnet8-cifar", weights=tmp_path / "b.safetensors")

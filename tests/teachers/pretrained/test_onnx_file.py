@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
         find_embedder(two, sample_rate=8000)
     with pytest.raises(MenteeError, match="no output 'means'; did you mean 'mean'"):
         find_embedder(two, sample_rate=8000, output="means")
-    with pytest.raises(MenteeError, match="say how many samples a second it wants, rate="):
+    with pytest.raises(MenteeError, match="say how many samples a second it wants, sample_rate="):
         find_embedder(two, output="largest")
     with pytest.raises(MenteeError, match="expected one float input"):
         find_embedder(saved(tmp_path / "b.onnx", ["b", 2, "s"], axes=[1]), sample_rate=8000)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from mentee.distillation.terms import look_up
+from mentee.distillation.terms import AUX, look_up
 from mentee.distillation.weights.balance import BALANCES, Balance
 from mentee.distillation.weights.measurement import (
     FIRST,
@@ -32,9 +32,6 @@ __all__ = [
     "measure_gradient_norms",
     "ramps",
 ]
-
-AUX = "own/"
-"""Before the name of a term: the auxiliary loss of its teacher-side adapter."""
 
 
 @dataclass(frozen=True)
