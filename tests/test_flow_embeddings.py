@@ -23,11 +23,11 @@ data:
   source: texts/
   validation: validation
   test: test
-  length: 200
+  max_bytes: 200
 student: hashed-bag-small
 teacher: {record: records/mine}
-method: {name: ec, numbers: {compress.width: 8}}
-train: {epochs: 10, batch: 32, optimizer: adamw, rate: 0.01, schedule: cosine}
+method: {name: ec, params: {compress.width: 8}}
+train: {epochs: 10, batch: 32, optimizer: adamw, lr: 0.01, schedule: cosine}
 """
 
 
