@@ -153,3 +153,23 @@ def test_a_shipped_recipe_parses(name):
     read = recipe.read(name)
     assert find(read.method.name).terms or read.method.terms or read.method.name == "none"
     assert recipe.read(recipe.shipped()[name]) == read
+
+
+PRIVATE = re.compile(r"\b(said|heard|theirs|gone on)\b", re.IGNORECASE)
+NO_NAMES = {"said", "found", "heard", "told", "asked", "theirs", "mine", "ours", "taught"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*sorted(SOURCE.rglob("*.py")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_the_words_are_those_of_the_field(path):
+    """A practitioner has to guess what a name is: participles and pronouns are none."""
+    text = path.read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if PRIVATE.search(line)]
+    assert not lines
+    if path.suffix == ".py":
+        names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+        names |= {node.arg for node in ast.walk(ast.parse(text)) if isinstance(node, ast.arg)}
+        assert not names & NO_NAMES

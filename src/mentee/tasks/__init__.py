@@ -105,7 +105,7 @@ def read_labels(
 
 
 def detected(values: Any) -> Task:
-    """The task of a column of labels of which nothing is said.
+    """The task of a column of labels, where the recipe names none.
 
     Raises:
         DataError: they may be classes or numbers.
