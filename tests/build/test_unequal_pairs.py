@@ -150,28 +150,33 @@ SOFT = ("kd", "hard-label", "lskd", "dkd", "nkd", "dist", "ttm", "wttm", "mlkd",
 BINARY = ("binary-kd", "east-kd", "ec-binary-kd", "probe-binary-kd")
 OF_CLASSES = "soft targets need the same classes in the same order. Use a method without kd"
 OF_WIDTH = "needs equal resolution and no more student channels; leave batch_axis off"
+OF_VALUES = (
+    r"compares outputs for real values \(regression\) .* are for the task (single|multi); use"
+)
 REFUSED: dict[str, dict[str, str]] = {
-    "one class an example": dict.fromkeys(
-        BINARY, "has exactly one; use kl in its place: kd, probe"
-    ),
+    "one class an example": {
+        **dict.fromkeys(BINARY, "has exactly one; use kl in its place: kd, probe"),
+        "bounded-regression": OF_VALUES,
+    },
     "several classes": {
         **dict.fromkeys(SOFT, "may have several; use binary_kd in its place: binary-kd, or a meth"),
         **dict.fromkeys(
             ("ec-kd", "probe-kd"), "may have several; use binary_kd in its place: probe"
         ),
+        "bounded-regression": OF_VALUES,
     },
     "narrower": {"cktf-exact": OF_WIDTH},
     "deeper": {"cktf-exact": OF_WIDTH},
     "shallower": {"cktf-exact": OF_WIDTH},
     "finer": {"cktf-exact": OF_WIDTH},
     "coarser": {"cktf-exact": OF_WIDTH},
-    "tokens of maps": {"simkd": "makes maps of maps and vectors of vectors; use simkd-pooled"},
+    "tokens of maps": {"simkd": "a projector maps feature maps to maps and .*; use simkd-pooled"},
     "maps of tokens": {"cktf-exact": OF_WIDTH, "simkd": "expected maps .*; use simkd-pooled"},
     "tokens of tokens": {
         "simkd": "expected maps whose mean its classifier reads; use simkd-pooled"
     },
     "other classes": {
-        **dict.fromkeys((*SOFT, "binary-kd"), OF_CLASSES),
+        **dict.fromkeys((*SOFT, "binary-kd", "output-mse"), OF_CLASSES),
         **dict.fromkeys(
             ("simkd", "simkd-pooled"), "has 7 classes, .* use a teacher of these class"
         ),
