@@ -1,4 +1,4 @@
-"""What a method asks of the examples, refused before anything is built."""
+"""What a method requires of the examples, refused before anything is built."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def in_units_of(recipe: Recipe, task: Task) -> Task:
     """The task in the units of the teachers' outputs, where these are standardized targets.
 
     Each teacher whose weights lie in a run's folder was trained in the units that the folder's
-    recipe says, and its outputs are compared with the student's.
+    recipe has, and its outputs are compared with the student's.
 
     Raises:
         RecipeError: they are in different units.

@@ -92,15 +92,15 @@ class Trial:
 
     Args:
         student: copied; stays as it is.
-        places: where it is read.
+        layers: where it is read.
         inputs: a batch.
         accelerator: device and precision.
     """
 
     def __init__(
-        self, student: nn.Module, places: Sequence[Layer], inputs: Tensor, accelerator: Accelerator
+        self, student: nn.Module, layers: Sequence[Layer], inputs: Tensor, accelerator: Accelerator
     ) -> None:
-        self.student, self.places, self.accelerator = student, places, accelerator
+        self.student, self.layers, self.accelerator = student, layers, accelerator
         self.inputs = inputs.to(accelerator.device)
 
     def channels_last(self) -> tuple[bool, str]:
@@ -141,7 +141,7 @@ class Trial:
         """One forward and backward pass of a new copy."""
         network = copy.deepcopy(self.student).train()
         how = CompiledForward(network, channels_last=last, compiled=compiled)
-        capture = Capture(network, self.places)
+        capture = Capture(network, self.layers)
 
         def call() -> None:
             with self.accelerator.autocast():

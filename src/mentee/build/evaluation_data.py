@@ -19,7 +19,7 @@ class OpenedDomain:
     """A domain, opened.
 
     Attributes:
-        domain: as the recipe says it.
+        domain: as the recipe has it.
         whole: its split.
         examples: those that are scored, before they are corrupted.
     """

@@ -1,4 +1,4 @@
-"""What a run asks of each kind of teacher: what its recipe resolves to, and how it is built."""
+"""The interface of a kind of teacher: what its recipe resolves to, and how it is built."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class TeacherKind:
         return 1
 
     def build(self, request: TeacherRequest) -> Teacher | None:
-        """The teacher, read at the layers that are asked for; None: it is the student's average."""
+        """The teacher, read at the requested layers; None: it is the student's average."""
         raise NotImplementedError
 
     def from_average(

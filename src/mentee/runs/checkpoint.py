@@ -137,7 +137,7 @@ def restore(
     """Put everything back as it was.
 
     Args:
-        state: what `load` gave.
+        state: as `load` returned it.
         module: the same student and method, freshly built.
         optimizer: the same, freshly built.
         average: the same, if the run keeps one.

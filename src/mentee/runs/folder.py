@@ -40,7 +40,7 @@ class Folder:
     | `predictions.npz` | the class of each test example, and how sure the student is |
     | `summary.json` | scores, sizes, seconds |
     | `report.md` | the same for a person |
-    | `probe.json` | what probes of the student's embedding found, where some were asked |
+    | `probe.json` | results of probes of the student's embedding, where some were run |
     """
 
     path: Path

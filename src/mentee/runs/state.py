@@ -11,7 +11,7 @@ from mentee.metrics import score_gain
 
 @dataclass(frozen=True)
 class Growth:
-    """What a score by neighbors has grown by.
+    """How much a kNN score has improved.
 
     Attributes:
         gain: since the last one that was clearly better.
