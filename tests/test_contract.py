@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck
 
-from mentee.distillation.objective import takes
+from mentee.distillation.terms import takes
 from mentee.losses import LOSSES
 from mentee.memory import Bank
 from mentee.representations import REPRESENTATIONS, SEVERAL, Adapter, PairInfo, unit_norm

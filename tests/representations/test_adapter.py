@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mentee.distillation.objective import takes
+from mentee.distillation.terms import takes
 from mentee.representations import REPRESENTATIONS, Adapter, PairInfo, as_is
 from mentee.types import Statistics
 
