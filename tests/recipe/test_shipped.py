@@ -361,7 +361,7 @@ def test_label_free_recipes_train_two_steps_and_are_probed(name, tmp_path):
     assert sum(name.startswith("contrast/") for name in steps[0].losses) == contrasts
     found = mentee.probe(run.path, data=data, say=lambda line: None)
     assert len(found.scores("layer", 1.0)) == 1
-    assert found.content["asked"]["train"]["examples"] == 12
+    assert found.content["settings"]["train"]["examples"] == 12
 
 
 def test_the_recipe_that_runs_on_a_cpu_reads_its_teacher_at_every_stage(tmp_path):
