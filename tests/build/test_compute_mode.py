@@ -46,7 +46,7 @@ def test_what_was_measured_is_shown_and_written(
     assert json.loads((run.path / "environment.json").read_text())["compute_notes"] == lines
     report = (run.path / "report.md").read_text()
     assert all(f"Measured: {line}." in report for line in lines)
-    assert f"| student | {run.summary['computed']} |" in report
+    assert f"| student compute | {run.summary['computed']} |" in report
 
 
 def test_nothing_is_touched() -> None:
@@ -151,7 +151,7 @@ def test_a_compiled_run_killed_and_resumed(tmp_path: Path, taught, file) -> None
     assert resumed.returncode == 0, resumed.stderr
     for name in ("student.safetensors", "metrics.jsonl"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert "| student | channels-last, compiled |" in (tmp_path / "run" / "report.md").read_text()
+    assert "| student compute | channels-last, compiled |" in (tmp_path / "run" / "report.md").read_text()
     plain = train(recipe | {"train": {**recipe["train"], "compile": False}}, out=tmp_path / "plain")
     first = [
         next(line["losses"] for line in Folder(path).read_metrics() if "losses" in line)

@@ -121,7 +121,7 @@ def test_what_was_read_how_is_in_the_resolved_recipe_and_the_report(
 ) -> None:
     run = train(recipe_of("kd", teacher={"record": str(record)}), out=tmp_path / "r", quiet=True)
     assert run.summary["reading"] == "views=2"
-    assert "| teacher | views=2 |" in (run.path / "report.md").read_text()
+    assert "| teacher outputs | views=2 |" in (run.path / "report.md").read_text()
     said = (run.path / "recipe.yaml").read_text()
     assert "cycle: 2" in said
     assert "view_seed: 0" in said

@@ -138,9 +138,9 @@ def _costs(summary: Mapping[str, Any]) -> str:
         ratio = sizes["teacher"] / sizes["student"]
         lines.append(["teacher's parameters", f"{sizes['teacher']:,} ({ratio:.2f}×)"])
     if summary.get("reading"):
-        lines.append(["teacher", summary["reading"]])
+        lines.append(["teacher outputs", summary["reading"]])
     if summary.get("computed"):
-        lines.append(["student", summary["computed"]])
+        lines.append(["student compute", summary["computed"]])
     lines.append(["heads trained and dropped", f"{sizes['heads']:,}"])
     count = f"{summary['examples']['train']:,}"
     if "labeled" in summary["examples"]:
