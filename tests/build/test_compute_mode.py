@@ -151,7 +151,10 @@ def test_a_compiled_run_killed_and_resumed(tmp_path: Path, taught, file) -> None
     assert resumed.returncode == 0, resumed.stderr
     for name in ("student.safetensors", "metrics.jsonl"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert "| student compute | channels-last, compiled |" in (tmp_path / "run" / "report.md").read_text()
+    assert (
+        "| student compute | channels-last, compiled |"
+        in (tmp_path / "run" / "report.md").read_text()
+    )
     plain = train(recipe | {"train": {**recipe["train"], "compile": False}}, out=tmp_path / "plain")
     first = [
         next(line["losses"] for line in Folder(path).read_metrics() if "losses" in line)
