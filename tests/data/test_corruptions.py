@@ -84,8 +84,8 @@ def test_there_are_fifteen_of_images_and_none_of_text():
     assert len(names("image")) == 15
     assert names("audio") == tuple(AUDIO)
     assert names("text") == ()
-
-    assert names("vector") == ()
+    with pytest.raises(DataError, match="did you mean 'image'"):
+        names("images")
 
 
 def test_only_the_contents_change(case):

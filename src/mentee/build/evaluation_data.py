@@ -8,7 +8,7 @@ from typing import Any
 
 from mentee.build.datasets import DatasetSplits, open_split, require_splits
 from mentee.data import Examples, limit
-from mentee.data.corruptions import SEVERITIES, corrupt, names
+from mentee.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from mentee.errors import DataError, RecipeError
 from mentee.recipe import Data, Domain, Recipe
 from mentee.records import open_record
@@ -96,7 +96,7 @@ def corrupted(name: str, domain: Domain, examples: Examples) -> Iterator[tuple[s
         yield name, examples
         return
     every = domain.corruption == "all"
-    kinds = names(examples.kind) if every else (domain.corruption,)
+    kinds = tuple(CORRUPTIONS.get(examples.kind, ())) if every else (domain.corruption,)
     if not kinds:
         raise DataError(f"there is no corruption of {examples.kind}; leave this domain out")
     severities = SEVERITIES if domain.severity is None else (domain.severity,)

@@ -24,7 +24,7 @@ from mentee.metrics import (
     softmax_regression,
 )
 from mentee.tasks import label_columns
-from mentee.tasks.task import Integers, Labels, Task
+from mentee.tasks.task import Integers, Labels, Task, mean_of_known
 
 SMALL = 1e-6
 """Least probability of a class that no neighbor has."""
@@ -206,9 +206,7 @@ class MultiLabel(Task):
             0.6931
         """
         each = F.binary_cross_entropy_with_logits(outputs, labels, reduction="none")
-        if mask is None:
-            return each.mean(1)
-        return (each * mask).sum(1) / mask.sum(1).clamp(min=1)
+        return mean_of_known(each, mask)
 
     def scores(
         self,

@@ -15,7 +15,7 @@ from torch import Tensor
 from mentee.errors import DataError, RecipeError, suggest
 from mentee.metrics import Labeled, LinearLayer, linear_probe, regression_scores, ridge_regressions
 from mentee.tasks import label_columns
-from mentee.tasks.task import Integers, Labels, Task
+from mentee.tasks.task import Integers, Labels, Task, mean_of_known
 
 BINS = 10
 """Groups of examples by the size of their first target, for splits and limits."""
@@ -166,9 +166,7 @@ class Regression(Task):
             1.0
         """
         each = LOSSES[self.criterion](outputs, self.targets(labels), reduction="none")
-        if mask is None:
-            return each.mean(1)
-        return (each * mask).sum(1) / mask.sum(1).clamp(min=1)
+        return mean_of_known(each, mask)
 
     def scores(
         self,

@@ -31,6 +31,13 @@ OUTPUTS: dict[Outputs, str] = {
 """The labels that such outputs are for, in words."""
 
 
+def mean_of_known(each: Tensor, mask: Tensor | None) -> Tensor:
+    """Σ_k mask · each / max(1, Σ_k mask) for each example; without a mask all are known."""
+    if mask is None:
+        return each.mean(1)
+    return (each * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+
 @dataclass(frozen=True)
 class Labels:
     """The labels of some examples.

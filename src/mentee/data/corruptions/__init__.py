@@ -82,6 +82,7 @@ CORRUPTIONS: dict[str, dict[str, Corruption]] = {
         "mp3": mp3,
         "vorbis": vorbis,
     },
+    "text": {},
 }
 """Modality and name to what corrupts it; there is none of texts."""
 
@@ -89,11 +90,16 @@ CORRUPTIONS: dict[str, dict[str, Corruption]] = {
 def names(kind: str) -> tuple[str, ...]:
     """The corruptions of a modality, in the order of the table.
 
+    Raises:
+        DataError: the table does not know this kind.
+
     Example:
         >>> len(names("image")), names("audio")[:2], names("text")
         (15, ('white_noise', 'pink_noise'), ())
     """
-    return tuple(CORRUPTIONS.get(kind, ()))
+    if kind not in CORRUPTIONS:
+        raise DataError(f"kind {kind!r}: {suggest(kind, CORRUPTIONS)}")
+    return tuple(CORRUPTIONS[kind])
 
 
 def corrupt(examples: Examples, name: str, severity: int, *, seed: int = 0) -> Examples:
