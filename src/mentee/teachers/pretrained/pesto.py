@@ -15,7 +15,6 @@ from itertools import pairwise
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.signal import get_window
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -172,6 +171,8 @@ def vqt_kernels(sample_rate: int) -> tuple[Float[Tensor, "two_bins width"], int]
     Returns:
         The kernels, and how far they reach before a frame's center, in samples.
     """
+    from scipy.signal import get_window  # half a second, which other commands need not wait
+
     alpha = 2 ** (1 / IN_OCTAVE) - 1
     # Three bins a semitone, the middle one on the pitch: the lowest lies a third of one below.
     lowest = LOWEST / 2 ** (2 / 72)
