@@ -99,7 +99,8 @@ def train(
         recipe: a YAML file, a shipped recipe's name, or the content as a mapping.
         out: the run's folder; None: `runs/NETWORK-METHOD-N`, the next number that is free.
         changes: `train.epochs=20` and the like, applied last.
-        data: instead of the recipe's source: arrays, a `datasets.Dataset` or `DatasetDict`.
+        data: instead of the recipe's source: arrays, a `datasets.Dataset`, or a mapping of
+            splits to such.
         student: instead of the recipe's: a module, or what makes one from `classes`.
         teacher: the same for the teacher; or a list of several, an ensemble.
         methods: methods of your own, by name.

@@ -27,6 +27,7 @@ from mentee.data import (
     steps_per_epoch,
 )
 from mentee.data.semi_supervised import Proportion, join, mixed_batches, proportion
+from mentee.data.sources import has_splits, require_splits
 from mentee.errors import DataError
 from mentee.parallel import rank, world
 from mentee.recipe import (
@@ -193,18 +194,14 @@ def open_splits(recipe: Recipe, data: Any = None) -> DatasetSplits:
     train = whole = open_split(config, config.train, data)
     numbered = read_as(config, train)
 
-    def another(name: str) -> Examples:
-        require_splits(data, name)
-        return open_split(numbered, name, data)
-
     validation: Examples | None = None
     if config.label is False:
         pass  # no label chooses anything, so nothing is cut off
     elif isinstance(config.validation, float):
         train, validation = split(train, fraction=config.validation, seed=config.seed)
     elif config.validation is not None:
-        validation = another(config.validation)
-    test = another(config.test) if config.test is not None else None
+        validation = open_split(numbered, config.validation, data)
+    test = open_split(numbered, config.test, data) if config.test is not None else None
     learned = train if config.limit is None else limit(train, config.limit, seed=config.seed)
     check_classes(learned)
     task = in_units_of(recipe, learned.task).fitted(learned.known_labels)
@@ -233,8 +230,6 @@ def open_unlabeled(config: Data, unlabeled: Unlabeled, data: Any) -> Examples | 
     if own and unlabeled.split in (None, config.train):
         return None
     split = unlabeled.split or "train"
-    if own:
-        require_splits(data, split)
     change = {"label": False, "classes": None, "source": unlabeled.source or config.source}
     return open_split(config.model_copy(update=change), split, data if own else None)
 
@@ -250,7 +245,8 @@ def open_single_split(recipe: Recipe, split: str, data: Any = None) -> DatasetSp
     Raises:
         DataError: the data cannot be read.
     """
-    examples = open_split(recipe.data, split, data)
+    config = recipe.data.model_copy(update={"train": split})  # what is passed is this part
+    examples = open_split(config, split, data)
     return DatasetSplits(examples, examples, None, None, views_for(recipe, examples))
 
 
@@ -268,7 +264,13 @@ def cache_sources() -> Iterator[None]:
 
 
 def open_split(config: Data, split: str, data: Any) -> Examples:
-    """One part of what a recipe names, or of what is passed instead."""
+    """One part of what a recipe names, or of what is passed instead.
+
+    Raises:
+        DataError: it cannot be read, or has no splits and is not for training.
+    """
+    if data is not None and split != config.train:
+        require_splits(data, split)
     if not _cache or data is not None:
         return _open_part(config, split, data)
     key = repr((split, [getattr(config, name) for name in READING]))
@@ -287,21 +289,12 @@ def _open_part(config: Data, split: str, data: Any) -> Examples:
 
 def own_task(data: Any, split: str) -> Task | None:
     """The task that data passed from Python bring along; None: they name one, or none."""
+    if has_splits(data):
+        data = data.get(split)
     if isinstance(data, Mapping):
-        data = data.get(split, data.get("task"))
+        data = data.get("task")
     task = data.task if isinstance(data, Examples) else data
     return task if isinstance(task, Task) else None
-
-
-def require_splits(data: Any, split: str) -> None:
-    """Refuse to score on what was trained on: arrays and single tables have no splits."""
-    if data is None or (isinstance(data, Mapping) and not MODALITIES.keys() & data.keys()):
-        return
-    raise DataError(
-        f"the data passed have no splits, so there is no split {split!r} in them; pass a "
-        "datasets.DatasetDict with one, or set data.test to null and score the student on other "
-        "data with Run.evaluate(data=...)"
-    )
 
 
 def views_for(recipe: Recipe, examples: Examples) -> Views:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mentee.build.datasets import DatasetSplits, open_split, require_splits
+from mentee.build.datasets import DatasetSplits, open_split
 from mentee.data import Examples, limit
 from mentee.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from mentee.errors import DataError, RecipeError
@@ -67,7 +67,6 @@ def open_domain(domain: Domain, data: Data, test: Examples | None, passed: Any) 
             )
         whole = test
     elif domain.source is None:
-        require_splits(passed, split)
         whole = open_split(data, split, passed)
     else:
         whole = open_split(data.model_copy(update={"source": domain.source}), split, None)

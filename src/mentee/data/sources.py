@@ -12,7 +12,7 @@ from mentee.data.arrays import CIFAR10_HUB, EMBEDDED, find_cifar10, open_arrays,
 from mentee.data.examples import Examples
 from mentee.data.folders import open_folder
 from mentee.data.modality import MODALITIES, Modality, find_modality
-from mentee.data.split_names import tables_in, tables_of
+from mentee.data.split_names import aliases, tables_in, tables_of
 from mentee.data.splits import limit as at_most
 from mentee.data.tables import open_hub, open_parquet, open_table
 from mentee.data.text_tables import PLAIN, LabelColumns, SourceOptions, open_texts, text_tables
@@ -48,10 +48,13 @@ def open_examples(
     | `"cifar10"` | in `MENTEE_DATA`, else the hub's `uoft-cs/cifar10` | `train/0` |
     | `"hub:owner/name"`, `"hub:owner/name:configuration"` | of the Hugging Face hub | `train/0` |
     | `datasets.Dataset`, `datasets.DatasetDict` | in memory or mapped | `train/0` |
-    | `Examples`, `{"train": Examples, "test": Examples}` | opened before | as they are |
+    | `Examples` | opened before | as they are |
     | `{"image": [n, h, w, c], "label": [n], "id": [n]}` | NumPy or torch, uint8 | `train/0` |
     | `{"audio": [n, samples], "sample_rate": 16000, ...}` | floating point or int16 | `train/0` |
     | `{"text": [n], ...}` | texts | `train/0` |
+    | `{"train": ..., "test": ...}` | of each split one of the five above | as there |
+
+    Examples, a `datasets.Dataset` and arrays have no splits: they are the split that is asked for.
 
     A table of texts that has a column `id` has its ids there. What a source holds is known by
     `kind`, else by which of `image`, `audio` and `text` names a column, else by the columns' types
@@ -95,15 +98,23 @@ def open_examples(
     options = SourceOptions(
         kind_of_column, content, label, id, classes, channels, sample_rate, modalities, task
     )
-    is_opened = isinstance(source, Examples) or _has_opened_splits(source)
+    if has_splits(source):
+        source = _of_split(source, split)
+    is_opened = isinstance(source, Examples)
     if options.kind is not None and not is_opened:
         find_modality(options.kind, modalities)
     if is_opened:
-        examples = _open_opened(source, split, options)
+        examples = _open_opened(source, options)
     elif isinstance(source, (str, Path)):
         examples = _open_named(str(source), split, options)
     elif hasattr(source, "column_names"):
-        examples = _open_dataset(source, split, options)
+        if not hasattr(source, "__len__"):
+            raise DataError(
+                f"an {type(source).__name__} is read in one order only and has no length; expected "
+                "a datasets.Dataset: load it without streaming"
+            )
+        name = f"the Dataset [{split}]"
+        examples = open_table(source, name=name, rows=split, options=options)
     elif isinstance(source, Mapping):
         examples = _open_arrays(source, split, options)
     else:
@@ -134,16 +145,33 @@ def _refuse_columns(options: SourceOptions, what: str) -> None:
         raise DataError(f"{what} have no columns to name: leave out image, label and id")
 
 
-def _has_opened_splits(source: Any) -> bool:
+def has_splits(source: Any) -> bool:
+    """Whether data passed from Python are a mapping of splits, as a `datasets.DatasetDict` is."""
     return (
         isinstance(source, Mapping)
         and bool(source)
-        and all(isinstance(each, Examples) for each in source.values())
+        and all(
+            isinstance(each, (Examples, Mapping)) or hasattr(each, "column_names")
+            for each in source.values()
+        )
     )
 
 
-def _open_opened(source: Any, split: str, options: SourceOptions) -> Examples:
-    examples: Examples = source if isinstance(source, Examples) else _of_split(source, split)
+def require_splits(data: Any, split: str) -> None:
+    """Refuse data passed from Python that have no splits as one more split than they are.
+
+    Raises:
+        DataError: they are neither named nor a mapping of splits.
+    """
+    if not isinstance(data, (str, Path)) and not has_splits(data):
+        raise DataError(
+            f"the data passed have no splits, so there is no split {split!r} in them; pass a "
+            f"mapping of splits, {{'train': ..., {split!r}: ...}} or a datasets.DatasetDict, or "
+            "set data.test to null and score the student on other data with Run.evaluate(data=...)"
+        )
+
+
+def _open_opened(examples: Examples, options: SourceOptions) -> Examples:
     _refuse_columns(options, f"{examples.name} are opened already and")
     rate = examples.contents.sample_rate
     if rate not in (None, options.sample_rate):
@@ -155,9 +183,10 @@ def _open_opened(source: Any, split: str, options: SourceOptions) -> Examples:
 
 
 def _of_split(source: Mapping[str, Any], split: str) -> Any:
-    if split not in source:
-        raise DataError(f"the data passed have no split {split!r}: {suggest(split, source)}")
-    return source[split]
+    for name in aliases(split):
+        if name in source:
+            return source[name]
+    raise DataError(f"the data passed have no split {split!r}: {suggest(split, source)}")
 
 
 def _with_classes(examples: Examples, options: SourceOptions) -> Examples:
@@ -188,12 +217,6 @@ def _open_arrays(source: Mapping[str, Any], split: str, options: SourceOptions) 
         sample_rate=options.sample_rate,
         modalities=options.modalities,
     )
-
-
-def _open_dataset(source: Any, split: str, options: SourceOptions) -> Examples:
-    if isinstance(source, Mapping):
-        source = _of_split(source, split)
-    return open_table(source, name=f"the Dataset [{split}]", rows=split, options=options)
 
 
 def _open_named(source: str, split: str, options: SourceOptions) -> Examples:

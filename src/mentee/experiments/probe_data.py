@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mentee import features, models
 from mentee.build import networks
-from mentee.build.datasets import DatasetSplits, open_split, read_as, require_splits, views_for
+from mentee.build.datasets import DatasetSplits, open_split, read_as, views_for
 from mentee.build.overrides import PASSED_PREFIX, PythonOverrides
 from mentee.data import Examples, batches, limit, read_batch
 from mentee.errors import DataError, MenteeError, RecipeError
@@ -112,7 +112,6 @@ def open_probe_data(recipe: Recipe, config: Probe, source: Any = None) -> ProbeD
     update |= {"train": train_split, "test": test, "source": config.source or recipe.data.source}
     data, passed = recipe.data.model_copy(update=update), source if own else None
     train = open_split(data, train_split, passed)
-    require_splits(passed, test)
     test_examples = open_split(read_as(data, train), test, passed)
     for examples in (train, test_examples):
         if examples.labels is None:

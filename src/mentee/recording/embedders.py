@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mentee.data import Examples, open_examples
+from mentee.data.sources import require_splits
 from mentee.errors import DataError, MenteeError
 from mentee.parallel import init_processes, rank
 from mentee.recording.sources import as_requested, open_as, source_of
@@ -71,6 +72,8 @@ def record(
     say = say if rank() == 0 else lambda line: None
     requested = as_requested(data, teacher, options, reading, seconds)
     embedder = find_embedder(teacher, **(options or {})) if isinstance(teacher, str) else teacher
+    if len(splits) > 1:
+        require_splits(data, splits[-1])
     data_of = {split: open_as(embedder, data, split, reading, seconds) for split in splits}
     plans = {}
     for split, examples in data_of.items():
