@@ -151,6 +151,17 @@ def variances(means: np.ndarray) -> np.ndarray:
     return np.log1p(np.exp(means)) + 1e-5
 
 
+def unit_positions(x: Tensor) -> Tensor:
+    return unit_norm(x.movedim(1, -1)).movedim(-1, 1)
+
+
+def units(x: np.ndarray) -> np.ndarray:
+    """Of length 1 along the second axis."""
+    moved = np.moveaxis(x, 1, -1)
+    flat = np.array([representations.unit(row) for row in moved.reshape(-1, x.shape[1])])
+    return np.moveaxis(flat.reshape(moved.shape), -1, 1)
+
+
 AGREED = {
     "kl": AgreementCase(
         loops=lambda s, t, rows: agreements.kl(s.tolist(), t.tolist(), 4.0),
@@ -221,6 +232,32 @@ AGREED = {
         before=unit_norm,
         given=from_a_bank,
         trains_teacher_side=True,
+    ),
+    # unit's slope; an anchor's weights and those of the b + p it is a row for, of the mean
+    "info_nce": AgreementCase(
+        loops=lambda s, t, rows: agreements.info_nce(units(s), units(t), 0.1),
+        steepest=1e3 * (2 + len(ROWS) + 1) / 0.1 / len(ROWS) * 4,
+        before=unit_norm,
+        trains_teacher_side=True,
+        whole=True,
+    ),
+    "info_nce of maps": AgreementCase(
+        loops=lambda s, t, rows: agreements.info_nce(units(s), units(t), 0.1),
+        steepest=1e3 * (2 + len(ROWS) + 6) / 0.1,
+        before=unit_positions,
+        trains_teacher_side=True,
+        whole=True,
+        shape=(3, 2, 3),
+    ),
+    "class_info_nce": AgreementCase(
+        loops=lambda s, t, rows: agreements.info_nce(
+            units(s), units(t), 0.1, GROUPS[rows].tolist()
+        ),
+        steepest=1e3 * (2 + len(ROWS) + 1) / 0.1 / len(ROWS) * 4,
+        before=unit_norm,
+        given=classes,
+        trains_teacher_side=True,
+        whole=True,
     ),
     "binary_kd": AgreementCase(
         loops=lambda s, t, rows: agreements.binary_kd(s, t, KNOWN[rows].numpy(), 2.0),
@@ -398,8 +435,18 @@ def factored(x: np.ndarray, side: Adapter) -> np.ndarray:
     return representations.attention(x)
 
 
+def positions(x: np.ndarray, side: Adapter) -> np.ndarray:
+    """Averaged to 8 cells a side where it is larger, convolved, unit at each position."""
+    x = representations.as_map(x)
+    if x.shape[1] > 8:
+        x = x.reshape(x.shape[0], 8, x.shape[1] // 8, x.shape[2]).mean(2)
+    return units(representations.convolved(x, *convolutions(side)[0])[None])[0]
+
+
 MAPS = ("tokens", "map")
 REPRESENTED = {
+    # unit's slope times the convolution's norm, which is below 2
+    "dense_project": RepresentationCase(positions, {"width": 5}, steepest=2e3, kinds=MAPS),
     "feature_maps": RepresentationCase(lambda x, side: representations.as_map(x), kinds=MAPS),
     # 2 |f| / c over a norm of at least 1e-3, at |f|² / c of that size
     "attention": RepresentationCase(

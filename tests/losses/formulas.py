@@ -32,6 +32,25 @@ def nce(anchor, positive, negatives, temperature, z, count, examples, eps=1e-7):
     return loss
 
 
+def info_nce(student, teacher, temperature, labels=None, symmetric=False):
+    """Vectors `[b, d]` or maps `[b, d, h, w]`: same example and position against the rest."""
+    s, t = (x.reshape(*x.shape[:2], -1) for x in (student, teacher))
+    b, _, positions = s.shape
+    losses = []
+    for i in range(b):
+        alike = {j for j in range(b) if labels and labels[j] == labels[i] >= 0} | {i}
+        for p in range(positions):
+            own = float(np.dot(s[i, :, p], t[i, :, p])) / temperature
+            rows = [t[i, :, q] for q in range(positions)]
+            rows += [t[j, :, p] for j in range(b) if j not in alike]
+            sums = sum(math.exp(float(np.dot(s[i, :, p], row)) / temperature) for row in rows)
+            losses.append(math.log(sums) - own)
+    loss = float(np.mean(losses))
+    if symmetric:
+        loss = (loss + info_nce(teacher, student, temperature, labels)) / 2
+    return loss
+
+
 def normalizer(anchors, positives, negatives, temperature, count, examples):
     """Z: the number of examples times the mean exponentiated score of a first batch."""
     means = []

@@ -267,7 +267,8 @@ class DistillationLoss(nn.Module):
         spec, context = bound.spec, Context(mask=mixed_mask(batch))
         gathered = spec.whole_batch and bound.memory is None
         if gathered:
-            student, teacher = gather_with_grad(student), gather(teacher.detach())
+            gather_teacher = gather_with_grad if spec.trains_teacher else gather
+            student, teacher = gather_with_grad(student), gather_teacher(teacher)
             if context.mask is not None and "mask" in spec.needs:
                 context = replace(context, mask=gather(context.mask.byte()).bool())
         if bound.memory is not None:
@@ -315,6 +316,5 @@ class DistillationLoss(nn.Module):
         """Resume from a state that `memory_state` returned."""
         for number, memory in enumerate(self.memories):
             prefix = f"{number}."
-            memory.load(
-                {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            )
+            own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            memory.load(own)

@@ -20,6 +20,7 @@ from mentee.losses.dist import dist
 from mentee.losses.dkd import dkd, nkd
 from mentee.losses.elementwise import cosine, hcl, l1, mse, smooth_l1, squared, vid
 from mentee.losses.gram import ickd, nst, sp
+from mentee.losses.in_batch_contrast import class_info_nce, info_nce
 from mentee.losses.kd import binary_kd, hard_label, kl, ttm, wttm
 from mentee.losses.mlkd import batch_level, class_level
 from mentee.losses.rkd import rkd
@@ -37,6 +38,7 @@ __all__ = [
     "bounded_regression",
     "cc",
     "cka",
+    "class_info_nce",
     "class_level",
     "contrast",
     "cosine",
@@ -47,6 +49,7 @@ __all__ = [
     "hard_label",
     "hcl",
     "ickd",
+    "info_nce",
     "kl",
     "l1",
     "mse",
@@ -79,6 +82,7 @@ class LossSpec:
             for one kind of task only; None: any.
         whole_batch: without a memory it compares the examples of the batch with one another, so
             the parts of all processes are gathered first, with their labels and masks.
+        trains_teacher: of a `whole_batch` loss: whether its gradient trains the teacher's adapter.
     """
 
     function: Callable[..., Tensor]
@@ -87,6 +91,7 @@ class LossSpec:
     same_width: bool | Literal["with memory"] = False
     outputs: Outputs | None = None
     whole_batch: bool = False
+    trains_teacher: bool = False
 
 
 LOSSES: dict[str, LossSpec] = {
@@ -104,6 +109,10 @@ LOSSES: dict[str, LossSpec] = {
         bounded_regression, needs=("labels", "mask"), same_width=True, outputs="values"
     ),
     "contrast": LossSpec(contrast, needs=("negatives", "log_z"), memory="must", same_width=True),
+    "info_nce": LossSpec(info_nce, same_width=True, whole_batch=True, trains_teacher=True),
+    "class_info_nce": LossSpec(
+        class_info_nce, needs=("labels",), same_width=True, whole_batch=True, trains_teacher=True
+    ),
     "similarity_kl": LossSpec(
         similarity_kl,
         needs=("negatives",),

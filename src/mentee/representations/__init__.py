@@ -13,6 +13,7 @@ from mentee.representations.adapter import (
     TaskLoss,
     as_is,
 )
+from mentee.representations.dense_project import dense_project
 from mentee.representations.embedding_compression import (
     CompressedLogits,
     EmbeddingCompressor,
@@ -49,6 +50,7 @@ __all__ = [
     "attention",
     "compress",
     "compressed_logits",
+    "dense_project",
     "feature_maps",
     "frames",
     "fsp",
@@ -72,6 +74,7 @@ REPRESENTATIONS: dict[str, Callable[..., tuple[Adapter, Adapter]]] = {
     "as_is": as_is,
     "standardized": standardized,
     "project": project,
+    "dense_project": dense_project,
     "pooled": pooled,
     "frames": frames,
     "to_teacher": to_teacher,
