@@ -73,9 +73,11 @@ class Run:
         score = "" if value is None else f", {part} {name} {value:.4f}"
         return f"Run({str(self.path)!r}{score})"
 
-    def evaluate(self, data: Any = None, split: str | None = None) -> dict[str, float]:
-        """Score its student on other data, or on another split of its own."""
-        return evaluate(self.path, data=data, split=split)
+    def evaluate(
+        self, data: Any = None, split: str | None = None, student: ModelFactory | None = None
+    ) -> dict[str, float]:
+        """Score its student on other data, or on another split of its own; as `evaluate`."""
+        return evaluate(self.path, data=data, split=split, student=student)
 
 
 def train(
@@ -101,7 +103,8 @@ def train(
         changes: `train.epochs=20` and the like, applied last.
         data: instead of the recipe's source: arrays, a `datasets.Dataset`, or a mapping of
             splits to such.
-        student: instead of the recipe's: a module, or what makes one from `classes`.
+        student: instead of the recipe's: a module, of which a copy is trained, or what makes one
+            from `classes`.
         teacher: the same for the teacher; or a list of several, an ensemble.
         methods: methods of your own, by name.
         losses: losses of your own, by name.

@@ -12,7 +12,7 @@ from mentee import features, models
 from mentee.build.classifier_reuse import with_reused_classifier
 from mentee.build.datasets import DatasetSplits
 from mentee.build.overrides import ModelFactory, TeacherSource
-from mentee.errors import RecipeError
+from mentee.errors import MenteeError, RecipeError
 from mentee.models import AudioContract, Contract, InputContract, TextContract, normalize
 from mentee.recipe import AudioInput, Data, Input, Network, OnlineRecipe, TextInput
 from mentee.types import Batch
@@ -69,9 +69,17 @@ def contract(recipe: Network) -> Contract:
 
 
 def build(
-    recipe: Network, source: ModelFactory | None, splits: DatasetSplits, *, seed: int | None
+    recipe: Network,
+    source: ModelFactory | None,
+    splits: DatasetSplits,
+    *,
+    seed: int | None,
+    frozen: bool = False,
 ) -> nn.Module:
-    """A network of a resolved recipe, with its weights."""
+    """A network of a resolved recipe, with its weights; what was passed from Python is copied.
+
+    `frozen`: it is a teacher, and a copy may share the weights.
+    """
     classes, channels = recipe.classes or splits.classes, splits.train.channels
     rate = {"sample_rate": recipe.input.sample_rate} if isinstance(recipe.input, AudioInput) else {}
     if source is None:
@@ -88,6 +96,12 @@ def build(
         )
     else:
         network = models.resolve(source, classes=classes, channels=channels, seed=seed, **rate)
+        changes = not frozen or recipe.weights is not None or recipe.classifier is not None
+        try:
+            network = models.copied(network, shares_weights=not changes)
+        except MenteeError:
+            if isinstance(source, nn.Module):  # what a function makes is the run's own
+                raise
     if recipe.classifier is not None:
         begin_classifier(network, recipe, splits.first(2))
         return network
@@ -157,10 +171,12 @@ def build_teacher(
     if isinstance(recipe, Network):
         if isinstance(source, (list, tuple)):
             raise RecipeError("teacher: several networks were passed from Python for one")
-        return build(recipe, cast(ModelFactory | None, source), splits, seed=seed), contract(recipe)
+        network = build(recipe, cast(ModelFactory | None, source), splits, seed=seed, frozen=True)
+        return network, contract(recipe)
     several = source if isinstance(source, (list, tuple)) else [source] * len(recipe.networks)
     networks = [
-        build(*pair, splits, seed=seed) for pair in zip(recipe.networks, several, strict=True)
+        build(each, passed, splits, seed=seed, frozen=True)
+        for each, passed in zip(recipe.networks, several, strict=True)
     ]
     ensemble = models.Ensemble(
         networks,

@@ -28,6 +28,7 @@ from mentee.models.contract import (
     TextContract,
     normalize,
 )
+from mentee.models.copying import copied
 from mentee.models.cp_resnet import CPResNet
 from mentee.models.mobilenet import MobileNetV2
 from mentee.models.packages import CLASSES, build_packaged, contract_of_packaged
@@ -71,6 +72,7 @@ __all__ = [
     "build",
     "classes_of",
     "contract_of",
+    "copied",
     "count_parameters",
     "kind_of",
     "load_weights",

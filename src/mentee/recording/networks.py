@@ -154,6 +154,7 @@ def network_job(
     Raises:
         MenteeError: the recipe has no network as teacher, or a method does not fit the pair.
     """
+    recipe = overrides.mark(recipe)
     online: OnlineRecipe | None = None if recipe.teacher is None else recipe.teacher.online
     if online is None:
         raise RecipeError(
