@@ -29,7 +29,9 @@ def _count(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(
         audio,
         "decode",
-        lambda data, sample_rate, name: (seen.append(name), plain(data, sample_rate, name))[1],
+        lambda data, sample_rate, name, notes: (seen.append(name), plain(data, sample_rate, name))[
+            1
+        ],
     )
     return seen
 

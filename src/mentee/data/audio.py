@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from math import gcd
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from mentee.data.audio_cache import DecodedAudio, read_cache, write_cache
+from mentee.data.audio_decoding import (
+    FULL,
+    ClipNotes,
+    Samples,
+    Wave,
+    decode,
+    note_line,
+    quiet,
+    resample,
+)
 from mentee.data.payload import (
     MEMORY,
     ChangedPayload,
@@ -28,14 +35,6 @@ from mentee.data.payload import (
 )
 from mentee.errors import DataError
 from mentee.types import Batch
-
-Samples = npt.NDArray[np.int16]
-Wave = npt.NDArray[np.float32]
-
-FULL = 32768
-"""The 16-bit number that a sample of 1 would be."""
-
-_TAPS = 10
 
 
 def array_clips(values: Any, ids: Sequence[str], options: ReadOptions) -> InMemory:
@@ -51,27 +50,41 @@ def array_clips(values: Any, ids: Sequence[str], options: ReadOptions) -> InMemo
             "second as a whole number, such as 'sample_rate': 16000"
         )
     rate = options.sample_rate
+    notes: ClipNotes = {}
     clips = [
-        resample(_to_wave(clip, id), own_rate, rate) for clip, id in zip(values, ids, strict=True)
+        resample(_to_wave(clip, id, notes), own_rate, rate)
+        for clip, id in zip(values, ids, strict=True)
     ]
+    _warn(notes)
     return InMemory("audio", clips, sample_rate=rate)
 
 
-def _to_wave(clip: Any, id: str) -> Wave:
+def _to_wave(clip: Any, id: str, notes: ClipNotes) -> Wave:
     samples = clip.detach().cpu().numpy() if isinstance(clip, Tensor) else np.asarray(clip)
     if samples.ndim != 1 or not len(samples):
         raise DataError(f"the clip {id!r} has shape {samples.shape}; expected [samples], mono")
     if samples.dtype == np.int16:
-        return (samples / FULL).astype(np.float32)
+        samples = samples / FULL
     if samples.dtype.kind != "f":
         raise DataError(f"the clip {id!r} is {samples.dtype}; expected floating point or int16")
+    if not np.isfinite(samples).all():
+        raise DataError(f"the clip {id!r} holds samples that are no finite numbers; mend it")
     peak = np.abs(samples).max()
-    if not peak <= 1:
+    if peak > 1:
         raise DataError(
             f"the clip {id!r} reaches {peak:g}; expected samples in [-1, 1]: "
             "divide all clips by one number"
         )
-    return np.ascontiguousarray(samples, np.float32)
+    wave = np.ascontiguousarray(samples, np.float32)
+    for each in quiet(wave, peak=1.0):  # float32 keeps the levels of what is quiet
+        notes.setdefault(each, []).append(id)
+    return wave
+
+
+def _warn(notes: ClipNotes) -> None:
+    """Say what was found of clips or done to them."""
+    for kind in sorted(notes):
+        warnings.warn(note_line(kind, notes[kind]), stacklevel=4)
 
 
 class EncodedClips:
@@ -103,6 +116,7 @@ class EncodedClips:
         self._fits = True
         self._whole: DecodedAudio | None = None
         self._some: dict[int, Samples] = {}
+        self.notes: ClipNotes = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # A memory-mapped file would be sent as a copy of all of it: let the receiver open it.
@@ -120,6 +134,9 @@ class EncodedClips:
             self._whole = self._on_disk(rows)
             if self._whole is None:
                 self._fits = self._remember(rows)
+            else:
+                self.notes = self._whole.notes
+            _warn(self.notes)
         return self._fits
 
     def read(self, rows: Rows) -> list[Wave]:
@@ -140,7 +157,8 @@ class EncodedClips:
         stamp, name = self.files.stamp(), f"rate {self._rate}"
         cached = read_cache(stamp, name)
         if cached is None and 2 * len(rows) > len(self.ids):
-            return write_cache(stamp, name, self._decoded(np.arange(len(self.ids))))
+            clips = self._decoded(np.arange(len(self.ids)))
+            return write_cache(stamp, name, clips, self.notes)
         return cached
 
     def _remember(self, rows: Rows) -> bool:
@@ -159,83 +177,8 @@ class EncodedClips:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             for some in np.array_split(rows, max(1, -(-len(rows) // 256))):
                 names = [self.ids[row] for row in some.tolist()]
-                yield from pool.map(decode, self.files.fetch(some), [self._rate] * len(some), names)
-
-
-def decode(data: bytes, sample_rate: int, name: str) -> Samples:
-    """Decode one audio file of any format that libsndfile reads.
-
-    Channels are averaged; the rate is changed by SciPy's polyphase filter (`resample_poly`, a
-    Kaiser window of β = 5); what goes beyond full scale is clipped.
-
-    Args:
-        data: the encoded file: WAV, FLAC, OGG, AIFF, or MP3 (libsndfile ≥ 1.1).
-        sample_rate: samples a second wanted.
-        name: what to call the clip in a message.
-
-    Returns:
-        `[samples]`, int16; full scale is 32768.
-
-    Raises:
-        DataError: the file is damaged or no audio, holds no samples, or soundfile is missing.
-    """
-    soundfile = _soundfile()
-    try:
-        wave, own_rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-    except (RuntimeError, ValueError) as error:  # LibsndfileError is a RuntimeError
-        raise DataError(_damaged(name, str(error))) from error
-    if not len(wave):
-        raise DataError(_damaged(name, "it holds no samples"))
-    mono = wave.mean(axis=1) if wave.shape[1] > 1 else wave[:, 0]
-    if not np.isfinite(mono).all():
-        raise DataError(_damaged(name, "it holds samples that are no finite numbers"))
-    return (
-        np.rint(resample(mono, own_rate, sample_rate) * FULL).clip(-FULL, FULL - 1).astype(np.int16)
-    )
-
-
-def _damaged(name: str, why: str) -> str:
-    return (
-        f"the audio file {name!r} cannot be decoded ({why}); "
-        "replace the file, or leave it out of the source"
-    )
-
-
-def _soundfile() -> Any:
-    try:
-        import soundfile
-    except ImportError as error:
-        raise DataError("audio files need soundfile: pip install 'mentee[audio]'") from error
-    return soundfile
-
-
-def resample(wave: Wave, own_rate: int, sample_rate: int) -> Wave:
-    """Samples at one rate → samples at another, low-passed at the lower half rate.
-
-    Returns:
-        `[⌈samples · sample_rate / own_rate⌉]`; the same array where the rates are equal.
-
-    Example:
-        >>> resample(np.ones(441, np.float32), 44_100, 16_000).shape
-        (160,)
-    """
-    if own_rate == sample_rate:
-        return wave
-    from scipy.signal import resample_poly
-
-    factor = gcd(own_rate, sample_rate)
-    up, down = sample_rate // factor, own_rate // factor
-    changed: Wave = resample_poly(wave, up, down, window=_low_pass(max(up, down)))
-    return changed
-
-
-@lru_cache(maxsize=16)
-def _low_pass(steps: int) -> Wave:
-    # The filter that resample_poly designs in each call, which takes as long as using it.
-    from scipy.signal import firwin
-
-    taps: Wave = firwin(2 * _TAPS * steps + 1, 1 / steps, window=("kaiser", 5.0)).astype(np.float32)
-    return taps
+                data, rates = self.files.fetch(some), [self._rate] * len(some)
+                yield from pool.map(decode, data, rates, names, [self.notes] * len(some))
 
 
 class FixedLength(ChangedPayload):

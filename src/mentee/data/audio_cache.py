@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import warnings
@@ -14,11 +15,12 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from mentee.data.audio_decoding import ClipNotes
 from mentee.errors import RunError
-from mentee.files import write
+from mentee.files import write, write_json
 
 CACHE_VARIABLE = "MENTEE_CACHE"
-VERSION = "1"
+VERSION = "2"
 """Another one where the same files would be decoded to other numbers."""
 
 _SHARE = 0.5
@@ -31,10 +33,12 @@ class DecodedAudio:
     Attributes:
         samples: all clips, int16.
         offsets: `[n + 1]`, where each clip begins, and the end of the last.
+        notes: what was found of some clips, or done to them.
     """
 
     samples: npt.NDArray[np.int16]
     offsets: npt.NDArray[np.int64]
+    notes: ClipNotes
 
     def __getitem__(self, row: int) -> npt.NDArray[np.int16]:
         return self.samples[self.offsets[row] : self.offsets[row + 1]]
@@ -52,29 +56,32 @@ def read_cache(stamp: bytes, name: str) -> DecodedAudio | None:
     Returns:
         The clips, memory-mapped; None where none were cached, or a file is damaged.
     """
-    samples, offsets = _paths(stamp, name)
+    samples, offsets, notes = _paths(stamp, name)
     try:
+        found = json.loads(notes.read_text("utf-8")) if notes.exists() else {}
         # A plain view: slicing a np.memmap takes ten times as long.
-        cached = DecodedAudio(np.asarray(np.load(samples, mmap_mode="r")), np.load(offsets))
+        cached = DecodedAudio(np.asarray(np.load(samples, mmap_mode="r")), np.load(offsets), found)
     except (OSError, ValueError, EOFError):
         return None
     return cached if cached.samples.shape == (int(cached.offsets[-1]),) else None
 
 
 def write_cache(
-    stamp: bytes, name: str, clips: Iterator[npt.NDArray[np.int16]]
+    stamp: bytes, name: str, clips: Iterator[npt.NDArray[np.int16]], notes: ClipNotes
 ) -> DecodedAudio | None:
-    """Write all clips into the cache, one by one as they are decoded.
+    """Write all clips into the cache, one by one as they are decoded, which fills the notes.
 
     Returns:
         The clips, memory-mapped; None, with a warning, where they cannot be written, or would
         take more than half of what is free there.
     """
-    samples, offsets = _paths(stamp, name)
+    samples, offsets, found = _paths(stamp, name)
     try:
         lengths: list[int] = []
         write(samples, lambda path: lengths.extend(_write(path, clips)))
         ends = np.cumsum([0, *lengths])
+        if notes:
+            write_json(found, notes)
         write(offsets, lambda path: _save(path, ends))
     except RunError as error:
         warnings.warn(
@@ -86,10 +93,10 @@ def write_cache(
     return read_cache(stamp, name)
 
 
-def _paths(stamp: bytes, name: str) -> tuple[Path, Path]:
+def _paths(stamp: bytes, name: str) -> tuple[Path, Path, Path]:
     key = hashlib.blake2b(f"{VERSION} {name} ".encode() + stamp, digest_size=16).hexdigest()
     folder = cache_folder() / "audio"
-    return folder / f"{key}.npy", folder / f"{key}.offsets.npy"
+    return folder / f"{key}.npy", folder / f"{key}.offsets.npy", folder / f"{key}.notes.json"
 
 
 def _save(path: Path, array: npt.NDArray[np.int64]) -> None:

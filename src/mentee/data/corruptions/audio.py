@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mentee.data.audio import resample
+from mentee.data.audio_decoding import resample
 from mentee.data.corruptions.payload import Draws, Floats
 from mentee.errors import DataError
 
