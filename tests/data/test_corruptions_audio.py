@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -150,6 +151,28 @@ def test_codecs_do_not_move_the_clip(name, sample_rate, music):
         product = np.fft.irfft(np.fft.rfft(decoded) * np.conj(np.fft.rfft(music)))
         assert int(product.argmax()) == 0
         assert np.corrcoef(decoded, music)[0, 1] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("name", "sample_rate"),
+    [
+        pytest.param("mp3", 8000, id="mp3 at 8 kHz"),
+        pytest.param("mp3", 11_025, id="mp3 at 11 kHz"),
+        pytest.param("mp3", 12_000, id="mp3 at 12 kHz"),
+        pytest.param("mp3", 16_000, id="mp3 at 16 kHz"),
+        pytest.param("vorbis", 8000, id="vorbis at 8 kHz"),
+        pytest.param("band_limit", 8000, id="band at 8 kHz"),
+        pytest.param("mu_law", 8000, id="mu-law at 8 kHz"),
+    ],
+)
+def test_each_severity_is_worse_than_the_one_before(name, sample_rate, music, rng):
+    pytest.importorskip("soundfile")
+    music = music + rng.normal(0, 0.05, RATE).astype(np.float32)
+    errors = [
+        np.square(done(name, music, severity, sample_rate=sample_rate) - music).mean()
+        for severity in SEVERITIES
+    ]
+    assert all(b > 1.02 * a for a, b in itertools.pairwise(errors)), errors
 
 
 def test_a_rate_that_mp3_does_not_have():

@@ -56,11 +56,11 @@ def read_cache(stamp: bytes, name: str) -> DecodedAudio | None:
     Returns:
         The clips, memory-mapped; None where none were cached, or a file is damaged.
     """
-    samples, offsets, notes = _paths(stamp, name)
+    samples, offsets, sidecar = _paths(stamp, name)
     try:
-        found = json.loads(notes.read_text("utf-8")) if notes.exists() else {}
+        notes = json.loads(sidecar.read_text("utf-8")) if sidecar.exists() else {}
         # A plain view: slicing a np.memmap takes ten times as long.
-        cached = DecodedAudio(np.asarray(np.load(samples, mmap_mode="r")), np.load(offsets), found)
+        cached = DecodedAudio(np.asarray(np.load(samples, mmap_mode="r")), np.load(offsets), notes)
     except (OSError, ValueError, EOFError):
         return None
     return cached if cached.samples.shape == (int(cached.offsets[-1]),) else None
@@ -75,13 +75,13 @@ def write_cache(
         The clips, memory-mapped; None, with a warning, where they cannot be written, or would
         take more than half of what is free there.
     """
-    samples, offsets, found = _paths(stamp, name)
+    samples, offsets, sidecar = _paths(stamp, name)
     try:
         lengths: list[int] = []
         write(samples, lambda path: lengths.extend(_write(path, clips)))
         ends = np.cumsum([0, *lengths])
         if notes:
-            write_json(found, notes)
+            write_json(sidecar, notes)
         write(offsets, lambda path: _save(path, ends))
     except RunError as error:
         warnings.warn(

@@ -67,14 +67,14 @@ def decode(data: bytes, sample_rate: int, name: str, notes: ClipNotes | None = N
             or soundfile is missing.
     """
     soundfile = _soundfile()
-    found: list[str] = []
+    remarks: list[str] = []
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             own_rate, floats = file.samplerate, file.subtype in ("FLOAT", "DOUBLE")
             if own_rate > FASTEST or file.frames * sample_rate > LONGEST * own_rate:
                 seconds = f"{file.frames:,} samples at {own_rate:,} a second"
                 raise ValueError(f"it has {seconds}, more than mentee reads; cut it")
-            wave = _one_channel(file, found)
+            wave = _one_channel(file, remarks)
     except (RuntimeError, ValueError) as error:  # LibsndfileError is a RuntimeError
         raise DataError(_damaged(name, str(error))) from error
     if not len(wave):
@@ -89,10 +89,10 @@ def decode(data: bytes, sample_rate: int, name: str, notes: ClipNotes | None = N
         )
     if peak > (1 if floats else OVERSHOOT):
         wave = wave / np.float32(peak)
-        found.append("scaled")
+        remarks.append("scaled")
     levels = floats or file.subtype not in ("PCM_16", "PCM_U8", "PCM_S8")
-    found += quiet(wave, peak if levels else 1.0)
-    for each in found:
+    remarks += quiet(wave, peak if levels else 1.0)
+    for each in remarks:
         (notes if notes is not None else {}).setdefault(each, []).append(name)
     return (
         np.rint(resample(wave, own_rate, sample_rate) * FULL).clip(-FULL, FULL - 1).astype(np.int16)
@@ -117,7 +117,7 @@ def note_line(kind: str, names: Sequence[str]) -> str:
     return f"{CLIP_NOTES[kind]}: {len(names):,}, {some}"
 
 
-def _one_channel(file: Any, found: list[str]) -> Wave:
+def _one_channel(file: Any, remarks: list[str]) -> Wave:
     """The mean of all channels, or the loudest where they cancel out; block by block."""
 
     def blocks() -> Any:
@@ -135,7 +135,7 @@ def _one_channel(file: Any, found: list[str]) -> Wave:
     mixed = sum(float(np.square(each, dtype=np.float64).sum()) for each in means)
     if mixed >= CANCELED * power.mean() or not np.isfinite(power).all():
         return _joined(means)
-    found.append("one channel")
+    remarks.append("one channel")
     loudest = int(np.argmax(power > 0.99 * power.max()))  # the first of those as loud
     return _joined([block[:, loudest] for block in blocks()])
 

@@ -93,8 +93,9 @@ def _cut(wave: Floats) -> Wave:
 
 TELEPHONE = 8000
 BITS = (8, 7, 6, 5, 4)
-MP3 = (0.5, 0.8, 0.9, 0.95, 0.99)
-"""libsndfile's compression level: 80, 40, 24, 16 and 8 kbit/s at 16 kHz, 184 to 32 at 44.1 kHz."""
+MP3, MP3_SLOW = (0.5, 0.8, 0.9, 0.95, 0.99), (0.4, 0.5, 0.7, 0.85, 0.99)
+"""libsndfile's compression level: 80, 40, 24, 16 and 8 kbit/s at 16 kHz, 184 to 32 at 44.1 kHz; and
+below 16 kHz, where MPEG has fewer bit rates: 40, 32, 24, 16 and 8 kbit/s."""
 MP3_DELAY = 1105
 """Samples by which an MP3 file is late where it does not say so itself: an encoder's 576, and a
 decoder's 529. Files of the lowest bit rates have no room to say it; they come back longer."""
@@ -123,7 +124,8 @@ def mp3(wave: Wave, rate: int, draws: Draws, severity: int) -> Wave:
         DataError: soundfile is missing, or MP3 has no such rate.
     """
     options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT"}
-    decoded = _through_file(wave, rate, options, MP3[severity - 1])
+    levels = MP3_SLOW if rate < 16_000 else MP3
+    decoded = _through_file(wave, rate, options, levels[severity - 1])
     return fitted(decoded[MP3_DELAY:] if len(decoded) > len(wave) else decoded, len(wave))
 
 

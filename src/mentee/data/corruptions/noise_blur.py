@@ -167,7 +167,8 @@ DISK = ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1.0, 0.2), (1.5, 0.1))
 GLASS = ((0.05, 1), (0.25, 1), (0.4, 1), (0.25, 2), (0.4, 2))
 """σ of the blur in pixels, and how often pixels are shuffled."""
 MOTION = ((6, 1.0), (6, 1.5), (6, 2.0), (8, 2.0), (9, 2.5))
-"""Radius and σ of the trail, in pixels."""
+"""Radius and σ of the trail, in pixels. It ends before either radius in the third and the fourth,
+which are the same, as in CIFAR-10-C."""
 ZOOM = (1.05, 1.10, 1.15, 1.20, 1.25)
 ZOOM_STEP = 0.01
 
