@@ -48,7 +48,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
         >>> suggest("cktv", ["kd", "crd", "cktf"])
         "did you mean 'cktf'? (known: cktf, crd, kd)"
     """
-    names = sorted(set(known))
+    names, name = sorted(set(known)), name[:100]
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     listing = ", ".join(names) if len(names) <= 12 else ", ".join(close)
     if not close:
@@ -57,3 +57,27 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return (
         f"did you mean {hint}? (known: {listing})" if len(names) <= 12 else f"did you mean {hint}?"
     )
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """A text that a user gave, cut for a message where it is long, on one line.
+
+    Example:
+        >>> shortened("a" * 1000, most=4)
+        'aaaa... (1,000 characters)'
+    """
+    line = " ".join(text[: most + 1].replace("\0", "\\0").split())
+    return line if len(text) <= most else f"{line[:most]}... ({len(text):,} characters)"
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A value that a user gave, as Python writes it, cut for a message where that is long.
+
+    Example:
+        >>> shown("1:30"), shown(10**5000)
+        ("'1:30'", 'a number of more than 4,000 digits')
+    """
+    try:
+        return shortened(repr(value), most)
+    except ValueError:  # Python writes no number of so many digits
+        return "a number of more than 4,000 digits"

@@ -17,10 +17,13 @@ SMALL: dict[str, Any] = {"data": "embedded:digits", "student": "resnet8-cifar"}
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12)
 names = st.one_of(texts, st.sampled_from(["1e5", "yes", "null", "~", "1.0", "2020-01-01", "a: b"]))
+folders = names.filter(lambda name: name.isprintable() and not {"/", "\\"} & set(name))
 counts = st.integers(1, 10**6)
 positives = st.floats(1e-12, 1e12)
 shares = st.floats(0, 1, exclude_max=True)
-numbers = st.one_of(st.integers(), st.floats(allow_nan=False), st.booleans(), names, st.none())
+integers = st.integers(-(2**63), 2**63 - 1)
+floats = st.floats(allow_nan=False, allow_infinity=False)
+numbers = st.one_of(integers, floats, st.booleans(), names, st.none())
 
 
 def parts(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -44,10 +47,13 @@ networks = st.one_of(
         optional={
             "classes": counts,
             "weights": names,
-            "options": st.dictionaries(names, st.one_of(numbers, st.lists(st.integers()))),
+            "options": st.dictionaries(names, st.one_of(numbers, st.lists(integers))),
             "input": st.one_of(
                 names,
-                st.fixed_dictionaries({"mean": st.lists(positives), "std": st.lists(positives)}),
+                st.fixed_dictionaries(
+                    {"mean": st.lists(positives, min_size=1)}
+                    | {"std": st.lists(positives, min_size=1)}
+                ),
             ),
         },
     ),
@@ -60,7 +66,7 @@ recipes = st.fixed_dictionaries(
                 "validation": st.one_of(names, st.floats(0.01, 0.99), st.none()),
                 "test": st.one_of(names, st.none()),
                 "limit": counts,
-                "label": st.one_of(names, st.lists(names)),
+                "label": st.one_of(names, st.lists(names, min_size=1)),
                 "classes": st.lists(names),
                 "pad": st.integers(0, 9),
             },
@@ -70,9 +76,9 @@ recipes = st.fixed_dictionaries(
     optional={
         "teacher": networks,
         "method": st.one_of(
-            names,
+            folders,
             parts(
-                name=names,
+                name=folders,
                 terms=st.lists(terms, max_size=2),
                 params=st.dictionaries(names, numbers),
                 weights=st.dictionaries(names, st.floats(-10, 10)),

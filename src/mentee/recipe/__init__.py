@@ -15,6 +15,7 @@ from mentee.recipe.teachers import (
     online_recipe,
     single_teachers,
 )
+from mentee.recipe.yaml_text import parse_yaml
 
 __all__ = [
     "ATeacher",
@@ -41,6 +42,7 @@ __all__ = [
     "dump",
     "find_recipe",
     "online_recipe",
+    "parse_yaml",
     "read",
     "shipped",
     "single_teachers",

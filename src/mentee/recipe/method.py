@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from mentee.errors import RecipeError
 from mentee.methods import Component, Method, Number, Term, adjust, find, label_free, leveled
-from mentee.recipe.parts import Part
+from mentee.recipe.parts import Part, Positive, Weight
 
 
 def named(value: object) -> object:
@@ -38,10 +39,10 @@ class TermRecipe(Part):
 
     layers: str | list[str]
     loss: AComponent
-    weight: float
+    weight: Weight
     representation: AComponent = ComponentRecipe(name="as_is")
     memory: AComponent | None = None
-    stage_decay: float = Field(1.0, gt=0)
+    stage_decay: Positive = 1.0
     exclusive_warmup: float = Field(0.0, ge=0, lt=1)
     ramp: float = Field(0.0, ge=0, le=1)
 
@@ -64,16 +65,27 @@ class TermRecipe(Part):
         )
 
 
+def _no_path(name: str) -> str:
+    if "/" in name or "\\" in name or not name.isprintable():
+        raise PydanticCustomError(
+            "path", "should be without / and \\, since runs are in folders of that name"
+        )
+    return name
+
+
+MethodName = Annotated[str, Field(max_length=200), AfterValidator(_no_path)]
+
+
 class MethodRecipe(Part):
     """A method of the table by name, or terms of your own; with changed parameters and weights.
 
     Where losses are balanced, the table's weights do not count: a weight that is not given is 1.
     """
 
-    name: str = "none"
+    name: MethodName = "none"
     terms: list[TermRecipe] | None = None
     params: dict[str, Number] = {}
-    weights: dict[str, float] = {}
+    weights: dict[str, Weight] = {}
     balance: Literal["none", "unit", "uncertainty", "gradient"] = "none"
 
     def method(self, methods: Mapping[str, Method], labels: bool = True) -> Method:

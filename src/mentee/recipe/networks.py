@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from mentee.recipe.parts import Count, Part, Positive
+from mentee.recipe.parts import (
+    Count,
+    Part,
+    Pixels,
+    Positive,
+    SampleRate,
+    Seconds,
+    TextBytes,
+    Weight,
+)
 
 
 def by_name(record: str | dict[str, str]) -> dict[str, str]:
@@ -23,21 +32,41 @@ def by_network(value: object) -> object:
 class Input(Part):
     """Mean and standard deviation by which each channel of images in [0, 1] is normalized."""
 
-    mean: list[float]
-    std: list[Positive]
+    mean: list[Weight] = Field(min_length=1)
+    std: list[Positive] = Field(min_length=1)
 
 
 class AudioInput(Part):
     """The sample rate of a waveform, and how many seconds of it are read."""
 
-    sample_rate: Count
-    seconds: Positive
+    sample_rate: SampleRate
+    seconds: Seconds
 
 
 class TextInput(Part):
     """How many bytes of a text are read."""
 
-    max_bytes: Count
+    max_bytes: TextBytes
+
+
+def _kind_of_input(value: object) -> str:
+    if isinstance(value, Part):
+        return type(value).__name__
+    if not isinstance(value, Mapping):
+        return "str"
+    kinds = {"sample_rate": "AudioInput", "seconds": "AudioInput", "max_bytes": "TextInput"}
+    kinds |= {"rate": "AudioInput", "length": "TextInput"}  # the keys of version 0.1
+    return next((kinds[key] for key in value if key in kinds), "Input")
+
+
+AnInput = Annotated[
+    Annotated[str, Tag("str")]
+    | Annotated[Input, Tag("Input")]
+    | Annotated[AudioInput, Tag("AudioInput")]
+    | Annotated[TextInput, Tag("TextInput")],
+    Discriminator(_kind_of_input),
+]
+"""The name of a contract, or what it says; recognized by its keys."""
 
 
 def _tuples(value: object) -> object:
@@ -114,8 +143,8 @@ class Network(TeacherRecipe):
     classes: Count | None = None
     options: dict[str, Option] = {}
     weights: str | None = None
-    input: str | Input | AudioInput | TextInput | None = None
-    size: Count | None = None
+    input: AnInput | None = None
+    size: Pixels | None = None
     classifier: str | None = None
     reuse: Reuse | None = None
 

@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mentee.recipe.parts import Count, Part, Positive, Share
+from mentee.recipe.parts import (
+    MOST_EPOCHS,
+    BatchSize,
+    Count,
+    Epochs,
+    NotNegative,
+    Part,
+    Positive,
+    Share,
+)
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Way = Literal["linear", "knn", "layer", "finetune", "probe-finetune"]
@@ -19,14 +28,14 @@ class SteppedLayer(Part):
     Epoch e reads view e mod `views` of each example; 0: none is augmented.
     """
 
-    epochs: Count = 240
-    batch: Count = 64
+    epochs: Epochs = 240
+    batch: BatchSize = 64
     lr: Positive = 0.05
     momentum: Share = 0.9
-    weight_decay: float = Field(5e-4, ge=0)
+    weight_decay: NotNegative = 5e-4
     milestones: list[Count] = Field(default=[150, 180, 210])
     factor: Positive = 0.1
-    views: int = Field(0, ge=0)
+    views: int = Field(0, ge=0, le=MOST_EPOCHS)
 
 
 class Tune(Part):
@@ -35,12 +44,12 @@ class Tune(Part):
     With few labels an epoch is a few steps: then as many more epochs as `least` steps take.
     """
 
-    epochs: Count = 50
-    least: int = Field(500, ge=0)
-    batch: Count = 32
+    epochs: Epochs = 50
+    least: int = Field(500, ge=0, le=MOST_EPOCHS)
+    batch: BatchSize = 32
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: Positive = 0.01
-    weight_decay: float = Field(5e-4, ge=0)
+    weight_decay: NotNegative = 5e-4
     schedule: Literal["constant", "cosine", "one-cycle"] = "cosine"
 
 
@@ -56,7 +65,7 @@ class Probe(Part):
     source: str | None = None
     train: str | None = None
     test: str | None = None
-    label: str | list[str] | None = None
+    label: str | Annotated[list[str], Field(min_length=1)] | None = None
     shares: list[Fraction] = Field(default=[0.01, 0.05, 0.1, 1.0], min_length=1)
     seeds: Count = 3
     ways: list[Way] = Field(default=["linear", "knn"], min_length=1)

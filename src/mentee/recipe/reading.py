@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from mentee.errors import RecipeError, suggest
+from mentee.errors import RecipeError, shortened, shown, suggest
 from mentee.recipe.method import ComponentRecipe, MethodRecipe, TermRecipe
 from mentee.recipe.networks import Input, Network, Reuse
 from mentee.recipe.probe import Probe, SteppedLayer, Tune
@@ -26,7 +25,14 @@ from mentee.recipe.schema import (
     Unlabeled,
 )
 from mentee.recipe.teachers import EmaRecipe, Ensemble, MultiRecipe, RecordedRecipe
+from mentee.recipe.yaml_text import DEEPEST, dump_yaml, parse_yaml
 from mentee.renamed import SINCE, new_key
+
+LARGEST_FILE = 1 << 20
+"""Bytes of a recipe."""
+MOST_PROBLEMS = 20
+"""That a message lists."""
+TOO_DEEP = f"should not be nested more than {DEEPEST} levels deep"
 
 
 def read(source: str | Path | Mapping[str, Any] | Recipe, changes: Sequence[str] = ()) -> Recipe:
@@ -58,34 +64,56 @@ def read(source: str | Path | Mapping[str, Any] | Recipe, changes: Sequence[str]
         content["data"] = {"source": content["data"]}
     for change in changes:
         _change(content, change)
+    texts = dict(_impossible(content))
     try:
-        return Recipe.model_validate(content)
+        recipe = None if TOO_DEEP in texts.values() else Recipe.model_validate(content)
+        if recipe is not None and not texts:
+            return recipe
     except ValidationError as error:
-        problems = [f"  - {problem}" for problem in _plain(error)]
-        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        raise RecipeError("\n".join([f"{count} in {name}:", *problems])) from None
+        texts = {**_plain(error), **texts}
+    problems = [
+        f"{key}{' ' if text.startswith('is called') else ': '}{text}" for key, text in texts.items()
+    ]
+    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+    lines = [f"  - {problem}" for problem in problems[:MOST_PROBLEMS]]
+    if len(problems) > MOST_PROBLEMS:
+        lines.append(f"  - and {len(problems) - MOST_PROBLEMS:,} more")
+    raise RecipeError("\n".join([f"{count} in {shortened(name, 200)}:", *lines]))
+
+
+def _impossible(content: Any, key_path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """What no part of a recipe can be, whatever its schema: keys and problems."""
+    key = shortened(".".join(key_path), 200)
+    if len(key_path) > DEEPEST:
+        yield key, TOO_DEEP
+    elif isinstance(content, Mapping):
+        for name, value in content.items():
+            if isinstance(name, str):
+                yield from _impossible(name, key_path)
+                yield from _impossible(value, (*key_path, name))
+            else:
+                yield f"{key}.{shown(name)}".lstrip("."), "the key should be a text, in quotes"
+    elif isinstance(content, (list, tuple)):
+        for number, value in enumerate(content):
+            yield from _impossible(value, (*key_path, str(number)))
+    elif isinstance(content, str):
+        if not content.isprintable() and ("\0" in content or not _encodable(content)):
+            yield key, f"should be without the characters that no text may have: {shown(content)}"
+    elif isinstance(content, int) and not -(2**63) <= content < 2**63:
+        yield key, f"should be a number below 2^63 (9.2e18), not {shown(content)}"
+
+
+def _encodable(text: str) -> bool:
+    """Whether a text has no half of a surrogate pair."""
+    try:
+        return bool(text.encode("utf-8")) or True
+    except UnicodeEncodeError:
+        return False
 
 
 def dump(recipe: Recipe) -> str:
     """The recipe as YAML, every key written out."""
-    content = recipe.model_dump(mode="json")
-    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads 1e-3 as a number, which YAML 1.1 takes for a text."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes the texts that `_Loader` would take for numbers."""
-
-
-for _reader in (_Loader, _Dumper):
-    _reader.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"),
-        list("-+0123456789"),
-    )
+    return dump_yaml(recipe.model_dump(mode="json"))
 
 
 def shipped() -> dict[str, Path]:
@@ -100,20 +128,22 @@ def find_recipe(source: str | Path) -> Path:
     Raises:
         RecipeError: there is neither.
     """
-    path, names = Path(source), shipped()
-    if path.is_file():
-        return path
-    if str(source) in names:
-        return names[str(source)]
+    name, names = str(source), shipped()
+    if os.path.isfile(name):  # false, too, of a name that no file can have
+        return Path(name)
+    if name in names:
+        return names[name]
     raise RecipeError(
-        f"{source} is neither a file nor a shipped recipe; {suggest(str(source), names)}"
+        f"{shortened(name)} is neither a file nor a shipped recipe; {suggest(name[:80], names)}"
     )
 
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        if path.stat().st_size > LARGEST_FILE:
+            raise RecipeError(f"it has {path.stat().st_size:,} bytes, more than {LARGEST_FILE:,}")
+        content = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, RecipeError) as error:
         raise RecipeError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path} holds {type(content).__name__}, expected keys such as data:")
@@ -127,7 +157,7 @@ def _change(content: dict[str, Any], change: str) -> None:
     """
     key, equals, value = change.partition("=")
     if not equals or not key:
-        raise RecipeError(f"--set {change}: expected key=value, such as train.epochs=20")
+        raise RecipeError(f"--set {shortened(change)}: expected key=value, such as train.epochs=20")
     parts = key.split(".")
     if parts[:2] in (["method", "params"], ["method", "weights"]):
         parts = [*parts[:2], ".".join(parts[2:])]
@@ -138,36 +168,38 @@ def _change(content: dict[str, Any], change: str) -> None:
         content[part] = dict(inner) if isinstance(inner, Mapping) else {}
         content = content[part]
     try:
-        content[parts[-1]] = yaml.load(value, _Loader)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {change}: {value!r} is not a YAML value: {error}") from error
+        content[parts[-1]] = parse_yaml(value)
+    except RecipeError as error:
+        raise RecipeError(
+            f"--set {shortened(change)}: {shown(value)} is not a YAML value: {error}"
+        ) from error
 
 
-def _plain(error: ValidationError) -> list[str]:
-    """The problems that pydantic found, a sentence for each key; branches of a union are joined."""
+def _plain(error: ValidationError) -> dict[str, str]:
+    """Keys and the problems that pydantic found there; branches of a union are joined."""
     texts: dict[str, str] = {}
     ends: dict[str, str] = {}
     known: dict[str, list[str]] = {}
     for problem in error.errors():
         key_path = [str(part) for part in problem["loc"] if not _is_branch(str(part))]
-        key, message = ".".join(key_path), problem["msg"][0].lower() + problem["msg"][1:]
+        key = shortened(".".join(key_path), 200)
+        message = problem["msg"][0].lower() + problem["msg"][1:]
         if problem["type"] == "extra_forbidden":
             if new := new_key(key_path):
                 texts[key], known[new] = f"is called {new} since {SINCE}", key_path
                 continue
-            texts[key] = f"there is no such key; {suggest(key_path[-1], _keys(key_path[:-1]))}"
+            texts[key] = "there is no such key"
+            if len(texts) <= MOST_PROBLEMS:
+                texts[key] += f"; {suggest(key_path[-1], _keys(key_path[:-1]))}"
         elif problem["type"] == "missing":
             texts[key] = "is missing"
         elif key in texts:
             texts[key] += f", or {message.removeprefix('input should be ')}"
         else:
-            texts[key], ends[key] = message, f", not {problem['input']!r}"
+            texts[key], ends[key] = message, f", not {shown(problem['input'])}"
     for new in known:  # what stands there under its old name is not missing
         texts.pop(new, None)
-    return [
-        f"{key}{' ' if text.startswith('is called') else ': '}{text}{ends.get(key, '')}"
-        for key, text in texts.items()
-    ]
+    return {key: f"{text}{ends.get(key, '')}" for key, text in texts.items()}
 
 
 BRANCHES = (
@@ -184,6 +216,8 @@ BRANCHES = (
     "several",
     "an average",
     "constrained-float",
+    "constrained-int",
+    "constrained-str",
 )
 
 

@@ -9,10 +9,29 @@ from pydantic_core import PydanticCustomError
 
 from mentee.recipe.method import AMethod, MethodRecipe, named
 from mentee.recipe.networks import Network, by_name, by_network
-from mentee.recipe.parts import Count, Part, Positive, Share
+from mentee.recipe.parts import (
+    LARGEST_IMAGE,
+    MOST_EPOCHS,
+    MOST_WORKERS,
+    BatchSize,
+    Count,
+    Epochs,
+    NotNegative,
+    Part,
+    Pixels,
+    Positive,
+    SampleRate,
+    Seconds,
+    Seed,
+    Share,
+    TextBytes,
+)
 from mentee.recipe.probe import Probe
 from mentee.recipe.teachers import ATeacher
 from mentee.tasks import Task, find_task
+
+Labels = Annotated[list[str], Field(min_length=1)]
+"""Several columns of labels."""
 
 
 class Domain(Part):
@@ -83,7 +102,7 @@ class Data(Part):
     source: str
     kind: str | None = None
     train: str = "train"
-    validation: str | Annotated[float, Field(gt=0, lt=1)] | None = 0.1
+    validation: str | Annotated[float, Field(ge=1e-6, lt=1)] | None = 0.1
     test: str | None = "test"
     out_of_domain: dict[str, Domain] = {}
     limit: Count | None = None
@@ -91,19 +110,19 @@ class Data(Part):
     image: str | None = None
     audio: str | None = None
     text: str | None = None
-    label: str | list[str] | Literal[False] | None = None
+    label: str | Labels | Literal[False] | None = None
     id: str | None = None
     classes: list[str] | None = None
     task: Annotated[TaskRecipe | None, BeforeValidator(named)] = None
     channels: Literal[1, 3] | None = None
     views: str | None = None
-    pad: int = Field(4, ge=0)
-    size: Count | None = None
-    sample_rate: Count = 16000
-    seconds: Positive | None = None
-    max_bytes: Count = 256
-    seed: int = 0
-    view_seed: int | None = None
+    pad: int = Field(4, ge=0, le=LARGEST_IMAGE)
+    size: Pixels | None = None
+    sample_rate: SampleRate = 16000
+    seconds: Seconds | None = None
+    max_bytes: TextBytes = 256
+    seed: Seed = 0
+    view_seed: Seed | None = None
     cycle: Count | None = None
 
 
@@ -113,19 +132,19 @@ class Train(Part):
     `auto` of `channels_last` and `compile` is settled by a measurement before the first step.
     """
 
-    epochs: Count = 30
-    batch: Count = 64
+    epochs: Epochs = 30
+    batch: BatchSize = 64
     gradient_accumulation: Count = 1
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: Positive = 0.05
     momentum: Share = 0.9
     nesterov: bool = False
-    weight_decay: float = Field(5e-4, ge=0)
+    weight_decay: NotNegative = 5e-4
     weight_decay_all: bool = True
     schedule: Literal["constant", "cosine", "one-cycle", "steps"] = "one-cycle"
     milestones: list[Count] = []
     factor: Positive = 0.1
-    warmup: int = Field(0, ge=0)
+    warmup: int = Field(0, ge=0, le=MOST_EPOCHS)
     max_grad_norm: Positive | None = None
     ema: Share | None = None
     label_smoothing: Share = 0.0
@@ -133,8 +152,8 @@ class Train(Part):
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     channels_last: bool | Literal["auto"] = True
     compile: bool | Literal["auto"] = False
-    num_workers: int = Field(0, ge=0)
-    seed: int = 0
+    num_workers: int = Field(0, ge=0, le=MOST_WORKERS)
+    seed: Seed = 0
 
 
 class Monitor(Part):
@@ -148,7 +167,7 @@ class Monitor(Part):
 
     source: str | None = None
     split: str | None = None
-    label: str | list[str] | None = None
+    label: str | Labels | None = None
     limit: Count | None = 1000
     knn: Count = 20
     temperature: Positive | None = 0.07

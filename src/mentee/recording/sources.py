@@ -9,8 +9,8 @@ from typing import Any
 
 from mentee.data import MODALITIES, Examples, open_examples
 from mentee.data.examples import with_seconds
-from mentee.errors import DataError, MenteeError, RecipeError
-from mentee.recipe import read
+from mentee.errors import DataError, RecipeError, shortened
+from mentee.recipe import parse_yaml, read
 from mentee.teachers.pretrained import Embedder
 from mentee.teachers.pretrained.options import checked_options
 
@@ -92,15 +92,13 @@ def parsed(pairs: Sequence[str], what: str) -> dict[str, Any]:
     Raises:
         RecipeError: a pair has no `=`.
     """
-    import yaml
-
     values = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise RecipeError(f"{what} {pair}: expected key=value")
+            raise RecipeError(f"{what} {shortened(pair)}: expected key=value")
         try:
-            values[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise MenteeError(f"{what} {pair}: {value!r} is not a value ({error})") from error
+            values[key] = parse_yaml(value)
+        except RecipeError as error:
+            raise RecipeError(f"{what} {shortened(pair)}: it is not a value: {error}") from error
     return values
