@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mentee.errors import RecipeError
-from mentee.recipe import dump, parse_yaml, read
+from mentee.recipe import dump, read
 from mentee.recording.sources import parsed
 
 SMALL = "data: embedded:digits\nstudent: resnet8-cifar\n"
@@ -221,6 +221,8 @@ def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
     ],
 )
 def test_what_is_clear_is_read(text: str, value: Any) -> None:
+    from mentee.recipe import parse_yaml
+
     assert parse_yaml(text) == value
     assert type(parse_yaml(text)) is type(value)
 

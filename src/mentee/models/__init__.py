@@ -9,15 +9,17 @@ where they can be read: `network.feature_layers`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 
 from mentee.data import MODALITIES
-from mentee.errors import MenteeError, suggest
+from mentee.errors import MenteeError, shown, suggest
+from mentee.free_memory import require
 from mentee.models.audio import MobileFCN, SmallFCN
 from mentee.models.composite import PROJECTOR, Ensemble, Mean, ReusedClassifierStudent
 from mentee.models.contract import (
@@ -30,6 +32,7 @@ from mentee.models.contract import (
 )
 from mentee.models.copying import copied
 from mentee.models.cp_resnet import CPResNet
+from mentee.models.layers import check_widths
 from mentee.models.mobilenet import MobileNetV2
 from mentee.models.packages import CLASSES, build_packaged, contract_of_packaged
 from mentee.models.resnet import CifarResNet, ResNet, WideResNet
@@ -81,6 +84,9 @@ __all__ = [
     "read_weights",
     "resolve",
 ]
+
+MANY_CLASSES = 100_000
+"""From here on the size of a classifier is compared with the memory that is free."""
 
 ZOOS: dict[str, Callable[..., nn.Module]] = {
     "timm": build_timm,
@@ -138,6 +144,11 @@ def build(
         )
     offered = {"classes": classes, "channels": channels, "sample_rate": sample_rate}
     arguments = {key: offered[key] for key in MODALITIES[kind_of(name)].network_args}
+    if name in NETWORKS and (options or classes > MANY_CLASSES):
+        with torch.device("meta"):  # costs no memory, and draws no random number
+            planned = make(**arguments, **options)
+        size = sum(each.nbytes for each in (*planned.parameters(), *planned.buffers()))
+        require(size, f"{name} with {shown(options)}", "choose smaller widths")
     with _seeded(seed):
         return make(**arguments, **options)
 
@@ -235,14 +246,22 @@ def _seeded(seed: int | None) -> Iterator[None]:
         yield
 
 
-def _check_options(name: str, options: dict[str, object]) -> None:
+def _check_options(name: str, options: Mapping[str, Any]) -> None:
     signature = inspect.signature(NETWORKS[name])
-    known = [
-        key for key in signature.parameters if key not in MODALITIES[kind_of(name)].network_args
-    ]
-    for option in options:
+    known = {
+        key: parameter.default
+        for key, parameter in signature.parameters.items()
+        if key not in MODALITIES[kind_of(name)].network_args
+    }
+    for option, value in options.items():
         if option not in known:
             raise MenteeError(f"{name} has no option {option!r}; {suggest(option, known)}")
+        if isinstance(known[option], tuple):
+            check_widths(name, value, len(known[option]))
+        kinds = (int, float) if isinstance(known[option], float) else (int,)
+        if isinstance(known[option], (int, float)) and type(value) not in kinds:
+            what = "a number" if float in kinds else "a whole number"
+            raise MenteeError(f"the option {option} of {name} is {what}, not {shown(value)}")
 
 
 def _accepted(make: Callable[..., nn.Module], offered: dict[str, int]) -> dict[str, int]:

@@ -7,14 +7,14 @@ and reads clips of any length: pooling rounds up, the last map is averaged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
-from mentee.models.layers import conv1x1, conv3x3, global_average, initialize
+from mentee.models.layers import check_widths, conv1x1, conv3x3, global_average, initialize
 from mentee.models.logmel import LogMel
 
 
@@ -84,7 +84,7 @@ class SmallFCN(nn.Module):
         widths: channels of the stem and of the three stages.
 
     Raises:
-        MenteeError: where the rate is too low to be one.
+        MenteeError: where the rate is too low to be one, or a width is no width.
 
     Example:
         >>> import torch
@@ -104,10 +104,10 @@ class SmallFCN(nn.Module):
         *,
         classes: int,
         sample_rate: int = 16000,
-        widths: tuple[int, int, int, int] = (16, 48, 96, 160),
+        widths: Sequence[int] = (16, 48, 96, 160),
     ) -> None:
         super().__init__()
-        stem, first, second, third = widths
+        stem, first, second, third = check_widths("SmallFCN", widths, 4)
         self.mel = MelInput(sample_rate, window=0.032, hop=0.016, mels=64)
         self.stem = conv_norm(1, stem, stride=2)
         self.stage1 = conv_norm(stem, first, stride=2)
@@ -140,7 +140,7 @@ class MobileFCN(nn.Module):
         dropout: share of the embedding that is dropped in training, in [0, 1).
 
     Raises:
-        MenteeError: where the rate is too low to be one.
+        MenteeError: where the rate is too low to be one, or `dropout` is no share.
 
     Example:
         >>> import torch
@@ -159,6 +159,8 @@ class MobileFCN(nn.Module):
 
     def __init__(self, *, classes: int, sample_rate: int = 16000, dropout: float = 0.5) -> None:
         super().__init__()
+        if not 0 <= dropout < 1:
+            raise MenteeError(f"MobileFCN drops a share from 0 to below 1, not {dropout}")
         self.mel = MelInput(sample_rate, window=0.032, hop=0.016, mels=96)
         self.stem = nn.Sequential(conv_norm(1, 64), halve())
         self.stage1 = nn.Sequential(conv_norm(64, 128), halve())

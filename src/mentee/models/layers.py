@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from mentee.errors import MenteeError, shown
+
+MOST_CHANNELS = 65_536
+"""Of a layer."""
+
+
+def check_widths(network: str, widths: Any, count: int) -> tuple[int, ...]:
+    """Channels of the parts of a network, one number for each.
+
+    Raises:
+        MenteeError: there are more or fewer, or one is no whole number from 1 to `MOST_CHANNELS`.
+
+    Example:
+        >>> check_widths("resnet8-cifar", [16, 32, 64], 3)
+        (16, 32, 64)
+    """
+    numbers = tuple(widths) if isinstance(widths, (list, tuple)) else ()
+    if len(numbers) != count or any(type(width) is not int for width in numbers):
+        raise MenteeError(f"{network} has {count} widths, whole numbers; not {shown(widths)}")
+    if not all(1 <= width <= MOST_CHANNELS for width in numbers):
+        raise MenteeError(
+            f"the widths of {network} are from 1 to {MOST_CHANNELS:,}, not {shown(widths)}"
+        )
+    return numbers
 
 
 def conv3x3(inputs: int, outputs: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:

@@ -5,14 +5,14 @@ Parameter names are torchvision's: `conv1, bn1, layer1.0.conv1, …, layer1.0.do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, TypeAlias
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
-from mentee.models.layers import conv1x1, conv3x3, global_average, initialize
+from mentee.models.layers import check_widths, conv1x1, conv3x3, global_average, initialize
 
 BLOCKS: dict[int, tuple[int, int, int, int]] = {
     10: (1, 1, 1, 1),
@@ -110,7 +110,7 @@ class CifarResNet(nn.Module):
         stem: channels of the first convolution; None: as the first stage ("x4": 32).
 
     Raises:
-        MenteeError: where the depth is not 6 n + 2.
+        MenteeError: where the depth is not 6 n + 2, or a width is no width.
 
     Example:
         >>> import torch
@@ -133,7 +133,7 @@ class CifarResNet(nn.Module):
         *,
         classes: int,
         channels: int = 3,
-        widths: tuple[int, int, int] = (16, 32, 64),
+        widths: Sequence[int] = (16, 32, 64),
         stem: int | None = None,
     ) -> None:
         super().__init__()
@@ -142,7 +142,8 @@ class CifarResNet(nn.Module):
             raise MenteeError(
                 f"a CIFAR ResNet has 6 n + 2 layers (8, 14, 20, 32, 44, 56, 110), not {depth}"
             )
-        stem = widths[0] if stem is None else stem
+        widths = check_widths("a CIFAR ResNet", widths, 3)
+        (stem,) = check_widths("its stem", [widths[0] if stem is None else stem], 1)
         self.conv1 = conv3x3(channels, stem)
         self.bn1 = nn.BatchNorm2d(stem)
         self.relu = nn.ReLU(inplace=True)

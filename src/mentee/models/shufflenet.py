@@ -5,7 +5,7 @@ As there, all weights keep PyTorch's initialization.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from mentee.errors import MenteeError
-from mentee.models.layers import channel_shuffle, conv1x1, conv3x3, global_average
+from mentee.models.layers import channel_shuffle, check_widths, conv1x1, conv3x3, global_average
 
 STEM = 24
 """Channels of the first convolution, a 1×1 one of stride 1 for small images."""
@@ -67,7 +67,8 @@ class ShuffleNetV1(nn.Module):
         groups: groups of the 1×1 convolutions.
 
     Raises:
-        MenteeError: where a block's inner channels cannot be cut into so many groups.
+        MenteeError: where a width is no width, or a block's inner channels cannot be cut into so
+            many groups.
 
     Example:
         >>> import torch
@@ -88,10 +89,11 @@ class ShuffleNetV1(nn.Module):
         *,
         classes: int,
         channels: int = 3,
-        widths: tuple[int, int, int] = (240, 480, 960),
+        widths: Sequence[int] = (240, 480, 960),
         groups: int = 3,
     ) -> None:
         super().__init__()
+        widths = check_widths("ShuffleNetV1", widths, 3)
         _check_groups(widths, groups)
         self.conv1 = conv1x1(channels, STEM)
         self.bn1 = nn.BatchNorm2d(STEM)
@@ -109,7 +111,7 @@ class ShuffleNetV1(nn.Module):
         return logits
 
 
-def _check_groups(widths: tuple[int, int, int], groups: int) -> None:
+def _check_groups(widths: Sequence[int], groups: int) -> None:
     added = [out - into for into, out in zip((STEM, *widths), widths, strict=False)]
     if groups < 1 or any(c < 1 or c % (4 * groups) for c in (*added, *widths)):
         raise MenteeError(
@@ -186,7 +188,7 @@ class ShuffleNetV2(nn.Module):
         widths: channels of the stages and of the embedding; the stages' are even.
 
     Raises:
-        MenteeError: where a stage's width is odd.
+        MenteeError: where a width is no width, or a stage's is odd.
 
     Example:
         >>> import torch
@@ -207,9 +209,10 @@ class ShuffleNetV2(nn.Module):
         *,
         classes: int,
         channels: int = 3,
-        widths: tuple[int, int, int, int] = (116, 232, 464, 1024),
+        widths: Sequence[int] = (116, 232, 464, 1024),
     ) -> None:
         super().__init__()
+        widths = check_widths("ShuffleNetV2", widths, 4)
         if any(width % 2 for width in widths[:3]):
             raise MenteeError(f"ShuffleNetV2's stages have even widths, not {widths[:3]}")
         self.conv1 = conv1x1(channels, STEM)

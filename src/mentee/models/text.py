@@ -6,7 +6,7 @@ logits of an empty text are finite.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mentee.errors import MenteeError
+from mentee.models.layers import check_widths
 
 PRIME = 2**31 - 1
 """The p: products of two remainders stay below 2⁶², so no sum here overflows."""
@@ -235,6 +236,9 @@ class CharCNN(nn.Module):
         width: entries of a byte's embedding.
         widths: channels of the stem and of the three stages.
 
+    Raises:
+        MenteeError: where a width is no width.
+
     Example:
         >>> import torch
         >>> text = torch.tensor([[*b"Not bad at all", 0, 0]], dtype=torch.uint8)
@@ -256,10 +260,11 @@ class CharCNN(nn.Module):
         *,
         classes: int,
         width: int = 32,
-        widths: tuple[int, int, int, int] = (128, 128, 192, 256),
+        widths: Sequence[int] = (128, 128, 192, 256),
     ) -> None:
         super().__init__()
-        stem, first, second, third = widths
+        stem, first, second, third = check_widths("CharCNN", widths, 4)
+        (width,) = check_widths("the bytes of CharCNN", [width], 1)
         self.bytes = nn.Embedding(256, width, padding_idx=0)
         self.stem = MaskedConv(width, stem, 5)
         self.stage1 = HalvingStage(stem, first)

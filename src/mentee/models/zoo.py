@@ -7,7 +7,7 @@ from types import ModuleType
 
 from torch import nn
 
-from mentee.errors import MenteeError, suggest
+from mentee.errors import MenteeError, shortened, shown, suggest
 from mentee.models.contract import InputContract
 
 
@@ -32,8 +32,11 @@ def build_timm(name: str, *, classes: int, channels: int, **options: object) -> 
     settings = {"pretrained": False, "num_classes": classes, "in_chans": channels, **options}
     try:
         network: nn.Module = timm.create_model(name, **settings)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise MenteeError(f"timm cannot build {name!r} with {settings}: {error}") from error
+    except Exception as error:  # whatever its code makes of the options
+        raise MenteeError(
+            f"timm cannot build {name!r} with {shown(settings, 300)}: "
+            f"{type(error).__name__}: {shortened(str(error), 300)}"
+        ) from error
     return network
 
 
@@ -58,8 +61,11 @@ def build_torchvision(name: str, *, classes: int, channels: int, **options: obje
     settings = {"weights": None, "num_classes": classes, **options}
     try:
         network: nn.Module = models.get_model(name, **settings)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise MenteeError(f"torchvision cannot build {name!r} with {settings}: {error}") from error
+    except Exception as error:  # whatever its code makes of the options
+        raise MenteeError(
+            f"torchvision cannot build {name!r} with {shown(settings, 300)}: "
+            f"{type(error).__name__}: {shortened(str(error), 300)}"
+        ) from error
     return network
 
 
