@@ -13,14 +13,12 @@ from mentee.records.codecs import (
     STORED,
     decode,
     encode,
-    fit_basis,
-    load_bases,
     pack,
-    save_bases,
     scales_of,
     unpack,
 )
 from mentee.records.columns import Column, with_components, with_largest
+from mentee.records.statistics import fit_basis, load_bases, save_bases
 
 MEAN = Column(layer="stages.0", reduction="mean", shape=(16,), layer_shape=(16, 4, 4))
 CELLS = Column(layer="stages.0", reduction="2x2 cells", shape=(64,), layer_shape=(16, 4, 4))

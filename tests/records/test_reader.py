@@ -10,7 +10,7 @@ import torch
 
 from mentee.errors import DataError
 from mentee.recording.embedders import record_examples
-from mentee.records import Record, open_record, shards
+from mentee.records import Record, integrity, open_record
 from mentee.records.manifest import checksum as sum_of
 from mentee.records.manifest import read_manifest
 from tests.records.jobs import Fake, expected, images
@@ -51,7 +51,8 @@ def test_a_damaged_shard_is_named(made):
     content[-3] ^= 1
     path.write_bytes(content)
     with pytest.raises(
-        DataError, match=r"shard-00001.npy is damaged: its checksum is another one; record again"
+        DataError,
+        match=r"shard-00001.npy is damaged: its checksum is another one; record what is",
     ):
         Record.open(made.folder)
     Record.open(made.folder, verify=False)
@@ -59,13 +60,18 @@ def test_a_damaged_shard_is_named(made):
     with pytest.raises(DataError, match=r"shard-00001.npy is damaged: it has 207 bytes of 208"):
         Record.open(made.folder, verify=False)
     path.unlink()
-    with pytest.raises(DataError, match=r"shard-00001.npy is missing; record again"):
+    with pytest.raises(
+        DataError, match=r"shard-00001.npy is missing; record what is damaged again"
+    ):
         Record.open(made.folder)
 
 
 def test_a_shard_that_was_whole_is_read_again_where_it_changed_or_is_forgotten(made, monkeypatch):
     read = []
-    monkeypatch.setattr(shards, "checksum", lambda path: read.append(path.name) or sum_of(path))
+    scan = integrity._scanned
+    monkeypatch.setattr(
+        integrity, "_scanned", lambda path, *rest: read.append(path.name) or scan(path, *rest)
+    )
     names = [each.file for each in read_manifest(made.folder).parts[0].shards]
     Record.open(made.folder)
     read.clear()
@@ -76,7 +82,7 @@ def test_a_shard_that_was_whole_is_read_again_where_it_changed_or_is_forgotten(m
     Record.open(made.folder)
     assert [name for name in read if name in names] == names[:1]
     read.clear()
-    shards.forget_checksums()
+    integrity.forget_checksums()
     Record.open(made.folder)
     assert [name for name in read if name in names] == names
 

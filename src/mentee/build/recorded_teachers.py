@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import torch
+
 from mentee.build import networks
 from mentee.build.classifier_reuse import Classifier, find_classifier
 from mentee.build.datasets import MEASURED
@@ -13,6 +15,7 @@ from mentee.build.teacher_kind import TeacherKind, TeacherRequest
 from mentee.data.modality import find_modality
 from mentee.distillation.layer_pairs import with_teachers
 from mentee.distillation.objective import DistillationLoss
+from mentee.distillation.terms import blank
 from mentee.errors import MenteeError, PairError, RecipeError
 from mentee.methods import Method
 from mentee.recipe import Data, RecordedRecipe, online_recipe
@@ -144,9 +147,12 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
                 f"views (--views 8), {NO_VIEWS}"
             )
         recorded = manifest.views
-        settings = view_settings(data.model_copy(update={"views": views}), recorded["view_seed"])
+        seed = recorded.get("view_seed", 0)
+        settings = view_settings(data.model_copy(update={"views": views}), seed)
         other = [
-            f"{k}: {recorded[k]} there, {v} here" for k, v in settings.items() if recorded[k] != v
+            f"{k}: {recorded.get(k)} there, {v} here"
+            for k, v in settings.items()
+            if recorded.get(k) != v
         ]
         if other:
             raise RecipeError(
@@ -197,16 +203,23 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
             PairError: its representation depends on the batch.
             RecipeError: the record has another reduction of the layer.
         """
-        reduction = loss.adapters_of(bound)[1].reduction
-        if reduction is None:
+        adapter = loss.adapters_of(bound)[1]
+        if adapter.reduction is None:
             raise PairError(
                 f"{bound.name} depends on what else is in the batch, so no record holds it; give "
                 "the recipe its network as teacher"
             )
-        held = {each.name for each in cast(RecordedTeacher, teacher).record.columns}
-        name = str(key.reduced(reduction))
-        if name not in held:
-            raise RecipeError(lacks(self.folder, loss.method.name, [name], sorted(held)))
+        columns = {each.name: each for each in cast(RecordedTeacher, teacher).record.columns}
+        name = str(key.reduced(adapter.reduction))
+        if name not in columns:
+            raise RecipeError(lacks(self.folder, loss.method.name, [name], sorted(columns)))
+        with torch.no_grad():
+            shape = adapter.precompute(blank(columns[name].layer_shape)).shape[1:]
+        if tuple(shape) != columns[name].shape:
+            raise PairError(
+                f"{self.folder} has {name} as {list(columns[name].shape)}, and {bound.name} reads "
+                f"{list(shape)}; record it again (--overwrite)"
+            )
 
     def classifier(
         self, teacher: Teacher | None, request: TeacherRequest, layer: str

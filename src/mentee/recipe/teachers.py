@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
+from mentee.errors import RecipeError
 from mentee.recipe.method import AMethod
 from mentee.recipe.networks import Network, TeacherRecipe, by_name, by_network
 from mentee.recipe.parts import Positive, Share
@@ -205,5 +206,16 @@ def single_teachers(teacher: ATeacher | None) -> dict[str, SingleTeacher]:
 
 
 def online_recipe(content: Mapping[str, Any]) -> OnlineRecipe:
-    """A network or an ensemble as a record's manifest describes it."""
-    return (Ensemble if "networks" in content else Network).model_validate(content)
+    """A network or an ensemble as a record's manifest describes it.
+
+    Raises:
+        RecipeError: it is none.
+    """
+    try:
+        return (Ensemble if "networks" in content else Network).model_validate(content)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise RecipeError(
+            f"the manifest of a record describes no network (teacher.network.{where}: "
+            f"{error.errors()[0]['msg']}); record it again (--overwrite)"
+        ) from error

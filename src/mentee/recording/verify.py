@@ -23,9 +23,9 @@ from mentee.recording.networks import network_job, with_its_input
 from mentee.recording.sources import open_as
 from mentee.records import Record
 from mentee.records.folders import splits_of
+from mentee.records.integrity import forget_checksums
 from mentee.records.manifest import has_manifest
 from mentee.records.plan import RecordingJob
-from mentee.records.shards import forget_checksums
 from mentee.teachers.pretrained import Embedder, find_embedder
 from mentee.types import CLEAN
 

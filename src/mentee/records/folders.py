@@ -87,7 +87,8 @@ def put_in_place(out: Path) -> None:
     """
     folder, old = partial_folder(out), out.with_name(f".{out.name}.old")
     with plain_write_errors(out):
-        for path in [folder / PLAN, *folder.glob(f"*/{PROGRESS}")]:
+        # Hidden files are what a kill left of others that were being written.
+        for path in [folder / PLAN, *folder.glob(f"*/{PROGRESS}"), *folder.rglob(".*")]:
             path.unlink(missing_ok=True)
         folder.chmod(0o755)
         if out.exists():

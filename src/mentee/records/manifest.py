@@ -16,6 +16,7 @@ from mentee import files
 from mentee.data import MODALITIES
 from mentee.errors import DataError
 from mentee.records.columns import Column, Dtype, stored_numbers
+from mentee.records.consistency import contradiction
 from mentee.types import CLEAN
 
 FORMAT = 3
@@ -198,7 +199,7 @@ def read_manifest(folder: Path) -> Manifest:
         content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"format": 2}
         if not isinstance(content, dict):
             raise ValueError("it is no JSON object")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error}); {again}") from error
     if content.get("format") in (1, 2):
         raise DataError(
@@ -212,7 +213,7 @@ def read_manifest(folder: Path) -> Manifest:
         )
     unsigned = {key: value for key, value in content.items() if key != "checksum"}
     try:
-        manifest = Manifest.model_validate(unsigned)
+        manifest = Manifest.model_validate_json(json.dumps(unsigned), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(each) for each in first["loc"])
@@ -226,6 +227,8 @@ def read_manifest(folder: Path) -> Manifest:
         if part.rows != manifest.rows:
             held = f"{part.folder} has {part.rows}"
             raise DataError(f"{path} says {manifest.rows} rows and {held}; {again}")
+    if problem := contradiction(manifest):
+        raise DataError(f"{path} contradicts itself: {problem}; {again}")
     return manifest
 
 

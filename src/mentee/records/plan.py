@@ -12,13 +12,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from mentee.data import Examples
 from mentee.errors import DataError
 from mentee.records.codecs import STORED, Floats
 from mentee.records.columns import Column, Dtype
 from mentee.records.folders import PLAN, partial_folder, refuse_others
+from mentee.records.integrity import read_ids
 from mentee.records.manifest import (
     Group,
     Manifest,
@@ -34,7 +34,6 @@ from mentee.records.matching import (
     differences,
     order_examples,
 )
-from mentee.records.reader import read_ids
 from mentee.records.shards import check_disk, rows_in
 
 Read: TypeAlias = Callable[[Examples, npt.NDArray[np.int64], int, Sequence[Column]], Floats]
@@ -276,6 +275,7 @@ def interrupted(folder: Path) -> tuple[dict[str, Any] | None, tuple[Group, ...]]
     try:
         content = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         groups = tuple(map(Group.model_validate, content["groups"]))
-        return dict(content["identity"]), groups
-    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+        identity = dict(content["identity"])
+        return {**identity, "teacher": dict(identity["teacher"])}, groups
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # pydantic's is a ValueError
         return None, ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,11 +17,11 @@ from mentee import files
 from mentee.data import Examples, hash_ids
 from mentee.errors import DataError, RunError
 from mentee.records import statistics
-from mentee.records.codecs import Bases, decode, load_bases, unpack
+from mentee.records.codecs import decode, unpack
 from mentee.records.columns import Column
 from mentee.records.folders import find_split
+from mentee.records.integrity import check_file, check_shard, read_ids
 from mentee.records.manifest import (
-    IDS,
     STATISTICS,
     Manifest,
     basis_file,
@@ -30,8 +29,8 @@ from mentee.records.manifest import (
     read_manifest,
 )
 from mentee.records.matching import check_fits, fits
-from mentee.records.shards import COPY_AGAIN, MappedRows, check_file, check_shard
-from mentee.records.statistics import Moments
+from mentee.records.shards import MappedRows
+from mentee.records.statistics import Bases, Moments, load_bases
 from mentee.types import CLEAN, Statistics
 
 CHUNK = 4096  # vectors summed up at once
@@ -76,8 +75,9 @@ class Record:
         folder = Path(path)
         manifest = read_manifest(folder)
         for part in manifest.parts:
+            numbers = manifest.numbers(part.group)
             for shard in part.shards:
-                check_shard(folder / part.folder, shard, verify=verify)
+                check_shard(folder / part.folder, shard, numbers, manifest.dtype, verify=verify)
         bases = list[Bases]()
         for number, group in enumerate(manifest.groups):
             file = folder / basis_file(number)
@@ -290,20 +290,6 @@ def pooled(features: Tensor) -> Tensor:
     """Vectors `[b, d]` as they are; the means of tokens `[b, t, d]` and of maps `[b, d, h, w]`."""
     axes = {2: (), 3: (1,), 4: (2, 3)}[features.ndim]
     return features.mean(axes) if axes else features
-
-
-def read_ids(folder: Path, manifest: Manifest) -> tuple[str, ...]:
-    """The ids of a record's rows.
-
-    Raises:
-        DataError: their file is missing or damaged.
-    """
-    path = folder / IDS
-    check_file(path, manifest.ids)
-    ids = tuple(json.loads(path.read_text(encoding="utf-8")))
-    if len(ids) != manifest.rows:
-        raise DataError(f"{path} has {len(ids)} ids for {manifest.rows} rows; {COPY_AGAIN}")
-    return ids
 
 
 def open_record(path: Path | str, split: str = "train", *, verify: bool = True) -> Record:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -20,15 +19,14 @@ import torch
 from mentee import files
 from mentee.errors import DataError, RunError
 from mentee.files import plain_write_errors
-from mentee.records.codecs import STORED, Floats, encode
+from mentee.records.codecs import STORED, Floats, encode, header
 from mentee.records.columns import Dtype
 from mentee.records.folders import PROGRESS
+from mentee.records.integrity import COPY_AGAIN
 from mentee.records.manifest import Part, Shard, checksum
 
 SHARD_BYTES, SHARD_ROWS = 256 << 20, 16_384
 """Size of a shard where the user names no number of rows: what a killed process loses at most."""
-
-COPY_AGAIN = "record again, or copy the folder again from where it was whole"
 
 
 def link(source: Path, target: Path) -> None:
@@ -164,19 +162,6 @@ def rows_in(folder: Path) -> int:
     return sum(each.rows for each in shards_in(folder))
 
 
-def header(shape: tuple[int, ...], dtype: Dtype) -> bytes:
-    """The head of an `.npy` file, which `numpy.load` reads.
-
-    Args:
-        shape: of the array that follows in C order.
-        dtype: of its numbers.
-    """
-    fields = {"descr": STORED[dtype].str, "fortran_order": False, "shape": shape}
-    file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, fields)
-    return file.getvalue()
-
-
 def check_disk(needed: int, folder: Path) -> None:
     """Make sure that so many bytes are free where a folder is.
 
@@ -190,54 +175,6 @@ def check_disk(needed: int, folder: Path) -> None:
             f"the record needs {needed / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are free at "
             f"{existing}; free some, or choose another folder with --out"
         )
-
-
-_intact: set[tuple[Path, int, int, str]] = set()
-"""Files whose checksum was right: (path, bytes, nanosecond of the last change, checksum)."""
-
-
-def forget_checksums() -> None:
-    """Read every file again when it is next checked, though nothing seems to have changed."""
-    _intact.clear()
-
-
-def check_shard(folder: Path, shard: Shard, *, verify: bool) -> None:
-    """Compare a file of rows with the manifest.
-
-    A file that was whole is read again only when it has changed: the runs of a sweep open the same
-    record one after another.
-
-    Args:
-        folder: of the part.
-        shard: from the manifest.
-        verify: compare its checksum, not only its size.
-
-    Raises:
-        DataError: it is missing or damaged.
-    """
-    path = folder / shard.file
-    if not path.is_file():
-        raise DataError(f"{path} is missing; {COPY_AGAIN}")
-    stat = path.stat()
-    if stat.st_size != shard.bytes:
-        size = f"it has {stat.st_size:,} bytes of {shard.bytes:,}"
-        raise DataError(f"{path} is damaged: {size}; {COPY_AGAIN}")
-    state = (path.resolve(), stat.st_size, stat.st_mtime_ns, shard.checksum)
-    if verify and state not in _intact:
-        check_file(path, shard.checksum)
-        _intact.add(state)
-
-
-def check_file(path: Path, expected: str) -> None:
-    """Compare a file's checksum with that of the manifest.
-
-    Raises:
-        DataError: the file is missing or damaged.
-    """
-    if not path.is_file():
-        raise DataError(f"{path} is missing; {COPY_AGAIN}")
-    if checksum(path) != expected:
-        raise DataError(f"{path} is damaged: its checksum is another one; {COPY_AGAIN}")
 
 
 class MappedRows:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from mentee import files
+from mentee.errors import DataError
+from mentee.records.columns import Column
 from mentee.types import Statistics
 
+_FLOATS = (torch.float32, torch.float64)
 _NAMES = ("mean", "std", "components", "variances")
 
 
@@ -125,6 +133,109 @@ def load(path: Path, width: int) -> Statistics | None:
         tensors = load_file(path)
     except (OSError, SafetensorError):
         return None
-    if set(tensors) != set(_NAMES) or tensors["mean"].shape != (width,):
+    if set(tensors) != set(_NAMES):
         return None
+    m = len(tensors["components"]) if tensors["components"].ndim else 0
+    shapes = {"mean": (width,), "std": (width,), "components": (m, width), "variances": (m,)}
+    for name, each in tensors.items():
+        plain = each.dtype == torch.float32 and each.shape == shapes[name]
+        if not plain or not each.isfinite().all():
+            return None
     return Statistics(**tensors)
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The principal directions that a column is stored along.
+
+    Attributes:
+        mean: `[d]`.
+        components: `[count, d]`, orthonormal rows.
+        explained: the share of the variance of what they were fitted on that lies along them.
+    """
+
+    mean: Tensor
+    components: Tensor
+    explained: float
+
+
+Bases: TypeAlias = Mapping[str, Basis]
+"""By column."""
+
+
+def fit_basis(vectors: npt.NDArray[np.float32], count: int, name: str) -> Basis:
+    r"""The first principal directions of vectors.
+
+    .. math:: X = x - \mu, \quad X^\top X = V^\top \Lambda V
+
+    Of fewer vectors than numbers, from :math:`X X^\top = U \Lambda U^\top`, :math:`V =
+    \Lambda^{-1/2} U^\top X`.
+
+    Args:
+        vectors: `[m, d]`.
+        count: how many directions.
+        name: of the column, for the message.
+
+    Raises:
+        DataError: so few vectors have not so many directions.
+
+    Memory: O(m d + min(m, d)²).
+    """
+    m, d = vectors.shape
+    if count >= m:
+        raise DataError(
+            f"--pca {count} for {name}: {m} examples have {m - 1} principal directions at most; "
+            f"choose a number up to {m - 1}, or give more examples"
+        )
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    x = vectors - mean
+    values, directions = np.linalg.eigh(x.T @ x if d <= m else x @ x.T)
+    values, directions = values[::-1].clip(min=0.0), directions[:, ::-1]
+    v = directions[:, :count].T if d <= m else directions[:, :count].T @ x
+    length = np.linalg.norm(v, axis=1, keepdims=True)
+    # Vectors that lie in fewer directions than asked for have no more: rows of zeros.
+    v = np.where(length > 1e-6 * math.sqrt(max(values[0], 1e-12)), v / length.clip(1e-300), 0.0)
+    largest = np.take_along_axis(v, np.abs(v).argmax(axis=1)[:, None], axis=1)
+    v = v * np.where(largest < 0, -1.0, 1.0)
+    total = float(values.sum())
+    explained = float(values[:count].sum()) / total if total > 0 else 1.0
+    center, components = (torch.from_numpy(each.astype(np.float32)) for each in (mean, v))
+    return Basis(center, components, explained)
+
+
+def save_bases(path: Path, bases: Bases) -> None:
+    """Write principal directions as a safetensors file, atomically."""
+    tensors: dict[str, Tensor] = {}
+    for name, each in bases.items():
+        share = torch.tensor([each.explained], dtype=torch.float64)
+        parts = {"mean": each.mean, "components": each.components, "explained": share}
+        tensors |= {f"{name}/{key}": value.contiguous() for key, value in parts.items()}
+    files.write(path, lambda temporary: save_file(tensors, temporary))
+
+
+def load_bases(path: Path, columns: Sequence[Column]) -> dict[str, Basis]:
+    """Read what `save_bases` wrote, for the columns that are stored in principal components.
+
+    Raises:
+        DataError: the file is missing, damaged or of other columns.
+    """
+    bases = {}
+    try:
+        with safe_open(path, "pt") as file:
+            for each in columns:
+                if each.form != "pca":
+                    continue
+                mean, components, share = (
+                    file.get_tensor(f"{each.name}/{key}")
+                    for key in ("mean", "components", "explained")
+                )
+                shapes = (components.shape, mean.shape, share.shape)
+                if shapes != ((each.count, each.size), (each.size,), (1,)):
+                    raise DataError(f"{path} is of other columns than {each.name}; record again")
+                tensors = (mean, components, share)
+                if not all(x.dtype in _FLOATS and x.isfinite().all() for x in tensors):
+                    raise DataError(f"{path} holds no finite numbers; record again")
+                bases[each.name] = Basis(mean, components, float(share))
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path} cannot be read ({error}); record again") from error
+    return bases

@@ -17,16 +17,7 @@ from mentee import files
 from mentee.files import plain_write_errors
 from mentee.parallel import gather_objects, max_over_processes, rank, world
 from mentee.records import statistics
-from mentee.records.codecs import (
-    Bases,
-    Basis,
-    Floats,
-    fit_basis,
-    load_bases,
-    pack,
-    save_bases,
-    scales_of,
-)
+from mentee.records.codecs import Floats, pack, scales_of
 from mentee.records.columns import Column
 from mentee.records.folders import PLAN, locked, put_in_place, settle
 from mentee.records.manifest import (
@@ -43,6 +34,7 @@ from mentee.records.manifest import (
 from mentee.records.plan import RecordingJob, RecordingPlan, interrupted, plan_recording
 from mentee.records.reader import Record
 from mentee.records.shards import ShardWriter, link, rows_in, shards_in
+from mentee.records.statistics import Bases, Basis, fit_basis, load_bases, save_bases
 from mentee.types import CLEAN
 
 SCALED = 512  # examples that the scales of int8 are measured on
