@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mentee.errors import RunError
+from mentee.errors import MenteeError, RunError
 
 
 def write(path: Path, save: Callable[[Path], object]) -> None:
@@ -50,6 +50,23 @@ def write_json(path: Path, content: Any) -> None:
 
 
 @contextlib.contextmanager
+def withdrawn_where_refused(file: Path) -> Iterator[None]:
+    """Remove a new file, and its new folder, where an error comes before anything else is there."""
+    new_file, new_folder = not file.exists(), not file.parent.exists()
+    try:
+        yield
+    except MenteeError:
+        alone = file.parent.is_dir() and {each.name for each in file.parent.iterdir()} <= {
+            file.name
+        }
+        if alone and new_file:
+            file.unlink(missing_ok=True)
+        if alone and new_folder:
+            file.parent.rmdir()
+        raise
+
+
+@contextlib.contextmanager
 def plain_write_errors(path: Path) -> Iterator[None]:
     """Turn the system's errors of a failed write into one clear error."""
     try:
@@ -67,6 +84,7 @@ def plain_write_errors(path: Path) -> Iterator[None]:
             errno.EPERM: "permission is denied; choose a folder you may write to",
             errno.EROFS: "the file system is read-only; choose another folder",
             errno.ENOTDIR: "a part of that path is a file, not a folder; choose another folder",
+            errno.ENAMETOOLONG: "the name is too long for the file system; choose a shorter one",
             errno.EEXIST: "a part of that path is a file, not a folder; choose another folder",
         }.get(system.errno or 0, str(system))
         raise RunError(f"cannot write {path}: {why}") from error

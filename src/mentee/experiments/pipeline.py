@@ -70,26 +70,27 @@ def pipeline(
     content = read(recipe, changes)
     overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
     path = gather_objects(Path(out) if out else next_run_folder("pipeline"))[0]
-    if rank() == 0:
-        save_plan(path, content, {"views": views, "live": live})
-    training = content
-    if isinstance(content.teacher, Network) and not live:
-        record_network(
-            content,
-            path / "record",
-            views=views,
-            data=data,
-            student=student,
-            teacher=teacher,
-            methods=methods,
-            losses=losses,
-            representations=representations,
-            say=say,
-        )
-        record = RecordedRecipe(record=str((path / "record").resolve()))
-        training = content.model_copy(update={"teacher": record})
-    run = train_or_resume(training, path / "run", overrides, RunOptions(quiet))
-    return probe(run.path, data=data, student=student, teacher=teacher, say=say)
+    with files.withdrawn_where_refused(path / PLAN):
+        if rank() == 0:
+            save_plan(path, content, {"views": views, "live": live})
+        training = content
+        if isinstance(content.teacher, Network) and not live:
+            record_network(
+                content,
+                path / "record",
+                views=views,
+                data=data,
+                student=student,
+                teacher=teacher,
+                methods=methods,
+                losses=losses,
+                representations=representations,
+                say=say,
+            )
+            record = RecordedRecipe(record=str((path / "record").resolve()))
+            training = content.model_copy(update={"teacher": record})
+        run = train_or_resume(training, path / "run", overrides, RunOptions(quiet))
+        return probe(run.path, data=data, student=student, teacher=teacher, say=say)
 
 
 def save_plan(path: Path, recipe: Recipe, settings: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from mentee.build.datasets import cache_sources
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.distillation.terms import Builder
 from mentee.errors import RecipeError, RunError
-from mentee.experiments.jobs import Job, folder_lock, plan_jobs, save_plan
+from mentee.experiments.jobs import PLAN, Job, folder_lock, plan_jobs, save_plan
 from mentee.experiments.progress import SweepObserver, SweepProgress, main_score, spread
 from mentee.experiments.shared_record import check_pairs, with_shared_record
 from mentee.experiments.workers import (
@@ -22,6 +22,7 @@ from mentee.experiments.workers import (
     run_in_processes,
     run_sequentially,
 )
+from mentee.files import withdrawn_where_refused
 from mentee.losses import LossSpec
 from mentee.methods import METHODS, Method
 from mentee.parallel import world
@@ -135,7 +136,7 @@ def sweep(
     for job in jobs:
         job.recipe.method.method({**METHODS, **(methods or {})})  # the method exists
     progress = SweepProgress(jobs, say)
-    with folder_lock(path, wait=False):
+    with withdrawn_where_refused(path / PLAN), folder_lock(path, wait=False):
         save_plan(path, jobs, settings)
         todo = [job for job in jobs if not job.finished]
         if todo:
