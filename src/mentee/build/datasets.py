@@ -29,6 +29,7 @@ from mentee.data import (
 from mentee.data.semi_supervised import Proportion, join, mixed_batches, proportion
 from mentee.data.sources import has_splits, require_splits
 from mentee.errors import DataError
+from mentee.free_memory import require
 from mentee.parallel import rank, world
 from mentee.recipe import (
     AudioInput,
@@ -208,6 +209,7 @@ def open_splits(recipe: Recipe, data: Any = None) -> DatasetSplits:
     train, whole, learned = (replace(each, task=task) for each in (train, whole, learned))
     validation, test = (each and replace(each, task=task) for each in (validation, test))
     views, share = views_for(recipe, learned), None
+    read_batch(learned, np.arange(min(2, len(learned))), views=views, view=0)  # it can be made
     if config.unlabeled is not None:
         other, share = open_unlabeled(numbered, config.unlabeled, data), config.unlabeled.share
         learned = with_unlabeled(config, learned, train, other, validation=validation, test=test)
@@ -301,7 +303,14 @@ def views_for(recipe: Recipe, examples: Examples) -> Views:
     """What turns the examples' contents into what a network reads."""
     config = recipe.data
     seed = recipe.train.seed if config.view_seed is None else config.view_seed
-    return examples.modality.build_views(config.views, view_options(config, seed))
+    options = view_options(config, seed)
+    views = examples.modality.build_views(config.views, options)
+    require(
+        recipe.train.batch // world() * options.input_bytes(examples.kind, examples.channels),
+        f"a batch of {recipe.train.batch:,} such {examples.modality.units}",
+        "lower train.batch, or data.size, data.seconds or data.max_bytes",
+    )
+    return views
 
 
 def view_options(data: Data, seed: int) -> ViewOptions:

@@ -42,8 +42,11 @@ def recorded_kind(recipe: RecordedRecipe, data: Data) -> TeacherKind:
 
     Raises:
         RecipeError: a record of a network's layers is one of several.
+        DataError: a folder holds no record of the training split.
     """
     folders = recipe.record_folders
+    for path in folders.values():
+        find_split(path, data.train)  # it is there, whether a method reads it or not
     layers = [name for name, path in folders.items() if is_network_record(path, data.train)]
     if layers and len(folders) > 1:
         raise RecipeError(

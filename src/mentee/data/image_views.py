@@ -135,6 +135,11 @@ class Crop:
         pixels = one_size(contents, self.size)
         if view == CLEAN:
             return to_float(pixels)
+        if self.pad > min(pixels.shape[1:3]):
+            raise DataError(
+                f"pad {self.pad} for images of {pixels.shape[1]}×{pixels.shape[2]} pixels, which "
+                "would be moved out of sight; expected a few, such as 4 for 32×32"
+            )
         numbers = keys.numpy()
         down = below(2 * self.pad + 1, self.seed, numbers, "crop", view, 0)
         right = below(2 * self.pad + 1, self.seed, numbers, "crop", view, 1)

@@ -71,6 +71,11 @@ class ViewOptions:
         """Of each clip; None: as many as it has."""
         return None if self.seconds is None else round(self.seconds * self.sample_rate)
 
+    def input_bytes(self, kind: str, channels: int) -> int:
+        """Of one input of a network, where the options say how large it is; else 0."""
+        image, audio = 4 * channels * (self.size or 0) ** 2, 4 * (self.samples or 0)
+        return {"image": image, "audio": audio, "text": self.max_bytes or 0}.get(kind, 0)
+
     def check(self, name: str) -> None:
         """Refuse a number that is out of range for the views of this name."""
         if self.pad < 0 or (self.size is not None and self.size < 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from mentee.runs.folder import Folder
 
 PLAN = "sweep.json"
 FAILURE = "failure.txt"
+MOST_RUNS = 20_000
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,9 @@ def plan_jobs(
             f"a sweep of {len(methods)} methods and {seeds} seeds has no runs; name methods "
             "(--methods kd,crd) and at least one seed"
         )
+    count = max(len(students), 1) * len(methods) * seeds
+    if count > MOST_RUNS:
+        raise RecipeError(f"a sweep of {count:,} runs; expected at most {MOST_RUNS:,}")
     own = recipe.student
     networks = [
         own if name == own.network else Network(network=name, input=own.input) for name in students
@@ -101,9 +106,9 @@ def plan_jobs(
         for method in methods
     ]
     names = [job.name for job in jobs]
-    duplicates = sorted({name for name in names if names.count(name) > 1})
+    duplicates = [name for name, times in Counter(names).items() if times > 1]
     if duplicates:
-        raise RecipeError(f"two runs would have the folder {duplicates[0]}; name each once")
+        raise RecipeError(f"two runs would have the folder {min(duplicates)}; name each once")
     return jobs
 
 

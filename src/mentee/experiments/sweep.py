@@ -32,6 +32,10 @@ from mentee.training.signals import SignalGuard
 __all__ = ["Job", "Sweep", "SweepObserver", "sweep"]
 
 
+MOST_PROCESSES = 256
+"""At once."""
+
+
 @dataclass(frozen=True)
 class Sweep:
     """The result of a sweep.
@@ -131,6 +135,8 @@ def sweep(
         )
     if world() > 1:
         raise RunError("a sweep divides the machine by itself; start it without torchrun")
+    if processes is not None and not 1 <= processes <= MOST_PROCESSES:
+        raise RecipeError(f"{processes:,} processes; expected 1 to {MOST_PROCESSES}")
     path = Path(out) if out else next_run_folder("sweep")
     jobs = plan_jobs(content, students, names, seeds, path)
     for job in jobs:

@@ -17,7 +17,7 @@ from mentee.recipe.parts import (
     Share,
 )
 
-Fraction = Annotated[float, Field(gt=0, le=1)]
+Fraction = Annotated[float, Field(ge=1e-6, le=1)]
 Way = Literal["linear", "knn", "layer", "finetune", "probe-finetune"]
 ProbedNetwork = Literal["student", "untrained", "teacher"]
 
@@ -67,7 +67,7 @@ class Probe(Part):
     test: str | None = None
     label: str | Annotated[list[str], Field(min_length=1)] | None = None
     shares: list[Fraction] = Field(default=[0.01, 0.05, 0.1, 1.0], min_length=1)
-    seeds: Count = 3
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 3
     ways: list[Way] = Field(default=["linear", "knn"], min_length=1)
     who: list[ProbedNetwork] = Field(default=["student", "untrained", "teacher"], min_length=1)
     knn: Count = 20

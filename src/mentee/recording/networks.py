@@ -37,6 +37,8 @@ from mentee.teachers.teacher import Teacher
 from mentee.types import FeatureKey
 
 USUAL_VIEWS = 8
+MOST_VIEWS = 10_000
+"""Of each example; a folder each."""
 
 
 def record_network(
@@ -161,6 +163,8 @@ def network_job(
             "a recipe's teacher is recorded where it is a network; name one under teacher:, or "
             "record a teacher of another task with --teacher NAME"
         )
+    if views is not None and not 0 <= views <= MOST_VIEWS:
+        raise RecipeError(f"{views:,} views to record; expected 0 to {MOST_VIEWS:,}")
     own = recipe.method.name
     recipes = [
         recipe if name == own else recipe.model_copy(update={"method": MethodRecipe(name=name)})

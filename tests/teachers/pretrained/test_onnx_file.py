@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from mentee import free_memory
 from mentee.errors import MenteeError
-from mentee.teachers.pretrained import find_embedder
+from mentee.teachers.pretrained import find_embedder, onnx_file
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -74,3 +75,71 @@ def test_what_does_not_fit_is_refused(tmp_path):
     (tmp_path / "c.onnx").write_bytes(b"nothing")
     with pytest.raises(MenteeError, match="onnxruntime cannot read"):
         find_embedder(f"onnx:{tmp_path / 'c.onnx'}")
+
+
+def of_nodes(path, nodes, *, shape, initializers=()):
+    make, kind = onnx.helper, onnx.TensorProto.FLOAT
+    graph = make.make_graph(
+        nodes,
+        "net",
+        [make.make_tensor_value_info("x", kind, shape)],
+        [make.make_tensor_value_info("y", kind, None)],
+        list(initializers),
+    )
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, path)
+    return f"onnx:{path}"
+
+
+def test_a_graph_that_never_ends_is_stopped(tmp_path, monkeypatch):
+    make, proto = onnx.helper, onnx.TensorProto
+    body = make.make_graph(
+        [
+            make.make_node("Identity", ["go"], ["goes_on"]),
+            make.make_node("Add", ["state", "state"], ["next"]),
+        ],
+        "body",
+        [
+            make.make_tensor_value_info("i", proto.INT64, []),
+            make.make_tensor_value_info("go", proto.BOOL, []),
+            make.make_tensor_value_info("state", proto.FLOAT, None),
+        ],
+        [
+            make.make_tensor_value_info("goes_on", proto.BOOL, []),
+            make.make_tensor_value_info("next", proto.FLOAT, None),
+        ],
+    )
+    name = of_nodes(
+        tmp_path / "loop.onnx",
+        [make.make_node("Loop", ["most", "first", "x"], ["y"], body=body)],
+        shape=["b", 4],
+        initializers=[
+            make.make_tensor("most", proto.INT64, [], [2**62]),
+            make.make_tensor("first", proto.BOOL, [], [True]),
+        ],
+    )
+    monkeypatch.setattr(onnx_file, "LONGEST", 0.3)
+    with pytest.raises(MenteeError, match=r"loop\.onnx did not end within 0\.3 seconds"):
+        find_embedder(name, sample_rate=8000)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "message"),
+    [
+        ([1, 3, 10**6, 10**6], {}, r"needs 12,000\.0 GB of memory and 1\.0 GB are free"),
+        ([1, 10**12], {"sample_rate": 8000}, r"needs 4,000\.0 GB of memory"),
+        ([1, 3, 0, 0], {}, "expected lengths ≥ 1"),
+    ],
+)
+def test_inputs_that_no_memory_holds_are_refused(tmp_path, monkeypatch, shape, options, message):
+    monkeypatch.setattr(free_memory, "available", lambda: 10**9)
+    name = saved(tmp_path / "a.onnx", shape, axes=[len(shape) - 1])
+    with pytest.raises(MenteeError, match=message):
+        find_embedder(name, **options)
+
+
+def test_a_graph_that_fails_on_an_example_is_one_sentence(tmp_path):
+    node = onnx.helper.make_node("MatMul", ["x", "x"], ["y"])
+    name = of_nodes(tmp_path / "a.onnx", [node], shape=["b", "s"])
+    with pytest.raises(MenteeError, match=r"a\.onnx cannot be run: "):
+        find_embedder(name, sample_rate=8000)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mentee.errors import MenteeError, suggest
+from mentee.errors import MenteeError, shortened, suggest
+from mentee.free_memory import require
 from mentee.models import InputContract
 from mentee.models.packages import imported, origin
 from mentee.teachers.pretrained.batching import embed_clips, embed_images
 from mentee.teachers.pretrained.embedder import Contents, ReadyEmbedder
+
+LONGEST = 600
+"""Seconds of one call of a graph, which may have loops that never end."""
 
 
 def build_onnx(
@@ -62,11 +68,15 @@ def build_onnx(
             "wrap it in a function instead: mentee.teachers.pretrained.embedder"
         )
     shape = [length if isinstance(length, int) else None for length in inputs[0].shape]
+    if any(length is not None and length < 1 for length in shape):
+        raise MenteeError(f"{title} reads inputs of shape {inputs[0].shape}; expected lengths ≥ 1")
+    needed = 4 * math.prod(length or 1 for length in shape)
+    require(needed, f"one input of {title}, {inputs[0].shape},", "choose another file")
 
     def read(batch: Tensor) -> Tensor:
         # contiguous: onnxruntime takes rows as they lie in memory
-        (outputs,) = session.run([name], {inputs[0].name: np.ascontiguousarray(batch.numpy())})
-        vectors = torch.from_numpy(outputs)
+        numbers = np.ascontiguousarray(batch.numpy())
+        vectors = torch.from_numpy(_run(session, name, {inputs[0].name: numbers}, title))
         if vectors.ndim == 4:
             return vectors.flatten(2).mean(2)
         return vectors.mean(1) if vectors.ndim == 3 else vectors
@@ -119,7 +129,27 @@ def _open(path: str) -> Any:
     try:
         return runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common class of their own
-        raise MenteeError(f"onnxruntime cannot read {path}: {error}") from error
+        raise MenteeError(
+            f"onnxruntime cannot read {path}: {shortened(str(error), 300)}"
+        ) from error
+
+
+def _run(session: Any, output: str, inputs: dict[str, Any], title: str) -> Any:
+    """One output, stopped where the graph takes longer than `LONGEST` seconds."""
+    options = imported("onnxruntime", teacher=title).RunOptions()
+    options.log_severity_level = 4
+    timer = threading.Timer(LONGEST, lambda: setattr(options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        (values,) = session.run([output], inputs, options)
+    except Exception as error:  # onnxruntime's errors have no common class of their own
+        if options.terminate:
+            raise MenteeError(f"{title} did not end within {LONGEST} seconds") from error
+        raise MenteeError(f"{title} cannot be run: {shortened(str(error), 300)}") from error
+    finally:
+        timer.cancel()
+    return values
 
 
 def _output(session: Any, wanted: str | None, title: str) -> str:
