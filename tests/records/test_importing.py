@@ -285,16 +285,18 @@ def test_tables_that_hold_something_else_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-@pytest.mark.parametrize("name", ["label", "Labels", "target", "class", "y", "split", "fold"])
+@pytest.mark.parametrize(
+    "name", ["Labels", "target", "y", "split", "fold", "digit", "index", "Row"]
+)
 def test_a_column_that_is_hardly_an_entry_of_a_vector_has_to_be_named(tmp_path, kind, name):
-    table = columns(VECTORS, IDS) | {name: [1] * N}
+    table = columns(VECTORS, IDS) | {name: [3, 1, 4, 1, 5, 9]}
     text = rf"columns that are hardly entries of a vector: '{name}'; name .* --columns 'emb_\*'"
     table_refused(tmp_path, table, text, kind=kind)
     path = tmp_path / f"v.{kind}"
     made = import_record(path, images(N), tmp_path / "r", name="x", columns="emb_*")
     np.testing.assert_allclose(made.vectors(range(N)), VECTORS, rtol=1e-6)
     both = import_record(path, images(N), tmp_path / "s", name="x", columns=["emb_*", name])
-    np.testing.assert_array_equal(both.vectors(range(N))[:, -1], np.ones(N))
+    np.testing.assert_array_equal(both.vectors(range(N))[:, -1], [3, 1, 4, 1, 5, 9])
 
 
 @pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__"])

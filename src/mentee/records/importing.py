@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,21 @@ from mentee.errors import DataError
 from mentee.records.codecs import Floats, as_dtype
 from mentee.records.columns import Column, Dtype
 from mentee.records.folders import refuse_others
+from mentee.records.leaks import refuse_leaks
 from mentee.records.manifest import checksum
 from mentee.records.matching import some_of
 from mentee.records.plan import RecordingJob
 from mentee.records.reader import Record
-from mentee.records.vector_files import VectorNames, read_vectors
+from mentee.records.vector_files import (
+    READ_ERRORS,
+    VectorFile,
+    VectorNames,
+    as_ids,
+    read_npy,
+    read_npz,
+    read_safetensors,
+)
+from mentee.records.vector_tables import read_csv, read_parquet
 from mentee.records.writer import write_record
 
 _BATCH = 1024
@@ -67,8 +78,8 @@ def import_record(
         The record, opened.
 
     Raises:
-        DataError: the file cannot be read, ids are missing, there twice or of no example, or a
-            number is not finite; says which.
+        DataError: the file cannot be read, ids are missing, there twice or of no example, a number
+            is not finite, or an entry is the label or the row number; says which.
         RunError: the disk is full, or writing is not allowed.
 
     Memory: O(b t d) of an .npy; O(m t d) of the other formats.
@@ -82,6 +93,7 @@ def import_record(
         order = _in_order(len(vectors), examples, path, in_order)
     else:
         order = row_of_each(file.ids, examples, path, extra=extra)
+    refuse_leaks(vectors, order, examples, path, file.names)
 
     def read(_: Examples, rows: npt.NDArray[np.int64], *__: Any) -> Floats:
         numbers = vectors[order[rows]].reshape(len(rows), -1)
@@ -103,6 +115,96 @@ def import_record(
         batch=_BATCH,
     )
     return write_record(out, job, overwrite=overwrite, extend=False, shard_rows=shard_rows)
+
+
+READERS: dict[str, Callable[[Path, VectorNames], VectorFile]] = {
+    ".npy": read_npy,
+    ".npz": read_npz,
+    ".safetensors": read_safetensors,
+    ".parquet": read_parquet,
+    ".csv": read_csv,
+}
+"""How each kind of file is read, by its ending."""
+
+
+def read_vectors(path: Path, options: VectorNames) -> VectorFile:
+    """Read a file of vectors.
+
+    Args:
+        path: .npy, .npz, .safetensors, .parquet or .csv.
+        options: where in it the vectors and the ids are.
+
+    Returns:
+        The vectors with their ids.
+
+    Raises:
+        DataError: no such file, another format, something else than vectors inside, or a second
+            file has other ids than the first.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    read = READERS.get(path.suffix.lower())
+    if read is None:
+        raise DataError(
+            f"{path} is no file of vectors that mentee reads: expected {', '.join(READERS)} "
+            "(pickled files are never opened: save the array with numpy.save)"
+        )
+    try:
+        file = read(path, options)
+    except DataError:
+        raise
+    except READ_ERRORS as error:
+        raise DataError(
+            f"{path} cannot be read as {path.suffix} ({str(error)[:200]}); save it again"
+        ) from error
+    rows, ids = file.rows, file.ids
+    if rows.dtype.kind not in "fiu":
+        raise DataError(f"{path} holds {rows.dtype}, expected numbers (float16, float32, float64)")
+    if rows.ndim not in (2, 3) or not rows.size:
+        raise DataError(
+            f"{path} has shape {list(rows.shape)}, expected [n, d], or [n, t, d] for t time frames"
+        )
+    if options.ids is not None:
+        ids = read_ids(Path(options.ids))
+    if ids is not None and len(ids) != len(rows):
+        raise DataError(
+            f"{path} has {len(rows):,} rows and {len(ids):,} ids: expected one for each"
+        )
+    if file.ids is not None and ids is not None and file.ids != ids:
+        pairs = enumerate(zip(file.ids, ids, strict=True))
+        row = next(i for i, two in pairs if len(set(two)) > 1)
+        raise DataError(
+            f"{path} has ids of its own, and they are not those of {options.ids}: row {row} is "
+            f"{file.ids[row]!r} there and {ids[row]!r} here; leave out --ids, or take the ids out "
+            f"of {path.name}"
+        )
+    return VectorFile(rows, ids, file.names)
+
+
+def read_ids(path: Path) -> list[str]:
+    """Read a file of ids.
+
+    Args:
+        path: .txt (one a line), .json (a list) or .npy (texts or whole numbers).
+
+    Raises:
+        DataError: no such file, or something else inside.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no file of ids {path}")
+    try:
+        if path.suffix == ".npy":
+            return as_ids(np.load(path, allow_pickle=False), str(path))
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix == ".json":
+            return as_ids(json.loads(text), str(path))
+    except (*READ_ERRORS, RecursionError) as error:
+        raise DataError(
+            f"{path} cannot be read as ids ({str(error)[:200]}); save it again"
+        ) from error
+    if path.suffix != ".txt":
+        raise DataError(f"{path} is no file of ids: expected .txt (one a line), .json or .npy")
+    return text.splitlines()
 
 
 def origin(names: Sequence[str], path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import shutil
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -307,5 +308,13 @@ def _fit_statistics(folder: Path, manifest: Manifest, ids: tuple[str, ...]) -> d
     record = Record(folder, manifest, ids, [{}])
     moments = record.moments(range(len(record)), record.vector)
     fitted = moments.statistics()
+    # a mean of equal numbers is off by a rounding
+    constant = int((fitted.std <= 1e-7 * fitted.mean.abs()).sum())
+    if constant and len(ids) > 1:
+        warnings.warn(
+            f"{constant:,} of the {len(fitted.mean):,} entries of {manifest.name!r} are the same "
+            f"for all {len(ids):,} examples of {manifest.data['name']}, and tell nothing of them",
+            stacklevel=2,
+        )
     files.write(folder / STATISTICS, lambda path: statistics.save(fitted, path))
     return moments.scalars() | {"checksum": checksum(folder / STATISTICS)}
