@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,22 +15,20 @@ from mentee.build import networks
 from mentee.build.datasets import DatasetSplits, open_single_split
 from mentee.build.evaluation_data import open_domains
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
-from mentee.build.setup import build
 from mentee.distillation.terms import Builder
 from mentee.errors import RunError
 from mentee.evaluation.out_of_domain import EvaluationResult, score_domains
 from mentee.evaluation.student_reader import StudentReader
 from mentee.losses import LossSpec
 from mentee.methods import Method
-from mentee.parallel import gather_objects
 from mentee.recipe import Domain, Recipe, read
 from mentee.recording.embedders import import_vectors, record
 from mentee.recording.networks import record_network
 from mentee.recording.verify import Verified, verify
-from mentee.runs import checkpoint
 from mentee.runs.folder import Folder
+from mentee.training.options import QUIET, RunOptions
 from mentee.training.signals import Interrupted, Paused
-from mentee.training.trainer import QUIET, RunOptions, Training
+from mentee.training.start import next_run_folder, resume_run, train_new
 from mentee.types import Step
 
 __all__ = [
@@ -122,7 +118,8 @@ def train(
         Paused: it has come as far as `until`.
     """
     overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
-    return train_new(read(recipe, changes), out, overrides, RunOptions(quiet, on_step, until))
+    options = RunOptions(quiet, on_step, until)
+    return Run(*train_new(read(recipe, changes), out, overrides, options))
 
 
 def resume(
@@ -156,40 +153,18 @@ def resume(
         The run, finished; at once if it was finished before.
 
     Raises:
-        RunError: there is no run, no checkpoint, or it does not fit.
+        RunError: there is no run, it does not fit, its recipe was changed since it began, or
+            another process is at work in its folder.
         Paused: it has come as far as `until`.
     """
     overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
-    return resume_run(path, overrides, RunOptions(quiet, on_step, until))
-
-
-def train_new(
-    recipe: Recipe, out: str | Path | None, overrides: PythonOverrides, options: RunOptions
-) -> Run:
-    """Train in a new run folder."""
-    setup = build(recipe, overrides)
-    # The first process chooses: another one may see its folder already and take the next number.
-    folder = Folder(gather_objects(Path(out) if out else default_run_folder(recipe))[0])
-    training = Training(setup, folder, options)
-    training.begin()
-    return Run(folder.path, training.run())
-
-
-def resume_run(path: str | Path, overrides: PythonOverrides, options: RunOptions) -> Run:
-    """Resume a run from its newest checkpoint; return a finished one at once."""
-    folder = Folder(Path(path))
-    folder.must_exist()
-    recipe = folder.read_recipe()
-    if folder.summary.is_file():
-        return Run(folder.path, json.loads(folder.summary.read_text(encoding="utf-8")))
-    training = Training(build(recipe, overrides), folder, options)
-    return Run(folder.path, training.run(training.restore()))
+    return Run(*resume_run(path, overrides, RunOptions(quiet, on_step, until)))
 
 
 def train_or_resume(
     recipe: Recipe, path: Path, overrides: PythonOverrides, options: RunOptions = QUIET
 ) -> Run:
-    """Resume a run that has a checkpoint, train any other from its start.
+    """Resume the run in a folder, or train it where there is none.
 
     Args:
         recipe: of the run.
@@ -204,14 +179,9 @@ def train_or_resume(
         MenteeError: as `train` and `resume`.
         Paused: it has come as far as `until`.
     """
-    folder = Folder(path)
-    if folder.summary.is_file() or checkpoint.list_checkpoints(folder.checkpoints):
-        return resume_run(path, overrides, options)
-    # A run that was killed before its first checkpoint left nothing to resume from.
-    for file in (folder.metrics, folder.recipe):
-        file.unlink(missing_ok=True)
-    shutil.rmtree(folder.checkpoints, ignore_errors=True)
-    return train_new(recipe, path, overrides, options)
+    if Folder(path).recipe.is_file():
+        return Run(*resume_run(path, overrides, options))
+    return Run(*train_new(recipe, path, overrides, options))
 
 
 def evaluate(
@@ -303,17 +273,3 @@ def open_student(
     return StudentReader(
         network.to(device), networks.contract(recipe.student), splits, recipe, device
     )
-
-
-def default_run_folder(recipe: Recipe) -> Path:
-    """`runs/NETWORK-METHOD-N` with the next number that is free."""
-    name = f"{recipe.student.network}-{recipe.method.name}"
-    return next_run_folder(name.replace(":", "-").replace("/", "-"))
-
-
-def next_run_folder(name: str) -> Path:
-    """`runs/NAME-N` with the next number that is free."""
-    number = 1
-    while (Path("runs") / f"{name}-{number}").exists():
-        number += 1
-    return Path("runs") / f"{name}-{number}"

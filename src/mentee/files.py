@@ -13,6 +13,9 @@ from typing import Any
 
 from mentee.errors import MenteeError, RunError
 
+TEMPORARY = ".tmp"
+"""How the names of temporary files end; they begin with a dot."""
+
 
 def write(path: Path, save: Callable[[Path], object]) -> None:
     """Write a file atomically: after a crash the old one or the new one is there, never a half.
@@ -26,7 +29,7 @@ def write(path: Path, save: Callable[[Path], object]) -> None:
     """
     with plain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(TEMPORARY, f".{path.name}.", path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -47,6 +50,35 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file atomically."""
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def read_json(path: Path, advice: str) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Args:
+        path: the file.
+        advice: what to do where that fails.
+
+    Raises:
+        RunError: it is empty, cut, no JSON or something else than an object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        empty = path.is_file() and not path.stat().st_size
+        why = "it is empty" if empty else f"it is cut or no JSON: {error}"
+        raise RunError(f"{path} cannot be read, {why}; {advice}") from error
+    if not isinstance(content, dict):
+        kind = type(content).__name__
+        raise RunError(f"{path} holds a {kind}, expected an object of JSON; {advice}")
+    return content
+
+
+def remove_temporaries(*folders: Path) -> None:
+    """Remove the temporary files of processes that were killed while they wrote."""
+    for folder in folders:
+        for each in folder.glob(f".*{TEMPORARY}"):
+            each.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

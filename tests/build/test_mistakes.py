@@ -96,7 +96,7 @@ def test_a_folder_below_a_file(tmp_path: Path, mentee: Mentee, file: Any) -> Non
     for out in (tmp_path / "file", tmp_path / "file" / "run"):
         status, _, err = mentee("train", file(digits()), "--out", out)
         assert status == 2
-        assert f"error: cannot write {out}/environment.json: a part of that path is a file" in err
+        assert f"error: cannot write {out}: a part of that path is a file" in err
         assert "choose another folder" in err
 
 
@@ -115,8 +115,8 @@ def test_a_folder_that_holds_a_run(tmp_path: Path, mentee: Mentee, file: Any) ->
     status, _, err = mentee("train", recipe, "--out", run)
     assert status == 2
     assert err == (
-        f"error: {run} holds a run already; resume it with mentee resume {run}, or give "
-        "another --out\n"
+        f"error: {run} holds a run already, of another recipe (train.epochs: 1 there, 2 here); "
+        f"resume it with mentee resume {run}, or give another --out\n"
     )
 
 

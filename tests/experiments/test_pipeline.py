@@ -83,7 +83,7 @@ def test_a_folder_of_another_chain_is_refused(teacher: dict[str, Any], tmp_path:
     found = pipeline(short, views=1, out=tmp_path / "c", quiet=True, say=lines.append)
     assert (tmp_path / "c" / "record" / "train" / "manifest.json").is_file()
     assert len(found.scores("knn", 0.05)) == 1
-    with pytest.raises(RunError, match="was started with another recipe; give the same command"):
+    with pytest.raises(RunError, match=r"another recipe \(train.seed: 0 there, 1 here\); give the"):
         pipeline(short, views=1, changes=["train.seed=1"], out=tmp_path / "c", quiet=True)
     with pytest.raises(RunError, match="was started with another views"):
         pipeline(short, views=2, out=tmp_path / "c", quiet=True)

@@ -364,7 +364,7 @@ def test_a_worker_that_is_killed_costs_its_run_alone(
 def test_two_sweeps_do_not_share_a_folder(begin: Begin, long: str, tmp_path: Path) -> None:
     process = begin(*arguments(long, tmp_path / "s"))
     wait_for(lambda: (tmp_path / "s" / "sweep.json").is_file(), process)
-    with pytest.raises(RunError, match="another sweep is at work"):
+    with pytest.raises(RunError, match="s is in use: process"):
         sweep(long, ["kd", "cktf+kd"], seeds=2, views=2, out=tmp_path / "s")
     process.kill()
     process.communicate()

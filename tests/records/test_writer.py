@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from mentee.errors import DataError, RunError
+from mentee.locks import folder_lock
 from mentee.records import Record, folders, open_record, shards, write_record, writer
 from mentee.records.columns import with_components, with_largest
-from mentee.records.folders import is_network_record, locked, partial_folder
+from mentee.records.folders import is_network_record, partial_folder
 from mentee.records.manifest import read_manifest, write_manifest
 from mentee.types import CLEAN
 from tests.records.jobs import (
@@ -179,11 +180,12 @@ def test_an_error_leaves_the_whole_views_or_nothing(tmp_path):
 
 
 def test_one_process_at_a_time_writes_a_record(tmp_path):
-    folder = partial_folder(tmp_path / "r")
-    folder.mkdir()
-    with locked(folder), pytest.raises(RunError, match="another process records to"):
-        write_record(tmp_path / "r", network_job())
-    write_record(tmp_path / "r", network_job())
+    out = tmp_path / "r"
+    held = folder_lock(out, beside=True)
+    with held, pytest.raises(RunError, match=r"r is in use: process \d+ of .* on .* is at work"):
+        write_record(out, network_job())
+    write_record(out, network_job())
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
 
 
 @pytest.mark.parametrize("stop", [1, 5, 8])

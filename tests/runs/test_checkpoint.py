@@ -95,13 +95,6 @@ def test_the_loss_scale_of_float16_comes_back(tmp_path: Path) -> None:
     assert after.get_scale() == 1024.0
 
 
-def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
-    (tmp_path / ".step-00000011.pt.x1y2").write_bytes(b"half")
-    one = module()
-    path = checkpoint.save(tmp_path, DONE, one, optimizer(one))
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_the_random_states_come_back() -> None:
     def draws() -> Any:
         return (

@@ -168,11 +168,32 @@ def test_what_is_no_run_cannot_be_resumed(tmp_path: Path, mentee: Mentee) -> Non
     assert (status, err) == (2, f"error: {tmp_path} is no run: it has no recipe.yaml\n")
 
 
-def test_a_run_without_a_checkpoint_cannot_be_resumed(tmp_path: Path, mentee: Mentee) -> None:
-    stop_without_saving(digits(save={"minutes": None}), tmp_path / "run", 3)
-    status, _, err = mentee("resume", tmp_path / "run")
-    assert status == 2
-    assert "holds no checkpoint, so there is nothing to resume; start the run again" in err
+@pytest.mark.parametrize(
+    ("parts", "step"),
+    [
+        pytest.param({}, 3, id="in its first epoch"),
+        pytest.param({"monitor": {"limit": 50}, "train": {"ema": 0.9}}, 13, id="after a best one"),
+    ],
+)
+def test_a_run_that_ended_before_its_first_checkpoint_begins_again(
+    parts: dict[str, Any], step: int, tmp_path: Path, mentee: Mentee
+) -> None:
+    recipe, run = digits(save={"minutes": None}, **parts), tmp_path / "run"
+    whole = train(recipe, out=tmp_path / "whole", quiet=True)
+    stop_without_saving(recipe, run, step)
+    status, out, _ = mentee("resume", run)
+    assert status == 0
+    assert "there is no checkpoint yet: the run starts from its beginning\n" in out
+    assert_same(run, whole.path)
+
+
+def test_what_was_half_written_by_a_kill_is_removed(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    stop_without_saving(digits(save=EVERY_7), run, 12)
+    for name in (".summary.json.x.tmp", "checkpoints/.best.safetensors.y.tmp"):
+        (run / name).write_bytes(b"half")
+    resume(run, quiet=True)
+    assert not list(run.rglob(".*"))
 
 
 def stop_without_saving(recipe: Any, out: Path, number: int, **more: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from mentee.parallel import broadcast_buffers, rank
 from mentee.recipe import Recipe, dump
 from mentee.report import page
 from mentee.runs.folder import Folder
+from mentee.runs.metrics import read_lines
 from mentee.runs.state import RunState
 from mentee.types import Step
 
@@ -137,7 +137,7 @@ def finish(
     chosen = recipe.select.keep == "best" and progress.best is not None
     parts.accelerator.wait_for_everyone()  # the best weights are on disk
     if chosen:
-        student.load_state_dict(folder.load_weights(folder.best))
+        folder.load_weights(folder.best, student)
     broadcast_buffers(student)
     if rank() == 0:  # before anything that may fail
         folder.save_weights(folder.student, student.state_dict())
@@ -218,11 +218,17 @@ def write_report(path: str | Path) -> str:
     folder.must_exist()
     if not folder.summary.is_file():
         raise RunError(f"{folder.path} is not finished; resume it: mentee resume {folder.path}")
-    text = page(
-        json.loads(folder.summary.read_text(encoding="utf-8")),
-        folder.read_metrics(),
-        folder.recipe.read_text(encoding="utf-8"),
-        folder.read_probe(),
-    )
+    folder.refuse_changes()
+    summary, (metrics, damage) = folder.read_summary(), read_lines(folder.metrics)
+    if damage:
+        summary["notes"] = [*(summary.get("notes") or []), f"{damage}."]
+    try:
+        text = page(summary, metrics, folder.recipe.read_text("utf-8"), folder.read_probe())
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise RunError(
+            f"{folder.summary} or {folder.probe} was changed: it has other content than mentee "
+            f"writes ({type(error).__name__}: {error}); delete the one that was changed and "
+            f"write it again (mentee resume {folder.path}, mentee probe {folder.path})"
+        ) from error
     files.write_text(folder.report, text)
     return text

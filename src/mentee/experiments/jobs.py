@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mentee import files
 from mentee.errors import RecipeError, RunError
-from mentee.recipe import ATeacher, MethodRecipe, MultiRecipe, Network, Recipe, read
+from mentee.recipe import ATeacher, MethodRecipe, MultiRecipe, Network, Recipe
+from mentee.runs.changes import differences, listing, with_defaults
 from mentee.runs.folder import Folder
+from mentee.runs.kinds import SWEEP_PLAN, refuse_other_kind
 
-PLAN = "sweep.json"
 FAILURE = "failure.txt"
 MOST_RUNS = 20_000
 
@@ -68,8 +66,7 @@ class Job:
 
     def read_summary(self) -> dict[str, Any]:
         """The content of `summary.json` of a finished run."""
-        summary: dict[str, Any] = json.loads(self.folder.summary.read_text(encoding="utf-8"))
-        return summary
+        return self.folder.read_summary()
 
 
 def plan_jobs(
@@ -145,79 +142,26 @@ def save_plan(out: Path, jobs: Sequence[Job], settings: Mapping[str, Any]) -> No
     Raises:
         RunError: a run of one of these names was started otherwise, or by no sweep.
     """
-    path = out / PLAN
+    refuse_other_kind(out, "sweep or comparison")
+    path = out / SWEEP_PLAN
     plan = {job.name: {"recipe": job.recipe.model_dump(mode="json"), **settings} for job in jobs}
     saved: dict[str, Any] = {}
     if path.is_file():
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = files.read_json(
+            path,
+            "it names what the runs there were started with; restore it, or give another --out",
+        )
     for job in jobs:
         if not job.started:
             continue
-        if job.name not in saved:
+        if not isinstance(was := saved.get(job.name), dict):
             raise RunError(f"{job.path} exists and is not of this sweep; give another --out")
-        changes = differences(with_defaults(saved[job.name]), plan[job.name])
+        was = {**was, "recipe": with_defaults(was.get("recipe") or {})}
+        changes = differences(was, plan[job.name])
         if changes:
             raise RunError(
-                f"{job.path} was started otherwise ({'; '.join(changes)}); give the same command "
+                f"{job.path} was started otherwise ({listing(changes)}); give the same command "
                 "to resume, or another --out"
             )
+        job.folder.refuse_changes()
     files.write_json(path, saved | plan)
-
-
-def with_defaults(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """The saved plan of a run, with defaults for keys that its version did not have yet."""
-    try:
-        return {**saved, "recipe": read(saved["recipe"]).model_dump(mode="json")}
-    except RecipeError:  # of a later version, say: compared as it stands
-        return dict(saved)
-
-
-def differences(saved: Any, current: Any, key: str = "") -> list[str]:
-    """The differences of two nested mappings, a text for each key.
-
-    Example:
-        >>> differences({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
-        ['a.b: 1 there, 3 here']
-    """
-    if isinstance(saved, dict) and isinstance(current, dict):
-        return [
-            text
-            for name in dict.fromkeys([*saved, *current])
-            for text in differences(
-                saved.get(name), current.get(name), f"{key}.{name}" if key else name
-            )
-        ]
-    if saved == current:
-        return []
-    return [f"{key.removeprefix('recipe.')}: {saved} there, {current} here"]
-
-
-@contextlib.contextmanager
-def folder_lock(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Lock a folder against other sweeps; a killed process releases its lock.
-
-    Args:
-        folder: is made where it does not exist.
-        wait: until another process releases it.
-
-    Raises:
-        RunError: another process has it and `wait` is false; or it cannot be made.
-    """
-    with files.plain_write_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise RunError(
-                f"another sweep is at work in {folder}; wait for it, or give another --out"
-            ) from None
-        yield
-    finally:
-        os.close(handle)

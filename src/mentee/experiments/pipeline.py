@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from mentee import files
 from mentee.api import RunOptions, next_run_folder, record_network, train_or_resume
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.distillation.terms import Builder
-from mentee.errors import RunError
+from mentee.errors import MenteeError, RunError
 from mentee.experiments.probe import ProbeResult, probe
+from mentee.files import withdrawn_where_refused
+from mentee.locks import folder_lock
 from mentee.losses import LossSpec
 from mentee.methods import Method
 from mentee.parallel import gather_objects, init_processes, rank
 from mentee.recipe import Network, Recipe, RecordedRecipe, dump, read
-
-PLAN = "pipeline.json"
-"""In the pipeline's folder: its recipe and settings, so that no other is resumed."""
+from mentee.runs.changes import differences, listing, with_defaults
+from mentee.runs.kinds import PIPELINE_PLAN, refuse_other_kind
 
 
 def pipeline(
@@ -70,7 +73,7 @@ def pipeline(
     content = read(recipe, changes)
     overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
     path = gather_objects(Path(out) if out else next_run_folder("pipeline"))[0]
-    with files.withdrawn_where_refused(path / PLAN):
+    with withdrawn_where_refused(path / PIPELINE_PLAN), folder_lock(path):
         if rank() == 0:
             save_plan(path, content, {"views": views, "live": live})
         training = content
@@ -99,13 +102,25 @@ def save_plan(path: Path, recipe: Recipe, settings: Mapping[str, Any]) -> None:
     Raises:
         RunError: the folder was started otherwise.
     """
-    plan, file = {"recipe": dump(recipe), **settings}, path / PLAN
+    refuse_other_kind(path, "pipeline")
+    plan, file = {"recipe": dump(recipe), **settings}, path / PIPELINE_PLAN
     if file.is_file():
-        saved = json.loads(file.read_text(encoding="utf-8"))
+        saved = files.read_json(
+            file, "it names what the pipeline was started with; restore it, or give another --out"
+        )
         changed = [key for key in plan if saved.get(key) != plan[key]]
         if changed:
             raise RunError(
-                f"{path} was started with another {' and '.join(changed)}; give the same command "
-                "to resume, or another --out"
+                f"{path} was started with another {' and '.join(changed)}{_changes(saved, recipe)}"
+                "; give the same command to resume, or another --out"
             )
     files.write_json(file, plan)
+
+
+def _changes(saved: Mapping[str, Any], recipe: Recipe) -> str:
+    """How the recipe differs from the saved one, in brackets."""
+    with contextlib.suppress(yaml.YAMLError, MenteeError):
+        was = with_defaults(yaml.safe_load(str(saved.get("recipe"))))
+        if other := differences(was, recipe.model_dump(mode="json")):
+            return f" ({listing(other)})"
+    return ""

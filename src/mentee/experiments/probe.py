@@ -33,6 +33,7 @@ from mentee.experiments.probe_methods import (
     knn_scores,
     score_outputs,
 )
+from mentee.locks import folder_lock
 from mentee.metrics import LinearLayer
 from mentee.parallel import init_processes, rank
 from mentee.recipe import Probe, Recipe, read
@@ -114,16 +115,17 @@ def probe(
     overrides.check(recipe.model_copy(update={"teacher": None}))
     probe_data = open_probe_data(recipe, config, data)
     sources = EmbeddingSources(folder.path, recipe, overrides, probe_data)
-    results = ProbeResults.open(folder.path, probe_data, config)
-    runner = ProbeRunner(
-        config, probe_data, subsets(probe_data.train, config), sources, results, say
-    )
-    for network in config.who:
-        runner.run(network)
-    results.notes = list(dict.fromkeys(sources.notes))
-    results.write()
-    if rank() == 0:
-        write_report(folder.path)
+    with folder_lock(folder.path):
+        results = ProbeResults.open(folder.path, probe_data, config)
+        runner = ProbeRunner(
+            config, probe_data, subsets(probe_data.train, config), sources, results, say
+        )
+        for network in config.who:
+            runner.run(network)
+        results.notes = list(dict.fromkeys(sources.notes))
+        results.write()
+        if rank() == 0:
+            write_report(folder.path)
     return ProbeResult(folder.path, results.content)
 
 

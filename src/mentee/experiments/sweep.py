@@ -13,7 +13,7 @@ from mentee.build.datasets import cache_sources
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.distillation.terms import Builder
 from mentee.errors import RecipeError, RunError
-from mentee.experiments.jobs import PLAN, Job, folder_lock, plan_jobs, save_plan
+from mentee.experiments.jobs import Job, plan_jobs, save_plan
 from mentee.experiments.progress import SweepObserver, SweepProgress, main_score, spread
 from mentee.experiments.shared_record import check_pairs, with_shared_record
 from mentee.experiments.workers import (
@@ -23,10 +23,12 @@ from mentee.experiments.workers import (
     run_sequentially,
 )
 from mentee.files import withdrawn_where_refused
+from mentee.locks import folder_lock
 from mentee.losses import LossSpec
 from mentee.methods import METHODS, Method
 from mentee.parallel import world
 from mentee.recipe import OnlineRecipe, Recipe, read
+from mentee.runs.kinds import SWEEP_PLAN
 from mentee.training.signals import SignalGuard
 
 __all__ = ["Job", "Sweep", "SweepObserver", "sweep"]
@@ -142,7 +144,7 @@ def sweep(
     for job in jobs:
         job.recipe.method.method({**METHODS, **(methods or {})})  # the method exists
     progress = SweepProgress(jobs, say)
-    with withdrawn_where_refused(path / PLAN), folder_lock(path, wait=False):
+    with withdrawn_where_refused(path / SWEEP_PLAN), folder_lock(path):
         save_plan(path, jobs, settings)
         todo = [job for job in jobs if not job.finished]
         if todo:

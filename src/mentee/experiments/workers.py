@@ -27,7 +27,7 @@ from mentee.api import Paused, RunOptions, train_or_resume
 from mentee.build.datasets import cache_sources
 from mentee.build.overrides import PythonOverrides
 from mentee.errors import MenteeError, RunError
-from mentee.experiments.jobs import FAILURE, Job, folder_lock
+from mentee.experiments.jobs import FAILURE, Job
 from mentee.training.signals import Interrupted, SignalGuard
 from mentee.types import Step
 
@@ -78,10 +78,9 @@ def run_job(
             send(WorkerMessage(job.name, "step", step.number))
 
     try:
-        with folder_lock(job.path):
-            (job.path / FAILURE).unlink(missing_ok=True)
-            options = RunOptions(True, on_step, job.until)
-            run = train_or_resume(job.recipe, job.path, overrides, options)
+        (job.path / FAILURE).unlink(missing_ok=True)
+        options = RunOptions(True, on_step, job.until, wait=True)
+        run = train_or_resume(job.recipe, job.path, overrides, options)
         return WorkerMessage(job.name, "finished", run.summary["steps"])
     except Paused as paused:
         return WorkerMessage(job.name, "paused", paused.epoch)

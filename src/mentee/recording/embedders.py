@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from mentee.data import Examples, open_examples
 from mentee.data.sources import require_splits
 from mentee.errors import DataError, MenteeError
+from mentee.locks import folder_lock
 from mentee.parallel import init_processes, rank
 from mentee.recording.sources import as_requested, open_as, source_of
 from mentee.records import Record, estimate, import_record, write_record
@@ -76,17 +78,19 @@ def record(
         require_splits(data, splits[-1])
     data_of = {split: open_as(embedder, data, split, reading, seconds) for split in splits}
     plans = {}
-    for split, examples in data_of.items():
-        named = requested and {**requested, "split": split}
-        job = embedder_job(
-            embedder, examples, frames=frames, dtype=stored, batch=batch, requested=named
-        )
-        settle(Path(out) / split)
-        plans[split] = plan = plan_recording(Path(out) / split, job, overwrite=overwrite)
-        count = f"all {len(examples):,} examples have a row already"
-        say(f"{split}: {estimate(plan) if plan.computed else count}")
-    began = time.monotonic()
-    records = {split: carry_out(plan) for split, plan in plans.items()}
+    with contextlib.ExitStack() as locks:
+        for split, examples in data_of.items():
+            named = requested and {**requested, "split": split}
+            job = embedder_job(
+                embedder, examples, frames=frames, dtype=stored, batch=batch, requested=named
+            )
+            locks.enter_context(folder_lock(Path(out) / split, beside=True))
+            settle(Path(out) / split)
+            plans[split] = plan = plan_recording(Path(out) / split, job, overwrite=overwrite)
+            count = f"all {len(examples):,} examples have a row already"
+            say(f"{split}: {estimate(plan) if plan.computed else count}")
+        began = time.monotonic()
+        records = {split: carry_out(plan) for split, plan in plans.items()}
     say(f"recorded in {duration(time.monotonic() - began)}: {out}")
     return records
 

@@ -21,6 +21,7 @@ from mentee.data import Examples, read_batch
 from mentee.distillation.objective import DistillationLoss
 from mentee.distillation.terms import Builder, blank
 from mentee.errors import PairError, RecipeError
+from mentee.locks import folder_lock
 from mentee.losses import LossSpec
 from mentee.methods import Method
 from mentee.parallel import init_processes, rank
@@ -99,26 +100,27 @@ def record_network(
     content = read(recipe, changes)
     target = Path(out) / content.data.train
     init_processes()
-    settle(target)
-    if has_manifest(target) and not overwrite:  # new views need what is stored of the old ones
-        base = read_manifest(target)
-        names = [*base.methods, *(names or [content.method.name])]
-        content = with_its_input(content, base)
-    overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
-    job = network_job(content, overrides, names, views, dtype, batch)
-    if top_k is not None and job.examples.task.outputs in ("label logits", "values"):
-        raise RecipeError(
-            f"--top-k {top_k} keeps what completes a softmax over the classes, and an example of "
-            f"{job.examples.name} may have several, or none; leave it out"
-        )
-    columns = job.columns if pca is None else with_components(job.columns, pca)
-    columns = columns if top_k is None else with_largest(columns, top_k, dtype)
-    say = say if rank() == 0 else lambda line: None
-    plan = plan_recording(target, replace(job, columns=columns), overwrite=overwrite)
-    cost = estimate(plan) if plan.computed else "all that the methods read is recorded already"
-    say(f"{content.data.train}: {cost}")
-    began = time.monotonic()
-    made = carry_out(plan, say=say)
+    with folder_lock(target, beside=True):
+        settle(target)
+        if has_manifest(target) and not overwrite:  # new views need what is stored of the old ones
+            base = read_manifest(target)
+            names = [*base.methods, *(names or [content.method.name])]
+            content = with_its_input(content, base)
+        overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
+        job = network_job(content, overrides, names, views, dtype, batch)
+        if top_k is not None and job.examples.task.outputs in ("label logits", "values"):
+            raise RecipeError(
+                f"--top-k {top_k} keeps what completes a softmax over the classes, and an example "
+                f"of {job.examples.name} may have several, or none; leave it out"
+            )
+        columns = job.columns if pca is None else with_components(job.columns, pca)
+        columns = columns if top_k is None else with_largest(columns, top_k, dtype)
+        say = say if rank() == 0 else lambda line: None
+        plan = plan_recording(target, replace(job, columns=columns), overwrite=overwrite)
+        cost = estimate(plan) if plan.computed else "all that the methods read is recorded already"
+        say(f"{content.data.train}: {cost}")
+        began = time.monotonic()
+        made = carry_out(plan, say=say)
     say(f"recorded in {duration(time.monotonic() - began)}: {out}")
     return made
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-from mentee.errors import DataError, RunError, suggest
+from mentee.errors import DataError, suggest
 from mentee.files import plain_write_errors
 from mentee.parallel import max_over_processes, rank
 from mentee.records.manifest import MANIFEST, OWN_NAMES, has_manifest, read_manifest
@@ -79,13 +76,18 @@ def partial_folder(out: Path) -> Path:
     return out.with_name(f".{out.name}.partial")
 
 
+def old_folder(out: Path) -> Path:
+    """The hidden folder of a record that is being replaced."""
+    return out.with_name(f".{out.name}.old")
+
+
 def put_in_place(out: Path) -> None:
     """Let a record that is whole take its place; for a moment there is none.
 
     Raises:
         RunError: it cannot be moved.
     """
-    folder, old = partial_folder(out), out.with_name(f".{out.name}.old")
+    folder, old = partial_folder(out), old_folder(out)
     with plain_write_errors(out):
         # Hidden files are what a kill left of others that were being written.
         for path in [folder / PLAN, *folder.glob(f"*/{PROGRESS}"), *folder.rglob(".*")]:
@@ -99,34 +101,9 @@ def put_in_place(out: Path) -> None:
 
 
 def settle(out: Path) -> None:
-    """Put a record in its place whose process was killed when it was whole."""
-    folder = partial_folder(out)
-    if rank() == 0 and (folder / MANIFEST).is_file():
-        with locked(folder):
-            put_in_place(out)
+    """Put a record in its place whose process was killed when it was whole; needs the lock."""
+    if rank() == 0 and (partial_folder(out) / MANIFEST).is_file():
+        put_in_place(out)
+    elif rank() == 0 and has_manifest(out):
+        shutil.rmtree(old_folder(out), ignore_errors=True)
     max_over_processes(0)  # all see the same
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder as long as this process lives.
-
-    Raises:
-        RunError: another process holds it.
-    """
-    if os.name != "posix":
-        yield
-        return
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(
-                f"another process records to {folder}; wait for it, or choose another folder"
-            ) from error
-        yield
-    finally:
-        os.close(handle)

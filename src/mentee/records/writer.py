@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import shutil
 import warnings
@@ -16,11 +15,12 @@ import numpy.typing as npt
 
 from mentee import files
 from mentee.files import plain_write_errors
+from mentee.locks import folder_lock
 from mentee.parallel import gather_objects, max_over_processes, rank, world
 from mentee.records import statistics
 from mentee.records.codecs import Floats, pack, scales_of
 from mentee.records.columns import Column
-from mentee.records.folders import PLAN, locked, put_in_place, settle
+from mentee.records.folders import PLAN, put_in_place, settle
 from mentee.records.manifest import (
     IDS,
     STATISTICS,
@@ -53,8 +53,9 @@ def write_record(
         DataError: something else is there, or a number is not finite or too large for `dtype`.
         RunError: the disk is too small, or writing is not allowed.
     """
-    settle(out)
-    return carry_out(plan_recording(out, job, overwrite=overwrite, extend=extend), **options)
+    with folder_lock(out, beside=True):
+        settle(out)
+        return carry_out(plan_recording(out, job, overwrite=overwrite, extend=extend), **options)
 
 
 def carry_out(
@@ -65,6 +66,8 @@ def carry_out(
     say: Callable[[str], None] = lambda line: None,
 ) -> Record:
     """Write what is missing of a record, in a hidden folder that takes its place when it is whole.
+
+    The caller holds the lock of the record since before it was planned.
 
     Several processes share the parts, or the batches of the only one. A process that was killed or
     interrupted is resumed after its last whole shard, to the same bytes.
@@ -77,25 +80,24 @@ def carry_out(
 
     Raises:
         DataError: a number is not finite or too large for `dtype`.
-        RunError: writing is not allowed, or another process writes there.
+        RunError: writing is not allowed.
 
     Memory: O(b d) for batches of b, and O(d²) of an embedder's d-wide vectors.
     """
-    with contextlib.ExitStack() as stack:
-        max_over_processes(0)  # all have seen the same folder
-        if rank() == 0 and not plan.idle:
-            _begin(plan, stack)
-        max_over_processes(0)
-        if not plan.idle:
-            _, groups = interrupted(plan.folder)
-            for name, share in (pair for group in groups for pair in group.explained.items()):
-                count = next(each.count for each in plan.manifest.columns if each.name == name)
-                say(f"{name}: {count} principal components have {share:.1%} of the variance")
-            _Computation(plan, groups, shard_rows, progress).run()
-        max_over_processes(0)
-        if rank() == 0:
-            _finish(plan)
-        max_over_processes(0)
+    max_over_processes(0)  # all have seen the same folder
+    if rank() == 0 and not plan.idle:
+        _begin(plan)
+    max_over_processes(0)
+    if not plan.idle:
+        _, groups = interrupted(plan.folder)
+        for name, share in (pair for group in groups for pair in group.explained.items()):
+            count = next(each.count for each in plan.manifest.columns if each.name == name)
+            say(f"{name}: {count} principal components have {share:.1%} of the variance")
+        _Computation(plan, groups, shard_rows, progress).run()
+    max_over_processes(0)
+    if rank() == 0:
+        _finish(plan)
+    max_over_processes(0)
     return Record.open(plan.out, verify=False)
 
 
@@ -220,11 +222,10 @@ def packed_numbers(
     return pack(columns, job.numbers(rows, view, columns), bases)
 
 
-def _begin(plan: RecordingPlan, stack: contextlib.ExitStack) -> None:
-    """Make and hold the folder that is written to, and fit the bases and scales of its groups."""
+def _begin(plan: RecordingPlan) -> None:
+    """Make the folder that is written to, and fit the bases and scales of its groups."""
     with plain_write_errors(plan.out):
         plan.folder.mkdir(parents=True, exist_ok=True)
-    stack.enter_context(locked(plan.folder))
     if not plan.stale:
         return
     for each in plan.folder.iterdir():  # left by an interrupted process, of something else

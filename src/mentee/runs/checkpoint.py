@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from mentee import files
@@ -21,6 +21,21 @@ from mentee.types import Step
 
 NEWEST = 2
 FORMAT = 3
+KEYS = (
+    "done",
+    "student",
+    "adapters",
+    "memories",
+    "loss_weights",
+    "optimizer",
+    "ema",
+    "scaler",
+    "random_states",
+    "run_state",
+)
+"""What a checkpoint holds."""
+MOST_LETTERS = 300
+"""Of torch's reason why a state does not fit: it names each of many tensors."""
 
 
 def save(
@@ -71,8 +86,7 @@ def save(
         "run_state": dict(progress or {}),
     }
     files.write(path, lambda temporary: write_state(temporary, state))
-    unfinished = folder.glob(".step-*")  # what a kill in the midst of writing left behind
-    for old in [*list_checkpoints(folder)[:-NEWEST], *unfinished]:
+    for old in list_checkpoints(folder)[:-NEWEST]:
         old.unlink()
     return path
 
@@ -119,11 +133,14 @@ def load(folder: Path) -> dict[str, Any]:
             f"{newest} cannot be read: it is truncated or no checkpoint "
             f"({newest.stat().st_size} bytes); {advice}"
         ) from error
-    if state.get("format") != FORMAT:
+    version = state.get("format") if isinstance(state, dict) else type(state).__name__
+    if version != FORMAT:
         raise RunError(
-            f"{newest} has format {state.get('format')}, this version of mentee reads {FORMAT}; "
+            f"{newest} has format {version}, this version of mentee reads {FORMAT}; "
             "resume with the version that environment.json names"
         )
+    if missing := [key for key in KEYS if key not in state]:
+        raise RunError(f"{newest} lacks {', '.join(missing)}: it was changed or is no checkpoint")
     return state
 
 
@@ -149,30 +166,59 @@ def restore(
     Raises:
         RunError: the checkpoint is of another student or method.
     """
-    _load_module(module.student, state["student"], "student")
-    _load_module(module.criterion, state["adapters"], "adapters")
-    module.criterion.load_memory(state["memories"])
-    module.criterion.loss_weights.load(state["loss_weights"])
-    optimizer.load_state_dict(state["optimizer"])
-    if average is not None:
-        _load_module(average, state["ema"], "moving average")
-    if scaler is not None and state["scaler"] is not None:
-        scaler.load_state_dict(state["scaler"])
-    states = state["random_states"]
-    if rank() < len(
-        states
-    ):  # of more processes than saved it, further ones keep their initial state
-        set_random_state(states[rank()])
-    return Step(**state["done"])
+    with _fits("student"):
+        module.student.load_state_dict(state["student"])
+    with _fits("adapters"):
+        module.criterion.load_state_dict(state["adapters"])
+    with _fits("memories"):
+        module.criterion.load_memory(state["memories"])
+    with _fits("loss weights"):
+        module.criterion.loss_weights.load(state["loss_weights"])
+    with _fits("optimizer"):
+        _load_optimizer(optimizer, state["optimizer"])
+    with _fits("moving average"):
+        if (average is None) != (state["ema"] is None):
+            raise ValueError("only one of the two has a moving average (train.ema)")
+        if average is not None:
+            average.load_state_dict(state["ema"])
+    with _fits("loss scale"):
+        if scaler is not None and state["scaler"] is not None:
+            scaler.load_state_dict(state["scaler"])
+    with _fits("random states"):
+        states = state["random_states"]
+        # Of more processes than saved it, further ones keep their initial state.
+        if rank() < len(states):
+            set_random_state(states[rank()])
+    with _fits("last step"):
+        return Step(**state["done"])
 
 
-def _load_module(module: nn.Module, state: Mapping[str, Any], what: str) -> None:
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Load its state; that of another rule is loaded without an error by torch, and refused here.
+
+    Raises:
+        ValueError: it is of other parameters or of another rule.
+    """
+    now, then = optimizer.param_groups, state["param_groups"]
+    if len(now) != len(then):
+        raise ValueError(f"it has {len(then)} groups of parameters, expected {len(now)}")
+    if any(("betas" in one) != ("betas" in other) for one, other in zip(now, then, strict=True)):
+        raise ValueError("it is of another rule (train.optimizer)")
+    optimizer.load_state_dict(dict(state))
+
+
+@contextlib.contextmanager
+def _fits(what: str) -> Iterator[None]:
+    """Turn the errors of a state that is of something else into one sentence."""
     try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
+        yield
+    except RunError:
+        raise
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        why = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise RunError(
-            f"the checkpoint's {what} does not fit this recipe: {error}; resume with the recipe "
-            "that the run began with"
+            f"the checkpoint's {what} does not fit this recipe: {why[:MOST_LETTERS]}; resume with "
+            "the recipe that the run began with, or start again"
         ) from error
 
 

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
+import hashlib
 import json
-import os
-import platform
-import subprocess
-import sys
-import time
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
-import mentee
 from mentee import files
-from mentee.errors import RecipeError, RunError
-from mentee.recipe import Recipe, read
+from mentee.errors import MenteeError, RecipeError, RunError
+from mentee.recipe import Recipe, dump, read
 from mentee.renamed import SINCE
+from mentee.runs.changes import differences, listing, recipe_changes
+from mentee.runs.kinds import refuse_other_kind
+from mentee.runs.metrics import read_lines
+
+TENSORBOARD = "tensorboard"
+NoneType = type(None)
+SUMMARY: dict[str, Any] = {
+    "method": str,
+    "student": dict,
+    "test": (dict, NoneType),
+    "validation": (dict, NoneType),
+    "selected": dict,
+    "parameters": dict,
+    "examples": dict,
+    "epochs": int,
+    "steps": int,
+    "seconds": (int, float),
+    "seconds_per_epoch": (int, float),
+}
+"""What `summary.json` has in any case, by type."""
 
 
 @dataclass(frozen=True)
@@ -96,40 +110,135 @@ class Folder:
         return self.path / "probe.json"
 
     def read_probe(self) -> dict[str, Any] | None:
-        """What probes found; None: there were none."""
+        """What probes found; None: there were none.
+
+        Raises:
+            RunError: the file is damaged.
+        """
         if not self.probe.is_file():
             return None
-        content: dict[str, Any] = json.loads(self.probe.read_text(encoding="utf-8"))
-        return content
+        advice = "delete it, and probe the run again"
+        content = files.read_json(self.probe, advice)
+        rows, keys = content.get("rows"), {"who", "way", "share", "labels", "score"}
+        if not isinstance(rows, list) or not all(
+            isinstance(r, dict) and keys <= {*r} for r in rows
+        ):
+            raise RunError(f"{self.probe} has no rows of results as mentee writes them; {advice}")
+        return {"notes": [], **content}
 
-    def begin(self, recipe: str, environment: Mapping[str, Any]) -> None:
+    def read_summary(self) -> dict[str, Any]:
+        """What a finished run found.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        advice = f"delete it, and mentee resume {self.path} writes it again"
+        summary = files.read_json(self.summary, advice)
+        wrong = [name for name, kind in SUMMARY.items() if not isinstance(summary.get(name), kind)]
+        if wrong:
+            raise RunError(
+                f"{self.summary} lacks {', '.join(wrong)}, or has something else there; {advice}"
+            )
+        return summary
+
+    def begin(self, recipe: Recipe, environment: Mapping[str, Any], *, again: bool = False) -> None:
         """Make the folder with its first two files.
+
+        Args:
+            recipe: resolved.
+            environment: with what it begins; the recipe is added, to tell later changes.
+            again: the run that is there ended before its first checkpoint and begins once more.
 
         Raises:
             RunError: there is a run already, or the folder cannot be written.
         """
-        if self.recipe.exists():
+        text, content = dump(recipe), recipe.model_dump(mode="json")
+        if self.recipe.exists() and not again:
             raise RunError(
-                f"{self.path} holds a run already; resume it with mentee resume {self.path}, or "
-                "give another --out"
+                f"{self.path} holds a run already{self._other_than(content)}; resume it with "
+                f"mentee resume {self.path}, or give another --out"
             )
-        files.write_json(self.environment, environment)
-        files.write_text(self.recipe, recipe)
+        refuse_other_kind(self.path, "run")
+        if again:
+            for path in (self.metrics, self.best):
+                path.unlink(missing_ok=True)
+            shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
+        begun = {"digest": digest(text.encode()), "content": content}
+        files.write_json(self.environment, {**environment, "recipe": begun})
+        files.write_text(self.recipe, text)
+
+    def _other_than(self, recipe: Mapping[str, Any]) -> str:
+        """How a recipe differs from that of the run which is there, in brackets."""
+        try:
+            other = differences(self._read_any_recipe().model_dump(mode="json"), recipe)
+        except MenteeError:
+            return ""
+        return f", of another recipe ({listing(other)})" if other else ""
+
+    def forget(self) -> None:
+        """Remove the files of a run that has done no step."""
+        for path in (self.recipe, self.environment, self.metrics, self.best):
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there is none
+            files.remove_temporaries(self.checkpoints)
+            self.checkpoints.rmdir()
 
     def read_environment(self) -> dict[str, Any]:
-        """With what the run began."""
-        content: dict[str, Any] = json.loads(self.environment.read_text(encoding="utf-8"))
+        """With what the run began.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        content = files.read_json(
+            self.environment,
+            "it names the data and the teacher of the run; copy it from a backup, or train again: "
+            f"mentee train {self.recipe} --out NEW",
+        )
+        if not isinstance(content.get("data"), dict) or "teacher" not in content:
+            raise RunError(
+                f"{self.environment} does not name the data and the teacher of the run; copy it "
+                f"from a backup, or train again: mentee train {self.recipe} --out NEW"
+            )
         return content
 
     def read_recipe(self) -> Recipe:
         """The resolved recipe.
 
         Raises:
-            RunError: it is of version 0.1, whose keys were others.
+            RunError: it is of version 0.1, whose keys were others; or it was changed after the run
+                began, other than by keys that its results do not depend on.
         """
+        recipe = self._read_any_recipe()
+        self.refuse_changes()
+        return recipe
+
+    def refuse_changes(self) -> None:
+        """Make sure that `recipe.yaml` is what the run began with.
+
+        Raises:
+            RunError: it was changed, other than by keys that results do not depend on.
+        """
+        begun = self._begun()
+        if not begun or begun.get("digest") == digest(self.recipe.read_bytes()):
+            return
+        if changes := recipe_changes(begun.get("content") or {}, self._read_any_recipe()):
+            raise RunError(
+                f"{self.recipe} was changed after the run began ({listing(changes)}); put that "
+                f"back, or train it as a new run: mentee train {self.recipe} --out NEW"
+            )
+
+    def _begun(self) -> dict[str, Any]:
+        """The recipe with which the run began; empty where that is not known."""
+        with contextlib.suppress(RunError):
+            begun = self.read_environment().get("recipe")
+            return begun if isinstance(begun, dict) else {}
+        return {}
+
+    def _read_any_recipe(self) -> Recipe:
         version = ""
         with contextlib.suppress(OSError, ValueError):
-            version = str(self.read_environment().get("mentee", ""))
+            content = json.loads(self.environment.read_text(encoding="utf-8"))
+            version = str(content.get("mentee", "")) if isinstance(content, dict) else ""
         error: RecipeError | None = None
         if not version.startswith("0.1."):
             try:
@@ -158,12 +267,8 @@ class Folder:
             out.write(json.dumps(line) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """All lines of the metrics; a last one cut short by a crash is left out."""
-        if not self.metrics.exists():
-            return []
-        # A line is whole where its end is: the last one may have been cut by a crash.
-        whole = self.metrics.read_text(encoding="utf-8").rpartition("\n")[0]
-        return [json.loads(line) for line in whole.splitlines()]
+        """All lines of the metrics that are whole."""
+        return read_lines(self.metrics)[0]
 
     def forget_after(self, step: int) -> None:
         """Drop the metrics of steps that a resumed run does again."""
@@ -176,55 +281,22 @@ class Folder:
         content = save(whole, metadata={"format": "pt"})
         files.write(path, lambda temporary: temporary.write_bytes(content))
 
-    def load_weights(self, path: Path) -> dict[str, Tensor]:
-        """Read a state dict that `save_weights` wrote."""
+    def load_weights(self, path: Path, network: nn.Module) -> None:
+        """Give a network the weights that `save_weights` wrote.
+
+        Raises:
+            RunError: the file is damaged, or of another network.
+        """
         try:
-            return load_file(path)
+            network.load_state_dict(load_file(path))
         except Exception as error:  # a damaged file shows in several ways
-            raise RunError(f"{path} cannot be read: {error}") from error
+            why = " ".join(str(error).split())[:300]
+            raise RunError(
+                f"{path} cannot be read as weights of this student: {why}; train again, or set "
+                "select.keep to last"
+            ) from error
 
 
-def environment(**more: Any) -> dict[str, Any]:
-    """With what, where and when: versions, machine, threads, commit."""
-    return {
-        "mentee": mentee.__version__,
-        "commit": commit(),
-        "python": platform.python_version(),
-        "packages": {
-            name: version(name) for name in ("torch", "accelerate", "datasets", "torchvision")
-        },
-        "platform": platform.platform(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
-        "command": sys.argv,
-        "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        **more,
-    }
-
-
-def version(package: str) -> str | None:
-    """The installed version of a package, or None."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def commit() -> str | None:
-    """The commit of the package's source tree, with `+` where it has uncommitted changes."""
-    here = Path(mentee.__file__).parent
-    git = ["git", "-C", str(here)]
-    try:
-        head = subprocess.run(
-            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "--", str(here)],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head + ("+" if changed.strip() else "")
+def digest(content: bytes) -> str:
+    """A short hash."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

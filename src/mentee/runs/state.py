@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mentee.errors import RunError
 from mentee.metrics import score_gain
 
 
@@ -55,6 +56,21 @@ class RunState:
     measured: dict[str, Any] | None = None
     sums: dict[str, float] = field(default_factory=dict)
     counted: int = 0
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> RunState:
+        """The state that a checkpoint holds.
+
+        Raises:
+            RunError: it is of something else.
+        """
+        try:
+            return cls(**state)
+        except TypeError as error:
+            raise RunError(
+                f"the checkpoint's run state is of another version or was changed ({error}); "
+                "delete it to resume from an older one, or start again"
+            ) from error
 
     def add(self, losses: Mapping[str, float]) -> None:
         """Add the losses of a step."""

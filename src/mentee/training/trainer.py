@@ -6,9 +6,10 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mentee import files
 from mentee.build.resolve import seed_by_rank
 from mentee.build.setup import TrainingSetup
 from mentee.distillation.loop import train
@@ -16,37 +17,21 @@ from mentee.distillation.weights import FIRST
 from mentee.errors import RunError
 from mentee.evaluation.evaluator import finish, monitor_student, score, score_teachers
 from mentee.parallel import max_over_processes, rank
-from mentee.recipe import dump
 from mentee.report import Reporter, loss_lines
 from mentee.runs import checkpoint
-from mentee.runs.folder import Folder, environment
+from mentee.runs.environment import environment
+from mentee.runs.folder import Folder
+from mentee.runs.metrics import read_lines
 from mentee.runs.state import RunState
 from mentee.training.adapter_pretraining import pretrain_adapters
 from mentee.training.early_stopping import EarlyStopping
 from mentee.training.metric_sinks import MetricSink, load_trackers, named
+from mentee.training.options import RunOptions
 from mentee.training.peak_memory import peak_memory, reset_peak
 from mentee.training.signals import Interrupted, Paused, SignalGuard
 from mentee.types import Step
 
 LOGGED = 50
-
-
-@dataclasses.dataclass(frozen=True)
-class RunOptions:
-    """How a run is carried out; its results do not depend on it.
-
-    Attributes:
-        quiet: print nothing.
-        on_step: called with each step.
-        until: pause after so many epochs in all; None: train to the end.
-    """
-
-    quiet: bool = False
-    on_step: Callable[[Step], None] | None = None
-    until: int | None = None
-
-
-QUIET = RunOptions(quiet=True)
 
 
 class Training:
@@ -74,9 +59,11 @@ class Training:
         self._since = reset_peak()
         self._began = self._saved_at = time.monotonic()
         self._saved_step = 0
+        self._notes = list(parts.compute_notes)
+        self.steps_done = 0
 
-    def begin(self) -> None:
-        """Make the run folder."""
+    def begin(self, *, again: bool = False) -> None:
+        """Make the run folder; `again`: of a run that ended before its first checkpoint."""
         facts = environment(
             data=self._fingerprints(),
             teacher=self._teacher(),
@@ -84,7 +71,9 @@ class Training:
             compute_notes=list(self.parts.compute_notes),
         )
         if rank() == 0:
-            self.folder.begin(dump(self.recipe), facts)
+            self.folder.begin(self.recipe, facts, again=again)
+        if again:
+            self._notes.append("there is no checkpoint yet: the run starts from its beginning")
 
     def restore(self) -> Step:
         """Go back to the newest checkpoint; returns the last step done.
@@ -108,9 +97,11 @@ class Training:
         parts = self.parts
         scaler = parts.accelerator.scaler
         done = checkpoint.restore(state, parts.module, parts.optimizer, parts.average, scaler)
-        self.progress = RunState(**state["run_state"])
+        self.progress = RunState.restored(state["run_state"])
         self._began -= self.progress.wall
-        self._saved_step = done.number
+        self._saved_step = self.steps_done = done.number
+        if damage := read_lines(self.folder.metrics)[1]:
+            self._notes.append(damage)
         return done
 
     def run(self, done: Step | None = None) -> dict[str, Any]:
@@ -128,6 +119,7 @@ class Training:
         """
         first = done.number if done else 0
         if rank() == 0:
+            files.remove_temporaries(self.folder.checkpoints)
             self._sinks = [tracker(self.folder.path, first) for tracker in self._trackers]
         steps = self.stopping.steps(self.progress)
         with (
@@ -137,7 +129,7 @@ class Training:
         ):
             for sink in self._sinks:
                 sinks.callback(sink.close)
-            for line in self.parts.compute_notes:
+            for line in self._notes:
                 reporter.say(line)
             if done is None:
                 self.progress.teachers |= score_teachers(self.parts, reporter.say)
@@ -166,6 +158,7 @@ class Training:
             done=done,
         )
         for last, seconds in timed(steps):
+            self.steps_done = last.number
             self.progress.seconds += seconds
             self.progress.add(last.losses)
             reporter.step(last, seconds)
