@@ -67,13 +67,11 @@ def carry_out(
 ) -> Record:
     """Write what is missing of a record, in a hidden folder that takes its place when it is whole.
 
-    The caller holds the lock of the record since before it was planned.
-
     Several processes share the parts, or the batches of the only one. A process that was killed or
     interrupted is resumed after its last whole shard, to the same bytes.
 
     Args:
-        plan: what is to be written.
+        plan: what is to be written; the record has been locked since before it was made.
         shard_rows: rows of a file; None: 16,384, more of a huge record, at most 256 MiB.
         progress: called after each batch with the rows done by this process and those it does.
         say: what to do with a line of text.
