@@ -163,7 +163,7 @@ def test_nothing_is_disturbed() -> None:
 
 def test_flags_and_hooks_are_put_back_after_an_error() -> None:
     network = Undeclared().train()
-    with pytest.raises(RuntimeError, match="channels"):
+    with pytest.raises(LayerError, match="to have 3 channels"):
         resolve(network, ["logits"], torch.randn(2, 4, 16, 16))
     assert all(module.training for module in network.modules())
     assert not any(module._forward_hooks for module in network.modules())

@@ -6,16 +6,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from torch import nn
 
 from mentee import features, models
 from mentee.build.classifier_reuse import with_reused_classifier
 from mentee.build.datasets import DatasetSplits
+from mentee.build.outputs import (
+    Expected,
+    LogProbabilities,
+    call,
+    check_teacher_outputs,
+    probabilities,
+)
 from mentee.build.overrides import ModelFactory, TeacherSource
 from mentee.errors import MenteeError, RecipeError
+from mentee.features.layer import first_tensor
 from mentee.models import AudioContract, Contract, InputContract, TextContract, normalize
 from mentee.recipe import AudioInput, Data, Input, Network, OnlineRecipe, TextInput
 from mentee.types import Batch
+
+TRIED = 4
+"""Examples that a teacher is run on to see what its outputs are."""
 
 
 def resolve(
@@ -74,12 +86,38 @@ def build(
     splits: DatasetSplits,
     *,
     seed: int | None,
+    notes: list[str] | None = None,
     frozen: bool = False,
 ) -> nn.Module:
-    """A network of a resolved recipe, with its weights; what was passed from Python is copied.
+    """A network of a resolved recipe, with its weights, in float32, on the CPU.
 
-    `frozen`: it is a teacher, and a copy may share the weights.
+    Args:
+        recipe: of the network.
+        source: what was passed from Python instead; a module is copied.
+        splits: the examples that it is for.
+        seed: of random weights.
+        notes: gets a line for each thing that was changed.
+        frozen: it is a teacher, and a copy may share the weights.
+
+    Raises:
+        MenteeError: there is no such network, it cannot be copied, or its weights do not fit.
     """
+    network = build_untrained(recipe, source, splits, seed=seed, frozen=frozen)
+    if (kind := models.to_float32(network)) and notes is not None:
+        title = f"{'teacher' if frozen else 'student'} {type(network).__name__}"
+        notes.append(f"{title}: its weights of {kind} were changed to float32")
+    return with_weights(network, recipe, splits, seed=seed)
+
+
+def build_untrained(
+    recipe: Network,
+    source: ModelFactory | None,
+    splits: DatasetSplits,
+    *,
+    seed: int | None,
+    frozen: bool = False,
+) -> nn.Module:
+    """A network of a resolved recipe, as it is made or passed; the arguments are `build`'s."""
     classes, channels = recipe.classes or splits.classes, splits.train.channels
     rate = {"sample_rate": recipe.input.sample_rate} if isinstance(recipe.input, AudioInput) else {}
     if source is None:
@@ -91,17 +129,24 @@ def build(
                 f"for {kind}: {', '.join(known)}"
             )
         options: dict[str, Any] = dict(recipe.options) | rate
-        network = models.build(
+        return models.build(
             recipe.network, classes=classes, channels=channels, seed=seed, **options
         )
-    else:
-        network = models.resolve(source, classes=classes, channels=channels, seed=seed, **rate)
-        changes = not frozen or recipe.weights is not None or recipe.classifier is not None
-        try:
-            network = models.copied(network, shares_weights=not changes)
-        except MenteeError:
-            if isinstance(source, nn.Module):  # what a function makes is the run's own
-                raise
+    network = models.resolve(source, classes=classes, channels=channels, seed=seed, **rate)
+    changes = not frozen or recipe.weights is not None or recipe.classifier is not None
+    try:
+        return models.copied(network, shares_weights=not changes).cpu()
+    except MenteeError:
+        if isinstance(source, nn.Module):  # what a function makes is the run's own
+            raise
+        return network.cpu()
+
+
+def with_weights(
+    network: nn.Module, recipe: Network, splits: DatasetSplits, *, seed: int | None
+) -> nn.Module:
+    """The network with the weights and the classifier of its recipe."""
+    classes = recipe.classes or splits.classes
     if recipe.classifier is not None:
         begin_classifier(network, recipe, splits.first(2))
         return network
@@ -165,26 +210,66 @@ def begin_classifier(network: nn.Module, recipe: Network, batch: Batch) -> None:
 
 
 def build_teacher(
-    recipe: OnlineRecipe, source: TeacherSource | None, splits: DatasetSplits, *, seed: int | None
+    recipe: OnlineRecipe,
+    source: TeacherSource | None,
+    splits: DatasetSplits,
+    *,
+    seed: int | None,
+    notes: list[str] | None = None,
 ) -> tuple[nn.Module, Contract]:
-    """A teacher of a resolved recipe, one network or several as one, and what it reads."""
+    """A teacher of a resolved recipe, one network or several as one, and what it reads.
+
+    The arguments are those of `build`. Probabilities that it returns become logits.
+    """
     if isinstance(recipe, Network):
         if isinstance(source, (list, tuple)):
             raise RecipeError("teacher: several networks were passed from Python for one")
-        network = build(recipe, cast(ModelFactory | None, source), splits, seed=seed, frozen=True)
+        only = cast(ModelFactory | None, source)
+        network = build(recipe, only, splits, seed=seed, notes=notes, frozen=True)
+        give_logits(network, recipe, splits, notes)
         return network, contract(recipe)
     several = source if isinstance(source, (list, tuple)) else [source] * len(recipe.networks)
-    networks = [
-        build(each, passed, splits, seed=seed, frozen=True)
-        for each, passed in zip(recipe.networks, several, strict=True)
-    ]
+    members = []
+    for each, passed in zip(recipe.networks, several, strict=True):
+        members.append(build(each, passed, splits, seed=seed, notes=notes, frozen=True))
+        give_logits(members[-1], each, splits, notes)
     ensemble = models.Ensemble(
-        networks,
+        members,
         [contract(each) for each in recipe.networks],
         mean="logits" if splits.train.task.outputs == "values" else recipe.mean,
         several=splits.train.task.outputs == "label logits",
     )
     return ensemble, ensemble.contract
+
+
+def give_logits(
+    network: nn.Module, recipe: Network, splits: DatasetSplits, notes: list[str] | None
+) -> None:
+    """Check where a teacher's logits are, and let it return logits where it has probabilities.
+
+    Raises:
+        MenteeError: it cannot read the examples, or which of its outputs are logits is not clear.
+    """
+    batch, task = splits.first(TRIED), splits.train.task
+    who = f"teacher {type(network).__name__}"
+    if not isinstance(network, torch.jit.ScriptModule):
+        for each in network.parameters():  # for the graph, which tells what was computed last
+            each.requires_grad_(each.is_floating_point())
+    outputs = call(network, normalize(batch.inputs, contract(recipe)))
+    check_teacher_outputs(
+        outputs, len(batch), Expected(who, "teacher.classes", recipe.classes or 0, task)
+    )
+    logits = first_tensor(outputs)
+    if logits is None or (kind := probabilities(logits, task)) is None:
+        return
+    network.register_forward_hook(LogProbabilities(kind))
+    network.fingerprint_settings = kind  # type: ignore[assignment]
+    if notes is not None:
+        notes.append(
+            f"{who}: its outputs are probabilities ({kind}); their logarithms are used as logits"
+            if kind == "softmax"
+            else f"{who}: its outputs are probabilities ({kind}); their log-odds are used as logits"
+        )
 
 
 def of_whole(weights: str) -> bool:

@@ -19,9 +19,11 @@ from mentee.build.compute_mode import choose_compute_mode
 from mentee.build.datasets import DatasetSplits, open_splits
 from mentee.build.evaluation_data import OpenedDomain, open_domains, open_monitor_examples
 from mentee.build.optimizer import training_plan
+from mentee.build.outputs import expected_outputs
 from mentee.build.overrides import PythonOverrides
 from mentee.build.teacher_kind import TeacherKind, TeacherRequest
 from mentee.build.teachers import teacher_kind
+from mentee.build.trial import check_student_outputs, try_student, unused_note
 from mentee.data import Examples
 from mentee.distillation.loop import Plan
 from mentee.distillation.objective import required_layers
@@ -55,6 +57,7 @@ class Resolved:
         plan: the steps.
         accelerator: device, precision and processes.
         compute_notes: lines that tell how the student is computed, where that was measured.
+        network_notes: lines that tell what was found out or changed about the networks.
     """
 
     recipe: Recipe
@@ -71,6 +74,7 @@ class Resolved:
     plan: Plan
     accelerator: Accelerator
     compute_notes: list[str]
+    network_notes: list[str]
 
 
 def resolve(recipe: Recipe, overrides: PythonOverrides) -> Resolved:
@@ -111,19 +115,30 @@ def resolve(recipe: Recipe, overrides: PythonOverrides) -> Resolved:
     )
     domains = open_domains(data.out_of_domain, recipe.data, splits.test, overrides.data)
     batch = splits.first(2)
+    notes: list[str] = []
     request = TeacherRequest(
-        recipe, recipe.method.name, teacher_names, splits, batch, overrides.teacher
+        recipe, recipe.method.name, teacher_names, splits, batch, overrides.teacher, notes
     )
     built_teacher = kind.build(request) if teacher_names else None
     classifier = kind.classifier(built_teacher, request, method.reuse) if method.reuse else None
     student = resolve_reuse(recipe.student, method, classifier)
-    network = networks.build(student, overrides.student, splits, seed=train.seed)
+    network = networks.build(student, overrides.student, splits, seed=train.seed, notes=notes)
     if classifier is not None and isinstance(network, ReusedClassifierStudent):
         network.copy_classifier(classifier.weight, classifier.bias)
     contract = networks.contract(student)
+    expected = None
+    if splits.train.labels is not None or "logits" in student_names:
+        expected = expected_outputs(network, student, splits)
+        check_student_outputs(network, normalize(batch.inputs, contract), expected)
     layers = networks.layers(network, [*dict.fromkeys([*student_names, "logits"])], batch, contract)
+    few = splits.first(min(2, train.batch // train.gradient_accumulation // world()))
+    unused = try_student(network, layers, normalize(few.inputs, contract), expected)
+    if unused:
+        notes.append(unused_note(unused))
+        if accelerator.ddp_handler is not None:  # DDP waits for their gradients otherwise
+            accelerator.ddp_handler.find_unused_parameters = True
     plan = training_plan(train, splits.batches(train))
-    settled, notes = choose_compute_mode(
+    settled, compute_notes = choose_compute_mode(
         recipe.train,
         network,
         layers,
@@ -145,6 +160,7 @@ def resolve(recipe: Recipe, overrides: PythonOverrides) -> Resolved:
         contract,
         plan,
         accelerator,
+        compute_notes,
         notes,
     )
 

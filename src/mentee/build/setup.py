@@ -41,6 +41,7 @@ class TrainingSetup:
         average: the student's moving average, or None.
         accelerator: device, precision and processes.
         compute_notes: lines that tell how the student is computed, where that was measured.
+        network_notes: lines that tell what was found out or changed about the networks.
     """
 
     recipe: Recipe
@@ -55,6 +56,7 @@ class TrainingSetup:
     average: AveragedModel | None
     accelerator: Accelerator
     compute_notes: Sequence[str] = ()
+    network_notes: Sequence[str] = ()
 
     @property
     def student(self) -> nn.Module:
@@ -128,6 +130,7 @@ def build(recipe: Recipe, overrides: PythonOverrides | None = None) -> TrainingS
         average,
         accelerator,
         resolved.compute_notes,
+        resolved.network_notes,
     )
 
 

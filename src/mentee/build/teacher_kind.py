@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch.optim.swa_utils import AveragedModel
@@ -33,6 +33,7 @@ class TeacherRequest:
         splits: of the run.
         batch: two examples.
         source: what was passed from Python for this teacher.
+        notes: gets a line for each thing that was changed about the teacher, or should be known.
     """
 
     recipe: Recipe
@@ -41,10 +42,11 @@ class TeacherRequest:
     splits: DatasetSplits
     batch: Batch
     source: TeacherSource | None = None
+    notes: list[str] = field(default_factory=list)
 
     def part(self, method: str, layers: list[str], source: Any) -> TeacherRequest:
-        """The request for one of several teachers."""
-        return replace(self, method=method, layers=layers, source=source)
+        """The request for one of several teachers, with notes of its own."""
+        return replace(self, method=method, layers=layers, source=source, notes=[])
 
 
 class TeacherKind:

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 from mentee.build import networks
 from mentee.build.classifier_reuse import Classifier, find_classifier
 from mentee.build.datasets import MEASURED
+from mentee.build.outputs import how_to_name
 from mentee.build.recorded_teachers import recorded_kind
 from mentee.build.teacher_kind import TeacherKind, TeacherRequest
 from mentee.distillation import layer_pairs
@@ -72,8 +73,16 @@ class OnlineKind(TeacherKind):
                     "options: {pretrained: true}; or take package:efficientnet-lite0)"
                 )
         splits, seed = request.splits, request.recipe.train.seed
-        network, contract = networks.build_teacher(self.recipe, request.source, splits, seed=seed)
+        network, contract = networks.build_teacher(
+            self.recipe, request.source, splits, seed=seed, notes=request.notes
+        )
         layers = networks.layers(network, request.layers, request.batch, contract)
+        for layer in layers:
+            if layer.is_result and len(layer.shape) != 1:
+                raise RecipeError(
+                    f"the teacher's logits are {list(layer.shape)} for each example; expected one "
+                    f"for each class. {how_to_name()}"
+                )
         return OnlineTeacher(
             network, layers, contract, sample=lambda: splits.clean(splits.some(MEASURED))
         )
@@ -212,6 +221,7 @@ class MultiKind(TeacherKind):
                     layer_pairs.check_recorded(layer, {p.name: p.shape for p in teacher.layers})
             except MenteeError as error:
                 raise type(error)(f"teacher {name}: {error}") from error
+            request.notes.extend(f"{name}: {note}" for note in part.notes)
         return MultiTeacher(teachers, layers)
 
     def online(self, teacher: Teacher | None) -> dict[str, tuple[OnlineTeacher, OnlineRecipe]]:

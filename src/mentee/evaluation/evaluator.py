@@ -171,6 +171,7 @@ def finish(
         "reading": None if parts.teacher is None else parts.kind.describe(recipe.data),
         "computed": computed(recipe),
         "compute_notes": folder.read_environment().get("compute_notes", []),
+        "network_notes": folder.read_environment().get("network_notes", []),
         "selected": {
             "keep": recipe.select.keep,
             "by": recipe.select.by if chosen else None,

@@ -98,6 +98,24 @@ def first_tensor(value: object) -> Tensor | None:
     return next((tensor for tensor in tensors if tensor is not None), None)
 
 
+def named_tensors(value: object, name: str = "") -> dict[str, Tensor]:
+    """All tensors of a module's output by name: `logits`, `aux.0`; a tensor alone has no name.
+
+    Example:
+        >>> import torch
+        >>> list(named_tensors({"loss": torch.zeros(()), "heads": (torch.ones(1), None)}))
+        ['loss', 'heads.0']
+    """
+    if isinstance(value, Tensor):
+        return {name: value}
+    tensors: dict[str, Tensor] = {}
+    for key, part in zip(_names(value), _parts(value), strict=True):
+        tensors |= named_tensors(part, f"{name}.{key}" if name else str(key))
+    if not tensors and isinstance(logits := getattr(value, "logits", None), Tensor):
+        return {f"{name}.logits" if name else "logits": logits}
+    return tensors
+
+
 def _parts(value: object) -> Iterable[object]:
     if isinstance(value, Mapping):
         return value.values()
@@ -105,4 +123,15 @@ def _parts(value: object) -> Iterable[object]:
         return value
     if dataclasses.is_dataclass(value):
         return [getattr(value, field.name) for field in dataclasses.fields(value)]
+    return ()
+
+
+def _names(value: object) -> Iterable[object]:
+    """Those of `_parts`."""
+    if isinstance(value, Mapping):
+        return value.keys()
+    if isinstance(value, (tuple, list)):
+        return getattr(value, "_fields", range(len(value)))
+    if dataclasses.is_dataclass(value):
+        return [field.name for field in dataclasses.fields(value)]
     return ()

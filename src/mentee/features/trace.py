@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from mentee.errors import LayerError
+from mentee.errors import LayerError, MenteeError
 from mentee.features.layer import IO, first_tensor, layout_of
 
 
@@ -119,7 +119,7 @@ def dry_run(network: nn.Module, example: Tensor) -> Trace:
         The trace.
 
     Raises:
-        LayerError: the network is compiled, or returns no tensor.
+        LayerError: the network is compiled, cannot read the example, or returns no tensor.
     """
     if hasattr(network, "_orig_mod"):
         raise LayerError(
@@ -135,7 +135,10 @@ def dry_run(network: nn.Module, example: Tensor) -> Trace:
             stack.callback(before.remove)
             after = module.register_forward_hook(trace._after, with_kwargs=True)
             stack.callback(after.remove)
-        result = first_tensor(network(example.clone()))
+        try:
+            result = first_tensor(network(example.clone()))
+        except Exception as error:  # whatever a module of someone else's may raise
+            raise unreadable(network, example, error) from error
     if result is None:
         raise LayerError(
             f"{type(network).__name__} returned no tensor; a network returns its logits, or a "
@@ -143,6 +146,23 @@ def dry_run(network: nn.Module, example: Tensor) -> Trace:
         )
     trace.result = result
     return trace
+
+
+def unreadable(network: nn.Module, inputs: Tensor, error: Exception) -> MenteeError:
+    """The error of a network that cannot read some inputs; the project's own stay as they are."""
+    if isinstance(error, MenteeError):
+        return error
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    hint = (
+        "the size of images is data.size, or the network's own (student.size, teacher.size); some "
+        "networks are built for one (options: {img_size: ...})"
+        if inputs.ndim == 4
+        else "check what it is built for"
+    )
+    return LayerError(
+        f"{type(network).__name__} cannot read {list(inputs.shape)}: {reason}. Perhaps its inputs "
+        f"have another size: {hint}"
+    )
 
 
 @contextmanager

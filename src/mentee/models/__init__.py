@@ -30,7 +30,7 @@ from mentee.models.contract import (
     TextContract,
     normalize,
 )
-from mentee.models.copying import copied
+from mentee.models.copying import copied, to_float32
 from mentee.models.cp_resnet import CPResNet
 from mentee.models.layers import check_widths
 from mentee.models.mobilenet import MobileNetV2
@@ -83,6 +83,7 @@ __all__ = [
     "own_classes",
     "read_weights",
     "resolve",
+    "to_float32",
 ]
 
 MANY_CLASSES = 100_000

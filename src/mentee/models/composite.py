@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mentee.errors import MenteeError
 from mentee.features import Layer
+from mentee.features.layer import first_tensor
 from mentee.models.contract import Contract, InputContract, normalize
 from mentee.models.layers import conv1x1, conv3x3
 
@@ -72,7 +73,8 @@ class Ensemble(nn.Module):
         """The mean, in float32 at least."""
         pairs = zip(self.networks, self.contracts, strict=True)
         outputs = [network(normalize(x, contract)) for network, contract in pairs]
-        logits: list[Tensor] = [getattr(each, "logits", each).float() for each in outputs]
+        taken = [first_tensor(each) for each in outputs]
+        logits = [each.float() for each in taken if each is not None]
         if len({each.shape for each in logits}) > 1:
             counts = ", ".join(str(each.shape[-1]) for each in logits)
             raise MenteeError(
@@ -90,7 +92,8 @@ class Ensemble(nn.Module):
     @property
     def fingerprint_settings(self) -> str:
         """Its settings, which its state dict does not hold."""
-        return repr((self.contracts, self.mean, self.several))
+        members = [getattr(each, "fingerprint_settings", "") for each in self.networks]
+        return repr((self.contracts, self.mean, self.several)) + "".join(members)
 
 
 def mean_of(logits: Float[Tensor, "m ..."], mean: Mean, *, several: bool) -> Tensor:

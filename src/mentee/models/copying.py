@@ -1,4 +1,4 @@
-"""Copies of networks that were passed from Python, which stay as they are."""
+"""Copies of networks that were passed from Python, which stay as they are, in float32."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -58,6 +59,21 @@ def copied(network: nn.Module, *, shares_weights: bool = False) -> nn.Module:
             f"{name} cannot be copied ({str(error).partition(chr(10))[0]}), and each run needs a "
             "network of its own; pass a function that makes it, such as lambda: MyNetwork()"
         ) from error
+
+
+def to_float32(network: nn.Module) -> str | None:
+    """Change weights of another precision to float32, in place; its name, None: they were.
+
+    Example:
+        >>> to_float32(nn.Linear(2, 3).half())
+        'float16'
+    """
+    tensors = [*network.parameters(), *network.buffers()]
+    kinds = {each.dtype for each in tensors if each.is_floating_point()} - {torch.float32}
+    if not kinds:
+        return None
+    network.float()
+    return ", ".join(sorted(str(each).removeprefix("torch.") for each in kinds))
 
 
 def _functions_that_hold(network: nn.Module) -> Iterator[str]:

@@ -59,7 +59,7 @@ class Training:
         self._since = reset_peak()
         self._began = self._saved_at = time.monotonic()
         self._saved_step = 0
-        self._notes = list(parts.compute_notes)
+        self._notes = [*parts.network_notes, *parts.compute_notes]
         self.steps_done = 0
 
     def begin(self, *, again: bool = False) -> None:
@@ -69,6 +69,7 @@ class Training:
             teacher=self._teacher(),
             processes=self.parts.accelerator.num_processes,
             compute_notes=list(self.parts.compute_notes),
+            network_notes=list(self.parts.network_notes),
         )
         if rank() == 0:
             self.folder.begin(self.recipe, facts, again=again)
