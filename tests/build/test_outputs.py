@@ -198,8 +198,9 @@ def test_a_teacher_that_ends_in_softmax_teaches_as_its_logits_do(how: str, tmp_p
 def test_a_teacher_that_ends_in_sigmoid_for_several_labels(tmp_path: Path) -> None:
     recipe, data = own("several labels")
     runs = [
-        mentee.train({**recipe, "method": "binary-kd"}, data=data, student=Net(plain, 16, 3, seed=6),
-                     teacher=Net(form, 16, 3), out=tmp_path / form.__name__, quiet=True)
+        mentee.train({**recipe, "method": "binary-kd"}, data=data, quiet=True,
+                     student=Net(plain, 16, 3, seed=6), teacher=Net(form, 16, 3),
+                     out=tmp_path / form.__name__)
         for form in (plain, sigmoid)
     ]  # fmt: skip
     assert losses(runs[1]) == pytest.approx(losses(runs[0]), rel=1e-4)
@@ -287,7 +288,7 @@ def test_parameters_that_nothing_trains_are_told(tmp_path: Path) -> None:
 
 SIZES = {
     "timm:vit_tiny_patch16_224": r"VisionTransformer cannot read \[2, 1, 8, 8\]: .*224",
-    "torchvision:inception_v3": r"Inception3 cannot read \[2, 3, 8, 8\]: .*Output size is too small",
+    "torchvision:inception_v3": r"Inception3 cannot read \[2, 3, 8, 8\]: .*Output size is too",
 }
 
 

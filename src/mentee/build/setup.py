@@ -65,6 +65,14 @@ class TrainingSetup:
         return self.module.student if average is None else average
 
     @property
+    def notes(self) -> dict[str, list[str]]:
+        """Both kinds of lines, as they are written into `environment.json`."""
+        return {
+            "network_notes": list(self.network_notes),
+            "compute_notes": list(self.compute_notes),
+        }
+
+    @property
     def online_teachers(self) -> dict[str, tuple[OnlineTeacher, OnlineRecipe]]:
         """The teachers that are run while the student trains, by name, with their recipes."""
         return self.kind.online(self.teacher)

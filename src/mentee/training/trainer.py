@@ -68,8 +68,7 @@ class Training:
             data=self._fingerprints(),
             teacher=self._teacher(),
             processes=self.parts.accelerator.num_processes,
-            compute_notes=list(self.parts.compute_notes),
-            network_notes=list(self.parts.network_notes),
+            **self.parts.notes,
         )
         if rank() == 0:
             self.folder.begin(self.recipe, facts, again=again)
