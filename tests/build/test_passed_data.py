@@ -29,7 +29,9 @@ def images(labels: list[int]) -> dict[str, Any]:
 
 
 def clips(labels: list[int]) -> dict[str, Any]:
-    audio = [np.full(50 + i, label / 2, np.float32) for i, label in enumerate(labels)]
+    audio = [
+        np.sin(np.arange(50) / (2 + label + i)).astype(np.float32) for i, label in enumerate(labels)
+    ]
     return {"audio": audio, "sample_rate": 16_000, "label": labels}
 
 

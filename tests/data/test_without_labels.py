@@ -18,18 +18,19 @@ PIXELS = np.arange(4 * 16, dtype=np.uint8).reshape(4, 4, 4)
 
 
 def arrays(tmp_path: Path, png: Any) -> Any:
-    return {"image": PIXELS, "label": [0, -1, 7, 2]}
+    return {"image": PIXELS, "label": [0, -2, 7, 2]}
 
 
 def table(tmp_path: Path, png: Any) -> Any:
-    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=["a"]))
-    rows = [{"image": {"bytes": png()}, "label": -1} for _ in range(4)]
+    numbers = datasets.Sequence(datasets.Value("int64"))
+    features = datasets.Features(image=datasets.Image(), label=numbers)
+    rows = [{"image": {"bytes": png()}, "label": [1] * (row + 1)} for row in range(4)]
     return datasets.Dataset.from_list(rows, features=features)
 
 
 def texts(tmp_path: Path, png: Any) -> Any:
     with (tmp_path / "train.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["text", "label"], ["a", "x"], ["b", ""], ["c", "x"]])
+        csv.writer(file).writerows([["text", "label"], ["a", "0.5"], ["b", "1"], ["c", "2"]])
     return tmp_path / "train.csv"
 
 

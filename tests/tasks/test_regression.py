@@ -56,7 +56,6 @@ def test_numbers_that_are_not_whole_are_targets_and_whole_ones_classes() -> None
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([1.5, float("nan")], "row 1 has no target .it is nan.; give it one"),
         ([1.5, float("inf")], "the target inf of row 1 is not finite"),
         (["1.5", "loud"], "the target 'loud' of row 1 is no number"),
         ([[1.0, 2.0], [1.0]], "rows of targets have 1 to 2 numbers"),

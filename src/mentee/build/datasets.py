@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from mentee.build.compatibility import in_units_of
-from mentee.build.unlabeled import with_unlabeled
+from mentee.build.unlabeled import LEFT_OUT, READ, labeled_part, with_others, with_unlabeled
 from mentee.data import (
     MODALITIES,
     Examples,
@@ -26,8 +26,8 @@ from mentee.data import (
     split,
     steps_per_epoch,
 )
-from mentee.data.semi_supervised import Proportion, join, mixed_batches, proportion
-from mentee.data.sources import has_splits, require_splits
+from mentee.data.semi_supervised import Proportion, mixed_batches, proportion
+from mentee.data.sources import own_task, require_splits
 from mentee.errors import DataError
 from mentee.free_memory import require
 from mentee.parallel import rank, world
@@ -41,7 +41,6 @@ from mentee.recipe import (
     Train,
     Unlabeled,
 )
-from mentee.tasks import Task
 from mentee.types import CLEAN, Batch
 
 MEASURED = 2048
@@ -75,6 +74,7 @@ class DatasetSplits:
         views: turns images into what a network reads.
         cycle: after how many epochs the views are the same again; None: never.
         share: of each batch that has no labels; None: all examples have, or none.
+        notes: lines that tell how the examples were read, and what was left out.
     """
 
     train: Examples
@@ -84,6 +84,7 @@ class DatasetSplits:
     views: Views
     cycle: int | None = None
     share: float | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -192,8 +193,13 @@ def open_splits(recipe: Recipe, data: Any = None) -> DatasetSplits:
         DataError: the data cannot be read, or a class has no example to learn from.
     """
     config = recipe.data
-    train = whole = open_split(config, config.train, data)
-    numbered = read_as(config, train)
+    whole = open_split(config, config.train, data)
+    numbered, notes = read_as(config, whole), list[str]()
+    train = labeled_part(whole, notes, READ if config.unlabeled else LEFT_OUT)
+
+    def part(name: str) -> Examples:
+        expected = train.labels is not None
+        return labeled_part(open_split(numbered, name, data), notes, labels=expected)
 
     validation: Examples | None = None
     if config.label is False:
@@ -201,8 +207,10 @@ def open_splits(recipe: Recipe, data: Any = None) -> DatasetSplits:
     elif isinstance(config.validation, float):
         train, validation = split(train, fraction=config.validation, seed=config.seed)
     elif config.validation is not None:
-        validation = open_split(numbered, config.validation, data)
-    test = open_split(numbered, config.test, data) if config.test is not None else None
+        validation = part(config.validation)
+    test = part(config.test) if config.test is not None else None
+    if validation is not None and validation.labels is None:
+        validation = None  # it can choose nothing
     learned = train if config.limit is None else limit(train, config.limit, seed=config.seed)
     check_classes(learned)
     task = in_units_of(recipe, learned.task).fitted(learned.known_labels)
@@ -212,9 +220,11 @@ def open_splits(recipe: Recipe, data: Any = None) -> DatasetSplits:
     read_batch(learned, np.arange(min(2, len(learned))), views=views, view=0)  # it can be made
     if config.unlabeled is not None:
         other, share = open_unlabeled(numbered, config.unlabeled, data), config.unlabeled.share
-        learned = with_unlabeled(config, learned, train, other, validation=validation, test=test)
-        whole = whole if other is None else join(whole, other)
-    return DatasetSplits(learned, whole, validation, test, views, config.cycle, share)
+        held_out = {"validation": validation, "test": test}
+        learned, more = with_unlabeled(config, learned, whole, other, **held_out)
+        whole, notes = (with_others(whole, other) if other else whole), notes + more
+    once = tuple(dict.fromkeys(notes))
+    return DatasetSplits(learned, whole, validation, test, views, config.cycle, share, once)
 
 
 def read_as(config: Data, train: Examples) -> Data:
@@ -248,8 +258,10 @@ def open_single_split(recipe: Recipe, split: str, data: Any = None) -> DatasetSp
         DataError: the data cannot be read.
     """
     config = recipe.data.model_copy(update={"train": split})  # what is passed is this part
-    examples = open_split(config, split, data)
-    return DatasetSplits(examples, examples, None, None, views_for(recipe, examples))
+    whole, notes = open_split(config, split, data), list[str]()
+    examples = labeled_part(whole, notes)
+    views = views_for(recipe, examples)
+    return DatasetSplits(examples, whole, None, None, views, notes=tuple(notes))
 
 
 @contextmanager
@@ -287,16 +299,6 @@ def _open_part(config: Data, split: str, data: Any) -> Examples:
     if config.task is not None:
         options["task"] = config.task.task(own_task(data, split))
     return open_examples(source, split=split, **options)
-
-
-def own_task(data: Any, split: str) -> Task | None:
-    """The task that data passed from Python bring along; None: they name one, or none."""
-    if has_splits(data):
-        data = data.get(split)
-    if isinstance(data, Mapping):
-        data = data.get("task")
-    task = data.task if isinstance(data, Examples) else data
-    return task if isinstance(task, Task) else None
 
 
 def views_for(recipe: Recipe, examples: Examples) -> Views:

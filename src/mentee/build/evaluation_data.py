@@ -70,9 +70,9 @@ def open_domain(domain: Domain, data: Data, test: Examples | None, passed: Any) 
         whole = open_split(data, split, passed)
     else:
         whole = open_split(data.model_copy(update={"source": domain.source}), split, None)
-    examples = whole
-    if domain.limit is not None and domain.limit < len(whole):
-        examples = limit(whole, domain.limit, seed=data.seed)
+    examples = whole.labeled_only()
+    if domain.limit is not None and domain.limit < len(examples):
+        examples = limit(examples, domain.limit, seed=data.seed)
     for path in domain.record_folders.values():  # checksums are compared when it is used
         open_record(path, split, verify=False).check(whole)
     for _ in corrupted("", domain, examples):
@@ -131,7 +131,9 @@ def open_monitor_examples(
     update: dict[str, Any] = {"label": monitor.label, "channels": splits.train.channels}
     if monitor.source is not None:
         update, passed = update | {"source": monitor.source, "classes": None}, None
-    examples = open_split(data.model_copy(update=update), monitor.split or data.train, passed)
+    examples = open_split(
+        data.model_copy(update=update), monitor.split or data.train, passed
+    ).labeled_only()
     if examples.labels is None or examples.kind != splits.train.kind:
         raise DataError(
             f"monitor: {examples.name} holds {examples.kind} with "

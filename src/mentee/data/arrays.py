@@ -88,11 +88,13 @@ def open_arrays(
     if label is not None:
         own = arrays.get("task")
         task = task or (find_task(own) if isinstance(own, str) else own)
-        labels = read_labels(_to_numpy(label), classes=classes, task=task)
+        labels = read_labels(_to_numpy(label), classes=classes, task=task, source=name)
     return make_examples(contents, ids, labels, modality=modality, name=name)
 
 
 def _to_numpy(values: Any) -> Any:
+    if isinstance(values, list) and any(isinstance(each, Tensor) for each in values):
+        return [_to_numpy(each) for each in values]
     return values.detach().cpu().numpy() if isinstance(values, Tensor) else values
 
 

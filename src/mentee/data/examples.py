@@ -38,6 +38,7 @@ class Examples:
         labeled: `[n]`, true where an example has labels at all, else its label is −1 or masked;
             None: all have, or none.
         name: what to call the split in messages.
+        notes: lines that tell how it was read, where that may surprise.
     """
 
     contents: Payload
@@ -51,6 +52,7 @@ class Examples:
     task: Task = UNLABELED
     labeled: npt.NDArray[np.bool_] | None = None
     name: str = "examples"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.ids:
@@ -77,9 +79,17 @@ class Examples:
         mask = None if self.mask is None else self.mask[rows]
         return Labels(values, mask, self.classes, self.task)
 
+    def labeled_only(self) -> Examples:
+        """The examples that have labels; all where all have, or none."""
+        if self.labeled is None:
+            return self
+        return replace(self.take(np.flatnonzero(self.labeled)), labeled=None)
+
     def unlabeled(self) -> Examples:
         """The same examples without their labels."""
-        return replace(self, labels=None, mask=None, classes=None, labeled=None, task=UNLABELED)
+        return replace(
+            self, labels=None, mask=None, classes=None, labeled=None, task=UNLABELED, notes=()
+        )
 
     def spaced(self, count: int) -> Examples:
         """At most `count` of the examples, every n-th of them."""
@@ -176,13 +186,16 @@ class Examples:
 def make_examples(
     contents: Payload, ids: Sequence[str], labels: Labels, *, modality: Modality, name: str
 ) -> Examples:
-    """All examples of a source.
+    """All examples of a source, with no labels where none is known.
 
     Raises:
         DataError: there are none, an id stands there twice, or there are not `n` labels.
     """
     if labels.values is not None and len(labels.values) != len(ids):
         raise DataError(f"{name} has {len(ids)} examples and {len(labels.values)} labels")
+    labeled = labels.known
+    if labeled is not None and not labeled.any():
+        labels, labeled = Labels(), None
     return Examples(
         contents=contents,
         modality=modality,
@@ -193,7 +206,9 @@ def make_examples(
         mask=labels.mask,
         classes=labels.classes,
         task=labels.task or task_of(labels.values),
+        labeled=labeled,
         name=name,
+        notes=labels.notes,
     )
 
 

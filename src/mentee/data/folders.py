@@ -105,7 +105,7 @@ def _read_class_folders(
     task, classes = options.task or TASKS["single"], options.classes
     if task.name == "single":
         classes = classes or _all_classes(root)
-    return modality, names, read_labels(labels, classes=classes, task=task)
+    return modality, names, read_labels(labels, classes=classes, task=task, source=f"{base}")
 
 
 def _all_classes(root: Path) -> list[str]:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mentee.data.arrays import CIFAR10_HUB, EMBEDDED, find_cifar10, open_arrays, open_embedded
 from mentee.data.examples import Examples
 from mentee.data.folders import open_folder
@@ -171,6 +173,16 @@ def require_splits(data: Any, split: str) -> None:
         )
 
 
+def own_task(data: Any, split: str) -> Task | None:
+    """The task that data passed from Python bring along; None: they name one, or none."""
+    if has_splits(data):
+        data = data.get(split)
+    if isinstance(data, Mapping):
+        data = data.get("task")
+    task = data.task if isinstance(data, Examples) else data
+    return task if isinstance(task, Task) else None
+
+
 def _open_opened(examples: Examples, options: SourceOptions) -> Examples:
     _refuse_columns(options, f"{examples.name} are opened already and")
     rate = examples.contents.sample_rate
@@ -197,9 +209,18 @@ def _with_classes(examples: Examples, options: SourceOptions) -> Examples:
     if task is not None and task.name == examples.task.name:
         examples = replace(examples, task=task)
     elif task is not None and examples.labels is not None:
-        labels = read_labels(examples.labels, classes=options.classes, task=task)
-        values, mask, names = labels.values, labels.mask, labels.classes
-        return replace(examples, labels=values, mask=mask, classes=names, task=task)
+        values: Any = examples.labels
+        if examples.mask is not None:
+            values = np.where(examples.mask, values, np.nan)
+        labels = read_labels(values, classes=options.classes, task=task, source=examples.name)
+        return replace(
+            examples,
+            labels=labels.values,
+            mask=labels.mask,
+            classes=labels.classes,
+            task=task,
+            labeled=labels.known,
+        )
     if options.classes is not None and tuple(options.classes) != examples.classes:
         known = ", ".join(examples.classes or ("none",))
         raise DataError(f"the classes of {examples.name} are {known}")

@@ -87,7 +87,9 @@ def check_classes(examples: Examples) -> None:
 def _groups(examples: Examples) -> Int64Array:
     if examples.labels is None:
         return np.zeros(len(examples), np.int64)
-    return examples.task.strata(examples.labels)
+    groups = examples.task.strata(examples.labels)
+    # Examples without a label are a group of their own.
+    return groups if examples.labeled is None else np.where(examples.labeled, groups + 1, 0)
 
 
 def _rank(examples: Examples, groups: Int64Array, seed: int, purpose: str) -> Int64Array:

@@ -12,7 +12,7 @@ from mentee.data.payload import ColumnFiles
 from mentee.data.split_names import refuse_other_split
 from mentee.data.text_tables import ID, LABEL_NAMES, SourceOptions, named_ids
 from mentee.errors import DataError, suggest
-from mentee.tasks import Labels, read_labels
+from mentee.tasks import Labels, read_label_columns, read_labels
 
 
 def open_table(dataset: Any, *, name: str, rows: str, options: SourceOptions) -> Examples:
@@ -109,8 +109,8 @@ def _labels(dataset: Any, options: SourceOptions, name: str) -> Labels:
     if label is False:
         return Labels()
     if label is not None and not isinstance(label, str):
-        cells = zip(*(dataset[_known(dataset, c, name)] for c in label), strict=True)
-        return read_labels(list(cells), classes=classes or label, task=task)
+        columns = [list(dataset[_known(dataset, c, name)]) for c in label]
+        return read_label_columns(columns, classes=classes or label, task=task, source=name)
     column = _label_column(dataset, label, name)
     if column is None:
         return Labels()
@@ -119,7 +119,7 @@ def _labels(dataset: Any, options: SourceOptions, name: str) -> Labels:
     names = getattr(feature, "names", None) or getattr(items, "names", None)
     sets = getattr(items, "names", None) is not None
     values = list(dataset[column])
-    return read_labels(values, names=names, classes=classes, sets=sets, task=task)
+    return read_labels(values, names=names, classes=classes, sets=sets, task=task, source=name)
 
 
 def _label_column(dataset: Any, label: str | None, name: str) -> str | None:

@@ -15,7 +15,7 @@ from mentee.data.modality import MODALITIES, TEXT, Modality
 from mentee.data.payload import ReadOptions
 from mentee.data.split_names import inner_folders, refuse_other_split, tables_in
 from mentee.errors import DataError, suggest
-from mentee.tasks import Labels, Task, read_labels
+from mentee.tasks import Labels, Task, is_missing, read_label_columns, read_labels
 
 ID = "id"
 """The usual column of ids in a table of texts."""
@@ -101,27 +101,19 @@ class PlainTable:
         if label is False:
             return Labels()
         if label is not None and not isinstance(label, str):
-            cells = list(zip(*(self.column(name) for name in label), strict=True))
-            marks = task is None or task.outputs == "label logits"
-            rows = [self._numbers(row) if marks else row for row in cells]
-            return read_labels(rows, classes=classes or label, task=task)
+            columns = [self.column(name) for name in label]
+            names = classes or label
+            return read_label_columns(columns, classes=names, task=task, source=self.name)
         column = label or next((name for name in LABEL_NAMES if name in self.names), None)
         if column is None:
             return Labels()
         values = self.column(column)
-        if not self.typed and all(re.fullmatch(r"-?\d+", value or "") for value in values):
-            values = [int(value) for value in values]
-        return read_labels(values, classes=classes, task=task)
-
-    def _numbers(self, row: Sequence[Any]) -> list[float]:
-        known = [None if isinstance(cell, str) and not cell.strip() else cell for cell in row]
-        try:
-            return [float("nan") if cell is None else float(cell) for cell in known]
-        except (TypeError, ValueError) as error:
-            raise DataError(
-                f"{self.name}: several label columns must hold 1, 0, or nothing for unknown; "
-                f"{error}"
-            ) from error
+        cells = [None if is_missing(value) else value for value in values]
+        if not self.typed and all(
+            c is None or re.fullmatch(r"\s*-?\d{1,300}\s*", c) for c in cells
+        ):
+            values = [None if cell is None else int(cell) for cell in cells]
+        return read_labels(values, classes=classes, task=task, source=self.name)
 
 
 def read_plain(files: Sequence[Path], *, only_names: bool = False) -> PlainTable:

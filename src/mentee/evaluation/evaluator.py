@@ -170,6 +170,7 @@ def finish(
         "kept": similarities,
         "reading": None if parts.teacher is None else parts.kind.describe(recipe.data),
         "computed": computed(recipe),
+        "data_notes": list(splits.notes),
         "compute_notes": folder.read_environment().get("compute_notes", []),
         "network_notes": folder.read_environment().get("network_notes", []),
         "selected": {

@@ -111,8 +111,8 @@ def open_probe_data(recipe: Recipe, config: Probe, source: Any = None) -> ProbeD
     train_split = config.train or (recipe.data.train if own else "train")
     update |= {"train": train_split, "test": test, "source": config.source or recipe.data.source}
     data, passed = recipe.data.model_copy(update=update), source if own else None
-    train = open_split(data, train_split, passed)
-    test_examples = open_split(read_as(data, train), test, passed)
+    train = open_split(data, train_split, passed).labeled_only()
+    test_examples = open_split(read_as(data, train), test, passed).labeled_only()
     for examples in (train, test_examples):
         if examples.labels is None:
             raise DataError(

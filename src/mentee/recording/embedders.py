@@ -264,7 +264,7 @@ def import_vectors(
         MenteeError: the vectors do not fit the examples; the text tells what differs.
     """
     source, columns = source_of(data, reading or {})
-    examples = open_examples(source, split=split, **columns)
+    examples = open_examples(source, split=split, **{**columns, "label": False})
     name = name or Path(vectors).stem
     made = import_record(Path(vectors), examples, Path(out) / split, name=name, **options)
     say(f"{split}: {len(made):,} vectors of {made.vector.shape[-1]} entries: {made.folder}")

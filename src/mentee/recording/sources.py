@@ -46,6 +46,7 @@ def open_as(
         DataError: it holds another kind of examples, or cannot be read.
     """
     source, options = source_of(data, reading or {}, own=("kind",))
+    options["label"] = False  # a record needs none
     if embedder.sample_rate is not None:
         options["sample_rate"] = embedder.sample_rate
     try:

@@ -307,8 +307,7 @@ def _fit_statistics(folder: Path, manifest: Manifest, ids: tuple[str, ...]) -> d
     record = Record(folder, manifest, ids, [{}])
     moments = record.moments(range(len(record)), record.vector)
     fitted = moments.statistics()
-    # a mean of equal numbers is off by a rounding
-    constant = int((fitted.std <= 1e-7 * fitted.mean.abs()).sum())
+    constant = int((fitted.std <= 1e-7 * fitted.mean.abs()).sum())  # but for rounding
     if constant and len(ids) > 1:
         warnings.warn(
             f"{constant:,} of the {len(fitted.mean):,} entries of {manifest.name!r} are the same "

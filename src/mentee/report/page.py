@@ -156,7 +156,8 @@ def _costs(summary: Mapping[str, Any]) -> str:
     ):
         if memory.get(key) is not None:
             lines.append([name, f"{memory[key] / 1e6:,.0f} MB"])
-    notes = [f"Note: {note}." for note in summary.get("network_notes", [])]
+    notes = [f"Data: {note}." for note in summary.get("data_notes", [])]
+    notes += [f"Note: {note}." for note in summary.get("network_notes", [])]
     notes += [f"Measured: {note}." for note in summary.get("compute_notes", [])]
     return "\n\n".join([markdown_table(lines), *notes])
 

@@ -7,13 +7,15 @@ loss, the scores and their direction, what is kept of predictions, how an embedd
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mentee.errors import DataError, RecipeError, suggest
 from mentee.tasks.classification import MultiLabel, SingleLabel
-from mentee.tasks.label_columns import holds_rows
+from mentee.tasks.label_cells import holds_rows, is_missing, numbers_of
+from mentee.tasks.label_rows import are_probabilities, columns_of_numbers
 from mentee.tasks.mixed_labels import by_class, mixed_labels, mixed_mask
 from mentee.tasks.regression import Regression
 from mentee.tasks.task import OUTPUTS, Labels, Outputs, Task, Unlabeled
@@ -31,8 +33,10 @@ __all__ = [
     "Unlabeled",
     "by_class",
     "find_task",
+    "is_missing",
     "mixed_labels",
     "mixed_mask",
+    "read_label_columns",
     "read_labels",
     "task_of",
 ]
@@ -76,59 +80,119 @@ def read_labels(
     classes: Sequence[str] | None = None,
     sets: bool = False,
     task: Task | None = None,
+    source: str = "",
 ) -> Labels:
     """Read one column of labels.
 
+    A label that is None, NaN (also as text) or blank is missing, so is −1 of classes: the example
+    is unlabeled. Texts of whole numbers (`3`, `3.0`) are class numbers or are sorted as numbers.
+
     Args:
-        values: `n` class numbers, or `n` class names, or `n` rows of `k` numbers (1 yes, 0 no,
-            -1 or NaN unknown; of a share between, above ½ is yes, below ½ no, ½ itself unknown,
-            as OpenMIC-2018 has it), or `n` lists of the class names or numbers that apply; or
-            what `task` reads.
+        values: `n` class numbers, or `n` class names, or `n` rows of `k` numbers (1 yes, 0 no;
+            of a share between, above ½ is yes, below ½ no, ½ itself unknown, as OpenMIC-2018 has
+            it), or `n` lists of the class names or numbers that apply; or what `task` reads.
         names: the class names as the source's schema gives them, in the order of the numbers.
         classes: the class names as the user wants them numbered; None: as in the source, or
-            sorted where the source gives names only.
+            sorted where the source gives names only. Names that are numbers are these numbers.
         sets: the rows are lists of class numbers, not 0/1.
         task: what the labels are for; None: floating-point numbers that are not whole are targets
             of a regression, rows are several classes, all else is one class an example.
+        source: what to call where they are from in messages.
 
     Returns:
         The labels as their task has them.
 
     Raises:
-        DataError: a label is missing, unknown or out of range.
+        DataError: a label is unknown or out of range; or rows are probabilities of one class, and
+            no task is named.
     """
     wanted = None if classes is None else tuple(str(name) for name in classes)
-    if wanted is not None and len(set(wanted)) < len(wanted):
-        raise DataError(f"a class stands twice in classes: {', '.join(wanted)}")
     schema = None if names is None else tuple(names)
-    return (task or detected(values)).read_labels(values, names=schema, classes=wanted, sets=sets)
+    try:
+        if wanted is not None and len(set(wanted)) < len(wanted):
+            raise DataError(f"a class stands twice in classes: {', '.join(wanted)}")
+        if isinstance(values, str) or not getattr(values, "shape", hasattr(values, "__len__")):
+            raise DataError(f"labels are {values!r}; expected one for each example")
+        if hasattr(values, "to_numpy"):
+            values = values.to_numpy()  # of pandas
+        given, task = task, task or detected(values)
+        labels = task.read_labels(values, names=schema, classes=wanted, sets=sets)
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from None if source else error
+    if given is None and task.name == "multi" and has_one_class_each(labels):
+        note = (
+            "each example has exactly one class, and rows of labels are read as several classes: "
+            "give class numbers or names to learn one class an example"
+        )
+        labels = replace(labels, notes=(*labels.notes, note))
+    return labels
+
+
+def read_label_columns(
+    columns: Sequence[Sequence[Any]],
+    *,
+    classes: Sequence[str],
+    task: Task | None = None,
+    source: str = "",
+) -> Labels:
+    """Read several columns of labels, of a class or a target each; else as `read_labels`.
+
+    Raises:
+        DataError: a cell is no number.
+    """
+    if task is None or task.outputs == "label logits":
+        try:
+            columns = columns_of_numbers(columns)
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from None
+    else:
+        columns = list(zip(*columns, strict=True))
+    return read_labels(columns, classes=classes, task=task, source=source)
+
+
+def has_one_class_each(labels: Labels) -> bool:
+    """Whether each example of which anything is known has one class of several."""
+    if labels.values is None or labels.values.ndim < 2 or labels.values.shape[1] < 2:
+        return False
+    known = slice(None) if labels.known is None else labels.known
+    return bool((labels.values[known].sum(1) == 1).all())
 
 
 def detected(values: Any) -> Task:
     """The task of a column of labels, where the recipe names none.
 
     Raises:
-        DataError: they may be classes or numbers.
+        DataError: they may be classes or numbers, or are probabilities.
     """
     if holds_rows(values):
+        if are_probabilities(values):
+            raise DataError(
+                "each row of labels has shares of one whole, as probabilities of one class an "
+                "example have; give each example's class, such as the likeliest, or say "
+                "data.task: multi to read shares above ½ as yes"
+            )
         return TASKS["multi"]
-    if texts_of_numbers(values):
-        raise DataError(
-            f"the labels are texts of numbers, such as {values[0]!r}; say data.task: regression to "
-            "learn the numbers, or data.task: single to take them as names of classes"
-        )
-    column = np.asarray(values)
-    if column.dtype.kind == "f" and np.isfinite(column).all() and (column % 1 != 0).any():
+    column = numbers_of(values)
+    if column is None:
+        text = text_of_a_fraction(values)
+        if text is not None:
+            raise DataError(
+                f"the labels are texts of numbers, such as {text!r}; say data.task: regression to "
+                "learn the numbers, or data.task: single to take them as names of classes"
+            )
+        return TASKS["single"]
+    known = column[~np.isnan(column)] if column.dtype.kind == "f" else column[:0]
+    if np.isfinite(known).all() and (known % 1 != 0).any():
         return TASKS["regression"]
     return TASKS["single"]
 
 
-def texts_of_numbers(values: Any) -> bool:
-    """Whether all labels are texts of numbers, and one of them has a point or an exponent."""
-    if not len(values) or not all(isinstance(value, str) for value in values):
-        return False
+def text_of_a_fraction(values: Any) -> str | None:
+    """The first label that is no whole number, where all are texts of numbers; else None."""
+    known = [value for value in values if not is_missing(value)]
     try:
-        [float(value) for value in values]
+        numbers = [float(value) if isinstance(value, str) else float("nan") for value in known]
     except ValueError:
-        return False
-    return not all(value.strip().lstrip("+-").isdigit() for value in values)
+        return None
+    fractions = (v for v, number in zip(known, numbers, strict=True) if number % 1 != 0)
+    return next(fractions, None)

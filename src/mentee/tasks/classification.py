@@ -23,7 +23,9 @@ from mentee.metrics import (
     multilabel_scores,
     softmax_regression,
 )
-from mentee.tasks import label_columns
+from mentee.tasks.label_cells import holds_rows
+from mentee.tasks.label_columns import class_numbers
+from mentee.tasks.label_rows import several_labels
 from mentee.tasks.task import Integers, Labels, Task, mean_of_known
 
 SMALL = 1e-6
@@ -58,9 +60,9 @@ class SingleLabel(Task):
         sets: bool = False,
     ) -> Labels:
         """Class numbers or class names."""
-        if label_columns.holds_rows(values):
+        if holds_rows(values):
             raise DataError("task single reads one label an example, and these are several")
-        numbers, known = label_columns.class_numbers(values, names, classes)
+        numbers, known = class_numbers(values, names, classes)
         return Labels(numbers, None, known, self)
 
     def check_training_labels(self, labels: Labels, name: str) -> None:
@@ -163,13 +165,13 @@ class MultiLabel(Task):
         sets: bool = False,
     ) -> Labels:
         """Rows of 0/1, or lists of the classes that apply."""
-        if len(values) and not label_columns.holds_rows(values):
+        if len(values) and not holds_rows(values):
             raise DataError(
                 "task multi reads a row of 0/1, or a list of classes, for each example; these are "
                 "single labels"
             )
-        table, mask, known = label_columns.several_labels(values, names, classes, sets)
-        return Labels(table, mask, known, self)
+        table, mask, known, notes = several_labels(values, names, classes, sets)
+        return Labels(table, mask, known, self, notes)
 
     def check_training_labels(self, labels: Labels, name: str) -> None:
         """Every class needs a positive example."""

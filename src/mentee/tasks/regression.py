@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mentee.errors import DataError, RecipeError, suggest
 from mentee.metrics import Labeled, LinearLayer, linear_probe, regression_scores, ridge_regressions
-from mentee.tasks import label_columns
+from mentee.tasks.label_rows import real_values
 from mentee.tasks.task import Integers, Labels, Task, mean_of_known
 
 BINS = 10
@@ -99,7 +99,7 @@ class Regression(Task):
         sets: bool = False,
     ) -> Labels:
         """Numbers, or rows of numbers; a missing one of several is unknown."""
-        table, mask = label_columns.real_values(values)
+        table, mask = real_values(values)
         k = table.shape[1]
         targets = classes or (("target",) if k == 1 else tuple(f"target {i}" for i in range(k)))
         if len(targets) != k:

@@ -48,12 +48,22 @@ class Labels:
         classes: the names of the `k` outputs, in their order: of classes, or of targets; None
             without labels.
         task: whose labels they are; None: told by their shape.
+        notes: lines that tell how they were read, where that may surprise.
     """
 
     values: npt.NDArray[np.int64] | npt.NDArray[np.float32] | None = None
     mask: npt.NDArray[np.bool_] | None = None
     classes: tuple[str, ...] | None = None
     task: Task | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_] | None:
+        """`[n]`, whether anything is known of an example; None: of each, or there are no labels."""
+        if self.values is None or (self.values.ndim == 2 and self.mask is None):
+            return None
+        rows = np.asarray(self.values >= 0 if self.mask is None else self.mask.any(1))
+        return None if rows.all() else rows
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Training:
         self._since = reset_peak()
         self._began = self._saved_at = time.monotonic()
         self._saved_step = 0
-        self._notes = [*parts.network_notes, *parts.compute_notes]
+        self._notes = [*parts.splits.notes, *parts.network_notes, *parts.compute_notes]
         self.steps_done = 0
 
     def begin(self, *, again: bool = False) -> None:
