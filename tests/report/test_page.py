@@ -45,10 +45,10 @@ def test_the_page_says_what_the_summary_says() -> None:
     assert "the weights of epoch 7, best on validation (accuracy 0.9200)" in text
     assert "The test part was read once, with these weights." in text
     good = rows(text, "Scores")
-    assert good["on"] == ["accuracy", "loss"]
-    assert good["test"] == ["0.9123", "0.3000"]
-    assert good["validation"] == ["0.9200", "0.2800"]
-    assert good["teacher, 200 of validation"] == ["0.9500", "0.2000"]
+    assert good["on"] == ["examples", "accuracy", "loss"]
+    assert good["test"] == ["500", "0.9123", "0.3000"]
+    assert good["validation"] == ["130", "0.9200", "0.2800"]
+    assert good["teacher, validation"] == ["200", "0.9500", "0.2000"]
     cost = rows(text, "Costs")
     assert cost["student's parameters"] == ["78,042"]
     assert cost["teacher's parameters"] == ["272,474 (3.49×)"]

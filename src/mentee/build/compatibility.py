@@ -9,7 +9,7 @@ from mentee.data import Examples
 from mentee.errors import PairError, RecipeError
 from mentee.losses import LOSSES, LossSpec
 from mentee.methods import Method, Term
-from mentee.recipe import Recipe, read, single_teachers
+from mentee.recipe import Recipe, Train, read, single_teachers
 from mentee.tasks import OUTPUTS, Task
 
 
@@ -75,6 +75,19 @@ def output_problem(term: Term, task: Task, losses: Mapping[str, LossSpec] = LOSS
         f"compares outputs for {OUTPUTS[expected]} ({name}), but the labels of {{examples}} are "
         f"for the task {task.name}; use {instead}, or a method of embeddings or feature maps, such "
         "as crd, fitnet or east"
+    )
+
+
+def check_sampling(train: Train, examples: Examples) -> None:
+    """Refuse to balance the classes of examples that have no one class each."""
+    if train.sampling is None or (examples.task.name == "single" and examples.labeled is None):
+        return
+    why = f"{examples.name} has examples without a label"
+    if examples.task.name != "single":
+        why = f"the task of {examples.name} is {examples.task.name}"
+    raise RecipeError(
+        f"train.sampling is balanced, which needs one class of each example, and {why}; leave it "
+        "out, and weigh the loss instead: train.class_weights: balanced"
     )
 
 

@@ -96,8 +96,7 @@ class DatasetSplits:
         loaded = self._loaded(train, epoch, start)
         if train.mixup is None:
             return loaded
-        first = epoch * self.batches(train) + start
-        numbered = enumerate(loaded, first)
+        numbered = enumerate(loaded, epoch * self.batches(train) + start)
         return (mixup(b, alpha=train.mixup, seed=train.seed, step=i) for i, b in numbered)
 
     def batches(self, train: Train) -> int:
@@ -146,6 +145,7 @@ class DatasetSplits:
             rank=rank(),
             world=world(),
             workers=train.num_workers,
+            balanced=train.sampling == "balanced",
         )
 
     def clean(self, examples: Examples, workers: int = 0, batch: int = 256) -> Iterator[Batch]:

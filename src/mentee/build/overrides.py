@@ -12,7 +12,16 @@ from mentee.distillation.terms import Builder
 from mentee.errors import RecipeError, RunError
 from mentee.losses import LOSSES, LossSpec
 from mentee.methods import METHODS, Method
-from mentee.recipe import ATeacher, Ensemble, MultiRecipe, Network, Recipe, single_teachers
+from mentee.recipe import (
+    ATeacher,
+    Ensemble,
+    MultiRecipe,
+    Network,
+    Recipe,
+    RecordedRecipe,
+    single_teachers,
+)
+from mentee.records.folders import is_network_record
 
 ModelFactory: TypeAlias = nn.Module | Callable[..., nn.Module]
 TeacherSource: TypeAlias = (
@@ -63,7 +72,7 @@ class PythonOverrides:
             update["data"] = recipe.data.model_copy(update={"source": source})
         if self.student is not None:
             update["student"] = marked_network(recipe.student, self.student)
-        if self.teacher is not None:
+        if self.teacher is not None and not records_network(recipe):
             update["teacher"] = marked_teacher(recipe.teacher, self.teacher)
         return recipe.model_copy(update=update)
 
@@ -80,6 +89,12 @@ class PythonOverrides:
                     f"the recipe says {part}: {name}, which was passed from Python; pass it again: "
                     f"mentee.resume(..., {part}=...)"
                 )
+
+
+def records_network(recipe: Recipe) -> bool:
+    """Whether the teacher is the record of a network: a passed one has to be that network."""
+    folders = recipe.teacher.record_folders if isinstance(recipe.teacher, RecordedRecipe) else {}
+    return any(is_network_record(folder, recipe.data.train) for folder in folders.values())
 
 
 def marked_network(network: Network | None, model: Any) -> Network:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
+from torch import nn
 
 from mentee.build import networks
 from mentee.build.classifier_reuse import Classifier, find_classifier
@@ -18,8 +19,9 @@ from mentee.distillation.objective import DistillationLoss
 from mentee.distillation.terms import blank
 from mentee.errors import MenteeError, PairError, RecipeError
 from mentee.methods import Method
+from mentee.models import Contract
 from mentee.recipe import Data, RecordedRecipe, online_recipe
-from mentee.records import Manifest, open_record
+from mentee.records import Manifest, Record, open_record
 from mentee.records.folders import find_split, is_network_record
 from mentee.records.manifest import read_manifest
 from mentee.records.memory import load
@@ -184,6 +186,8 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
         data, splits = request.recipe.data, request.splits
         record = open_record(self.folder, data.train)
         record.check(splits.train, splits.whole)
+        if request.source is not None:
+            self._recorded_network(record, request)
         held = {name for each in record.columns for name in each.shapes}
         numbered = {name.rpartition(".")[0] for name in held if name.rpartition(".")[2].isdigit()}
         missing = [layer for layer in request.layers if layer not in held | numbered]
@@ -233,24 +237,39 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
             PairError: the network cannot be had, or has other weights.
         """
         record = cast(RecordedTeacher, teacher).record
-        recorded, source = record.manifest.teacher, f"that {record.folder} was recorded of"
-        recipe, seed = online_recipe(recorded["network"]), request.recipe.train.seed
         try:
-            network, contract = networks.build_teacher(
-                recipe, request.source, request.splits, seed=seed
-            )
+            network, contract = self._recorded_network(record, request)
         except MenteeError as error:
             raise PairError(
-                f"method {request.method!r} reuses the classifier of the network {source}, and it "
-                f"cannot be had ({error}); put it back where it was, or give the recipe the "
-                "network as teacher"
+                f"method {request.method!r} reuses the classifier of the network that "
+                f"{record.folder} was recorded of, and it cannot be had ({error}); put it back "
+                "where it was, or give the recipe the network as teacher"
             ) from error
+        return find_classifier(network, contract, request.batch, layer)
+
+    def _recorded_network(
+        self, record: Record, request: TeacherRequest
+    ) -> tuple[nn.Module, Contract]:
+        """The network that was recorded, by its recipe or as it was passed from Python.
+
+        Raises:
+            MenteeError: it cannot be had, or has other weights.
+        """
+        recorded = record.manifest.teacher
+        recipe, seed = online_recipe(recorded["network"]), request.recipe.train.seed
+        network, contract = networks.build_teacher(
+            recipe, request.source, request.splits, seed=seed
+        )
         if OnlineTeacher(network, (), contract).weights_fingerprint() != recorded["fingerprint"]:
             raise PairError(
-                f"method {request.method!r} reuses the classifier of the network {source}, and "
-                f"{recipe.network} has other weights by now; record it again"
+                f"{recipe.network}, which {record.folder} was recorded of, "
+                "has other weights by now; record it again"
             )
-        return find_classifier(network, contract, request.batch, layer)
+        return network, contract
+
+    def recorded(self, teacher: Teacher | None) -> dict[str, RecordedTeacher]:
+        """Itself, under the empty name."""
+        return {} if teacher is None else {"": cast(RecordedTeacher, teacher)}
 
     def compared(self, teacher: Teacher) -> list[tuple[str, Teacher, str]]:
         """None: it is one teacher."""

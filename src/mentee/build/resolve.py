@@ -14,7 +14,7 @@ from torch import nn
 
 from mentee.build import networks
 from mentee.build.classifier_reuse import Classifier
-from mentee.build.compatibility import check_balance, check_labels
+from mentee.build.compatibility import check_balance, check_labels, check_sampling
 from mentee.build.compute_mode import choose_compute_mode
 from mentee.build.datasets import DatasetSplits, open_splits
 from mentee.build.evaluation_data import OpenedDomain, open_domains, open_monitor_examples
@@ -27,12 +27,13 @@ from mentee.build.trial import check_student_outputs, try_student, unused_note
 from mentee.data import Examples
 from mentee.distillation.loop import Plan
 from mentee.distillation.objective import required_layers
-from mentee.errors import PairError, RecipeError
+from mentee.errors import PairError, RecipeError, suggest
 from mentee.features import Layer
 from mentee.methods import Method
 from mentee.models import Contract, ReusedClassifierStudent, normalize
 from mentee.parallel import rank, world
 from mentee.recipe import Data, Network, Recipe, Reuse, Select, TaskRecipe, Train
+from mentee.tasks import Task, class_score
 from mentee.teachers.teacher import Teacher
 
 PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
@@ -98,6 +99,7 @@ def resolve(recipe: Recipe, overrides: PythonOverrides) -> Resolved:
     splits = open_splits(recipe, overrides.data)
     check_labels(method, splits.train, train.mixup, overrides.all_losses)
     check_balance(method, train.compile)
+    check_sampling(train, splits.train)
     monitor_examples = open_monitor_examples(recipe, splits, overrides.data)
 
     student_names, teacher_names = required_layers(method)
@@ -189,12 +191,39 @@ def resolve_select(recipe: Recipe, splits: DatasetSplits) -> Select:
     select, task = recipe.select, splits.train.task
     by = select.by or (task.main_score if splits.validation else None)
     by = by or ("knn" if recipe.monitor else None)
-    scores = [*task.higher_is_better, "knn"]
-    if by is not None and by not in scores:
-        raise RecipeError(f"select.by is {by}; expected one of {', '.join(scores)}")
+    if by is not None and by != "knn":
+        check_score(by, task, splits.validation)
     chosen = by == "knn" or (splits.validation and by)
     update = {"by": by} if chosen else {"by": None, "keep": "last", "patience": None}
     return select.model_copy(update=update)
+
+
+def check_score(by: str, task: Task, validation: Examples | None) -> None:
+    """Refuse `select.by` that the validation examples cannot have.
+
+    Raises:
+        RecipeError: there is no such score, no such class, or no example of it.
+    """
+    score, of_class, name = by.partition("/")
+    if not of_class and score in task.higher_is_better:
+        return
+    expected = ", ".join(
+        [*task.higher_is_better, "knn", *(f"{n}/CLASS" for n in task.class_scores)]
+    )
+    if score not in task.class_scores or not of_class:
+        raise RecipeError(f"select.by is {by}; expected one of {expected}")
+    classes = () if validation is None or validation.classes is None else validation.classes
+    if validation is None or validation.labels is None:
+        return
+    labels = validation.known_labels
+    known = np.asarray(labels.values)
+    if name not in classes:
+        raise RecipeError(f"select.by is {by}: no class {name!r}; {suggest(name, classes)}")
+    if class_score(torch.zeros(len(known), len(classes)), labels, by) is None:
+        raise RecipeError(
+            f"select.by is {by}, and {validation.name} has no example that could tell; give it "
+            "some, or choose by another score"
+        )
 
 
 def resolve_reuse(student: Network, method: Method, classifier: Classifier | None) -> Network:

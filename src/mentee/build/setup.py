@@ -120,7 +120,9 @@ def build(recipe: Recipe, overrides: PythonOverrides | None = None) -> TrainingS
         resolved.student_layers,
         resolved.contract,
         criterion,
-        task=splits.train.task.with_label_smoothing(train.label_smoothing),
+        task=splits.train.task.with_label_smoothing(train.label_smoothing).with_class_weights(
+            train.class_weights, splits.train.known_labels
+        ),
         channels_last=train.channels_last is True,
         compiled=train.compile is True,
     )

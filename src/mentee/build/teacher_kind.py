@@ -17,7 +17,7 @@ from mentee.errors import PairError
 from mentee.methods import Method
 from mentee.models import Contract, own_classes
 from mentee.recipe import Data, OnlineRecipe, Recipe
-from mentee.teachers import OnlineTeacher
+from mentee.teachers import OnlineTeacher, RecordedTeacher
 from mentee.teachers.teacher import Teacher
 from mentee.types import Batch, FeatureKey
 
@@ -117,6 +117,10 @@ class TeacherKind:
 
     def online(self, teacher: Teacher | None) -> dict[str, tuple[OnlineTeacher, OnlineRecipe]]:
         """The teachers that are run while the student trains, by name, with their recipes."""
+        return {}
+
+    def recorded(self, teacher: Teacher | None) -> dict[str, RecordedTeacher]:
+        """The teachers that are records of a network's layers, by name."""
         return {}
 
     def check_term(

@@ -30,7 +30,7 @@ from mentee.recipe import (
     Recipe,
     RecordedRecipe,
 )
-from mentee.teachers import EmaTeacher, MultiTeacher, OnlineTeacher
+from mentee.teachers import EmaTeacher, MultiTeacher, OnlineTeacher, RecordedTeacher
 from mentee.teachers.teacher import Teacher
 from mentee.types import Batch, FeatureKey
 
@@ -230,6 +230,14 @@ class MultiKind(TeacherKind):
             return {}
         teachers = cast(MultiTeacher, teacher).teachers
         each = {name: kind.online(teachers[name]) for name, kind in self.kinds.items()}
+        return {name: one[""] for name, one in each.items() if one}
+
+    def recorded(self, teacher: Teacher | None) -> dict[str, RecordedTeacher]:
+        """Those that are records of a network's layers."""
+        if teacher is None:
+            return {}
+        teachers = cast(MultiTeacher, teacher).teachers
+        each = {name: kind.recorded(teachers[name]) for name, kind in self.kinds.items()}
         return {name: one[""] for name, one in each.items() if one}
 
     def check_term(

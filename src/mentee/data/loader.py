@@ -52,6 +52,7 @@ def batches(
     rank: int = 0,
     world: int = 1,
     workers: int = 0,
+    balanced: bool = False,
 ) -> Iterator[Batch]:
     """One epoch, in an order that depends on nothing but (seed, epoch) and the ids.
 
@@ -70,6 +71,7 @@ def batches(
             as long as every other, apart from a last, smaller batch.
         workers: worker processes; 0: read in this one. The batches are the same either way, and
             what is in memory and has fast views is read in this one whatever the number.
+        balanced: every class is equally frequent, by `balanced_order`.
 
     Returns:
         The batches from `start` on. A process whose share of the last batch is empty gets one
@@ -79,7 +81,9 @@ def batches(
         DataError: there are fewer examples than one batch, or a number is out of range.
     """
     steps = _steps(len(examples), batch, drop_last, rank, world, start)
-    order = _order(examples, seed, epoch) if shuffle else np.arange(len(examples))
+    order = np.arange(len(examples))
+    if shuffle:
+        order = (balanced_order if balanced else _order)(examples, seed, epoch)
     piece = -(-batch // world)
     own = slice(rank * piece, (rank + 1) * piece)
     shares = [order[i * batch : (i + 1) * batch][own] for i in range(start, steps)]
@@ -105,6 +109,26 @@ def in_turn(
 
 def _order(examples: Examples, seed: int, epoch: int) -> Int64Array:
     return np.argsort(mix(seed, examples.keys, "order", epoch))
+
+
+def balanced_order(examples: Examples, seed: int, epoch: int) -> Int64Array:
+    """As many rows as there are examples, of each group of the task's `strata` as many.
+
+    Those of a group follow one another in passes over it, each in another order, that go on from
+    epoch to epoch: none is read again before all others of its group were.
+    """
+    groups = examples.task.strata(np.asarray(examples.labels))
+    members = [np.flatnonzero(groups == each) for each in np.unique(groups)]
+    quota = -(-len(examples) // len(members))
+    rows = []
+    for own in members:
+        passes = range(epoch * quota // len(own), ((epoch + 1) * quota - 1) // len(own) + 1)
+        orders = [own[np.argsort(mix(seed, examples.keys[own], "balanced", n))] for n in passes]
+        start = epoch * quota - passes.start * len(own)
+        rows.append(np.concatenate(orders)[start : start + quota])
+    drawn = np.concatenate(rows)
+    shuffled = np.argsort(mix(seed, np.arange(len(drawn)), "order", epoch))
+    return drawn[shuffled][: len(examples)]
 
 
 def _steps(n: int, batch: int, drop_last: bool, rank: int, world: int, start: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from mentee.build.datasets import DatasetSplits
 from mentee.build.setup import TrainingSetup
 from mentee.data import Examples
 from mentee.errors import RunError
+from mentee.evaluation.details import class_notes, score_outputs
 from mentee.evaluation.monitor import MonitorResult, monitor_scores
 from mentee.evaluation.out_of_domain import score_domains
 from mentee.evaluation.predictions import predict, predictions_of
-from mentee.evaluation.student_reader import StudentReader, scores_of
+from mentee.evaluation.student_reader import StudentReader
 from mentee.evaluation.teacher_similarity import teacher_similarities
 from mentee.models import Contract, count_parameters
 from mentee.parallel import broadcast_buffers, rank
@@ -26,9 +27,6 @@ from mentee.runs.folder import Folder
 from mentee.runs.metrics import read_lines
 from mentee.runs.state import RunState
 from mentee.types import Step
-
-TEACHER_SAMPLE = 2000
-"""The most validation examples that teachers are scored on."""
 
 
 def score(
@@ -46,39 +44,7 @@ def score(
         parts.splits.clean(examples, parts.recipe.train.num_workers),
         parts.accelerator.device,
     )
-    return scores_of(logits, examples, parts.recipe.select.threshold)
-
-
-def score_teachers(parts: TrainingSetup, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
-    """Scores of online teachers on some validation examples: a wrong input or class order shows.
-
-    Args:
-        parts: the networks, examples and settings of the run.
-        say: prints a line.
-
-    Returns:
-        By teacher, of those with the classes of the data: `examples` and `scores`.
-    """
-    examples, classes = parts.splits.validation, parts.splits.classes
-    if examples is None or examples.labels is None:
-        return {}
-    results: dict[str, dict[str, Any]] = {}
-    sample, key = examples.spaced(TEACHER_SAMPLE), examples.task.main_score
-    for name, (teacher, config) in parts.online_teachers.items():
-        if config.classes != classes:
-            continue
-        scores = score(parts, sample, teacher.network, teacher.contract)
-        results[name] = {"examples": len(sample), "scores": scores}
-        if key is None:
-            continue
-        label = f"teacher {name}".strip()
-        say(f"{label}: validation {key} {scores[key]:.4f} ({len(sample)} examples)")
-        if examples.task.near_chance(scores, classes):
-            say(
-                f"warning: the {label} is hardly better than chance; check its input (mean and "
-                "std), its weights and the order of the classes"
-            )
-    return results
+    return score_outputs(logits, examples, parts.recipe.select)
 
 
 def monitor_student(parts: TrainingSetup) -> MonitorResult | None:
@@ -100,10 +66,10 @@ def labeled(splits: DatasetSplits) -> dict[str, int]:
 def score_chosen_by(recipe: Recipe, splits: DatasetSplits) -> dict[str, Any] | None:
     """The score that methods are compared by, and its direction: `select.by`, or the main one."""
     task, by = splits.train.task, recipe.select.by
-    name = by if by is not None and by in task.higher_is_better else task.main_score
+    name = task.main_score if by is None or by == "knn" else by
     if name is None:
         return None
-    return {"name": name, "higher_is_better": task.higher_is_better[name]}
+    return {"name": name, "higher_is_better": task.direction(name)}
 
 
 def computed(recipe: Recipe) -> str:
@@ -144,6 +110,9 @@ def finish(
     steps_per_epoch = -(-parts.plan.batches // parts.plan.gradient_accumulation)
     reader = StudentReader(student, parts.module.contract, splits, recipe, parts.accelerator.device)
     test = score_domains(reader, splits.test, parts.domains)
+    held = splits.validation
+    validation = None if held is None else reader.evaluate("validation", held, {})
+    details = {"test": test.details, "validation": validation.details if validation else None}
     similarities = teacher_similarities(parts, reader)
     monitor, predictions = monitor_student(parts), None
     if splits.test is not None and test.logits is not None:
@@ -160,11 +129,13 @@ def finish(
         "score": score_chosen_by(recipe, splits),
         "seed": recipe.train.seed,
         "test": test.scores,
-        "validation": score(parts, splits.validation) if splits.validation else None,
+        "validation": validation.scores if validation else None,
+        "details": details,
         "monitor": monitor and monitor.summary(),
         "out_of_domain": test.domains,
         "similarity": test.similarity,
         "notes": test.notes,
+        "warnings": [note for part, each in details.items() for note in class_notes(part, each)],
         "teacher": progress.teachers.get(""),
         "teachers": {name: each for name, each in progress.teachers.items() if name},
         "kept": similarities,

@@ -29,6 +29,7 @@ class EvaluationResult:
         domains: the same for each other domain, with `drop`, how much lower the main score is.
         notes: a sentence for each result that is missing.
         logits: `[n, k]` on the test part; None where there is none.
+        details: what stands beside the scores on the test part.
     """
 
     scores: dict[str, float] | None
@@ -36,6 +37,7 @@ class EvaluationResult:
     domains: dict[str, dict[str, Any]]
     notes: list[str]
     logits: Tensor | None = None
+    details: dict[str, Any] | None = None
 
 
 def score_domains(
@@ -61,17 +63,23 @@ def score_domains(
             clean = reader.evaluate(name, each.examples, {}).scores
         for label, some in corrupted(name, domain, each.examples):
             result = reader.evaluate(name, some, records)
+            details = result.details or {}
             results[label] = {
                 "examples": len(some),
                 "scores": result.scores,
+                "interval": details.get("interval"),
+                "majority": details.get("majority"),
                 "drop": drop(clean, result.scores, some),
+                "uncorrupted": None if domain.corruption is None else clean,
                 "similarity": result.similarity,
             }
     domains = {name: each.domain for name, each in others.items()}
     results |= averages(domains, results)
     if own is None:
         return EvaluationResult(None, None, results, reader.notes)
-    return EvaluationResult(own.scores or None, own.similarity, results, reader.notes, own.logits)
+    return EvaluationResult(
+        own.scores or None, own.similarity, results, reader.notes, own.logits, own.details
+    )
 
 
 def parse_domains(pairs: Sequence[str], corrupted: bool, limit: int | None) -> dict[str, Domain]:
@@ -135,7 +143,11 @@ def results_table(result: EvaluationResult) -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in result.notes)])
 
 
-def drop(own: Mapping[str, float], other: Mapping[str, float], examples: Examples) -> float | None:
+def drop(
+    own: Mapping[str, float],
+    other: Mapping[str, float],
+    examples: Examples,
+) -> float | None:
     """How much worse the main score is on a domain than on the test part."""
     task, name = examples.task, examples.task.main_score
     if name is None or name not in own or name not in other:
@@ -160,6 +172,7 @@ def averages(
                 for key in parts[0]["scores"]
             },
             "drop": sum(drops) / len(drops) if drops else None,
+            "uncorrupted": parts[0].get("uncorrupted"),
             "similarity": None,
         }
     return means

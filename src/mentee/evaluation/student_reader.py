@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from mentee.build.datasets import DatasetSplits
 from mentee.build.evaluation_data import split_of
 from mentee.data import Examples, read_batch
 from mentee.errors import DataError, LayerError
+from mentee.evaluation.details import score_details, score_outputs
 from mentee.evaluation.predictions import collect_features
 from mentee.features import resolve
 from mentee.metrics import linear_cka
@@ -26,19 +27,6 @@ from mentee.records.manifest import has_manifest
 from mentee.types import CLEAN, Features
 
 
-def scores_of(logits: Tensor, examples: Examples, threshold: float) -> dict[str, float]:
-    """The scores of predictions; none for examples without labels.
-
-    Raises:
-        DataError: no class of several has both kinds of examples.
-    """
-    if examples.labels is None:
-        return {}
-    mask = None if examples.mask is None else torch.as_tensor(examples.mask)
-    labels = torch.as_tensor(examples.labels)
-    return examples.task.scores(logits, labels, mask, threshold=threshold)
-
-
 class SetResult(NamedTuple):
     """A student's results on one set of examples.
 
@@ -46,11 +34,13 @@ class SetResult(NamedTuple):
         scores: by name; none for examples without labels.
         similarity: of its embedding to each record's vectors, or None.
         logits: `[n, k]`.
+        details: what stands beside the scores, from `score_details`; None without labels.
     """
 
     scores: dict[str, float]
     similarity: dict[str, float] | None
     logits: Tensor
+    details: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,14 +81,16 @@ class StudentReader:
             self.note(f"{name} is not compared with the teacher: {error}")
             features = self.features(examples, "logits")
         scores: dict[str, float] = {}
+        details = None
         try:
-            scores = scores_of(features["logits"], examples, self.recipe.select.threshold)
+            scores = score_outputs(features["logits"], examples, self.recipe.select)
+            details = score_details(features["logits"], examples, self.recipe.select)
         except DataError as error:
             self.note(f"{name} has no scores: {error}")
         similarity = None
         if "embedding" in features:
             similarity = similarity_to(features["embedding"], examples, records)
-        return SetResult(scores, similarity, features["logits"])
+        return SetResult(scores, similarity, features["logits"], details)
 
     def scores(self, examples: Examples) -> dict[str, float]:
         """The scores alone.
@@ -107,7 +99,7 @@ class StudentReader:
             DataError: no class of several has both kinds of examples.
         """
         logits = self.features(examples, "logits")["logits"]
-        return scores_of(logits, examples, self.recipe.select.threshold)
+        return score_outputs(logits, examples, self.recipe.select)
 
     def features(self, examples: Examples, *names: str) -> Features:
         """The student's features of some examples at named layers, not augmented."""

@@ -7,7 +7,8 @@ from html import escape
 from math import floor, log10
 from typing import Any
 
-from mentee.report import align, duration, html_table, markdown_table
+from mentee.report import align, duration, html_table, markdown_table, teacher_cells
+from mentee.report.tables import without_empty_columns
 
 Entry = Mapping[str, Any]
 LEGEND = """\
@@ -34,6 +35,8 @@ GRAY = "#6e7781"
 def plain(content: Mapping[str, Any]) -> str:
     """A table for a terminal, with the notes below it."""
     parts = [align(score_cells(content, rows)) for rows in by_student(content).values()]
+    if teachers := teacher_cells(content.get("teachers") or {}):
+        parts.append(align(teachers))
     notes = [f"note: {text}" for text in content["notes"]]
     return "\n\n".join([*parts, "\n".join([progress(content), *notes])])
 
@@ -45,6 +48,8 @@ def markdown(content: Mapping[str, Any]) -> str:
         scores = markdown_table(score_cells(content, rows))
         parts += [f"## {student}", scores, noise(content, student)]
         parts += ["### Costs, and agreement with the teacher", markdown_table(cost_cells(rows))]
+    if teachers := teacher_cells(content.get("teachers") or {}):
+        parts += ["## The teacher's own scores", markdown_table(teachers)]
     parts += ["## How to read it", LEGEND]
     if content["notes"]:
         parts += ["## Notes", "\n".join(f"- {text}" for text in content["notes"])]
@@ -57,6 +62,8 @@ def html(content: Mapping[str, Any], figure: str) -> str:
     for student, rows in by_student(content).items():
         parts += [f"<h2>{escape(student)}</h2>", html_table(score_cells(content, rows))]
         parts += [f"<p>{escape(noise(content, student))}</p>", html_table(cost_cells(rows))]
+    if teachers := teacher_cells(content.get("teachers") or {}):
+        parts += ["<h2>The teacher's own scores</h2>", html_table(teachers)]
     parts += [f"<p>{escape(LEGEND.replace('*', ''))}</p>"]
     parts += ["<ul>", *(f"<li>{escape(text)}</li>" for text in content["notes"]), "</ul>"]
     head = f'<meta charset="utf-8"><title>{escape(title(content))}</title><style>{STYLE}</style>'
@@ -160,12 +167,6 @@ def outcome(entry: Entry, seeds: Sequence[int]) -> str:
         # The reason is among the notes.
         return "; ".join(dict.fromkeys(t.partition(":")[0] for t in entry["missing"].values()))
     return "no verdict yet" if len(seeds) > 1 else "no verdict"
-
-
-def without_empty_columns(lines: list[list[str]]) -> list[list[str]]:
-    """The columns that have any content below their head."""
-    columns = [i for i in range(len(lines[0])) if any(line[i] for line in lines[1:])]
-    return [[line[i] for i in columns] for line in lines]
 
 
 def spread(score: Mapping[str, Any] | None) -> str:

@@ -26,6 +26,7 @@ from mentee.experiments.statistics import (
     noise,
     verdict,
 )
+from mentee.report import teacher_notes, teachers_of
 
 NO_NOTE = ("under way", "not started", STOPPED)  # states that need no note of their own
 
@@ -59,6 +60,8 @@ def results(
         notes.append("There is no test part: rows are chosen and compared on validation.")
     if len(seeds) == 1:
         notes.append("One seed: no verdict. Effects of seed and method cannot be told apart.")
+    teachers = next((t for row in rows for run in row.runs.values() if (t := teachers_of(run))), {})
+    notes += [f"The {note}." for note in teacher_notes(teachers)]
     if budget is not None:
         notes.append(budget_note(budget, sum(row.stopped for row in rows)))
     return {
@@ -68,6 +71,7 @@ def results(
         "ordered_by": "validation" if any(group.validated for group in groups) else "name",
         "students": {s: group.summary() for s, group in zip(students, groups, strict=True)},
         "rows": entries,
+        "teachers": teachers,
         "budget": budget,
         "notes": notes,
     }

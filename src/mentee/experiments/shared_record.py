@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mentee.build.overrides import PythonOverrides
-from mentee.build.setup import build
+from mentee.build.setup import TrainingSetup, build
 from mentee.errors import MenteeError
+from mentee.evaluation.teacher_check import check_teachers
 from mentee.experiments.jobs import Job
 from mentee.recipe import Recipe, RecordedRecipe
 from mentee.recording.networks import record_network
@@ -33,37 +34,58 @@ class PairCheck:
     recordable: bool = True
     problem: str | None = None
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether there is anything to record for it."""
+        return self.reads_teacher and self.recordable and self.problem is None
+
 
 def check_pairs(
-    jobs: Sequence[Job], overrides: PythonOverrides, *, others: bool = False
+    jobs: Sequence[Job],
+    overrides: PythonOverrides,
+    say: Callable[[str], None],
+    *,
+    others: bool = False,
+    recorded: bool = False,
 ) -> dict[tuple[str, str], PairCheck]:
-    """Build each student with each method once, on two examples.
+    """Build each student with each method once, on two examples; score the teacher.
 
     Args:
         jobs: the runs that are left.
         overrides: what was passed from Python.
+        say: called with each line of text.
         others: whether other runs are finished already.
+        recorded: a teacher that can be recorded is scored when it is, and not here.
 
     Raises:
         MenteeError: no pair can be trained, and no other run is finished.
     """
     first_jobs = {job.pair: job for job in reversed(jobs)}
-    checks = {pair: check_pair(job.recipe, overrides) for pair, job in first_jobs.items()}
+    checks: dict[tuple[str, str], PairCheck] = {}
+    teaching: TrainingSetup | None = None
+    for pair, job in first_jobs.items():
+        checks[pair], setup = check_pair(job.recipe, overrides)
+        if teaching is None and checks[pair].reads_teacher:
+            teaching = setup
     problems = [check.problem for check in checks.values() if check.problem is not None]
     if problems and len(problems) == len(checks) and not others:
         raise MenteeError(problems[0])
+    if teaching and not (recorded and any(check.is_recorded for check in checks.values())):
+        check_teachers(teaching, say)
     return checks
 
 
-def check_pair(recipe: Recipe, overrides: PythonOverrides) -> PairCheck:
+def check_pair(
+    recipe: Recipe, overrides: PythonOverrides
+) -> tuple[PairCheck, TrainingSetup | None]:
     """Build one student with one method."""
     try:
         setup = build(recipe, overrides)
     except MenteeError as error:
-        return PairCheck(problem=str(error))
+        return PairCheck(problem=str(error)), None
     criterion = setup.module.criterion
     reductions = [criterion.adapters_of(term)[1].reduction for term in criterion.bound_terms]
-    return PairCheck(setup.plan.steps, bool(reductions), None not in reductions)
+    return PairCheck(setup.plan.steps, bool(reductions), None not in reductions), setup
 
 
 def with_shared_record(
@@ -88,11 +110,7 @@ def with_shared_record(
         overrides: what was passed from Python.
         say: called with each line of text.
     """
-    recorded = {
-        pair
-        for pair, check in checks.items()
-        if check.reads_teacher and check.recordable and not check.problem
-    }
+    recorded = {pair for pair, check in checks.items() if check.is_recorded}
     if not recorded:
         return list(jobs)
     live = dict.fromkeys(job.method for job in jobs if not checks[job.pair].recordable)

@@ -149,7 +149,8 @@ def sweep(
         todo = [job for job in jobs if not job.finished]
         if todo:
             with cache_sources():
-                checks = check_pairs(todo, overrides, others=len(todo) < len(jobs))
+                others, recorded = len(todo) < len(jobs), network and not live
+                checks = check_pairs(todo, overrides, say, others=others, recorded=recorded)
                 todo = progress.start(todo, checks)
                 if todo and network and not live:
                     folder = Path(record or path / "record")

@@ -1,6 +1,11 @@
 """Arrays in, numbers out: how good a student is, and what its embedding holds."""
 
-from mentee.metrics.jackknife import score_gain, scores_without_groups
+from mentee.metrics.jackknife import (
+    jackknife_interval,
+    score_gain,
+    scores_without_groups,
+    wilson_interval,
+)
 from mentee.metrics.knn import knn, leave_one_out
 from mentee.metrics.linear_probe import (
     Labeled,
@@ -11,15 +16,27 @@ from mentee.metrics.linear_probe import (
     softmax_regression,
     train_layer,
 )
-from mentee.metrics.scores import classification_scores, multilabel_scores, regression_scores
+from mentee.metrics.scores import (
+    class_scores,
+    classification_scores,
+    confusion,
+    label_scores,
+    multilabel_scores,
+    regression_scores,
+    target_scores,
+)
 from mentee.metrics.similarity import explained_variance, linear_cka, shared_neighbors
 
 __all__ = [
     "Labeled",
     "LinearLayer",
+    "class_scores",
     "classification_scores",
+    "confusion",
     "explained_variance",
+    "jackknife_interval",
     "knn",
+    "label_scores",
     "leave_one_out",
     "linear_cka",
     "linear_probe",
@@ -31,5 +48,7 @@ __all__ = [
     "scores_without_groups",
     "shared_neighbors",
     "softmax_regression",
+    "target_scores",
     "train_layer",
+    "wilson_interval",
 ]

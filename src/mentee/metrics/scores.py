@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from mentee.errors import DataError
+
+TARGET_SCORES = ("r2", "mae", "rmse", "pearson", "spearman")
 
 
 def classification_scores(
@@ -22,8 +25,9 @@ def classification_scores(
         labels: class numbers `[n]`.
 
     Returns:
-        `accuracy`, `top5` (more than five classes), `loss` (cross-entropy), `ece` (expected
-        calibration error, 15 bins), all in [0, 1] but the loss.
+        `accuracy`, `balanced_accuracy` (the mean recall of the classes), `macro_f1`, `top5` (more
+        than five classes), `loss` (cross-entropy), `ece` (expected calibration error, 15 bins),
+        all in [0, 1] but the loss.
 
     Raises:
         DataError: there is nothing to score.
@@ -37,14 +41,67 @@ def classification_scores(
 
     refuse_nothing(logits)
     logits, k = logits.float(), logits.shape[1]
-    scores = {
+    classes = class_scores(logits, labels)
+    scores: dict[str, Any] = {
         "accuracy": metrics.multiclass_accuracy(logits, labels, k, average="micro"),
+        "balanced_accuracy": mean_of(each["recall"] for each in classes),
+        "macro_f1": mean_of(each["f1"] for each in classes),
         "loss": torch.nn.functional.cross_entropy(logits, labels),
         "ece": metrics.multiclass_calibration_error(logits.softmax(1), labels, k, n_bins=15),
     }
     if k > 5:
         scores["top5"] = metrics.multiclass_accuracy(logits, labels, k, average="micro", top_k=5)
     return {name: float(value) for name, value in scores.items()}
+
+
+def class_scores(logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> list[dict[str, Any]]:
+    r"""Scores of each class, of one class an example.
+
+    .. math:: recall_c = \frac{TP_c}{TP_c + FN_c}, \quad precision_c = \frac{TP_c}{TP_c + FP_c},
+              \quad F_{1,c} = \frac{2 TP_c}{2 TP_c + FP_c + FN_c}
+
+    Args:
+        logits: `[n, k]`.
+        labels: class numbers `[n]`.
+
+    Returns:
+        For each class `examples`, `predicted` (how often), `recall`, `precision` and `f1`; None
+        where nothing is counted: the recall of a class without examples.
+
+    Memory: O(k).
+
+    Example:
+        >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]])
+        >>> class_scores(logits, torch.tensor([0, 1, 1]))[1]
+        {'examples': 2, 'predicted': 1, 'recall': 0.5, 'precision': 1.0, 'f1': 0.6666666666666666}
+    """
+    predicted, k = logits.argmax(1), logits.shape[1]
+    right = torch.bincount(labels[predicted == labels], minlength=k).tolist()
+    examples = torch.bincount(labels, minlength=k).tolist()
+    times = torch.bincount(predicted, minlength=k).tolist()
+    return [
+        {
+            "examples": n,
+            "predicted": m,
+            "recall": tp / n if n else None,
+            "precision": tp / m if m else None,
+            "f1": 2 * tp / (n + m) if n + m else None,
+        }
+        for tp, n, m in zip(right, examples, times, strict=True)
+    ]
+
+
+def confusion(logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> Int64[Tensor, "k k"]:
+    """How many examples of each class (rows) are predicted as each class (columns).
+
+    Memory: O(k²).
+
+    Example:
+        >>> confusion(torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1])).tolist()
+        [[1, 0], [1, 0]]
+    """
+    k = logits.shape[1]
+    return torch.bincount(labels * k + logits.argmax(1), minlength=k * k).reshape(k, k)
 
 
 def multilabel_scores(
@@ -69,33 +126,53 @@ def multilabel_scores(
     Raises:
         DataError: no class has both positive and negative examples.
     """
+    names = {"map": "average_precision", "auroc": "auroc", "f1": "f1"}
+    labels_scores = label_scores(logits, labels, mask, threshold=threshold)
+    scored = [each for each in labels_scores if each["average_precision"] is not None]
+    if not scored:
+        raise DataError("no class has both positive and negative examples; there is no score")
+    return {name: mean_of(each[of] for each in scored) for name, of in names.items()}
+
+
+def label_scores(
+    logits: Float[Tensor, "n k"],
+    labels: Float[Tensor, "n k"],
+    mask: Bool[Tensor, "n k"] | None = None,
+    *,
+    threshold: float = 0.5,
+) -> list[dict[str, Any]]:
+    """Scores of each class, of several classes an example; the arguments are `multilabel_scores`'.
+
+    Returns:
+        For each class `examples` (whose label is known), `positive` (of these), `predicted` (how
+        many are predicted as positive), and `average_precision`, `auroc` and `f1`, None where it
+        lacks positive or negative examples.
+
+    Raises:
+        DataError: there is nothing to score.
+    """
     from torchmetrics.functional import classification as metrics
 
     refuse_nothing(logits)
-    logits = logits.float()
     known = torch.ones_like(labels, dtype=torch.bool) if mask is None else mask
-    positive = ((labels == 1) & known).any(0)
-    both = positive & ((labels == 0) & known).any(0)
-    if not both.any():
-        raise DataError("no class has both positive and negative examples; there is no score")
-    target = torch.where(known, labels.long(), -1)[:, both]
-    probability, k = logits.sigmoid()[:, both], int(both.sum())
-    options: dict[str, Any] = {"num_labels": k, "ignore_index": -1, "average": "macro"}
-    if k == 1:  # torchmetrics wants two labels at least
-        keep = target[:, 0] >= 0
-        pair = (probability[keep, 0], target[keep, 0])
-        scores = {
-            "map": metrics.binary_average_precision(*pair),
-            "auroc": metrics.binary_auroc(*pair),
-            "f1": metrics.binary_f1_score(*pair, threshold=threshold),
+    probability = logits.float().sigmoid()
+    result: list[dict[str, Any]] = []
+    for c in range(logits.shape[1]):
+        chances, target = probability[known[:, c], c], labels[known[:, c], c].long()
+        entry: dict[str, Any] = {
+            "examples": len(target),
+            "positive": int(target.sum()),
+            "predicted": int((chances > threshold).sum()),
         }
-    else:
-        scores = {
-            "map": metrics.multilabel_average_precision(probability, target, **options),
-            "auroc": metrics.multilabel_auroc(probability, target, **options),
-            "f1": metrics.multilabel_f1_score(probability, target, threshold=threshold, **options),
-        }
-    return {name: float(value) for name, value in scores.items()}
+        scores: dict[str, float | None] = dict.fromkeys(("average_precision", "auroc", "f1"))
+        if 0 < target.sum() < len(target):
+            scores = {
+                "average_precision": float(metrics.binary_average_precision(chances, target)),
+                "auroc": float(metrics.binary_auroc(chances, target)),
+                "f1": float(metrics.binary_f1_score(chances, target, threshold=threshold)),
+            }
+        result.append(entry | scores)
+    return result
 
 
 def regression_scores(
@@ -130,27 +207,56 @@ def regression_scores(
         >>> scores["r2"], scores["mae"], round(scores["pearson"], 6)
         (-0.5, 1.0, 1.0)
     """
+    columns = target_scores(predictions, targets, mask)
+    if all(each["r2"] is None for each in columns):
+        raise DataError("no target has two different known values; there is no score")
+    scores = {
+        name: [each[name] for each in columns if each[name] is not None] for name in TARGET_SCORES
+    }
+    return {name: mean_of(each) for name, each in scores.items() if each}
+
+
+def target_scores(
+    predictions: Float[Tensor, "n k"],
+    targets: Float[Tensor, "n k"],
+    mask: Bool[Tensor, "n k"] | None = None,
+) -> list[dict[str, Any]]:
+    """Scores of each target; the arguments are those of `regression_scores`.
+
+    Returns:
+        For each target `examples` (whose value is known), and the scores; None where it has no two
+        different values, or a correlation with a constant prediction.
+
+    Raises:
+        DataError: there is no example.
+    """
     from scipy import stats
 
     refuse_nothing(predictions)
     p, y = predictions.double().numpy(), targets.double().numpy()
     known = np.ones(y.shape, np.bool_) if mask is None else mask.numpy()
-    columns: dict[str, list[float]] = {"r2": [], "mae": [], "rmse": []}
+    result: list[dict[str, Any]] = []
     for c in range(y.shape[1]):
-        rows = known[:, c]
-        if len(np.unique(y[rows, c])) < 2:
-            continue
-        error, spread = p[rows, c] - y[rows, c], y[rows, c] - y[rows, c].mean()
-        columns["r2"].append(1 - float((error**2).sum() / (spread**2).sum()))
-        columns["mae"].append(float(np.abs(error).mean()))
-        columns["rmse"].append(float((error**2).mean() ** 0.5))
-        if np.ptp(p[rows, c]) > 1e-12 * np.abs(p[rows, c]).max():  # else there is no correlation
-            pair = p[rows, c], y[rows, c]
-            columns.setdefault("pearson", []).append(float(stats.pearsonr(*pair)[0]))
-            columns.setdefault("spearman", []).append(float(stats.spearmanr(*pair)[0]))
-    if not columns["r2"]:
-        raise DataError("no target has two different known values; there is no score")
-    return {name: sum(each) / len(each) for name, each in columns.items()}
+        own, true = p[known[:, c], c], y[known[:, c], c]
+        scores: dict[str, float | None] = dict.fromkeys(
+            ("r2", "mae", "rmse", "pearson", "spearman")
+        )
+        if len(np.unique(true)) > 1:
+            error, spread = own - true, true - true.mean()
+            scores["r2"] = 1 - float((error**2).sum() / (spread**2).sum())
+            scores["mae"] = float(np.abs(error).mean())
+            scores["rmse"] = float((error**2).mean() ** 0.5)
+            if np.ptp(own) > 1e-12 * np.abs(own).max():  # else there is no correlation
+                scores["pearson"] = float(stats.pearsonr(own, true)[0])
+                scores["spearman"] = float(stats.spearmanr(own, true)[0])
+        result.append({"examples": len(true), **scores})
+    return result
+
+
+def mean_of(values: Iterable[float | None]) -> float:
+    """The mean of those that are there."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known)
 
 
 def refuse_nothing(outputs: Tensor) -> None:

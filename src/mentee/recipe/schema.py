@@ -130,6 +130,10 @@ class Train(Part):
     """How the student is trained. `batch` counts over all processes and accumulated parts.
 
     `auto` of `channels_last` and `compile` is settled by a measurement before the first step.
+
+    `class_weights`: of the task's loss, by name of the class, 1 of all others; `balanced`: the
+    rarer a class, the more. `sampling: balanced`: every class is equally frequent in an epoch, and
+    examples of rare ones are read several times.
     """
 
     epochs: Epochs = 30
@@ -148,6 +152,8 @@ class Train(Part):
     max_grad_norm: Positive | None = None
     ema: Share | None = None
     label_smoothing: Share = 0.0
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(ge=0)]] | None = None
+    sampling: Literal["balanced"] | None = None
     mixup: Positive | None = None
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     channels_last: bool | Literal["auto"] = True
@@ -177,11 +183,12 @@ class Monitor(Part):
 class Select(Part):
     """Which weights are kept, the best on validation or the last, and when to stop early.
 
-    `by`: a score of the task, such as `accuracy`, `map`, `r2` or `mae`, of errors the least; None:
-    its main one. `knn`: the best by the nearest neighbors of the monitor examples. `patience`: so
-    many evaluations that were no better; by `knn`, not better by more than the noise of the
-    difference. None counts while the rate still rises. `cooldown`: the part of the steps done over
-    which the rate then falls to zero before the run stops; 0: it stops at once.
+    `by`: a score of the task, such as `accuracy`, `balanced_accuracy`, `map`, `r2` or `mae`, of
+    errors the least; or of one class, `recall/NAME`; None: its main one. `knn`: the best by the
+    nearest neighbors of the monitor examples. `patience`: so many evaluations that were no better;
+    by `knn`, not better by more than the noise of the difference. None counts while the rate still
+    rises. `cooldown`: the part of the steps done over which the rate then falls to zero before the
+    run stops; 0: it stops at once.
 
     Of several classes an example, a probability above `threshold` is a positive in `f1`.
     """

@@ -16,16 +16,17 @@ import torch
 from mentee.build import networks
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.build.recorded_teachers import view_settings
-from mentee.build.setup import build
+from mentee.build.setup import TrainingSetup, build
 from mentee.data import Examples, read_batch
 from mentee.distillation.objective import DistillationLoss
 from mentee.distillation.terms import Builder, blank
 from mentee.errors import PairError, RecipeError
+from mentee.evaluation.teacher_check import check_for_record, save_check
 from mentee.locks import folder_lock
 from mentee.losses import LossSpec
 from mentee.methods import Method
 from mentee.parallel import init_processes, rank
-from mentee.recipe import MethodRecipe, Network, OnlineRecipe, Recipe, online_recipe, read
+from mentee.recipe import MethodRecipe, Network, Recipe, online_recipe, read
 from mentee.records import Manifest, Record, estimate
 from mentee.records.columns import Column, Dtype, with_components, with_largest
 from mentee.records.folders import settle
@@ -107,7 +108,9 @@ def record_network(
             names = [*base.methods, *(names or [content.method.name])]
             content = with_its_input(content, base)
         overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
-        job = network_job(content, overrides, names, views, dtype, batch)
+        content = overrides.mark(content)
+        setups = build_setups(content, overrides, names)
+        job = job_of(content, setups, views, dtype, batch)
         if top_k is not None and job.examples.task.outputs in ("label logits", "values"):
             raise RecipeError(
                 f"--top-k {top_k} keeps what completes a softmax over the classes, and an example "
@@ -119,8 +122,10 @@ def record_network(
         plan = plan_recording(target, replace(job, columns=columns), overwrite=overwrite)
         cost = estimate(plan) if plan.computed else "all that the methods read is recorded already"
         say(f"{content.data.train}: {cost}")
+        check = check_for_record(setups[0], target, say)
         began = time.monotonic()
         made = carry_out(plan, say=say)
+        save_check(check, target)
     say(f"recorded in {duration(time.monotonic() - began)}: {out}")
     return made
 
@@ -159,25 +164,50 @@ def network_job(
         MenteeError: the recipe has no network as teacher, or a method does not fit the pair.
     """
     recipe = overrides.mark(recipe)
-    online: OnlineRecipe | None = None if recipe.teacher is None else recipe.teacher.online
-    if online is None:
+    return job_of(recipe, build_setups(recipe, overrides, names), views, dtype, batch)
+
+
+def build_setups(
+    recipe: Recipe, overrides: PythonOverrides, names: Sequence[str]
+) -> list[TrainingSetup]:
+    """The student and the network, bound by each method whose layers are recorded.
+
+    Raises:
+        MenteeError: the recipe has no network as teacher, or a method does not fit the pair.
+    """
+    if recipe.teacher is None or recipe.teacher.online is None:
         raise RecipeError(
             "a recipe's teacher is recorded where it is a network; name one under teacher:, or "
             "record a teacher of another task with --teacher NAME"
         )
-    if views is not None and not 0 <= views <= MOST_VIEWS:
-        raise RecipeError(f"{views:,} views to record; expected 0 to {MOST_VIEWS:,}")
     own = recipe.method.name
     recipes = [
         recipe if name == own else recipe.model_copy(update={"method": MethodRecipe(name=name)})
         for name in dict.fromkeys(names or [own])
     ]
     setups = [build(each, overrides) for each in recipes]
+    if not setups[0].online_teachers:
+        raise RecipeError(f"method {own!r} reads no teacher; name others with --methods")
+    return setups
+
+
+def job_of(
+    recipe: Recipe,
+    setups: Sequence[TrainingSetup],
+    views: int | None,
+    dtype: Dtype,
+    batch: int,
+) -> RecordingJob:
+    """What is recorded for some methods, from `build_setups`.
+
+    Raises:
+        RecipeError: too many views.
+    """
+    if views is not None and not 0 <= views <= MOST_VIEWS:
+        raise RecipeError(f"{views:,} views to record; expected 0 to {MOST_VIEWS:,}")
     criteria = [each.module.criterion for each in setups]
     setup = setups[0]
-    if not setup.online_teachers:
-        raise RecipeError(f"method {own!r} reads no teacher; name others with --methods")
-    teacher, _ = setup.online_teachers[""]
+    teacher, online = setup.online_teachers[""]
     layers = dict.fromkeys(
         name
         for each in criteria

@@ -21,10 +21,13 @@ from mentee.types import CLEAN
 
 FORMAT = 3
 MANIFEST, IDS, STATISTICS = "manifest.json", "ids.json", "statistics.safetensors"
+TEACHER_CHECK = "teacher.json"
+"""The scores of a recipe's network on the data's validation and test part: no part of the record
+itself, and not covered by its checksums."""
 OLD_MANIFEST = "places.json"  # of a network's record, formats 1 and 2
 CHECKSUM = r"^[0-9a-f]{32}$"
 OWN_NAMES = re.compile(
-    r"(manifest|ids|places)\.json|statistics\.safetensors|shard-\d{5}\.npy"
+    r"(manifest|ids|places|teacher)\.json|statistics\.safetensors|shard-\d{5}\.npy"
     r"|(clean|view-\d{3,})(\+\d+)?|basis(\+\d+)?\.safetensors"
 )
 """The names of all that may lie in the folder of a record, of whatever format."""

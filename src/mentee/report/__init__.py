@@ -10,6 +10,7 @@ from mentee.report.tables import (
     probe_cells,
     spread,
 )
+from mentee.report.teachers import teacher_cells, teacher_lines, teacher_notes, teachers_of
 
 __all__ = [
     "Reporter",
@@ -21,4 +22,8 @@ __all__ = [
     "page",
     "probe_cells",
     "spread",
+    "teacher_cells",
+    "teacher_lines",
+    "teacher_notes",
+    "teachers_of",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mentee.report.classes import class_section
 from mentee.report.progress import duration
 from mentee.report.tables import (
     LOSS_LEGEND,
@@ -14,7 +15,9 @@ from mentee.report.tables import (
     probe_cells,
     probe_legend,
     short,
+    without_empty_columns,
 )
+from mentee.report.teachers import how_many, interval_text, teacher_notes, teachers_of
 
 
 def page(
@@ -36,16 +39,21 @@ def page(
     """
     parts = [f"# {summary['student']['network']}, method {summary['method']}", _result(summary)]
     parts += ["## Scores", _scores(summary)]
+    details = summary.get("details") or {}
+    if part := next((name for name in ("test", "validation") if details.get(name)), None):
+        parts.append(class_section(part, details[part]))
     if probe and probe["rows"]:
-        notes = "\n".join(f"- {note}" for note in probe["notes"])
         cells = markdown_table(probe_cells(probe["rows"]))
-        parts += ["## Scores with few labels", probe_legend(probe), cells, notes]
+        parts += ["## Scores with few labels", probe_legend(probe), cells]
+        parts.append("\n".join(f"- {note}" for note in probe["notes"]))
     if summary.get("kept"):
         parts += ["## Similarity to each teacher", _similarity(summary["kept"])]
     if summary.get("out_of_domain"):
         parts += ["## Out of domain", _domains(summary)]
-    if summary.get("notes"):
-        parts += ["## Notes", "\n".join(f"- {n}" for n in summary["notes"])]
+    notes = [*teacher_notes(teachers_of(summary)), *(summary.get("warnings") or [])]
+    notes += summary.get("notes") or []
+    if notes:
+        parts += ["## Notes", "\n".join(f"- {text}" for text in notes)]
     if summary.get("measured"):
         parts += ["## Losses at the start", _losses(summary)]
     parts += ["## Costs", _costs(summary)]
@@ -77,16 +85,45 @@ def _result(summary: Mapping[str, Any]) -> str:
 
 
 def _scores(summary: Mapping[str, Any]) -> str:
-    rows = [(part, summary.get(part)) for part in ("test", "validation")]
-    named = {"": summary["teacher"]} if summary.get("teacher") else summary.get("teachers") or {}
-    for name, teacher in named.items():
+    """The scores of the student and of its teachers, with the interval of the one that chooses."""
+    details = summary.get("details") or {}
+    rows = []
+    for part in ("test", "validation"):
+        beside = details.get(part) or {}
+        count = beside.get("examples", summary["examples"].get(part))
+        row = {"examples": count, **beside, "scores": summary.get(part)}
+        rows.append((part, row))
+    teachers = teachers_of(summary)
+    for name, teacher in teachers.items():
         label = f"teacher {name}".strip()
-        rows.append((f"{label}, {teacher['examples']} of validation", teacher["scores"]))
-    rows = [(name, scores) for name, scores in rows if scores]
-    names = list(dict.fromkeys(name for _, scores in rows for name in scores or {}))
-    lines = [["on", *names]]
-    lines += [[part, *(number(each.get(n)) for n in names)] for part, each in rows if each]
-    return markdown_table(lines) if rows else "No labels to score against."
+        rows += [(f"{label}, {part}", each) for part, each in teacher["parts"].items()]
+    rows = [(name, row) for name, row in rows if row["scores"]]
+    if not rows:
+        return "No labels to score against."
+    names = list(dict.fromkeys(name for _, row in rows for name in row["scores"]))
+    lines = [["on", "examples", *names[:1], "95 %", "majority", *names[1:]]]
+    for name, row in rows:
+        first, *others = [number(row["scores"].get(n)) for n in names]
+        beside = [interval_text(row.get("interval")), number(row.get("majority"))]
+        count = how_many(row).removesuffix(" examples")
+        lines.append([name, count, first, *beside, *others])
+    known = [
+        f"{f'teacher {name}'.strip()}, {part}: {each['seen']}"
+        for name, teacher in teachers.items()
+        for part, each in teacher["parts"].items()
+        if each.get("seen")
+    ]
+    by = next((row["interval"]["score"] for _, row in rows if row.get("interval")), None)
+    texts = [
+        f"95 %: the interval of {by} over examples." if by else "",
+        "Majority: the accuracy of always predicting the most frequent class."
+        if any(row.get("majority") for _, row in rows)
+        else "",
+        f"Seen by the teacher in its training: {'; '.join(known)}." if known else "",
+    ]
+    return "\n\n".join(
+        filter(None, [markdown_table(without_empty_columns(lines)), " ".join(filter(None, texts))])
+    )
 
 
 def _domains(summary: Mapping[str, Any]) -> str:

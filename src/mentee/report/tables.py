@@ -59,6 +59,12 @@ def html_table(lines: Cells) -> str:
     return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
 
 
+def without_empty_columns(lines: list[list[str]]) -> list[list[str]]:
+    """The columns that have any content below their head."""
+    columns = [i for i in range(len(lines[0])) if any(line[i] for line in lines[1:])]
+    return [[line[i] for i in columns] for line in lines]
+
+
 def number(value: float | None) -> str:
     """Four decimals; empty for None."""
     return "" if value is None else f"{value:.4f}"

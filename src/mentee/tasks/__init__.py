@@ -17,8 +17,11 @@ from mentee.tasks.classification import MultiLabel, SingleLabel
 from mentee.tasks.label_cells import holds_rows, is_missing, numbers_of
 from mentee.tasks.label_rows import are_probabilities, columns_of_numbers
 from mentee.tasks.mixed_labels import by_class, mixed_labels, mixed_mask
+from mentee.tasks.outputs import OUTPUTS, Outputs
 from mentee.tasks.regression import Regression
-from mentee.tasks.task import OUTPUTS, Labels, Outputs, Task, Unlabeled
+from mentee.tasks.scoring import class_score, scores_by_class, scores_of
+from mentee.tasks.task import Labels, Task
+from mentee.tasks.unlabeled import Unlabeled
 
 __all__ = [
     "DIRECTIONS",
@@ -32,12 +35,15 @@ __all__ = [
     "Task",
     "Unlabeled",
     "by_class",
+    "class_score",
     "find_task",
     "is_missing",
     "mixed_labels",
     "mixed_mask",
     "read_label_columns",
     "read_labels",
+    "scores_by_class",
+    "scores_of",
     "task_of",
 ]
 

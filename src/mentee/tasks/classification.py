@@ -17,12 +17,15 @@ from mentee.errors import DataError
 from mentee.metrics import (
     Labeled,
     LinearLayer,
+    class_scores,
     classification_scores,
+    label_scores,
     linear_probe,
     logistic_regressions,
     multilabel_scores,
     softmax_regression,
 )
+from mentee.tasks.class_weights import class_weights, positive_weights
 from mentee.tasks.label_cells import holds_rows
 from mentee.tasks.label_columns import class_numbers
 from mentee.tasks.label_rows import several_labels
@@ -38,18 +41,36 @@ class SingleLabel(Task):
 
     Attributes:
         label_smoothing: share of the label that is spread over all classes, in [0, 1).
+        class_weights: of each class, in its loss; None: they are equal.
     """
 
     name = "single"
     outputs = "class logits"
     main_score = "accuracy"
-    higher_is_better = {"accuracy": True, "top5": True, "loss": False, "ece": False}  # noqa: RUF012
+    higher_is_better = {  # noqa: RUF012
+        "accuracy": True,
+        "balanced_accuracy": True,
+        "macro_f1": True,
+        "top5": True,
+        "loss": False,
+        "ece": False,
+    }
+    class_scores = {"recall": True, "precision": True, "f1": True}  # noqa: RUF012
 
     label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] | None = None
 
     def with_label_smoothing(self, share: float) -> SingleLabel:
         """The same task with softened labels in its loss."""
         return replace(self, label_smoothing=share)
+
+    def with_class_weights(
+        self, weights: Mapping[str, float] | str | None, labels: Labels
+    ) -> SingleLabel:
+        """The same with a weight for each class."""
+        if weights is None or labels.values is None:
+            return self
+        return replace(self, class_weights=class_weights(weights, labels))
 
     def read_labels(
         self,
@@ -92,16 +113,18 @@ class SingleLabel(Task):
     ) -> Float[Tensor, " b"]:
         r"""Cross-entropy, 0 where the class is −1: not known.
 
-        .. math:: \ell_i = -\sum_c \bigl((1 - \epsilon) [y_i = c] + \tfrac{\epsilon}{k}\bigr)
+        .. math:: \ell_i = -\sum_c w_c \bigl((1 - \epsilon) [y_i = c] + \tfrac{\epsilon}{k}\bigr)
                   \log \mathrm{softmax}(z_i)_c
 
         Example:
             >>> round(SingleLabel().loss(torch.zeros(1, 2), torch.tensor([1])).item(), 4)
             0.6931
         """
+        weights = self.class_weights
         return F.cross_entropy(
             outputs,
             labels,
+            weight=None if weights is None else outputs.new_tensor(weights),
             reduction="none",
             label_smoothing=self.label_smoothing,
             ignore_index=-1,
@@ -115,12 +138,25 @@ class SingleLabel(Task):
         *,
         threshold: float = 0.5,
     ) -> dict[str, float]:
-        """`accuracy`, `top5` (of more than five classes), `loss`, `ece`."""
+        """`accuracy`, `balanced_accuracy`, `macro_f1`, `top5` (of six or more), `loss`, `ece`."""
         return classification_scores(outputs, labels)
 
+    def scores_by_class(
+        self, outputs: Tensor, labels: Tensor, mask: Tensor | None = None, threshold: float = 0.5
+    ) -> list[dict[str, Any]]:
+        """`examples`, `predicted` (how often), `recall`, `precision`, `f1` of each class."""
+        return class_scores(outputs, labels)
+
+    def majority(self, labels: Tensor) -> float:
+        """The share of the most frequent class."""
+        return float(labels.bincount().max() / len(labels))
+
     def near_chance(self, scores: Mapping[str, float], k: int) -> bool:
-        """Less than twice as often right as by guessing."""
-        return scores["accuracy"] < 2 / k
+        r"""Recall of the classes hardly above the :math:`1/k` of guessing.
+
+        Less than twice that, and of few classes less than a ninth of the way from it to 1.
+        """
+        return scores["balanced_accuracy"] < min(2 / k, 1 / k + (1 - 1 / k) / 9)
 
     def predictions(self, outputs: Tensor) -> dict[str, npt.NDArray[Any]] | None:
         """`classes`, the likeliest class, and `confidence`, its probability."""
@@ -155,6 +191,17 @@ class MultiLabel(Task):
     outputs = "label logits"
     main_score = "map"
     higher_is_better = {"map": True, "auroc": True, "f1": True}  # noqa: RUF012
+    class_scores = {"average_precision": True, "auroc": True, "f1": True}  # noqa: RUF012
+
+    positive_weights: tuple[float, ...] | None = None
+
+    def with_class_weights(
+        self, weights: Mapping[str, float] | str | None, labels: Labels
+    ) -> MultiLabel:
+        """The same with a weight for the positive examples of each class."""
+        if weights is None or labels.values is None:
+            return self
+        return replace(self, positive_weights=positive_weights(weights, labels))
 
     def read_labels(
         self,
@@ -207,7 +254,13 @@ class MultiLabel(Task):
             >>> round(MultiLabel().loss(torch.zeros(1, 2), one, known).item(), 4)
             0.6931
         """
-        each = F.binary_cross_entropy_with_logits(outputs, labels, reduction="none")
+        weights = self.positive_weights
+        each = F.binary_cross_entropy_with_logits(
+            outputs,
+            labels,
+            pos_weight=None if weights is None else outputs.new_tensor(weights),
+            reduction="none",
+        )
         return mean_of_known(each, mask)
 
     def scores(
@@ -220,6 +273,16 @@ class MultiLabel(Task):
     ) -> dict[str, float]:
         """`map`, `auroc`, `f1`, means over the classes with both kinds of examples."""
         return multilabel_scores(outputs, labels, mask, threshold=threshold)
+
+    def scores_by_class(
+        self, outputs: Tensor, labels: Tensor, mask: Tensor | None = None, threshold: float = 0.5
+    ) -> list[dict[str, Any]]:
+        """`examples`, `positive`, `predicted`, `average_precision`, `auroc`, `f1` of each class."""
+        return label_scores(outputs, labels, mask, threshold=threshold)
+
+    def near_chance(self, scores: Mapping[str, float], k: int) -> bool:
+        """Positive examples hardly ranked above negative ones: by chance 0.5."""
+        return scores["auroc"] < 0.55
 
     def outputs_of_neighbors(self, averages: Tensor) -> Tensor:
         """Log-odds."""

@@ -13,7 +13,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mentee.errors import DataError, RecipeError, suggest
-from mentee.metrics import Labeled, LinearLayer, linear_probe, regression_scores, ridge_regressions
+from mentee.metrics import (
+    Labeled,
+    LinearLayer,
+    linear_probe,
+    regression_scores,
+    ridge_regressions,
+    target_scores,
+)
 from mentee.tasks.label_rows import real_values
 from mentee.tasks.task import Integers, Labels, Task, mean_of_known
 
@@ -50,6 +57,8 @@ class Regression(Task):
         "pearson": True,
         "spearman": True,
     }
+
+    class_scores = {"r2": True, "mae": False, "rmse": False}  # noqa: RUF012
 
     criterion: str = "mse"
     mean: tuple[float, ...] | None = None
@@ -178,6 +187,12 @@ class Regression(Task):
     ) -> dict[str, float]:
         """`r2`, `mae`, `rmse`, `pearson`, `spearman`, means over the targets."""
         return regression_scores(self.values(outputs.double()), labels, mask)
+
+    def scores_by_class(
+        self, outputs: Tensor, labels: Tensor, mask: Tensor | None = None, threshold: float = 0.5
+    ) -> list[dict[str, Any]]:
+        """`examples`, `r2`, `mae`, `rmse`, `pearson`, `spearman` of each target."""
+        return target_scores(self.values(outputs.double()), labels, mask)
 
     def near_chance(self, scores: Mapping[str, float], k: int) -> bool:
         """Hardly better than the mean."""

@@ -1,34 +1,24 @@
-"""What a student is trained to predict: the interface of a task, and the task without labels."""
+"""What a student is trained to predict: the interface of a task."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mentee.errors import DataError, MenteeError, RecipeError, suggest
+from mentee.errors import MenteeError, RecipeError, suggest
 from mentee.metrics import Labeled, LinearLayer
 from mentee.tasks.mixed_labels import by_class, labeled_weight, mixed_labels, mixed_mask
+from mentee.tasks.outputs import Outputs
 from mentee.types import Batch
-
-Outputs: TypeAlias = Literal["class logits", "label logits", "values"]
-"""What a network's outputs are: logits of classes of which one is right, logits of labels of which
-each may be right, or real values."""
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 SomeTask = TypeVar("SomeTask", bound="Task")
-
-OUTPUTS: dict[Outputs, str] = {
-    "class logits": "one class an example",
-    "label logits": "several classes an example",
-    "values": "real values (regression)",
-}
-"""The labels that such outputs are for, in words."""
 
 
 def mean_of_known(each: Tensor, mask: Tensor | None) -> Tensor:
@@ -79,12 +69,14 @@ class Task:
         outputs: what the student's outputs are; a loss for other outputs is refused. None: any.
         main_score: the score that chooses weights and compares methods; None: there is none.
         higher_is_better: every score by name, and in which direction it is better.
+        class_scores: the same of the scores that each class has: those of `scores_by_class`.
     """
 
     name: ClassVar[str]
     outputs: ClassVar[Outputs | None] = None
     main_score: ClassVar[str | None] = None
     higher_is_better: ClassVar[Mapping[str, bool]] = {}
+    class_scores: ClassVar[Mapping[str, bool]] = {}
 
     # Parameters
 
@@ -119,6 +111,20 @@ class Task:
 
     def with_label_smoothing(self: SomeTask, share: float) -> SomeTask:
         """The same task with softened labels in its loss, where it has classes."""
+        return self
+
+    def with_class_weights(
+        self: SomeTask, weights: Mapping[str, float] | str | None, labels: Labels
+    ) -> SomeTask:
+        """The same task with weights in its loss: by class, 1 of all others, or `balanced`.
+
+        Raises:
+            RecipeError: the task has no classes, or there is no such class.
+        """
+        if weights is not None:
+            raise RecipeError(
+                f"train.class_weights weighs classes, and the task is {self.name}; leave it out"
+            )
         return self
 
     # Data
@@ -246,12 +252,30 @@ class Task:
         """
         raise NotImplementedError
 
+    def scores_by_class(
+        self, outputs: Tensor, labels: Tensor, mask: Tensor | None = None, threshold: float = 0.5
+    ) -> list[dict[str, Any]]:
+        """The scores of each output: `examples`, and those of `class_scores` or None.
+
+        The arguments are those of `scores`; an empty list: the task has no such scores.
+        """
+        return []
+
+    def majority(self, labels: Tensor) -> float | None:
+        """The accuracy of always predicting the most frequent class; None: there is none."""
+        return None
+
+    def direction(self, name: str) -> bool:
+        """Whether more of a score is better; `recall/NAME` is that of a class."""
+        score, of_class, _ = name.partition("/")
+        return (self.class_scores if of_class else self.higher_is_better).get(score, True)
+
     def worth(self, scores: Mapping[str, float], name: str | None = None) -> float:
         """A score (None: the main one), turned so that more is better."""
         name = name or self.main_score
         if name is None or name not in scores:
             return 0.0
-        return scores[name] if self.higher_is_better.get(name, True) else -scores[name]
+        return scores[name] if self.direction(name) else -scores[name]
 
     def near_chance(self, scores: Mapping[str, float], k: int) -> bool:
         """Whether a network with these scores is hardly better than one that learned nothing."""
@@ -289,18 +313,3 @@ class Task:
             DataError: there is nothing to fit.
         """
         raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Unlabeled(Task):
-    """No labels: the student learns from its teacher alone."""
-
-    name = "none"
-
-    def read_labels(self, values: Any, **options: Any) -> Labels:
-        """Refused: labels are left out by `data.label: false`."""
-        raise DataError("task none reads no labels; say so with data.label: false")
-
-    def placeholder(self, n: int, k: int) -> Tensor:
-        """Classes, so that the student's own step can be measured."""
-        return torch.arange(n) % k

@@ -15,7 +15,8 @@ from mentee.build.setup import TrainingSetup
 from mentee.distillation.loop import train
 from mentee.distillation.weights import FIRST
 from mentee.errors import RunError
-from mentee.evaluation.evaluator import finish, monitor_student, score, score_teachers
+from mentee.evaluation.evaluator import finish, monitor_student, score
+from mentee.evaluation.teacher_check import check_teachers
 from mentee.parallel import max_over_processes, rank
 from mentee.report import Reporter, loss_lines
 from mentee.runs import checkpoint
@@ -132,14 +133,17 @@ class Training:
             for line in self._notes:
                 reporter.say(line)
             if done is None:
-                self.progress.teachers |= score_teachers(self.parts, reporter.say)
+                self.progress.teachers |= check_teachers(self.parts, reporter.say)
                 if text := self._monitor(Step(0, -1, 0, 0.0)):
                     reporter.say(f"before the first step: {text}")
                 pretrain_adapters(self.parts)
                 seed_by_rank(self.recipe.train.seed)
             last = self._train(done, signals, reporter)
             wall, memory = self._wall(), peak_memory(self._since)
-            return finish(self.parts, self.folder, self.progress, last, wall, memory)
+            summary = finish(self.parts, self.folder, self.progress, last, wall, memory)
+            for text in summary["warnings"]:
+                reporter.say(f"warning: {text}")
+            return summary
 
     def _train(self, done: Step | None, signals: SignalGuard, reporter: Reporter) -> Step:
         """The steps, and what happens between them; returns the last."""
@@ -220,7 +224,7 @@ class Training:
                 if select.by not in scores:
                     raise RunError(f"select.by is {select.by}, expected one of {', '.join(scores)}")
                 texts.append(f"validation {select.by} {scores[select.by]:.4f}")
-                higher = examples.task.higher_is_better.get(select.by, True)
+                higher = examples.task.direction(select.by)
                 if self.progress.improves(scores[select.by], epoch, higher=higher):
                     self._save_best()
         if due:
