@@ -210,6 +210,11 @@ def test_nothing_but_a_record_is_overwritten(live: Any, tmp_path: Path) -> None:
     record_network(live("kd"), tmp_path / "r", views=0, say=str)
     record_network(live("kd"), tmp_path / "r", views=0, dtype="int8", overwrite=True, say=str)
     assert open_record(tmp_path / "r").manifest.dtype == "int8"
+    whole, shard = bytes_of(tmp_path / "r"), tmp_path / "r/train/clean/shard-00000.npy"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    options: dict[str, Any] = {"views": 0, "dtype": "int8", "say": str}
+    record_network(live("kd"), tmp_path / "r", repair=True, **options)
+    assert bytes_of(tmp_path / "r") == whole
     (tmp_path / "s" / "train").mkdir(parents=True)
     (tmp_path / "s" / "train" / "thesis.tex").write_text("years of work")
     with pytest.raises((DataError, RunError), match="no record"):

@@ -75,6 +75,7 @@ def record(
     ] = None,
     changes: Changes = None,
     overwrite: Annotated[bool, typer.Option(help="Replace existing records.")] = False,
+    repair: Annotated[bool, typer.Option(help="Record only what is damaged.")] = False,
 ) -> None:
     """Run a teacher once over a data set; prints the MB and minutes it will take first."""
     from mentee.parallel import exit_process
@@ -91,6 +92,7 @@ def record(
             dtype=as_dtype(dtype, scaled=True),
             batch=batch,
             overwrite=overwrite,
+            repair=repair,
             pca=parse_pca(pca),
             top_k=top_k,
             changes=changes or [],
@@ -120,6 +122,7 @@ def record(
         dtype=dtype,
         batch=batch,
         overwrite=overwrite,
+        repair=repair,
     )
     exit_process(0)
 
@@ -171,6 +174,7 @@ def record_import(
     ] = None,
     column: Columns = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing record.")] = False,
+    repair: Annotated[bool, typer.Option(help="Import only what is damaged.")] = False,
 ) -> None:
     """Import vectors that you have already, matched to the data by their ids."""
     from mentee.recording.embedders import import_vectors
@@ -191,6 +195,7 @@ def record_import(
         frames=frames,
         reading=parsed(column or [], "--column"),
         overwrite=overwrite,
+        repair=repair,
     )
 
 

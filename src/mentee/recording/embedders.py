@@ -20,8 +20,9 @@ from mentee.recording.sources import as_requested, open_as, source_of
 from mentee.records import Record, estimate, import_record, write_record
 from mentee.records.codecs import as_dtype
 from mentee.records.columns import Column, Dtype
-from mentee.records.folders import settle
+from mentee.records.folders import refuse_others, settle
 from mentee.records.plan import RecordingJob, plan_recording
+from mentee.records.repair import repair_record
 from mentee.records.writer import carry_out
 from mentee.report import duration
 from mentee.teachers.pretrained import Embedder, find_embedder
@@ -38,6 +39,7 @@ def record(
     dtype: str = "float16",
     batch: int = 64,
     overwrite: bool = False,
+    repair: bool = False,
     options: Mapping[str, Any] | None = None,
     reading: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = print,
@@ -58,6 +60,7 @@ def record(
         dtype: of the numbers on disk: float16, float32 or bfloat16.
         batch: examples that are given to the teacher at once.
         overwrite: replace records that are there.
+        repair: record only what is damaged of records that are there.
         options: of the teacher: `{"weights": "simclr.safetensors"}`.
         reading: further arguments of `open_examples`, such as `{"label": "genre"}`.
         say: what to do with a line of text.
@@ -77,7 +80,7 @@ def record(
     if len(splits) > 1:
         require_splits(data, splits[-1])
     data_of = {split: open_as(embedder, data, split, reading, seconds) for split in splits}
-    plans = {}
+    plans, records = {}, {}
     with contextlib.ExitStack() as locks:
         for split, examples in data_of.items():
             named = requested and {**requested, "split": split}
@@ -86,11 +89,15 @@ def record(
             )
             locks.enter_context(folder_lock(Path(out) / split, beside=True))
             settle(Path(out) / split)
+            if repair:
+                refuse_others(Path(out) / split, overwrite=overwrite, repair=True)
+                records[split] = repair_record(Path(out) / split, job, say=say)
+                continue
             plans[split] = plan = plan_recording(Path(out) / split, job, overwrite=overwrite)
             count = f"all {len(examples):,} examples have a row already"
             say(f"{split}: {estimate(plan) if plan.computed else count}")
         began = time.monotonic()
-        records = {split: carry_out(plan) for split, plan in plans.items()}
+        records |= {split: carry_out(plan) for split, plan in plans.items()}
     say(f"recorded in {duration(time.monotonic() - began)}: {out}")
     return records
 

@@ -29,9 +29,10 @@ from mentee.parallel import init_processes, rank
 from mentee.recipe import MethodRecipe, Network, Recipe, online_recipe, read
 from mentee.records import Manifest, Record, estimate
 from mentee.records.columns import Column, Dtype, with_components, with_largest
-from mentee.records.folders import settle
+from mentee.records.folders import refuse_others, settle
 from mentee.records.manifest import has_manifest, read_manifest
 from mentee.records.plan import RecordingJob, plan_recording
+from mentee.records.repair import repair_record
 from mentee.records.writer import carry_out
 from mentee.report import duration
 from mentee.teachers import OnlineTeacher
@@ -52,6 +53,7 @@ def record_network(
     dtype: Dtype = "float16",
     batch: int = 64,
     overwrite: bool = False,
+    repair: bool = False,
     pca: int | Mapping[str, int] | None = None,
     top_k: int | None = None,
     changes: Sequence[str] = (),
@@ -79,6 +81,7 @@ def record_network(
             entry.
         batch: examples that are given to the teacher at once.
         overwrite: replace a record that is there.
+        repair: record only what is damaged of the record that is there.
         pca: store so many principal components, fitted on clean examples, of everything but the
             logits that has more numbers; or by layer or column. What is read is their sum.
         top_k: store of the logits the k largest and the log-sum-exp of the others.
@@ -103,6 +106,8 @@ def record_network(
     init_processes()
     with folder_lock(target, beside=True):
         settle(target)
+        if repair:
+            refuse_others(target, overwrite=overwrite, repair=True)
         if has_manifest(target) and not overwrite:  # new views need what is stored of the old ones
             base = read_manifest(target)
             names = [*base.methods, *(names or [content.method.name])]
@@ -119,7 +124,10 @@ def record_network(
         columns = job.columns if pca is None else with_components(job.columns, pca)
         columns = columns if top_k is None else with_largest(columns, top_k, dtype)
         say = say if rank() == 0 else lambda line: None
-        plan = plan_recording(target, replace(job, columns=columns), overwrite=overwrite)
+        job = replace(job, columns=columns)
+        if repair:
+            return repair_record(target, job, say=say)
+        plan = plan_recording(target, job, overwrite=overwrite)
         cost = estimate(plan) if plan.computed else "all that the methods read is recorded already"
         say(f"{content.data.train}: {cost}")
         check = check_for_record(setups[0], target, say)

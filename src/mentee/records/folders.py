@@ -46,16 +46,21 @@ def is_network_record(path: Path | str, split: str = "train") -> bool:
     return folder is not None and read_manifest(folder).network is not None
 
 
-def refuse_others(out: Path, *, overwrite: bool = False) -> bool:
+def refuse_others(out: Path, *, overwrite: bool = False, repair: bool = False) -> bool:
     """Whether a record is in a folder, which else is empty or not there.
 
     Args:
         out: the folder.
         overwrite: a record may be there.
+        repair: a record has to be there.
 
     Raises:
-        DataError: something is there.
+        DataError: something is there, or is not.
     """
+    if overwrite and repair:
+        raise DataError("--repair mends a record and --overwrite replaces it; choose one of them")
+    if repair and not has_manifest(out):
+        raise DataError(f"{out} is no record that could be repaired; leave out --repair")
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; choose another folder")
     names = sorted(each.name for each in out.glob("[!.]*"))
@@ -64,7 +69,7 @@ def refuse_others(out: Path, *, overwrite: bool = False) -> bool:
         raise DataError(
             f"{out} is there and is no record (it has {strange[0]}); choose another folder"
         )
-    if names and has_manifest(out) and not overwrite:
+    if names and has_manifest(out) and not overwrite and not repair:
         raise DataError(
             f"{out} is a record already; choose another folder, or replace it (--overwrite)"
         )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from mentee.data import Examples
 from mentee.errors import DataError
+from mentee.locks import folder_lock
 from mentee.records.codecs import Floats, as_dtype
 from mentee.records.columns import Column, Dtype
 from mentee.records.folders import refuse_others
@@ -21,6 +22,7 @@ from mentee.records.manifest import checksum
 from mentee.records.matching import some_of
 from mentee.records.plan import RecordingJob
 from mentee.records.reader import Record
+from mentee.records.repair import repair_record
 from mentee.records.vector_files import (
     READ_ERRORS,
     VectorFile,
@@ -52,6 +54,7 @@ def import_record(
     dtype: Dtype | None = None,
     shard_rows: int | None = None,
     overwrite: bool = False,
+    repair: bool = False,
 ) -> Record:
     """Make a record of vectors that somebody else computed.
 
@@ -73,6 +76,7 @@ def import_record(
         dtype: float16, float32 or bfloat16; None: float16 where the file has it, else float32.
         shard_rows: as for `record`.
         overwrite: as for `record`.
+        repair: the same.
 
     Returns:
         The record, opened.
@@ -86,7 +90,7 @@ def import_record(
     """
     path, out = Path(path), Path(out)
     dtype = dtype and as_dtype(dtype)
-    refuse_others(out, overwrite=overwrite)
+    refuse_others(out, overwrite=overwrite, repair=repair)
     file = read_vectors(path, VectorNames(id=id, columns=columns, key=key, ids=ids))
     vectors = in_frames(file.rows, frames, path)
     if file.ids is None:
@@ -114,6 +118,9 @@ def import_record(
         dtype=dtype or ("float16" if vectors.dtype == np.float16 else "float32"),
         batch=_BATCH,
     )
+    if repair:
+        with folder_lock(out, beside=True):
+            return repair_record(out, job)
     return write_record(out, job, overwrite=overwrite, extend=False, shard_rows=shard_rows)
 
 
@@ -198,7 +205,7 @@ def read_ids(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".json":
             return as_ids(json.loads(text), str(path))
-    except (*READ_ERRORS, RecursionError) as error:
+    except READ_ERRORS as error:
         raise DataError(
             f"{path} cannot be read as ids ({str(error)[:200]}); save it again"
         ) from error
