@@ -37,6 +37,21 @@ ORPHAN = 40.0
 FRESH = 0.1
 """The share of commands that get an interpreter of their own."""
 
+MODULES = (
+    "accelerate",
+    "datasets",
+    "optuna",
+    "scipy.io",
+    "sklearn.datasets",
+    "sklearn.linear_model",
+    "torch._dynamo",
+    "torchmetrics.functional",
+    "mentee.cli",
+    "mentee.experiments.compare",
+    "mentee.experiments.pipeline",
+)
+"""What the commands import, some of it late."""
+
 Command = list[str]
 
 
@@ -118,7 +133,7 @@ def cases(work: Path, files: Mapping[str, Path]) -> list[Case]:
         Case(
             "sweep",
             ["sweep", *many, "2", "--methods", "none,kd", "--seeds", "1", *to],
-            weight=0.4,
+            weight=0.15,  # its processes are new interpreters
         ),
         Case(
             "budget",
@@ -418,8 +433,7 @@ def prepare(campaign: Campaign) -> list[Case]:
 
 def warm_up() -> None:
     """Import everything, and compute nothing: a fork after that is like a new interpreter."""
-    modules = ("accelerate", "datasets", "optuna", "sklearn.linear_model", "torch", "mentee.cli")
-    for name in (*modules, "mentee.experiments.compare", "mentee.experiments.pipeline"):
+    for name in MODULES:
         importlib.import_module(name)
     names = {each.read_text().strip() for each in Path("/proc/self/task").glob("*/comm")}
     assert len(names - {"jemalloc_bg_thd"}) == 1, f"set OMP_NUM_THREADS=1: {names}"

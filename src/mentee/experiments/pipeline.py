@@ -119,8 +119,8 @@ def save_plan(path: Path, recipe: Recipe, settings: Mapping[str, Any]) -> None:
 
 def _changes(saved: Mapping[str, Any], recipe: Recipe) -> str:
     """How the recipe differs from the saved one, in brackets."""
-    with contextlib.suppress(yaml.YAMLError, MenteeError):
-        was = with_defaults(yaml.safe_load(str(saved.get("recipe"))))
+    with contextlib.suppress(yaml.YAMLError, MenteeError, TypeError, AttributeError):
+        was = with_defaults(dict(yaml.safe_load(saved.get("recipe") or "{}")))
         if other := differences(was, recipe.model_dump(mode="json")):
             return f" ({listing(other)})"
     return ""

@@ -93,7 +93,8 @@ def job_state(job: Job, failed: Mapping[str, str]) -> str:
     """The state of a run that is not finished, in a few words."""
     text = failed.get(job.name)
     if text is None and (job.path / FAILURE).is_file():
-        text = (job.path / FAILURE).read_text(encoding="utf-8").strip().splitlines()[-1]
+        lines = (job.path / FAILURE).read_text("utf-8", errors="replace").strip().splitlines()
+        text = lines[-1] if lines else "for an unknown reason"
     if text is None:
         return "under way" if job.started else "not started"
     if diverged := re.match(r"the loss is \S+ at step (\d+)", text):

@@ -236,7 +236,7 @@ class Folder:
 
     def _read_any_recipe(self) -> Recipe:
         version = ""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
             content = json.loads(self.environment.read_text(encoding="utf-8"))
             version = str(content.get("mentee", "")) if isinstance(content, dict) else ""
         error: RecipeError | None = None

@@ -54,8 +54,11 @@ class SignalGuard:
         self._put_back()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.number = number
-        self._put_back()
+        if self.number is None:
+            self.number = number
+            return
+        self._put_back()  # not before: another signal may be on its way to this handler
+        signal.raise_signal(number)
 
     def _put_back(self) -> None:
         while self._before:
