@@ -65,6 +65,10 @@ def class_info_nce(
 ) -> Float[Tensor, ""]:
     r"""As `info_nce`, where examples of one class are not negatives of one another.
 
+    .. math:: \ell_{ip} = - \log \frac{\exp(\langle s_{ip}, t_{ip} \rangle / \tau)}
+              {\sum_{q} \exp(\langle s_{ip}, t_{iq} \rangle / \tau)
+               + \sum_{j: y_j \ne y_i} \exp(\langle s_{ip}, t_{jp} \rangle / \tau)}
+
     Args:
         student: as for `info_nce`.
         teacher: of the same shape.
