@@ -20,6 +20,7 @@ from mentee.build.outputs import (
     probabilities,
 )
 from mentee.build.overrides import ModelFactory, TeacherSource
+from mentee.build.own_input import input_note, is_alike, own_input
 from mentee.errors import MenteeError, RecipeError
 from mentee.features.layer import first_tensor
 from mentee.models import AudioContract, Contract, InputContract, TextContract, normalize
@@ -31,15 +32,28 @@ TRIED = 4
 
 
 def resolve(
-    recipe: Network, splits: DatasetSplits, data: Data, outputs: int | None = None
+    recipe: Network,
+    splits: DatasetSplits,
+    data: Data,
+    outputs: int | None = None,
+    *,
+    source: ModelFactory | None = None,
+    key: str = "student",
+    notes: list[str] | None = None,
 ) -> Network:
     """The same network with its outputs and its input written out.
+
+    Images are normalized as the recipe says, else as the network was trained, else by mean and
+    standard deviation of the training images.
 
     Args:
         recipe: as the recipe has it.
         splits: its examples.
         data: how they are read.
         outputs: of a network of which the recipe says nothing; None: the data's classes.
+        source: what was passed from Python instead.
+        key: of the network in the recipe; a teacher's begins with `teacher`.
+        notes: gets the line that tells how images are normalized, where it is not measured.
 
     Raises:
         RecipeError: the data have no classes, and the recipe does not say how many outputs.
@@ -53,18 +67,37 @@ def resolve(
         )
     update: dict[str, Any] = {"classes": classes}
     named = recipe.network if own and recipe.input is None else recipe.input
-    if named is None:
-        update["input"] = splits.measured_input(data)
+    teaches, images = key.startswith("teacher"), splits.train.kind == "image"
+    trained_with, known = None, None
+    if named is None and images:
+        trained_with = own_input(
+            recipe, source, classes=classes, channels=splits.train.channels, teaches=teaches
+        )
+        measures = trained_with is None or trained_with.of_run
+        measured = splits.measured_input(data) if measures else None
+        if trained_with and not (measured and is_alike(trained_with, measured)):
+            known = trained_with.contract
     elif isinstance(named, str):
         known = models.contract_of(named)
+    if known is not None:
         update["input"] = Input(mean=list(known.mean), std=list(known.std))
-        if own and recipe.size is None and known.size:
-            update["size"] = known.size[0]
+        size = known.size[0] if own and known.size else known.resize
+        update["size"] = recipe.size or size
+    elif named is None:
+        update["input"] = splits.measured_input(data)
+    if update.get("size", recipe.size) and images:
+        how = "bilinear" if known is None or own else known.interpolation
+        update["interpolation"] = recipe.interpolation or how
     if recipe.weights is not None:
         update["weights"] = str(Path(recipe.weights).expanduser().resolve())
     if recipe.classifier not in (None, "new"):
         update["classifier"] = str(Path(str(recipe.classifier)).expanduser().resolve())
-    return recipe.model_copy(update=update)
+    resolved = recipe.model_copy(update=update)
+    if notes is not None and images and (teaches or trained_with is not None):
+        fed = splits.first(1).inputs.shape[-2:]
+        by_recipe = named is not None
+        notes.append(input_note(key, resolved, trained_with, (fed[0], fed[1]), by_recipe=by_recipe))
+    return resolved
 
 
 def contract(recipe: Network) -> Contract:
@@ -72,7 +105,8 @@ def contract(recipe: Network) -> Contract:
     match recipe.input:
         case Input():
             mean, std = tuple(recipe.input.mean), tuple(recipe.input.std)
-            return InputContract(mean, std, resize=recipe.size)
+            how = recipe.interpolation or "bilinear"
+            return InputContract(mean, std, resize=recipe.size, interpolation=how)
         case AudioInput():
             return AudioContract(recipe.input.sample_rate, recipe.input.seconds)
         case TextInput():

@@ -103,13 +103,16 @@ def resolve(recipe: Recipe, overrides: PythonOverrides) -> Resolved:
     monitor_examples = open_monitor_examples(recipe, splits, overrides.data)
 
     student_names, teacher_names = required_layers(method)
-    ema, teacher = kind.ema_decay(recipe), kind.resolve(splits, data)
+    notes: list[str] = []
+    ema, teacher = kind.ema_decay(recipe), kind.resolve(splits, data, overrides.teacher, notes)
     kind = teacher_kind(teacher, data)
     outputs = None if labels else kind.outputs(teacher_names, bool(method.reuse))
     recipe = recipe.model_copy(
         update={
             "data": resolve_data(data, splits.train),
-            "student": networks.resolve(recipe.student, splits, data, outputs),
+            "student": networks.resolve(
+                recipe.student, splits, data, outputs, source=overrides.student, notes=notes
+            ),
             "teacher": teacher,
             "train": train.model_copy(update={"ema": ema}),
             "select": resolve_select(recipe, splits),
@@ -117,7 +120,6 @@ def resolve(recipe: Recipe, overrides: PythonOverrides) -> Resolved:
     )
     domains = open_domains(data.out_of_domain, recipe.data, splits.test, overrides.data)
     batch = splits.first(2)
-    notes: list[str] = []
     request = TeacherRequest(
         recipe, recipe.method.name, teacher_names, splits, batch, overrides.teacher, notes
     )

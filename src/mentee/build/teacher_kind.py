@@ -11,12 +11,12 @@ from torch.optim.swa_utils import AveragedModel
 from mentee.build import networks
 from mentee.build.classifier_reuse import Classifier
 from mentee.build.datasets import DatasetSplits
-from mentee.build.overrides import TeacherSource
+from mentee.build.overrides import ModelFactory, TeacherSource
 from mentee.distillation.objective import DistillationLoss
 from mentee.errors import PairError
 from mentee.methods import Method
 from mentee.models import Contract, own_classes
-from mentee.recipe import Data, OnlineRecipe, Recipe
+from mentee.recipe import ATeacher, Data, Network, OnlineRecipe, Recipe, single_teachers
 from mentee.teachers import OnlineTeacher, RecordedTeacher
 from mentee.teachers.teacher import Teacher
 from mentee.types import Batch, FeatureKey
@@ -67,13 +67,31 @@ class TeacherKind:
         """How views are made of the examples, where a record determines it."""
         return data
 
-    def resolve(self, splits: DatasetSplits, data: Data) -> Any:
-        """Its recipe with nothing left open: each network with its outputs and input."""
+    def resolve(
+        self,
+        splits: DatasetSplits,
+        data: Data,
+        source: TeacherSource | None = None,
+        notes: list[str] | None = None,
+    ) -> Any:
+        """Its recipe with nothing left open: each network with its outputs and input.
+
+        Args:
+            splits: the examples.
+            data: how they are read.
+            source: what was passed from Python for this teacher.
+            notes: gets a line for each network, on its input.
+        """
         if self.recipe is None:
             return None
-        return self.recipe.with_networks(
-            lambda each: networks.resolve(each, splits, data, own_classes(each.network))
-        )
+        passed = iter(sources(self.recipe, source))
+
+        def resolved(each: Network) -> Network:
+            key, own = next(passed)
+            outputs = own_classes(each.network)
+            return networks.resolve(each, splits, data, outputs, source=own, key=key, notes=notes)
+
+        return self.recipe.with_networks(resolved)
 
     def ema_decay(self, recipe: Recipe) -> float | None:
         """The decay of the student's moving average."""
@@ -142,3 +160,16 @@ class TeacherKind:
     def describe(self, data: Data) -> str:
         """Of which view its outputs are: `live`, `clean`, `clean for every view` or `views=V`."""
         return "live"
+
+
+def sources(
+    recipe: ATeacher, source: TeacherSource | None
+) -> list[tuple[str, ModelFactory | None]]:
+    """For each network of a teacher its key in the recipe and what was passed from Python."""
+    pairs: list[tuple[str, ModelFactory | None]] = []
+    for name, each in single_teachers(recipe).items():
+        own: Any = source.get(name) if isinstance(source, Mapping) else source
+        count = len(each.each_network)
+        key = f"teacher.teachers.{name}" if name else "teacher"
+        pairs += [(key, one) for one in (own if isinstance(own, (list, tuple)) else [own] * count)]
+    return pairs

@@ -12,6 +12,7 @@ from mentee.build import networks
 from mentee.build.classifier_reuse import Classifier, find_classifier
 from mentee.build.datasets import MEASURED
 from mentee.build.outputs import how_to_name
+from mentee.build.own_input import is_trained
 from mentee.build.recorded_teachers import recorded_kind
 from mentee.build.teacher_kind import TeacherKind, TeacherRequest
 from mentee.distillation import layer_pairs
@@ -33,9 +34,6 @@ from mentee.recipe import (
 from mentee.teachers import EmaTeacher, MultiTeacher, OnlineTeacher, RecordedTeacher
 from mentee.teachers.teacher import Teacher
 from mentee.types import Batch, FeatureKey
-
-TRAINED = ("pretrained", "weights", "checkpoint_path")
-"""The options of timm's and torchvision's networks that give them trained weights."""
 
 
 class NoTeacher(TeacherKind):
@@ -65,8 +63,11 @@ class OnlineKind(TeacherKind):
     def build(self, request: TeacherRequest) -> OnlineTeacher:
         """The network with its weights, read at the layers."""
         for each in self.recipe.each_network:
-            trained = each.weights is not None or any(each.options.get(key) for key in TRAINED)
-            if not trained and own_classes(each.network) is None and request.source is None:
+            if (
+                not is_trained(each)
+                and own_classes(each.network) is None
+                and request.source is None
+            ):
                 raise RecipeError(
                     f"teacher {each.network} has no weights, and an untrained "
                     "network is no teacher; give teacher.weights a file (or a timm network "

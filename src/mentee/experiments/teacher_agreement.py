@@ -106,7 +106,9 @@ class TeacherAgreement:
         if self.recipe.data.test is None:
             raise MenteeError("there is no test part.")
         splits = open_splits(self.recipe, self.overrides.data)
-        resolved = teacher_kind(config, self.recipe.data).resolve(splits, self.recipe.data)
+        resolved = teacher_kind(config, self.recipe.data).resolve(
+            splits, self.recipe.data, self.overrides.teacher
+        )
         if resolved.classes != splits.classes or splits.test is None:
             raise MenteeError(
                 f"the teacher has {resolved.classes} classes, the data have {splits.classes}."

@@ -198,11 +198,12 @@ def resolve(
     return made
 
 
-def contract_of(name: str) -> InputContract:
+def contract_of(name: str, weights: str | None = None) -> InputContract:
     """The input contract of well-known data or of a zoo's published weights.
 
     Args:
         name: a name of `CONTRACTS`, `timm:NAME`, `torchvision:NAME` or `package:NAME`.
+        weights: which of torchvision's; None: the default ones.
 
     Raises:
         MenteeError: for an unknown name; names the close ones.
@@ -215,7 +216,7 @@ def contract_of(name: str) -> InputContract:
     if colon and zoo == "timm":
         return contract_of_timm(rest)
     if colon and zoo == "torchvision":
-        return contract_of_torchvision(rest)
+        return contract_of_torchvision(rest, weights)
     if colon and zoo == "package":
         return contract_of_packaged(rest)
     if name not in CONTRACTS:

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from mentee.errors import MenteeError
 
+INTERPOLATIONS = ("bilinear", "bicubic")
+"""How images are resized, by the names that timm and torchvision have."""
+
 
 @dataclass(frozen=True)
 class InputContract:
@@ -21,8 +24,9 @@ class InputContract:
         mean: what is subtracted, one number for each channel, or one for all.
         std: what the difference is divided by, as many numbers.
         size: height and width the network was trained with; None: any.
-        resize: images are resized to this height and width first (the shorter side, bilinear,
-            antialiased; then the center is cut out); None: they stay as they come.
+        resize: images are resized to this height and width first (the shorter side, antialiased;
+            then the center is cut out); None: they stay as they come.
+        interpolation: by which they are: a name of `INTERPOLATIONS`.
 
     Raises:
         MenteeError: where the lengths differ, a number of `std` or a size is not positive.
@@ -36,6 +40,7 @@ class InputContract:
     std: tuple[float, ...]
     size: tuple[int, int] | None = None
     resize: int | None = field(default=None, repr=False)
+    interpolation: str = field(default="bilinear", repr=False)
 
     def __post_init__(self) -> None:
         if not self.mean or len(self.mean) != len(self.std):
@@ -53,7 +58,7 @@ class InputContract:
     def prepare(self, x: Float[Tensor, "b c ..."]) -> Float[Tensor, "b c ..."]:
         """The inputs as the network reads them; channels are the second axis."""
         if self.resize is not None:
-            x = resized(x, self.resize)
+            x = resized(x, self.resize, self.interpolation)
         if len(self.mean) not in (1, x.shape[1]):
             raise MenteeError(
                 f"the input contract is for {len(self.mean)} channels, the images have "
@@ -189,8 +194,10 @@ def normalize(x: Tensor, contract: Contract) -> Tensor:
     return contract.prepare(x)
 
 
-def resized(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
-    """The shorter side to `size` (bilinear, antialiased), then the center.
+def resized(
+    x: Float[Tensor, "b c h w"], size: int, interpolation: str = "bilinear"
+) -> Float[Tensor, "b c s s"]:
+    """The shorter side to `size` (antialiased; within [0, 1] as before), then the center.
 
     Example:
         >>> import torch
@@ -201,6 +208,8 @@ def resized(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
     if (h, w) == (size, size):
         return x
     tall, wide = (max(size, round(side * size / min(h, w))) for side in (h, w))
-    large = F.interpolate(x, (tall, wide), mode="bilinear", antialias=True)
+    large = F.interpolate(x, (tall, wide), mode=interpolation, antialias=True)
+    if interpolation == "bicubic":  # which overshoots at edges
+        large = large.clamp(0, 1)
     top, left = (tall - size) // 2, (wide - size) // 2
     return large[:, :, top : top + size, left : left + size]

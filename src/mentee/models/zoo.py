@@ -8,7 +8,7 @@ from types import ModuleType
 from torch import nn
 
 from mentee.errors import MenteeError, shortened, shown, suggest
-from mentee.models.contract import InputContract
+from mentee.models.contract import INTERPOLATIONS, InputContract
 
 
 def build_timm(name: str, *, classes: int, channels: int, **options: object) -> nn.Module:
@@ -84,22 +84,44 @@ def contract_of_timm(name: str) -> InputContract:
     config = timm.get_pretrained_cfg(name)
     if config is None:
         raise MenteeError(f"timm says nothing about the input of {name!r}: give mean and std")
-    return InputContract(tuple(config.mean), tuple(config.std), tuple(config.input_size[1:]))
+    return InputContract(
+        tuple(config.mean),
+        tuple(config.std),
+        tuple(config.input_size[1:]),
+        interpolation=known(config.interpolation),
+    )
 
 
-def contract_of_torchvision(name: str) -> InputContract:
-    """The input contract of torchvision's default weights of `name`.
+def contract_of_torchvision(name: str, weights: str | None = None) -> InputContract:
+    """The input contract of torchvision's weights of `name`; None: the default ones.
 
     Raises:
         MenteeError: where torchvision is missing, has no such network, or no numbers for it.
     """
     models = _package("torchvision.models", name)
     _known_to_torchvision(models, name)
-    preset = models.get_model_weights(name).DEFAULT.transforms()
+    published = models.get_model_weights(name)
+    tag = (weights or "DEFAULT").rpartition(".")[2]
+    if tag not in published.__members__:
+        raise MenteeError(
+            f"torchvision has no weights {tag!r} of {name!r}; {suggest(tag, published.__members__)}"
+        )
+    preset = published[tag].transforms()
     if not hasattr(preset, "mean"):
         raise MenteeError(f"torchvision says nothing about the input of {name!r}: give mean, std")
     size = int(preset.crop_size[0])
-    return InputContract(tuple(preset.mean), tuple(preset.std), (size, size))
+    how = known(preset.interpolation.value)
+    return InputContract(tuple(preset.mean), tuple(preset.std), (size, size), interpolation=how)
+
+
+def known(interpolation: object) -> str:
+    """A name of `INTERPOLATIONS`; `bilinear` for others, such as timm's `random`.
+
+    Example:
+        >>> known("bicubic"), known("random")
+        ('bicubic', 'bilinear')
+    """
+    return str(interpolation) if interpolation in INTERPOLATIONS else "bilinear"
 
 
 def _package(module: str, name: str) -> ModuleType:

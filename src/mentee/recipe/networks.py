@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
@@ -132,8 +132,10 @@ class Network(TeacherRecipe):
     """A network by name, with its number of outputs (None: the data's classes), weights and input.
 
     `size`: images are resized to it before this network reads them; None: they stay as they are,
-    for networks of other packages at the size that they were trained with. `classifier`: None: as
-    in the weights; `new`: freshly initialized; or a safetensors file with the `weight` and `bias`
+    for networks of other packages at the size that they were trained with. `interpolation`: by
+    which they are (antialiased); None: as the network was trained, else bilinear. `input`: None:
+    as the network was trained, else measured on the training images. `classifier`: None: as in the
+    weights; `new`: freshly initialized; or a safetensors file with the `weight` and `bias`
     of one layer. `reuse`: it ends in the classifier of its teacher.
     """
 
@@ -145,6 +147,7 @@ class Network(TeacherRecipe):
     weights: str | None = None
     input: AnInput | None = None
     size: Pixels | None = None
+    interpolation: Literal["bilinear", "bicubic"] | None = None
     classifier: str | None = None
     reuse: Reuse | None = None
 

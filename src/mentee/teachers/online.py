@@ -68,6 +68,8 @@ class OnlineTeacher:
         digest.update(repr(self.contract).encode())
         if resize := getattr(self.contract, "resize", None):
             digest.update(f"resized to {resize}".encode())
+            if (how := getattr(self.contract, "interpolation", "bilinear")) != "bilinear":
+                digest.update(how.encode())
         # Settings of a network that its state dict does not hold: the mean of an ensemble.
         digest.update(getattr(self.network, "fingerprint_settings", "").encode())
         return digest.hexdigest()
