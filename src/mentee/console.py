@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
-def print_line(text: object) -> None:
+def print_line(text: object = "") -> None:
     """Print a line at once; where nobody can read it, nothing happens.
 
     The reader of a pipe may have ended (`| head`), the disk may be full, standard output may be
@@ -14,7 +15,40 @@ def print_line(text: object) -> None:
     try:
         print(text, flush=True)
     except UnicodeEncodeError:
-        encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+        encoding = sys.stdout.encoding
         print_line(str(text).encode(encoding, "backslashreplace").decode(encoding))
-    except (OSError, ValueError):
-        pass
+    except (OSError, ValueError) as error:
+        _lost.append(error)
+
+
+_lost: list[Exception] = []
+"""Why lines could not be printed."""
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    try:
+        return sys.stdout is not None and sys.stdout.isatty()
+    except ValueError:  # closed
+        return False
+
+
+def open_output() -> None:
+    """Make sure that there is a standard output, which no file of data may take the place of."""
+    _lost.clear()
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+
+
+def finish_output() -> str | None:
+    """Print what is left; why lines were lost, where somebody may miss them."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        _lost.append(error)
+        # Else Python tries again while it ends, and fails.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    full = [each for each in _lost if isinstance(each, OSError)]
+    full = [each for each in full if not isinstance(each, BrokenPipeError)]
+    _lost.clear()
+    return full[0].strerror if full else None

@@ -9,9 +9,12 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mentee.errors import MenteeError, RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TEMPORARY = ".tmp"
 """How the names of temporary files end; they begin with a dot."""
@@ -72,6 +75,22 @@ def read_json(path: Path, advice: str) -> dict[str, Any]:
         kind = type(content).__name__
         raise RunError(f"{path} holds a {kind}, expected an object of JSON; {advice}")
     return content
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file, whose package maps only files with a name in UTF-8.
+
+    Raises:
+        OSError: there is none.
+        SafetensorError: it is damaged.
+    """
+    from safetensors.torch import load, load_file
+
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return load(path.read_bytes())
+    return load_file(path)
 
 
 def remove_temporaries(*folders: Path) -> None:

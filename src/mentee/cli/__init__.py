@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +16,10 @@ import typer.core
 from mentee.cli import experiments
 from mentee.cli.options import Changes, Channels, Image, Recipe, Run
 from mentee.cli.records import records
+from mentee.console import finish_output, open_output, print_line
+from mentee.errors import MenteeError
 from mentee.renamed import COMMANDS, renamed
+from mentee.training.signals import Interrupted, SignalGuard
 
 if TYPE_CHECKING:
     from mentee import api
@@ -28,6 +34,14 @@ class _Commands(typer.core.TyperGroup):
         if command is None and cmd_name in COMMANDS:
             ctx.fail(renamed(f"mentee {cmd_name}", f"mentee {COMMANDS[cmd_name]}"))
         return command
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; what stops it at once is one line, which says what is left."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            number = stop.args[0] if stop.args else signal.SIGINT
+            raise Interrupted(stopped_text(ctx.invoked_subcommand), number) from None
 
 
 app = typer.Typer(
@@ -106,8 +120,8 @@ def report(run: Run) -> None:
     """Write a run's report again from its files, and print it."""
     from mentee.evaluation.evaluator import write_report
 
-    print(write_report(run).partition("\n## Recipe\n")[0].rstrip())
-    print(f"\n{run / 'report.md'}")
+    print_line(write_report(run).partition("\n## Recipe\n")[0].rstrip())
+    print_line(f"\n{run / 'report.md'}")
 
 
 app.add_typer(records, name="record")
@@ -147,13 +161,12 @@ def methods(
 ) -> None:
     """List the methods, show the terms of one, or find those that fit a student and a teacher."""
     from mentee.catalogue import CandidatePair, list_methods, show_method, show_pair
-    from mentee.errors import MenteeError
     from mentee.methods import METHODS, find
 
     if (student is None) != (teacher is None):
         raise MenteeError("a pair has two networks: give --student and --teacher")
     if student is None or teacher is None:
-        print(list_methods() if name is None else show_method(name))
+        print_line(list_methods() if name is None else show_method(name))
         return
     pair = CandidatePair(
         student,
@@ -167,8 +180,8 @@ def methods(
         batch=batch,
     )
     if name is not None:
-        print(f"{show_method(name)}\n")
-    print(show_pair(pair, METHODS if name is None else {name: find(name)}, time=time))
+        print_line(f"{show_method(name)}\n")
+    print_line(show_pair(pair, METHODS if name is None else {name: find(name)}, time=time))
 
 
 @app.command()
@@ -182,7 +195,7 @@ def layers(
     """List the layers of a network that can be read, with their shapes."""
     from mentee.catalogue import show_layers
 
-    print(show_layers(network, size=size, channels=channels, classes=classes, every=every))
+    print_line(show_layers(network, size=size, channels=channels, classes=classes, every=every))
 
 
 @app.command()
@@ -210,7 +223,7 @@ def _print_and_exit(text: str) -> None:
     from mentee.parallel import exit_process, rank
 
     if rank() == 0:
-        print(text)
+        print_line(text)
     exit_process(0)
 
 
@@ -222,25 +235,47 @@ def _result(run: api.Run) -> str:
     return "\n".join([*notes, f"{part}: {scores}" if scores else "done", files])
 
 
+def stopped_text(command: str | None) -> str:
+    """What is left of a command that a signal has stopped at once."""
+    if command not in ("train", "resume"):
+        return "stopped; the same command resumes what it had written, if anything"
+    if SignalGuard.opened:
+        return "stopped at once; mentee resume continues from the newest checkpoint"
+    return "stopped before the first step; nothing was saved"
+
+
+def stop_at_once(number: int, frame: FrameType | None) -> None:
+    """Treat SIGTERM as Ctrl-C, so that what is half done is cleaned up; a second one kills."""
+    signal.signal(number, signal.SIG_DFL)
+    raise KeyboardInterrupt(number)
+
+
 def main() -> None:
     """Run a command; a user's mistake is one message on stderr, without a traceback."""
-    from mentee.errors import MenteeError
-
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    open_output()
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # their launcher ends them, at once
+    if not several and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, stop_at_once)
     try:
         app()
     except MenteeError as error:
-        print(f"error: {error}", file=sys.stderr)
+        report_error(f"error: {error}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped before the first step; nothing was saved", file=sys.stderr)
-        sys.exit(130)
-    except BaseException as error:
-        number = getattr(error, "asked_by_signal", None)
-        if number is None:
-            raise
-        print(error, file=sys.stderr)
-        from mentee.parallel import exit_process
+    except Interrupted as error:
+        report_error(str(error))
+        if "torch" in sys.modules:
+            from mentee.parallel import exit_process
 
-        exit_process(128 + number)  # all processes stop at the same step
-        sys.exit(128 + number)
+            exit_process(128 + error.asked_by_signal)  # all processes stop at the same step
+        sys.exit(128 + error.asked_by_signal)
+    finally:
+        if lost := finish_output():
+            report_error(f"error: standard output was lost ({lost}); files are complete")
+            sys.exit(1)
+
+
+def report_error(text: str) -> None:
+    """Print a line on stderr, where there is one."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mentee.cli.options import Changes, Live, Recipe, Views, split_names
+from mentee.console import print_line
 
 Seeds = Annotated[int, typer.Option(min=1, help="Runs of each, from train.seed on.")]
 Students = Annotated[
@@ -66,7 +67,7 @@ def sweep(
         changes=changes or [],
         out=out,
     )
-    print(result)
+    print_line(result)
     if result.failed:
         raise typer.Exit(1)
 
@@ -108,7 +109,7 @@ def compare(
         out=out,
         budget=budget,
     )
-    print(result)
+    print_line(result)
     if result.failed:
         raise typer.Exit(1)
 
@@ -128,7 +129,7 @@ def probe(
     for run in runs:
         result = probe(run, changes=probe_changes)
         if rank() == 0:
-            print(f"{run}\n{result}\n{run / 'report.md'}")
+            print_line(f"{run}\n{result}\n{run / 'report.md'}")
     exit_process(0)
 
 
@@ -151,7 +152,7 @@ def pipeline(
     all_changes = [*(changes or []), *as_changes(ways, shares, seeds)]
     result = pipeline(recipe, out=out, views=views, live=live, changes=all_changes)
     if rank() == 0:
-        print(f"{result}\n{result.path / 'report.md'}")
+        print_line(f"{result}\n{result.path / 'report.md'}")
     exit_process(0)
 
 

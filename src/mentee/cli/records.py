@@ -9,6 +9,7 @@ import typer
 import typer.core
 
 from mentee.cli.options import Changes, Columns, TeacherOptions, Views, split_names
+from mentee.console import print_line
 
 
 class _Record(typer.core.TyperGroup):
@@ -222,7 +223,7 @@ def record_verify(
     from mentee.api import verify
     from mentee.recording.sources import parsed
 
-    print(
+    print_line(
         verify(
             folder,
             data,

@@ -12,6 +12,7 @@ from mentee import files
 from mentee.api import next_run_folder
 from mentee.build.datasets import cache_sources
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
+from mentee.console import print_line
 from mentee.distillation.terms import Builder
 from mentee.experiments.comparison_report import figure, html, markdown, plain
 from mentee.experiments.jobs import plan_jobs
@@ -130,7 +131,7 @@ def compare(
     methods: Mapping[str, Method] | None = None,
     losses: Mapping[str, LossSpec] | None = None,
     representations: Mapping[str, Builder] | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = print_line,
     budget: float | None = None,
 ) -> Comparison:
     """Train students × methods × seeds as `sweep` does, and judge which method helps.

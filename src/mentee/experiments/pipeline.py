@@ -12,6 +12,7 @@ import yaml
 from mentee import files
 from mentee.api import RunOptions, next_run_folder, record_network, train_or_resume
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
+from mentee.console import print_line
 from mentee.distillation.terms import Builder
 from mentee.errors import MenteeError, RunError
 from mentee.experiments.probe import ProbeResult, probe
@@ -39,7 +40,7 @@ def pipeline(
     losses: Mapping[str, LossSpec] | None = None,
     representations: Mapping[str, Builder] | None = None,
     quiet: bool = False,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = print_line,
 ) -> ProbeResult:
     """Record a recipe's teacher, train its student, probe that, and write the report.
 

@@ -14,6 +14,7 @@ import numpy as np
 from mentee import files
 from mentee.api import finished_recipe
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
+from mentee.console import print_line
 from mentee.errors import RecipeError
 from mentee.evaluation.evaluator import write_report
 from mentee.experiments.probe_data import (
@@ -81,7 +82,7 @@ def probe(
     data: Any = None,
     student: ModelFactory | None = None,
     teacher: TeacherSource | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = print_line,
 ) -> ProbeResult:
     """Probe a run's student: how good its embedding is with few labels and with many.
 

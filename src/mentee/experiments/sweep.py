@@ -11,6 +11,7 @@ from typing import Any
 from mentee.api import Interrupted, Run, next_run_folder
 from mentee.build.datasets import cache_sources
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
+from mentee.console import print_line
 from mentee.distillation.terms import Builder
 from mentee.errors import RecipeError, RunError
 from mentee.experiments.jobs import Job, plan_jobs, save_plan
@@ -87,7 +88,7 @@ def sweep(
     methods: Mapping[str, Method] | None = None,
     losses: Mapping[str, LossSpec] | None = None,
     representations: Mapping[str, Builder] | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = print_line,
     observer: SweepObserver | None = None,
 ) -> Sweep:
     """Train students × methods × seeds by one recipe, each an ordinary run folder.

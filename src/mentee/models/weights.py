@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from mentee import files
 from mentee.errors import MenteeError
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
@@ -79,7 +79,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not path.is_file():
         raise MenteeError(f"there is no file {path}")
     if path.suffix == ".safetensors":
-        read: Callable[[Path], object] = load_file
+        read: Callable[[Path], object] = files.read_tensors
     elif path.suffix in TORCH_SUFFIXES:
         read = _read_torch
     else:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mentee.console import print_line
 from mentee.data import Examples, open_examples
 from mentee.data.sources import require_splits
 from mentee.errors import DataError, MenteeError
@@ -42,7 +43,7 @@ def record(
     repair: bool = False,
     options: Mapping[str, Any] | None = None,
     reading: Mapping[str, Any] | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = print_line,
 ) -> dict[str, Record]:
     """Record a teacher's vectors of each example of some splits; one folder a split.
 
@@ -249,7 +250,7 @@ def import_vectors(
     split: str = "train",
     name: str | None = None,
     reading: Mapping[str, Any] | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = print_line,
     **options: Any,
 ) -> Record:
     """Make a record of vectors that somebody has already, put in the order of the examples.

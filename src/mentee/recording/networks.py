@@ -17,6 +17,7 @@ from mentee.build import networks
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.build.recorded_teachers import view_settings
 from mentee.build.setup import TrainingSetup, build
+from mentee.console import print_line
 from mentee.data import Examples, read_batch
 from mentee.distillation.objective import DistillationLoss
 from mentee.distillation.terms import Builder, blank
@@ -63,7 +64,7 @@ def record_network(
     methods: Mapping[str, Method] | None = None,
     losses: Mapping[str, LossSpec] | None = None,
     representations: Mapping[str, Builder] | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = print_line,
 ) -> Record:
     """Record a recipe's teacher on its training examples and their views.
 

@@ -11,8 +11,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
 from mentee import files
@@ -116,7 +116,7 @@ def fit(chunks: Iterable[npt.NDArray[np.floating]], width: int) -> Statistics:
 
 def save(statistics: Statistics, path: Path) -> None:
     """Write statistics as a safetensors file."""
-    save_file({name: getattr(statistics, name).contiguous() for name in _NAMES}, path)
+    path.write_bytes(tensor_bytes({n: getattr(statistics, n).contiguous() for n in _NAMES}))
 
 
 def load(path: Path, width: int) -> Statistics | None:
@@ -130,7 +130,7 @@ def load(path: Path, width: int) -> Statistics | None:
         None where the file is missing, damaged, or of other vectors: then fit them again.
     """
     try:
-        tensors = load_file(path)
+        tensors = files.read_tensors(path)
     except (OSError, SafetensorError):
         return None
     if set(tensors) != set(_NAMES):
@@ -210,7 +210,7 @@ def save_bases(path: Path, bases: Bases) -> None:
         share = torch.tensor([each.explained], dtype=torch.float64)
         parts = {"mean": each.mean, "components": each.components, "explained": share}
         tensors |= {f"{name}/{key}": value.contiguous() for key, value in parts.items()}
-    files.write(path, lambda temporary: save_file(tensors, temporary))
+    files.write(path, lambda temporary: temporary.write_bytes(tensor_bytes(tensors)))
 
 
 def load_bases(path: Path, columns: Sequence[Column]) -> dict[str, Basis]:
@@ -221,21 +221,18 @@ def load_bases(path: Path, columns: Sequence[Column]) -> dict[str, Basis]:
     """
     bases = {}
     try:
-        with safe_open(path, "pt") as file:
-            for each in columns:
-                if each.form != "pca":
-                    continue
-                mean, components, share = (
-                    file.get_tensor(f"{each.name}/{key}")
-                    for key in ("mean", "components", "explained")
-                )
-                shapes = (components.shape, mean.shape, share.shape)
-                if shapes != ((each.count, each.size), (each.size,), (1,)):
-                    raise DataError(f"{path} is of other columns than {each.name}; record again")
-                tensors = (mean, components, share)
-                if not all(x.dtype in _FLOATS and x.isfinite().all() for x in tensors):
-                    raise DataError(f"{path} holds no finite numbers; record again")
-                bases[each.name] = Basis(mean, components, float(share))
-    except (OSError, SafetensorError) as error:
+        stored = files.read_tensors(path)
+        for each in columns:
+            if each.form != "pca":
+                continue
+            tensors = [stored[f"{each.name}/{key}"] for key in ("mean", "components", "explained")]
+            mean, components, share = tensors
+            shapes = (components.shape, mean.shape, share.shape)
+            if shapes != ((each.count, each.size), (each.size,), (1,)):
+                raise DataError(f"{path} is of other columns than {each.name}; record again")
+            if not all(x.dtype in _FLOATS and x.isfinite().all() for x in tensors):
+                raise DataError(f"{path} holds no finite numbers; record again")
+            bases[each.name] = Basis(mean, components, float(share))
+    except (OSError, KeyError, SafetensorError) as error:
         raise DataError(f"{path} cannot be read ({error}); record again") from error
     return bases

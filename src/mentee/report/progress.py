@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import contextlib
 from collections.abc import Mapping
 from types import TracebackType
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from mentee.console import is_terminal, print_line
 from mentee.types import Step
 
 
@@ -38,7 +39,7 @@ class Reporter:
     def __init__(self, steps: int, done: int = 0, *, quiet: bool = False) -> None:
         self.steps, self.quiet = steps, quiet
         self._first, self._spent = done, 0.0
-        live = not quiet and sys.stdout.isatty()
+        live = not quiet and is_terminal()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -58,7 +59,8 @@ class Reporter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        with contextlib.suppress(OSError):
+            self._bar.stop()
 
     def step(self, step: Step, seconds: float) -> None:
         """Show a step that took so many seconds."""
@@ -92,9 +94,10 @@ class Reporter:
         if self.quiet:
             return
         if self._bar.disable:
-            print(text, flush=True)
+            print_line(text)
         else:
-            self._bar.console.print(text, highlight=False, markup=False)
+            with contextlib.suppress(OSError):  # the terminal was closed
+                self._bar.console.print(text, highlight=False, markup=False)
 
 
 def loss_text(losses: Mapping[str, float]) -> str:

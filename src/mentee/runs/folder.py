@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from mentee import files
@@ -288,7 +288,7 @@ class Folder:
             RunError: the file is damaged, or of another network.
         """
         try:
-            network.load_state_dict(load_file(path))
+            network.load_state_dict(files.read_tensors(path))
         except Exception as error:  # a damaged file shows in several ways
             why = " ".join(str(error).split())[:300]
             raise RunError(

@@ -33,13 +33,21 @@ class Paused(BaseException):
 
 
 class SignalGuard:
-    """While open, remembers the first signal; a second one ends the process as it always does."""
+    """While open, remembers the first signal; a second one ends the process as it always does.
+
+    Attributes:
+        opened: whether any was, in this process.
+        number: of the signal; None: there was none.
+    """
+
+    opened = False
 
     def __init__(self) -> None:
         self.number: int | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> SignalGuard:
+        SignalGuard.opened = True
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._note)
