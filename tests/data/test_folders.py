@@ -67,11 +67,11 @@ def test_images_without_classes(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "c"), [(None, 1), (1, 1), (3, 3)], ids=["as it is", "gray", "color"]
+    ("channels", "c"), [(None, 3), (1, 1), (3, 3)], ids=["told by all", "gray", "color"]
 )
 def test_channels(folder: Folder, channels: int | None, c: int) -> None:
     root = folder("cat/0.png", mode="L")
-    folder("dog/1.png")  # in color: follows the first
+    folder("dog/1.png")  # in color
     examples = open_examples(root, channels=channels)
     assert examples.channels == c
     assert examples.read(np.arange(2)).shape == (2, 6, 5, c)

@@ -3,12 +3,15 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mentee.data.images import EncodedImages, decode
+from mentee.data import open_examples
+from mentee.data.image_files import Decoding, decode
+from mentee.data.images import EncodedImages
 from mentee.data.payload import FolderFiles, ReadOptions
 from mentee.errors import DataError
 
@@ -19,13 +22,21 @@ def _file(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return file.getvalue()
 
 
+def _read(*files: bytes, **options: Any) -> list[np.ndarray]:
+    """Pixels of files in a table."""
+    import datasets
+
+    table = datasets.Dataset.from_dict({"image": list(files)})
+    return [x.numpy() for x in open_examples(table, **options).read(np.arange(len(files)))]
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 @pytest.mark.parametrize("channels", [1, 3, None])
 def test_any_mode_becomes_gray_or_rgb(
     mode: str, channels: int | None, rng: np.random.Generator
 ) -> None:
     colors = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)).convert(mode)
-    pixels = decode(_file(colors), channels, "x")
+    (pixels,) = _read(_file(colors), channels=channels)
     c = channels or (1 if mode in ("1", "L", "LA") else 3)
     expected = np.asarray(colors.convert("L" if c == 1 else "RGB")).reshape(4, 5, c)
     assert pixels.dtype == np.uint8
@@ -34,7 +45,7 @@ def test_any_mode_becomes_gray_or_rgb(
 
 def test_sixteen_bit_gray_keeps_its_upper_bits() -> None:
     deep = np.array([[0, 255, 256], [0x1234, 0xABCD, 0xFFFF]], np.uint16)
-    pixels = decode(_file(Image.fromarray(deep)), None, "x")
+    (pixels,) = _read(_file(Image.fromarray(deep)))
     assert pixels[..., 0].tolist() == [[0, 0, 1], [0x12, 0xAB, 0xFF]]
 
 
@@ -43,7 +54,7 @@ def test_a_photograph_is_turned_upright(rng: np.random.Generator) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to show
     file = _file(Image.fromarray(pixels), exif=exif)
-    np.testing.assert_array_equal(decode(file, None, "x"), np.rot90(pixels, -1))
+    np.testing.assert_array_equal(_read(file)[0], np.rot90(pixels, -1))
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", None])
@@ -51,13 +62,13 @@ def test_a_damaged_file_is_named(data: bytes | None, rng: np.random.Generator) -
     noise = Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
     data = _file(noise)[:2000] if data is None else data
     with pytest.raises(DataError, match=r"the image 'cat/1.png' cannot be decoded .*replace"):
-        decode(data, None, "cat/1.png")
+        decode(data, Decoding(3), "cat/1.png")
 
 
 def test_floating_point_pixels_are_refused() -> None:
     file = _file(Image.fromarray(np.zeros((2, 2), np.float32)), "TIFF")
     with pytest.raises(DataError, match="floating-point"):
-        decode(file, None, "x")
+        decode(file, Decoding(3), "x")
 
 
 class _Counted(FolderFiles):

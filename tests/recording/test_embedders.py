@@ -37,8 +37,9 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines: list[str] = []
     splits = ("train", "test")
     record("embedded:digits", teacher, out / "halves", splits=splits, say=lines.append)
-    assert [line.split()[0] for line in lines] == ["train:", "test:", "recorded"]
-    assert "1,297 images → 61 kB" in lines[0]
+    assert lines[0] == "1,297 / 500 examples (train / test)"
+    assert [line.split()[0] for line in lines[1:]] == ["train:", "test:", "recorded"]
+    assert "1,297 images → 61 kB" in lines[1]
     ids = open_examples("embedded:digits").ids
     random = np.random.default_rng(0).standard_normal((len(ids), 5)).astype(np.float32)
     order = np.random.default_rng(1).permutation(len(ids))
@@ -271,9 +272,9 @@ def test_a_folder_with_more_images_gets_the_rows_that_are_missing(tmp_path):
     np.testing.assert_array_equal(found.vectors(range(3)), first)
     found.check(open_examples(tmp_path / "pictures", kind="image"))
     again()
-    assert "3 images" in lines[0]
-    assert "2 images" in lines[2]
-    assert lines[4] == "train: all 5 examples have a row already"
+    assert "3 images" in lines[1]
+    assert "2 images" in lines[4]
+    assert lines[7] == "train: all 5 examples have a row already"
 
 
 def test_records_in_memory_teach_the_same(records, tmp_path):

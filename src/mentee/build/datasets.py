@@ -45,15 +45,8 @@ from mentee.types import CLEAN, Batch
 
 MEASURED = 2048
 READING = (
-    "source",
-    "kind",
-    *MODALITIES,
-    "label",
-    "id",
-    "classes",
-    "channels",
-    "sample_rate",
-    "task",
+    *("source", "kind", *MODALITIES, "label", "id", "classes", "task", "sample_rate"),
+    *("channels", "bits", "background", "unreadable", "outside"),
 )
 """The keys of `data` that determine how a source is opened."""
 
@@ -228,9 +221,9 @@ def open_splits(recipe: Recipe, data: Any = None) -> DatasetSplits:
 
 
 def read_as(config: Data, train: Examples) -> Data:
-    """How other parts are read: with classes, task and channels of the training part."""
+    """How other parts are read: with classes, task, channels and bits of the training part."""
     classes = list(train.classes) if train.classes else None
-    update: dict[str, Any] = {"classes": classes, "channels": train.channels}
+    update: dict[str, Any] = {"classes": classes, "channels": train.channels, "bits": train.bits}
     if train.labels is not None:
         update["task"] = TaskRecipe(name=train.task.name, params=train.task.params)
     return config.model_copy(update=update)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mentee.build import networks
 from mentee.build.classifier_reuse import Classifier
 from mentee.build.compatibility import check_balance, check_labels, check_sampling
 from mentee.build.compute_mode import choose_compute_mode
+from mentee.build.data_summary import data_summary
 from mentee.build.datasets import DatasetSplits, open_splits
 from mentee.build.evaluation_data import OpenedDomain, open_domains, open_monitor_examples
 from mentee.build.optimizer import training_plan
@@ -78,12 +80,15 @@ class Resolved:
     network_notes: list[str]
 
 
-def resolve(recipe: Recipe, overrides: PythonOverrides) -> Resolved:
+def resolve(
+    recipe: Recipe, overrides: PythonOverrides, say: Callable[[str], None] | None = None
+) -> Resolved:
     """Resolve a recipe; nothing changes it afterwards.
 
     Args:
         recipe: as read.
         overrides: what was passed from Python.
+        say: called with each line of what is found when all examples are read; None: they are not.
 
     Raises:
         MenteeError: something does not exist, or does not fit.
@@ -97,6 +102,11 @@ def resolve(recipe: Recipe, overrides: PythonOverrides) -> Resolved:
     method = kind.method(recipe.method.method(methods, labels), methods, labels)
     accelerator = start(train, method)
     splits = open_splits(recipe, overrides.data)
+    if say is not None:
+        lines = data_summary(splits)
+        for line in lines:
+            say(line)
+        splits = replace(splits, notes=tuple(lines[1:]))
     check_labels(method, splits.train, train.mixup, overrides.all_losses)
     check_balance(method, train.compile)
     check_sampling(train, splits.train)
@@ -174,6 +184,7 @@ def resolve_data(data: Data, train: Examples) -> Data:
     update: dict[str, Any] = {
         "classes": list(train.classes) if train.classes else None,
         "channels": train.channels if "channels" in train.modality.network_args else None,
+        "bits": train.bits,
         "kind": train.kind,
         "views": data.views or train.modality.default_views,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -78,18 +78,23 @@ class TrainingSetup:
         return self.kind.online(self.teacher)
 
 
-def build(recipe: Recipe, overrides: PythonOverrides | None = None) -> TrainingSetup:
+def build(
+    recipe: Recipe,
+    overrides: PythonOverrides | None = None,
+    say: Callable[[str], None] | None = None,
+) -> TrainingSetup:
     """Build everything that a recipe names; both networks are tried on two examples.
 
     Args:
         recipe: as read.
         overrides: what was passed from Python.
+        say: called with each line of what is found when all examples are read; None: they are not.
 
     Raises:
         MenteeError: something does not exist, or does not fit; before any training.
     """
     overrides = overrides or PythonOverrides()
-    resolved = resolve(recipe, overrides)
+    resolved = resolve(recipe, overrides, say)
     train, splits, accelerator = resolved.recipe.train, resolved.splits, resolved.accelerator
     student = move_to(accelerator, resolved.student, channels_last=bool(train.channels_last))
     average = None if train.ema is None else averaged(student, train.ema)

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from mentee.data.unreadable import UnreadableError
 from mentee.errors import DataError
 
 Samples = npt.NDArray[np.int16]
@@ -76,16 +77,17 @@ def decode(data: bytes, sample_rate: int, name: str, notes: ClipNotes | None = N
                 raise ValueError(f"it has {seconds}, more than mentee reads; cut it")
             wave = _one_channel(file, remarks)
     except (RuntimeError, ValueError) as error:  # LibsndfileError is a RuntimeError
-        raise DataError(_damaged(name, str(error))) from error
+        raise _damaged(name, str(error)) from error
     if not len(wave):
-        raise DataError(_damaged(name, "it holds no samples"))
+        raise _damaged(name, "it holds no samples")
     if not np.isfinite(wave).all():
-        raise DataError(_damaged(name, "it holds samples that are no finite numbers"))
+        raise _damaged(name, "it holds samples that are no finite numbers")
     peak = float(np.abs(wave).max())
     if peak > OTHER_UNITS:
-        raise DataError(
-            f"the audio file {name!r} reaches {peak:g}, and full scale is 1: its samples have "
-            "another unit; divide all files by one number, such as 32768"
+        raise UnreadableError.of(
+            f"the audio file {name!r} reaches {peak:g}, and full scale is 1",
+            "its samples have another unit",
+            "divide all files by one number, such as 32768",
         )
     if peak > (1 if floats else OVERSHOOT):
         wave = wave / np.float32(peak)
@@ -144,11 +146,9 @@ def _joined(blocks: list[Wave]) -> Wave:
     return blocks[0] if len(blocks) == 1 else np.concatenate([np.zeros(0, np.float32), *blocks])
 
 
-def _damaged(name: str, why: str) -> str:
-    return (
-        f"the audio file {name!r} cannot be decoded ({why}); "
-        "replace the file, or leave it out of the source"
-    )
+def _damaged(name: str, why: str) -> UnreadableError:
+    what = f"the audio file {name!r} cannot be decoded"
+    return UnreadableError.of(what, why, "replace the file")
 
 
 def _soundfile() -> Any:

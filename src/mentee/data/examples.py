@@ -14,7 +14,14 @@ import torch
 from mentee.data.audio import FixedLength
 from mentee.data.counter_rng import Int64Array, hash_ids
 from mentee.data.modality import Modality
-from mentee.data.payload import Payload, Read
+from mentee.data.payload import Files, Payload, Read, ReadOptions
+from mentee.data.unreadable import (
+    SKIP,
+    UnreadableError,
+    find_unreadable,
+    listing,
+    refuse_unreadable,
+)
 from mentee.errors import DataError
 from mentee.tasks import UNLABELED, Labels, Task, task_of
 
@@ -39,6 +46,7 @@ class Examples:
             None: all have, or none.
         name: what to call the split in messages.
         notes: lines that tell how it was read, where that may surprise.
+        left_out: lines on what of the source is not among them.
     """
 
     contents: Payload
@@ -53,6 +61,7 @@ class Examples:
     labeled: npt.NDArray[np.bool_] | None = None
     name: str = "examples"
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.ids:
@@ -70,6 +79,11 @@ class Examples:
     def channels(self) -> int:
         """Of images 1 (gray) or 3 (RGB); else 1."""
         return self.contents.channels
+
+    @property
+    def bits(self) -> int | None:
+        """Of which 16-bit images make use; None: there are none."""
+        return getattr(self.contents, "bits", None)
 
     @property
     def known_labels(self) -> Labels:
@@ -130,9 +144,14 @@ class Examples:
             True where reading is only a copy from now on; false where every read decodes.
 
         Raises:
-            DataError: an image or a clip is damaged.
+            DataError: images or clips are damaged; all of them are named.
         """
-        return self.contents.load(self.rows)
+        try:
+            return self.contents.load(self.rows)
+        except UnreadableError:
+            ids = dict(zip(self.rows.tolist(), self.ids, strict=True))
+            refuse_unreadable(find_unreadable(self.contents.read, self.rows), ids, self.name)
+            raise
 
     def read(self, rows: npt.NDArray[np.int64]) -> Read:
         """What some examples hold.
@@ -209,6 +228,41 @@ def make_examples(
         labeled=labeled,
         name=name,
         notes=labels.notes,
+    )
+
+
+def read_files(
+    modality: Modality,
+    files: Files,
+    ids: Sequence[str],
+    labels: Labels,
+    options: ReadOptions,
+    *,
+    left_out: Sequence[str] = (),
+) -> Examples:
+    """All examples of a source of encoded files, or all that can be read.
+
+    Raises:
+        DataError: as for `make_examples`; or none of them can be read.
+    """
+    contents = modality.read_files(files, ids, options)
+    examples = make_examples(contents, ids, labels, modality=modality, name=options.name)
+    examples = replace(examples, left_out=tuple(left_out))
+    if options.unreadable != SKIP:
+        return examples
+    errors = find_unreadable(contents.read, examples.rows)
+    if not errors:
+        return examples
+    examples = examples.take([row for row in range(len(ids)) if row not in errors])
+    line = (
+        f"left out of {options.name}: {len(errors):,} of {len(ids):,} {modality.files} that cannot "
+        f"be read: {listing(errors, ids)}"
+    )
+    return replace(
+        examples,
+        contents=modality.read_files(files.take(examples.rows), examples.ids, options),
+        rows=np.arange(len(examples)),
+        left_out=(*left_out, line),
     )
 
 

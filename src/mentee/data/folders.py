@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import os
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from mentee.data.examples import Examples, make_examples
+from mentee.data.examples import Examples, read_files
+from mentee.data.local_files import files_below, refuse_outside
 from mentee.data.modality import Modality
 from mentee.data.payload import FolderFiles
+from mentee.data.source_options import SourceOptions
 from mentee.data.split_names import METADATA, inner_folders, split_folder, split_folders
-from mentee.data.text_tables import PLAIN, SourceOptions, named_ids, read_plain
+from mentee.data.text_tables import PLAIN, named_ids, read_plain
+from mentee.data.unreadable import SKIP
 from mentee.errors import DataError
 from mentee.tasks import TASKS, Labels, read_labels
 
@@ -41,19 +45,36 @@ def open_folder(root: Path, *, split: str = "train", options: SourceOptions) -> 
     if not known:
         units = options.modalities[f"{options.kind}"].units
         raise DataError(f"{root} holds no {', '.join(PLAIN)} or .parquet files with {units}")
-    base = split_folder(root, split)
+    base = split_folder(root, split, options.classes)
+    refuse_outside(root, [base], outside=options.outside)
     table = next((p / METADATA for p in (base, root) if (p / METADATA).is_file()), None)
+    present = files_below(base, root, outside=options.outside) if table is None else []
+    left_out: list[str] = []
     if table is not None:
-        names, ids, labels = _read_metadata(table, root, options)
+        names, ids, labels = _read_metadata(table, base, root, options)
         modality = _modality_of(names, known, base)
     elif options.names_columns:
         raise DataError(f"{base} has no {METADATA}, so it has no columns to name")
     else:
-        modality, names, labels = _read_class_folders(base, root, known, options)
+        modality, names, labels = _read_class_folders(present, base, root, known, options)
         ids = names
+        left_out = _left_out(present, modality, base, root, options)
     reading = options.reading(f"{root} [{split}]")
-    contents = modality.read_files(FolderFiles(root, names), ids, reading)
-    return make_examples(contents, ids, labels, modality=modality, name=reading.name)
+    files = FolderFiles(root, names)
+    return read_files(modality, files, ids, labels, reading, left_out=left_out)
+
+
+def _left_out(
+    present: Sequence[str], modality: Modality, base: Path, root: Path, options: SourceOptions
+) -> list[str]:
+    """Lines on what stands in the folder and is not read."""
+    others = [name for name in present if not _ends(modality)(name)]
+    endings = Counter(Path(name).suffix.lower() or Path(name).name for name in others)
+    kinds = [f"{count:,} {ending}" for ending, count in endings.most_common(5)]
+    kinds += ["..."] if len(endings) > 5 else []
+    lines = [f"left out of {base}: {', '.join(kinds)}"] if others else []
+    folders = [name for name in split_folders(root, options.classes)[1] if root / name != base]
+    return lines + [f"left out of {root}: the folder {name!r}, no split" for name in folders]
 
 
 def _modality_of(names: Sequence[str], known: Sequence[Modality], where: Path) -> Modality:
@@ -70,19 +91,13 @@ def _ends(modality: Modality) -> Callable[[str], bool]:
     return lambda name: name.lower().endswith(modality.suffixes)
 
 
-def _files_below(folder: Path) -> list[str]:
-    names = []
-    for parent, inner, files in os.walk(folder, followlinks=True):
-        inner[:] = [name for name in inner if not name.startswith((".", "__MACOSX"))]
-        within = Path(parent).relative_to(folder)
-        names += [(within / name).as_posix() for name in files if not name.startswith(".")]
-    return sorted(names)
-
-
 def _read_class_folders(
-    base: Path, root: Path, known: Sequence[Modality], options: SourceOptions
+    present: Sequence[str],
+    base: Path,
+    root: Path,
+    known: Sequence[Modality],
+    options: SourceOptions,
 ) -> tuple[Modality, list[str], Labels]:
-    present = _files_below(base)
     modality = _modality_of(present, known, base)
     files = list(filter(_ends(modality), present))
     if not files:
@@ -104,27 +119,35 @@ def _read_class_folders(
     labels = [name.split("/")[0] for name in files]
     task, classes = options.task or TASKS["single"], options.classes
     if task.name == "single":
-        classes = classes or _all_classes(root)
+        classes = classes or _all_classes(root, base)
     return modality, names, read_labels(labels, classes=classes, task=task, source=f"{base}")
 
 
-def _all_classes(root: Path) -> list[str]:
+def _all_classes(root: Path, base: Path) -> list[str]:
     # Over all splits, so that a class missing from one of them does not shift the numbers.
-    parents = [root / split for split in split_folders(root)] or [root]
+    parents = [root / split for split in split_folders(root)[0]] if base != root else [root]
     return sorted({name for parent in parents for name in inner_folders(parent)})
 
 
 def _read_metadata(
-    path: Path, root: Path, options: SourceOptions
+    path: Path, base: Path, root: Path, options: SourceOptions
 ) -> tuple[list[str], list[str], Labels]:
+    refuse_outside(root, [path], outside=options.outside)
     table = read_plain([path])
-    if not table.rows:
-        raise DataError(f"{path} has no rows: write one for each file")
     prefix = path.parent.relative_to(root).as_posix()
     cells = table.column(options.content or "file_name")
     names = [f"{cell or ''}" if prefix == "." else f"{prefix}/{cell or ''}" for cell in cells]
+    if path.parent != base:  # the table of all splits
+        own = [i for i, name in enumerate(names) if (root / name).is_relative_to(base)]
+        table = replace(table, rows=[table.rows[i] for i in own])
+        names = [names[i] for i in own]
+    if not names:
+        raise DataError(f"{path} has no rows of files in {base}: write one for each file")
+    refuse_outside(
+        root, [root / name for name in names], outside=options.outside, named_by=f"{path}"
+    )
     missing = [name for name in names if not (root / name).is_file()]
-    if missing:
+    if missing and options.unreadable != SKIP:
         raise DataError(
             f"{len(missing)} files of {path} do not exist, such as {missing[0]!r}; "
             "paths are relative to the table's folder"

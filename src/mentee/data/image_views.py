@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,6 +19,9 @@ from mentee.data.payload import ImageTensors, ViewOptions
 from mentee.errors import DataError
 from mentee.parallel import gather_objects
 from mentee.types import CLEAN, Batch
+
+LARGEST = 1 << 24
+"""Pixels of a resized image before its center is cut out; what would have more is cut before."""
 
 
 def crop(
@@ -82,15 +85,32 @@ def one_size(
 
 
 def _resize(image: Tensor, size: int, margin: float) -> Tensor:
-    h, w = image.shape[:2]
-    if (h, w) == (size, size):
+    if image.shape[:2] == (size, size):
         return image
-    scale = round(size * margin) / min(h, w)
+    shorter = round(size * margin)
+    chw = without_far_ends(image.permute(2, 0, 1)[None], shorter)
+    h, w = chw.shape[2:]
+    scale = shorter / min(h, w)
     tall, wide = max(size, round(h * scale)), max(size, round(w * scale))
-    chw = image.permute(2, 0, 1)[None]
     large = F.interpolate(chw, (tall, wide), mode="bilinear", antialias=True)[0]
     top, left = (tall - size) // 2, (wide - size) // 2
     return large[:, top : top + size, left : left + size].permute(1, 2, 0).contiguous()
+
+
+def without_far_ends(x: Shaped[Tensor, "b c h w"], shorter: int) -> Shaped[Tensor, "b c _ _"]:
+    """Very thin images without what is far from their centers, which would be cut off anyway.
+
+    Others are returned as they are: those that have at most `LARGEST` pixels once their shorter
+    side is resized to `shorter`.
+    """
+    h, w = x.shape[2:]
+    least = min(h, w)
+    if shorter * shorter * max(h, w) <= LARGEST * least:
+        return x
+    for axis, side in ((2, h), (3, w)):
+        kept = min(side, 4 * least + side % 2)
+        x = x.narrow(axis, (side - kept) // 2, kept)
+    return x
 
 
 @dataclass(frozen=True)

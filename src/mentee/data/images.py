@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mentee.data.image_files import SAMPLED, Decoding, Pixels, decode, find_decoding
 from mentee.data.payload import MEMORY, Files, InMemory, ReadOptions, Rows
+from mentee.data.unreadable import SKIP, find_unreadable, refuse_unreadable, without_pillow_warnings
 from mentee.errors import DataError, suggest
-
-Pixels = npt.NDArray[np.uint8]
-
 
 _LAYOUTS = {"nhw": (0, 1, 2), "nhwc": (0, 1, 2, 3), "nchw": (0, 2, 3, 1)}
 
@@ -70,11 +68,14 @@ class EncodedImages:
     Args:
         files: the encoded files.
         ids: the rows' ids, for messages.
-        options: the channels; None: as the first image has them.
+        options: the channels and bits; None: as a sample of the images has them.
         memory: bytes that all decoded images may take.
 
+    Attributes:
+        changes: by row, in words, what was changed in those decoded so far.
+
     Raises:
-        DataError: the first image cannot be decoded.
+        DataError: none of a sample is an image.
     """
 
     kind = "image"
@@ -85,12 +86,18 @@ class EncodedImages:
     ) -> None:
         self.files = files
         self.ids = ids
-        first = decode(self.raw(0), options.channels, ids[0])
-        self.channels = int(first.shape[2])
+        with without_pillow_warnings():
+            decoding = find_decoding(files, len(ids), options)
+        self.decoding = decoding or Decoding(options.channels or 3)
+        self.channels, self.bits = self.decoding.channels, self.decoding.bits
+        self.changes: dict[int, tuple[str, ...]] = {}
+        self._memory = memory
+        self._fits = True
         self._array: Pixels | None = None
         self._decoded_rows: npt.NDArray[np.bool_] | None = None
-        self._fits = len(ids) * first.size <= memory
-        self._shape = first.shape
+        if decoding is None and options.unreadable != SKIP:
+            first = np.arange(min(SAMPLED, len(ids)))
+            refuse_unreadable(find_unreadable(self.read, first), ids, options.name)
 
     def ready(self, rows: Rows) -> bool:
         """True where the rows are in memory, or never will be."""
@@ -100,14 +107,19 @@ class EncodedImages:
 
     def load(self, rows: Rows) -> bool:
         """Decode the rows that are not in memory yet; false where they do not fit it."""
-        if not self._fits:
-            return False
-        if self._array is None or self._decoded_rows is None:
-            self._array = np.empty((len(self.ids), *self._shape), np.uint8)
-            self._decoded_rows = np.zeros(len(self.ids), np.bool_)
-        missing = rows[~self._decoded_rows[rows]]
+        with without_pillow_warnings():
+            return self._fits and self._load(rows)
+
+    def _load(self, rows: Rows) -> bool:
+        missing = rows if self._decoded_rows is None else rows[~self._decoded_rows[rows]]
         for row, pixels in zip(missing, self._decoded(missing), strict=True):
-            if pixels.shape != self._shape:
+            if self._array is None or self._decoded_rows is None:
+                if len(self.ids) * pixels.size > self._memory:
+                    self._fits = False
+                    return False
+                self._array = np.empty((len(self.ids), *pixels.shape), np.uint8)
+                self._decoded_rows = np.zeros(len(self.ids), np.bool_)
+            if pixels.shape != self._array.shape[1:]:
                 self._fits, self._array, self._decoded_rows = False, None, None
                 return False
             self._array[row] = pixels
@@ -118,58 +130,31 @@ class EncodedImages:
         """`[b, h, w, c]` from memory, or a list of newly decoded `[h, w, c]`."""
         if self._array is not None and self.ready(rows):
             return self._array[rows]
-        return [decode(*item) for item in self._encoded(rows)]
+        return [self._decode(*item) for item in self._encoded(rows)]
 
     def raw(self, row: int) -> bytes:
         """The row's file."""
         return self.files.fetch(np.array([row]))[0]
 
-    def _encoded(self, rows: Rows) -> Iterator[tuple[bytes, int, str]]:
+    def _decode(self, data: bytes, row: int) -> Pixels:
+        pixels, changes = decode(data, self.decoding, self.ids[row])
+        if changes:
+            self.changes[row] = changes
+        return pixels
+
+    def _encoded(self, rows: Rows) -> Iterator[tuple[bytes, int]]:
         for some in np.array_split(rows, max(1, -(-len(rows) // 256))):
-            for row, data in zip(some.tolist(), self.files.fetch(some), strict=True):
-                yield data, self.channels, self.ids[row]
+            yield from zip(self.files.fetch(some), some.tolist(), strict=True)
 
     def _decoded(self, rows: Rows) -> Iterator[Pixels]:
         # Threads help from about 128 x 128 on (1.6 times with two); below, Python is the cost:
         # CIFAR's files decode at 8,600 a second in a plain loop and 4,200 with two threads.
-        if self._shape[0] * self._shape[1] < 128 * 128:
-            yield from (decode(*item) for item in self._encoded(rows))
-            return
+        items = self._encoded(rows)
+        for item in items:
+            pixels = self._decode(*item)
+            yield pixels
+            if pixels.shape[0] * pixels.shape[1] >= 128 * 128:
+                break
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            for some in np.array_split(rows, max(1, -(-len(rows) // 256))):
-                yield from pool.map(lambda item: decode(*item), self._encoded(some))
-
-
-def decode(data: bytes, channels: int | None, name: str) -> Pixels:
-    """Decode one image file, turned upright as its EXIF data say; channels None: as it has them.
-
-    Returns:
-        `[h, w, c]`, uint8; 16-bit gray keeps its upper 8 bits, transparency is dropped.
-
-    Raises:
-        DataError: the file is damaged, or no image.
-    """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return _pixels(image, channels)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise DataError(
-            f"the image {name!r} cannot be decoded ({error or type(error).__name__}); "
-            "replace the file, or leave it out of the source"
-        ) from error
-
-
-def _pixels(image: Image.Image, channels: int | None) -> Pixels:
-    if "exif" in image.info:
-        image = ImageOps.exif_transpose(image)
-    if image.mode == "F":
-        raise ValueError("it holds floating-point numbers, not 8-bit colors")
-    if image.mode.startswith("I"):
-        upper = np.asarray(image).astype(np.int64) >> 8
-        image = Image.fromarray(upper.clip(0, 255).astype(np.uint8))
-    if "transparency" in image.info:
-        image = image.convert("RGBA")
-    gray = image.mode in {"1", "L", "LA"} if channels is None else channels == 1
-    mode = "L" if gray else "RGB"
-    pixels = np.array(image if image.mode == mode else image.convert(mode))
-    return pixels.reshape(*pixels.shape[:2], 1 if gray else 3)
+            while some := list(islice(items, 256)):
+                yield from pool.map(lambda item: self._decode(*item), some)

@@ -142,6 +142,16 @@ def _is_text(one: Any) -> bool:
     return isinstance(one, str)
 
 
+_IMAGE_SUFFIXES = (
+    *(".apng", ".avif", ".bmp", ".dib", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe"),
+    *(".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga"),
+    *(".tif", ".tiff", ".webp"),
+)
+_AUDIO_SUFFIXES = (
+    *(".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp2", ".mp3", ".oga", ".ogg", ".opus"),
+    *(".rf64", ".snd", ".w64", ".wav", ".wave"),
+)
+
 IMAGE = Modality(
     name="image",
     units="images",
@@ -157,9 +167,7 @@ IMAGE = Modality(
     array_keys=("layout",),
     columns=("image", "img", "images"),
     feature="Image",
-    suffixes=tuple(
-        [".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"]
-    ),
+    suffixes=_IMAGE_SUFFIXES,
     files="images",
     read_files=EncodedImages,
 )
@@ -178,9 +186,7 @@ AUDIO = Modality(
     array_keys=("sample_rate",),
     columns=("audio",),
     feature="Audio",
-    suffixes=tuple(
-        [".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav"]
-    ),
+    suffixes=_AUDIO_SUFFIXES,
     files="audio files",
     read_files=EncodedClips,
     prefetch=True,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from mentee.data.local_files import check_regular, leaves, read_bytes, refuse_outside
 from mentee.errors import DataError
 
 ImageTensors: TypeAlias = Tensor | list[Tensor]
@@ -38,12 +38,18 @@ class ReadOptions:
         channels: 1 (gray) or 3 (RGB); None: as the source has them.
         sample_rate: samples a second to read audio at.
         extra: what a mapping of arrays holds with the examples, such as `layout`.
+        bits: of which 16-bit images make use; None: told by a sample of them.
+        background: `white` or `black`, behind transparent images.
+        unreadable: `error`, or `skip` to leave out what cannot be read.
     """
 
     name: str
     channels: int | None = None
     sample_rate: int = 16_000
     extra: Mapping[str, Any] = field(default_factory=dict)
+    bits: int | None = None
+    background: str = "white"
+    unreadable: str = "error"
 
 
 @dataclass(frozen=True)
@@ -174,6 +180,7 @@ class ChangedPayload:
         self.kind: str = contents.kind
         self.channels: int = contents.channels
         self.sample_rate: int | None = contents.sample_rate
+        self.bits: int | None = getattr(contents, "bits", None)
 
     def ready(self, rows: Rows) -> bool:
         """As the stored ones."""
@@ -196,6 +203,10 @@ class Files(Protocol):
         """The undecoded bytes of each row."""
         ...
 
+    def take(self, rows: Rows) -> Files:
+        """Some of them."""
+        ...
+
     def stamp(self) -> bytes:
         """A digest that changes where a file does: names what was decoded from the files."""
         ...
@@ -210,14 +221,17 @@ class FolderFiles:
 
     def fetch(self, rows: Rows) -> list[bytes]:
         """The undecoded bytes of each row."""
-        return [_file_bytes(self.root / self.names[row]) for row in rows]
+        return [read_bytes(self.root / self.names[row]) for row in rows]
+
+    def take(self, rows: Rows) -> FolderFiles:
+        """Some of them."""
+        return FolderFiles(self.root, [self.names[row] for row in rows])
 
     def stamp(self) -> bytes:
         """Of names, sizes and times of all files, and the bytes of 64 evenly spaced ones."""
         digest = hashlib.blake2b()
         for name in self.names:
-            with _readable(self.root / name):
-                file = (self.root / name).stat()
+            file = check_regular(self.root / name)
             digest.update(repr((name, file.st_size, file.st_mtime_ns)).encode())
         some = np.linspace(0, len(self.names) - 1, min(len(self.names), _STAMPED))
         for data in self.fetch(some.astype(np.int64)):
@@ -226,15 +240,31 @@ class FolderFiles:
 
 
 class ColumnFiles:
-    """Files inside a column of a `datasets.Dataset`."""
+    """Files inside a column of a `datasets.Dataset`.
 
-    def __init__(self, dataset: Any, column: str) -> None:
+    Args:
+        dataset: the table.
+        column: of the files' bytes, or of their paths.
+        roots: folders that files named by their paths are in, relative ones in the first.
+        outside: they may be elsewhere.
+    """
+
+    def __init__(
+        self, dataset: Any, column: str, roots: Sequence[Path] = (), *, outside: bool = True
+    ) -> None:
         self.dataset = dataset
         self.column = column
+        self.roots = tuple(roots)
+        self.outside = outside
 
     def fetch(self, rows: Rows) -> list[bytes]:
         """The undecoded bytes of each row."""
         return [self._bytes(cell) for cell in self.dataset[rows][self.column].to_pylist()]
+
+    def take(self, rows: Rows) -> ColumnFiles:
+        """Some of them."""
+        dataset = self.dataset.select(rows)
+        return ColumnFiles(dataset, self.column, self.roots, outside=self.outside)
 
     def stamp(self) -> bytes:
         """Of the bytes of all rows."""
@@ -246,20 +276,9 @@ class ColumnFiles:
 
     def _bytes(self, cell: Any) -> bytes:
         content = (cell.get("bytes") or cell.get("path")) if isinstance(cell, dict) else cell
-        return _file_bytes(Path(content)) if isinstance(content, str) else bytes(content or b"")
-
-
-def _file_bytes(path: Path) -> bytes:
-    with _readable(path):
-        return path.read_bytes()
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            f"the file {path} cannot be read ({error.strerror}); "
-            "put it back, or leave it out of the source"
-        ) from error
+        if not isinstance(content, str):
+            return bytes(content or b"")
+        path = Path(*self.roots[:1], content)
+        if not self.outside and all(leaves(path, root) for root in self.roots):
+            refuse_outside(self.roots[0], [path], named_by=f"column {self.column!r}")
+        return read_bytes(path)

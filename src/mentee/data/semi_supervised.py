@@ -66,6 +66,7 @@ def join(labeled: Examples, unlabeled: Examples) -> Examples:
         mask=mask,
         labeled=np.arange(len(labeled) + more) < len(labeled),
         name=f"{labeled.name} with {unlabeled.name}",
+        left_out=tuple(dict.fromkeys([*labeled.left_out, *unlabeled.left_out])),
     )
 
 
@@ -82,6 +83,14 @@ class JoinedPayload:
     def __init__(self, first: Payload, second: Payload, offset: int) -> None:
         self.first, self.second, self.offset = first, second, offset
         self.kind, self.channels, self.sample_rate = first.kind, first.channels, first.sample_rate
+        self.bits: int | None = getattr(first, "bits", None)
+
+    @property
+    def changes(self) -> dict[int, tuple[str, ...]]:
+        """By row, what was changed in images when they were decoded."""
+        others = getattr(self.second, "changes", {}).items()
+        moved = {row + self.offset: words for row, words in others}
+        return {**getattr(self.first, "changes", {}), **moved}
 
     def ready(self, rows: Rows) -> bool:
         """Whether both are."""

@@ -13,11 +13,13 @@ import numpy as np
 from mentee.data.arrays import CIFAR10_HUB, EMBEDDED, find_cifar10, open_arrays, open_embedded
 from mentee.data.examples import Examples
 from mentee.data.folders import open_folder
+from mentee.data.local_files import refuse_outside
 from mentee.data.modality import MODALITIES, Modality, find_modality
+from mentee.data.source_options import LabelColumns, SourceOptions
 from mentee.data.split_names import aliases, tables_in, tables_of
 from mentee.data.splits import limit as at_most
 from mentee.data.tables import open_hub, open_parquet, open_table
-from mentee.data.text_tables import PLAIN, LabelColumns, SourceOptions, open_texts, text_tables
+from mentee.data.text_tables import PLAIN, open_texts, text_tables
 from mentee.errors import DataError, suggest
 from mentee.tasks import Task, find_task, read_labels
 
@@ -37,6 +39,10 @@ def open_examples(
     limit: int | None = None,
     channels: int | None = None,
     sample_rate: int = 16_000,
+    bits: int | None = None,
+    background: str = "white",
+    unreadable: str = "error",
+    outside: bool = False,
     modalities: Mapping[str, Modality] = MODALITIES,
 ) -> Examples:
     """Open one split of a source. Images and audio are read later, when they are needed.
@@ -76,8 +82,15 @@ def open_examples(
         task: what the labels are for: `single`, `multi`, `regression` or a `Task`; None: told by
             the labels, see `mentee.tasks.read_labels`.
         limit: take so many examples, balanced over the classes, always the same ones.
-        channels: 1 (gray) or 3 (RGB); None: as the first image is.
+        channels: 1 (gray) or 3 (RGB); None: RGB where an image of a sample is in color.
         sample_rate: samples a second to read audio at.
+        bits: of which 16-bit images make use, 8 to 16, and of which the upper 8 are read; None: of
+            8, 10, 12, 14 and 16 the fewest that a sample of them needs.
+        background: `white` or `black`, behind the transparent parts of images.
+        unreadable: what is done about images and clips that cannot be decoded: `error`, or `skip`
+            to leave them out; then all are read once to know which.
+        outside: files outside of the folder may be read, to which links, `../` or absolute paths
+            in `metadata.csv` or paths in a parquet file lead.
         modalities: the kinds of input that there are, by name; your own among them.
 
     Returns:
@@ -91,14 +104,22 @@ def open_examples(
         >>> len(digits), digits.task.name, digits.classes[:3]
         (100, 'single', ('0', '1', '2'))
     """
-    if channels not in (None, 1, 3):
-        raise DataError(f"channels {channels}: expected 1 (gray) or 3 (RGB)")
-    if sample_rate < 1000:
-        raise DataError(f"rate {sample_rate}: expected samples a second, such as 16000")
     kind_of_column, content = _content({"image": image, "audio": audio, "text": text}, kind)
     task = find_task(task) if isinstance(task, str) else task
     options = SourceOptions(
-        kind_of_column, content, label, id, classes, channels, sample_rate, modalities, task
+        kind_of_column,
+        content,
+        label,
+        id,
+        classes,
+        channels,
+        sample_rate,
+        modalities,
+        task,
+        bits,
+        background,
+        unreadable,
+        outside,
     )
     if has_splits(source):
         source = _of_split(source, split)
@@ -273,17 +294,18 @@ def _open_path(path: Path, split: str, options: SourceOptions) -> Examples:
     if path.is_dir():
         parquet = tables_in(path, (".parquet",))
         if parquet:
+            refuse_outside(path, parquet, outside=options.outside)
             files = tables_of(split, parquet, what="parquet files")
             return open_parquet(files, split=split, rows=split, options=options)
-        plain = text_tables(path, options.kind)
+        plain = text_tables(path, options.kind, outside=options.outside)
         if plain:
             files = tables_of(split, plain, what="tables of texts")
             return open_texts(files, split=split, rows=split, options=options)
         return open_folder(path, split=split, options=options)
     files = sorted(Path(file) for file in glob.glob(str(path)))
-    if files and all(file.suffix == ".parquet" for file in files):
+    if files and all(file.suffix.lower() == ".parquet" for file in files):
         return open_parquet(files, split=split, options=options)
-    if files and all(file.suffix in PLAIN for file in files):
+    if files and all(file.suffix.lower() in PLAIN for file in files):
         return open_texts(files, split=split, options=options)
     if path.is_file():
         raise DataError(

@@ -6,16 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mentee.data.examples import Examples, make_examples, row_ids
+from mentee.data.examples import Examples, make_examples, read_files, row_ids
+from mentee.data.local_files import check_regular
 from mentee.data.modality import TEXT, Modality
 from mentee.data.payload import ColumnFiles
+from mentee.data.source_options import SourceOptions
 from mentee.data.split_names import refuse_other_split
-from mentee.data.text_tables import ID, LABEL_NAMES, SourceOptions, named_ids
+from mentee.data.text_tables import ID, LABEL_NAMES, named_ids
 from mentee.errors import DataError, suggest
 from mentee.tasks import Labels, read_label_columns, read_labels
 
 
-def open_table(dataset: Any, *, name: str, rows: str, options: SourceOptions) -> Examples:
+def open_table(
+    dataset: Any, *, name: str, rows: str, options: SourceOptions, roots: Sequence[Path] = ()
+) -> Examples:
     """Read one `datasets.Dataset`.
 
     Args:
@@ -25,6 +29,7 @@ def open_table(dataset: Any, *, name: str, rows: str, options: SourceOptions) ->
         rows: what row numbers are called in ids: `rows/0`, `rows/1`, ...
         options: which columns to read; texts have their ids in `id` where there is such a column.
             Of classes None: as the schema has them.
+        roots: folders of files that the table names by their paths; none: they may be anywhere.
 
     Returns:
         All rows of the table.
@@ -41,11 +46,12 @@ def open_table(dataset: Any, *, name: str, rows: str, options: SourceOptions) ->
         id_column = ID
     ids = _ids(table, id_column, name) if id_column else row_ids(rows, len(table))
     reading = options.reading(name)
-    if modality.suffixes:
-        contents = modality.read_files(_files(table, column, name), ids, reading)
-    else:
-        contents = modality.read_arrays(list(table[column]), ids, reading)
     labels = _labels(table, options, name)
+    if modality.suffixes:
+        outside = options.outside or not roots
+        files = ColumnFiles(_encoded(table, column, name), column, roots, outside=outside)
+        return read_files(modality, files, ids, labels, reading)
+    contents = modality.read_arrays(list(table[column]), ids, reading)
     return make_examples(contents, ids, labels, modality=modality, name=name)
 
 
@@ -86,7 +92,7 @@ def _content(dataset: Any, options: SourceOptions, name: str) -> tuple[Modality,
     )
 
 
-def _files(dataset: Any, column: str, name: str) -> ColumnFiles:
+def _encoded(dataset: Any, column: str, name: str) -> Any:
     from datasets import Audio, Image
 
     table = dataset.select_columns([column])
@@ -101,7 +107,7 @@ def _files(dataset: Any, column: str, name: str) -> ColumnFiles:
             "(datasets.Image, datasets.Audio, or bytes); give pixels or samples as arrays instead: "
             "{'image': uint8 [n, h, w, c], 'label': [n]}"
         )
-    return ColumnFiles(table, column)
+    return table
 
 
 def _labels(dataset: Any, options: SourceOptions, name: str) -> Labels:
@@ -150,6 +156,7 @@ def open_parquet(
 
     for file in files:
         refuse_other_split(file, split)
+        check_regular(file)
     name = f"{files[0]}" if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
     try:
         dataset = Dataset.from_parquet([str(file) for file in files])
@@ -157,7 +164,8 @@ def open_parquet(
         reason = error.__cause__ or error
         raise DataError(f"{name} cannot be read as parquet ({reason}); write it again") from error
     rows = rows or (files[0].stem if len(files) == 1 else split)
-    return open_table(dataset, name=name, rows=rows, options=options)
+    roots = [files[0].parent]
+    return open_table(dataset, name=name, rows=rows, options=options, roots=roots)
 
 
 def open_hub(name: str, *, split: str, options: SourceOptions) -> Examples:
@@ -166,7 +174,7 @@ def open_hub(name: str, *, split: str, options: SourceOptions) -> Examples:
     Raises:
         DataError: there is no such data set or split, or no network.
     """
-    from datasets import load_dataset
+    from datasets import config, load_dataset
 
     path, _, configuration = name.partition(":")
     try:
@@ -176,4 +184,5 @@ def open_hub(name: str, *, split: str, options: SourceOptions) -> Examples:
             f"the hub data set {name!r} [{split}] cannot be loaded ({error}); check its name and "
             "split; without a network, give a folder or parquet files instead"
         ) from error
-    return open_table(dataset, name=f"{name} [{split}]", rows=split, options=options)
+    roots = [Path(config.HF_DATASETS_CACHE), Path(config.HF_CACHE_HOME)]  # what it downloads
+    return open_table(dataset, name=f"{name} [{split}]", rows=split, options=options, roots=roots)

@@ -5,63 +5,24 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from mentee.data.examples import Examples, make_examples, row_ids
-from mentee.data.modality import MODALITIES, TEXT, Modality
-from mentee.data.payload import ReadOptions
+from mentee.data.local_files import check_regular, refuse_outside
+from mentee.data.modality import TEXT
+from mentee.data.source_options import SourceOptions
 from mentee.data.split_names import inner_folders, refuse_other_split, tables_in
 from mentee.errors import DataError, suggest
-from mentee.tasks import Labels, Task, is_missing, read_label_columns, read_labels
+from mentee.tasks import Labels, is_missing, read_label_columns, read_labels
 
 ID = "id"
 """The usual column of ids in a table of texts."""
 
 LABEL_NAMES = ("label", "labels", "fine_label", "class")
 PLAIN = (".csv", ".tsv", ".jsonl", ".ndjson")
-
-
-LabelColumns: TypeAlias = str | Sequence[str] | Literal[False] | None
-"""A column of labels, several of 0/1, none that are read (False), or the usual names (None)."""
-
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """Which columns of a source are read, and how; None: the usual names, or what the source has.
-
-    Attributes:
-        kind: the modality of the examples.
-        content: the column of the images, clips or texts, or of the names of their files.
-        label: one column of labels, or several of numbers; False: no labels are read.
-        id: the column of the examples' own names; None: the row numbers, or what the source has.
-        classes: the class names in the order wanted.
-        channels: 1 (gray) or 3 (RGB); None: as the first image has them.
-        sample_rate: samples a second to read audio at.
-        modalities: the kinds of input that there are, by name.
-        task: what the labels are for; None: told by them.
-    """
-
-    kind: str | None = None
-    content: str | None = None
-    label: LabelColumns = None
-    id: str | None = None
-    classes: Sequence[str] | None = None
-    channels: int | None = None
-    sample_rate: int = 16_000
-    modalities: Mapping[str, Modality] = field(default_factory=lambda: MODALITIES)
-    task: Task | None = None
-
-    @property
-    def names_columns(self) -> bool:
-        """Whether a column is named."""
-        return bool(self.content or self.label or self.id)
-
-    def reading(self, name: str) -> ReadOptions:
-        """How the contents of a source of this name are read."""
-        return ReadOptions(name, self.channels, self.sample_rate)
 
 
 @dataclass(frozen=True)
@@ -131,6 +92,7 @@ def read_plain(files: Sequence[Path], *, only_names: bool = False) -> PlainTable
     names: tuple[str, ...] | None = None
     rows: list[list[Any]] = []
     for file in files:
+        check_regular(file)
         try:
             own, more = (_json if _is_json(file) else _csv)(file, only_names)
         except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
@@ -154,11 +116,11 @@ def named_ids(values: Sequence[Any], column: str, name: str) -> list[str]:
 
 
 def _is_json(file: Path) -> bool:
-    return file.suffix in (".jsonl", ".ndjson")
+    return file.suffix.lower() in (".jsonl", ".ndjson")
 
 
 def _csv(file: Path, only_names: bool) -> tuple[tuple[str, ...], list[list[Any]]]:
-    tabs = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if file.suffix == ".tsv" else {}
+    tabs = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if file.suffix.lower() == ".tsv" else {}
     with file.open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.reader(stream, strict=True, **tabs)  # type: ignore[arg-type]
         names = tuple(next(reader, ()))
@@ -189,17 +151,22 @@ def _json(file: Path, only_names: bool) -> tuple[tuple[str, ...], list[list[Any]
     return names, [] if only_names else [[row.get(name) for name in names] for row in objects]
 
 
-def text_tables(folder: Path, kind: str | None) -> list[Path]:
+def text_tables(folder: Path, kind: str | None, *, outside: bool = False) -> list[Path]:
     """The CSV, TSV and JSON-lines files of a folder that hold texts.
 
     Args:
         folder: the folder.
         kind: the modality asked for. With None the files with a column `text` are meant, and
             with another one than text none.
+        outside: they may be links that lead out of the folder.
+
+    Raises:
+        DataError: one is, and may not be.
     """
     if kind not in (None, TEXT.name):
         return []
     files = tables_in(folder, PLAIN)
+    refuse_outside(folder, files, outside=outside)
     return [file for file in files if _holds_texts(file)] if kind is None else files
 
 

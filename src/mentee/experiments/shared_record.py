@@ -135,6 +135,7 @@ def with_shared_record(
             losses=overrides.losses,
             representations=overrides.representations,
             say=say,
+            inspect=False,
         )
         count = result.manifest.count if views is None else views
     view_keys = {"cycle": count or None, "view_seed": seed}

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mentee.api import Interrupted, Run, next_run_folder
-from mentee.build.datasets import cache_sources
+from mentee.build.data_summary import data_summary
+from mentee.build.datasets import cache_sources, open_splits
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.console import print_line
 from mentee.distillation.terms import Builder
@@ -150,6 +151,8 @@ def sweep(
         todo = [job for job in jobs if not job.finished]
         if todo:
             with cache_sources():
+                for line in data_summary(open_splits(content, overrides.data)):
+                    say(line)
                 others, recorded = len(todo) < len(jobs), network and not live
                 checks = check_pairs(todo, overrides, say, others=others, recorded=recorded)
                 todo = progress.start(todo, checks)

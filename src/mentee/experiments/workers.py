@@ -79,7 +79,7 @@ def run_job(
 
     try:
         (job.path / FAILURE).unlink(missing_ok=True)
-        options = RunOptions(True, on_step, job.until, wait=True)
+        options = RunOptions(True, on_step, job.until, wait=True, inspect=False)
         run = train_or_resume(job.recipe, job.path, overrides, options)
         return WorkerMessage(job.name, "finished", run.summary["steps"])
     except Paused as paused:

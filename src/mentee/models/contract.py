@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from mentee.data.image_views import without_far_ends
 from mentee.errors import MenteeError
 
 INTERPOLATIONS = ("bilinear", "bicubic")
@@ -207,6 +208,8 @@ def resized(
     h, w = x.shape[2:]
     if (h, w) == (size, size):
         return x
+    x = without_far_ends(x, size)
+    h, w = x.shape[2:]
     tall, wide = (max(size, round(side * size / min(h, w))) for side in (h, w))
     large = F.interpolate(x, (tall, wide), mode=interpolation, antialias=True)
     if interpolation == "bicubic":  # which overshoots at edges

@@ -115,6 +115,10 @@ class Data(Part):
     classes: list[str] | None = None
     task: Annotated[TaskRecipe | None, BeforeValidator(named)] = None
     channels: Literal[1, 3] | None = None
+    bits: int | None = Field(None, ge=8, le=16)
+    background: Literal["white", "black"] = "white"
+    unreadable: Literal["error", "skip"] = "error"
+    outside: bool = False
     views: str | None = None
     pad: int = Field(4, ge=0, le=LARGEST_IMAGE)
     size: Pixels | None = None

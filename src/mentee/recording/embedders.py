@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mentee.build.data_summary import counts
 from mentee.console import print_line
 from mentee.data import Examples, open_examples
+from mentee.data.inspection import inspect
 from mentee.data.sources import require_splits
 from mentee.errors import DataError, MenteeError
 from mentee.locks import folder_lock
@@ -81,6 +83,9 @@ def record(
     if len(splits) > 1:
         require_splits(data, splits[-1])
     data_of = {split: open_as(embedder, data, split, reading, seconds) for split in splits}
+    remarks = [line for part in data_of.values() for line in inspect(part)]
+    for line in [counts(data_of), *dict.fromkeys(remarks)]:
+        say(line)
     plans, records = {}, {}
     with contextlib.ExitStack() as locks:
         for split, examples in data_of.items():

@@ -65,6 +65,7 @@ def record_network(
     losses: Mapping[str, LossSpec] | None = None,
     representations: Mapping[str, Builder] | None = None,
     say: Callable[[str], None] = print_line,
+    inspect: bool = True,
 ) -> Record:
     """Record a recipe's teacher on its training examples and their views.
 
@@ -94,6 +95,7 @@ def record_network(
         losses: the same.
         representations: the same.
         say: what to do with a line of text.
+        inspect: read all examples once before, and tell what was found.
 
     Returns:
         The record.
@@ -115,7 +117,8 @@ def record_network(
             content = with_its_input(content, base)
         overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
         content = overrides.mark(content)
-        setups = build_setups(content, overrides, names)
+        say = say if rank() == 0 else lambda line: None
+        setups = build_setups(content, overrides, names, say if inspect else None)
         job = job_of(content, setups, views, dtype, batch)
         if top_k is not None and job.examples.task.outputs in ("label logits", "values"):
             raise RecipeError(
@@ -124,7 +127,6 @@ def record_network(
             )
         columns = job.columns if pca is None else with_components(job.columns, pca)
         columns = columns if top_k is None else with_largest(columns, top_k, dtype)
-        say = say if rank() == 0 else lambda line: None
         job = replace(job, columns=columns)
         if repair:
             return repair_record(target, job, say=say)
@@ -166,6 +168,7 @@ def network_job(
     views: int | None,
     dtype: Dtype,
     batch: int,
+    say: Callable[[str], None] | None = None,
 ) -> RecordingJob:
     """What is recorded of a recipe's network for some methods.
 
@@ -177,9 +180,18 @@ def network_job(
 
 
 def build_setups(
-    recipe: Recipe, overrides: PythonOverrides, names: Sequence[str]
+    recipe: Recipe,
+    overrides: PythonOverrides,
+    names: Sequence[str],
+    say: Callable[[str], None] | None = None,
 ) -> list[TrainingSetup]:
     """The student and the network, bound by each method whose layers are recorded.
+
+    Args:
+        recipe: with a network as teacher.
+        overrides: what was passed from Python.
+        names: of the methods; none: the recipe's own.
+        say: as for `build`.
 
     Raises:
         MenteeError: the recipe has no network as teacher, or a method does not fit the pair.
@@ -194,7 +206,7 @@ def build_setups(
         recipe if name == own else recipe.model_copy(update={"method": MethodRecipe(name=name)})
         for name in dict.fromkeys(names or [own])
     ]
-    setups = [build(each, overrides) for each in recipes]
+    setups = [build(each, overrides, None if i else say) for i, each in enumerate(recipes)]
     if not setups[0].online_teachers:
         raise RecipeError(f"method {own!r} reads no teacher; name others with --methods")
     return setups

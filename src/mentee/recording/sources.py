@@ -83,7 +83,8 @@ def source_of(
     if not isinstance(data, (str, Path)) or Path(data).suffix not in (".yaml", ".yml"):
         return data, reading
     recipe = read(data).data
-    keys = (*MODALITIES, "label", "id", "classes", "channels")
+    images = ("channels", "bits", "background")
+    keys = (*MODALITIES, "label", "id", "classes", *images, "unreadable", "outside")
     return recipe.source, {key: getattr(recipe, key) for key in keys} | reading
 
 

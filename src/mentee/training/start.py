@@ -24,7 +24,7 @@ def train_new(
     recipe: Recipe, out: str | Path | None, overrides: PythonOverrides, options: RunOptions
 ) -> Begun:
     """Train in a new run folder; where that fails before the first step, none is left."""
-    setup = build(recipe, overrides)
+    setup = build(recipe, overrides, options.describe_data)
     # The first process chooses: another one may see its folder already and take the next number.
     folder = Folder(gather_objects(Path(out) if out else default_run_folder(recipe))[0])
     with folder_lock(folder.path, wait=options.wait):
@@ -50,7 +50,8 @@ def resume_run(path: str | Path, overrides: PythonOverrides, options: RunOptions
     with folder_lock(folder.path, wait=options.wait):
         if folder.summary.is_file():  # by the process that had the lock
             return finished_run(folder)
-        training = Training(build(folder.read_recipe(), overrides), folder, options)
+        setup = build(folder.read_recipe(), overrides, options.describe_data)
+        training = Training(setup, folder, options)
         if checkpoint.list_checkpoints(folder.checkpoints):
             return folder.path, training.run(training.restore())
         training.begin(again=True)

@@ -60,7 +60,9 @@ class Training:
         self._since = reset_peak()
         self._began = self._saved_at = time.monotonic()
         self._saved_step = 0
-        self._notes = [*parts.splits.notes, *parts.network_notes, *parts.compute_notes]
+        self._notes = [*parts.network_notes, *parts.compute_notes]
+        if not options.inspect:  # else they were printed with what was read
+            self._notes[:0] = parts.splits.notes
         self.steps_done = 0
 
     def begin(self, *, again: bool = False) -> None:

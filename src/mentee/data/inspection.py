@@ -1,0 +1,59 @@
+"""What is known of examples once they were read: which are damaged, changed, or hold nothing."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from typing import Any
+
+from mentee.data.examples import Examples
+from mentee.data.payload import Rows
+from mentee.data.unreadable import find_unreadable, refuse_unreadable
+
+INSPECTED = 10_000
+"""Of a source that is not decoded into memory, so many evenly spaced examples are read."""
+
+_BLANK = {"image": "images are of one color", "text": "texts are empty"}
+
+
+def inspect(examples: Examples) -> list[str]:
+    """Read examples once, and tell in lines what was left out, was changed, or holds nothing.
+
+    What fits into memory is decoded for good; of the rest at most `INSPECTED` are read.
+
+    Raises:
+        DataError: images or clips cannot be read; all of them are named.
+    """
+    with warnings.catch_warnings(record=True) as caught:  # of clips that were changed
+        warnings.simplefilter("always")
+        examples.load()
+    part = examples if len(examples) <= INSPECTED else examples.spaced(INSPECTED)
+    ids = dict(zip(part.rows.tolist(), part.ids, strict=True))
+    blank: list[int] = []
+
+    def look(rows: Rows) -> None:
+        contents = part.contents.read(rows)
+        blank.extend(row for row, one in zip(rows.tolist(), contents, strict=True) if _blank(one))
+
+    refuse_unreadable(find_unreadable(look, part.rows), ids, part.name)
+    lines = [*examples.left_out, *examples.notes]
+    lines += dict.fromkeys(f"{warning.message}" for warning in caught)
+    lines += [f"{examples.name}: {line}" for line in _changes(examples)]
+    if blank and examples.kind in _BLANK:
+        share = f"{len(blank):,} of {len(part):,} {_BLANK[examples.kind]}"
+        lines.append(f"{examples.name}: {share}, such as {ids[min(blank)]!r}")
+    return lines
+
+
+def _changes(examples: Examples) -> list[str]:
+    """A line for each way in which images were changed when they were decoded."""
+    by_row: dict[int, tuple[str, ...]] = getattr(examples.contents, "changes", {})
+    counts = Counter(change for row in examples.rows.tolist() for change in by_row.get(row, ()))
+    return [f"{count:,} images {how}" for how, count in counts.most_common()]
+
+
+def _blank(one: Any) -> bool:
+    """Whether all pixels of an image are equal, or a text is empty."""
+    if isinstance(one, str):
+        return not one.strip()
+    return getattr(one, "ndim", 0) == 3 and one[..., 0].size > 1 and bool((one == one[0, 0]).all())
