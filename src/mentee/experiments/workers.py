@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -218,6 +219,7 @@ class Worker:
         pipe, child_pipe = context.Pipe()
         process = context.Process(target=worker_main, args=(child_pipe, overrides, threads))
         try:
+            refuse_notebook_objects(overrides)
             with child_environment(threads):
                 process.start()
         except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -259,6 +261,22 @@ class Worker:
             why = ", perhaps for lack of memory" if code == -signal.SIGKILL else ""
             text = f"its process ended with exit status {code}{why}; the same command resumes it"
             receive(WorkerMessage(self.job.name, "failed", text=text))
+
+
+def refuse_notebook_objects(overrides: PythonOverrides) -> None:
+    """Refuse what is defined in a notebook or at a prompt, before a process tries to import it.
+
+    Raises:
+        RunError: a class or function has no module that another process could import.
+    """
+    if getattr(sys.modules["__main__"], "__file__", None) is not None:
+        return
+    if b"__main__" in pickle.dumps(overrides):
+        raise RunError(
+            "what was passed from Python is defined in a notebook or at a prompt, where another "
+            "process cannot import it; move it into a .py file and import it from there, or give "
+            "processes=1"
+        )
 
 
 @contextlib.contextmanager

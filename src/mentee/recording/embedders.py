@@ -28,6 +28,7 @@ from mentee.records.plan import RecordingJob, plan_recording
 from mentee.records.repair import repair_record
 from mentee.records.writer import carry_out
 from mentee.report import duration
+from mentee.runs.kinds import refuse_other_kind
 from mentee.teachers.pretrained import Embedder, find_embedder
 
 
@@ -76,6 +77,7 @@ def record(
             of other splits before stays.
     """
     stored = as_dtype(dtype)
+    refuse_other_kind(Path(out), "record")
     init_processes()
     say = say if rank() == 0 else lambda line: None
     requested = as_requested(data, teacher, options, reading, seconds)
@@ -276,6 +278,7 @@ def import_vectors(
     Raises:
         MenteeError: the vectors do not fit the examples; the text tells what differs.
     """
+    refuse_other_kind(Path(out), "record")
     source, columns = source_of(data, reading or {})
     examples = open_examples(source, split=split, **{**columns, "label": False})
     name = name or Path(vectors).stem

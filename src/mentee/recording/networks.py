@@ -36,6 +36,7 @@ from mentee.records.plan import RecordingJob, plan_recording
 from mentee.records.repair import repair_record
 from mentee.records.writer import carry_out
 from mentee.report import duration
+from mentee.runs.kinds import refuse_other_kind
 from mentee.teachers import OnlineTeacher
 from mentee.teachers.teacher import Teacher
 from mentee.types import FeatureKey
@@ -106,6 +107,7 @@ def record_network(
     """
     content = read(recipe, changes)
     target = Path(out) / content.data.train
+    refuse_other_kind(Path(out), "record")
     init_processes()
     with folder_lock(target, beside=True):
         settle(target)

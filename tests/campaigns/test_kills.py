@@ -1,0 +1,26 @@
+"""The short form of the campaign of random kills."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs the processes of Linux")
+def test_some_random_kills_leave_what_none_leaves(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    words = ["--kills", "4", "--most", "3", "--seed", "3", "--only", "train recorded,record"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.campaigns.kills", *words, "--work", str(tmp_path / "w")],
+        cwd=root,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 different files, 0 orphans, 0 locks, 0 left-over files, 0 hangs" in done.stdout
