@@ -39,7 +39,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record("embedded:digits", teacher, out / "halves", splits=splits, say=lines.append)
     assert lines[0] == "1,297 / 500 examples (train / test)"
     assert [line.split()[0] for line in lines[1:]] == ["train:", "test:", "recorded"]
-    assert "1,297 images → 61 kB" in lines[1]
+    assert "1,297 images → 63 kB" in lines[1]
     ids = open_examples("embedded:digits").ids
     random = np.random.default_rng(0).standard_normal((len(ids), 5)).astype(np.float32)
     order = np.random.default_rng(1).permutation(len(ids))

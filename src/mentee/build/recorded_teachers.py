@@ -23,6 +23,7 @@ from mentee.models import Contract
 from mentee.recipe import Data, RecordedRecipe, online_recipe
 from mentee.records import Manifest, Record, open_record
 from mentee.records.folders import find_split, is_network_record
+from mentee.records.joined import open_record_of
 from mentee.records.manifest import read_manifest
 from mentee.records.memory import load
 from mentee.teachers import OnlineTeacher, RecordedTeacher
@@ -89,9 +90,11 @@ class RecordedEmbeddingsKind(TeacherKind):
                 )
             )
         folders = recipe.record_folders
-        records = {name: open_record(path, data.train) for name, path in folders.items()}
+        records = {
+            name: open_record_of(path, data.train, splits.train) for name, path in folders.items()
+        }
         for record in records.values():
-            record.check(splits.whole)
+            record.check(splits.whole, splits.train)
             seconds = record.manifest.data.get("seconds")
             differs = seconds is not None and not math.isclose(
                 float(seconds), data.seconds or 0.0, abs_tol=1e-3

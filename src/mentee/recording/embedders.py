@@ -280,7 +280,10 @@ def import_vectors(
     """
     refuse_other_kind(Path(out), "record")
     source, columns = source_of(data, reading or {})
-    examples = open_examples(source, split=split, **{**columns, "label": False})
+    try:  # no label is needed; where there are some, no entry may be one
+        examples = open_examples(source, split=split, **columns)
+    except DataError:
+        examples = open_examples(source, split=split, **{**columns, "label": False})
     name = name or Path(vectors).stem
     made = import_record(Path(vectors), examples, Path(out) / split, name=name, **options)
     say(f"{split}: {len(made):,} vectors of {made.vector.shape[-1]} entries: {made.folder}")

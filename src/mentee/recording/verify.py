@@ -123,7 +123,17 @@ def compare(record: Record, job: RecordingJob, sample: int) -> Verified:
     manifest = record.manifest
     record.check(job.examples)
     job = job.following(record.folder, manifest)
-    job.merged(manifest)  # refuses other weights and views
+    held = {each.name: each for each in record.columns}
+    other = job.differences_from(manifest) or "; ".join(
+        f"it has {', '.join(held)}, and {each.name} {list(each.shape)} is read here"
+        for each in job.columns
+        if each.name not in held or held[each.name].shape != each.shape
+    )
+    if other:
+        raise DataError(
+            f"{record.folder} cannot be compared, it is of something else: {other}. Name the "
+            "recipe, or the teacher and its options, that it was recorded with"
+        )
     rows = np.unique(np.linspace(0, len(record) - 1, min(len(record), sample)).astype(np.int64))
     views = tuple(dict.fromkeys([CLEAN, *([0, record.views - 1] if record.views else [])]))
     worst = {each.name: 1.0 for each in job.columns}
@@ -146,7 +156,7 @@ def _network_job(record: Record, recipe: Recipe, overrides: PythonOverrides) -> 
         live = recipe.teacher.live(online_recipe(manifest.teacher["network"]))
         recipe = recipe.model_copy(update={"teacher": live})
     recipe = with_its_input(recipe, manifest)
-    data = recipe.data.model_copy(update={"view_seed": manifest.views["view_seed"]})
+    data = recipe.data.model_copy(update={"view_seed": manifest.views.get("view_seed")})
     recipe = recipe.model_copy(update={"data": data})
     names, count = manifest.methods, manifest.count
     return network_job(recipe, overrides, names, count, manifest.dtype, batch=64)
@@ -187,7 +197,10 @@ def _embedder_job(
         dtype=manifest.dtype,
         batch=64,
     )
-    return split, replace(job, teacher=manifest.teacher)  # compared above, where it can be
+    taught = dict(manifest.teacher)  # the rest of which is compared above, where it can be
+    if taught.get("contract") is not None:
+        taught["contract"] = job.teacher["contract"]
+    return split, replace(job, teacher=taught)
 
 
 def worst_cosine(stored: Tensor, live: Tensor) -> float:

@@ -29,6 +29,7 @@ def _described(manifest: Manifest) -> Iterator[str]:
         ("teacher.requested", manifest.teacher.get("requested", {}), dict),
         ("teacher.stages", manifest.teacher.get("stages", 0), int),
         ("data.fingerprint", data.get("fingerprint"), str),
+        ("data.contents", data.get("contents", ""), str),
         ("data.seconds", data.get("seconds", 0), (int, float)),
         ("data.parts", parts, list),
     ]

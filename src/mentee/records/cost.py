@@ -99,9 +99,9 @@ def estimate(plan: RecordingPlan) -> Estimate:
 
 
 def _further_bytes(plan: RecordingPlan) -> int:
-    """The bytes of the ids, and of an embedder's statistics."""
+    """The bytes of the ids, of digests of contents, and of an embedder's statistics."""
     examples, columns = plan.job.examples, plan.manifest.columns
-    size = len(ids_text(examples.ids))
+    size = len(ids_text(examples.ids)) + len(plan.manifest.data.get("contents", ""))
     if plan.manifest.network is None:
         *frames, width = columns[0].shape
         directions = min(len(examples) * math.prod(frames), width)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from mentee.data import Examples
+from mentee.data import Examples, hash_ids
 from mentee.data.audio import FixedLength
 from mentee.errors import DataError
 
+_SAMPLE, _DIGITS = 256, 8  # examples whose contents are compared, and digits of a digest
 ADVICE = "Choose another folder, or replace the record (--overwrite)"
 
 
@@ -50,8 +53,8 @@ def _problems(
 ) -> list[str]:
     """What differs between a record and examples, a sentence each, without full stops.
 
-    The order of the examples does not matter. A record that has grown may have rows of examples
-    that it is not for any more; its fingerprint tells which it is for.
+    The order of the examples does not matter, and a record may have rows of more of them. Where it
+    has, the contents of those are compared that it keeps a digest of.
     """
     if kind != examples.kind:
         return [f"it is of {kind}, the examples are {examples.kind}"]
@@ -59,6 +62,8 @@ def _problems(
     missing = [text for text in examples.ids if text not in recorded]
     extra = [text for text in ids if text not in position]
     problems = []
+    if extra and not missing and "contents" in data:
+        return _changed(data["contents"], ids, examples, position)
     if missing:
         problems.append(
             f"{len(missing):,} of {len(examples):,} examples have no row: {some_of(missing)}"
@@ -74,6 +79,39 @@ def _problems(
         "the ids are the same and the contents differ: the files were changed after it was "
         "recorded (other labels would not matter)"
     ]
+
+
+def _changed(
+    digests: str, ids: Sequence[str], examples: Examples, position: Mapping[str, int]
+) -> list[str]:
+    """What differs in the contents of some examples that have a row, in at most one sentence."""
+    other, compared = [], 0
+    for number, row in enumerate(_compared(hash_ids(ids))):
+        if ids[row] in position:
+            here = _digest(examples, position[ids[row]])
+            compared += 1
+            if here != digests[number * _DIGITS : (number + 1) * _DIGITS]:
+                other.append(ids[row])
+    if not other:
+        return []
+    return [
+        f"the contents of {len(other):,} of {compared:,} examples that were compared were changed "
+        f"after it was recorded: {some_of(other)}"
+    ]
+
+
+def _compared(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Rows whose contents are compared: by their keys, so that any part has its share of them."""
+    return np.argsort(keys, kind="stable")[:_SAMPLE]
+
+
+def _contents(examples: Examples) -> str:
+    return "".join(_digest(examples, row) for row in _compared(examples.keys).tolist())
+
+
+def _digest(examples: Examples, row: int) -> str:
+    raw = examples.contents.raw(int(examples.rows[row]))
+    return hashlib.blake2b(raw, digest_size=_DIGITS // 2).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -128,6 +166,7 @@ def order_examples(
     ordered = whole.take([position[text] for text in (*ids, *new)])
     used = [row for row, text in enumerate(ordered.ids) if text in wanted]
     about = describe_data(ordered if len(used) == len(ordered) else ordered.take(used))
+    about |= {"contents": _contents(ordered)}
     parts = data.get("parts", [])
     if new:
         parts = parts or [{"rows": len(ids), "fingerprint": data["fingerprint"]}]
@@ -160,6 +199,7 @@ def describe_data(examples: Examples) -> dict[str, Any]:
         "name": examples.name,
         "fingerprint": examples.fingerprint(labels=False),
         "rows": len(examples),
+        "contents": _contents(examples),
     }
     contents = examples.contents
     if isinstance(contents, FixedLength) and contents.sample_rate is not None:

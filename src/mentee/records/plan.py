@@ -106,7 +106,11 @@ class RecordingJob:
         groups: tuple[Group, ...] = (Group(columns=self.columns),)
         count, methods, teacher = self.count, self.methods, dict(self.teacher)
         if base is not None:
-            self._refuse_other(base)
+            if other := self.differences_from(base):
+                raise DataError(
+                    "the record there cannot be extended, it is of something else: "
+                    f"{other}. {ADVICE}"
+                )
             recorded = {each.name for each in base.columns}
             new = tuple(each for each in self.columns if each.name not in recorded)
             groups = (*base.groups, Group(columns=new)) if new else base.groups
@@ -128,7 +132,8 @@ class RecordingJob:
             groups=groups,
         )
 
-    def _refuse_other(self, base: Manifest) -> None:
+    def differences_from(self, base: Manifest) -> str:
+        """What a record is of that this is not, in words; empty: nothing."""
         pairs: dict[str, Any] = teachers_of(base.teacher, self.teacher)
         pairs |= {
             "views": (base.views, self.views),
@@ -147,11 +152,7 @@ class RecordingJob:
                 pairs[each.name] = (str(was), str(each))
         if not self.grows:
             pairs["examples"] = (base.data["fingerprint"], self.data["fingerprint"])
-        other = differences(pairs)
-        if other:
-            raise DataError(
-                f"the record there cannot be extended, it is of something else: {other}. {ADVICE}"
-            )
+        return differences(pairs)
 
 
 def teachers_of(there: dict[str, Any], here: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

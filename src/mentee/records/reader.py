@@ -282,7 +282,7 @@ class Record:
 
     @cached_property
     def _by_key(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        order = np.argsort(self.keys)
+        order = np.argsort(self.keys, kind="stable")
         return order, self.keys[order]
 
 
