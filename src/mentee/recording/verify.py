@@ -197,10 +197,10 @@ def _embedder_job(
         dtype=manifest.dtype,
         batch=64,
     )
-    taught = dict(manifest.teacher)  # the rest of which is compared above, where it can be
-    if taught.get("contract") is not None:
-        taught["contract"] = job.teacher["contract"]
-    return split, replace(job, teacher=taught)
+    description = dict(manifest.teacher)  # the rest of which is compared above, where it can be
+    if description.get("contract") is not None:
+        description["contract"] = job.teacher["contract"]
+    return split, replace(job, teacher=description)
 
 
 def worst_cosine(stored: Tensor, live: Tensor) -> float:
