@@ -100,7 +100,7 @@ def open_record_of(path: Path | str, split: str, examples: Examples) -> Record:
     """The record of a split, with those beside it that have the rows of other examples.
 
     Args:
-        path: `records/aisfx`; the others are in its subfolders, or in theirs.
+        path: `records/aisfx`; the others are in its subfolders, at most two down.
         split: the one to begin with.
         examples: that are read.
 
