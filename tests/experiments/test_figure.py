@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mentee.experiments.comparison_report import COLORS, GRAY, figure, ticks
+from mentee.experiments.comparison_figure import COLORS, GRAY, figure, ticks
 from mentee.experiments.results import results
 from tests.experiments.test_results import row, seeded
 
@@ -41,8 +41,8 @@ def test_a_dot_and_an_interval_for_each_row_in_the_order_of_the_table(
     for entry, dot, bar in zip(told, x, bars, strict=True):
         found = entry["to_scratch"]
         assert dot == pytest.approx(zero + unit * found["difference"], abs=0.2)
-        assert float(bar.attrib["x1"]) == pytest.approx(zero + unit * found["low"], abs=0.2)
-        assert float(bar.attrib["x2"]) == pytest.approx(zero + unit * found["high"], abs=0.2)
+        assert float(bar.attrib["x1"]) == pytest.approx(zero + unit * found["judged"][0], abs=0.2)
+        assert float(bar.attrib["x2"]) == pytest.approx(zero + unit * found["judged"][1], abs=0.2)
     dark = [each for each in drawn.findall(f"{SVG}line") if each.get("stroke") == "#24292f"]
     assert [float(each.attrib["x1"]) for each in dark] == [pytest.approx(zero, abs=0.2)]
     names = [each.text for each in drawn.findall(f"{SVG}text")]

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mentee.experiments.comparison_report import figure, html, markdown, plain
+from mentee.experiments.comparison_figure import figure
+from mentee.experiments.comparison_report import html, markdown, plain
 from mentee.experiments.results import results
 from mentee.experiments.rows import Row
 from tests.experiments.test_results import row, seeded
@@ -46,8 +47,10 @@ def test_the_page(content: dict[str, Any]) -> None:
     text = markdown(content)
     result, cost = lines(text, "kd")
     assert "HELPS" in result
-    assert "| 0.7500 | 0.1250 | 0.2500 | 2.00 | 1 min 00 s | 500 MB | 1,000 | 10 |" in cost
-    assert "drop on fog" in text
+    assert "| 0.7500 | 0.1250 | 2.00 | 1 min 00 s | 500 MB | 1,000 | 10 |" in cost
+    fog = content["rows"][0]["out_of_domain"]["fog"]
+    score = f"| fog | kd | {fog['score']:.4f} ± {fog['deviation']:.4f} | 0.2500 |"
+    assert f"{score} {fog['to_scratch']['difference']:+.4f} [+" in text
     assert "GPU" not in text, "a column in which there is nothing is left out"
     assert "- a note" in text
     assert "![](compare.svg)" in text

@@ -14,7 +14,8 @@ from mentee.build.datasets import cache_sources
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.console import print_line
 from mentee.distillation.terms import Builder
-from mentee.experiments.comparison_report import figure, html, markdown, plain
+from mentee.experiments.comparison_figure import figure
+from mentee.experiments.comparison_report import html, markdown, plain
 from mentee.experiments.jobs import plan_jobs
 from mentee.experiments.results import results
 from mentee.experiments.rows import SCRATCH, read_rows

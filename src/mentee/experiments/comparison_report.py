@@ -1,40 +1,41 @@
-"""`compare.json` as plain text, Markdown, one self-contained HTML page, and an SVG figure."""
+"""`compare.json` as plain text, Markdown, and one self-contained HTML page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from math import floor, log10
 from typing import Any
 
+from mentee.experiments.comparison_figure import judged_ends
 from mentee.report import align, duration, html_table, markdown_table, teacher_cells
+from mentee.report.tables import spread as spread_of
 from mentee.report.tables import without_empty_columns
 
 Entry = Mapping[str, Any]
 LEGEND = """\
-*To scratch*, *to best*: differences paired by seed, with 95 % intervals. HELPS and HURTS: the \
-difference to scratch is more than chance over all methods together (p of the pooled variance, \
-corrected by Holm, at most 0.04) and for the method alone (its own paired t-test, at most 0.04), \
-so that a table of methods without any effect has a false verdict in at most 5 % of cases. \
-INCONCLUSIVE says neither that a method helps nor that it does not. The interval to scratch is for \
-its method alone and may leave out 0 where the verdict, which is corrected for all, is \
-INCONCLUSIVE. The interval to the best allows for the best having been chosen (Tukey's studentized \
-range)."""
+*To scratch*, *to best*: differences paired by seed. HELPS and HURTS: the difference to scratch is \
+more than chance over all methods together (p of the pooled variance, corrected by Holm, at most \
+0.04) and for the method alone (its own paired t-test, at most 0.04), so that a table of methods \
+without any effect has a false verdict in at most 5 % of cases. INCONCLUSIVE says neither that a \
+method helps nor that it does not. The interval to scratch is the one that is judged: it leaves \
+out 0 exactly where a verdict is given, so a larger difference whose interval is wider may be \
+INCONCLUSIVE beside a smaller one that HELPS. The interval to the best, 95 %, allows for the best \
+having been chosen (Tukey's studentized range). *±*: the standard deviation over seeds, *95 %*: of \
+the mean of the method's own seeds; with two seeds both scores stand there instead. Other domains \
+are judged in the same way, each for itself."""
 STYLE = (
     "body{font:15px/1.5 sans-serif;margin:2em auto;max-width:70em;padding:0 1em}"
     "table{border-collapse:collapse;display:block;overflow-x:auto}"
     "td,th{padding:.2em .6em;border-bottom:1px solid #ddd;text-align:left;white-space:nowrap}"
     "svg{max-width:100%}"
 )
-ROW, LETTER, WIDTH, RIGHT, TOP = 20.0, 7.0, 460.0, 130.0, 34.0
-"""Pixels: height of a row, room for a letter, width of the plot, for verdicts, for the axis."""
-COLORS = {"HELPS": "#1a7f37", "HURTS": "#cf222e"}
-GRAY = "#6e7781"
 
 
 def plain(content: Mapping[str, Any]) -> str:
     """A table for a terminal, with the notes below it."""
-    parts = [align(score_cells(content, rows)) for rows in by_student(content).values()]
+    parts = list[str]()
+    for rows in by_student(content).values():
+        parts += map(align, filter(None, [score_cells(content, rows), domain_cells(content, rows)]))
     if teachers := teacher_cells(content.get("teachers") or {}):
         parts.append(align(teachers))
     notes = [f"note: {text}" for text in content["notes"]]
@@ -47,6 +48,8 @@ def markdown(content: Mapping[str, Any]) -> str:
     for student, rows in by_student(content).items():
         scores = markdown_table(score_cells(content, rows))
         parts += [f"## {student}", scores, noise(content, student)]
+        if domains := domain_cells(content, rows):
+            parts += ["### Other domains", markdown_table(domains)]
         parts += ["### Costs, and agreement with the teacher", markdown_table(cost_cells(rows))]
     if teachers := teacher_cells(content.get("teachers") or {}):
         parts += ["## The teacher's own scores", markdown_table(teachers)]
@@ -61,7 +64,8 @@ def html(content: Mapping[str, Any], figure: str) -> str:
     parts = [f"<h1>{escape(title(content))}</h1>", f"<p>{escape(progress(content))}</p>", figure]
     for student, rows in by_student(content).items():
         parts += [f"<h2>{escape(student)}</h2>", html_table(score_cells(content, rows))]
-        parts += [f"<p>{escape(noise(content, student))}</p>", html_table(cost_cells(rows))]
+        parts += [f"<p>{escape(noise(content, student))}</p>"]
+        parts += map(html_table, filter(None, [domain_cells(content, rows), cost_cells(rows)]))
     if teachers := teacher_cells(content.get("teachers") or {}):
         parts += ["<h2>The teacher's own scores</h2>", html_table(teachers)]
     parts += [f"<p>{escape(LEGEND.replace('*', ''))}</p>"]
@@ -85,6 +89,9 @@ def progress(content: Mapping[str, Any]) -> str:
     if score is not None:
         lower = "" if score.get("higher_is_better", True) else ", lower is better"
         sentences.append(f"Score: {score['name']} on {score['part']}{lower}.")
+    if content.get("majority") is not None:
+        share = f"{content['majority']:.4f}"
+        sentences.append(f"Always predicting the most frequent class: accuracy {share}.")
     if content["ordered_by"] == "validation":
         sentences.append("Order and best method are chosen on validation.")
     if score is not None and score["part"] == "test":
@@ -97,10 +104,16 @@ def noise(content: Mapping[str, Any], student: str) -> str:
     summary = content["students"][student]
     if not summary["freedom"]:
         return ""
-    return (
+    text = (
         f"A score varies by {number(summary['deviation'])} (standard deviation, "
         f"{summary['freedom']} degrees of freedom) when neither method nor seed changes."
     )
+    needed = summary.get("seeds_needed")
+    score = content["score"] or {}
+    if needed is None or not score.get("higher_is_better", True):
+        return text
+    more = " or more" * (needed >= 1000)
+    return f"{text} To see a difference of 0.02 takes about {needed:,}{more} seeds."
 
 
 def by_student(content: Mapping[str, Any]) -> dict[str, list[Entry]]:
@@ -113,16 +126,21 @@ def by_student(content: Mapping[str, Any]) -> dict[str, list[Entry]]:
 
 def score_cells(content: Mapping[str, Any], rows: Sequence[Entry]) -> list[list[str]]:
     """The cells of scores, differences and verdicts."""
-    lines = [["method", "validation", "test", "95 %", "to scratch", "verdict", "to best"]]
+    score = content["score"] or {"part": "test", "name": ""}
+    balanced = "balanced" if score["name"] == "accuracy" else ""
+    head = ["method", "validation", "test", "95 %", balanced, "to scratch", "verdict", "to best"]
+    lines = [head]
     for entry in rows:
-        main = entry[(content["score"] or {"part": "test"})["part"]]
-        half = None if main is None else main["half"]
+        main = entry[score["part"]]
+        known = main is not None and len(main["scores"]) > 2
+        half = main["half"] if known else None
         lines.append(
             [
                 entry["method"],
                 spread(entry["validation"]),
                 spread(entry["test"]),
                 "" if half is None else f"± {half:.4f}",
+                number(entry.get("balanced_accuracy")) if balanced else "",
                 interval(entry["to_scratch"]),
                 outcome(entry, content["seeds"]),
                 "best" if entry["best"] else interval(entry["to_best"]),
@@ -131,28 +149,48 @@ def score_cells(content: Mapping[str, Any], rows: Sequence[Entry]) -> list[list[
     return without_empty_columns(lines)
 
 
+def domain_cells(content: Mapping[str, Any], rows: Sequence[Entry]) -> list[list[str]]:
+    """A line for each other domain and method; none where there are no domains."""
+    lines = [["on", "method", "score", "lost", "to scratch", "verdict"]]
+    for name in dict.fromkeys(name for entry in rows for name in entry["out_of_domain"]):
+        for entry in rows:
+            each = entry["out_of_domain"].get(name)
+            if each is None or each["score"] is None:
+                continue
+            deviation = each.get("deviation")
+            known = deviation is not None and len(entry["seeds"]) > 2
+            lines.append(
+                [
+                    name,
+                    entry["method"],
+                    number(each["score"]) + (f" ± {deviation:.4f}" if known else ""),
+                    number(each["drop"]),
+                    interval(each.get("to_scratch")),
+                    each.get("verdict") or ("scratch" if entry["method"] == "none" else ""),
+                ]
+            )
+    return lines if len(lines) > 1 else []
+
+
 def cost_cells(rows: Sequence[Entry]) -> list[list[str]]:
-    """The cells of costs, calibration, and scores in other domains."""
-    names = list(dict.fromkeys(name for entry in rows for name in entry["out_of_domain"]))
-    head = ["method", "seeds", "agrees with teacher", "ece", *(f"drop on {name}" for name in names)]
+    """The cells of costs, and calibration."""
+    head = ["method", "seeds", "agrees with teacher", "ece"]
     lines = [[*head, "s per epoch", "time", "memory", "GPU", "parameters", "heads"]]
-    for entry in rows:
-        drops = [entry["out_of_domain"].get(name, {}).get("drop") for name in names]
-        lines.append(
-            [
-                entry["method"],
-                ", ".join(map(str, entry["seeds"])),
-                number(entry["agreement"]),
-                number(entry["ece"]),
-                *(number(value) for value in drops),
-                "" if entry["seconds_per_epoch"] is None else f"{entry['seconds_per_epoch']:.2f}",
-                "" if entry["seconds"] is None else duration(entry["seconds"]),
-                megabytes(entry["memory"]),
-                megabytes(entry["memory_gpu"]),
-                "" if entry["parameters"] is None else f"{entry['parameters']:,.0f}",
-                "" if entry["heads"] is None else f"{entry['heads']:,.0f}",
-            ]
-        )
+    lines += [
+        [
+            entry["method"],
+            ", ".join(map(str, entry["seeds"])),
+            number(entry["agreement"]),
+            number(entry["ece"]),
+            "" if entry["seconds_per_epoch"] is None else f"{entry['seconds_per_epoch']:.2f}",
+            "" if entry["seconds"] is None else duration(entry["seconds"]),
+            megabytes(entry["memory"]),
+            megabytes(entry["memory_gpu"]),
+            "" if entry["parameters"] is None else f"{entry['parameters']:,.0f}",
+            "" if entry["heads"] is None else f"{entry['heads']:,.0f}",
+        ]
+        for entry in rows
+    ]
     return without_empty_columns(lines)
 
 
@@ -170,15 +208,12 @@ def outcome(entry: Entry, seeds: Sequence[int]) -> str:
 
 
 def spread(score: Mapping[str, Any] | None) -> str:
-    """A mean with its sample deviation."""
-    if score is None:
-        return ""
-    deviation = score["deviation"]
-    return f"{score['mean']:.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")
+    """The mean over seeds with their deviation; of two seeds both."""
+    return "" if score is None else spread_of(list(score["scores"].values()))
 
 
 def interval(difference: Mapping[str, Any] | None) -> str:
-    """A difference with its interval.
+    """A difference with the interval that is judged, else that of 95 %.
 
     Example:
         >>> interval({"difference": 0.01, "low": -0.002, "high": 0.022})
@@ -186,7 +221,7 @@ def interval(difference: Mapping[str, Any] | None) -> str:
     """
     if difference is None or difference["difference"] is None:
         return ""
-    low, high = difference["low"], difference["high"]
+    low, high = judged_ends(difference)
     return f"{difference['difference']:+.4f}" + (
         "" if low is None else f" [{low:+.4f}, {high:+.4f}]"
     )
@@ -200,100 +235,3 @@ def number(value: float | None) -> str:
 def megabytes(value: float | None) -> str:
     """Bytes in millions; empty for None."""
     return "" if value is None else f"{value / 1e6:,.0f} MB"
-
-
-def figure(content: Mapping[str, Any]) -> str:
-    """The differences to scratch as an SVG: a dot and an interval for each row.
-
-    Args:
-        content: of `compare.json`.
-
-    Returns:
-        One `<svg>` without outside resources; students one below the other, rows in their order.
-    """
-    rows = [
-        e for e in content["rows"] if e["to_scratch"] and e["to_scratch"]["difference"] is not None
-    ]
-    keys = ("low", "high", "difference")
-    ends = [value for e in rows for key in keys if (value := e["to_scratch"][key]) is not None]
-    marks = ticks(min([0.0, *ends]), max([0.0, *ends]))
-    low, high = min(marks[0], 0.0, *ends), max(marks[-1], 0.0, *ends)
-    left = 24 + LETTER * max((len(label(e)) for e in rows), default=0)
-    parts, y, students = [], TOP, list(content["students"])
-
-    def x(value: float) -> float:
-        return left + float(WIDTH * (value - low) / (high - low))
-
-    for student in students:
-        if len(students) > 1:
-            parts.append(text(8.0, y + 13, student, weight="bold"))
-            y += ROW
-        for entry in (e for e in rows if e["student"] == student):
-            parts.append(draw_row(entry, x, left, y + ROW / 2))
-            y += ROW
-    bottom = y + 6
-    axis = [line(x(m), TOP - 4, x(m), bottom, "#d8dee4") for m in marks]
-    axis += [text(x(m), TOP - 10, f"{m:+.3g}" if m else "0", anchor="middle") for m in marks]
-    axis.append(line(x(0.0), TOP - 4, x(0.0), bottom, "#24292f"))
-    score = content["score"]
-    if score is not None:
-        lower = "" if score.get("higher_is_better", True) else " (lower is better)"
-        name = f"{score['part']} {score['name']}{lower}: difference to scratch, 95 %"
-        axis.append(text(left, 12.0, name))
-    size = f"{left + WIDTH + RIGHT:g}", f"{bottom + 8:g}"
-    head = '<svg xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" font-size="12"'
-    head += f' role="img" width="{size[0]}" height="{size[1]}" viewBox="0 0 {" ".join(size)}">'
-    white = '<rect width="100%" height="100%" fill="white"/>'
-    return "\n".join([head, white, *axis, *parts, "</svg>\n"])
-
-
-def label(entry: Entry) -> str:
-    """The name before a row of the figure."""
-    return f"{entry['method']}{' (best)' if entry['best'] else ''}"
-
-
-def draw_row(entry: Entry, x: Callable[[float], float], left: float, y: float) -> str:
-    """Name, interval, dot and verdict of one row."""
-    difference, verdict = entry["to_scratch"], entry["verdict"] or ""
-    color = COLORS.get(verdict, GRAY)
-    parts = [text(left - 12, y + 4, label(entry), anchor="end")]
-    if difference["low"] is not None:
-        parts.append(line(x(difference["low"]), y, x(difference["high"]), y, color, width=2))
-    center = x(difference["difference"])
-    parts.append(f'<circle cx="{center:.1f}" cy="{y:g}" r="4" fill="{color}"/>')
-    parts.append(text(left + WIDTH + 12, y + 4, verdict.lower(), fill=color))
-    return "\n".join(parts)
-
-
-def ticks(low: float, high: float, count: int = 6) -> Sequence[float]:
-    """Round numbers from below `low` to above `high`, about `count` of them.
-
-    Example:
-        >>> [round(tick, 3) for tick in ticks(-0.013, 0.031)]
-        [-0.02, -0.01, 0.0, 0.01, 0.02, 0.03, 0.04]
-    """
-    rough = (high - low) / count or 0.01
-    power = 10.0 ** floor(log10(rough))
-    step = next(power * n for n in (1, 2, 5, 10) if power * n >= rough)
-    first, last = floor(low / step), -floor(-high / step)
-    return [step * n for n in range(first, max(last, first + 1) + 1)]
-
-
-def line(x1: float, y1: float, x2: float, y2: float, color: str, *, width: int = 1) -> str:
-    """A straight line."""
-    ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
-    return f'<line {ends} stroke="{color}" stroke-width="{width}"/>'
-
-
-def text(
-    x: float,
-    y: float,
-    content: str,
-    *,
-    anchor: str = "start",
-    weight: str = "normal",
-    fill: str = "#24292f",
-) -> str:
-    """A text."""
-    where = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-    return f'<text {where} font-weight="{weight}" fill="{fill}">{escape(content)}</text>'

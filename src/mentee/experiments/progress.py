@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from mentee.experiments.rows import MAIN_SCORES
 from mentee.experiments.shared_record import PairCheck
 from mentee.experiments.workers import WorkerMessage
 from mentee.report import duration
+from mentee.report import spread as spread_of
 
 LINE_INTERVAL = 60.0
 """Seconds between two lines about the steps that are done."""
@@ -167,15 +167,14 @@ def score_text(summary: Mapping[str, Any]) -> str:
 
 
 def spread(scores: Sequence[float]) -> str:
-    """Mean and sample standard deviation over seeds.
+    """Mean and sample standard deviation over seeds, and how many seeds there are.
 
     Example:
-        >>> spread([0.5, 0.6, 0.7]), spread([0.5]), spread([])
-        ('0.6000 ± 0.1000 (3 seeds)', '0.5000 (1 seed)', 'no score')
+        >>> spread([0.5, 0.6, 0.7]), spread([0.5, 0.6]), spread([])
+        ('0.6000 ± 0.1000 (3 seeds)', '0.5500 (0.5000, 0.6000)', 'no score')
     """
-    if not scores:
-        return "no score"
-    if len(scores) == 1:
-        return f"{scores[0]:.4f} (1 seed)"
-    mean, deviation = statistics.mean(scores), statistics.stdev(scores)
-    return f"{mean:.4f} ± {deviation:.4f} ({len(scores)} seeds)"
+    text = spread_of(scores) or "no score"
+    counts = {1: " (1 seed)"} | (
+        {len(scores): f" ({len(scores)} seeds)"} if len(scores) > 2 else {}
+    )
+    return text + counts.get(len(scores), "")

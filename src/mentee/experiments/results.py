@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from mentee.experiments.comparison_notes import budget_note, group_notes, majority, run_notes
 from mentee.experiments.rows import (
     MAIN_SCORES,
     SCRATCH,
-    STOPPED,
     MainScore,
     Row,
     main_score,
@@ -19,16 +19,20 @@ from mentee.experiments.rows import (
 )
 from mentee.experiments.statistics import (
     Difference,
+    Noise,
     Scores,
     difference,
     holm,
+    judged_interval,
     mean_interval,
     noise,
+    seeds_needed,
     verdict,
 )
 from mentee.report import teacher_notes, teachers_of
 
-NO_NOTE = ("under way", "not started", STOPPED)  # states that need no note of their own
+POINTS = 0.02
+"""The difference for which is told how many seeds would be needed to see it."""
 
 
 def results(
@@ -53,7 +57,8 @@ def results(
     groups = [Group([row for row in rows if row.student == s], seeds, main) for s in students]
     corrected = iter(holm([p for group in groups for p in group.p_values()]))
     entries = [entry for group in groups for entry in group.entries(corrected, agreements or {})]
-    notes += [note for group in groups for note in group.notes()]
+    notes += [note for group in groups for note in group_notes(group)]
+    notes += run_notes(rows)
     if main is None:
         notes.append("No run has a score: there are no labels, or none is finished.")
     elif main.part == "validation":
@@ -66,6 +71,7 @@ def results(
         notes.append(budget_note(budget, sum(row.stopped for row in rows)))
     return {
         "score": None if main is None else main._asdict(),
+        "majority": None if main is None else majority(rows, main.part),
         "seeds": list(seeds),
         "runs": {"finished": sum(len(row.runs) for row in rows), "of": len(rows) * len(seeds)},
         "ordered_by": "validation" if any(group.validated for group in groups) else "name",
@@ -81,12 +87,13 @@ class Group:
     """The rows of one student: they share a baseline, the noise and the best row."""
 
     def __init__(self, rows: Sequence[Row], seeds: Sequence[int], main: MainScore | None) -> None:
-        part, self.score, self.higher = main or MainScore("test", MAIN_SCORES[0])
+        self.part, self.score, self.higher = main or MainScore("test", MAIN_SCORES[0])
+        self.seeds = seeds
         validation = score_table(rows, seeds, "validation", self.score)
         self.validated = bool((~np.isnan(validation)).any())
         gain = validation if self.higher else -validation
         self.rows = [rows[i] for i in row_order(rows, gain, self.validated)]
-        self.scores = score_table(self.rows, seeds, part, self.score)
+        self.scores = score_table(self.rows, seeds, self.part, self.score)
         self.noise = noise(self.scores)
         counts = (~np.isnan(self.scores)).sum(1)
         names = [row.method for row in self.rows]
@@ -94,13 +101,9 @@ class Group:
         # The first by validation, of the rows with the most seeds.
         self.best = int(np.argmax(counts)) if self.validated and counts.max() > 0 else None
         compared = int((counts > 0).sum())
-        self.to_scratch = [self._difference(i, self.scratch) for i in range(len(names))]
-        self.to_best = [self._difference(i, self.best, compared) for i in range(len(names))]
-
-    def _difference(self, row: int, other: int | None, chosen_of: int = 2) -> Difference | None:
-        if other is None or row == other:
-            return None
-        return difference(self.scores, row, other, self.noise, rows=chosen_of)
+        self.to_scratch = differences(self.scores, self.scratch, self.noise)
+        self.to_best = differences(self.scores, self.best, self.noise, chosen_of=compared)
+        self.domains = list(dict.fromkeys(name for row in self.rows for name in row.domains))
 
     def p_values(self) -> list[float | None]:
         """The p-value of each row against scratch; 1 of stopped rows, which are corrected for."""
@@ -113,9 +116,9 @@ class Group:
         self, corrected: Iterator[float | None], agreements: Mapping[tuple[str, str], float]
     ) -> Iterator[dict[str, Any]]:
         """An entry of `compare.json` for each row; takes as many corrected p-values."""
+        domains = {name: self.domain(name) for name in self.domains}
         for i, row in enumerate(self.rows):
             p, scratch, best = next(corrected), self.to_scratch[i], self.to_best[i]
-            ece = row.score("test", "ece").values()
             yield {
                 "student": row.student,
                 "method": row.method,
@@ -123,15 +126,36 @@ class Group:
                 "steady": bool(self.noise.steady[i]),
                 "verdict": None if scratch is None else verdict(scratch, p, higher=self.higher),
                 **{k: score_summary(row.score(k, self.score)) for k in ("validation", "test")},
-                "ece": statistics.mean(ece) if ece else None,
-                "to_scratch": None if scratch is None else as_json(scratch, p_holm=p),
+                "ece": mean_of(row.score("test", "ece")),
+                "balanced_accuracy": mean_of(row.score(self.part, "balanced_accuracy")),
+                "to_scratch": None if scratch is None else as_json(scratch, p),
                 "to_best": None if best is None else as_json(best),
                 "agreement": agreements.get((row.student, row.method)),
                 **costs(row),
-                "out_of_domain": domains(row, self.score),
+                "out_of_domain": {d: each[i] for d, each in domains.items() if each[i]},
                 "seeds": sorted(row.runs),
                 "missing": {str(seed): text for seed, text in row.missing.items()},
             }
+
+    def domain(self, name: str) -> list[dict[str, Any] | None]:
+        """For each row its score in another domain, the drop, and what is judged of it there."""
+        scores = score_table(self.rows, self.seeds, name, self.score)
+        to_scratch = differences(scores, self.scratch, noise(scores))
+        corrected = holm([None if d is None else d.p for d in to_scratch])
+        entries: list[dict[str, Any] | None] = []
+        for row, d, p in zip(self.rows, to_scratch, corrected, strict=True):
+            summary = score_summary(row.score(name, self.score))
+            entry = {
+                "score": summary and summary["mean"],
+                "deviation": summary and summary["deviation"],
+                "half": summary and summary["half"],
+                "drop": row.mean("out_of_domain", name, "drop"),
+                "examples": row.mean("out_of_domain", name, "examples"),
+                "to_scratch": None if d is None else as_json(d, p),
+                "verdict": None if d is None else verdict(d, p, higher=self.higher),
+            }
+            entries.append(entry if name in row.domains else None)
+        return entries
 
     def summary(self) -> dict[str, Any]:
         """What `compare.json` has of the student."""
@@ -140,40 +164,9 @@ class Group:
             "best": None if self.best is None else self.rows[self.best].method,
             "deviation": None if variance is None else variance**0.5,
             "freedom": self.noise.freedom,
+            "seeds_needed": seeds_needed(self.noise, POINTS),
             "unsteady": [row.method for row, s in zip(self.rows, steady, strict=True) if not s],
         }
-
-    def notes(self) -> Iterator[str]:
-        """A sentence for everything that a reader has to know of these rows."""
-        student = self.rows[0].student
-        if self.scratch is None or not self.rows[self.scratch].runs:
-            yield f"{student}: from scratch is not finished, so nothing is compared with it."
-        if not self.validated:
-            yield f"{student}: no validation score: ordered by name, and no best is chosen."
-        for row, to_scratch in zip(self.rows, self.to_scratch, strict=True):
-            seeds: dict[str, list[int]] = {}
-            for seed, text in row.missing.items():
-                seeds.setdefault(text, []).append(seed)
-            reasons = [
-                f"{text} (seed{'s' * (len(each) > 1)} {', '.join(map(str, each))})"
-                for text, each in seeds.items()
-                if not text.startswith(NO_NOTE)
-            ]
-            if reasons:
-                n = to_scratch.seeds if to_scratch is not None else 0
-                compared = f"; compared on {n} seed{'s' * (n != 1)}" if n else ""
-                yield f"{student} {row.method}: {'; '.join(reasons)}{compared}."
-        if unsteady := self.summary()["unsteady"]:
-            yield (
-                f"{student}: {', '.join(unsteady)} vary over the seeds more than the other rows; "
-                "they are judged by their own spread and not pooled."
-            )
-        steps = {run["steps"] for row in self.rows for run in row.runs.values()}
-        if len(steps) > 1:
-            yield (
-                f"{student}: not of equal budget, {min(steps):,} to {max(steps):,} steps "
-                "(select.patience stops a run early)."
-            )
 
 
 def row_order(rows: Sequence[Row], validation: Scores, validated: bool) -> list[int]:
@@ -188,17 +181,6 @@ def row_order(rows: Sequence[Row], validation: Scores, validated: bool) -> list[
     return sorted(range(len(rows)), key=lambda i: -keys[i])
 
 
-def budget_note(budget: Mapping[str, Any], stopped: int) -> str:
-    """A sentence on the rows that a budget stopped."""
-    at = ", ".join(map(str, budget["rungs"]))
-    return (
-        f"Budget {budget['share']:g}: after epoch {at} of {budget['epochs']} a row of the first "
-        f"seed was continued only if it was among the best 1 in {budget['factor']} on validation. "
-        f"{stopped} row{'s were' if stopped != 1 else ' was'} stopped, without a verdict; these "
-        "runs can be resumed. The others were chosen by their first seed, which flatters them."
-    )
-
-
 def score_summary(by_seed: Mapping[int, float]) -> dict[str, Any] | None:
     """A score over seeds, for JSON."""
     if not by_seed:
@@ -208,10 +190,29 @@ def score_summary(by_seed: Mapping[int, float]) -> dict[str, Any] | None:
     return {"mean": mean, "deviation": deviation, "half": half, "scores": scores}
 
 
-def as_json(d: Difference, **more: Any) -> dict[str, Any]:
-    """A difference with its 95 % interval, for JSON."""
+def as_json(d: Difference, corrected: float | None = None) -> dict[str, Any]:
+    """A difference with its 95 % interval, and that of its verdict, for JSON."""
     interval = {"difference": d.mean, "low": d.low, "high": d.high, "seeds": d.seeds}
-    return {**interval, "p": d.p, "p_own": d.own_p, **more}
+    judged = judged_interval(d, corrected)
+    ends = None if judged is None else list(judged)
+    return {**interval, "p": d.p, "p_own": d.own_p, "p_holm": corrected, "judged": ends}
+
+
+def differences(
+    scores: Scores, other: int | None, pooled: Noise, *, chosen_of: int = 2
+) -> list[Difference | None]:
+    """Each row minus another one, as `difference`; None of that row itself."""
+    return [
+        None
+        if other is None or i == other
+        else difference(scores, i, other, pooled, rows=chosen_of)
+        for i in range(len(scores))
+    ]
+
+
+def mean_of(by_seed: Mapping[int, float]) -> float | None:
+    """The mean over the seeds; None: there is none."""
+    return statistics.mean(by_seed.values()) if by_seed else None
 
 
 def costs(row: Row) -> dict[str, Any]:
@@ -225,19 +226,4 @@ def costs(row: Row) -> dict[str, Any]:
         "memory_gpu": row.mean("memory", "gpu"),
         "parameters": row.mean("parameters", "student"),
         "heads": row.mean("parameters", "heads"),
-    }
-
-
-def domains(row: Row, name: str) -> dict[str, dict[str, float | None]]:
-    """The main score and its drop in other domains; of corruptions their mean only."""
-    labels = dict.fromkeys(
-        label for run in row.runs.values() for label in run.get("out_of_domain") or {}
-    )
-    return {
-        label: {
-            "score": row.mean("out_of_domain", label, "scores", name),
-            "drop": row.mean("out_of_domain", label, "drop"),
-        }
-        for label in labels
-        if "/" not in label
     }

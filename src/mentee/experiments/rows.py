@@ -14,6 +14,7 @@ from mentee.experiments.statistics import Scores
 from mentee.tasks import TASKS
 
 SCRATCH = "none"
+PARTS = ("test", "validation")
 STOPPED = "STOPPED"
 """Begins the state of a run that a budget stopped."""
 MAIN_SCORES = tuple(task.main_score for task in TASKS.values() if task.main_score)
@@ -51,9 +52,19 @@ class Row:
     missing: Mapping[int, str]
 
     def score(self, part: str, name: str) -> dict[int, float]:
-        """A score by seed, of the runs that have it."""
-        scores = {seed: (run.get(part) or {}).get(name) for seed, run in self.runs.items()}
+        """A score by seed, of the runs that have it; `part` may be the name of a domain."""
+        scores = {}
+        for seed, run in self.runs.items():
+            domains = run.get("out_of_domain") or {}
+            of_part = run.get(part) if part in PARTS else (domains.get(part) or {}).get("scores")
+            scores[seed] = (of_part or {}).get(name)
         return {seed: float(value) for seed, value in scores.items() if value is not None}
+
+    @property
+    def domains(self) -> list[str]:
+        """The names of other domains; of corruptions that of their mean."""
+        names = [name for run in self.runs.values() for name in run.get("out_of_domain") or {}]
+        return [name for name in dict.fromkeys(names) if "/" not in name]
 
     def mean(self, *keys: str) -> float | None:
         """The mean over the runs of a number in their summaries; None: none has it."""
@@ -106,7 +117,7 @@ def main_score(rows: Sequence[Row]) -> MainScore | None:
     """The score that rows are compared by: on test, else on validation."""
     named = [score for row in rows for run in row.runs.values() if (score := run.get("score"))]
     scores = {each["name"]: each["higher_is_better"] for each in named}
-    for part in ("test", "validation"):
+    for part in PARTS:
         for name, higher in (scores or dict.fromkeys(MAIN_SCORES, True)).items():
             if any(row.score(part, name) for row in rows):
                 return MainScore(part, name, higher)

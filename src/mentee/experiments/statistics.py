@@ -51,6 +51,8 @@ class Difference:
         high: the same.
         p: two-sided, with the pooled variance where that is the larger one.
         own_p: of the plain paired t-test of these two rows alone.
+        error: of the mean, from the larger variance; `own_error`: from these two rows alone.
+        freedom: degrees of freedom of `error`.
     """
 
     seeds: int
@@ -59,6 +61,9 @@ class Difference:
     high: float | None = None
     p: float | None = None
     own_p: float | None = None
+    error: float | None = None
+    own_error: float | None = None
+    freedom: int | None = None
 
 
 def noise(scores: Scores) -> Noise:
@@ -159,9 +164,11 @@ def difference(scores: Scores, row: int, other: int, pooled: Noise, *, rows: int
     variance = max(own, 2 * (pooled.variance or 0.0))
     error = math.sqrt(variance / count)
     half = quantile(rows, freedom) * error
-    alone = two_sided(mean, math.sqrt(own / count), count - 1)
+    own_error = math.sqrt(own / count)
+    alone = two_sided(mean, own_error, count - 1)
     p = two_sided(mean, error, freedom)
-    return Difference(count, mean, mean - half, mean + half, p, alone)
+    ends = mean - half, mean + half
+    return Difference(count, mean, *ends, p, alone, error, own_error, freedom)
 
 
 def two_sided(mean: float, error: float, freedom: int) -> float:
@@ -228,6 +235,61 @@ def verdict(
     if corrected > JUDGED or difference.own_p > JUDGED:
         return "INCONCLUSIVE"
     return "HELPS" if (difference.mean > 0) == higher else "HURTS"
+
+
+def judged_interval(difference: Difference, corrected: float | None) -> tuple[float, float] | None:
+    r"""The interval that leaves out 0 exactly where `verdict` says HELPS or HURTS.
+
+    The wider one of two, at the level of a verdict, :math:`\alpha = 0.04`: that of the two rows
+    alone, and that of the larger variance at :math:`\alpha \, p / \tilde p`, so that it is as much
+    wider as Holm's correction raises p.
+
+    Args:
+        difference: of the two rows.
+        corrected: :math:`\tilde p`, its p-value of `holm`.
+
+    Returns:
+        (low, high); None: nothing is known of one seed.
+    """
+    from scipy import stats
+
+    d = difference
+    if None in (d.mean, d.p, corrected, d.error, d.own_error, d.freedom):
+        return None
+    mean, p, alpha = float(d.mean or 0), float(d.p or 0), JUDGED
+    share = p / float(corrected or 1) if p > 0 else 1.0
+    half = max(
+        float(stats.t.ppf(1 - alpha * share / 2, d.freedom)) * float(d.error or 0),
+        float(stats.t.ppf(1 - alpha / 2, d.seeds - 1)) * float(d.own_error or 0),
+    )
+    return mean - half, mean + half
+
+
+def seeds_needed(pooled: Noise, difference: float) -> int | None:
+    r"""How many seeds it takes until a 95 % interval of two rows is narrower than a difference.
+
+    .. math:: t_{0.975, S - 1} \sqrt{2 \hat\sigma^2 / S} \le d
+
+    Args:
+        pooled: of `noise`.
+        difference: d, above 0.
+
+    Returns:
+        At most 1,000; None: the variance is not known.
+
+    Example:
+        >>> seeds_needed(Noise(0.0001, 8, np.ones(3, np.bool_)), 0.02)
+        5
+    """
+    from scipy import stats
+
+    if pooled.variance is None:
+        return None
+    for seeds in range(2, 1000):
+        half = float(stats.t.ppf(1 - LEVEL / 2, seeds - 1)) * math.sqrt(2 * pooled.variance / seeds)
+        if half <= difference:
+            return seeds
+    return 1000
 
 
 def mean_interval(scores: Sequence[float]) -> tuple[float, float | None, float | None]:

@@ -76,15 +76,18 @@ def short(value: float | None) -> str:
 
 
 def spread(scores: Sequence[float]) -> str:
-    """Mean and sample standard deviation.
+    """Mean and sample standard deviation; of two scores both, since two have no spread to tell.
 
     Example:
-        >>> spread([0.5, 0.6]), spread([0.5]), spread([])
-        ('0.5500 ± 0.0707', '0.5000', '')
+        >>> spread([0.5, 0.6, 0.7]), spread([0.5, 0.6]), spread([0.5]), spread([])
+        ('0.6000 ± 0.1000', '0.5500 (0.5000, 0.6000)', '0.5000', '')
     """
-    if len(scores) < 2:
-        return f"{scores[0]:.4f}" if scores else ""
-    return f"{statistics.mean(scores):.4f} ± {statistics.stdev(scores):.4f}"
+    if not scores:
+        return ""
+    mean = f"{statistics.mean(scores):.4f}"
+    if len(scores) == 2:
+        return f"{mean} ({scores[0]:.4f}, {scores[1]:.4f})"
+    return mean if len(scores) == 1 else f"{mean} ± {statistics.stdev(scores):.4f}"
 
 
 def probe_cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -96,7 +99,7 @@ def probe_cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     Example:
         >>> row = {"who": "student", "way": "knn", "share": 0.1, "labels": 50}
         >>> probe_cells([{**row, "seed": s, "score": x} for s, x in enumerate((0.5, 0.6))])
-        [['network', 'probe', '50 labels (10 %)'], ['student', 'knn', '0.5500 ± 0.0707']]
+        [['network', 'probe', '50 labels (10 %)'], ['student', 'knn', '0.5500 (0.5000, 0.6000)']]
     """
     columns = sorted({(row["labels"], row["share"]) for row in rows})
     scores: dict[tuple[str, str], dict[int, list[float]]] = {}
