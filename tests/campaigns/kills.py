@@ -122,6 +122,7 @@ def cases(work: Path, files: Mapping[str, Path]) -> list[Case]:
         Case("train", train("online"), resumed(train("online"))),
         Case("train ema", train("ema"), resumed(train("ema"))),
         Case("train recorded", train("recorded"), resumed(train("recorded"))),
+        Case("train workers", train("workers"), resumed(train("workers")), weight=0.5),
         Case("record", [*recorded, "4"]),
         Case("grow", [*recorded, "4", "--methods", "at"], before=[[*recorded, "1"]]),
         Case(
@@ -414,6 +415,11 @@ def prepare(campaign: Campaign) -> list[Case]:
             "method": "crd",
             "train": {**content["train"], "ema": 0.9, "gradient_accumulation": 2},
             "monitor": {"limit": 40},
+        },
+        "workers": {
+            **content,
+            "data": {**content["data"], "views": "random-resized-crop", "size": 8},
+            "train": {**content["train"], "num_workers": 2},
         },
         "recorded": {
             **content,

@@ -173,11 +173,14 @@ def test_what_is_no_run_cannot_be_resumed(tmp_path: Path, mentee: Mentee) -> Non
     [
         pytest.param({}, 3, id="in its first epoch"),
         pytest.param({"monitor": {"limit": 50}, "train": {"ema": 0.9}}, 13, id="after a best one"),
+        pytest.param({"teacher": {}, "method": "kd"}, 3, id="taught by a run's student"),
     ],
 )
 def test_a_run_that_ended_before_its_first_checkpoint_begins_again(
-    parts: dict[str, Any], step: int, tmp_path: Path, mentee: Mentee
+    parts: dict[str, Any], step: int, teacher: Any, tmp_path: Path, mentee: Mentee
 ) -> None:
+    if "teacher" in parts:  # a line tells where its normalization is from, only at the first start
+        parts = {**parts, "teacher": teacher}
     recipe, run = digits(save={"minutes": None}, **parts), tmp_path / "run"
     whole = train(recipe, out=tmp_path / "whole", quiet=True)
     stop_without_saving(recipe, run, step)

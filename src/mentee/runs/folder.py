@@ -160,6 +160,10 @@ class Folder:
             )
         refuse_other_kind(self.path, "run")
         if again:
+            with contextlib.suppress(RunError):  # what was resolved then is only read now
+                before = self.read_environment()
+                notes = {key: before[key] for key in before if key.endswith("_notes")}
+                environment = {**environment, **notes}
             for path in (self.metrics, self.best):
                 path.unlink(missing_ok=True)
             shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from mentee.build.overrides import PythonOverrides
 from mentee.build.setup import build
 from mentee.locks import folder_lock
-from mentee.parallel import gather_objects, rank
+from mentee.parallel import gather_objects, init_processes, rank
 from mentee.recipe import Recipe
 from mentee.runs import checkpoint
 from mentee.runs.folder import Folder
@@ -43,6 +43,7 @@ def resume_run(path: str | Path, overrides: PythonOverrides, options: RunOptions
 
     One that ended before its first checkpoint starts from its beginning.
     """
+    init_processes()  # of which the first one gets the lock
     folder = Folder(Path(path))
     folder.must_exist()
     if folder.summary.is_file():
