@@ -11,13 +11,33 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mentee.errors import MenteeError, RunError
+from mentee.errors import MenteeError, RunError, shortened
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 TEMPORARY = ".tmp"
 """How the names of temporary files end; they begin with a dot."""
+
+
+def usable(name: str | Path) -> Path:
+    """A path that a user named.
+
+    Raises:
+        MenteeError: no file can have such a name.
+
+    Example:
+        >>> usable("a" * 300)
+        Traceback (most recent call last):
+        mentee.errors.MenteeError: no file can be called aaaaaaaaaaaa... (300 characters)
+    """
+    try:
+        parts = [os.fsencode(part) for part in Path(name).parts]
+    except UnicodeEncodeError:
+        parts = [b"\0"]
+    if any(len(part) > 255 or b"\0" in part for part in parts) or sum(map(len, parts)) > 4000:
+        raise MenteeError(f"no file can be called {shortened(ascii(str(name))[1:-1], 12)}")
+    return Path(name)
 
 
 def write(path: Path, save: Callable[[Path], object]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from mentee.errors import MenteeError
@@ -29,6 +32,23 @@ def require(size: int, what: str, advice: str) -> None:
             f"{what} needs {size / 1e9:,.1f} GB of memory and {free / 1e9:,.1f} GB are free; "
             f"{advice}"
         )
+
+
+@contextlib.contextmanager
+def plain_memory_errors(advice: str) -> Iterator[None]:
+    """Turn what Python and torch raise where memory is not to be had into one clear error."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        torch_asks = any(
+            part in text for part in ("allocate memory", "not enough memory", "out of memory")
+        )
+        if not isinstance(error, MemoryError) and not torch_asks:
+            raise
+        size = re.search(r"(\d{4,}) bytes", text)
+        much = f" ({int(size[1]) / 1e9:,.1f} GB at once)" if size else ""
+        raise MenteeError(f"there is not enough memory{much}; {advice}") from error
 
 
 def available(root: Path = Path("/")) -> int | None:

@@ -79,7 +79,7 @@ recipes = st.fixed_dictionaries(
             folders,
             parts(
                 name=folders,
-                terms=st.lists(terms, max_size=2),
+                terms=st.lists(terms, min_size=1, max_size=2),
                 params=st.dictionaries(names, numbers),
                 weights=st.dictionaries(names, st.floats(-10, 10)),
             ),

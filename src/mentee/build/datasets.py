@@ -301,7 +301,7 @@ def views_for(recipe: Recipe, examples: Examples) -> Views:
     options = view_options(config, seed)
     views = examples.modality.build_views(config.views, options)
     require(
-        recipe.train.batch // world() * options.input_bytes(examples.kind, examples.channels),
+        recipe.train.batch // world() * options.training_bytes(examples.kind, examples.channels),
         f"a batch of {recipe.train.batch:,} such {examples.modality.units}",
         "lower train.batch, or data.size, data.seconds or data.max_bytes",
     )

@@ -58,6 +58,7 @@ def resolve(
     Raises:
         RecipeError: the data have no classes, and the recipe does not say how many outputs.
     """
+    models.kind_of(recipe.network)  # there is such a network, whether a method reads it or not
     own = models.own_classes(recipe.network)
     classes = recipe.classes or outputs or splits.classes
     if not classes:

@@ -19,6 +19,7 @@ from mentee.build.teacher_kind import TeacherKind
 from mentee.data import Examples
 from mentee.distillation.loop import DistillationModule, Plan, averaged
 from mentee.distillation.objective import DistillationLoss
+from mentee.free_memory import plain_memory_errors
 from mentee.recipe import OnlineRecipe, Recipe
 from mentee.teachers import OnlineTeacher
 from mentee.teachers.teacher import Teacher
@@ -78,6 +79,7 @@ class TrainingSetup:
         return self.kind.online(self.teacher)
 
 
+@plain_memory_errors("choose smaller networks, numbers of the method or train.batch")
 def build(
     recipe: Recipe,
     overrides: PythonOverrides | None = None,

@@ -11,6 +11,7 @@ from mentee.catalogue.equation import describe_terms, formulas, other_weights
 from mentee.catalogue.needs import needs
 from mentee.catalogue.pairs import CandidatePair, PairResult
 from mentee.features import list_layers
+from mentee.free_memory import plain_memory_errors
 from mentee.methods import METHODS, Method, find
 from mentee.report import align
 
@@ -67,6 +68,7 @@ def show_method(name: str, methods: Mapping[str, Method] = METHODS) -> str:
     return "\n".join([*lines, *([f"note: {method.note}"] if method.note else [])])
 
 
+@plain_memory_errors("choose a smaller size, or fewer channels or classes")
 def show_pair(
     pair: CandidatePair, methods: Mapping[str, Method] = METHODS, *, time: bool = False
 ) -> str:
@@ -120,6 +122,7 @@ def bytes_text(count: int) -> str:
     return f"{count} B" if count else "0"
 
 
+@plain_memory_errors("choose a smaller size, or fewer channels or classes")
 def show_layers(
     network: str, *, size: int = 32, channels: int = 3, classes: int = 10, every: bool = False
 ) -> str:

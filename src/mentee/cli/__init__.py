@@ -203,7 +203,7 @@ def demo(
     data: Annotated[
         str, typer.Option(help="digits (comes with scikit-learn) or cifar10 (MENTEE_DATA or hub).")
     ] = "digits",
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each method.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Runs of each method.")] = 5,
     out: Annotated[
         Path | None, typer.Option(help="The folder of the runs.", show_default="runs/demo-N")
     ] = None,
@@ -261,6 +261,11 @@ def main() -> None:
         app()
     except MenteeError as error:
         report_error(f"error: {error}")
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None or error.errno is None:
+            raise
+        report_error(f"error: {error.strerror}: {error.filename}")
         sys.exit(2)
     except Interrupted as error:
         report_error(str(error))

@@ -163,7 +163,12 @@ def as_changes(ways: str, shares: str, seeds: int | None) -> list[str]:
         >>> as_changes("knn,linear", "0.1,1", None)
         ['probe.ways=[knn,linear]', 'probe.shares=[0.1,1.0]']
     """
-    numbers = ",".join(str(float(share)) for share in split_names(shares))
+    from mentee.errors import RecipeError
+
+    try:
+        numbers = ",".join(str(float(share)) for share in split_names(shares))
+    except ValueError:
+        raise RecipeError(f"--shares {shares}: expected numbers, such as 0.01,0.1,1") from None
     changes = [f"probe.ways=[{ways}]"] if ways else []
     changes += [f"probe.shares=[{numbers}]"] if numbers else []
     return changes + ([] if seeds is None else [f"probe.seeds={seeds}"])

@@ -75,6 +75,8 @@ def open_arrays(
         )
     modality = modalities[kinds[0]]
     values = _to_numpy(arrays[modality.name])
+    if values is None:
+        raise DataError(f"the {modality.units} passed are None; expected one for each label")
     if not len(values):
         raise DataError(f"{name} are empty: give them at least one example")
     own_ids = arrays.get("id")

@@ -26,6 +26,8 @@ def array_images(values: Any, ids: Sequence[str], options: ReadOptions) -> InMem
         DataError: the type, the shape or the layout is another one.
     """
     pixels = _to_channels(_to_nhwc(values, options), options.channels)
+    if 0 in pixels.shape[1:]:
+        raise DataError(f"the images of {options.name} have no pixels: shape {pixels.shape}")
     return InMemory("image", pixels, channels=int(pixels.shape[3]))
 
 

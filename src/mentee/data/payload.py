@@ -23,6 +23,9 @@ Read: TypeAlias = Tensor | list[Tensor] | list[str]
 
 Rows = npt.NDArray[np.int64]
 
+LAYERS = 8
+"""So many times its input is what the layers of any network give of it, at least."""
+
 MEMORY = 2 << 30
 """Bytes that the decoded contents of a source may take before they stay on disk."""
 
@@ -77,10 +80,11 @@ class ViewOptions:
         """Of each clip; None: as many as it has."""
         return None if self.seconds is None else round(self.seconds * self.sample_rate)
 
-    def input_bytes(self, kind: str, channels: int) -> int:
-        """Of one input of a network, where the options say how large it is; else 0."""
+    def training_bytes(self, kind: str, channels: int) -> int:
+        """That one input takes with its layers at least, where its size is given; else 0."""
         image, audio = 4 * channels * (self.size or 0) ** 2, 4 * (self.samples or 0)
-        return {"image": image, "audio": audio, "text": self.max_bytes or 0}.get(kind, 0)
+        sizes = {"image": image, "audio": audio, "text": self.max_bytes or 0}
+        return LAYERS * sizes.get(kind, 0)
 
     def check(self, name: str) -> None:
         """Refuse a number that is out of range for the views of this name."""

@@ -10,7 +10,7 @@ from mentee.data.image_files import BACKGROUNDS
 from mentee.data.modality import MODALITIES, Modality
 from mentee.data.payload import ReadOptions
 from mentee.data.unreadable import ERROR, SKIP
-from mentee.errors import DataError, suggest
+from mentee.errors import DataError, shown, suggest
 from mentee.tasks import Task
 
 LabelColumns: TypeAlias = str | Sequence[str] | Literal[False] | None
@@ -65,7 +65,9 @@ class SourceOptions:
         if self.unreadable not in (ERROR, SKIP):
             hint = suggest(self.unreadable, (ERROR, SKIP))
             raise DataError(f"unreadable {self.unreadable!r}: {hint}")
-        if self.sample_rate < 1000:
+        if self.label not in (None, False) and not isinstance(self.label, (str, Sequence)):
+            raise DataError(f"label is {shown(self.label)}; expected a column, several, or False")
+        if not 1000 <= self.sample_rate <= 1_000_000:
             raise DataError(f"rate {self.sample_rate}: expected samples a second, such as 16000")
 
     @property

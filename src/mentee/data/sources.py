@@ -21,6 +21,7 @@ from mentee.data.splits import limit as at_most
 from mentee.data.tables import open_hub, open_parquet, open_table
 from mentee.data.text_tables import PLAIN, open_texts, text_tables
 from mentee.errors import DataError, suggest
+from mentee.files import usable
 from mentee.tasks import Task, find_task, read_labels
 
 
@@ -263,11 +264,10 @@ def _open_arrays(source: Mapping[str, Any], split: str, options: SourceOptions) 
 
 def _open_named(source: str, split: str, options: SourceOptions) -> Examples:
     scheme, colon, name = source.partition(":")
-    if colon and scheme == "embedded":
-        return _open_embedded(name, split, options)
-    if colon and scheme == "hub":
-        return open_hub(name, split=split, options=options)
-    path = Path(source).expanduser()
+    if colon and scheme in ("embedded", "hub"):
+        embedded = scheme == "embedded"
+        return (_open_embedded if embedded else open_hub)(name, split=split, options=options)
+    path = usable(source).expanduser()
     if source == "cifar10" and not path.exists():
         folder = find_cifar10()
         return _open_path(folder, split, options) if folder else _cifar10_hub(split, options)
@@ -284,7 +284,7 @@ def _cifar10_hub(split: str, options: SourceOptions) -> Examples:
         ) from error
 
 
-def _open_embedded(name: str, split: str, options: SourceOptions) -> Examples:
+def _open_embedded(name: str, *, split: str, options: SourceOptions) -> Examples:
     _refuse_columns(options, f"embedded:{name} does")
     examples = open_embedded(name, split=split, channels=options.channels)
     return _with_classes(examples, options)

@@ -95,7 +95,9 @@ def read_plain(files: Sequence[Path], *, only_names: bool = False) -> PlainTable
         check_regular(file)
         try:
             own, more = (_json if _is_json(file) else _csv)(file, only_names)
-        except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
+        except DataError:
+            raise
+        except (OSError, csv.Error, ValueError, RecursionError) as error:
             raise DataError(f"{file} cannot be read ({error}); write it again in UTF-8") from error
         if names is not None and own != names:
             raise DataError(f"{file} has other columns than {files[0]}: {', '.join(own)}")

@@ -103,6 +103,8 @@ def parse_domains(pairs: Sequence[str], corrupted: bool, limit: int | None) -> d
                 f"--on {pair}: {rest} is a source, and no split of it is named; expected "
                 f"name=source:split, such as {name}={rest}:test"
             )
+        if name in domains:
+            raise RecipeError(f"--on {name} stands there twice; name each domain once")
         domains[name] = Domain(source=source or None, split=split)
     if corrupted:
         domains["corruptions"] = Domain(corruption="all", limit=limit)

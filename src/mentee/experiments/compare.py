@@ -170,7 +170,7 @@ def compare(
         Interrupted: SIGINT or SIGTERM; everything is saved.
     """
     names = with_scratch(names)
-    path = Path(out) if out else next_run_folder(NAME)
+    path = files.usable(out) if out else next_run_folder(NAME)
     overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
     content = overrides.mark(read(recipe, changes))
     jobs = plan_jobs(content, students, names, seeds, path)

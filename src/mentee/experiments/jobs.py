@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from mentee import files
-from mentee.errors import RecipeError, RunError
+from mentee.errors import RecipeError, RunError, shown
 from mentee.recipe import ATeacher, MethodRecipe, MultiRecipe, Network, Recipe
 from mentee.runs.changes import differences, listing, with_defaults
 from mentee.runs.folder import Folder
@@ -109,9 +111,21 @@ def plan_jobs(
     return jobs
 
 
+def named_method(name: str) -> MethodRecipe:
+    """A method by its name.
+
+    Raises:
+        RecipeError: no method can have that name.
+    """
+    try:
+        return MethodRecipe(name=name)
+    except ValidationError as error:
+        raise RecipeError(f"method {shown(name)}: {error.errors()[0]['msg']}") from None
+
+
 def make_job(recipe: Recipe, student: Network, name: str, seed: int, out: Path) -> Job:
     """The run of one student with one method; the recipe's own method keeps its params."""
-    method = recipe.method if name == recipe.method.name else MethodRecipe(name=name)
+    method = recipe.method if name == recipe.method.name else named_method(name)
     update = {
         "student": student,
         "method": method,

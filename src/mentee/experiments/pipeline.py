@@ -73,7 +73,7 @@ def pipeline(
     init_processes()
     content = read(recipe, changes)
     overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
-    path = gather_objects(Path(out) if out else next_run_folder("pipeline"))[0]
+    path = gather_objects(files.usable(out) if out else next_run_folder("pipeline"))[0]
     with withdrawn_where_refused(path / PIPELINE_PLAN), folder_lock(path):
         if rank() == 0:
             save_plan(path, content, {"views": views, "live": live})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mentee import files
 from mentee.api import Interrupted, Run, next_run_folder
 from mentee.build.data_summary import data_summary
 from mentee.build.datasets import cache_sources, open_splits
@@ -24,7 +25,6 @@ from mentee.experiments.workers import (
     run_in_processes,
     run_sequentially,
 )
-from mentee.files import withdrawn_where_refused
 from mentee.locks import folder_lock
 from mentee.losses import LossSpec
 from mentee.methods import METHODS, Method
@@ -141,12 +141,12 @@ def sweep(
         raise RunError("a sweep divides the machine by itself; start it without torchrun")
     if processes is not None and not 1 <= processes <= MOST_PROCESSES:
         raise RecipeError(f"{processes:,} processes; expected 1 to {MOST_PROCESSES}")
-    path = Path(out) if out else next_run_folder("sweep")
+    path = files.usable(out) if out else next_run_folder("sweep")
     jobs = plan_jobs(content, students, names, seeds, path)
     for job in jobs:
         job.recipe.method.method({**METHODS, **(methods or {})})  # the method exists
     progress = SweepProgress(jobs, say)
-    with withdrawn_where_refused(path / SWEEP_PLAN), folder_lock(path):
+    with files.withdrawn_where_refused(path / SWEEP_PLAN), folder_lock(path):
         save_plan(path, jobs, settings)
         todo = [job for job in jobs if not job.finished]
         if todo:

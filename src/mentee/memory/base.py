@@ -105,7 +105,13 @@ def count_others(groups: Tensor, anchors: Tensor) -> Float[Tensor, " b"]:
     return (len(groups) - (last - first)).float()
 
 
+MOST = 10_000_000
+"""Negatives; those of ImageNet would be 1,281,167."""
+
+
 def check_count(name: str, value: int, least: int) -> None:
-    """Refuse a number that is too small."""
-    if value < least:
-        raise MenteeError(f"memory: {name} is {value}, expected at least {least}")
+    """Refuse a number that is too small, or larger than any memory."""
+    if not least <= value <= MOST:
+        raise MenteeError(
+            f"memory: {name} is {value}, expected at least {least} and at most {MOST:,}"
+        )

@@ -186,6 +186,8 @@ def resolve(
         )
     if isinstance(network, nn.Module):
         return network
+    if not callable(network):
+        raise MenteeError(f"a network is a name, a module or what makes one, not {shown(network)}")
     arguments = _accepted(
         network, {"classes": classes, "channels": channels, "sample_rate": sample_rate}
     )

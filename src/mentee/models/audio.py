@@ -17,6 +17,9 @@ from mentee.errors import MenteeError
 from mentee.models.layers import check_widths, conv1x1, conv3x3, global_average, initialize
 from mentee.models.logmel import LogMel
 
+HIGHEST = 1_000_000
+"""Samples a second."""
+
 
 class MelInput(nn.Module):
     """The log-mel spectrogram of a waveform, each mel bin brought to zero mean, unit variance.
@@ -33,8 +36,11 @@ class MelInput(nn.Module):
         self, sample_rate: int, *, window: float, hop: float, mels: int, emphasis: float = 0.0
     ) -> None:
         super().__init__()
-        if sample_rate < 1000:
-            raise MenteeError(f"the rate is in samples a second, at least 1000, not {sample_rate}")
+        if not 1000 <= sample_rate <= HIGHEST:
+            raise MenteeError(
+                f"the rate is in samples a second, at least 1000, not {sample_rate}"
+                f"{' (at most 1,000,000)' if sample_rate > HIGHEST else ''}"
+            )
         samples = 2 * round(sample_rate * window / 2)
         self.logmel = LogMel(
             sample_rate=sample_rate,

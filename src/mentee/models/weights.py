@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mentee import files
 from mentee.errors import MenteeError
+from mentee.files import usable
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 STATE_KEYS = ("state_dict", "model", "model_state_dict")
@@ -75,7 +76,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     Raises:
         MenteeError: where there is no such file, or it holds no named tensors.
     """
-    path = Path(path)
+    path = usable(Path(path))
     if not path.is_file():
         raise MenteeError(f"there is no file {path}")
     if path.suffix == ".safetensors":

@@ -83,7 +83,7 @@ class MethodRecipe(Part):
     """
 
     name: MethodName = "none"
-    terms: list[TermRecipe] | None = None
+    terms: Annotated[list[TermRecipe], Field(min_length=1)] | None = None
     params: dict[str, Number] = {}
     weights: dict[str, Weight] = {}
     balance: Literal["none", "unit", "uncertainty", "gradient"] = "none"

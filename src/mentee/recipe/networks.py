@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic_core import PydanticCustomError
 
 from mentee.recipe.parts import (
     Count,
@@ -128,6 +129,10 @@ class TeacherRecipe(Part):
         return self
 
 
+FROM_DATA = ("classes", "channels", "sample_rate", "seed", "name")
+"""What a network has from the data, so that it is no option."""
+
+
 class Network(TeacherRecipe):
     """A network by name, with its number of outputs (None: the data's classes), weights and input.
 
@@ -150,6 +155,16 @@ class Network(TeacherRecipe):
     interpolation: Literal["bilinear", "bicubic"] | None = None
     classifier: str | None = None
     reuse: Reuse | None = None
+
+    @field_validator("options")
+    @classmethod
+    def _of_its_own(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if known := [key for key in FROM_DATA if key in value]:
+            raise PydanticCustomError(
+                "from_data",
+                f"should be without {known[0]}, which a network has from the data:",
+            )
+        return value
 
     @property
     def online(self) -> Network:

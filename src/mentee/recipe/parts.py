@@ -16,8 +16,8 @@ LARGEST_IMAGE = 16_384
 """Height and width, in pixels."""
 HIGHEST_RATE = 1_000_000
 """Samples a second."""
-LONGEST_CLIP = 86_400
-"""Seconds: a day."""
+LONGEST_CLIP = 14_400
+"""Seconds: four hours."""
 LONGEST_TEXT = 1 << 24
 """Bytes: 16 MiB."""
 

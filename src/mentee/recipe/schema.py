@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from mentee.recipe.method import AMethod, MethodRecipe, named
@@ -129,6 +129,13 @@ class Data(Part):
     view_seed: Seed | None = None
     cycle: Count | None = None
 
+    @field_validator("out_of_domain")
+    @classmethod
+    def _of_something(cls, value: dict[str, Domain]) -> dict[str, Domain]:
+        if any(not (each.source or each.split or each.corruption) for each in value.values()):
+            raise PydanticCustomError("nothing", "should each name a source, split or corruption")
+        return value
+
 
 class Train(Part):
     """How the student is trained. `batch` counts over all processes and accumulated parts.
@@ -164,6 +171,12 @@ class Train(Part):
     compile: bool | Literal["auto"] = False
     num_workers: int = Field(0, ge=0, le=MOST_WORKERS)
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _has_milestones(self) -> Train:
+        if self.schedule == "steps" and not self.milestones:
+            raise PydanticCustomError("steps", "should name milestones for the schedule steps")
+        return self
 
 
 class Monitor(Part):

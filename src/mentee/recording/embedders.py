@@ -17,6 +17,7 @@ from mentee.data import Examples, open_examples
 from mentee.data.inspection import inspect
 from mentee.data.sources import require_splits
 from mentee.errors import DataError, MenteeError
+from mentee.files import usable
 from mentee.locks import folder_lock
 from mentee.parallel import init_processes, rank
 from mentee.recording.sources import as_requested, open_as, source_of
@@ -285,7 +286,7 @@ def import_vectors(
     except DataError:
         examples = open_examples(source, split=split, **{**columns, "label": False})
     name = name or Path(vectors).stem
-    made = import_record(Path(vectors), examples, Path(out) / split, name=name, **options)
+    made = import_record(usable(vectors), examples, usable(out) / split, name=name, **options)
     say(f"{split}: {len(made):,} vectors of {made.vector.shape[-1]} entries: {made.folder}")
     say(f"read {made.manifest.teacher['read']}")
     return made

@@ -23,6 +23,7 @@ from mentee.distillation.objective import DistillationLoss
 from mentee.distillation.terms import Builder, blank
 from mentee.errors import PairError, RecipeError
 from mentee.evaluation.teacher_check import check_for_record, save_check
+from mentee.files import usable
 from mentee.locks import folder_lock
 from mentee.losses import LossSpec
 from mentee.methods import Method
@@ -43,7 +44,6 @@ from mentee.types import FeatureKey
 
 USUAL_VIEWS = 8
 MOST_VIEWS = 10_000
-"""Of each example; a folder each."""
 
 
 def record_network(
@@ -106,7 +106,7 @@ def record_network(
             small; raised before the teacher is run.
     """
     content = read(recipe, changes)
-    target = Path(out) / content.data.train
+    target = usable(out) / content.data.train
     refuse_other_kind(Path(out), "record")
     init_processes()
     with folder_lock(target, beside=True):

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from mentee.errors import DataError, suggest
-from mentee.files import plain_write_errors
+from mentee.files import plain_write_errors, usable
 from mentee.parallel import max_over_processes, rank
 from mentee.records.manifest import MANIFEST, OWN_NAMES, has_manifest, read_manifest
 
@@ -20,7 +20,7 @@ def find_split(path: Path | str, split: str) -> Path:
     Raises:
         DataError: there is none of this split; names those there are.
     """
-    folder = Path(path)
+    folder = usable(path)
     if has_manifest(folder):
         return folder
     if not folder.is_dir():
@@ -42,7 +42,7 @@ def is_network_record(path: Path | str, split: str = "train") -> bool:
     Raises:
         DataError: its manifest is damaged.
     """
-    folder = next((each for each in (Path(path), Path(path) / split) if has_manifest(each)), None)
+    folder = next((each for each in (usable(path), Path(path) / split) if has_manifest(each)), None)
     return folder is not None and read_manifest(folder).network is not None
 
 

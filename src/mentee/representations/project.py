@@ -15,6 +15,8 @@ from mentee.representations.adapter import Adapter, Shape
 from mentee.representations.normalization import unit_norm
 
 LARGEST_GRID = 4
+WIDEST = 65_536
+"""Entries of a unit vector, or rows of a grid."""
 
 
 def project(
@@ -56,8 +58,10 @@ def project(
     Memory: O(b d). Source: arXiv:1910.10699 (heads), arXiv:2303.07599 (stages).
     """
     for name, number in (("width", width), ("grid", grid)):
-        if number is not None and number < 1:
-            raise MenteeError(f"project: {name} is {number}, expected at least 1")
+        if number is not None and not 1 <= number <= WIDEST:
+            raise MenteeError(
+                f"project: {name} is {number}, expected at least 1 and at most {WIDEST:,}"
+            )
     if batch_axis and len(student) == 3:
         if student[1:] != teacher[1:] or student[0] > teacher[0]:
             raise PairError(

@@ -59,6 +59,9 @@ class Folder:
 
     path: Path
 
+    def __post_init__(self) -> None:
+        files.usable(self.path)
+
     @property
     def recipe(self) -> Path:
         """The resolved recipe."""

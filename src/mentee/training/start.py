@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from mentee import files
 from mentee.build.overrides import PythonOverrides
 from mentee.build.setup import build
 from mentee.locks import folder_lock
@@ -26,7 +27,7 @@ def train_new(
     """Train in a new run folder; where that fails before the first step, none is left."""
     setup = build(recipe, overrides, options.describe_data)
     # The first process chooses: another one may see its folder already and take the next number.
-    folder = Folder(gather_objects(Path(out) if out else default_run_folder(recipe))[0])
+    folder = Folder(gather_objects(files.usable(out) if out else default_run_folder(recipe))[0])
     with folder_lock(folder.path, wait=options.wait):
         training = Training(setup, folder, options)
         training.begin()
