@@ -66,7 +66,8 @@ def parse_yaml(text: str) -> Any:
         raise RecipeError(shortened(str(error), 500)) from error
     except RecipeError:
         raise
-    except (ValueError, AttributeError) as error:  # of what is behind a tag, such as !!int x
+    except (ValueError, AttributeError, LookupError, TypeError) as error:
+        # of what is behind a tag, such as !!int x, or of the parser itself, as of `0[:`
         raise RecipeError(f"a value is not of its tag: {shortened(str(error))}") from error
 
 
