@@ -181,7 +181,10 @@ def _plain(error: ValidationError) -> dict[str, str]:
     ends: dict[str, str] = {}
     known: dict[str, list[str]] = {}
     for problem in error.errors():
-        key_path = [str(part) for part in problem["loc"] if not _is_branch(str(part))]
+        *above, last = map(str, problem["loc"])
+        key_path = [part for part in above if not _is_branch(part)]
+        if problem["type"] == "extra_forbidden" or not _is_branch(last):
+            key_path.append(last)  # an unknown key is one, whatever it looks like
         key = shortened(".".join(key_path), 200)
         message = problem["msg"][0].lower() + problem["msg"][1:]
         if problem["type"] == "extra_forbidden":
