@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from mentee.runs.folder import commit
+from mentee.runs.environment import commit
 
 
 def in_turn(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
