@@ -209,3 +209,13 @@ def test_a_failure_without_words(text: Any, copy: Callable[[str], Path]) -> None
     (job / "failure.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
     result = quietly(compare, path)
     assert result.content["runs"] == {"finished": 1, "of": 1}
+
+
+@pytest.mark.parametrize("content", [b"garbage\n", b'{"op_code": 0}\n', b"[1]\n{}\n"])
+def test_a_damaged_journal_of_a_budget(content: bytes, tmp_path: Path) -> None:
+    out = tmp_path / "c"
+    out.mkdir()
+    (out / "optuna.log").write_bytes(content)
+    recipe = digits(train={"epochs": 2}, data={"limit": 64})
+    with pytest.raises(RunError, match=r"c/optuna\.log cannot be read, .*; delete it, and the met"):
+        compare(recipe, ["none"], seeds=1, out=out, budget=0.5, say=lambda line: None)

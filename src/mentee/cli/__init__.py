@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -19,7 +20,7 @@ from mentee.cli.records import records
 from mentee.console import finish_output, open_output, print_line
 from mentee.errors import MenteeError
 from mentee.renamed import COMMANDS, renamed
-from mentee.training.signals import Interrupted, SignalGuard
+from mentee.training.signals import Interrupted, SignalGuard, Terminated
 
 if TYPE_CHECKING:
     from mentee import api
@@ -247,7 +248,7 @@ def stopped_text(command: str | None) -> str:
 def stop_at_once(number: int, frame: FrameType | None) -> None:
     """Treat SIGTERM as Ctrl-C, so that what is half done is cleaned up; a second one kills."""
     signal.signal(number, signal.SIG_DFL)
-    raise KeyboardInterrupt(number)
+    raise Terminated(number)
 
 
 def main() -> None:
@@ -255,7 +256,8 @@ def main() -> None:
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     open_output()
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # their launcher ends them, at once
-    if not several and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    before = signal.getsignal(signal.SIGTERM)
+    if not several and before is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, stop_at_once)
     try:
         app()
@@ -275,6 +277,9 @@ def main() -> None:
             exit_process(128 + error.asked_by_signal)  # all processes stop at the same step
         sys.exit(128 + error.asked_by_signal)
     finally:
+        # All is written: a signal while the interpreter ends has nothing to clean up.
+        signal.signal(signal.SIGTERM, before)
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
         if lost := finish_output():
             report_error(f"error: standard output was lost ({lost}); files are complete")
             sys.exit(1)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mentee.errors import MenteeError, RecipeError
+from mentee.errors import MenteeError, RecipeError, RunError
 from mentee.experiments.rows import MAIN_SCORES, SCRATCH, STOPPED
 from mentee.experiments.sweep import Job
 from mentee.experiments.workers import WorkerMessage
@@ -136,15 +136,21 @@ class SuccessiveHalving:
         if job.student not in self._studies:
             storages = self._optuna.storages
             backend = storages.journal.JournalFileBackend(str(self.out / JOURNAL))
-            self._studies[job.student] = self._optuna.create_study(
-                study_name=job.student,
-                storage=storages.JournalStorage(backend),
-                direction="maximize" if self.higher else "minimize",
-                pruner=self._optuna.pruners.SuccessiveHalvingPruner(
-                    min_resource=self.rungs[0], reduction_factor=FACTOR
-                ),
-                load_if_exists=True,
-            )
+            try:
+                self._studies[job.student] = self._optuna.create_study(
+                    study_name=job.student,
+                    storage=storages.JournalStorage(backend),
+                    direction="maximize" if self.higher else "minimize",
+                    pruner=self._optuna.pruners.SuccessiveHalvingPruner(
+                        min_resource=self.rungs[0], reduction_factor=FACTOR
+                    ),
+                    load_if_exists=True,
+                )
+            except Exception as error:  # optuna reports a damaged line in several ways
+                raise RunError(
+                    f"{self.out / JOURNAL} cannot be read, it is cut or was changed ({error}); "
+                    "delete it, and the methods are judged again by their metrics"
+                ) from error
         return self._studies[job.student]
 
     def _find_trial(self, job: Job) -> Any:

@@ -20,6 +20,10 @@ class Interrupted(BaseException):
         self.asked_by_signal = number
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM outside the steps of a run, treated as Ctrl-C; `args` has its number."""
+
+
 class Paused(BaseException):
     """A run has reached `until` and has saved; `resume` continues it.
 
