@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from mentee.data.counter_rng import Int64Array, hash_ids
 from mentee.data.modality import Modality
 from mentee.data.payload import Files, Payload, Read, ReadOptions
 from mentee.data.unreadable import (
+    INSPECTED,
     SKIP,
     UnreadableError,
     find_unreadable,
@@ -146,11 +148,18 @@ class Examples:
         Raises:
             DataError: images or clips are damaged; all of them are named.
         """
-        try:
+        with self._naming_all():
             return self.contents.load(self.rows)
+
+    @contextmanager
+    def _naming_all(self) -> Iterator[None]:
+        """Where one example cannot be read, read all (of many a part), to name all at once."""
+        try:
+            yield
         except UnreadableError:
-            ids = dict(zip(self.rows.tolist(), self.ids, strict=True))
-            refuse_unreadable(find_unreadable(self.contents.read, self.rows), ids, self.name)
+            part = self if len(self) <= INSPECTED else self.spaced(INSPECTED)
+            ids = dict(zip(part.rows.tolist(), part.ids, strict=True))
+            refuse_unreadable(find_unreadable(part.contents.read, part.rows), ids, part.name)
             raise
 
     def read(self, rows: npt.NDArray[np.int64]) -> Read:
@@ -167,12 +176,13 @@ class Examples:
             Text: a list of texts.
 
         Raises:
-            DataError: an image or a clip is damaged.
+            DataError: images or clips are damaged; all of them are named.
         """
         source_rows = self.rows[rows]
         if not self.contents.ready(source_rows):
             self.load()
-        contents = self.contents.read(source_rows)
+        with self._naming_all():
+            contents = self.contents.read(source_rows)
         if isinstance(contents, np.ndarray):
             return torch.from_numpy(contents)
         return [item if isinstance(item, str) else torch.from_numpy(item) for item in contents]  # type: ignore[return-value]

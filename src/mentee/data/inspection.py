@@ -8,10 +8,7 @@ from typing import Any
 
 from mentee.data.examples import Examples
 from mentee.data.payload import Rows
-from mentee.data.unreadable import find_unreadable, refuse_unreadable
-
-INSPECTED = 10_000
-"""Of a source that is not decoded into memory, so many evenly spaced examples are read."""
+from mentee.data.unreadable import INSPECTED, find_unreadable, refuse_unreadable
 
 _BLANK = {"image": "images are of one color", "text": "texts are empty"}
 

@@ -17,6 +17,9 @@ from mentee.errors import DataError
 ERROR, SKIP = "error", "skip"
 """What is done about them: they are refused, or left out."""
 
+INSPECTED = 10_000
+"""Of more examples that are not kept in memory, so many evenly spaced ones are read."""
+
 _TOGETHER = 16
 _NAMED = 5
 
