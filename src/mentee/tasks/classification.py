@@ -225,6 +225,10 @@ class MultiLabel(Task):
         if labels.values is not None and labels.classes is not None:
             refuse_empty_classes(labels.classes, labels.values.sum(axis=0), name)
 
+    def _known_count(self, labels: Labels, c: int, name: str) -> str:
+        yes = int(np.asarray(labels.values)[:, c].sum())
+        return f"{super()._known_count(labels, c, name)} ({yes:,} yes)"
+
     def limit_rank(self, labels: npt.NDArray[Any], order: Integers) -> Integers:
         """0 for an example that has a class which none before it in the order has, else 1."""
         rank = np.ones(len(labels), np.int64)

@@ -24,15 +24,25 @@ from mentee.types import Batch
 
 
 def labeled_weight(batch: Batch) -> Tensor:
-    """What a loss of a batch's labeled examples is multiplied by: b over their number."""
+    """What a loss of labeled examples, of one class each, is multiplied by: b over their number."""
     if batch.labeled is None:
         raise MenteeError("all examples of the batch have labels, or none")
     counts = batch.labeled.float()
-    if batch.mixed is not None:  # with a mixture of labels, of one class an example, in part
-        partners = counts[batch.mixed.partner]
-        masked = batch.mask is not None
-        counts = torch.maximum(counts, partners) if masked else batch.mixed.of(counts)
+    if batch.mixed is not None:
+        counts = batch.mixed.of(counts)
     return len(batch) / counts.sum().clamp(min=1)
+
+
+def entry_weight(mask: Tensor) -> Tensor:
+    r"""What the means over each example's known labels are multiplied by, `[b]`.
+
+    .. math:: w_i = b \, \frac{\sum_c m_{ic}}{\sum_{jc} m_{jc}}
+
+    The mean over the batch then is that over all known labels of it: each counts the same, whether
+    its example has others or not.
+    """
+    counts = mask.sum(1).double()
+    return len(mask) * counts / counts.sum().clamp(min=1)
 
 
 def by_class(batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:

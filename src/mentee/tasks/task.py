@@ -13,12 +13,21 @@ from torch import Tensor
 
 from mentee.errors import MenteeError, RecipeError, suggest
 from mentee.metrics import Labeled, LinearLayer
-from mentee.tasks.mixed_labels import by_class, labeled_weight, mixed_labels, mixed_mask
+from mentee.tasks.mixed_labels import (
+    by_class,
+    entry_weight,
+    labeled_weight,
+    mixed_labels,
+    mixed_mask,
+)
 from mentee.tasks.outputs import Outputs
 from mentee.types import Batch
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 SomeTask = TypeVar("SomeTask", bound="Task")
+
+SHOWN = 20
+"""Classes that a line of counts names, those of the fewest labels first."""
 
 
 def mean_of_known(each: Tensor, mask: Tensor | None) -> Tensor:
@@ -151,6 +160,20 @@ class Task:
             DataError: there is nothing to learn.
         """
 
+    def known_counts(self, labels: Labels) -> str | None:
+        """How many labels are known of each class or target, in words; None: all are."""
+        if labels.mask is None or labels.values is None or labels.mask.all():
+            return None
+        counts = labels.mask.sum(0)
+        shown = np.argsort(counts, kind="stable")[:SHOWN]
+        names = labels.classes or ()
+        each = ", ".join(self._known_count(labels, int(c), names[c]) for c in shown)
+        more = f", and {len(counts) - SHOWN} classes with more" if len(counts) > SHOWN else ""
+        return f"labels are known of {each}{more}, of {len(labels.mask):,} examples"
+
+    def _known_count(self, labels: Labels, c: int, name: str) -> str:
+        return f"{name} {int(labels.mask[:, c].sum()):,}"  # type: ignore[index]
+
     def strata(self, labels: npt.NDArray[Any]) -> Integers:
         """`[n]`: the group of each example; splits and limits keep their proportions."""
         return np.zeros(len(labels), np.int64)
@@ -195,8 +218,9 @@ class Task:
     def batch_loss(self, batch: Batch, outputs: Tensor) -> Tensor:
         r"""The loss of each example of a batch, whether its examples were mixed or not.
 
-        Of examples without labels it is 0, and that of the others is multiplied by b over their
-        number: the mean over the batch is that over the labeled ones.
+        The mean over the batch is that over what is known: of one class an example over the
+        labeled examples, of several labels over all labels of the batch that are known, wherever
+        they stand. What is unknown counts as 0, and the rest is weighted for it.
 
         Args:
             batch: its labels, their mask, and how its examples were mixed.
@@ -213,7 +237,10 @@ class Task:
         if batch.labels is None:
             raise MenteeError("the task's loss needs labels, and the batch has none")
         if batch.labels.ndim == 2:
-            losses = self.loss(outputs, mixed_labels(batch), mixed_mask(batch))
+            mask = mixed_mask(batch)
+            losses = self.loss(outputs, mixed_labels(batch), mask)
+            if mask is not None:
+                return losses * entry_weight(mask).to(losses)
         else:
             losses = by_class(batch, lambda labels: self.loss(outputs, labels))
         return losses if batch.labeled is None else losses * labeled_weight(batch)

@@ -13,6 +13,7 @@ from mentee.errors import PairError
 from mentee.parallel import gather_objects, world
 from mentee.representations import Adapter
 from mentee.tasks import Task, task_of
+from mentee.tasks.mixed_labels import entry_weight
 from mentee.teachers.teacher import Teacher
 
 RATE, DECAY, BATCH = 1e-3, 1e-2, 256
@@ -98,10 +99,12 @@ def task_loss(
     labeled: Tensor | None,
     outputs: Tensor,
 ) -> Tensor:
-    """The task's loss of each example, `[b]`; the mean is over the labeled ones."""
+    """The task's loss of each example, `[b]`; the mean is over what is known."""
     if labels is None:
         raise PairError("the adapter is pretrained with labels, and the examples have none")
     losses = task.loss(outputs, labels, known)
+    if known is not None:
+        return losses * entry_weight(known).to(losses)
     if labeled is None:
         return losses
     return losses * (len(losses) / labeled.sum().clamp(min=1))
