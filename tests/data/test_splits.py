@@ -37,13 +37,52 @@ def test_a_split_keeps_its_promises(labels, fraction, seed, random) -> None:
     for name, count in enumerate(counts):
         held_out = sides[1][name]
         assert sides[0][name] + held_out == count
-        assert held_out == 0 if count < 2 else 1 <= held_out <= count - 1
+        assert held_out == 0 if count < 2 else held_out <= count - 1
         if count * fraction >= 1 and count * (1 - fraction) >= 1:
+            assert held_out >= 1
             assert abs(held_out - count * fraction) <= 1 or held_out in (1, count - 1)
     order = list(range(len(labels)))
     random.shuffle(order)
     again = split(_examples(labels, order), fraction=fraction, seed=seed)
     assert [set(part.ids) for part in again] == [train, validation]
+
+
+def _targets(count: int, size: int) -> Examples:
+    values = np.repeat(np.arange(count), size) + 0.5
+    return open_examples({"text": ["x"] * (count * size), "label": values})
+
+
+def _folders(count: int, size: int) -> Examples:
+    names = [f"class {i}" for i in range(count)] * size
+    return open_examples({"text": ["x"] * (count * size), "label": names})
+
+
+def _numbers(count: int, size: int) -> Examples:
+    return _examples([i % count for i in range(count * size)])
+
+
+@pytest.mark.parametrize("form", [_numbers, _folders, _targets])
+@pytest.mark.parametrize("size", [2, 3, 5, 9])
+@pytest.mark.parametrize("fraction", [0.05, 0.1, 0.2])
+def test_small_classes_keep_the_share_of_the_whole(form, size: int, fraction: float) -> None:
+    train, validation = split(form(60, size), fraction=fraction, seed=0)
+    assert len(validation) == round(60 * size * fraction)
+    assert len(train) + len(validation) == 60 * size
+    if form is not _targets:
+        held_out = np.bincount(validation.labels, minlength=60)
+        assert held_out.max() - held_out.min() <= 1
+        (note,) = validation.notes if (held_out == 0).any() else ("",)
+        few = int((held_out == 0).sum())
+        assert not few or note.startswith(f"validation: {few} of 60 groups of arrays (classes")
+        other = split(form(60, size), fraction=fraction, seed=1)[1]
+        assert not few or set(other.labels.tolist()) != set(validation.labels.tolist())
+
+
+def test_a_large_class_gives_before_small_ones() -> None:
+    labels = [0] * 90 + [label for label in range(1, 21) for _ in range(2)]
+    validation = split(_examples(labels), fraction=0.1, seed=0)[1]
+    assert np.bincount(validation.labels)[0] == 9
+    assert len(validation) == 13
 
 
 def test_a_large_split_has_the_exact_size() -> None:

@@ -99,4 +99,4 @@ def test_the_numbers_of_known_labels_are_told(task: str | None) -> None:
     recipe = Recipe.model_validate({"data": content, "student": {"network": "hashed-bag"}})
     assert COUNTS[task] in open_splits(recipe, data).notes
     whole = data | {"label": [[1, 0], [0, 1]], "text": ["v", "w"]}
-    assert open_splits(recipe, whole).notes == ()
+    assert open_splits(recipe, whole).notes == []

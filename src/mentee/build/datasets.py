@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -77,7 +77,7 @@ class DatasetSplits:
     views: Views
     cycle: int | None = None
     share: float | None = None
-    notes: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
 
     @property
     def classes(self) -> int:
@@ -185,9 +185,9 @@ def open_splits(recipe: Recipe, data: Any = None) -> DatasetSplits:
     Raises:
         DataError: the data cannot be read, or a class has no example to learn from.
     """
-    config = recipe.data
+    config, notes = recipe.data, list[str]()
     whole = open_split(config, config.train, data)
-    numbered, notes = read_as(config, whole), list[str]()
+    numbered = read_as(config, whole)
     train = labeled_part(whole, notes, READ if config.unlabeled else LEFT_OUT)
 
     def part(name: str) -> Examples:
@@ -195,12 +195,12 @@ def open_splits(recipe: Recipe, data: Any = None) -> DatasetSplits:
         return labeled_part(open_split(numbered, name, data), notes, labels=expected)
 
     validation: Examples | None = None
-    if config.label is False:
-        pass  # no label chooses anything, so nothing is cut off
-    elif isinstance(config.validation, float):
+    chosen = config.label is not False  # else nothing is, so nothing is cut off
+    if chosen and isinstance(config.validation, float):
         train, validation = split(train, fraction=config.validation, seed=config.seed)
-    elif config.validation is not None:
-        validation = part(config.validation)
+        notes += validation.notes
+    elif chosen and config.validation is not None:
+        validation = part(str(config.validation))
     test = part(config.test) if config.test is not None else None
     if validation is not None and validation.labels is None:
         validation = None  # it can choose nothing
@@ -216,8 +216,8 @@ def open_splits(recipe: Recipe, data: Any = None) -> DatasetSplits:
         held_out = {"validation": validation, "test": test}
         learned, more = with_unlabeled(config, learned, whole, other, **held_out)
         whole, notes = (with_others(whole, other) if other else whole), notes + more
-    once = tuple(dict.fromkeys(notes))
-    return DatasetSplits(learned, whole, validation, test, views, config.cycle, share, once)
+    notes = list(dict.fromkeys(notes))
+    return DatasetSplits(learned, whole, validation, test, views, config.cycle, share, notes)
 
 
 def read_as(config: Data, train: Examples) -> Data:
@@ -254,7 +254,7 @@ def open_single_split(recipe: Recipe, split: str, data: Any = None) -> DatasetSp
     whole, notes = open_split(config, split, data), list[str]()
     examples = labeled_part(whole, notes)
     views = views_for(recipe, examples)
-    return DatasetSplits(examples, whole, None, None, views, notes=tuple(notes))
+    return DatasetSplits(examples, whole, None, None, views, notes=notes)
 
 
 @contextmanager

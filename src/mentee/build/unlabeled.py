@@ -10,6 +10,7 @@ import numpy.typing as npt
 from mentee.data import Examples, join, limit
 from mentee.errors import DataError, RecipeError
 from mentee.recipe import Data
+from mentee.tasks.known_labels import known_counts
 
 
 def with_unlabeled(
@@ -133,7 +134,7 @@ def labeled_part(
     if len(known) < len(examples):
         count = f"{len(examples) - len(known):,} of {len(examples):,} examples of {examples.name}"
         notes.append(f"{count} have no label: they {others}")
-    counts = None if others == NOT_SCORED else known.task.known_counts(known.known_labels)
+    counts = None if others == NOT_SCORED else known_counts(known.known_labels)
     if counts is not None:
         notes.append(f"{counts}; the loss is the mean over the known labels of a batch")
     return known

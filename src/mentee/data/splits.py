@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mentee.data.counter_rng import Int64Array, mix
@@ -12,8 +14,10 @@ from mentee.errors import DataError
 def split(examples: Examples, *, fraction: float, seed: int) -> tuple[Examples, Examples]:
     """Cut off a validation part, group by group: of a class, or of targets of a like size.
 
-    In each group the examples with the smallest hashes of (seed, key) go to validation. A group of
-    two or more keeps at least one on both sides; a group of one stays in training.
+    In each group the examples with the smallest hashes of (seed, key) go to validation. The part
+    has the share of the whole. Each group has its share of it, to one example; a group of two or
+    more has at least one on both sides as far as the share of the whole allows, the largest groups
+    first. A group of one stays in training.
 
     Args:
         examples: what to cut; its order does not matter.
@@ -36,13 +40,23 @@ def split(examples: Examples, *, fraction: float, seed: int) -> tuple[Examples, 
         raise DataError(f"validation fraction {fraction}: expected a number between 0 and 1")
     groups = _groups(examples)
     sizes = np.bincount(groups)
-    held_out = _rank(examples, groups, seed, "split") < _shares(sizes, fraction)[groups]
+    shares = _shares(sizes, fraction, seed)
+    held_out = _rank(examples, groups, seed, "split") < shares[groups]
     if not held_out.any() or held_out.all():
         raise DataError(
             f"a fraction of {fraction} leaves one side of {len(examples)} examples empty: "
             "give more examples, or another fraction"
         )
-    return examples.take(np.flatnonzero(~held_out)), examples.take(np.flatnonzero(held_out))
+    validation = examples.take(np.flatnonzero(held_out))
+    none = int(((shares == 0) & (sizes > 0)).sum())
+    if none:
+        note = (
+            f"validation: {none:,} of {int((sizes > 0).sum()):,} groups of {examples.name} "
+            f"(classes, or targets alike) have too few examples for a share of {fraction} and "
+            "have none there"
+        )
+        validation = replace(validation, notes=(*validation.notes, note))
+    return examples.take(np.flatnonzero(~held_out)), validation
 
 
 def limit(examples: Examples, n: int, *, seed: int) -> Examples:
@@ -102,13 +116,17 @@ def _rank(examples: Examples, groups: Int64Array, seed: int, purpose: str) -> In
     return rank
 
 
-def _shares(sizes: Int64Array, fraction: float) -> Int64Array:
+def _shares(sizes: Int64Array, fraction: float, seed: int) -> Int64Array:
     # Largest remainders: the shares add up to the fraction of the whole, each is off by 1 at most.
     exact = sizes * fraction
     least, most = np.minimum(sizes // 2, 1), np.maximum(sizes - 1, 0)
     shares: Int64Array = np.clip(np.floor(exact).astype(np.int64), least, most)
-    missing = round(float(exact.sum())) - int(shares.sum())
+    missing = max(round(float(exact.sum())), 1) - int(shares.sum())
     by_remainder = np.argsort(shares - exact, kind="stable")
     takers = by_remainder[(shares < most)[by_remainder]][: max(missing, 0)]
     shares[takers] += 1
+    if missing < 0:  # one from each small group is more than the share of the whole
+        raised = np.flatnonzero(shares > np.floor(exact))
+        by_chance = mix(seed, raised, "groups")
+        shares[raised[np.lexsort((by_chance, exact[raised]))][:-missing]] -= 1
     return shares

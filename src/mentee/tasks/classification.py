@@ -29,7 +29,8 @@ from mentee.tasks.class_weights import class_weights, positive_weights
 from mentee.tasks.label_cells import holds_rows
 from mentee.tasks.label_columns import class_numbers
 from mentee.tasks.label_rows import several_labels
-from mentee.tasks.task import Integers, Labels, Task, mean_of_known
+from mentee.tasks.mixed_labels import mean_of_known
+from mentee.tasks.task import Integers, Labels, Task
 
 SMALL = 1e-6
 """Least probability of a class that no neighbor has."""
@@ -224,10 +225,6 @@ class MultiLabel(Task):
         """Every class needs a positive example."""
         if labels.values is not None and labels.classes is not None:
             refuse_empty_classes(labels.classes, labels.values.sum(axis=0), name)
-
-    def _known_count(self, labels: Labels, c: int, name: str) -> str:
-        yes = int(np.asarray(labels.values)[:, c].sum())
-        return f"{super()._known_count(labels, c, name)} ({yes:,} yes)"
 
     def limit_rank(self, labels: npt.NDArray[Any], order: Integers) -> Integers:
         """0 for an example that has a class which none before it in the order has, else 1."""

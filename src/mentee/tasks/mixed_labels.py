@@ -33,6 +33,13 @@ def labeled_weight(batch: Batch) -> Tensor:
     return len(batch) / counts.sum().clamp(min=1)
 
 
+def mean_of_known(each: Tensor, mask: Tensor | None) -> Tensor:
+    """Σ_k mask · each / max(1, Σ_k mask) for each example; without a mask all are known."""
+    if mask is None:
+        return each.mean(1)
+    return (each * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+
 def entry_weight(mask: Tensor) -> Tensor:
     r"""What the means over each example's known labels are multiplied by, `[b]`.
 

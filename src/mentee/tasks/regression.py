@@ -22,7 +22,8 @@ from mentee.metrics import (
     target_scores,
 )
 from mentee.tasks.label_rows import real_values
-from mentee.tasks.task import Integers, Labels, Task, mean_of_known
+from mentee.tasks.mixed_labels import mean_of_known
+from mentee.tasks.task import Integers, Labels, Task
 
 BINS = 10
 """Groups of examples by the size of their first target, for splits and limits."""

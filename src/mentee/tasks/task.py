@@ -26,16 +26,6 @@ from mentee.types import Batch
 Integers: TypeAlias = npt.NDArray[np.int64]
 SomeTask = TypeVar("SomeTask", bound="Task")
 
-SHOWN = 20
-"""Classes that a line of counts names, those of the fewest labels first."""
-
-
-def mean_of_known(each: Tensor, mask: Tensor | None) -> Tensor:
-    """Σ_k mask · each / max(1, Σ_k mask) for each example; without a mask all are known."""
-    if mask is None:
-        return each.mean(1)
-    return (each * mask).sum(1) / mask.sum(1).clamp(min=1)
-
 
 @dataclass(frozen=True)
 class Labels:
@@ -159,20 +149,6 @@ class Task:
         Raises:
             DataError: there is nothing to learn.
         """
-
-    def known_counts(self, labels: Labels) -> str | None:
-        """How many labels are known of each class or target, in words; None: all are."""
-        if labels.mask is None or labels.values is None or labels.mask.all():
-            return None
-        counts = labels.mask.sum(0)
-        shown = np.argsort(counts, kind="stable")[:SHOWN]
-        names = labels.classes or ()
-        each = ", ".join(self._known_count(labels, int(c), names[c]) for c in shown)
-        more = f", and {len(counts) - SHOWN} classes with more" if len(counts) > SHOWN else ""
-        return f"labels are known of {each}{more}, of {len(labels.mask):,} examples"
-
-    def _known_count(self, labels: Labels, c: int, name: str) -> str:
-        return f"{name} {int(labels.mask[:, c].sum()):,}"  # type: ignore[index]
 
     def strata(self, labels: npt.NDArray[Any]) -> Integers:
         """`[n]`: the group of each example; splits and limits keep their proportions."""
