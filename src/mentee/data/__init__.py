@@ -1,7 +1,7 @@
 """Examples → batches: sources, splits, reproducible views, and the loader."""
 
 from mentee.data.arrays import EMBEDDED, find_cifar10, open_arrays, open_embedded
-from mentee.data.counter_rng import hash_id, hash_ids
+from mentee.data.counter_rng import hash_id, hash_ids, nfc
 from mentee.data.examples import Examples
 from mentee.data.loader import batches, mixup, read_batch, steps_per_epoch
 from mentee.data.modality import MODALITIES, Modality, Views, build_views
@@ -32,6 +32,7 @@ __all__ = [
     "join",
     "limit",
     "mixup",
+    "nfc",
     "open_arrays",
     "open_embedded",
     "open_examples",

@@ -32,6 +32,11 @@ def hash_id(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "little") & _LOW_63
 
 
+def nfc(ids: Sequence[str]) -> list[str]:
+    """Ids in Unicode form NFC, in which they are compared: file systems may have another."""
+    return [unicodedata.normalize("NFC", text) for text in ids]
+
+
 def hash_ids(ids: Sequence[str]) -> Int64Array:
     """The keys of all ids of a source.
 

@@ -24,6 +24,9 @@ ID = "id"
 LABEL_NAMES = ("label", "labels", "fine_label", "class")
 PLAIN = (".csv", ".tsv", ".jsonl", ".ndjson")
 
+MAX_CELL = 1 << 30
+"""Characters of one cell of a CSV or TSV file."""
+
 
 @dataclass(frozen=True)
 class PlainTable:
@@ -49,6 +52,10 @@ class PlainTable:
         """
         if name not in self.names:
             raise DataError(f"{self.name} has no column {name!r}: {suggest(name, self.names)}")
+        if self.names.count(name) > 1:
+            raise DataError(
+                f"{self.name} has {self.names.count(name)} columns {name!r}: give each its own name"
+            )
         index = self.names.index(name)
         return [row[index] for row in self.rows]
 
@@ -97,8 +104,12 @@ def read_plain(files: Sequence[Path], *, only_names: bool = False) -> PlainTable
             own, more = (_json if _is_json(file) else _csv)(file, only_names)
         except DataError:
             raise
-        except (OSError, csv.Error, ValueError, RecursionError) as error:
+        except UnicodeDecodeError as error:
             raise DataError(f"{file} cannot be read ({error}); write it again in UTF-8") from error
+        except (OSError, csv.Error, ValueError, RecursionError) as error:
+            raise DataError(
+                f"{file} cannot be read ({error}); mend it, or write it again"
+            ) from error
         if names is not None and own != names:
             raise DataError(f"{file} has other columns than {files[0]}: {', '.join(own)}")
         names, rows = own, rows + more
@@ -123,10 +134,16 @@ def _is_json(file: Path) -> bool:
 
 def _csv(file: Path, only_names: bool) -> tuple[tuple[str, ...], list[list[Any]]]:
     tabs = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if file.suffix.lower() == ".tsv" else {}
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.reader(stream, strict=True, **tabs)  # type: ignore[arg-type]
-        names = tuple(next(reader, ()))
-        rows: list[list[Any]] = [] if only_names else [row for row in reader if row]
+    before = csv.field_size_limit(MAX_CELL)
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream, strict=True, **tabs)  # type: ignore[arg-type]
+            names = tuple(next(reader, ()))
+            rows: list[list[Any]] = [] if only_names else [row for row in reader if row]
+    except csv.Error as error:
+        raise csv.Error(f"line {reader.line_num}: {error}") from error
+    finally:
+        csv.field_size_limit(before)
     for number, row in enumerate(rows):
         if len(row) > len(names):
             raise DataError(
@@ -143,7 +160,7 @@ def _json(file: Path, only_names: bool) -> tuple[tuple[str, ...], list[list[Any]
         for number, line in enumerate(stream):
             if not line.strip():
                 continue
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=_object)
             if not isinstance(row, dict):
                 raise DataError(f"line {number + 1} of {file} is no JSON object: {line[:40]!r}")
             objects.append(row)
@@ -151,6 +168,15 @@ def _json(file: Path, only_names: bool) -> tuple[tuple[str, ...], list[list[Any]
                 break
     names = tuple(dict.fromkeys(name for row in objects for name in row))
     return names, [] if only_names else [[row.get(name) for name in names] for row in objects]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"a JSON object has the key {twice!r} twice: give each its own name")
+    return content
 
 
 def text_tables(folder: Path, kind: str | None, *, outside: bool = False) -> list[Path]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mentee.data import Examples
+from mentee.data import Examples, nfc
 from mentee.errors import DataError
 from mentee.locks import folder_lock
 from mentee.records.codecs import Floats, as_dtype
@@ -267,6 +267,7 @@ def row_of_each(
     Raises:
         DataError: an id is there twice, an example has no row, or a row no example.
     """
+    ids, own = nfc(ids), nfc(examples.ids)
     repeated = [text for text, count in Counter(ids).items() if count > 1]
     if repeated:
         raise DataError(
@@ -274,8 +275,7 @@ def row_of_each(
             "each"
         )
     where = {text: row for row, text in enumerate(ids)}
-    missing = [text for text in examples.ids if text not in where]
-    wanted = set(examples.ids)
+    missing, wanted = [text for text in own if text not in where], set(own)
     others = [text for text in ids if text not in wanted]
     if missing:
         unlike = f" (the file has, for example, {some_of(others)})" if others else ""
@@ -289,7 +289,7 @@ def row_of_each(
             f"{path} has {len(others):,} rows of no example of {examples.name}: {some_of(others)}; "
             "remove them, or leave extra rows out (--extra)"
         )
-    return np.array([where[text] for text in examples.ids], np.int64)
+    return np.array([where[text] for text in own], np.int64)
 
 
 def _respelled(missing: Sequence[str], others: Sequence[str]) -> str:

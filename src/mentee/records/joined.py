@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from mentee.data import Examples
+from mentee.data import Examples, nfc
 from mentee.errors import DataError
 from mentee.records.integrity import read_ids
 from mentee.records.manifest import MANIFEST, read_manifest
@@ -108,10 +108,10 @@ def open_record_of(path: Path | str, split: str, examples: Examples) -> Record:
         DataError: there is none of this split, or a file is damaged.
     """
     record, folder = open_record(path, split), Path(path)
-    missing, records = set(examples.ids) - set(record.ids), [record]
+    missing, records = set(nfc(examples.ids)) - set(nfc(record.ids)), [record]
     others = sorted([*folder.glob(f"[!.]*/{MANIFEST}"), *folder.glob(f"[!.]*/[!.]*/{MANIFEST}")])
     for other in (each.parent for each in others if each.parent != record.folder):
-        if missing and not missing.isdisjoint(read_ids(other, read_manifest(other))):
+        if missing and not missing.isdisjoint(nfc(read_ids(other, read_manifest(other)))):
             records.append(Record.open(other))
-            missing -= set(records[-1].ids)
+            missing -= set(nfc(records[-1].ids))
     return record if len(records) == 1 else JoinedRecord(records)

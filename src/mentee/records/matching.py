@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mentee.data import Examples, hash_ids
+from mentee.data import Examples, hash_ids, nfc
 from mentee.data.audio import FixedLength
 from mentee.errors import DataError
 
@@ -58,8 +58,9 @@ def _problems(
     """
     if kind != examples.kind:
         return [f"it is of {kind}, the examples are {examples.kind}"]
-    recorded, position = set(ids), {text: row for row, text in enumerate(examples.ids)}
-    missing = [text for text in examples.ids if text not in recorded]
+    ids, own = nfc(ids), nfc(examples.ids)
+    recorded, position = set(ids), {text: row for row, text in enumerate(own)}
+    missing = [text for text in own if text not in recorded]
     extra = [text for text in ids if text not in position]
     problems = []
     if extra and not missing and "contents" in data:
@@ -154,17 +155,18 @@ def order_examples(
 
     Memory: O(n).
     """
-    position = {text: row for row, text in enumerate(whole.ids)}
+    ids, own = nfc(ids), nfc(examples.ids)
+    position = {text: row for row, text in enumerate(nfc(whole.ids))}
     lost = [text for text in ids if text not in position]
     if lost:
         raise DataError(
             f"the record there cannot be extended: {len(lost):,} of its {len(ids):,} rows are of "
             f"no example of {whole.name} any more ({some_of(lost)}). {ADVICE}"
         )
-    recorded, wanted = set(ids), set(examples.ids)
-    new = [text for text in examples.ids if text not in recorded]
+    recorded, wanted = set(ids), set(own)
+    new = [text for text in own if text not in recorded]
     ordered = whole.take([position[text] for text in (*ids, *new)])
-    used = [row for row, text in enumerate(ordered.ids) if text in wanted]
+    used = [row for row, text in enumerate(nfc(ordered.ids)) if text in wanted]
     about = describe_data(ordered if len(used) == len(ordered) else ordered.take(used))
     about |= {"contents": _contents(ordered)}
     parts = data.get("parts", [])
