@@ -13,7 +13,7 @@ from accelerate import PartialState
 from mentee import models
 from mentee.build import networks
 from mentee.build.datasets import DatasetSplits, open_single_split
-from mentee.build.evaluation_data import open_domains
+from mentee.build.evaluation_data import open_domains, split_to_score
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.distillation.terms import Builder
 from mentee.errors import RunError
@@ -213,6 +213,7 @@ def evaluate(
             "data with --data"
         )
     if isinstance(data, str):
+        part = split or split_to_score(data, part)
         changed = recipe.data.model_copy(update={"source": data})
         recipe, data = recipe.model_copy(update={"data": changed}), None
     PythonOverrides(data, student).check(recipe.model_copy(update={"teacher": None}))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mentee.build.datasets import DatasetSplits, open_split
 from mentee.data import Examples, limit
 from mentee.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from mentee.data.split_names import find_split, split_folders, tables_in
+from mentee.data.text_tables import text_tables
 from mentee.errors import DataError, RecipeError
 from mentee.recipe import Data, Domain, Recipe
 from mentee.records import open_record
@@ -78,6 +81,30 @@ def open_domain(domain: Domain, data: Data, test: Examples | None, passed: Any) 
     for _ in corrupted("", domain, examples):
         pass
     return OpenedDomain(domain, whole, examples)
+
+
+def split_to_score(source: str, wanted: str) -> str:
+    """The split of other data that a student is scored on where none is named.
+
+    Args:
+        source: a name, a file or a folder.
+        wanted: the run's test part.
+
+    Returns:
+        The wanted one, else test, else validation, else the only one; of a folder or table without
+        splits all of it, which `train` stands for.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return "train"
+    if not path.is_dir():
+        return wanted
+    tables = tables_in(path, (".parquet",)) or text_tables(path, None)
+    names = split_folders(path)[0] or [file.stem for file in tables]
+    if not names:
+        return "train"
+    known = (split for split in (wanted, "test", "validation") if find_split(split, names, path))
+    return next(known, names[0] if len(names) == 1 else wanted)
 
 
 def split_of(domain: Domain, data: Data) -> str:
