@@ -208,3 +208,84 @@ def test_a_copy_computes_the_same(shares: bool) -> None:
     tied[1].weight = tied[0].weight
     copy = models.copied(tied, shares_weights=shares)
     assert copy[1].weight is copy[0].weight is not tied[0].weight
+
+
+class Tied(nn.Module):
+    """Two layers of one weight, a view of it, and a parameter that nothing reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(64, 64), nn.Linear(64, 64)
+        self.second.weight = self.first.weight
+        self.register_buffer("row", self.first.weight.detach()[0])
+        self.head, self.unused = nn.Linear(64, 10), nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.second(self.first(x.flatten(1))).relu())
+
+
+def lazy() -> nn.Module:
+    return nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(10))
+
+
+@pytest.mark.parametrize("make", [Tied, lazy, lambda: small().double(), lambda: small().half()],
+                         ids=["shared", "lazy", "double", "half"])  # fmt: skip
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_unusual_students_are_saved_and_scored(make: Any, ema: Any, tmp_path: Path) -> None:
+    recipe = digits(train={**SHORT, "ema": ema}, data={"limit": 64})
+    run = mentee.train(recipe, student=make(), out=tmp_path / "run", quiet=True)
+    scores = run.evaluate(student=make())
+    assert scores["accuracy"] == run.summary["test"]["accuracy"]
+    assert scores["loss"] == pytest.approx(run.summary["test"]["loss"], rel=1e-5)
+
+
+def scripted() -> nn.Module:
+    return torch.jit.script(small())
+
+
+def traced() -> nn.Module:
+    return torch.jit.trace(small().eval(), torch.zeros(2, 1, 8, 8))
+
+
+def quantized() -> nn.Module:
+    return torch.ao.quantization.quantize_dynamic(small().eval(), {nn.Linear}, torch.qint8)
+
+
+TEACHERS = {
+    "half": lambda: small().half(),
+    "double": lambda: small().double(),
+    "bfloat16": lambda: small().bfloat16(),
+    "scripted": scripted,
+    "traced": traced,
+    "quantized": quantized,
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("make", TEACHERS.values(), ids=TEACHERS)
+def test_unusual_teachers_teach_kd(make: Any, tmp_path: Path) -> None:
+    recipe = digits(train=SHORT, data={"limit": 64}, method="kd")
+    plain, other = (
+        mentee.train(recipe, teacher=teacher, out=tmp_path / name, quiet=True)
+        for name, teacher in (("plain", small()), ("other", make()))
+    )
+    accuracy = plain.summary["teacher"]["scores"]["accuracy"]
+    assert other.summary["teacher"]["scores"]["accuracy"] == pytest.approx(accuracy, abs=0.03)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_scripted_teacher_has_logits_only(tmp_path: Path) -> None:
+    recipe = digits(train=SHORT, data={"limit": 64}, method="crd")
+    with pytest.raises(MenteeError, match="a scripted network can be read at its logits only, not "
+                       "at embedding; take a method of logits, such as kd"):  # fmt: skip
+        mentee.train(recipe, teacher=scripted(), out=tmp_path / "run", quiet=True)
+
+
+def test_teacher_and_student_may_be_one_object(tmp_path: Path) -> None:
+    network = small()
+    recipe = digits(train=SHORT, data={"limit": 64}, method="kd")
+    both = {"teacher": network, "student": network}
+    mentee.train(recipe, **both, out=tmp_path / "one", quiet=True)
+    mentee.train(recipe, teacher=small(), student=small(), out=tmp_path / "two", quiet=True)
+    one, two = (load_file(tmp_path / name / "student.safetensors") for name in ("one", "two"))
+    assert all(torch.equal(one[name], two[name]) for name in one)

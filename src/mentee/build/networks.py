@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from mentee import features, models
 from mentee.build.classifier_reuse import with_reused_classifier
@@ -138,10 +139,14 @@ def build(
         MenteeError: there is no such network, it cannot be copied, or its weights do not fit.
     """
     network = build_untrained(recipe, source, splits, seed=seed, frozen=frozen)
+    if any(is_lazy(each) for each in [*network.parameters(), *network.buffers()]):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed or 0)
+            network(normalize(splits.first(2).inputs, contract(recipe)))  # which gives it its sizes
     if (kind := models.to_float32(network)) and notes is not None:
         title = f"{'teacher' if frozen else 'student'} {type(network).__name__}"
         notes.append(f"{title}: its weights of {kind} were changed to float32")
-    return with_weights(network, recipe, splits, seed=seed)
+    return with_weights(network, recipe, splits, seed=seed, notes=notes)
 
 
 def build_untrained(
@@ -178,7 +183,12 @@ def build_untrained(
 
 
 def with_weights(
-    network: nn.Module, recipe: Network, splits: DatasetSplits, *, seed: int | None
+    network: nn.Module,
+    recipe: Network,
+    splits: DatasetSplits,
+    *,
+    seed: int | None,
+    notes: list[str] | None,
 ) -> nn.Module:
     """The network with the weights and the classifier of its recipe."""
     classes = recipe.classes or splits.classes
@@ -192,14 +202,14 @@ def with_weights(
         )
     ended = recipe.reuse is not None and recipe.weights is not None and of_whole(recipe.weights)
     if recipe.weights is not None and not ended:
-        models.load_weights(network, recipe.weights)
+        models.load_weights(network, recipe.weights, notes=notes)
     if recipe.reuse is not None:
         inputs = normalize(splits.first(2).inputs, contract(recipe))
         network = with_reused_classifier(
             network, recipe.reuse, inputs, classes=classes, seed=seed or 0
         )
     if recipe.weights is not None and ended:
-        models.load_weights(network, recipe.weights)
+        models.load_weights(network, recipe.weights, notes=notes)
     return network
 
 
@@ -297,6 +307,11 @@ def give_logits(
     logits = first_tensor(outputs)
     if logits is None or (kind := probabilities(logits, task)) is None:
         return
+    if isinstance(network, torch.jit.ScriptModule):
+        raise RecipeError(
+            f"{who} returns probabilities ({kind}) and is scripted, so that they cannot be turned "
+            "into logits; pass a network that returns logits"
+        )
     network.register_forward_hook(LogProbabilities(kind))
     network.fingerprint_settings = kind  # type: ignore[assignment]
     if notes is not None:
@@ -309,7 +324,7 @@ def give_logits(
 
 def of_whole(weights: str) -> bool:
     """Whether weights are of a network that ends in another one's classifier, or of a trunk."""
-    return any(name.startswith("trunk.") for name in models.read_weights(weights))
+    return any(f".{name}".find(".trunk.") >= 0 for name in models.read_weights(weights))
 
 
 def layers(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from mentee.errors import LayerError, suggest
@@ -49,6 +50,12 @@ def resolve(network: nn.Module, wanted: Sequence[str], example: Tensor) -> tuple
         0 0 output (8,)
     """
     trace = dry_run(network, example)
+    if isinstance(network, torch.jit.ScriptModule) and (inside := {*wanted} - {"logits"}):
+        names = ", ".join(sorted(inside))
+        raise LayerError(
+            f"a scripted network can be read at its logits only, not at {names}; take a method of "
+            "logits, such as kd, or pass the network itself"
+        )
     layers = [layer for name in wanted for layer in _find(trace, name)]
     return tuple({layer.name: layer for layer in layers}.values())
 

@@ -131,6 +131,8 @@ def dry_run(network: nn.Module, example: Tensor) -> Trace:
     trace = Trace(network, example, example, modules)
     with _undisturbed(network, example), ExitStack() as stack:
         for module in network.modules():
+            if isinstance(module, torch.jit.ScriptModule):  # which takes no hooks
+                continue
             before = module.register_forward_pre_hook(trace._before, with_kwargs=True)
             stack.callback(before.remove)
             after = module.register_forward_hook(trace._after, with_kwargs=True)

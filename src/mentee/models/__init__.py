@@ -21,6 +21,7 @@ from mentee.data import MODALITIES
 from mentee.errors import MenteeError, shown, suggest
 from mentee.free_memory import require
 from mentee.models.audio import MobileFCN, SmallFCN
+from mentee.models.checkpoints import read_weights, with_names_of
 from mentee.models.composite import PROJECTOR, Ensemble, Mean, ReusedClassifierStudent
 from mentee.models.contract import (
     CONTRACTS,
@@ -40,7 +41,7 @@ from mentee.models.shufflenet import ShuffleNetV1, ShuffleNetV2
 from mentee.models.table import NETWORKS, kind_of, nearest
 from mentee.models.text import CharCNN, HashedBag
 from mentee.models.vgg import VGG
-from mentee.models.weights import classes_of, count_parameters, load_weights, read_weights
+from mentee.models.weights import classes_of, count_parameters, load_weights
 from mentee.models.zoo import (
     build_timm,
     build_torchvision,
@@ -84,6 +85,7 @@ __all__ = [
     "read_weights",
     "resolve",
     "to_float32",
+    "with_names_of",
 ]
 
 MANY_CLASSES = 100_000

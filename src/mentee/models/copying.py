@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
+from torch.nn.parameter import UninitializedBuffer, is_lazy
 
 from mentee.errors import MenteeError
 
@@ -45,15 +45,21 @@ def copied(network: nn.Module, *, shares_weights: bool = False) -> nn.Module:
         for value in vars(module).values()
         if isinstance(value, Tensor) and not value.is_leaf
     }
+    memo |= {  # which torch does not copy
+        id(each): UninitializedBuffer(device=each.device, dtype=each.dtype)  # type: ignore[call-arg]
+        for each in network.buffers()
+        if is_lazy(each)
+    }
     if shares_weights:
-        memo |= {id(each): each.detach() for each in network.buffers()}
+        memo |= {id(each): each.detach() for each in network.buffers() if not is_lazy(each)}
         memo |= {
             id(each): nn.Parameter(each.detach(), requires_grad=each.requires_grad)
             for each in network.parameters()
             if not is_lazy(each)
         }
     try:
-        return copy.deepcopy(network, memo)
+        with torch.no_grad():  # a scripted network clones its weights
+            return copy.deepcopy(network, memo)
     except Exception as error:  # whatever a module of someone else's may hold
         raise MenteeError(
             f"{name} cannot be copied ({str(error).partition(chr(10))[0]}), and each run needs a "

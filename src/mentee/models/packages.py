@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError, suggest
+from mentee.models.checkpoints import StandIn, read_weights
 from mentee.models.contract import InputContract
-from mentee.models.weights import read_weights
 
 INSTALL: Mapping[str, str] = {
     "aisfx": "pip install --no-deps aisfx==0.1.2",
@@ -89,21 +89,13 @@ def read_checkpoint(path: Path, absent: Sequence[str]) -> Any:
     Raises:
         MenteeError: the file names anything else, or is damaged.
     """
-    stand_ins = [(type(name.rpartition(".")[2], (_StandIn,), {}), name) for name in absent]
+    stand_ins = [(type(name.rpartition(".")[2], (StandIn,), {}), name) for name in absent]
     plain = [(kind, f"builtins.{kind.__name__}") for kind in (dict, int, list)]
     try:
         with torch.serialization.safe_globals([*stand_ins, *plain, defaultdict]), quiet():
             return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise MenteeError(f"{path} is not the checkpoint that was expected: {error}") from error
-
-
-class _StandIn:
-    def __init__(self, *arguments: object) -> None:
-        pass
-
-    def __setstate__(self, state: object) -> None:
-        pass
 
 
 @contextlib.contextmanager

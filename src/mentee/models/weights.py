@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 import os
-import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from mentee import files
 from mentee.errors import MenteeError
-from mentee.files import usable
+from mentee.models.checkpoints import read_weights, with_names_of
 
-TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
-STATE_KEYS = ("state_dict", "model", "model_state_dict")
-"""Keys of the state dict in the files of training scripts that save more than that."""
-WRAPPERS = ("module.", "_orig_mod.")
-"""Prefixes that data parallelism and `torch.compile` leave before every name."""
 COUNTER = "num_batches_tracked"
 SHOWN = 5
 
 
 def load_weights(
-    network: nn.Module, path: str | os.PathLike[str], *, strict: bool = True
+    network: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    strict: bool = True,
+    notes: list[str] | None = None,
 ) -> list[str]:
     """Copy weights from a file into a network.
 
     Args:
         network: changed in place; untouched where an error is raised.
-        path: a safetensors file, or a state dict saved by torch (`.pt`, `.pth`, `.bin`, `.ckpt`;
-            read without running any code of the file). Weights kept under `state_dict` or `model`
-            and names that begin with `module.` are understood.
+        path: a safetensors file, or one saved by torch (`.pt`, `.pth`, `.pth.tar`, `.bin`, `.ckpt`;
+            read without running any code of the file). Weights that are kept under a key, as
+            training scripts do, are found; a prefix of all names, such as `module.`, is removed
+            where the network's names have none.
         strict: demand that names and shapes agree; otherwise load what fits.
+        notes: gets a line where names were changed.
 
     Returns:
         The network's names that kept their value, because the file has nothing that fits them;
@@ -49,8 +47,8 @@ def load_weights(
         mentee.errors.MenteeError: there is no file nowhere.safetensors
     """
     path = Path(path)
-    tensors = read_weights(path)
     own: dict[str, Tensor] = network.state_dict()
+    tensors, note = with_names_of(own, read_weights(path))
     missing = sorted(name for name in own.keys() - tensors.keys() if not name.endswith(COUNTER))
     unexpected = sorted(tensors.keys() - own.keys())
     shapes = {
@@ -67,35 +65,9 @@ def load_weights(
     if not fitting:
         raise MenteeError(f"nothing in {path} fits. {_misfit(path, missing, unexpected, shapes)}")
     network.load_state_dict(fitting, strict=False)
+    if note and notes is not None:
+        notes.append(f"weights {path}: {note}")
     return sorted({*missing, *shapes})
-
-
-def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The named tensors of a file, on the CPU; see `load_weights` for the formats.
-
-    Raises:
-        MenteeError: where there is no such file, or it holds no named tensors.
-    """
-    path = usable(Path(path))
-    if not path.is_file():
-        raise MenteeError(f"there is no file {path}")
-    if path.suffix == ".safetensors":
-        read: Callable[[Path], object] = files.read_tensors
-    elif path.suffix in TORCH_SUFFIXES:
-        read = _read_torch
-    else:
-        raise MenteeError(
-            f"weights are read from .safetensors, {', '.join(TORCH_SUFFIXES)} files, not {path}"
-        )
-    try:
-        content = read(path)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise MenteeError(
-            f"{path} cannot be read as weights ({reason}); expected a safetensors file, or what "
-            "torch.save(network.state_dict(), path) writes"
-        ) from error
-    return _named_tensors(content, path)
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -133,28 +105,6 @@ def classes_of(network: nn.Module, example: Tensor) -> int:
         kind = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output)
         raise MenteeError(f"expected logits [b, k] from {type(network).__name__}, got {kind}")
     return output.shape[1]
-
-
-def _read_torch(path: Path) -> object:
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _named_tensors(content: object, path: Path) -> dict[str, Tensor]:
-    if isinstance(content, Mapping):
-        for key in STATE_KEYS:
-            if isinstance(content.get(key), Mapping):
-                content = content[key]
-                break
-    if not isinstance(content, Mapping):
-        raise MenteeError(f"{path} holds a {type(content).__name__}, not named tensors")
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    if not tensors or len(tensors) != len(content):
-        others = [str(name) for name in content if str(name) not in tensors]
-        raise MenteeError(f"{path} holds more than named tensors, or none: {_short(others)}")
-    for wrapper in WRAPPERS:
-        if all(name.startswith(wrapper) for name in tensors):
-            tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
-    return tensors
 
 
 def _classifier(network: nn.Module) -> str:

@@ -284,7 +284,14 @@ class Folder:
 
     def save_weights(self, path: Path, state: Mapping[str, Tensor]) -> None:
         """Write a state dict as safetensors, atomically."""
-        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+        whole, stored = dict[str, Tensor](), set[int]()
+        for name, tensor in state.items():
+            each = tensor.detach().cpu().contiguous()
+            storage = each.untyped_storage()
+            if storage.data_ptr() in stored or storage.nbytes() > each.nbytes:
+                each = each.clone()  # safetensors has no shared weights and no views
+            stored.add(storage.data_ptr())
+            whole[name] = each
         content = save(whole, metadata={"format": "pt"})
         files.write(path, lambda temporary: temporary.write_bytes(content))
 

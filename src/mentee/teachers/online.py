@@ -36,7 +36,9 @@ class OnlineTeacher:
         contract: Contract,
         sample: Callable[[], Iterable[Batch]] | None = None,
     ) -> None:
-        self.network = network.eval().requires_grad_(False)
+        self.network = network.eval()
+        for each in network.parameters():  # a scripted network has no requires_grad_
+            each.requires_grad_(False)
         self.contract = contract
         self.layers = tuple(layers)
         self._capture = Capture(network, layers)
@@ -61,10 +63,16 @@ class OnlineTeacher:
     def weights_fingerprint(self) -> str:
         """32 hexadecimal digits of the weights, normalization and size, wherever it is read."""
         digest = hashlib.blake2b(digest_size=16)
-        for name, tensor in sorted(self.network.state_dict().items()):
+        for name, value in sorted(self.network.state_dict().items()):
             digest.update(name.encode())
-            raw = tensor.detach().cpu().contiguous().reshape(-1)
-            digest.update(raw.view(torch.uint8).numpy().tobytes())
+            # A quantized layer has its weight and bias as a tuple.
+            for tensor in value if isinstance(value, tuple) else (value,):
+                if not isinstance(tensor, Tensor):
+                    digest.update(repr(tensor).encode())
+                    continue
+                dense = tensor.int_repr() if tensor.is_quantized else tensor
+                raw = dense.detach().cpu().contiguous().reshape(-1)
+                digest.update(raw.view(torch.uint8).numpy().tobytes())
         digest.update(repr(self.contract).encode())
         if resize := getattr(self.contract, "resize", None):
             digest.update(f"resized to {resize}".encode())

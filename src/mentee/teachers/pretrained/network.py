@@ -20,6 +20,7 @@ from mentee.models import (
     contract_of,
     load_weights,
     read_weights,
+    with_names_of,
 )
 from mentee.teachers.pretrained.batching import embed_clips, embed_images
 from mentee.teachers.pretrained.embedder import Contents, ReadyEmbedder
@@ -122,6 +123,7 @@ def _load(
         )
 
     network = made(1)
+    state, _ = with_names_of(network.state_dict(), state)
     layers = getattr(network, "feature_layers", None)
     classifier = str(layers.get("classifier", "")) if isinstance(layers, Mapping) else ""
     head = state.get(f"{classifier}.weight")
