@@ -13,17 +13,10 @@ from torch.nn.parameter import is_lazy
 from mentee import features, models
 from mentee.build.classifier_reuse import with_reused_classifier
 from mentee.build.datasets import DatasetSplits
-from mentee.build.outputs import (
-    Expected,
-    LogProbabilities,
-    call,
-    check_teacher_outputs,
-    probabilities,
-)
+from mentee.build.outputs import Expected, give_logits
 from mentee.build.overrides import ModelFactory, TeacherSource
 from mentee.build.own_input import input_note, is_alike, own_input
 from mentee.errors import MenteeError, RecipeError
-from mentee.features.layer import first_tensor
 from mentee.models import AudioContract, Contract, InputContract, TextContract, normalize
 from mentee.recipe import AudioInput, Data, Input, Network, OnlineRecipe, TextInput
 from mentee.types import Batch
@@ -270,14 +263,12 @@ def build_teacher(
         if isinstance(source, (list, tuple)):
             raise RecipeError("teacher: several networks were passed from Python for one")
         only = cast(ModelFactory | None, source)
-        network = build(recipe, only, splits, seed=seed, notes=notes, frozen=True)
-        give_logits(network, recipe, splits, notes)
-        return network, contract(recipe)
+        return teacher_network(recipe, only, splits, seed, notes), contract(recipe)
     several = source if isinstance(source, (list, tuple)) else [source] * len(recipe.networks)
-    members = []
-    for each, passed in zip(recipe.networks, several, strict=True):
-        members.append(build(each, passed, splits, seed=seed, notes=notes, frozen=True))
-        give_logits(members[-1], each, splits, notes)
+    members = [
+        teacher_network(each, passed, splits, seed, notes)
+        for each, passed in zip(recipe.networks, several, strict=True)
+    ]
     ensemble = models.Ensemble(
         members,
         [contract(each) for each in recipe.networks],
@@ -287,39 +278,20 @@ def build_teacher(
     return ensemble, ensemble.contract
 
 
-def give_logits(
-    network: nn.Module, recipe: Network, splits: DatasetSplits, notes: list[str] | None
-) -> None:
-    """Check where a teacher's logits are, and let it return logits where it has probabilities.
-
-    Raises:
-        MenteeError: it cannot read the examples, or which of its outputs are logits is not clear.
-    """
-    batch, task = splits.first(TRIED), splits.train.task
+def teacher_network(
+    recipe: Network,
+    source: ModelFactory | None,
+    splits: DatasetSplits,
+    seed: int | None,
+    notes: list[str] | None,
+) -> nn.Module:
+    """One network of a teacher, which returns logits."""
+    network = build(recipe, source, splits, seed=seed, notes=notes, frozen=True)
+    inputs = normalize(splits.first(TRIED).inputs, contract(recipe))
     who = f"teacher {type(network).__name__}"
-    if not isinstance(network, torch.jit.ScriptModule):
-        for each in network.parameters():  # for the graph, which tells what was computed last
-            each.requires_grad_(each.is_floating_point())
-    outputs = call(network, normalize(batch.inputs, contract(recipe)))
-    check_teacher_outputs(
-        outputs, len(batch), Expected(who, "teacher.classes", recipe.classes or 0, task)
-    )
-    logits = first_tensor(outputs)
-    if logits is None or (kind := probabilities(logits, task)) is None:
-        return
-    if isinstance(network, torch.jit.ScriptModule):
-        raise RecipeError(
-            f"{who} returns probabilities ({kind}) and is scripted, so that they cannot be turned "
-            "into logits; pass a network that returns logits"
-        )
-    network.register_forward_hook(LogProbabilities(kind))
-    network.fingerprint_settings = kind  # type: ignore[assignment]
-    if notes is not None:
-        notes.append(
-            f"{who}: its outputs are probabilities ({kind}); their logarithms are used as logits"
-            if kind == "softmax"
-            else f"{who}: its outputs are probabilities ({kind}); their log-odds are used as logits"
-        )
+    expected = Expected(who, "teacher.classes", recipe.classes or 0, splits.train.task)
+    give_logits(network, inputs, expected, notes)
+    return network
 
 
 def of_whole(weights: str) -> bool:

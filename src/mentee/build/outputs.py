@@ -189,3 +189,40 @@ class LogProbabilities:
         tiny = torch.finfo(torch.float32).tiny
         log = p.float().clamp(min=tiny).log()
         return log if self.kind == "softmax" else log - (1 - p.float()).clamp(min=tiny).log()
+
+
+def give_logits(
+    network: nn.Module, inputs: Tensor, expected: Expected, notes: list[str] | None
+) -> None:
+    """Check where a teacher's logits are, and let it return logits where it has probabilities.
+
+    Args:
+        network: changed in place.
+        inputs: some examples.
+        expected: its outputs.
+        notes: gets a line where it has probabilities.
+
+    Raises:
+        MenteeError: it cannot read the examples, or which of its outputs are logits is not clear.
+    """
+    scripted = isinstance(network, torch.jit.ScriptModule)
+    for each in network.parameters():  # for the graph, which tells what was computed last
+        each.requires_grad_(each.is_floating_point() and not scripted)
+    outputs = call(network, inputs)
+    check_teacher_outputs(outputs, len(inputs), expected)
+    logits = first_tensor(outputs)
+    if logits is None or (kind := probabilities(logits, expected.task)) is None:
+        return
+    if scripted:
+        raise RecipeError(
+            f"{expected.who} returns probabilities ({kind}) and is scripted, so that they cannot "
+            "be turned into logits; pass a network that returns logits"
+        )
+    network.register_forward_hook(LogProbabilities(kind))
+    network.fingerprint_settings = kind  # type: ignore[assignment]
+    if notes is not None:
+        used = "logarithms" if kind == "softmax" else "log-odds"
+        notes.append(
+            f"{expected.who}: its outputs are probabilities ({kind}); their {used} are used as "
+            "logits"
+        )
