@@ -41,7 +41,18 @@ def test_lines_of_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     progress_lines.receive(WorkerMessage(none, "step", 600))
     assert lines[3].startswith("0 of 3 finished, 30 % of the steps, about ")
     jobs[0].path.mkdir()
-    summary = {"test": {"accuracy": 0.5}, "seconds": 75.0, "steps": 1000}
+    summary = {
+        "test": {"accuracy": 0.5},
+        "method": "none",
+        "student": {"network": "resnet8-cifar"},
+        "selected": {},
+        "parameters": {"student": 1000, "heads": 0},
+        "examples": {},
+        "epochs": 1,
+        "steps": 1000,
+        "seconds": 75.0,
+        "seconds_per_epoch": 75.0,
+    }
     (jobs[0].path / "summary.json").write_text(json.dumps(summary))
     progress_lines.receive(WorkerMessage(none, "finished"))
     assert lines[4] == "resnet8-cifar-none-seed0  test accuracy 0.5000  1 min 15 s  (1 of 3)"

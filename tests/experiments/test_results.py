@@ -33,6 +33,11 @@ def run(test: float, validation: float | None = None, **more: Any) -> dict[str, 
         "seconds": 60.0,
         "seconds_per_epoch": 2.0,
         "memory": {"resident": 5e8, "gpu": None},
+        "method": "kd",
+        "student": {"network": "net"},
+        "selected": {},
+        "examples": {},
+        "epochs": 2,
         **more,
     }
 

@@ -125,7 +125,7 @@ def test_what_fails_is_named_and_stops_nothing(
     recipe: dict[str, Any], file: Any, mentee: Any, tmp_path: Path
 ) -> None:
     """One does not fit the data, one diverges, one is damaged; the others are trained."""
-    wild = {"name": "kd", "weights": {"logits": 1e38, "task": 1e38}}
+    wild = {"name": "kd", "weights": {"logits": 1e12, "task": 1e12}}
     path, out = file(recipe | {"method": wild}), tmp_path / "s"
     arguments = ["sweep", path, "--methods", "none,kd,east-kd", "--seeds", "1"]
     arguments += ["--processes", "1", "--out", out]

@@ -10,7 +10,15 @@ from mentee.distillation.terms import takes
 from mentee.representations import REPRESENTATIONS, Adapter, PairInfo, as_is
 from mentee.types import Statistics
 
-MAPS = ("feature_maps", "attention", "regressor", "gaussian", "margin_relu", "paraphraser")
+MAPS = (
+    "feature_maps",
+    "attention",
+    "regressor",
+    "gaussian",
+    "margin_relu",
+    "paraphraser",
+    "dense_project",
+)
 READS = {"frames": (2, 3), "standardized": (1,), "fsp": (), "reviewkd": (), "semckd": (2, 3)}
 READS |= dict.fromkeys(MAPS, (2, 3))
 SHAPES = {"map": (6, 8, 8), "tokens": (5, 6), "vector": (6,)}

@@ -113,7 +113,8 @@ def evaluate(
         _print_and_exit(results_table(evaluate_domains(run, domains)))
         return
     scores = evaluate(run, data=data, split=split)
-    _print_and_exit("\n".join(f"{name:<10}{value:.4f}" for name, value in scores.items()))
+    width = max(map(len, scores), default=0) + 2
+    _print_and_exit("\n".join(f"{name:<{width}}{value:.4f}" for name, value in scores.items()))
 
 
 @app.command()
