@@ -1,6 +1,7 @@
 """A record of other examples is refused with what differs; ids decide."""
 
 import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from mentee.data import open_arrays
 from mentee.errors import DataError
 from mentee.recording.embedders import record_examples
+from mentee.records import import_record
+from mentee.records.joined import open_record_of
 from mentee.records.matching import order_examples
 from tests.records.jobs import Fake, expected, images
 
@@ -74,3 +77,25 @@ def test_ids_decide_and_the_new_ones_come_in_the_order_of_the_data():
     assert ordered.examples.ids == tuple(f"pictures/{i}.png" for i in (0, 1, 2, 5, 4, 3))
     assert (ordered.recorded, ordered.new, ordered.data["rows"]) == (3, 3, 6)
     assert [part["rows"] for part in ordered.data["parts"]] == [3, 3]
+
+
+NFC = [unicodedata.normalize("NFC", text) for text in ("Żółć/é", "ü", "a", "Ω", "å")]
+NFD = [unicodedata.normalize("NFD", text) for text in NFC]
+
+
+@pytest.mark.parametrize(("first", "second"), [(NFC, NFD), (NFD, NFC)], ids=["to NFD", "to NFC"])
+def test_ids_in_another_unicode_form_are_the_same(tmp_path, first, second):
+    assert first != second
+    there, here = images(5, ids=first), images(5, ids=second)
+    made = record_examples(Fake(), there, tmp_path / "r")
+    made.check(here)
+    made.check(here.take([3, 0]))
+    np.testing.assert_allclose(made.of(here.keys), expected(here), rtol=2e-3)
+    more = record_examples(Fake(), images(7, ids=[*second, "x", "y"]), tmp_path / "r", extend=True)
+    assert len(more) == 7
+    assert len(open_record_of(tmp_path / "r", "train", here.take([1]))) == 7
+    np.savez(tmp_path / "v.npz", embedding=expected(there), ids=first)
+    vectors = import_record(
+        tmp_path / "v.npz", here.take([4, 1, 0]), tmp_path / "s", name="x", extra=True
+    )
+    np.testing.assert_allclose(vectors.vectors(range(3)), expected(here)[[4, 1, 0]], rtol=1e-6)
