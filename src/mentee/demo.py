@@ -89,6 +89,8 @@ def demo(
         raise MenteeError(f"there is no demo on {data!r}; {suggest(data, SETTINGS)}")
     setting, folder, start = SETTINGS[data], out or next_run_folder("demo"), time.monotonic()
     print(f"data: {setting.about}\nruns: {folder}\n", flush=True)
+    if teacher is not None and not teacher.is_file():
+        raise MenteeError(f"there is no file {teacher}; give the weights of the teacher, or none")
     if teacher is None:
         network, epochs = setting.teacher
         recipe = {"data": setting.data, "student": network, "train": {"epochs": epochs}}

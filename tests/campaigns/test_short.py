@@ -12,7 +12,7 @@ from tests.campaigns.bad_inputs import TABLE, load_everything, run_all, totals
 from tests.campaigns.boxes import fill
 from tests.campaigns.cases import CASES
 
-EACH = 14
+EACH = 21
 SLOW = ("python/labels of 50,000,000", "vectors/zip bomb", "yaml/20,000 unknown keys")
 FIRST = 20
 """Random examples of a kind; the command tries thousands."""
@@ -23,6 +23,9 @@ def test_a_part_of_the_bad_inputs_has_the_outcomes_of_the_table(tmp_path: Path) 
     load_everything()
     fill(tmp_path / "box")
     cases = [case for case in CASES[::EACH] if case.name in table and case.name not in SLOW]
+    cases = [
+        case for case in cases if not callable(case.run)
+    ]  # the tests check types by themselves
     outcomes, faults = run_all(cases, tmp_path / "box", table)
     print(totals(outcomes, faults, 0))
     assert len(cases) >= 30

@@ -43,7 +43,12 @@ def hash_ids(ids: Sequence[str]) -> Int64Array:
     Raises:
         DataError: an id stands there twice, or two ids have one key.
     """
-    keys = np.fromiter((hash_id(text) for text in ids), np.int64, len(ids))
+    try:
+        keys = np.fromiter((hash_id(text) for text in ids), np.int64, len(ids))
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"the id or file name {error.object!a} is not UTF-8; give it another name"
+        ) from error
     if len(np.unique(keys)) < len(keys):
         raise DataError(_not_unique(ids, keys))
     return keys

@@ -147,7 +147,7 @@ def build(
         )
     offered = {"classes": classes, "channels": channels, "sample_rate": sample_rate}
     arguments = {key: offered[key] for key in MODALITIES[kind_of(name)].network_args}
-    if name in NETWORKS and (options or classes > MANY_CLASSES):
+    if name in NETWORKS and (options or max(classes, channels) > MANY_CLASSES):
         with torch.device("meta"):  # costs no memory, and draws no random number
             planned = make(**arguments, **options)
         size = sum(each.nbytes for each in (*planned.parameters(), *planned.buffers()))
@@ -262,6 +262,10 @@ def _check_options(name: str, options: Mapping[str, Any]) -> None:
     for option, value in options.items():
         if option not in known:
             raise MenteeError(f"{name} has no option {option!r}; {suggest(option, known)}")
+        if known[option] is None and not (value is None or type(value) is int):
+            raise MenteeError(
+                f"the option {option} of {name} is a whole number, not {shown(value)}"
+            )
         if isinstance(known[option], tuple):
             check_widths(name, value, len(known[option]))
         kinds = (int, float) if isinstance(known[option], float) else (int,)

@@ -145,7 +145,6 @@ sweep kd.yaml --methods kd --live --views 3 --out new
 sweep recipe.yaml --methods ../evil --out new
 sweep recipe.yaml --methods none --out recipe.yaml
 compare recipe.yaml --methods nothing --out new
-compare recipe.yaml --methods kd --out new
 compare recipe.yaml --methods none --budget 0 --out new
 compare recipe.yaml --methods none --budget 2 --out new
 compare recipe.yaml --methods none --budget nan --out new
@@ -181,7 +180,6 @@ methods --student resnet8-cifar --teacher resnet14-cifar --channels 1000000000
 methods --student resnet8-cifar --teacher resnet14-cifar --classes 1000000000
 methods --student resnet8-cifar --teacher resnet14-cifar --task nothing
 methods --student resnet8-cifar --teacher resnet14-cifar --examples 1
-methods kd --student small-fcn --teacher resnet8-cifar
 layers
 layers nothing
 layers timm:nothing

@@ -46,11 +46,14 @@ def parquet(name: str, columns: Callable[[Path], dict[str, Any]], *changes: str)
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        (box / "pq").mkdir()
         made = columns(box)
-        pq.write_table(made if isinstance(made, pa.Table) else pa.table(made), box / "t.parquet")
+        pq.write_table(made if isinstance(made, pa.Table) else pa.table(made), box / "pq/t.parquet")
 
     student = () if any("student" in change for change in changes) else ("student=resnet8-cifar",)
-    return trained(f"parquet, {name}", prepare, "t.parquet", "data.test=null", *student, *changes)
+    return trained(
+        f"parquet, {name}", prepare, "pq/t.parquet", "data.test=null", *student, *changes
+    )
 
 
 def rows(count: int = 24, label: Callable[[int], Any] = lambda i: "ab"[i % 2]) -> str:
