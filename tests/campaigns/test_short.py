@@ -39,6 +39,7 @@ def test_the_table_has_enough_bad_inputs() -> None:
     assert len(table) >= 250
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # NumPy's, of zips
 @pytest.mark.parametrize("kind", fuzz.KINDS)
 def test_random_input_ends_in_a_result_or_a_sentence(kind: str) -> None:
     counts = fuzz.fuzz(kind, FIRST)
