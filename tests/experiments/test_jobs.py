@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,3 +72,13 @@ def test_what_an_earlier_version_did_not_say_is_no_difference(tmp_path: Path) ->
     ledger.write_text(json.dumps(was))
     with pytest.raises(RunError, match=r"started otherwise \(train.epochs: 7 there, 30 here\)"):
         save_plan(tmp_path, [job], {"live": False})
+
+
+@pytest.mark.parametrize(("key", "value"), [("size", 32), ("classes", 7), ("input", None)])
+def test_other_students_read_what_the_recipe_says(key: str, value: Any, tmp_path: Path) -> None:
+    if key == "input":
+        value = {"mean": [0.5], "std": [0.25]}
+    content = read({"data": "embedded:digits", "student": {"network": "resnet8-cifar", key: value}})
+    jobs = plan_jobs(content, ["resnet14-cifar", "resnet8-cifar"], ["none"], 1, tmp_path)
+    for job in jobs:
+        assert job.recipe.student.model_dump(mode="json")[key] == value

@@ -9,10 +9,11 @@ import pytest
 
 from mentee.experiments import progress
 from mentee.experiments.jobs import plan_jobs
-from mentee.experiments.progress import SweepProgress, main_score
+from mentee.experiments.progress import SweepProgress, TimeEstimate, main_score
 from mentee.experiments.shared_record import PairCheck
 from mentee.experiments.workers import WorkerMessage
 from mentee.recipe import read
+from mentee.report import duration
 
 RECIPE = read({"data": "embedded:digits", "student": "resnet8-cifar"})
 
@@ -67,3 +68,19 @@ def test_the_score_that_counts() -> None:
     )
     assert main_score({"test": None, "validation": {"accuracy": 0.75}}) == ("accuracy", 0.75)
     assert main_score({"test": {}, "validation": None}) is None
+
+
+def test_the_time_left_follows_the_pace_and_not_a_slow_start() -> None:
+    """One of four runs begins, the others join it after 20 seconds."""
+    now = [0.0]
+    estimate = TimeEstimate({name: 1000 for name in "abcd"}, clock=lambda: now[0])
+    for second in range(101):
+        now[0] = float(second)
+        estimate.update("a", 1 + 4 * second)
+        if second < 10:
+            assert estimate.remaining() == ""
+        if second >= 20:
+            for name in "bcd":
+                estimate.update(name, 1 + 4 * (second - 20))
+    rest = 4000 - (401 + 3 * 321)
+    assert estimate.remaining().endswith(f"about {duration(rest / 16)} left")

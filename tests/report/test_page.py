@@ -82,6 +82,36 @@ def test_a_long_course_is_shortened_and_keeps_its_end(epochs: int) -> None:
     assert len(course) <= 13
 
 
+@pytest.mark.parametrize(("epochs", "chosen"), [(12, 5), (20, 3), (30, 8), (100, 99), (240, 131)])
+def test_no_epoch_is_left_out_silently_and_the_chosen_one_never(epochs: int, chosen: int) -> None:
+    metrics = [
+        {"step": epoch, "epoch": epoch, "validation": {"accuracy": 0.5}}
+        for epoch in range(1, epochs + 1)
+    ]
+    selected = {**SUMMARY["selected"], "epoch": chosen}
+    text = page({**SUMMARY, "selected": selected}, metrics, "")
+    course = [name for name in rows(text, "Training") if name.isdigit()]
+    assert {"1", str(chosen), str(epochs)} <= set(course)
+    note = f"{len(course)} of {epochs} evaluations"
+    assert (note in text) == (len(course) < epochs) == (epochs > 20)
+
+
+def test_a_corruption_stands_beside_the_same_examples_uncorrupted() -> None:
+    clean = {"examples": 100, "scores": {"accuracy": 0.9, "loss": 0.4}}
+    bad = {
+        "examples": 7500,
+        "scores": {"accuracy": 0.7, "loss": 1.0},
+        "interval": {"score": "accuracy", "low": 0.6, "high": 0.8},
+        "drop": 0.2,
+        "uncorrupted": clean,
+        "similarity": None,
+    }
+    found = rows(page(SUMMARY | {"out_of_domain": {"bad": bad}}, [], ""), "Out of domain")
+    assert found["on"] == ["examples", "accuracy", "95 %", "loss", "drop"]
+    assert found["bad, uncorrupted"] == ["100", "0.9000", "", "0.4000", ""]
+    assert found["bad"] == ["7,500", "0.7000", "[0.6000, 0.8000]", "1.0000", "0.2000"]
+
+
 def test_a_run_without_labels_teacher_and_test() -> None:
     last = {"keep": "last", "by": None, "epoch": 12, "score": None}
     parameters = {"student": 10, "teacher": None, "heads": 0}

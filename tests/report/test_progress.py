@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import rich
 
-from mentee.report import Reporter, duration
+from mentee.report import Reporter, RowProgress, duration
 from mentee.report.progress import loss_text
 from mentee.types import Step
 
@@ -78,3 +78,40 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_no_losses_say_nothing() -> None:
     assert loss_text({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "epochs", "steps"),
+    [
+        pytest.param(1.0, 1000, [10, 40, 70], id="one long epoch"),
+        pytest.param(30.0, 1000, [1, 2, 3], id="slow steps"),
+        pytest.param(1.0, 20, [10], id="short epochs have their own lines"),
+    ],
+)
+def test_within_a_long_epoch_a_line_now_and_then(
+    seconds: float, epochs: int, steps: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    reporter = Reporter(1000, clock=lambda: now[0])
+    with reporter:
+        for number in range(1, 71 if seconds == 1 else 4):
+            now[0] += seconds
+            reporter.step(Step(number, 0, number, 0.5, {"task": 0.5}), seconds)
+            if number % epochs == 0:
+                reporter.epoch(1, 2, {"task": 0.5}, "", number)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step")]
+    assert [int(line.split()[1].split("/")[0]) for line in lines] == steps
+    assert lines[0].startswith(f"step {steps[0]}/1000  task 0.500  ")
+    assert lines[0].endswith("left")
+
+
+def test_recording_tells_how_many_rows_are_done() -> None:
+    now, lines = [0.0], list[str]()
+    progress = RowProgress(lines.append, clock=lambda: now[0])
+    for done in range(500, 1001, 10):  # 490 rows were there before
+        now[0] += 1.0
+        progress(done, 2000)
+    assert lines == [
+        "590 of 2,000 rows, about 2 min 21 s left",
+        "890 of 2,000 rows, about 1 min 51 s left",
+    ]

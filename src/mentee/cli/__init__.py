@@ -114,7 +114,9 @@ def evaluate(
         return
     scores = evaluate(run, data=data, split=split)
     width = max(map(len, scores), default=0) + 2
-    _print_and_exit("\n".join(f"{name:<{width}}{value:.4f}" for name, value in scores.items()))
+    lines = [f"{name:<{width}}{value:.4f}" for name, value in scores.items()]
+    where = " ".join(filter(None, [data, split])) or "the test part"
+    _print_and_exit("\n".join(lines) or f"no scores: {where} has no labels to score against")
 
 
 @app.command()

@@ -72,6 +72,17 @@ def score_chosen_by(recipe: Recipe, splits: DatasetSplits) -> dict[str, Any] | N
     return {"name": name, "higher_is_better": task.direction(name)}
 
 
+def near_chance(recipe: Recipe, splits: DatasetSplits, scores: Mapping[str, float]) -> list[str]:
+    """A sentence where the student has hardly learned anything, with what may help."""
+    task, train = splits.train.task, recipe.train
+    if not scores or not task.near_chance(scores, splits.classes):
+        return []
+    help = "more epochs, or another train.lr"
+    if splits.train.kind == "text" and train.optimizer == "sgd":
+        help = "train.optimizer: adamw with train.lr: 0.003, since texts learn slowly by sgd"
+    return [f"the student is hardly better than chance; try {help}"]
+
+
 def computed(recipe: Recipe) -> str:
     """How the student was computed, in words."""
     layout = "channels-last" if recipe.train.channels_last else "contiguous"
@@ -135,7 +146,10 @@ def finish(
         "out_of_domain": test.domains,
         "similarity": test.similarity,
         "notes": test.notes,
-        "warnings": [note for part, each in details.items() for note in class_notes(part, each)],
+        "warnings": [
+            *near_chance(recipe, splits, test.scores or (validation.scores if validation else {})),
+            *(note for part, each in details.items() for note in class_notes(part, each)),
+        ],
         "teacher": progress.teachers.get(""),
         "teachers": {name: each for name, each in progress.teachers.items() if name},
         "kept": similarities,

@@ -57,10 +57,10 @@ def score_domains(
         own = reader.evaluate("test", test, reader.records("test", Domain(), test))
     results: dict[str, dict[str, Any]] = {}
     for name, each in others.items():
-        domain, clean = each.domain, own.scores if own else {}
+        domain, clean, count = each.domain, own.scores if own else {}, len(test or each.examples)
         records = reader.records(name, domain, each.whole)
         if domain.corruption is not None and each.examples is not test:
-            clean = reader.evaluate(name, each.examples, {}).scores
+            clean, count = reader.evaluate(name, each.examples, {}).scores, len(each.examples)
         for label, some in corrupted(name, domain, each.examples):
             result = reader.evaluate(name, some, records)
             details = result.details or {}
@@ -70,7 +70,7 @@ def score_domains(
                 "interval": details.get("interval"),
                 "majority": details.get("majority"),
                 "drop": drop(clean, result.scores, some),
-                "uncorrupted": None if domain.corruption is None else clean,
+                "uncorrupted": {"examples": count, "scores": clean} if domain.corruption else None,
                 "similarity": result.similarity,
             }
     domains = {name: each.domain for name, each in others.items()}
@@ -132,7 +132,7 @@ def results_table(result: EvaluationResult) -> str:
     scores = list(result.scores or next(iter(result.domains.values()), {}).get("scores", {}))
     rows = [["on", *scores, "drop", "like the teacher"]]
     parts = {"test": {"scores": result.scores or {}, "similarity": result.similarity}}
-    for name, part in (parts | result.domains).items():
+    for name, part in with_uncorrupted(parts | result.domains).items():
         alike = ", ".join(f"{v:.3f}" for v in (part["similarity"] or {}).values())
         lost = part.get("drop")
         cells = [f"{part['scores'][key]:.4f}" if key in part["scores"] else "" for key in scores]
@@ -143,6 +143,16 @@ def results_table(result: EvaluationResult) -> str:
         for row in rows
     ]
     return "\n".join([*lines, *(f"note: {note}" for note in result.notes)])
+
+
+def with_uncorrupted(parts: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The parts, before each that was corrupted in all ways the same examples uncorrupted."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name, part in parts.items():
+        if part.get("uncorrupted") and "/" not in name:
+            rows[f"{name}, uncorrupted"] = {**part["uncorrupted"], "similarity": None}
+        rows[name] = part
+    return rows
 
 
 def drop(

@@ -78,7 +78,8 @@ def plan_jobs(
 
     Args:
         recipe: of all of them; its own method keeps its params and weights.
-        students: names of networks; none: the recipe's own. Others get the recipe's `input`.
+        students: names of networks; none: the recipe's own. Others get the recipe's `input`,
+            `size` and `classes`.
         methods: names of methods, or sums of methods.
         seeds: how many, from the recipe's `train.seed` on.
         out: the folder of their folders.
@@ -96,7 +97,10 @@ def plan_jobs(
         raise RecipeError(f"a sweep of {count:,} runs; expected at most {MOST_RUNS:,}")
     own = recipe.student
     networks = [
-        own if name == own.network else Network(network=name, input=own.input) for name in students
+        own
+        if name == own.network
+        else Network(network=name, input=own.input, size=own.size, classes=own.classes)
+        for name in students
     ] or [own]
     jobs = [
         make_job(recipe, student, method, recipe.train.seed + i, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from mentee.report import spread as spread_of
 
 LINE_INTERVAL = 60.0
 """Seconds between two lines about the steps that are done."""
+PACE, WARM_UP = 60.0, 10.0
+"""Seconds whose pace counts for the time left, and until there is an estimate."""
 
 
 class SweepObserver:
@@ -39,14 +42,16 @@ class SweepObserver:
 
 
 class TimeEstimate:
-    """Estimates the time left from the steps done by runs that are trained side by side.
+    """Estimates the time left by the pace of the last minute, of all runs that train side by side.
+
+    The first seconds, in which runs begin one after the other, say nothing of it.
 
     Args:
         steps: of each run that is to be trained.
         clock: seconds.
 
     Example:
-        >>> seconds = iter([0.0, 0.0, 10.0])
+        >>> seconds = iter([0.0, 10.0])
         >>> estimate = TimeEstimate({"a": 100, "b": 100}, clock=lambda: next(seconds))
         >>> estimate.update("a", 1), estimate.update("a", 51)
         (None, None)
@@ -57,17 +62,17 @@ class TimeEstimate:
     def __init__(
         self, steps: Mapping[str, int], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.steps = dict(steps)
-        self._clock, self._start = clock, clock()
+        self.steps, self._clock = dict(steps), clock
         self._done: dict[str, int] = {}
-        self._counted = 0
+        self._counts: deque[tuple[float, int]] = deque()  # (time, steps counted until then)
 
     def update(self, name: str, step: int) -> None:
         """Note a run's newest step; its first one says where it was resumed."""
-        if not self._done:
-            self._start = self._clock()
-        self._counted += step - self._done.get(name, step)
+        counted = self._counts[-1][1] if self._counts else 0
+        self._counts.append((self._clock(), counted + step - self._done.get(name, step)))
         self._done[name] = step
+        while len(self._counts) > 2 and self._counts[-1][0] - self._counts[1][0] > PACE:
+            self._counts.popleft()
 
     def finish(self, name: str) -> None:
         """Note that a run has ended, whether finished or failed."""
@@ -78,9 +83,12 @@ class TimeEstimate:
     def remaining(self) -> str:
         """The share of the steps that are done, and the time left; empty: not known yet."""
         rest = sum(count - self._done.get(name, 0) for name, count in self.steps.items())
-        if not self._counted:
+        if not self._counts:
             return ""
-        seconds = (self._clock() - self._start) / self._counted * rest
+        (began, before), (now, counted) = self._counts[0], self._counts[-1]
+        if counted == before or now - began < WARM_UP:
+            return ""
+        seconds = (now - began) / (counted - before) * rest
         share = 1 - rest / sum(self.steps.values())
         return f"{share:.0%} of the steps, about {duration(seconds)} left".replace("%", " %")
 

@@ -28,7 +28,7 @@ from mentee.records.folders import refuse_others, settle
 from mentee.records.plan import RecordingJob, plan_recording
 from mentee.records.repair import repair_record
 from mentee.records.writer import carry_out
-from mentee.report import duration
+from mentee.report import RowProgress, duration
 from mentee.runs.kinds import refuse_other_kind
 from mentee.teachers.pretrained import Embedder, find_embedder
 
@@ -106,7 +106,9 @@ def record(
             count = f"all {len(examples):,} examples have a row already"
             say(f"{split}: {estimate(plan) if plan.computed else count}")
         began = time.monotonic()
-        records |= {split: carry_out(plan) for split, plan in plans.items()}
+        records |= {
+            split: carry_out(plan, progress=RowProgress(say)) for split, plan in plans.items()
+        }
     say(f"recorded in {duration(time.monotonic() - began)}: {out}")
     return records
 

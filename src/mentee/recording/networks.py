@@ -36,7 +36,7 @@ from mentee.records.manifest import has_manifest, read_manifest
 from mentee.records.plan import RecordingJob, plan_recording
 from mentee.records.repair import repair_record
 from mentee.records.writer import carry_out
-from mentee.report import duration
+from mentee.report import RowProgress, duration
 from mentee.runs.kinds import refuse_other_kind
 from mentee.teachers import OnlineTeacher
 from mentee.teachers.teacher import Teacher
@@ -137,7 +137,7 @@ def record_network(
         say(f"{content.data.train}: {cost}")
         check = check_for_record(setups[0], target, say)
         began = time.monotonic()
-        made = carry_out(plan, say=say)
+        made = carry_out(plan, say=say, progress=RowProgress(say))
         save_check(check, target)
     say(f"recorded in {duration(time.monotonic() - began)}: {out}")
     return made

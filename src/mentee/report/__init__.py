@@ -1,7 +1,7 @@
 """What a person reads: progress while a run trains, and `report.md` when it is finished."""
 
 from mentee.report.page import page
-from mentee.report.progress import Reporter, duration
+from mentee.report.progress import Reporter, RowProgress, duration
 from mentee.report.tables import (
     align,
     html_table,
@@ -14,6 +14,7 @@ from mentee.report.teachers import teacher_cells, teacher_lines, teacher_notes, 
 
 __all__ = [
     "Reporter",
+    "RowProgress",
     "align",
     "duration",
     "html_table",

@@ -19,6 +19,9 @@ from mentee.report.tables import (
 )
 from mentee.report.teachers import how_many, interval_text, teacher_notes, teachers_of
 
+EPOCHS = 20
+"""The most evaluations that a table has all of."""
+
 
 def page(
     summary: Mapping[str, Any],
@@ -59,8 +62,8 @@ def page(
     parts += ["## Costs", _costs(summary)]
     validated = [line for line in metrics if "validation" in line]
     if validated:
-        by = summary["selected"]["by"]
-        parts += ["## Training", _training(validated, metrics, None if by == "knn" else by)]
+        by, chosen = summary["selected"]["by"], summary["selected"]["epoch"]
+        parts += ["## Training", _training(validated, metrics, None if by == "knn" else by, chosen)]
     if any("monitor" in line for line in metrics):
         parts += ["## Quality of the embedding", _monitor(summary, metrics)]
     parts += ["## Recipe", f"```yaml\n{recipe.strip()}\n```"]
@@ -130,18 +133,27 @@ def _domains(summary: Mapping[str, Any]) -> str:
     """The scores in other domains; of corruptions their mean."""
     domains = {k: v for k, v in summary["out_of_domain"].items() if "/" not in k}
     names = list(dict.fromkeys(name for each in domains.values() for name in each["scores"]))
-    lines = [["on", "examples", *names, "drop", "similarity to the teacher"]]
+    lines = [
+        ["on", "examples", *names[:1], "95 %", *names[1:], "drop", "similarity to the teacher"]
+    ]
     for name, each in domains.items():
+        if clean := each.get("uncorrupted"):
+            first, *others = [number(clean["scores"].get(n)) for n in names]
+            cells = [f"{name}, uncorrupted", f"{clean['examples']:,}", first, "", *others, "", ""]
+            lines.append(cells)
         alike = ", ".join(number(value) for value in (each["similarity"] or {}).values())
-        scores = [number(each["scores"].get(n)) for n in names]
-        lines.append([name, f"{each['examples']:,}", *scores, number(each["drop"]), alike])
+        first, *others = [number(each["scores"].get(n)) for n in names]
+        cells = [name, f"{each['examples']:,}", first, interval_text(each.get("interval")), *others]
+        lines.append([*cells, number(each["drop"]), alike])
     alike = ", ".join(number(value) for value in (summary.get("similarity") or {}).values())
     text = (
         "Drop: of the main score, against the test part (of a corruption: against the same "
         "examples uncorrupted). Similarity: linear CKA of the embeddings"
     )
     return (
-        markdown_table(lines) + f"\n\n{text}" + (f"; on the test part {alike}." if alike else ".")
+        markdown_table(without_empty_columns(lines))
+        + f"\n\n{text}"
+        + (f"; on the test part {alike}." if alike else ".")
     )
 
 
@@ -200,10 +212,12 @@ def _costs(summary: Mapping[str, Any]) -> str:
 
 
 def _training(
-    validated: Sequence[Mapping[str, Any]], metrics: Sequence[Mapping[str, Any]], by: str | None
+    validated: Sequence[Mapping[str, Any]],
+    metrics: Sequence[Mapping[str, Any]],
+    by: str | None,
+    chosen: int,
 ) -> str:
-    every = max(1, len(validated) // 10)
-    shown = [*validated[:-1][::every], validated[-1]]
+    shown = thinned(validated, chosen)
     losses = {line["epoch"]: line["losses"] for line in metrics if "losses" in line}
     names = list(dict.fromkeys(name for each in losses.values() for name in each))
     score = by or next(iter(validated[-1]["validation"]), "")
@@ -212,17 +226,36 @@ def _training(
         at = losses.get(line["epoch"], {})
         value = number(line["validation"].get(score))
         lines.append([str(line["epoch"]), value, *(number(at.get(name)) for name in names)])
-    return markdown_table(lines)
+    return markdown_table(lines) + left_out(shown, validated)
+
+
+def thinned(lines: Sequence[Mapping[str, Any]], chosen: int) -> list[Mapping[str, Any]]:
+    """At most twenty lines of epochs, else a tenth of them, with the chosen one and the last."""
+    every = 1 if len(lines) <= EPOCHS else -(-len(lines) // 9)
+    last = len(lines) - 1
+    return [
+        line
+        for i, line in enumerate(lines)
+        if i % every == 0 or i == last or line["epoch"] == chosen
+    ]
+
+
+def left_out(shown: Sequence[Any], lines: Sequence[Any]) -> str:
+    """A sentence on the epochs that a table leaves out; "" where it has all."""
+    if len(shown) == len(lines):
+        return ""
+    count = f"{len(shown)} of {len(lines)} evaluations"
+    return f"\n\n{count}, with the one whose weights were taken; metrics.jsonl has all."
 
 
 def _monitor(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
     """The scores of the monitor; the first line is the student before its first step."""
     lines = [line for line in metrics if "monitor" in line]
-    every = max(1, len(lines) // 10)
+    shown = thinned(lines, summary["selected"]["epoch"])
     names = [n for n in ("knn", "gain", "noise", "probe") if n in lines[-1]["monitor"]]
     rows = [
         [str(line["epoch"]), *(number(line["monitor"].get(name)) for name in names)]
-        for line in [*lines[:-1][::every], lines[-1]]
+        for line in shown
     ]
     examples = summary["monitor"]["examples"]
     text = (
@@ -230,4 +263,4 @@ def _monitor(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -
         "(knn); no loss read their labels. Gain: since the last validation that was better by more "
         "than its noise."
     )
-    return f"{text}\n\n{markdown_table([['epoch', *names], *rows])}"
+    return f"{text}\n\n{markdown_table([['epoch', *names], *rows])}{left_out(shown, lines)}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -27,17 +28,30 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+FIRST_LINE, LINE_INTERVAL = 10.0, 30.0
+"""Seconds until the first line within an epoch, and between two of them."""
+
+
 class Reporter:
-    """Prints a line for each epoch; on a terminal also a bar with losses and time left.
+    """Prints a line for each epoch, and within long ones; on a terminal a bar with the time left.
 
     Args:
         steps: steps of the whole run.
         done: steps done before.
         quiet: print nothing.
+        clock: seconds.
     """
 
-    def __init__(self, steps: int, done: int = 0, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        steps: int,
+        done: int = 0,
+        *,
+        quiet: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.steps, self.quiet = steps, quiet
+        self._clock, self._next_line = clock, clock() + FIRST_LINE
         self._first, self._spent = done, 0.0
         live = not quiet and is_terminal()
         self._bar = Progress(
@@ -65,9 +79,14 @@ class Reporter:
     def step(self, step: Step, seconds: float) -> None:
         """Show a step that took so many seconds."""
         self._spent += seconds
-        if not self._bar.disable:
-            left = self.left(step.number)
-            text = f"step {step.number}/{self.steps}  {loss_text(step.losses)}  {left}"
+        if self.quiet or (self._bar.disable and self._clock() < self._next_line):
+            return
+        left = self.left(step.number)
+        text = f"step {step.number}/{self.steps}  {loss_text(step.losses)}  {left}".rstrip()
+        if self._bar.disable:
+            self.say(text)
+            self._next_line = self._clock() + LINE_INTERVAL
+        else:
             self._bar.update(self._task, completed=step.number, description=text)
 
     def expect(self, steps: int) -> None:
@@ -88,6 +107,7 @@ class Reporter:
         """Print the line of an epoch."""
         parts = (f"epoch {number:>3}/{epochs}", loss_text(losses), score, self.left(done))
         self.say("  ".join(part for part in parts if part))
+        self._next_line = self._clock() + LINE_INTERVAL
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -98,6 +118,33 @@ class Reporter:
         else:
             with contextlib.suppress(OSError):  # the terminal was closed
                 self._bar.console.print(text, highlight=False, markup=False)
+
+
+class RowProgress:
+    """Prints how many rows of a record are done, now and then.
+
+    Args:
+        say: prints a line.
+        clock: seconds.
+    """
+
+    def __init__(
+        self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._say, self._clock = say, clock
+        self._began, self._first = clock(), 0
+        self._next_line = self._began + FIRST_LINE
+
+    def __call__(self, done: int, rows: int) -> None:
+        """Note that so many of all rows are done."""
+        now = self._clock()
+        if not self._first:  # what was there already took no time
+            self._first, self._began = done, now
+        if now < self._next_line or done == self._first:
+            return
+        self._next_line = now + LINE_INTERVAL
+        left = (now - self._began) / (done - self._first) * (rows - done)
+        self._say(f"{done:,} of {rows:,} rows, about {duration(left)} left")
 
 
 def loss_text(losses: Mapping[str, float]) -> str:

@@ -59,7 +59,14 @@ class EarlyStopping:
         epochs = max(1, round(self.cooldown * done / self._epoch))
         end = min(done + epochs * self._epoch, self.plan.steps)
         progress.cooldown = (done, end)
-        return f"{reason}: the rate falls to zero until epoch {end // self._epoch}, then it stops"
+        return f"{reason}: {self.ending(progress)}"
+
+    def ending(self, progress: RunState) -> str:
+        """How a run ends whose rate falls to zero; "" of any other."""
+        if progress.cooldown is None:
+            return ""
+        epoch = progress.cooldown[1] // self._epoch
+        return f"the rate falls to zero until epoch {epoch}, then it stops"
 
     def over(self, progress: RunState, done: int) -> bool:
         """Whether the run ends here, before or at its plan's end."""

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mentee import files
@@ -30,6 +30,7 @@ from mentee.training.metric_sinks import MetricSink, load_trackers, named
 from mentee.training.options import RunOptions
 from mentee.training.peak_memory import peak_memory, reset_peak
 from mentee.training.signals import Interrupted, Paused, SignalGuard
+from mentee.training.timed_steps import timed
 from mentee.types import Step
 
 LOGGED = 50
@@ -134,6 +135,12 @@ class Training:
                 sinks.callback(sink.close)
             for line in self._notes:
                 reporter.say(line)
+            if done is not None:
+                reporter.say(
+                    f"resumed after step {first:,} of {steps:,}, in epoch {done.epoch + 1}"
+                )
+                if text := self.stopping.ending(self.progress):
+                    reporter.say(text)
             if done is None:
                 self.progress.teachers |= check_teachers(self.parts, reporter.say)
                 if text := self._monitor(Step(0, -1, 0, 0.0)):
@@ -309,11 +316,3 @@ class Training:
 
     def _wall(self) -> float:
         return time.monotonic() - self._began
-
-
-def timed(steps: Iterator[Step]) -> Iterator[tuple[Step, float]]:
-    """Each step with the seconds it took, without those that the caller takes in between."""
-    began = time.perf_counter()
-    for step in steps:
-        yield step, time.perf_counter() - began
-        began = time.perf_counter()
