@@ -34,6 +34,7 @@ def test_lines_of_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     none, kd = (job.name for job in jobs[:2])
     progress_lines.receive(WorkerMessage(none, "step", 1))
     assert len(lines) == 2, "one step says nothing of the pace"
+    monkeypatch.setattr(progress, "WARM_UP", 0.0)
     progress_lines.receive(WorkerMessage(none, "step", 500))
     assert lines[2].startswith("0 of 3 finished, 25 % of the steps, about ")
     progress_lines.receive(WorkerMessage(none, "step", 501))

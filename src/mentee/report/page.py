@@ -138,13 +138,13 @@ def _domains(summary: Mapping[str, Any]) -> str:
     ]
     for name, each in domains.items():
         if clean := each.get("uncorrupted"):
-            first, *others = [number(clean["scores"].get(n)) for n in names]
-            cells = [f"{name}, uncorrupted", f"{clean['examples']:,}", first, "", *others, "", ""]
-            lines.append(cells)
+            values = [number(clean["scores"].get(n)) for n in names]
+            cells = [f"{name}, uncorrupted", f"{clean['examples']:,}", *values[:1], ""]
+            lines.append([*cells, *values[1:], "", ""])
         alike = ", ".join(number(value) for value in (each["similarity"] or {}).values())
-        first, *others = [number(each["scores"].get(n)) for n in names]
-        cells = [name, f"{each['examples']:,}", first, interval_text(each.get("interval")), *others]
-        lines.append([*cells, number(each["drop"]), alike])
+        values = [number(each["scores"].get(n)) for n in names]
+        cells = [name, f"{each['examples']:,}", *values[:1], interval_text(each.get("interval"))]
+        lines.append([*cells, *values[1:], number(each["drop"]), alike])
     alike = ", ".join(number(value) for value in (summary.get("similarity") or {}).values())
     text = (
         "Drop: of the main score, against the test part (of a corruption: against the same "
