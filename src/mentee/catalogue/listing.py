@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
-
 from mentee import models
 from mentee.catalogue.equation import describe_terms, formulas, other_weights
 from mentee.catalogue.needs import needs
 from mentee.catalogue.pairs import CandidatePair, PairResult
+from mentee.catalogue.trial_inputs import trial_inputs
 from mentee.features import list_layers
 from mentee.free_memory import plain_memory_errors
 from mentee.methods import METHODS, Method, find
@@ -92,10 +91,13 @@ def pair_header(pair: CandidatePair) -> str:
     """The two networks, and the meaning of the columns."""
     student, teacher = pair.names
     sizes = [models.count_parameters(each) for each in (pair.student, pair.teacher)]
-    image = " × ".join(map(str, pair.image))
+    inputs = [pair.inputs[each].title for each in (pair.student, pair.teacher)]
+    read = inputs[0]
+    if inputs[0] != inputs[1]:
+        read = f"the student reads {inputs[0]}, the teacher {inputs[1]} (from a record)"
     return (
         f"student {student} ({sizes[0]:,} parameters), teacher {teacher} ({sizes[1]:,}): "
-        f"{image}, {pair.classes} classes, {pair.examples:,} examples\n"
+        f"{read}, {pair.classes} classes, {pair.examples:,} examples\n"
         "heads: parameters trained and dropped (kept: added to the student); memory: of banks and "
         "queues; record: of an example and view, in float16"
     )
@@ -130,13 +132,15 @@ def show_layers(
 
     Args:
         network: a name for `mentee.models.build`.
-        size: height and width of the image.
+        size: height and width of the image, where the network reads images; those of audio read a
+            second, those of text 128 bytes.
         channels: of the image.
         classes: outputs of the classifier.
         every: all modules; else the short names alone.
     """
     module = models.build(network, classes=classes, channels=channels, seed=0)
-    layers = list_layers(module, torch.zeros(2, channels, size, size))
+    inputs = trial_inputs(network, size=size, channels=channels)
+    layers = list_layers(module, inputs.blank())
     rows = [
         [
             layer.name,
@@ -147,4 +151,4 @@ def show_layers(
         if every or layer.name != layer.path
     ]
     count = models.count_parameters(module)
-    return f"{network}: {count:,} parameters, {channels} × {size} × {size}\n{align(rows)}"
+    return f"{network}: {count:,} parameters, {inputs.title}\n{align(rows)}"

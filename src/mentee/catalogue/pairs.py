@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import torch
@@ -15,13 +15,13 @@ from mentee.build.classifier_reuse import find_classifier, with_reused_classifie
 from mentee.build.compatibility import output_problem
 from mentee.build.compute_mode import in_turn, milliseconds
 from mentee.catalogue.needs import statistics
+from mentee.catalogue.trial_inputs import trial_inputs
 from mentee.distillation.loop import DistillationModule
 from mentee.distillation.objective import DistillationLoss, required_layers
 from mentee.distillation.terms import blank
 from mentee.errors import MenteeError, PairError
 from mentee.features import Layer, resolve
 from mentee.methods import Method
-from mentee.models import InputContract
 from mentee.recipe import Reuse
 from mentee.representations import FeatureShape, Shape
 from mentee.tasks import Task, find_task
@@ -59,11 +59,14 @@ class PairResult:
 class CandidatePair:
     """Two networks by name, and the data that they would be trained on.
 
+    Each network reads inputs of its own kind: an image, a second of audio, or a text. Of two
+    kinds, a record of the teacher stands between them.
+
     Args:
         student: a name for `mentee.models.build`.
         teacher: the same.
-        size: height and width of the images.
-        channels: of the images.
+        size: height and width of images.
+        channels: of images.
         classes: of the labels, and outputs of the student.
         teacher_classes: outputs of the teacher; None: as many.
         examples: in the training set.
@@ -88,12 +91,15 @@ class CandidatePair:
         batch: int = 64,
     ) -> None:
         self.names = (student, teacher)
-        self.image = (channels, size, size)
         self.classes, self.examples, self.batch = classes, examples, batch
         self.task = find_task(task)
         outputs = classes if teacher_classes is None else teacher_classes
         self.student = models.build(student, classes=classes, channels=channels, seed=0)
         self.teacher = models.build(teacher, classes=outputs, channels=channels, seed=0)
+        self.inputs = {
+            network: trial_inputs(name, size=size, channels=channels)
+            for name, network in ((student, self.student), (teacher, self.teacher))
+        }
         self._resolved: dict[tuple[nn.Module, str], tuple[Layer, ...]] = {}
         self._extended: dict[str, nn.Module] = {}
 
@@ -140,11 +146,11 @@ class CandidatePair:
         The teacher's features are computed once, before. Steps with and without the method
         alternate, and the shortest of each count.
         """
-        batch, network = self._batch, copy.deepcopy(self.teacher)  # hooks stay where they are
+        batch, network = self._batches[0], copy.deepcopy(self.teacher)  # hooks stay where they are
         layers = self._layers(self.teacher, required_layers(method)[1])
         alone, distilled = self._module(Method("none")), self._module(method)
-        teacher = OnlineTeacher(network, layers, self._contract)
-        features = distilled.criterion.precompute(teacher(batch))
+        teacher = OnlineTeacher(network, layers, self.inputs[self.teacher].contract)
+        features = distilled.criterion.precompute(teacher(self._batches[1]))
 
         def step(module: DistillationModule, fixed: Mapping[str, Tensor]) -> None:
             module.criterion.begin(batch, 0)
@@ -165,7 +171,8 @@ class CandidatePair:
         # Without labels the step of the student alone has random classes.
         task = find_task("single") if self.task.name == "none" else self.task
         criterion = self.bind(method, self.examples)
-        return DistillationModule(student, layers, self._contract, criterion, task=task)
+        contract = self.inputs[self.student].contract
+        return DistillationModule(student, layers, contract, criterion, task=task)
 
     def _student_for(self, method: Method) -> nn.Module:
         """The student; for a method that reuses it, with the teacher's classifier.
@@ -176,7 +183,8 @@ class CandidatePair:
         if not method.reuse:
             return self.student
         if method.reuse not in self._extended:
-            classifier = find_classifier(self.teacher, self._contract, self._batch, method.reuse)
+            contract = self.inputs[self.teacher].contract
+            classifier = find_classifier(self.teacher, contract, self._batches[1], method.reuse)
             if len(classifier.weight) != self.classes:
                 raise PairError(
                     "it keeps the teacher's classifier, which has "
@@ -188,7 +196,7 @@ class CandidatePair:
                 bias=classifier.bias is not None,
                 signed=classifier.signed,
             )
-            inputs = torch.zeros(2, *self.image)
+            inputs = self.inputs[self.student].blank()
             self._extended[method.reuse] = with_reused_classifier(
                 self.student, reuse, inputs, classes=self.classes, seed=0
             )
@@ -201,7 +209,8 @@ class CandidatePair:
         """The layers of these names, each resolved once in each network."""
         for name in names:
             if (network, name) not in self._resolved:
-                example = torch.zeros(2, *self.image)
+                of = self.teacher if network is self.teacher else self.student
+                example = self.inputs[of].blank()
                 self._resolved[network, name] = resolve(network, [name], example)
         layers = [layer for name in names for layer in self._resolved[network, name]]
         return list(dict.fromkeys(layers))
@@ -214,15 +223,14 @@ class CandidatePair:
         return few + (twice - few) * (self.examples - FEW) // FEW
 
     @cached_property
-    def _contract(self) -> InputContract:
-        half = (0.5,) * self.image[0]
-        return InputContract(half, half)
-
-    @cached_property
-    def _batch(self) -> Batch:
+    def _batches(self) -> tuple[Batch, Batch]:
+        """The same examples for the student and the teacher."""
         rows = torch.arange(self.batch) % self.examples
         labels = self.task.placeholder(self.batch, self.classes)
-        return Batch(torch.rand(self.batch, *self.image), rows, rows, labels)
+        student, teacher = self.inputs[self.student], self.inputs[self.teacher]
+        batch = Batch(student.batch(self.batch), rows, rows, labels)
+        alike = teacher.shape == student.shape
+        return batch, batch if alike else replace(batch, inputs=teacher.batch(self.batch))
 
 
 def check_task(method: Method, task: Task) -> None:

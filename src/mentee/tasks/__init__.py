@@ -124,7 +124,7 @@ def read_labels(
         if getattr(getattr(values, "dtype", None), "kind", "O") not in "biufOUT":
             raise DataError(f"labels are {values.dtype}; expected numbers or names")
         if getattr(values, "ndim", 1) > 2 or 0 in getattr(values, "shape", (1,))[1:]:
-            raise DataError(f"labels have shape {values.shape}; expected [n] or [n, classes]")
+            raise DataError(f"labels have shape {list(values.shape)}; expected [n] or [n, classes]")
         given, task = task, task or detected(values)
         labels = task.read_labels(values, names=schema, classes=wanted, sets=sets)
     except DataError as error:
