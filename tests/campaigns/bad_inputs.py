@@ -84,8 +84,11 @@ def run_case(case: Case, template: Path) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="bad-", ignore_cleanup_errors=True) as place:
         box = Path(place) / "box"
         shutil.copytree(template, box, symlinks=True)
-        if case.prepare is not None:
-            case.prepare(box)
+        try:
+            if case.prepare is not None:
+                case.prepare(box)
+        except Exception:
+            return Outcome("not prepared", traceback.format_exc())
         log, began = Path(place) / "log.json", time.monotonic()
         sys.stdout.flush()
         with warnings.catch_warnings():

@@ -144,3 +144,12 @@ def test_a_damaged_image_is_named(folder: Folder) -> None:
     (root / "cat" / "1.png").write_bytes(b"\x89PNG nothing")
     with pytest.raises(DataError, match=r"the image 'cat/1.png' cannot be decoded"):
         open_examples(root).read(np.array([0]))
+
+
+@pytest.mark.parametrize("other", ["metadata.jsonl", "metadata.tsv"])
+def test_a_second_table_of_metadata_is_left_out_and_told(folder: Folder, other: str) -> None:
+    root = folder("0.png")
+    (root / "metadata.csv").write_text("file_name,label\n0.png,1\n")
+    assert not open_examples(str(root)).left_out
+    (root / other).write_text("{}")
+    assert open_examples(str(root)).left_out == (f"left out of {root}: {other}",)

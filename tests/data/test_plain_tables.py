@@ -108,3 +108,19 @@ def test_ids_are_the_same_in_another_unicode_form(
     made.check(other)
     made.check(other.take([0, 2]))
     assert made.of(other.keys).argmax(1).tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize("names", [("train.csv", "train.jsonl"), ("train.ndjson", "train.tsv"),
+                                   ("train-0.csv", "train-0.tsv")])  # fmt: skip
+def test_a_split_that_is_there_in_two_formats_is_refused(
+    names: tuple[str, str], tmp_path: Path
+) -> None:
+    for name in names:
+        rows = '{"text": "a", "label": "b"}\n' if "json" in name else "text,label\na,b\n"
+        (tmp_path / name).write_text(rows.replace(",", "\t") if "tsv" in name else rows)
+    with pytest.raises(DataError) as error:
+        open_examples(str(tmp_path), kind="text")
+    assert str(error.value) == (
+        f"{tmp_path} holds {names[0]} and {names[1]}, so split 'train' is there twice; move one of "
+        "them away, or name the file that is meant as the source"
+    )

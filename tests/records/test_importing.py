@@ -398,3 +398,21 @@ def test_other_files_are_refused(tmp_path):
             import_record(
                 tmp_path / "v.npy", images(N), tmp_path / "r", name="x", ids=tmp_path / ids
             )
+
+
+@pytest.mark.parametrize(
+    ("write", "suffix", "option", "message"),
+    [
+        (as_npz, "npz", {"columns": "emb_*"}, "is no table, so it has no columns to name"),
+        (as_npy, "npy", {"columns": ["a"]}, "is no table, so it has no columns to name"),
+        (as_safetensors, "safetensors", {"columns": "a"}, "is no table, so it has no columns"),
+        (as_csv, "csv", {"key": "a"}, "has no arrays by name"),
+        (as_parquet_columns, "parquet", {"key": "a"}, "has no arrays by name"),
+        (as_npy, "npy", {"key": "embedding"}, "has no arrays by name"),
+    ],
+)
+def test_an_option_of_another_format_is_refused(tmp_path, write, suffix, option, message):
+    path, options = write(tmp_path)
+    assert path.suffix == f".{suffix}"
+    with pytest.raises(DataError, match=message):
+        import_record(path, images(len(IDS)), tmp_path / "r", name="x", **(options | option))

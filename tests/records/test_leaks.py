@@ -144,7 +144,19 @@ def bad_head(path):
         archive.writestr("embedding.npy", content)
 
 
+def bomb(path):
+    head = io.BytesIO()
+    shape = {"descr": "<f4", "fortran_order": False, "shape": (1 << 19, 513)}
+    np.lib.format.write_array_header_1_0(head, shape)
+    size = 4 * 513 << 19
+    member = zipfile.ZipInfo("embedding.npy")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(member, head.getvalue())
+        member.file_size, member.compress_size = len(head.getvalue()) + size, size // 1000
+
+
 NPZ = {
+    bomb: "v.npz holds 1.1 MB, and .embedding. in it is to have 1,076 MB: it is nearly all",
     lying: "v.npz is damaged: 'embedding' is to have 4,000,000,000,000 bytes and has 64",
     encrypted: "v.npz is encrypted; save it again without a password",
     odd_compression: r"v.npz cannot be read as .npz \(That compression method",

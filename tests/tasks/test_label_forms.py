@@ -175,6 +175,36 @@ def test_probabilities_in_an_array_are_no_labels(dtype: Any) -> None:
         open_examples({"text": ["a"] * 50, "label": rows})
 
 
+def objects(*rows: Any) -> Any:
+    """An array of one axis that holds these, as pandas has columns of lists."""
+    made = np.empty(len(rows), object)
+    made[:] = rows
+    return made
+
+
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        pytest.param(np.array([["1", "0"], ["", "1"]]), [[1, 0], [None, 1]], id="texts of numbers"),
+        pytest.param(np.array([["a", "b"], ["a", "c"]]), [[1, 1, 0], [1, 0, 1]], id="names"),
+        pytest.param(np.zeros((1, 2), "U4"), [[None, None]], id="blank texts"),
+        pytest.param(np.array([[1, 0], [None, 1]], object), [[1, 0], [None, 1]], id="objects"),
+        pytest.param(objects(["a"], ["a", "b"]), [[1, 0], [1, 1]], id="lists of names"),
+        pytest.param([np.array([1, 0]), None], [[1, 0], [None, None]], id="arrays in a list"),
+    ],
+)
+def test_arrays_of_texts_and_objects_are_read_as_lists_are(values: Any, read: Any) -> None:
+    labels = read_labels(values)
+    assert labels.mask is not None
+    known = np.where(labels.mask, labels.values, None)  # type: ignore[call-overload]
+    assert known.tolist() == read
+
+
+def test_probabilities_in_an_array_of_objects_are_no_labels() -> None:
+    with pytest.raises(DataError, match="each row of labels has shares of one whole"):
+        read_labels(np.array([[0.2, 0.8], [0.7, 0.3]], object))
+
+
 @pytest.mark.parametrize("form", TYPED)
 @pytest.mark.parametrize("rows", [[[1, 0], [0, 1], [1, 0]], [["a"], ["b"], ["a"]]])
 def test_one_class_in_each_row_is_told(form: Form, rows: list[Any], tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mentee.build.datasets import DatasetSplits, open_split
@@ -13,6 +12,7 @@ from mentee.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from mentee.data.split_names import find_split, split_folders, tables_in
 from mentee.data.text_tables import text_tables
 from mentee.errors import DataError, RecipeError
+from mentee.files import usable
 from mentee.recipe import Data, Domain, Recipe
 from mentee.records import open_record
 
@@ -94,7 +94,7 @@ def split_to_score(source: str, wanted: str) -> str:
         The wanted one, else test, else validation, else the only one; of a folder or table without
         splits all of it, which `train` stands for.
     """
-    path = Path(source).expanduser()
+    path = usable(source).expanduser()
     if path.is_file():
         return "train"
     if not path.is_dir():

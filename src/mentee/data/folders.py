@@ -53,6 +53,8 @@ def open_folder(root: Path, *, split: str = "train", options: SourceOptions) -> 
     if table is not None:
         names, ids, labels = _read_metadata(table, base, root, options)
         modality = _modality_of(names, known, base)
+        others = sorted(each.name for each in table.parent.glob("metadata.*") if each != table)
+        left_out = [f"left out of {table.parent}: {', '.join(others)}"] if others else []
     elif options.names_columns:
         raise DataError(f"{base} has no {METADATA}, so it has no columns to name")
     else:

@@ -160,6 +160,15 @@ def tables_of(split: str, known: Sequence[Path], *, what: str) -> list[Path]:
         for file in known
         if (file.stem == matches if matches else file.stem.lower().startswith(starts))
     ]
+    once = {file.stem: file for file in tables}
+    twice = [
+        f"{each.name} and {once[each.stem].name}" for each in tables if each != once[each.stem]
+    ]
+    if twice:
+        raise DataError(
+            f"{where} holds {twice[0]}, so split {split!r} is there twice; move one of them away, "
+            "or name the file that is meant as the source"
+        )
     if not tables:
         hint = suggest(split, [file.stem for file in known])
         raise DataError(f"{where} has no {what} of split {split!r}: {hint}")

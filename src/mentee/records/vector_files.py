@@ -25,6 +25,8 @@ READ_ERRORS: tuple[type[Exception], ...] = (
 )
 """What NumPy, zipfile and pyarrow raise of files that are damaged, encrypted or made up."""
 _EMBEDDING, _IDS = "embedding", "ids"
+_LARGE, _PACKED = 1 << 30, 900
+"""An array of more bytes that was packed to less than this part is a zip bomb."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,12 @@ def _check_member(path: Path, archive: zipfile.ZipFile, name: str) -> None:
                 f"{path} is damaged: {name!r} is to have {size:,} bytes and has "
                 f"{about.file_size - file.tell():,}; save it again"
             )
+    if about.file_size > max(_LARGE, _PACKED * about.compress_size):
+        raise DataError(
+            f"{path} holds {about.compress_size / 1e6:,.1f} MB, and {name!r} in it is to have "
+            f"{about.file_size / 1e6:,.0f} MB: it is nearly all one number; expected vectors that "
+            "differ"
+        )
     check_memory(path, about.file_size)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,11 +24,9 @@ def several_labels(
     Raises:
         DataError: a label is unknown or out of range, or rows have different lengths.
     """
-    named = not isinstance(values, np.ndarray) and any(
-        isinstance(item, str) and not is_missing(item)
-        for row in values
-        if isinstance(row, ROWS)
-        for item in row
+    table_like = getattr(values, "ndim", 1) == 2
+    named = any(
+        _is_name(item, table_like) for row in values if isinstance(row, ROWS) for item in row
     )
     if sets or named:
         return *_from_sets(values, schema, wanted), ()
@@ -74,7 +73,8 @@ def label_table(values: Any) -> npt.NDArray[np.float32]:
                     "every row a number for each class"
                 )
         unknown = [None] * (lengths.pop() if lengths else 0)
-        cells = [[None if _blank(item) else item for item in row or unknown] for row in rows]
+        full = [unknown if row is None else row for row in rows]
+        cells = [[None if _blank(item) else item for item in row] for row in full]
         table = np.array(
             [[as_float(item, i) for item in row] for i, row in enumerate(cells)], np.float32
         )
@@ -84,6 +84,16 @@ def label_table(values: Any) -> npt.NDArray[np.float32]:
         )
     table[table == -1] = np.nan
     return table
+
+
+def _is_name(item: Any, table_like: bool) -> bool:
+    """Whether an entry is the name of a class; in an array of two axes `1` is a number."""
+    if not isinstance(item, str) or is_missing(item):
+        return False
+    try:
+        return not table_like or math.isnan(float(item))
+    except ValueError:
+        return True
 
 
 def _blank(item: Any) -> bool:
@@ -109,7 +119,7 @@ def columns_of_numbers(columns: Sequence[Sequence[Any]]) -> list[list[float]]:
 
 def are_probabilities(values: Any) -> bool:
     """Whether each row that is known is shares, not only 0 and 1, of one whole."""
-    if isinstance(values, np.ndarray):
+    if isinstance(values, np.ndarray) and values.dtype != object:
         between = values.dtype.kind == "f"
     else:
         between = any(isinstance(x, float) for row in values if isinstance(row, ROWS) for x in row)

@@ -149,7 +149,7 @@ CASES = [
     parquet("labels of 50,000,000", lambda box: pictures(box) | {"label": [0, 50_000_000] * 12}),
     parquet("text is a number", lambda box: {"text": list(range(24)), "label": [0, 1] * 12}, "student=hashed-bag-small"),
     parquet("text is null", lambda box: {"text": ["a", None] * 12, "label": [0, 1] * 12}, "student=hashed-bag-small"),
-    trained("a folder of two formats", lambda box: (box / "texts/train.tsv").write_text("text\tlabel\n"), "texts"),
+    trained("a folder of two formats", lambda box: (box / "texts/train.tsv").write_text("text\tlabel\nx\ta\n"), "texts"),
     trained("test has other classes", lambda box: table(box / "texts/test.csv", ("text", "label"), [("x", "z")] * 12), "texts"),
     trained("test has other columns", lambda box: table(box / "texts/test.csv", ("x", "y"), [("x", "z")] * 12), "texts"),
     trained("a link outside", lambda box: ((box / "texts/train.csv").unlink(), (box / "texts/train.csv").symlink_to(box / "outside/canary.txt")), "texts"),

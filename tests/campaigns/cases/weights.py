@@ -66,6 +66,8 @@ def torchlike(call: str) -> Any:
     def run(value: Any) -> Any:
         import torch
 
+        if call in ("nan", "inf") and not value.is_floating_point():
+            return value  # a count of batches
         return {
             "nan": lambda: torch.full_like(value, float("nan")),
             "inf": lambda: torch.full_like(value, float("inf")),
@@ -107,7 +109,7 @@ CASES = [
             ("a list", ".pt", saved(lambda s: list(s.values()))),
             ("a number", ".pt", saved(lambda s: 5)),
             ("another network", ".pt", saved(lambda s: {f"x.{n}": v for n, v in s.items()})),
-            ("one weight less", ".pt", saved(lambda s: dict(list(s.items())[1:]))),
+            ("one weight less", ".pt", saved(lambda s: {n: v for n, v in s.items() if n != "conv1.weight"})),
             ("one weight more", ".pt", saved(lambda s: {**s, "more": next(iter(s.values()))})),
             ("another shape", ".pt", saved(first(torchlike("twice")))),
             *((f"{kind} weights", ".pt", saved(each(torchlike(kind)))) for kind in ("nan", "inf", "complex", "sparse", "meta", "int", "half", "double")),
