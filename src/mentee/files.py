@@ -31,6 +31,8 @@ def usable(name: str | Path) -> Path:
         Traceback (most recent call last):
         mentee.errors.MenteeError: no file can be called aaaaaaaaaaaa... (300 characters)
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise MenteeError(f"a file or folder is a path, not {shortened(repr(type(name)), 60)}")
     try:
         parts = [os.fsencode(part) for part in Path(name).parts]
     except UnicodeEncodeError:

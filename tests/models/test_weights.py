@@ -182,3 +182,17 @@ def test_the_shared_teacher_loads_and_knows_cifar10():
     accuracy = float((logits.argmax(1) == labels).float().mean())
     # 85.81 % on all 10,000; three standard errors of 512 images are 4.6 points.
     assert 0.81 < accuracy < 0.91
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.bool])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_whole_numbers_are_no_weights(tmp_path, suffix, dtype, strict):
+    state = {**thin(seed=1).state_dict(), "conv1.weight": torch.ones(4, 3, 3, 3, dtype=dtype)}
+    path, network = tmp_path / f"w{suffix}", thin(seed=2)
+    (save_file if suffix == ".safetensors" else torch.save)(state, path)
+    with pytest.raises(
+        MenteeError, match=r"has whole numbers for weights \(1\): conv1.weight; exp"
+    ):
+        load_weights(network, path, strict=strict)
+    assert equal(network, thin(seed=2))

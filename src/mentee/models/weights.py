@@ -64,6 +64,14 @@ def load_weights(
         )
     if not fitting:
         raise MenteeError(f"nothing in {path} fits. {_misfit(path, missing, unexpected, shapes)}")
+    named = network.named_parameters(remove_duplicate=False)
+    learned = {name for name, each in named if each.is_floating_point()}
+    whole = sorted(n for n in learned & fitting.keys() if not fitting[n].is_floating_point())
+    if whole:
+        raise MenteeError(
+            f"{path} has whole numbers for weights ({len(whole)}): {_short(whole)}; expected "
+            "floating-point numbers, as torch.save(network.state_dict(), path) writes"
+        )
     network.load_state_dict(fitting, strict=False)
     if note and notes is not None:
         notes.append(f"weights {path}: {note}")

@@ -287,7 +287,7 @@ def import_vectors(
         examples = open_examples(source, split=split, **columns)
     except DataError:
         examples = open_examples(source, split=split, **{**columns, "label": False})
-    name = name or Path(vectors).stem
+    name = name or usable(vectors).stem
     made = import_record(usable(vectors), examples, usable(out) / split, name=name, **options)
     say(f"{split}: {len(made):,} vectors of {made.vector.shape[-1]} entries: {made.folder}")
     say(f"read {made.manifest.teacher['read']}")

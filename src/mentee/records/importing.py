@@ -156,13 +156,8 @@ def read_vectors(path: Path, options: VectorNames) -> VectorFile:
             f"{path} is no file of vectors that mentee reads: expected {', '.join(READERS)} "
             "(pickled files are never opened: save the array with numpy.save)"
         )
-    of_tables = read in (read_csv, read_parquet)
-    if options.columns is not None and not of_tables:
-        raise DataError(f"{path} is no table, so it has no columns to name (--columns)")
-    if options.key is not None and read not in (read_npz, read_safetensors):
-        raise DataError(f"{path} has no arrays by name (--key); expected .npz or .safetensors")
     try:
-        file = read(path, options)
+        file = read(path, options.checked(path))
     except DataError:
         raise
     except READ_ERRORS as error:

@@ -48,6 +48,15 @@ class VectorNames:
     key: str | None = None
     ids: Path | str | None = None
 
+    def checked(self, path: Path) -> VectorNames:
+        """The same; refuses what a file of this kind does not have."""
+        suffix = path.suffix.lower()
+        if self.columns is not None and suffix not in (".csv", ".parquet"):
+            raise DataError(f"{path} is no table, so it has no columns to name (--columns)")
+        if self.key is not None and suffix not in (".npz", ".safetensors"):
+            raise DataError(f"{path} has no arrays by name (--key); expected .npz or .safetensors")
+        return self
+
 
 @dataclass(frozen=True)
 class VectorFile:
