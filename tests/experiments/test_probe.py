@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from mentee import Run, models, probe, record_network, train
@@ -144,6 +145,44 @@ def test_what_is_known_is_kept_and_more_is_added(mine: Path) -> None:
     assert "| student | knn | " in text
     saved = json.loads((mine / "probe.json").read_text())
     assert saved["rows"] == other.content["rows"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        pytest.param("probe.test=train", "Of test train: accuracy on 1,297", id="split"),
+        pytest.param(
+            "probe.source=SOURCE", "Of source SOURCE, test test: accuracy on 40", id="source"
+        ),
+    ],
+)
+def test_a_probe_of_other_examples_keeps_the_earlier_one(
+    change: str, named: str, mine: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "other"
+    rng = np.random.default_rng(0)
+    for number in range(80):
+        folder = source / ("train", "test")[number % 2] / "ab"[number // 40]
+        folder.mkdir(parents=True, exist_ok=True)
+        image = rng.integers(0, 255, (8, 8), np.uint8)
+        Image.fromarray(image).save(folder / f"{number}.png")
+    change, named = (text.replace("SOURCE", str(source)) for text in (change, named))
+    own = [*SMALL, "probe.ways=[knn]"]
+    first = probe(mine, changes=own, say=silent)
+    changes = [*own, change] if "source" not in change else [*own, change, "probe.test=test"]
+    other = probe(mine, changes=changes, say=silent)
+    assert other.content["settings"]["test"] != first.content["settings"]["test"]
+    assert other.content["others"] == [
+        {key: first.content[key] for key in ("settings", "rows", "notes")}
+    ]
+    text = (mine / "report.md").read_text()
+    assert text.count("| student | knn | ") == 2
+    assert named in text
+    assert "accuracy on 500 test examples" in text
+    lines: list[str] = []
+    again = probe(mine, changes=own, say=lines.append)
+    assert (again.content["rows"], lines) == (first.content["rows"], [])
+    assert [each["rows"] for each in again.content["others"]] == [other.content["rows"]]
 
 
 TUNE = ["probe.ways=[linear,finetune,probe-finetune]", "probe.shares=[0.05]", "probe.seeds=1"]

@@ -115,21 +115,40 @@ def compare(
 
 
 def probe(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN... | RECORD... DATA",
+            help="Folders of runs; or of records, and behind them what they were recorded of.",
+        ),
+    ],
     ways: Ways = "",
     shares: Shares = "",
     seeds: Draws = None,
     changes: Changes = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of records: the folder to write probe.json to.", show_default="nothing is written"
+        ),
+    ] = None,
 ) -> None:
-    """Score a student's embedding with few labels and with many."""
+    """Score an embedding, a student's or a record's, with few labels and with many."""
     from mentee.experiments.probe import probe
+    from mentee.experiments.record_probe import is_record
     from mentee.parallel import exit_process, rank
 
     probe_changes = [*as_changes(ways, shares, seeds), *(changes or [])]
-    for run in runs:
-        result = probe(run, changes=probe_changes)
+    if is_record(paths[0]):
+        records, data = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, None)
+        result = probe(records, data=data, changes=probe_changes, out=out)
         if rank() == 0:
-            print_line(f"{run}\n{result}\n{run / 'report.md'}")
+            print_line(f"{result}" + (f"\n{out / 'probe.json'}" if out else ""))
+    else:
+        for run in paths:
+            result = probe(run, changes=probe_changes, out=out)
+            if rank() == 0:
+                print_line(f"{run}\n{result}\n{Path(run) / 'report.md'}")
     exit_process(0)
 
 

@@ -15,13 +15,8 @@ from mentee.api import train_or_resume
 from mentee.build.overrides import PASSED_PREFIX, PythonOverrides
 from mentee.data import Examples, split
 from mentee.errors import DataError
-from mentee.experiments.probe_data import (
-    EmbeddingSource,
-    EmbeddingSources,
-    ProbeData,
-    Rows,
-    Subset,
-)
+from mentee.experiments.embedding_sources import EmbeddingSource, EmbeddingSources
+from mentee.experiments.probe_data import ProbeData, Rows, Subset
 from mentee.metrics import Labeled, LinearLayer, knn, train_layer
 from mentee.recipe import Probe, Recipe, Train
 from mentee.recipe.method import MethodRecipe

@@ -45,10 +45,11 @@ def page(
     details = summary.get("details") or {}
     if part := next((name for name in ("test", "validation") if details.get(name)), None):
         parts.append(class_section(part, details[part]))
-    if probe and probe["rows"]:
-        cells = markdown_table(probe_cells(probe["rows"]))
-        parts += ["## Scores with few labels", probe_legend(probe), cells]
-        parts.append("\n".join(f"- {note}" for note in probe["notes"]))
+    probes = [each for each in [probe, *probe.get("others", [])] if each["rows"]] if probe else []
+    parts += ["## Scores with few labels"] if probes else []
+    for each in probes:
+        parts += [probe_legend(each), markdown_table(probe_cells(each["rows"]))]
+        parts.append("\n".join(f"- {note}" for note in each.get("notes", [])))
     if summary.get("kept"):
         parts += ["## Similarity to each teacher", _similarity(summary["kept"])]
     if summary.get("out_of_domain"):

@@ -117,10 +117,15 @@ def probe_cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 def probe_legend(content: Mapping[str, Any]) -> str:
     """How the scores of `probe.json` were measured."""
     settings = content.get("settings") or content["asked"]  # of version 0.1
+    config = settings.get("probe") or {}
+    named = [
+        f"{key} {config[key]}" for key in ("source", "train", "test", "label") if config.get(key)
+    ]
+    parts = f"Of {', '.join(named)}: " if named else ""
     return (
-        f"{settings['by']} on {settings['test']['examples']:,} test examples; labels from "
-        f"{settings['train']['examples']:,} others, balanced over their labels, ± the spread over "
-        "draws of them. untrained: the student before its first step."
+        f"{parts}{settings['by']} on {settings['test']['examples']:,} test examples; labels "
+        f"from {settings['train']['examples']:,} others, balanced over their labels, ± the spread "
+        "over draws of them. untrained: the student before its first step."
     )
 
 

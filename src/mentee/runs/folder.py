@@ -122,12 +122,16 @@ class Folder:
             return None
         advice = "delete it, and probe the run again"
         content = files.read_json(self.probe, advice)
-        rows, keys = content.get("rows"), {"who", "way", "share", "labels", "score"}
-        if not isinstance(rows, list) or not all(
-            isinstance(r, dict) and keys <= {*r} for r in rows
-        ):
-            raise RunError(f"{self.probe} has no rows of results as mentee writes them; {advice}")
-        return {"notes": [], **content}
+        others, keys = content.get("others", []), {"who", "way", "share", "labels", "score"}
+        for each in [content, *others] if isinstance(others, list) else [None]:
+            rows = each.get("rows") if isinstance(each, dict) else None
+            if not isinstance(rows, list) or not all(
+                isinstance(r, dict) and keys <= {*r} for r in rows
+            ):
+                raise RunError(
+                    f"{self.probe} has no rows of results as mentee writes them; {advice}"
+                )
+        return {"notes": [], "others": [], **content}
 
     def read_summary(self) -> dict[str, Any]:
         """What a finished run found.
