@@ -77,7 +77,7 @@ def test_of_several_targets_a_missing_one_is_unknown() -> None:
 
 def test_one_value_only_is_nothing_to_learn() -> None:
     data = {"image": IMAGES, "label": np.full(6, 2.5), "task": "regression"}
-    with pytest.raises(DataError, match=r"'target' is 2.5 in all 5 examples .* nothing to learn"):
+    with pytest.raises(DataError, match=r"'target' is 2.5 in all 6 examples .* nothing to learn"):
         mentee.train(recipe(data={"source": "x", "test": None, "validation": 0.2}), data=data)
 
 

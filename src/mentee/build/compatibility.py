@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from mentee.data import Examples
 from mentee.errors import PairError, RecipeError
 from mentee.losses import LOSSES, LossSpec
 from mentee.methods import Method, Term
 from mentee.recipe import Recipe, Train, read, single_teachers
 from mentee.tasks import OUTPUTS, Task
+from mentee.tasks.regression import masked
 
 
 def check_labels(
@@ -88,6 +91,27 @@ def check_sampling(train: Train, examples: Examples) -> None:
     raise RecipeError(
         f"train.sampling is balanced, which needs one class of each example, and {why}; leave it "
         "out, and weigh the loss instead: train.class_weights: balanced"
+    )
+
+
+def check_validation(validation: Examples | None) -> None:
+    """Refuse validation examples whose known labels are all the same, so that no score is defined.
+
+    Raises:
+        RecipeError: they are.
+    """
+    if validation is None or validation.task.outputs not in ("label logits", "values"):
+        return
+    table = masked(validation.known_labels)
+    if (np.fmax.reduce(table, 0) > np.fmin.reduce(table, 0)).any():
+        return
+    noun, kinds = "target", "two different known values"
+    if validation.task.outputs == "label logits":
+        noun, kinds = "class", "both positive and negative examples"
+    raise RecipeError(
+        f"no {noun} has {kinds} in the {len(table)} validation examples of {validation.name}, so "
+        "they have no score to choose the weights by; give other ones, or set data.validation to "
+        "null"
     )
 
 

@@ -189,6 +189,7 @@ def open_splits(recipe: Recipe, data: Any = None) -> DatasetSplits:
     whole = open_split(config, config.train, data)
     numbered = read_as(config, whole)
     train = labeled_part(whole, notes, READ if config.unlabeled else LEFT_OUT)
+    check_classes(train)
 
     def part(name: str) -> Examples:
         expected = train.labels is not None

@@ -15,7 +15,12 @@ from torch import nn
 
 from mentee.build import networks
 from mentee.build.classifier_reuse import Classifier
-from mentee.build.compatibility import check_balance, check_labels, check_sampling
+from mentee.build.compatibility import (
+    check_balance,
+    check_labels,
+    check_sampling,
+    check_validation,
+)
 from mentee.build.compute_mode import choose_compute_mode
 from mentee.build.data_summary import data_summary
 from mentee.build.datasets import DatasetSplits, open_splits
@@ -110,6 +115,7 @@ def resolve(
     check_labels(method, splits.train, train.mixup, overrides.all_losses)
     check_balance(method, train.compile)
     check_sampling(train, splits.train)
+    check_validation(splits.validation)
     monitor_examples = open_monitor_examples(recipe, splits, overrides.data)
 
     student_names, teacher_names = required_layers(method)

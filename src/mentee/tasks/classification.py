@@ -25,6 +25,7 @@ from mentee.metrics import (
     multilabel_scores,
     softmax_regression,
 )
+from mentee.tasks.class_counts import refuse_empty_classes, refuse_one_class
 from mentee.tasks.class_weights import class_weights, positive_weights
 from mentee.tasks.label_cells import holds_rows
 from mentee.tasks.label_columns import class_numbers
@@ -88,11 +89,15 @@ class SingleLabel(Task):
         return Labels(numbers, None, known, self)
 
     def check_training_labels(self, labels: Labels, name: str) -> None:
-        """Every class needs an example."""
+        """Every class needs an example, and there are at least two."""
         if labels.values is not None and labels.classes is not None:
             k = len(labels.classes)
             counts = np.bincount(labels.values.astype(np.int64), minlength=k)
             refuse_empty_classes(labels.classes, counts, name)
+            if k == 1:
+                refuse_one_class(
+                    f"each labeled example of {name} is of the class {labels.classes[0]!r}"
+                )
 
     def strata(self, labels: npt.NDArray[Any]) -> Integers:
         """The classes."""
@@ -222,9 +227,11 @@ class MultiLabel(Task):
         return Labels(table, mask, known, self, notes)
 
     def check_training_labels(self, labels: Labels, name: str) -> None:
-        """Every class needs a positive example."""
+        """Every class needs a positive example, and some a negative one."""
         if labels.values is not None and labels.classes is not None:
             refuse_empty_classes(labels.classes, labels.values.sum(axis=0), name)
+            if labels.values.all() and (labels.mask is None or labels.mask.all()):
+                refuse_one_class(f"each labeled example of {name} has every class")
 
     def limit_rank(self, labels: npt.NDArray[Any], order: Integers) -> Integers:
         """0 for an example that has a class which none before it in the order has, else 1."""
@@ -297,18 +304,3 @@ class MultiLabel(Task):
 
     def _map(self, outputs: Tensor, labeled: Labeled) -> float:
         return self.scores(outputs, labeled.labels, labeled.mask)["map"]
-
-
-def refuse_empty_classes(classes: tuple[str, ...], counts: npt.NDArray[Any], name: str) -> None:
-    """Refuse classes without a (positive) example.
-
-    Raises:
-        DataError: there are some.
-    """
-    empty = [each for each, count in zip(classes, counts, strict=True) if count == 0]
-    if empty:
-        raise DataError(
-            f"{name} has no example of {len(empty)} of {len(classes)} classes: "
-            f"{', '.join(empty[:10])}{', ...' if len(empty) > 10 else ''}; "
-            "give it some, or leave these classes out of `classes`"
-        )
