@@ -218,7 +218,7 @@ def test_every_problem_is_said_at_once_each_key_in_one_line() -> None:
         "train.lr: input should be greater than 0, not -1",
         "data.validation: input should be a valid string, or less than 1, not 1.5",
         "student.netwerk: there is no such key; did you mean 'network'? (known: classes, "
-        "classifier, input, network, options, reuse, size, weights)",
+        "classifier, input, interpolation, network, options, reuse, size, weights)",
         "student.input.std: is missing",
         "student.input.men: there is no such key; did you mean 'mean'? (known: mean, std)",
         "method.terms.0.loss: is missing",
