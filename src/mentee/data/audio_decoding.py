@@ -77,7 +77,8 @@ def decode(data: bytes, sample_rate: int, name: str, notes: ClipNotes | None = N
                 raise ValueError(f"it has {seconds}, more than mentee reads; cut it")
             wave = _one_channel(file, remarks)
     except (RuntimeError, ValueError) as error:  # LibsndfileError is a RuntimeError
-        raise _damaged(name, str(error)) from error
+        why = getattr(error, "error_string", str(error))  # without the object that was opened
+        raise _damaged(name, why.rstrip(".")) from error
     if not len(wave):
         raise _damaged(name, "it holds no samples")
     if not np.isfinite(wave).all():

@@ -65,7 +65,8 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     except MenteeError:
         raise
     except Exception as error:  # a damaged file shows in many ways
-        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        text = "" if isinstance(error, KeyError) else str(error).strip()
+        reason = text.partition("\n")[0][:200] or type(error).__name__
         raise MenteeError(
             f"{path} cannot be read as weights ({reason}); expected a safetensors file, or what "
             "torch.save(network.state_dict(), path) writes"
