@@ -77,8 +77,9 @@ class Outcome:
         first = (named or lines or [""])[0]
         if first.endswith(":") and lines.index(first) + 1 < len(lines):  # a list of problems
             first = lines[lines.index(first) + 1]
-        # Where a file is cut depends on the seconds in it, an address on the process.
-        return re.split(r"(?<=cut or no JSON)|(?<= at 0x)", first)[0][:100]
+        # Where a file is cut depends on the seconds in it, an address on the process, and what is
+        # free on the machine.
+        return re.split(r"(?<=cut or no JSON)|(?<= at 0x)|(?<=of memory and)", first)[0][:100]
 
 
 def run_case(case: Case, template: Path) -> Outcome:
