@@ -45,6 +45,7 @@ def test_the_folder_is_plain_npy_json_and_safetensors(tmp_path):
         "name": "pictures",
         "fingerprint": examples.fingerprint(labels=False),
         "rows": 10,
+        "contents": manifest["data"]["contents"],  # tests/records/test_joined.py
     }
     (group,) = manifest["groups"]
     assert [(each["layer"], each["shape"]) for each in group["columns"]] == [("embedding", [5])]
@@ -154,7 +155,7 @@ def test_data_that_the_teacher_does_not_read_are_refused(tmp_path):
 
 
 def test_clips_of_one_length_say_their_seconds(tmp_path):
-    clips = [np.full(n, 0.5, np.float32) for n in (100, 900)]
+    clips = [np.linspace(0.0, 1 - n / 1000, n, dtype=np.float32) for n in (100, 900)]
     whole = open_arrays({"audio": clips, "sample_rate": 8000}, sample_rate=8000, name="clips")
     teacher = Fake(kind="audio", sample_rate=8000)
     assert "seconds" not in record_examples(teacher, whole, tmp_path / "r").manifest.data

@@ -154,7 +154,7 @@ def stopped_and_resumed(out: Path) -> None:
         if rank() == 1 and step.number == 7:
             signal.raise_signal(signal.SIGTERM)
 
-    whole = recipe("none", epochs=2)
+    whole = recipe("none", None, epochs=2)
     train(whole, out=out / "unstopped", student=dropping(), quiet=True)
     try:
         train(whole, out=out / "stopped", student=dropping(), quiet=True, on_step=stop)
