@@ -157,7 +157,7 @@ def test_data_that_the_teacher_does_not_read_are_refused(tmp_path):
 def test_clips_of_one_length_say_their_seconds(tmp_path):
     clips = [np.linspace(0.0, 1 - n / 1000, n, dtype=np.float32) for n in (100, 900)]
     whole = open_arrays({"audio": clips, "sample_rate": 8000}, sample_rate=8000, name="clips")
-    teacher = Fake(kind="audio", sample_rate=8000)
+    teacher = Fake(kind="audio", sample_rate=8000, width=1)
     assert "seconds" not in record_examples(teacher, whole, tmp_path / "r").manifest.data
     cut = record_examples(teacher, with_seconds(whole, 0.05), tmp_path / "s", frames=True)
     assert cut.manifest.data["seconds"] == 0.05
