@@ -22,5 +22,6 @@ def test_some_random_kills_leave_what_none_leaves(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "0 different files, 0 orphans, 0 locks, 0 left-over files, 0 hangs" in done.stdout
+    # The exit status of a signal within Python's own start-up is not ours: no part of this.
+    nothing = "0 different files, 0 orphans, 0 locks, 0 left-over files, 0 hangs, 0 tracebacks"
+    assert nothing in done.stdout, done.stdout + done.stderr

@@ -36,6 +36,14 @@ class _Commands(typer.core.TyperGroup):
             ctx.fail(renamed(f"mentee {cmd_name}", f"mentee {COMMANDS[cmd_name]}"))
         return command
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the arguments; a signal meanwhile is one line too, where click would be silent."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except KeyboardInterrupt as stop:
+            number = stop.args[0] if stop.args else signal.SIGINT
+            raise Interrupted(stopped_text(None), number) from None
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command; what stops it at once is one line, which says what is left."""
         try:
