@@ -328,7 +328,8 @@ def test_a_signal_ends_all_in_order(
     assert "everything is saved; the same command" in err
     assert "Traceback" not in err
     assert not any(map(is_there, workers))
-    assert len(list(out.glob("*-seed0"))) == processes, "no other run was begun"
+    # One that had not come to its first step leaves no folder; no other run was begun.
+    assert 1 <= len(list(out.glob("*-seed0"))) <= processes
 
 
 @needs_proc
