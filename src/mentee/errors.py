@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class MenteeError(ValueError):
@@ -57,6 +57,17 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return (
         f"did you mean {hint}? (known: {listing})" if len(names) <= 12 else f"did you mean {hint}?"
     )
+
+
+def first_few(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, and how many more there are.
+
+    Example:
+        >>> first_few(["stem", "stages", "fc"], most=2)
+        'stem, stages and 1 more'
+    """
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def shortened(text: str, most: int = 80) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mentee import models
 from mentee.build.outputs import Expected, call, check_outputs, operations, probabilities
-from mentee.errors import MenteeError, RecipeError
+from mentee.errors import MenteeError, RecipeError, first_few
 from mentee.features import Capture, Layer
 from mentee.features.layer import first_tensor
 from mentee.features.trace import unreadable
@@ -111,8 +111,7 @@ def train_forward(
 
 def unused_note(unused: Sequence[str]) -> str:
     """A line for parameters that nothing trains."""
-    more = f" and {len(unused) - 3} more" if len(unused) > 3 else ""
     return (
-        f"student: {', '.join(unused[:3])}{more} have no part in anything that is read, so nothing "
+        f"student: {first_few(unused, 3)} have no part in anything that is read, so nothing "
         "trains them"
     )

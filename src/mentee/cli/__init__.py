@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
     from mentee import api
 
 
+@contextlib.contextmanager
+def _interruptible(ctx: Any = None) -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into one line on what is left of the command of a context."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        number = stop.args[0] if stop.args else signal.SIGINT
+        raise Interrupted(stopped_text(ctx and ctx.invoked_subcommand), number) from None
+
+
 class _Commands(typer.core.TyperGroup):
     """The commands; an old name of one is answered with its name of today."""
 
@@ -38,19 +49,13 @@ class _Commands(typer.core.TyperGroup):
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Read the arguments; a signal meanwhile is one line too, where click would be silent."""
-        try:
+        with _interruptible():
             return super().make_context(*args, **kwargs)
-        except KeyboardInterrupt as stop:
-            number = stop.args[0] if stop.args else signal.SIGINT
-            raise Interrupted(stopped_text(None), number) from None
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; what stops it at once is one line, which says what is left."""
-        try:
+        with _interruptible(ctx):
             return super().invoke(ctx)
-        except KeyboardInterrupt as stop:
-            number = stop.args[0] if stop.args else signal.SIGINT
-            raise Interrupted(stopped_text(ctx.invoked_subcommand), number) from None
 
 
 app = typer.Typer(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mentee.data import Examples
 from mentee.data.counter_rng import below
-from mentee.errors import DataError
+from mentee.errors import DataError, first_few
 from mentee.metrics import (
     confusion,
     jackknife_interval,
@@ -22,12 +22,12 @@ from mentee.metrics.jackknife import GROUPS
 from mentee.recipe import Select
 from mentee.tasks import Labels, scores_by_class, scores_of
 
+LISTED = 5
+"""The most classes that a sentence names."""
 CONFUSED = 50
 """The most classes whose confusions are written into `summary.json`."""
 MANY = 20_000_000
 """The most outputs of which a score is computed 20 times, for its interval."""
-LISTED = 5
-"""The most classes that a sentence names."""
 
 
 def known_outputs(outputs: Tensor, examples: Examples) -> tuple[Tensor, Labels]:
@@ -120,7 +120,6 @@ def class_notes(part: str, details: Mapping[str, Any] | None, *, advice: bool = 
     if not never:
         return []
     names = [f"{name} ({count:,} examples)" for name, count in never.items()]
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     count = "a class is" if len(names) == 1 else f"{len(names)} classes are"
     help = "; train.class_weights: balanced may help" if advice else ""
-    return [f"{part}: {count} never predicted: {', '.join(names[:LISTED])}{more}{help}"]
+    return [f"{part}: {count} never predicted: {first_few(names, LISTED)}{help}"]

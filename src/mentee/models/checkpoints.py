@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mentee import files
-from mentee.errors import MenteeError
+from mentee.errors import MenteeError, first_few
 from mentee.files import usable
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar")
@@ -44,7 +44,6 @@ WRAPPERS = frozenset(
 PREFERRED = ("", "student.", "model.", "module.", "net.", "network.")
 """Which weights are taken, where a file has those of several networks that fit."""
 DEEPEST = 4
-SHOWN = 5
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -124,7 +123,7 @@ def named_tensors(content: object, path: Path) -> dict[str, Tensor]:
         key = next((key for key in STATE_KEYS if key in inner), next(iter(inner)))
         if key not in STATE_KEYS and len(inner) > 1:
             raise MenteeError(
-                f"{path} holds several sets of weights: {_short(list(inner))}; save the one "
+                f"{path} holds several sets of weights: {first_few(list(inner))}; save the one "
                 "that is meant alone"
             )
         content = inner[key]
@@ -133,7 +132,7 @@ def named_tensors(content: object, path: Path) -> dict[str, Tensor]:
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     if not tensors or len(tensors) != len(content):
         others = [str(name) for name in content if str(name) not in tensors]
-        raise MenteeError(f"{path} holds more than named tensors, or none: {_short(others)}")
+        raise MenteeError(f"{path} holds more than named tensors, or none: {first_few(others)}")
     return tensors
 
 
@@ -194,7 +193,7 @@ def with_names_of(
     prefix = next((each for each in PREFERRED if each in best), best[0] if best else "")
     if len(best) > 1 and prefix not in PREFERRED:
         raise MenteeError(
-            f"the file has weights of several networks that fit, under {_short(best)}; save "
+            f"the file has weights of several networks that fit, under {first_few(best)}; save "
             "those that are meant alone"
         )
     if prefix and not (
@@ -209,10 +208,5 @@ def with_names_of(
         return plain, None
     note = f"the prefix {' and '.join(map(repr, changes))} of its names was removed"
     if others:
-        note += f", and {len(others)} others were left out: {_short(others)}"
+        note += f", and {len(others)} others were left out: {first_few(others)}"
     return inside, note
-
-
-def _short(names: list[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -9,11 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mentee.errors import MenteeError
+from mentee.errors import MenteeError, first_few
 from mentee.models.checkpoints import read_weights, with_names_of
 
 COUNTER = "num_batches_tracked"
-SHOWN = 5
 
 
 def load_weights(
@@ -69,7 +68,7 @@ def load_weights(
     whole = sorted(n for n in learned & fitting.keys() if not fitting[n].is_floating_point())
     if whole:
         raise MenteeError(
-            f"{path} has whole numbers for weights ({len(whole)}): {_short(whole)}; expected "
+            f"{path} has whole numbers for weights ({len(whole)}): {first_few(whole)}; expected "
             "floating-point numbers, as torch.save(network.state_dict(), path) writes"
         )
     network.load_state_dict(fitting, strict=False)
@@ -152,15 +151,10 @@ def _misfit(
 ) -> str:
     lines = [f"the weights of {path} are not of this network:"]
     if missing:
-        lines.append(f"  missing in the file ({len(missing)}): {_short(missing)}")
+        lines.append(f"  missing in the file ({len(missing)}): {first_few(missing)}")
     if unexpected:
-        lines.append(f"  unknown to the network ({len(unexpected)}): {_short(unexpected)}")
+        lines.append(f"  unknown to the network ({len(unexpected)}): {first_few(unexpected)}")
     if shapes:
         pairs = [f"{name} {list(a)} against {list(b)}" for name, (a, b) in shapes.items()]
-        lines.append(f"  other shape, file against network ({len(pairs)}): {_short(pairs)}")
+        lines.append(f"  other shape, file against network ({len(pairs)}): {first_few(pairs)}")
     return "\n".join(lines)
-
-
-def _short(names: list[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
