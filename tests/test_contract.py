@@ -115,6 +115,18 @@ def similarity_over_a_bank(student: np.ndarray, teacher: np.ndarray, rows: list[
     return agreements.similarity_kl_with_rows(student, teacher, read, 0.07)
 
 
+def rows_of_others(rows: list[int]) -> list[list[np.ndarray]]:
+    """For each anchor the drawn rows of other groups, of the bank's teacher's side."""
+    bank = small_bank()
+    bank.begin(torch.tensor(rows), 0)
+    store, drawn = bank.stores["m"][1].double().numpy(), bank._draw.rows.tolist()
+    return [[store[k] for k in drawn if GROUPS[k] != GROUPS[row]] for row in rows]
+
+
+def others_of_the_batch(teacher: np.ndarray) -> list[list[np.ndarray]]:
+    return [[t for j, t in enumerate(teacher) if j != i] for i in range(len(teacher))]
+
+
 def negatives_alone(student: Tensor, teacher: Tensor, rows: Tensor) -> dict[str, Any]:
     return {"negatives": from_a_bank(student, teacher, rows)["negatives"]}
 
@@ -259,6 +271,51 @@ AGREED = {
         trains_teacher_side=True,
         whole=True,
     ),
+    "info_nce decoupled": AgreementCase(
+        loops=lambda s, t, rows: agreements.info_nce(units(s), units(t), 0.1, decoupled=True),
+        steepest=1e3 * (2 + len(ROWS) + 1) / 0.1,
+        before=unit_norm,
+        given=lambda s, t, rows: {"decoupled": True},
+        trains_teacher_side=True,
+        whole=True,
+    ),
+    # unit's slope; of two directions, each the anchor's two weights of 1
+    "info_nce memory": AgreementCase(
+        loops=lambda s, t, rows: agreements.info_nce_with_rows(
+            units(s), units(t), rows_of_others(rows), 0.1
+        ),
+        steepest=1e3 * 2 * 3**0.5 / 0.1,  # of rows √3 long at most
+        before=unit_norm,
+        given=negatives_alone,
+        trains_teacher_side=True,
+    ),
+    "info_nce decoupled memory": AgreementCase(
+        loops=lambda s, t, rows: agreements.info_nce_with_rows(
+            units(s), units(t), rows_of_others(rows), 0.1, decoupled=True
+        ),
+        steepest=1e3 * 2 * 3**0.5 / 0.1,
+        before=unit_norm,
+        given=lambda s, t, rows: negatives_alone(s, t, rows) | {"decoupled": True},
+        trains_teacher_side=True,
+    ),
+    # of each pair a slope of at most 1 / tau
+    "sigmoid_contrast": AgreementCase(
+        loops=lambda s, t, rows: agreements.sigmoid_contrast(
+            units(s), units(t), others_of_the_batch(units(t)), 0.1, -10.0
+        ),
+        steepest=1e3 * 2 * len(ROWS) / 0.1,
+        before=unit_norm,
+        trains_teacher_side=True,
+    ),
+    "sigmoid_contrast memory": AgreementCase(
+        loops=lambda s, t, rows: agreements.sigmoid_contrast(
+            units(s), units(t), rows_of_others(rows), 0.1, -3.0
+        ),
+        steepest=1e3 * (1 + NEGATIVES * 3**0.5) / 0.1,
+        before=unit_norm,
+        given=lambda s, t, rows: negatives_alone(s, t, rows) | {"bias": -3.0},
+        trains_teacher_side=True,
+    ),
     "binary_kd": AgreementCase(
         loops=lambda s, t, rows: agreements.binary_kd(s, t, KNOWN[rows].numpy(), 2.0),
         steepest=2.0,  # T (q - p) b / n, and there are more than b labels
@@ -273,6 +330,30 @@ AGREED = {
     "similarity_kl": AgreementCase(
         loops=lambda s, t, rows: agreements.similarity_kl(s, t, 0.07),
         steepest=1e3 * (2 + len(ROWS)) / 0.07,
+    ),
+    "similarity_kl of two temperatures": AgreementCase(
+        loops=lambda s, t, rows: agreements.similarity_kl(s, t, 0.02, 0.1),
+        steepest=1e3 * (2 + len(ROWS)) / 0.02,
+        given=lambda s, t, rows: {"temperature": 0.02, "teacher_temperature": 0.1},
+    ),
+    # unit's slope; of a distribution over b scores at most 1, of the other's logarithms 2 / tau
+    "dcd": AgreementCase(
+        loops=lambda s, t, rows: agreements.dcd(units(s), units(t), 0.1, 0.5),
+        steepest=1e3 * (1 + len(ROWS)) * (2 + 0.5 * 2 * 2 / 0.1) / 0.1,
+        before=unit_norm,
+        trains_teacher_side=True,
+    ),
+    # 1e3 of a deviation, √3 of a standardized entry, and of the logarithm 1 / √1e-3
+    "itrd_correlation": AgreementCase(
+        loops=lambda s, t, rows: agreements.itrd_correlation(s, t, 1.01),
+        steepest=1e3 * 3**0.5 * 1e3**0.5 * 2.02 / math.log(2) / 4 * 2,
+        whole=True,
+    ),
+    # unit's slope, and of each of b pairs, both ways round, 2 / b of either logarithm
+    "itrd_mutual": AgreementCase(
+        loops=lambda s, t, rows: agreements.itrd_mutual(s, t),
+        steepest=1e3 * 2 * 4 / math.log(2),
+        whole=True,
     ),
     "similarity_kl memory": AgreementCase(
         loops=similarity_over_a_bank, steepest=1e3 * 2 / 0.07, given=negatives_alone
@@ -443,6 +524,15 @@ def positions(x: np.ndarray, side: Adapter) -> np.ndarray:
     return units(representations.convolved(x, *convolutions(side)[0])[None])[0]
 
 
+def lengthened(x: np.ndarray, side: Adapter) -> np.ndarray:
+    """The student's vectors ten times as long; -2 behind them, and 1 behind the teacher's."""
+    axis, student = 0 if x.ndim == 3 else -1, hasattr(side, "log_scale")
+    behind = [] if not (side.bias is not None if student else side.append) else [-2.0, 1.0]
+    ones = np.ones_like(np.take(x, [0], axis))
+    x = math.exp(side.log_scale.item()) * x if student else x
+    return np.concatenate([x, ones * behind[0 if student else 1]], axis) if behind else x
+
+
 MAPS = ("tokens", "map")
 REPRESENTED = {
     # unit's slope times the convolution's norm, which is below 2
@@ -464,6 +554,14 @@ REPRESENTED = {
         factored, {"learn": "joint"}, steepest=2e3 * 1e-3**0.5 * 8, kinds=MAPS
     ),
     "as_is": RepresentationCase(lambda x, side: x),
+    "unit": RepresentationCase(
+        lambda x, side: (
+            units(x[None])[0] if x.ndim == 3 else units(np.atleast_2d(x)).reshape(x.shape)
+        ),
+        steepest=1e3,
+    ),
+    "logit_scale": RepresentationCase(lengthened, steepest=10),
+    "logit_scale biased": RepresentationCase(lengthened, {"bias": -2.0}, steepest=10),
     "standardized": RepresentationCase(
         lambda x, side: representations.standardized(x), steepest=1e3, kinds=("vector",)
     ),

@@ -32,7 +32,7 @@ def nce(anchor, positive, negatives, temperature, z, count, examples, eps=1e-7):
     return loss
 
 
-def info_nce(student, teacher, temperature, labels=None, symmetric=False):
+def info_nce(student, teacher, temperature, labels=None, symmetric=False, decoupled=False):
     """Vectors `[b, d]` or maps `[b, d, h, w]`: same example and position against the rest."""
     s, t = (x.reshape(*x.shape[:2], -1) for x in (student, teacher))
     b, _, positions = s.shape
@@ -41,14 +41,37 @@ def info_nce(student, teacher, temperature, labels=None, symmetric=False):
         alike = {j for j in range(b) if labels and labels[j] == labels[i] >= 0} | {i}
         for p in range(positions):
             own = float(np.dot(s[i, :, p], t[i, :, p])) / temperature
-            rows = [t[i, :, q] for q in range(positions)]
+            rows = [t[i, :, q] for q in range(positions) if not (decoupled and q == p)]
             rows += [t[j, :, p] for j in range(b) if j not in alike]
+            rows = rows or [t[i, :, p]]
             sums = sum(math.exp(float(np.dot(s[i, :, p], row)) / temperature) for row in rows)
             losses.append(math.log(sums) - own)
     loss = float(np.mean(losses))
     if symmetric:
-        loss = (loss + info_nce(teacher, student, temperature, labels)) / 2
+        loss = (loss + info_nce(teacher, student, temperature, labels, decoupled=decoupled)) / 2
     return loss
+
+
+def info_nce_with_rows(student, teacher, rows, temperature, decoupled=False):
+    """Vectors; for each anchor the list of its negative rows."""
+    losses = []
+    for s, t, others in zip(student, teacher, rows, strict=True):
+        own = float(np.dot(s, t)) / temperature
+        scores = [float(np.dot(s, row)) / temperature for row in others]
+        among = scores if decoupled and scores else [own, *scores]
+        losses.append(math.log(sum(math.exp(v) for v in among)) - own)
+    return np.array(losses)
+
+
+def sigmoid_contrast(student, teacher, rows, temperature, bias):
+    """Vectors; for each anchor the list of its negative rows."""
+    losses = []
+    for s, t, others in zip(student, teacher, rows, strict=True):
+        loss = math.log(1 + math.exp(-float(np.dot(s, t)) / temperature - bias))
+        for row in others:
+            loss += math.log(1 + math.exp(float(np.dot(s, row)) / temperature + bias))
+        losses.append(loss)
+    return np.array(losses)
 
 
 def normalizer(anchors, positives, negatives, temperature, count, examples):
@@ -156,20 +179,60 @@ def hsic_unbiased(k, m):
     return (pairs + apart - chained) / (n * (n - 3))
 
 
-def kl_of_scores(student, teacher, temperature):
-    p = softmax([v / temperature for v in teacher])
+def kl_of_scores(student, teacher, temperature, softness=None):
+    p = softmax([v / (softness or temperature) for v in teacher])
     q = softmax([v / temperature for v in student])
     return sum(a * (math.log(a) - math.log(b)) for a, b in zip(p, q, strict=True))
 
 
-def similarity_kl(student, teacher, temperature):
+def dcd(student, teacher, temperature, alpha):
+    scores = np.array([[np.dot(s, t) / temperature for t in teacher] for s in student])
+    losses = []
+    for i in range(len(student)):
+        p, q = softmax(scores[i]), softmax(scores[:, i])
+        apart = sum(b * math.log(b / a) for a, b in zip(p, q, strict=True))
+        losses.append(alpha * apart - math.log(p[i]))
+    return np.array(losses)
+
+
+def itrd_correlation(student, teacher, alpha):
+    total = 1e-3
+    for x, y in zip(student.T, teacher.T, strict=True):
+        deviations = [
+            max(math.sqrt(sum((a - v.mean()) ** 2 for a in v) / max(len(v) - 1, 1)), 1e-3)
+            for v in (x, y)
+        ]
+        products = [(a - x.mean()) * (b - y.mean()) for a, b in zip(x, y, strict=True)]
+        v = sum(products) / len(x) / deviations[0] / deviations[1]
+        total += abs(v - 1) ** (2 * alpha)
+    return math.log2(total)
+
+
+def itrd_mutual(student, teacher):
+    """From the eigenvalues of the matrices of trace 1: H_2 = -log2 of the sum of their squares."""
+    a, b = (
+        np.array(
+            [
+                [1.0 if i == j else np.dot(unit(p), unit(q)) for j, q in enumerate(z)]
+                for i, p in enumerate(z)
+            ]
+        )
+        for z in (student, teacher)
+    )
+    entropies = [
+        -math.log2(sum(v**2 for v in np.linalg.eigvalsh(k / np.trace(k)))) for k in (a * b, a)
+    ]
+    return entropies[0] - entropies[1]
+
+
+def similarity_kl(student, teacher, temperature, softness=None):
     losses = []
     for i in range(len(student)):
         scores = [
             [np.dot(unit(z[i]), unit(z[j])) for j in range(len(z)) if j != i]
             for z in (student, teacher)
         ]
-        losses.append(kl_of_scores(*scores, temperature) if scores[0] else 0.0)
+        losses.append(kl_of_scores(*scores, temperature, softness) if scores[0] else 0.0)
     return np.array(losses)
 
 

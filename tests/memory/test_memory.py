@@ -380,9 +380,14 @@ def test_without_classes_only_an_example_itself_is_left_out(kind):
     assert copies == ([1] * n if kind == "bank" else [2] * n)
 
 
-def after_some_steps(kind, steps, memory=None, begun=0):
+def new(kind):
+    recorded = (lambda name, rows: vectors(60, 3).float()[rows],) if kind == "record" else ()
     numbers = {} if kind == "batch" else {"negatives": 5}
-    memory = memory or MEMORIES[kind](["a", "b"], classes(), 3, **numbers)
+    return MEMORIES[kind](["a", "b"], classes(), 3, *recorded, **numbers)
+
+
+def after_some_steps(kind, steps, memory=None, begun=0):
+    memory = memory or new(kind)
     for step in range(begun, begun + steps):
         memory.begin(torch.arange(step, step + 4), step)
         for name in "ab":
@@ -397,8 +402,7 @@ def test_a_loaded_state_goes_on_as_if_never_interrupted(kind):
     whole, expected = after_some_steps(kind, 5)
     half, _ = after_some_steps(kind, 3)
     state = {key: value.clone() for key, value in half.state().items()}
-    numbers = {} if kind == "batch" else {"negatives": 5}
-    fresh = MEMORIES[kind](["a", "b"], classes(), 3, **numbers)
+    fresh = new(kind)
     fresh.load(state)
     _, got = after_some_steps(kind, 2, fresh, begun=3)
     for side in (0, 1):

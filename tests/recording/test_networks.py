@@ -18,13 +18,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from mentee import record_network, train, verify
-from mentee.errors import DataError, PairError, RecipeError, RunError
+from mentee import record_network, resume, train, verify
+from mentee.api import Interrupted
+from mentee.errors import DataError, MenteeError, PairError, RecipeError, RunError
 from mentee.methods import METHODS
 from mentee.records import memory, open_record
 from mentee.runs.folder import Folder
 from mentee.types import Step
 from tests.conftest import digits
+from tests.training.test_resume import assert_same, interrupt_at
 
 SMALL = {"data": {"limit": 96, "validation": None, "test": None}, "select": {"keep": "last"}}
 SHORT = {"epochs": 3, "batch": 32}
@@ -114,6 +116,31 @@ def test_a_record_in_memory_teaches_the_same(
         RunError, match=r"teacher.in_memory: .* needs .* MB and 0.0 MB are available"
     ):
         train(recipe_of("cktf", teacher=said | {"in_memory": True}), out=tmp_path / "c", quiet=True)
+
+
+def test_rows_of_a_record_are_negatives_and_an_interrupted_run_draws_the_same(
+    live: Any, tmp_path: Path
+) -> None:
+    fixed = {"name": "unit", "of": {"name": "to_teacher", "params": {"scale": "whiten"}}}
+    term = {
+        "layers": "embedding",
+        "loss": "info_nce",
+        "weight": 1.0,
+        "representation": fixed,
+        "memory": {"name": "record", "params": {"negatives": 40}},
+    }
+    own = {"name": "own", "terms": [term]}
+    record_network(live("kd") | {"method": own}, tmp_path / "r", views=2, dtype="float32", say=str)
+    said = {"teacher": {"record": str(tmp_path / "r")}, "save": {"steps": 2, "minutes": None}}
+    recipe = recipe_of("kd", **said) | {"method": own}
+    whole = train(recipe, out=tmp_path / "whole", quiet=True)
+    with pytest.raises(Interrupted):
+        train(recipe, out=tmp_path / "run", quiet=True, on_step=interrupt_at(5))
+    resume(tmp_path / "run", quiet=True)
+    assert_same(tmp_path / "run", whole.path)
+    with pytest.raises(MenteeError, match=r"the memory record has rows .*: mentee record RECIPE"):
+        train(live("kd") | {"method": own}, out=tmp_path / "online", quiet=True)
+    assert not (tmp_path / "online").exists()
 
 
 def test_what_was_read_how_is_in_the_resolved_recipe_and_the_report(

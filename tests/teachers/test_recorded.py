@@ -11,7 +11,7 @@ from mentee.data.modality import build_views
 from mentee.errors import DataError, PairError
 from mentee.recording.embedders import record_examples
 from mentee.records import import_record, write_record
-from mentee.teachers import RecordedTeacher
+from mentee.teachers import MultiTeacher, RecordedTeacher
 from mentee.teachers.recorded import ExampleRows
 from mentee.types import CLEAN, Batch, Mixup
 from tests.records.jobs import (
@@ -90,6 +90,20 @@ def test_several_records_teach_at_once(made, tmp_path):
     assert teacher.statistics("frames.b").mean.shape == (2,)
     with pytest.raises(DataError, match="there are no records"):
         RecordedTeacher({}, images(30))
+
+
+def test_clean_rows_of_one_of_several_records(made, tmp_path):
+    other = record_examples(Fake(width=2), images(30), tmp_path / "s", dtype="float32")
+    part, rows = limit(images(30), 15, seed=2), torch.tensor([14, 3])
+    teacher = RecordedTeacher({"a": made, "b": other}, part)
+    found = teacher.clean_rows(rows, ["embedding.a | mean", "embedding.a"])
+    assert list(found) == ["embedding.a"]
+    np.testing.assert_allclose(found["embedding.a"], expected(part)[[14, 3]], rtol=1e-6)
+    alone = RecordedTeacher(made, part)
+    several = MultiTeacher({"x": alone}, {"x": ["embedding"]})
+    of_several = several.clean_rows(rows, ["embedding.x | mean", "embedding.x"])
+    assert list(of_several) == ["embedding.x"]
+    assert torch.equal(of_several["embedding.x"], found["embedding.a"])
 
 
 @pytest.mark.parametrize("memory", [1 << 30, 0])
@@ -199,6 +213,14 @@ def test_the_rows_of_a_view_are_the_outputs_of_the_network_for_that_view(job, ne
 def test_places_have_the_shapes_that_the_network_has_there(job, network):
     teacher = RecordedTeacher(network, job.examples)
     assert {p.name: p.shape for p in teacher.layers} == {"stages.0": (3, 4, 4), "logits": (2,)}
+
+
+def test_clean_rows_are_those_of_the_columns_that_there_are(job, network):
+    part, rows = limit(job.examples, 7, seed=1), torch.tensor([6, 0, 3])
+    found = RecordedTeacher(network, part).clean_rows(rows, ["stages.0 | mean", "stages.0"])
+    assert list(found) == ["stages.0 | mean"]
+    clean = outputs(view_of(part, rows.tolist(), CLEAN))
+    torch.testing.assert_close(found["stages.0 | mean"], clean["stages.0 | mean"])
 
 
 def test_a_view_that_is_not_there_and_mixed_examples_are_refused(job, network):

@@ -114,6 +114,7 @@ def build(
         classes=None if splits.train.labels is None else splits.classes,
         task=splits.train.task,
         statistics=teacher.statistics if teacher else None,
+        clean_rows=teacher.clean_rows if teacher else None,
         losses=overrides.losses,
         representations=overrides.representations,
         seed=train.seed,

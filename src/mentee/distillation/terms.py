@@ -194,6 +194,26 @@ def compared_shapes(
     return tuple(student.shape[1:]), tuple(teacher.shape[1:])
 
 
+def check_constant(name: str, teacher: Adapter, spec: LossSpec) -> None:
+    """Refuse a memory of recorded rows where the teacher's side changes, or both sides are read.
+
+    Raises:
+        PairError: something is trained there, it depends on the batch, or the loss contrasts the
+            teacher's vectors with rows of the student too.
+    """
+    if any(True for _ in teacher.parameters()) or teacher.reduction is None:
+        raise PairError(
+            f"{name}: rows of a record are constants, and the teacher's side of the representation "
+            "is trained or depends on the batch; take one that is fixed there: unit of to_teacher, "
+            "of pca or of random (with a student_head)"
+        )
+    if "log_z" in spec.needs:
+        raise PairError(
+            f"{name}: a record has no rows of the student, which this loss reads; take info_nce, "
+            "or the memory bank"
+        )
+
+
 def zero_loss(*adapters: Adapter, device: torch.device) -> Tensor:
     """A loss of 0 that reaches all that is trained in some adapters."""
     trained = [p for adapter in adapters for p in adapter.parameters() if p.requires_grad]
@@ -211,6 +231,7 @@ def build_memories(
     widths: Mapping[str, int],
     classes: Tensor,
     rows: Tensor,
+    read: Callable[[str, Tensor], Tensor],
     seed: int,
 ) -> tuple[list[Memory], list[BoundTerm]]:
     """The memories of terms that need negatives, and the terms with them; equal ones are shared.
@@ -221,6 +242,7 @@ def build_memories(
         classes: `[n]`; examples of one class are no negatives of one another, where a memory is
             class-aware.
         rows: `[n]`, the same where it is not: all differ.
+        read: gives the teacher's side of a term for some training examples, from a record.
         seed: of the draws.
     """
     kinds: dict[object, tuple[Component, int, list[str]]] = {}
@@ -243,7 +265,8 @@ def build_memories(
         params = dict(checked(Component(component.name, params), build).params)
         if takes(build, "seed"):
             params = {"seed": seed} | params
-        memories |= dict.fromkeys(names, build(names, groups, width, **params))
+        reader = (read,) if takes(build, "read") else ()
+        memories |= dict.fromkeys(names, build(names, groups, width, *reader, **params))
     shared = list({id(memory): memory for memory in memories.values()}.values())
     return shared, [replace(b, memory=memories.get(b.name, b.memory)) for b in bound_terms]
 

@@ -16,11 +16,13 @@ from mentee.losses.bounded_regression import bounded_regression
 from mentee.losses.context import Context, Need
 from mentee.losses.contrast import contrast
 from mentee.losses.correlation import cka, distance_correlation
+from mentee.losses.dcd import dcd
 from mentee.losses.dist import dist
 from mentee.losses.dkd import dkd, nkd
 from mentee.losses.elementwise import cosine, hcl, l1, mse, smooth_l1, squared, vid
 from mentee.losses.gram import ickd, nst, sp
-from mentee.losses.in_batch_contrast import class_info_nce, info_nce
+from mentee.losses.in_batch_contrast import class_info_nce, info_nce, sigmoid_contrast
+from mentee.losses.itrd import itrd_correlation, itrd_mutual
 from mentee.losses.kd import binary_kd, hard_label, kl, ttm, wttm
 from mentee.losses.mlkd import batch_level, class_level
 from mentee.losses.rkd import rkd
@@ -43,6 +45,7 @@ __all__ = [
     "contrast",
     "cosine",
     "cosine_distance_difference",
+    "dcd",
     "dist",
     "distance_correlation",
     "dkd",
@@ -50,6 +53,8 @@ __all__ = [
     "hcl",
     "ickd",
     "info_nce",
+    "itrd_correlation",
+    "itrd_mutual",
     "kl",
     "l1",
     "mse",
@@ -58,6 +63,7 @@ __all__ = [
     "partial_l2",
     "pkt",
     "rkd",
+    "sigmoid_contrast",
     "similarity_kl",
     "smooth_l1",
     "sp",
@@ -109,10 +115,26 @@ LOSSES: dict[str, LossSpec] = {
         bounded_regression, needs=("labels", "mask"), same_width=True, outputs="values"
     ),
     "contrast": LossSpec(contrast, needs=("negatives", "log_z"), memory="must", same_width=True),
-    "info_nce": LossSpec(info_nce, same_width=True, whole_batch=True, trains_teacher=True),
+    "info_nce": LossSpec(
+        info_nce,
+        needs=("negatives",),
+        memory="may",
+        same_width=True,
+        whole_batch=True,
+        trains_teacher=True,
+    ),
     "class_info_nce": LossSpec(
         class_info_nce, needs=("labels",), same_width=True, whole_batch=True, trains_teacher=True
     ),
+    "sigmoid_contrast": LossSpec(
+        sigmoid_contrast,
+        needs=("negatives",),
+        memory="may",
+        same_width=True,
+        whole_batch=True,
+        trains_teacher=True,
+    ),
+    "dcd": LossSpec(dcd, same_width=True, whole_batch=True, trains_teacher=True),
     "similarity_kl": LossSpec(
         similarity_kl,
         needs=("negatives",),
@@ -125,6 +147,8 @@ LOSSES: dict[str, LossSpec] = {
     "pkt": LossSpec(pkt, whole_batch=True),
     "cc": LossSpec(cc, same_width=True, whole_batch=True),
     "ickd": LossSpec(ickd),
+    "itrd_correlation": LossSpec(itrd_correlation, same_width=True, whole_batch=True),
+    "itrd_mutual": LossSpec(itrd_mutual, whole_batch=True),
     "distance_correlation": LossSpec(distance_correlation, whole_batch=True),
     "cosine_distance_difference": LossSpec(cosine_distance_difference, whole_batch=True),
     "cka": LossSpec(cka, whole_batch=True),

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mentee.errors import MenteeError
 from mentee.losses.matmul import multiplies_halves
 
 LARGEST_MASK = 1 << 22
@@ -60,13 +61,28 @@ class Negatives:
 
     Attributes:
         positives: the row of each anchor's own example, `[b, d]`: (student's side, teacher's side).
-        banks: where negatives are taken from, `[n, d]` each: (student's side, teacher's side).
+        banks: where negatives are taken from, `[n, d]` each: (student's side, teacher's side); the
+            student's has no rows where its vectors are not kept.
         draw: which rows of the banks are negatives.
     """
 
     positives: tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]
-    banks: tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]
+    banks: tuple[Float[Tensor, "sn d"], Float[Tensor, "tn d"]]
     draw: Draw
+
+
+def check_shared(name: str, negatives: Negatives) -> None:
+    """Refuse a draw of other rows for each anchor.
+
+    Raises:
+        MenteeError: it is one.
+    """
+    drawn = negatives.draw.rows
+    if drawn is not None and drawn.ndim != 1:
+        raise MenteeError(
+            f"{name}: the memory draws other rows for each example, expected rows that all share; "
+            "use the queue, or a bank with draw=shared"
+        )
 
 
 def chunks(

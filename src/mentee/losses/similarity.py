@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from mentee.errors import MenteeError
 from mentee.losses.batch_statistics import (
     SHORTEST,
     by_frame,
@@ -16,7 +15,7 @@ from mentee.losses.batch_statistics import (
     unit,
 )
 from mentee.losses.gram import check_examples
-from mentee.losses.negatives import Negatives
+from mentee.losses.negatives import Negatives, check_shared
 
 
 def similarity_kl(
@@ -25,11 +24,12 @@ def similarity_kl(
     *,
     negatives: Negatives | None = None,
     temperature: float = 0.07,
+    teacher_temperature: float | None = None,
 ) -> Float[Tensor, " b"]:
     r"""The student's distribution over reference vectors follows the teacher's.
 
     .. math:: \ell_i = \sum_j p_{ij} (\log p_{ij} - \log q_{ij}), \quad
-              p_i = \mathrm{softmax}_j(\langle \hat y_i, m_j \rangle / \tau), \;
+              p_i = \mathrm{softmax}_j(\langle \hat y_i, m_j \rangle / \tau_t), \;
               q_i = \mathrm{softmax}_j(\langle \hat x_i, n_j \rangle / \tau)
 
     with all vectors of unit length (one shorter than 1e-3 is divided by 1e-3). Without a memory the
@@ -42,6 +42,7 @@ def similarity_kl(
         teacher: `[b, d]`; no gradient reaches it.
         negatives: what a memory holds; its rows are constants.
         temperature: tau, above 0.
+        teacher_temperature: tau_t, above 0; None: tau.
 
     Returns:
         One loss per example, `[b]`; 0 for a batch of one or two without a memory.
@@ -52,7 +53,8 @@ def similarity_kl(
 
     Memory: O(b²), or O(b m) with m rows of a memory.
     Source: the queue is LightlyTrain's first distillation method; in the batch: Passalis, Tefas
-    2018 (arXiv:1803.10837), with a softmax for the kernel.
+    2018 (arXiv:1803.10837), with a softmax for the kernel; with two temperatures, the student's the
+    lower: Giakoumoglou, Stathaki 2024 (RRD, arXiv:2407.12073).
 
     Example:
         >>> import torch
@@ -60,7 +62,9 @@ def similarity_kl(
         >>> similarity_kl(x, 2 * x.flip(1)).abs().max().item() < 1e-6
         True
     """
+    softness = temperature if teacher_temperature is None else teacher_temperature
     check_positive("similarity_kl", "temperature", temperature)
+    check_positive("similarity_kl", "teacher_temperature", softness)
     x, y = unit(full(student)), unit(full(teacher.detach()))
     if negatives is None:
         q_scores, p_scores = _others(x @ x.T), _others(y @ y.T)
@@ -69,7 +73,7 @@ def similarity_kl(
         rows = unit(_references(negatives).to(y.dtype))
         q_scores, p_scores = x @ rows.T, y @ rows.T
     log_q = F.log_softmax(q_scores / temperature, dim=1)
-    log_p = F.log_softmax(p_scores / temperature, dim=1)
+    log_p = F.log_softmax(p_scores / softness, dim=1)
     return (log_p.exp() * (log_p - log_q)).sum(1)
 
 
@@ -84,12 +88,8 @@ def _others(scores: Float[Tensor, "b b"]) -> Float[Tensor, "b others"]:
 
 def _references(negatives: Negatives) -> Float[Tensor, "m d"]:
     """The teacher's side of the memory."""
+    check_shared("similarity_kl", negatives)
     bank, drawn = negatives.banks[1].detach(), negatives.draw.rows
-    if drawn is not None and drawn.ndim != 1:
-        raise MenteeError(
-            "similarity_kl: the memory draws other rows for each example, expected rows that all "
-            "share; use the queue, or a bank with draw=shared"
-        )
     return bank if drawn is None else bank[drawn]
 
 

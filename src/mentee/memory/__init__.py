@@ -12,14 +12,17 @@ from collections.abc import Callable
 from mentee.memory.bank import Bank
 from mentee.memory.base import Memory
 from mentee.memory.queue import Queue, batch_only
+from mentee.memory.record_rows import RecordRows
 from mentee.memory.sharded import ShardedBank
 
-__all__ = ["MEMORIES", "Bank", "Memory", "Queue", "ShardedBank", "batch_only"]
+__all__ = ["MEMORIES", "Bank", "Memory", "Queue", "RecordRows", "ShardedBank", "batch_only"]
 
 MEMORIES: dict[str, Callable[..., Memory]] = {
     "bank": Bank,
     "sharded_bank": ShardedBank,
     "queue": Queue,
     "batch": batch_only,
+    "record": RecordRows,
 }
-"""Every memory by name: `(names, groups, width, **numbers) -> Memory`."""
+"""Every memory by name: `(names, groups, width, **numbers) -> Memory`; one with a parameter `read`
+gets the reader of a record before its numbers."""

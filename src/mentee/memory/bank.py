@@ -73,24 +73,13 @@ class Bank(Memory):
         return range(examples)
 
     def _choose(self, rows: Tensor, step: int) -> Draw:
-        examples, device = len(self.groups), self.groups.device
-        noise, anchors = self.negatives / examples, self.groups[rows]
-        if self.exact:
-            drawn = torch.stack([self._others(int(row), step) for row in rows]).to(device)
-            at_hand = torch.full((len(rows),), float(self.negatives), device=device)
-            return Draw(drawn, at_hand, None, None, self.negatives, noise)
-        if examples <= self.negatives:
-            chosen, groups = None, self.groups
-        else:
-            generator = _generator(self.seed, step)
-            if examples <= FULL_PERMUTATION:
-                drawn = torch.randperm(examples, generator=generator)[: self.negatives]
-            else:  # a permutation of millions would cost more than the step
-                drawn = torch.randint(examples, (self.negatives,), generator=generator)
-            chosen = drawn.sort().values.to(device)  # in order: the gather reads ahead
-            groups = self.groups[chosen]
-        at_hand = count_others(groups, anchors)
-        return Draw(chosen, at_hand, groups, anchors, self.negatives, noise)
+        if not self.exact:
+            return shared_draw(self.groups, rows, self.negatives, self.seed, step)
+        device = self.groups.device
+        drawn = torch.stack([self._others(int(row), step) for row in rows]).to(device)
+        at_hand = torch.full((len(rows),), float(self.negatives), device=device)
+        noise = self.negatives / len(self.groups)
+        return Draw(drawn, at_hand, None, None, self.negatives, noise)
 
     def _others(self, row: int, step: int) -> Tensor:
         """K rows of other groups than that of `row`, the same whichever process draws them."""
@@ -120,6 +109,33 @@ class Bank(Memory):
 
     def _tensors(self) -> dict[str, Tensor]:
         return {f"bank.{name}": store for name, store in self.stores.items()}
+
+
+def shared_draw(
+    groups: Int[Tensor, " n"], rows: Int[Tensor, " b"], negatives: int, seed: int, step: int
+) -> Draw:
+    """One draw of rows for a whole batch; all of them where there are no more than `negatives`.
+
+    Args:
+        groups: of each row.
+        rows: those of the batch's own examples.
+        negatives: how many are drawn.
+        seed: with `step` it fixes the draw, in whichever process.
+        step: optimizer steps done.
+    """
+    examples, anchors = len(groups), groups[rows]
+    if examples <= negatives:
+        chosen = None
+    else:
+        generator = _generator(seed, step)
+        if examples <= FULL_PERMUTATION:
+            drawn = torch.randperm(examples, generator=generator)[:negatives]
+        else:  # a permutation of millions would cost more than the step
+            drawn = torch.randint(examples, (negatives,), generator=generator)
+        chosen = drawn.sort().values.to(groups.device)  # in order: the gather reads ahead
+        groups = groups[chosen]
+    at_hand = count_others(groups, anchors)
+    return Draw(chosen, at_hand, groups, anchors, negatives, negatives / examples)
 
 
 def _fill(store: Tensor, held: range, examples: int, generator: torch.Generator) -> None:

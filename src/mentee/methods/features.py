@@ -49,6 +49,58 @@ RELATION_METHODS = (
         "constant",
     ),
     Method(
+        "rrd",
+        (
+            Term(
+                "embedding",
+                Component("similarity_kl", {"temperature": 0.02, "teacher_temperature": 0.1}),
+                1.0,
+                Component("to_teacher", {"scale": "none"}),
+                Component("queue", {"negatives": 16384, "class_aware": False}),
+            ),
+        ),
+        about="Similarities to a queue of the teacher's embeddings, as distributions of which the "
+        "student's is the sharper; with memory.kind: record to those of all training examples.",
+        source="Relational Representation Distillation "
+        "(Giakoumoglou and Stathaki 2024, arXiv:2407.12073)",
+        note="no head over the teacher",
+    ),
+    Method(
+        "dcd",
+        (
+            Term(
+                "embedding",
+                Component("dcd", {"temperature": 1.0, "consistency": 0.5}),
+                1.0,
+                Component(
+                    "logit_scale",
+                    {"temperature": 0.368, "largest": 10.0},
+                    Component("project", {"width": 128}),
+                ),
+            ),
+        ),
+        about="Contrast within the batch whose two directions agree, at a learned temperature: no "
+        "memory.",
+        source="Discriminative and Consistent Distillation "
+        "(Giakoumoglou and Stathaki 2024, arXiv:2407.11802)",
+    ),
+    Method(
+        "itrd",
+        (
+            Term(
+                "embedding",
+                Component("itrd_correlation", {"alpha": 1.01}),
+                2.0,
+                Component("to_teacher", {"scale": "none"}),
+            ),
+            Term("embedding", Component("itrd_mutual"), 1.0),
+        ),
+        about="Entries that vary as the teacher's, and which examples are alike: no memory.",
+        source="Information Theoretic Representation Distillation "
+        "(Miles et al. 2022, arXiv:2112.00459)",
+        note="its mutual information without the head, as a difference of logarithms",
+    ),
+    Method(
         "cka",
         (Term("embedding", Component("cka"), 1.0),),
         about="Centered kernel alignment of the embeddings: any two networks.",

@@ -24,8 +24,9 @@ from mentee.representations.embedding_compression import (
 from mentee.representations.feature_maps import attention, feature_maps
 from mentee.representations.fsp import fsp
 from mentee.representations.heads import to_teacher
+from mentee.representations.logit_scale import logit_scale
 from mentee.representations.margin_relu import margin_relu
-from mentee.representations.normalization import standardized, unit_norm
+from mentee.representations.normalization import standardized, unit, unit_norm
 from mentee.representations.paraphraser import paraphraser
 from mentee.representations.pca import pca, random_projection
 from mentee.representations.pooled import frames, pooled
@@ -55,6 +56,7 @@ __all__ = [
     "frames",
     "fsp",
     "gaussian",
+    "logit_scale",
     "margin_relu",
     "paraphraser",
     "pca",
@@ -67,12 +69,15 @@ __all__ = [
     "semckd",
     "standardized",
     "to_teacher",
+    "unit",
     "unit_norm",
 ]
 
 REPRESENTATIONS: dict[str, Callable[..., tuple[Adapter, Adapter]]] = {
     "as_is": as_is,
     "standardized": standardized,
+    "unit": unit,
+    "logit_scale": logit_scale,
     "project": project,
     "dense_project": dense_project,
     "pooled": pooled,

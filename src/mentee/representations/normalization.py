@@ -36,6 +36,42 @@ def unit_norm(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
     return (wide * scale).to(x.dtype)
 
 
+def unit(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
+    r"""Unit vectors of the features, or of another representation, for the contrasts.
+
+    .. math:: u = x / \max(\lVert x \rVert, 10^{-3})
+
+    Of maps the vector at each point, of tokens each token. `unit` of `to_teacher`, of `pca` or of
+    `random` (these with a `student_head`) trains a head of the student alone: the teacher's vectors
+    are constants.
+
+    Args:
+        student: shape of the student's feature, without the batch: `(c, h, w)`, `(t, d)` or `(d,)`.
+        teacher: shape of the teacher's feature.
+
+    Returns:
+        The student's adapter and the teacher's.
+
+    Memory: O(b d).
+
+    Example:
+        >>> s, t = unit((2,), (3,))
+        >>> s(torch.tensor([[3.0, 4.0]])).tolist()
+        [[0.6000000238418579, 0.800000011920929]]
+    """
+    return UnitVectors(), UnitVectors()
+
+
+class UnitVectors(Adapter):
+    """The adapter of `unit`, of student or teacher."""
+
+    def forward(self, precomputed: Tensor) -> Tensor:
+        """The same, of length 1."""
+        if precomputed.ndim < 4:
+            return unit_norm(precomputed)
+        return unit_norm(precomputed.movedim(1, -1)).movedim(-1, 1)
+
+
 def standardized(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
     r"""Each example's entries minus their mean, divided by their deviation, on both sides.
 

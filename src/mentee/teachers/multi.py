@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from mentee.errors import MenteeError
 from mentee.teachers.teacher import Teacher
 from mentee.types import Batch, FeatureKey, Features, Statistics
@@ -85,6 +87,21 @@ class MultiTeacher:
         """
         teacher, own = self.teacher_of(layer)
         return teacher.statistics(own)
+
+    def clean_rows(self, rows: Tensor, columns: Sequence[str]) -> Features:
+        """Columns that the record of one of the teachers has of some training examples.
+
+        Args:
+            rows: where they stand among the training examples, `[m]`.
+            columns: of one teacher, with its name.
+        """
+        teacher = self.teacher_of(FeatureKey.parse(columns[0]).layers[0])[0]
+        owned = [FeatureKey.parse(column) for column in columns]
+        own = {
+            str(FeatureKey(tuple(self.teacher_of(x)[1] for x in key.layers), key.reduction)): column
+            for key, column in zip(owned, columns, strict=True)
+        }
+        return {own[name]: x for name, x in teacher.clean_rows(rows, list(own)).items()}
 
     def teacher_of(self, layer: str) -> tuple[Teacher, str]:
         """The teacher of a layer, and what it calls the layer itself.

@@ -60,6 +60,18 @@ class OnlineTeacher:
             self._measured = measure(self, self._sample, device)
         return self._measured[layer]
 
+    def clean_rows(self, rows: Tensor, columns: Sequence[str]) -> Features:
+        """There are none: nothing is kept of what it computes.
+
+        Raises:
+            MenteeError: always.
+        """
+        raise MenteeError(
+            "the memory record has rows of all training examples, and this teacher is a network "
+            "of which nothing was recorded: mentee record RECIPE --out FOLDER, then teacher: "
+            "{record: FOLDER}; or take the memory queue"
+        )
+
     def weights_fingerprint(self) -> str:
         """32 hexadecimal digits of the weights, normalization and size, wherever it is read."""
         digest = hashlib.blake2b(digest_size=16)

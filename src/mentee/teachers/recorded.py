@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,6 +141,26 @@ class RecordedTeacher:
         if layer not in self._statistics:
             self._statistics[layer] = self._fit(layer)
         return self._statistics[layer]
+
+    def clean_rows(self, rows: Tensor, columns: Sequence[str]) -> Features:
+        """Those of the columns that are recorded of some training examples, clean.
+
+        Args:
+            rows: where they stand among the examples, `[m]`.
+            columns: by name; those that are not recorded are left out.
+
+        Returns:
+            float32 `[m, ...]` by column, on the device of `rows`.
+
+        Memory: O(m d).
+        """
+        index, features = rows.cpu().numpy(), dict[str, Tensor]()
+        for name, record in self.records.items():
+            own = [c.name for c in record.columns if named(c.name, name) in columns]
+            if own:
+                read = record.read(self._positions[name][index], CLEAN, own)
+                features |= {named(key, name): x.to(rows.device) for key, x in read.items()}
+        return features
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits of the records, their ids and rows."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from torch import Tensor
+
 from mentee.types import Batch, Features, Statistics
 
 
@@ -38,6 +40,10 @@ class Teacher(Protocol):
 
     def statistics(self, layer: str) -> Statistics:
         """How its vectors at a layer are distributed over the training examples."""
+        ...
+
+    def clean_rows(self, rows: Tensor, columns: Sequence[str]) -> Features:
+        """Those of the columns that are recorded of some training examples, clean."""
         ...
 
     def fingerprint(self) -> str:
