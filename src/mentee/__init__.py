@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mentee.api import Run, record, record_network, resume, train, verify
+    from mentee.api import Run, export, load, record, record_network, resume, train, verify
     from mentee.experiments.compare import Comparison, compare
     from mentee.experiments.pipeline import pipeline
     from mentee.experiments.probe import ProbeResult, probe
@@ -24,6 +24,8 @@ __all__ = [
     "Sweep",
     "Term",
     "compare",
+    "export",
+    "load",
     "pipeline",
     "probe",
     "record",
@@ -35,7 +37,16 @@ __all__ = [
 ]
 
 _MODULES = {
-    "mentee.api": ("Run", "record", "record_network", "resume", "train", "verify"),
+    "mentee.api": (
+        "Run",
+        "export",
+        "load",
+        "record",
+        "record_network",
+        "resume",
+        "train",
+        "verify",
+    ),
     "mentee.experiments.compare": ("Comparison", "compare"),
     "mentee.experiments.pipeline": ("pipeline",),
     "mentee.experiments.probe": ("ProbeResult", "probe"),

@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import PartialState
-
-from mentee import models
-from mentee.build import networks
-from mentee.build.datasets import DatasetSplits, open_single_split
+from mentee.build.datasets import open_single_split
 from mentee.build.evaluation_data import open_domains, split_to_score
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.distillation.terms import Builder
 from mentee.errors import RunError
 from mentee.evaluation.out_of_domain import EvaluationResult, score_domains
-from mentee.evaluation.student_reader import StudentReader
+from mentee.evaluation.student_reader import finished_recipe, open_student
+from mentee.exporting.exporter import Exported, export
+from mentee.exporting.predictor import Predictor, load
 from mentee.losses import LossSpec
 from mentee.methods import Method
 from mentee.recipe import Domain, Recipe, read
@@ -33,14 +30,18 @@ from mentee.types import Step
 
 __all__ = [
     "QUIET",
+    "Exported",
     "Interrupted",
     "Paused",
+    "Predictor",
     "Run",
     "RunOptions",
     "Verified",
     "evaluate",
     "evaluate_domains",
+    "export",
     "import_vectors",
+    "load",
     "next_run_folder",
     "record",
     "record_network",
@@ -245,32 +246,3 @@ def evaluate_domains(
     splits = open_single_split(recipe, recipe.data.test)
     other_domains = open_domains(domains, recipe.data, splits.train)
     return score_domains(open_student(path, recipe, splits, student), splits.train, other_domains)
-
-
-def finished_recipe(path: str | Path) -> Recipe:
-    """The resolved recipe of a run that has a student.
-
-    Raises:
-        RunError: it has none, or there is no run.
-    """
-    folder = Folder(Path(path))
-    folder.must_exist()
-    if not folder.student.is_file():
-        raise RunError(
-            f"{folder.path} has no student.safetensors: the run is not finished; resume it with "
-            f"mentee resume {folder.path}"
-        )
-    return folder.read_recipe()
-
-
-def open_student(
-    path: str | Path, recipe: Recipe, splits: DatasetSplits, student: ModelFactory | None
-) -> StudentReader:
-    """A run's student, ready to be scored by all processes that a launcher started."""
-    config = recipe.student.model_copy(update={"weights": None, "classifier": None})
-    network = networks.build(config, student, splits, seed=0)
-    models.load_weights(network, Folder(Path(path)).student)
-    device = PartialState(cpu=not torch.cuda.is_available()).device
-    return StudentReader(
-        network.to(device), networks.contract(recipe.student), splits, recipe, device
-    )

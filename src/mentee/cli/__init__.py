@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
-from mentee.cli import experiments
+from mentee.cli import experiments, exporting
 from mentee.cli.options import Changes, Channels, Image, Recipe, Run
 from mentee.cli.records import records
 from mentee.console import finish_output, open_output, print_line
@@ -141,6 +141,8 @@ def report(run: Run) -> None:
     print_line(f"\n{run / 'report.md'}")
 
 
+app.command()(exporting.export)
+app.command()(exporting.predict)
 app.add_typer(records, name="record")
 app.command()(experiments.sweep)
 app.command()(experiments.compare)

@@ -93,7 +93,7 @@ def decode(data: bytes, how: Decoding, name: str) -> tuple[Pixels, tuple[str, ..
     """
     try:
         with Image.open(io.BytesIO(data), formats=_formats()) as image:
-            return _pixels(image, how)
+            return decode_image(image, how)
     # Pillow's readers raise anything on damaged files: struct.error, IndexError, a bomb's error
     except Exception as error:
         reason = f"{error}" or type(error).__name__
@@ -132,7 +132,12 @@ def _largest(image: Image.Image) -> int:
     return int(np.asarray(image.convert("RGB")).max()) << 8 | 255
 
 
-def _pixels(image: Image.Image, how: Decoding) -> tuple[Pixels, tuple[str, ...]]:
+def decode_image(image: Image.Image, how: Decoding) -> tuple[Pixels, tuple[str, ...]]:
+    """The same of an image that Pillow has opened.
+
+    Raises:
+        ValueError: its numbers are out of range.
+    """
     gray, deep_color = _is_gray(image), _is_deep_color(image)
     changes = []
     if getattr(image, "is_animated", False) and image.format != "MPO":

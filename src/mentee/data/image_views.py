@@ -178,19 +178,21 @@ class ImageNet:
         seed: another seed, other views.
         size: height and width of what comes out.
         rand_augment: two further random changes of color or geometry (RandAugment, magnitude 9).
+        margin: of the clean view, the shorter side divided by `size`.
     """
 
     seed: int
     size: int
     rand_augment: bool = False
     fast: ClassVar[bool] = False
+    margin: ClassVar[float] = 8 / 7
 
     def __call__(
         self, contents: ImageTensors, keys: Int64[Tensor, " b"], view: int
     ) -> Float[Tensor, "b c h w"]:
         """The random part of each image that this view has."""
         if view == CLEAN:
-            return to_float(one_size(contents, self.size, margin=8 / 7))
+            return to_float(one_size(contents, self.size, margin=self.margin))
         change = _imagenet(self.size, self.rand_augment)
         seeds = mix(self.seed, keys.numpy(), "imagenet", view).tolist()
         # torchvision draws from torch's global generator: seed that one, on the CPU only, for each

@@ -9,12 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from torch import Tensor, nn
 
+from mentee import models
+from mentee.build import networks
 from mentee.build.datasets import DatasetSplits
 from mentee.build.evaluation_data import split_of
+from mentee.build.overrides import ModelFactory
 from mentee.data import Examples, read_batch
-from mentee.errors import DataError, LayerError
+from mentee.errors import DataError, LayerError, RunError
 from mentee.evaluation.details import score_details, score_outputs
 from mentee.evaluation.predictions import collect_features
 from mentee.features import resolve
@@ -24,6 +28,7 @@ from mentee.recipe import Domain, Recipe, single_teachers
 from mentee.records import Record, open_record
 from mentee.records.folders import is_network_record
 from mentee.records.manifest import has_manifest
+from mentee.runs.folder import Folder
 from mentee.types import CLEAN, Features
 
 
@@ -192,3 +197,32 @@ def similarity_to(
         pooled = vectors.mean(1) if vectors.ndim == 3 else vectors
         similarity[name] = linear_cka(embedding, pooled)
     return similarity
+
+
+def finished_recipe(path: str | Path) -> Recipe:
+    """The resolved recipe of a run that has a student.
+
+    Raises:
+        RunError: it has none, or there is no run.
+    """
+    folder = Folder(Path(path))
+    folder.must_exist()
+    if not folder.student.is_file():
+        raise RunError(
+            f"{folder.path} has no student.safetensors: the run is not finished; resume it with "
+            f"mentee resume {folder.path}"
+        )
+    return folder.read_recipe()
+
+
+def open_student(
+    path: str | Path, recipe: Recipe, splits: DatasetSplits, student: ModelFactory | None
+) -> StudentReader:
+    """A run's student, ready to be scored by all processes that a launcher started."""
+    config = recipe.student.model_copy(update={"weights": None, "classifier": None})
+    network = networks.build(config, student, splits, seed=0)
+    models.load_weights(network, Folder(Path(path)).student)
+    device = PartialState(cpu=not torch.cuda.is_available()).device
+    return StudentReader(
+        network.to(device), networks.contract(recipe.student), splits, recipe, device
+    )

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mentee.api import finished_recipe
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.console import print_line
 from mentee.errors import RecipeError
 from mentee.evaluation.evaluator import write_report
+from mentee.evaluation.student_reader import finished_recipe
 from mentee.experiments.embedding_sources import EmbeddingSources
 from mentee.experiments.probe_data import open_probe_data, subsets
 from mentee.experiments.probe_results import ProbeResult, ProbeResults

@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
-from mentee.api import finished_recipe, open_student
 from mentee.build import networks
 from mentee.build.datasets import open_single_split, open_splits
 from mentee.build.overrides import PythonOverrides
 from mentee.build.teachers import teacher_kind
 from mentee.errors import MenteeError
 from mentee.evaluation.predictions import Predictions, load, predict, predictions_of
+from mentee.evaluation.student_reader import finished_recipe, open_student
 from mentee.experiments.jobs import Job
 from mentee.recipe import Ensemble, OnlineRecipe, Recipe
 

@@ -1,0 +1,67 @@
+"""Commands of a student that is shipped: `mentee export`, `predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mentee.cli.options import Run
+from mentee.console import print_line
+
+
+def export(
+    run: Run,
+    format: Annotated[
+        Literal["onnx", "pt2", "timm", "safetensors"], typer.Option(help="Of the file or folder.")
+    ] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(help="The folder of its files.", show_default="RUN/export")
+    ] = None,
+    output: Annotated[
+        Literal["logits", "embedding"] | None,
+        typer.Option(help="What it gives.", show_default="logits; without labels embedding"),
+    ] = None,
+    dtype: Annotated[
+        Literal["uint8", "float32"], typer.Option(help="Of images; float32: in [0, 1].")
+    ] = "uint8",
+    opset: Annotated[int | None, typer.Option(help="Of ONNX.", show_default="18")] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="Of the outputs, as a share of the largest, or of 1.")
+    ] = 1e-4,
+    examples: Annotated[
+        int, typer.Option(min=1, help="Held-out examples to compare on, at most.")
+    ] = 256,
+) -> None:
+    """Write a run's student as a file that needs no Mentee; it is compared with the student."""
+    from mentee.api import export
+
+    exported = export(
+        run,
+        format=format,
+        out=out,
+        output=output,
+        dtype=dtype,
+        opset=opset,
+        tolerance=tolerance,
+        examples=examples,
+    )
+    print_line(f"compared: {exported.parity}\n{exported.path}")
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A run's folder, a .onnx or a .pt2 file.")],
+    inputs: Annotated[
+        list[str], typer.Argument(help="Images, audio or text files; or texts.", metavar="FILE...")
+    ],
+    format: Annotated[Literal["csv", "json"], typer.Option(help="Of the answer.")] = "csv",
+) -> None:
+    """Predict the class, values or embedding of files with a student."""
+    from mentee.api import load
+    from mentee.exporting.predictor import table
+
+    student = load(model)
+    texts = student.signature.kind == "text"
+    files = [Path(each) if texts and Path(each).is_file() else each for each in inputs]
+    print_line(table(student(files), format))

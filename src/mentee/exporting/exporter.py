@@ -1,0 +1,148 @@
+"""`mentee export`: a run's student as files that others run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mentee import files
+from mentee.build.overrides import ModelFactory, PythonOverrides
+from mentee.errors import MenteeError, suggest
+from mentee.evaluation.student_reader import finished_recipe
+from mentee.exporting import onnx_format, pt2_format, source_format, timm_format
+from mentee.exporting.gate import TOLERANCE, Parity, compare, refuse
+from mentee.exporting.signature import Signature
+from mentee.exporting.student import held_out, open_run
+
+FORMATS: dict[str, ModuleType] = {
+    "onnx": onnx_format,
+    "pt2": pt2_format,
+    "timm": timm_format,
+    "safetensors": source_format,
+}
+"""By name: `write` into a folder, `open_file`, and the name of the `FILE`, where it is one."""
+WHOLE = ("timm", "safetensors")
+"""Formats of the whole network as a folder."""
+EXAMPLES = 256
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A student that was exported.
+
+    Attributes:
+        path: the file, or the folder.
+        signature: what it reads and gives.
+        parity: how its outputs compare with the student's.
+    """
+
+    path: Path
+    signature: Signature
+    parity: Parity
+
+
+def export(
+    run: str | Path,
+    *,
+    format: str = "onnx",
+    out: str | Path | None = None,
+    output: str | None = None,
+    dtype: str = "uint8",
+    opset: int | None = None,
+    tolerance: float = TOLERANCE,
+    examples: int = EXAMPLES,
+    data: Any = None,
+    student: ModelFactory | None = None,
+) -> Exported:
+    """Write a run's student as a file that needs no Mentee, and compare its outputs.
+
+    Its preprocessing is inside: the step from bytes to numbers and the normalization of images, the
+    log-mel spectrogram of audio, the embedding or hashing of a text's bytes. The file is read back
+    with its own runtime and run on held-out examples; where outputs differ, nothing is written.
+
+    Args:
+        run: the run's folder.
+        format: `onnx` (for onnxruntime), `pt2` (`torch.export.load`), `timm` (a folder for
+            `timm.create_model("local-dir:FOLDER", pretrained=True)`; normalization and units are
+            numbers in its `config.json`), or `safetensors` (a state dict, and the class with its
+            preprocessing as a Python file).
+        out: the folder that it is written into; None: `RUN/export`, or `RUN/export/FORMAT` of the
+            last two.
+        output: `logits` (of a regression, values in the units of the labels), or `embedding`; None:
+            the embedding where the run had no labels.
+        dtype: of images: `uint8`, or `float32` in [0, 1]; both `[b, c, h, w]`.
+        opset: of ONNX; None: 18.
+        tolerance: by how much outputs may differ, as a share of the largest one or of 1.
+        examples: how many of validation (else of the test part, else of training) are compared at
+            most.
+        data: as for `train`, where it was passed there.
+        student: the module, where it was passed from Python.
+
+    Returns:
+        What was written.
+
+    Raises:
+        MenteeError: the run has no student, a package is missing, the network cannot be traced, or
+            the outputs differ; nothing is written.
+    """
+    recipe = finished_recipe(run)
+    if format not in FORMATS:
+        raise MenteeError(f"no format {format!r}: {suggest(format, FORMATS)}")
+    if opset is not None and format != "onnx":
+        raise MenteeError(f"opset is of onnx, and the format is {format}; leave it out")
+    if examples < 1 or not tolerance > 0:
+        raise MenteeError(
+            f"at least 1 example is compared, with a tolerance above 0; got {examples} examples "
+            f"and {tolerance:g}"
+        )
+    if format in WHOLE:
+        if output == "embedding":
+            raise MenteeError(f"{format} holds a whole network; an embedding needs onnx or pt2")
+        output, dtype = "logits", "float32" if format == "timm" else dtype
+    to = FORMATS[format]
+    write = to.write
+    if format == "onnx":
+        write = partial(write, opset=onnx_format.checked_opset(opset))
+    PythonOverrides(data, student).check(recipe.model_copy(update={"teacher": None}))
+    own = Path(run) / "export" / (format if format in WHOLE else "")
+    folder = own if out is None else files.usable(out)
+    with written_together(folder) as temporary:
+        splits, some, part = held_out(recipe, data, examples)
+        shipped = open_run(run, splits, student=student, output=output, dtype=dtype)
+        write(shipped, temporary)
+        opened = to.open_file(temporary / to.FILE)
+        parity = compare(shipped, opened, some, part)
+        refuse(parity, tolerance)
+    return Exported(folder / to.FILE, opened.signature, parity)
+
+
+@contextmanager
+def written_together(folder: Path) -> Iterator[Path]:
+    """A temporary folder whose files come into `folder` at the end, if no error comes before.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    with files.plain_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(files.TEMPORARY, ".", folder))
+    try:
+        yield temporary
+        with files.plain_write_errors(folder):
+            for each in sorted(temporary.iterdir()):
+                each.chmod(0o644)
+                os.replace(each, folder / each.name)
+        new = []
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for each in new:
+            each.rmdir()
