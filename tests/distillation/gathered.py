@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from mentee.distillation.objective import DistillationLoss
-from mentee.losses import LossSpec, info_nce
+from mentee.losses import LOSSES, LossSpec
 from mentee.methods import Component, Method, Term
 from mentee.parallel import all_reduce_sum, exit_process, rank, world
 from mentee.types import Batch, Mixup
@@ -47,21 +47,23 @@ def value(name: str, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
     return loss
 
 
-def check_heads() -> None:
-    """The heads of both networks learn from `info_nce` what they learn from the whole batch."""
+def check_heads(name: str) -> None:
+    """The heads of both networks learn from a contrast what they learn from the whole batch."""
     torch.manual_seed(1)
     student, teacher = torch.randn(2, 2 * EACH, 3, 2, 2, dtype=torch.float64)
-    term = Term("stages.0", Component("info_nce"), 1.0, Component("dense_project", {"width": 4}))
+    term = Term("stages.0", Component(name), 1.0, Component("dense_project", {"width": 4}))
     shapes = {"stages.0": (3, 2, 2)}
     criterion = DistillationLoss(
-        Method("own", (term,)), shapes, shapes, groups=None, examples=2 * EACH
+        Method("own", (term,)), shapes, shapes, groups=None, examples=2 * EACH, classes=CLASSES
     ).double()
     adapters = criterion.adapters_of(criterion.bound_terms[0])
     heads = [p for adapter in adapters for p in adapter.parameters()]
     s, t = (a(x) for a, x in zip(adapters, (student, teacher), strict=True))
-    expected = torch.autograd.grad(info_nce(s, t), heads)
+    labels = torch.arange(2 * EACH) % CLASSES
+    more = {"labels": labels} if name == "class_info_nce" else {}
+    expected = torch.autograd.grad(LOSSES[name].function(s, t, **more), heads)
     rows = torch.arange(2 * EACH)[rank() * EACH : (rank() + 1) * EACH]
-    batch = Batch(torch.zeros(EACH, 1), rows, rows)
+    batch = Batch(torch.zeros(EACH, 1), rows, rows, labels[rows])
     outputs = criterion.precompute({"stages.0": teacher[rows]})
     (loss,) = criterion({"stages.0": student[rows]}, outputs, batch).values()
     for each, whole in zip(torch.autograd.grad(loss, heads), expected, strict=True):
@@ -97,7 +99,8 @@ def main() -> None:
         (gradient,) = torch.autograd.grad(loss, own)
         (of_whole,) = torch.autograd.grad(expected, whole, retain_graph=True)
         torch.testing.assert_close(gradient / world(), of_whole[part])  # processes are averaged
-    check_heads()
+    for name in ("info_nce", "class_info_nce"):
+        check_heads(name)
     exit_process(0)
 
 

@@ -50,3 +50,12 @@ def test_nothing_of_them_is_trained():
         s_adapter, t_adapter = build((4,), (7,), pair_info=known(), width=3, student_head="linear")
         assert not list(t_adapter.parameters())
         assert s_adapter(s_adapter.precompute(torch.zeros(2, 4))).shape == (2, 3)
+
+
+def test_an_orthogonal_projection_keeps_the_angles_of_standardized_vectors():
+    _, side = random_projection((4,), (7,), pair_info=known(), width=7, orthogonal=True)
+    scaled = (X - X.mean(0)) / X.std(0, correction=0)
+    output = side(side.precompute(X))
+    torch.testing.assert_close(output @ output.T, scaled @ scaled.T, rtol=1e-4, atol=1e-4)
+    with pytest.raises(PairError, match="width is 8, and there are at most 7 orthogonal"):
+        random_projection((4,), (7,), pair_info=known(), width=8, orthogonal=True)

@@ -13,7 +13,7 @@ from mentee.representations.normalization import unit_norm
 
 
 def dense_project(
-    student: Shape, teacher: Shape, *, width: int = 64, grid: int = 8
+    student: Shape, teacher: Shape, *, width: int = 64, grid: int = 8, square: bool = False
 ) -> tuple[Adapter, Adapter]:
     r"""A 1×1 convolution for each network, and unit length at each position.
 
@@ -28,6 +28,8 @@ def dense_project(
         teacher: shape of the teacher's feature.
         width: d, entries of the unit vector at each position.
         grid: most cells a side.
+        square: tokens of both are patches of an image: laid out as squares, without the class token
+            and the registers before them, and averaged as maps are.
 
     Returns:
         The student's adapter and the teacher's: `[b, d, h, w]`, of one h and w.
@@ -47,7 +49,7 @@ def dense_project(
     for name, number in (("width", width), ("grid", grid)):
         if number < 1:
             raise MenteeError(f"dense_project: {name} is {number}, expected at least 1")
-    both = grids("dense_project", student, teacher)
+    both = grids("dense_project", student, teacher, squares=square)
     height, columns = coarser(*both)
     size = (height, columns) if columns == 1 else (min(height, grid), min(columns, grid))
     return DenseProjection(both[0], size, width), DenseProjection(both[1], size, width)

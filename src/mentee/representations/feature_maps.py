@@ -40,18 +40,24 @@ class Grid:
         return patches.transpose(1, 2).reshape(len(x), self.channels, *self.size)
 
 
-def grids(name: str, student: Shape, teacher: Shape) -> tuple[Grid, Grid]:
+def grids(name: str, student: Shape, teacher: Shape, *, squares: bool = False) -> tuple[Grid, Grid]:
     """The grids of both features.
+
+    Args:
+        name: of the representation, for the message.
+        student: shape of the student's feature.
+        teacher: shape of the teacher's feature.
+        squares: tokens are laid out as squares where both have tokens too.
 
     Raises:
         PairError: one is a vector, or tokens that make no square beside a map.
     """
-    (student_grid,), (teacher_grid,) = all_grids(name, [student], [teacher])
+    (student_grid,), (teacher_grid,) = all_grids(name, [student], [teacher], squares=squares)
     return student_grid, teacher_grid
 
 
 def all_grids(
-    name: str, students: Sequence[Shape], teachers: Sequence[Shape]
+    name: str, students: Sequence[Shape], teachers: Sequence[Shape], *, squares: bool = False
 ) -> tuple[list[Grid], list[Grid]]:
     """The grids at several layers, where each of the student's may meet each of the teacher's.
 
@@ -65,7 +71,7 @@ def all_grids(
                     f"{name}: the {side}'s feature is one vector of {shape[0]}, expected a map or "
                     "tokens; read stages or a module's path"
                 )
-    lines = all(len(shape) == 2 for shape in [*students, *teachers])
+    lines = not squares and all(len(shape) == 2 for shape in [*students, *teachers])
     return [_grid(name, s, lines) for s in students], [_grid(name, t, lines) for t in teachers]
 
 
@@ -79,7 +85,7 @@ def _grid(name: str, shape: Shape, line: bool) -> Grid:
     square = [side for before, side in enumerate(sides) if side**2 == count - before]
     if not square:
         raise PairError(
-            f"{name}: {count} tokens meet a map, and they make no square, whichever of the first "
+            f"{name}: {count} tokens make no square, whichever of the first "
             f"{PREFIXES[-1]} are left out; use a representation that averages them, such as project"
         )
     return Grid(width, (square[0], square[0]), tokens=True)

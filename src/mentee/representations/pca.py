@@ -62,6 +62,7 @@ def random_projection(
     *,
     pair_info: PairInfo,
     width: int = 64,
+    orthogonal: bool = False,
     student_head: StudentHead = "none",
     per_frame: bool = False,
 ) -> tuple[Adapter, Adapter]:
@@ -74,6 +75,7 @@ def random_projection(
         teacher: shape of the teacher's feature.
         pair_info: the statistics of the teacher's vectors, and the seed of R.
         width: entries of c.
+        orthogonal: the rows of R are orthonormal: at its full width all angles stay as they are.
         student_head: as for `compress`.
         per_frame: as for `compress`.
 
@@ -81,14 +83,22 @@ def random_projection(
         The student's adapter and the teacher's.
 
     Raises:
-        PairError: there are no statistics, or `width` is below 1.
+        PairError: there are no statistics, `width` is below 1, or above the teacher's with
+            `orthogonal`.
 
     Memory: O(b d).
     """
     if width < 1:
         raise PairError(f"random_projection: width is {width}, expected at least 1")
+    if orthogonal and width > channels(teacher):
+        raise PairError(
+            f"random_projection: width is {width}, and there are at most {channels(teacher)} "
+            "orthogonal directions; choose fewer, or leave orthogonal out"
+        )
     generator = torch.Generator().manual_seed(pair_info.seed)
     matrix = torch.randn(width, channels(teacher), generator=generator) / width**0.5
+    if orthogonal:
+        matrix = torch.linalg.qr(matrix.T).Q.T
     scaling = PooledVectors(teacher, pair_info.measured("random_projection"))
     student_reader, teacher_reader = readers(student, teacher, per_frame)
     return (
