@@ -6,7 +6,7 @@ The networks themselves are never held here: features go in, losses come out.
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mentee.distillation import recorded_rows
 from mentee.distillation.layer_pairs import check_widths, pair_layers, required_layers
 from mentee.distillation.terms import (
     ENGINE_ARGUMENTS,
@@ -23,7 +24,6 @@ from mentee.distillation.terms import (
     aux_name,
     build_adapters,
     build_memories,
-    check_constant,
     checked,
     checked_chain,
     compared_shapes,
@@ -34,7 +34,7 @@ from mentee.distillation.terms import (
     zero_loss,
 )
 from mentee.distillation.weights import LossWeights, TeacherDropout
-from mentee.errors import MenteeError, PairError
+from mentee.errors import PairError
 from mentee.losses import LOSSES, Context, LossSpec
 from mentee.losses.contrast import log_normalizer
 from mentee.losses.negatives import Negatives
@@ -61,8 +61,7 @@ class DistillationLoss(nn.Module):
         classes: how many classes the labels have; None: there are no labels.
         task: what the labels are for; None: a classification, told by their shape.
         statistics: of the teacher's vectors at a layer, for the representations that need them.
-        clean_rows: `(training examples, columns) -> features`, those columns that a record has of
-            the clean examples, for the memory `record`.
+        clean_rows: reads the teacher's record, for the memory `record`.
         losses: losses of one's own, by the name that a term gives them.
         representations: builders of representations of one's own, by name.
         seed: of the adapters and of the memories' draws.
@@ -84,7 +83,7 @@ class DistillationLoss(nn.Module):
         classes: int | None = None,
         task: Task | None = None,
         statistics: Callable[[str], Statistics] | None = None,
-        clean_rows: Callable[[Tensor, Sequence[str]], Features] | None = None,
+        clean_rows: recorded_rows.CleanRows | None = None,
         losses: Mapping[str, LossSpec] | None = None,
         representations: Mapping[str, Builder] | None = None,
         seed: int = 0,
@@ -98,7 +97,6 @@ class DistillationLoss(nn.Module):
         self._losses: Mapping[str, LossSpec] = LOSSES | dict(losses or {})
         self._builders: Mapping[str, Builder] = REPRESENTATIONS | dict(representations or {})
         self._widths: dict[str, int] = {}
-        self._clean_rows = clean_rows
         pairs = [
             (term, pair)
             for each in method.terms
@@ -115,12 +113,13 @@ class DistillationLoss(nn.Module):
                 self._bind(term, pair, student_shapes, teacher_shapes, info)
         self.to(device)
         rows = torch.arange(examples, device=device)
+        self._sides = {b.name: (b.pair.teacher, self.adapters_of(b)[1]) for b in self.bound_terms}
         self.memories, self.bound_terms = build_memories(
             self.bound_terms,
             self._widths,
             rows if groups is None else groups.to(device),
             rows,
-            self._recorded_rows,
+            partial(recorded_rows.read, self._sides, clean_rows),
             seed,
         )
         aux = {
@@ -178,11 +177,10 @@ class DistillationLoss(nn.Module):
                 f"{name}: a memory keeps a vector for each example, the representation has shape "
                 f"{compared[0]}; use one that gives vectors, such as project"
             )
-        if has_memory and term.memory and term.memory.name == "record":
-            check_constant(name, adapters[1], spec)
         self._widths[name] = compared[0][-1]
         self.adapters[name.replace(".", "_")] = nn.ModuleList(adapters)
         self.bound_terms.append(BoundTerm(name, pair, term, spec))
+        recorded_rows.check_constant(self.bound_terms[-1], adapters[1])
 
     def adapters_of(self, bound: BoundTerm) -> tuple[Adapter, Adapter]:
         """The (student-side, teacher-side) adapters of a term."""
@@ -196,33 +194,7 @@ class DistillationLoss(nn.Module):
         Args:
             teacher: features by layer, or those parts themselves, by the text of their key.
         """
-        return {bound.name: self._precomputed(bound, teacher) for bound in self.bound_terms}
-
-    def _precomputed(self, bound: BoundTerm, teacher: Features) -> Tensor:
-        """The parameter-free part of a term's teacher side, which may be among the features."""
-        adapter, key = self.adapters_of(bound)[1], bound.pair.teacher
-        column = None if adapter.reduction is None else str(key.reduced(adapter.reduction))
-        if column in teacher:
-            return teacher[column]
-        return adapter.precompute(key.select(teacher))  # type: ignore[no-any-return]
-
-    @torch.no_grad()
-    def _recorded_rows(self, name: str, rows: Tensor) -> Tensor:
-        """The teacher's side of a term for some training examples, clean, from a record.
-
-        Raises:
-            MenteeError: there is no record.
-        """
-        if self._clean_rows is None:
-            raise MenteeError(
-                f"{name} has the memory record, and there is nothing to read it from; pass "
-                "clean_rows= of a RecordedTeacher"
-            )
-        bound = next(each for each in self.bound_terms if each.name == name)
-        adapter, key = self.adapters_of(bound)[1], bound.pair.teacher
-        columns = [str(key.reduced(adapter.reduction or "")), *key.layers]
-        features = self._clean_rows(rows, columns)
-        return at_least_float(adapter(self._precomputed(bound, features)))
+        return {n: recorded_rows.precomputed(*side, teacher) for n, side in self._sides.items()}
 
     @property
     def weights(self) -> dict[str, float]:

@@ -194,26 +194,6 @@ def compared_shapes(
     return tuple(student.shape[1:]), tuple(teacher.shape[1:])
 
 
-def check_constant(name: str, teacher: Adapter, spec: LossSpec) -> None:
-    """Refuse a memory of recorded rows where the teacher's side changes, or both sides are read.
-
-    Raises:
-        PairError: something is trained there, it depends on the batch, or the loss contrasts the
-            teacher's vectors with rows of the student too.
-    """
-    if any(True for _ in teacher.parameters()) or teacher.reduction is None:
-        raise PairError(
-            f"{name}: rows of a record are constants, and the teacher's side of the representation "
-            "is trained or depends on the batch; take one that is fixed there: unit of to_teacher, "
-            "of pca or of random (with a student_head)"
-        )
-    if "log_z" in spec.needs:
-        raise PairError(
-            f"{name}: a record has no rows of the student, which this loss reads; take info_nce, "
-            "or the memory bank"
-        )
-
-
 def zero_loss(*adapters: Adapter, device: torch.device) -> Tensor:
     """A loss of 0 that reaches all that is trained in some adapters."""
     trained = [p for adapter in adapters for p in adapter.parameters() if p.requires_grad]
