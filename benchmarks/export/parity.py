@@ -32,8 +32,6 @@ from mentee.exporting.student import open_run
 CLASSES, TRAIN = 10, 320
 STUDENTS: dict[str, dict[str, Any]] = {
     "resnet20-cifar": {},
-    "resnet8x4-cifar": {},
-    "resnet10-64": {"size": 64, "test": 100},
     "wrn-16-2": {},
     "vgg8": {},
     "mobilenetv2-cifar": {},
@@ -42,7 +40,6 @@ STUDENTS: dict[str, dict[str, Any]] = {
     "timm:mobilenetv3_small_050": {"size": 64},
     "timm:vit_tiny_patch16_224": {"size": 64, "options": {"img_size": 64}, "test": 100},
     "small-fcn": {"kind": "audio"},
-    "mobile-fcn": {"kind": "audio", "test": 100},
     "cp-resnet": {"kind": "audio", "train": 64, "test": 50},
     "char-cnn": {"kind": "text", "adamw": True},
     "hashed-bag": {"kind": "text", "adamw": True},

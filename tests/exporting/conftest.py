@@ -53,6 +53,10 @@ MADE: dict[str, Callable[[], tuple[dict[str, Any], Any]]] = {
         recipe(SMALL, data={"classes": ["length", "width"], "task": "regression"}),
         {"image": images(), "label": LABELS.normal(50.0, 10.0, (96, 2))},
     ),
+    "timm": lambda: (
+        recipe("timm:test_resnet", data={"size": 32, "views": "random-resized-crop"}),
+        {"image": images(32), "label": np.arange(32) % 3},
+    ),
     "audio": lambda: (
         recipe("small-fcn", data={"sample_rate": 8000, "seconds": 0.25}),
         clips(),

@@ -18,8 +18,10 @@ from sklearn.datasets import load_digits
 
 import mentee
 from mentee import models
+from mentee.data.image_views import one_size
 from mentee.errors import MenteeError, RunError
 from mentee.exporting import pt2_format
+from mentee.exporting.graph import cropped
 from mentee.recipe import read
 
 PIXELS = np.round(load_digits().images[-40:, None] * 255 / 16).astype(np.uint8)
@@ -106,6 +108,23 @@ def test_every_task_and_kind_of_input(run_of, exported_of, name, format):
         assert 20 < parity.largest < 90  # in the units of the labels
     else:
         assert parity.agreement == 1
+
+
+def test_images_of_any_size_are_resized_inside(run_of, exported_of, tmp_path):
+    run, data = run_of("timm")
+    exported = mentee.export(run, data=data, format="pt2", resize=True, out=tmp_path)
+    assert exported.signature.shape == (3, None, None)
+    assert exported.parity.difference < 1e-5
+    assert exported.parity.resized < 0.05
+    rng = np.random.default_rng(0)
+    pixels = [rng.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((40, 61), (32, 32), (9, 20))]
+    inside, before = mentee.load(exported.path), mentee.load(exported_of("timm", "pt2").path)
+    np.testing.assert_allclose(inside.outputs(pixels), before.outputs(pixels), atol=0.02)
+    exact = cropped(torch.from_numpy(pixels[0]).permute(2, 0, 1)[None], 32, 8 / 7)
+    by_views = one_size(torch.from_numpy(pixels[0])[None], 32, margin=8 / 7).permute(0, 3, 1, 2)
+    assert (exact.int() - by_views.int()).abs().max() <= 1
+    with pytest.raises(MenteeError, match=r"a recipe with data\.size"):
+        mentee.export(run_of("digits")[0], format="pt2", resize=True, out=tmp_path)
 
 
 def test_without_labels_the_embedding_is_exported(tmp_path):

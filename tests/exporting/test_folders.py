@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import timm
 import torch
@@ -16,21 +15,12 @@ from mentee import models
 from mentee.errors import MenteeError
 from mentee.exporting.graph import ShippedStudent
 from mentee.exporting.source import Bundle
-from tests.exporting.conftest import images, recipe
-
-PASSED = {"image": images(32), "label": np.arange(32) % 3}
 
 
-@pytest.fixture(scope="module")
-def of_timm(tmp_path_factory):
-    content = recipe("timm:test_resnet", data={"size": 32, "views": "random-resized-crop"})
-    out = tmp_path_factory.mktemp("timm") / "run"
-    return mentee.train(content, data=PASSED, out=out, quiet=True).path
-
-
-def test_timm_loads_the_folder_with_its_preprocessing(of_timm):
-    folder = mentee.export(of_timm, data=PASSED, format="timm").path
-    assert folder == of_timm / "export" / "timm"
+def test_timm_loads_the_folder_with_its_preprocessing(run_of):
+    run, data = run_of("timm")
+    folder = mentee.export(run, data=data, format="timm").path
+    assert folder == run / "export" / "timm"
     network = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     numbers = timm.data.resolve_model_data_config(network)
     assert numbers["input_size"] == (3, 32, 32)
@@ -38,7 +28,7 @@ def test_timm_loads_the_folder_with_its_preprocessing(of_timm):
     assert network.pretrained_cfg["label_names"] == ["0", "1", "2"]
     x = torch.rand(4, 3, 32, 32)
     mean, std = (torch.tensor(numbers[name])[:, None, None] for name in ("mean", "std"))
-    pt2 = mentee.export(of_timm, data=PASSED, format="pt2", dtype="float32").path
+    pt2 = mentee.export(run, data=data, format="pt2", dtype="float32").path
     with torch.no_grad():
         expected = torch.export.load(pt2).module()(x)
         torch.testing.assert_close(network((x - mean) / std), expected, atol=1e-5, rtol=1e-5)
@@ -50,11 +40,12 @@ def test_a_network_of_ours_is_none_of_timm(run_of, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_network_of_timm_has_no_class_of_ours(of_timm, tmp_path):
+def test_a_network_of_timm_has_no_class_of_ours(run_of, tmp_path):
+    run, data = run_of("timm")
     with pytest.raises(MenteeError, match="for Mentee's own networks alone"):
-        mentee.export(of_timm, data=PASSED, format="safetensors", out=tmp_path / "out")
-    with pytest.raises(MenteeError, match="an embedding needs onnx or pt2"):
-        mentee.export(of_timm, data=PASSED, format="timm", output="embedding")
+        mentee.export(run, data=data, format="safetensors", out=tmp_path / "out")
+    with pytest.raises(MenteeError, match="needs --format onnx or pt2"):
+        mentee.export(run, data=data, format="timm", output="embedding")
 
 
 @pytest.mark.parametrize("name", ["digits", "audio", "text", "regression"])

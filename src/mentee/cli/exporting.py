@@ -26,6 +26,9 @@ def export(
     dtype: Annotated[
         Literal["uint8", "float32"], typer.Option(help="Of images; float32: in [0, 1].")
     ] = "uint8",
+    resize: Annotated[
+        bool, typer.Option("--resize", help="Read images of any size; resize them inside.")
+    ] = False,
     opset: Annotated[int | None, typer.Option(help="Of ONNX.", show_default="18")] = None,
     tolerance: Annotated[
         float, typer.Option(help="Of the outputs, as a share of the largest, or of 1.")
@@ -43,6 +46,7 @@ def export(
         out=out,
         output=output,
         dtype=dtype,
+        resize=resize,
         opset=opset,
         tolerance=tolerance,
         examples=examples,

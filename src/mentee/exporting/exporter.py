@@ -56,6 +56,7 @@ def export(
     out: str | Path | None = None,
     output: str | None = None,
     dtype: str = "uint8",
+    resize: bool = False,
     opset: int | None = None,
     tolerance: float = TOLERANCE,
     examples: int = EXAMPLES,
@@ -79,6 +80,7 @@ def export(
         output: `logits` (of a regression, values in the units of the labels), or `embedding`; None:
             the embedding where the run had no labels.
         dtype: of images: `uint8`, or `float32` in [0, 1]; both `[b, c, h, w]`.
+        resize: images come in any size (a batch of one), and are resized to `data.size` inside.
         opset: of ONNX; None: 18.
         tolerance: by how much outputs may differ, as a share of the largest one or of 1.
         examples: how many of validation (else of the test part, else of training) are compared at
@@ -104,8 +106,11 @@ def export(
             f"and {tolerance:g}"
         )
     if format in WHOLE:
-        if output == "embedding":
-            raise MenteeError(f"{format} holds a whole network; an embedding needs onnx or pt2")
+        if output == "embedding" or (resize and format == "timm"):
+            raise MenteeError(
+                f"{format} holds a network as it is; an embedding, or resizing inside, needs "
+                "--format onnx or pt2"
+            )
         output, dtype = "logits", "float32" if format == "timm" else dtype
     to = FORMATS[format]
     write = to.write
@@ -116,7 +121,7 @@ def export(
     folder = own if out is None else files.usable(out)
     with written_together(folder) as temporary:
         splits, some, part = held_out(recipe, data, examples)
-        shipped = open_run(run, splits, student=student, output=output, dtype=dtype)
+        shipped = open_run(run, splits, student=student, output=output, dtype=dtype, resize=resize)
         write(shipped, temporary)
         opened = to.open_file(temporary / to.FILE)
         parity = compare(shipped, opened, some, part)

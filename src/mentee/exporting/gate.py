@@ -13,6 +13,7 @@ from mentee.data import Examples
 from mentee.errors import DataError, RunError
 from mentee.evaluation.details import score_outputs
 from mentee.evaluation.predictions import collect_features
+from mentee.exporting.graph import pooled
 from mentee.exporting.runtime import OpenedStudent
 from mentee.exporting.student import Student
 from mentee.features import resolve
@@ -21,6 +22,9 @@ from mentee.tasks import Regression
 
 TOLERANCE = 1e-4
 """By how much outputs may differ, as a share of the largest one, or of 1 where all are smaller."""
+
+RESIZED = 0.05
+"""The same where images are resized inside, whose pixels are rounded otherwise by one level."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Parity:
             are no classes.
         score: name and value of the main score by the student's outputs; None without labels.
         file_score: the same by the file's outputs.
+        resized: the largest difference where images come in their own sizes and are resized inside;
+            None: they are not.
     """
 
     examples: int
@@ -45,6 +51,7 @@ class Parity:
     agreement: float | None
     score: tuple[str, float] | None
     file_score: tuple[str, float] | None
+    resized: float | None = None
 
     def __str__(self) -> str:
         parts = [f"{self.examples:,} {self.part} examples"]
@@ -53,6 +60,8 @@ class Parity:
             parts.append(f"same class in {100 * self.agreement:.4g} %")
         if self.score is not None and self.file_score is not None:
             parts.append(f"{self.score[0]} {self.score[1]:.4f} and {self.file_score[1]:.4f}")
+        if self.resized is not None:
+            parts.append(f"difference of images resized inside {self.resized:.2g}")
         return ", ".join(parts)
 
 
@@ -63,8 +72,8 @@ def compare(student: Student, file: OpenedStudent, examples: Examples, part: str
     layer = "embedding" if signature.output == "embedding" else "logits"
     layers = resolve(student.network, [layer], first)
     expected = collect_features(student.network, layers, contract, splits.clean(examples))[layer]
-    if layer == "embedding" and expected.ndim > 2:
-        expected = expected.flatten(2).mean(2) if layers[0].layout == "map" else expected.mean(1)
+    if layer == "embedding":
+        expected = pooled(expected)
     batches = (np.ascontiguousarray(student.inputs(b.inputs)) for b in splits.clean(examples))
     outputs = torch.from_numpy(np.concatenate([file.run(batch) for batch in batches]))
     unscaled = outputs
@@ -75,6 +84,12 @@ def compare(student: Student, file: OpenedStudent, examples: Examples, part: str
     if outputs.shape != expected.shape:
         raise RunError(f"the file gives {list(outputs.shape)}, expected {list(expected.shape)}")
     difference = (outputs - expected_values).abs().max().item()
+    resized = None
+    if None in signature.shape:
+        own = [examples.read(np.array([row]))[0] for row in range(len(examples))]
+        raw = [np.ascontiguousarray(each.permute(2, 0, 1))[None] for each in own]  # type: ignore[union-attr]
+        rows = torch.from_numpy(np.concatenate([file.run(each) for each in raw]))
+        resized = (rows - expected_values).abs().max().item()
     scored = layer == "logits"
     return Parity(
         len(examples),
@@ -84,6 +99,7 @@ def compare(student: Student, file: OpenedStudent, examples: Examples, part: str
         agreement(outputs, expected, signature.outputs, signature.threshold) if scored else None,
         main_score(student, expected, examples) if scored else None,
         main_score(student, unscaled, examples) if scored else None,
+        resized,
     )
 
 
@@ -112,12 +128,13 @@ def refuse(parity: Parity, tolerance: float) -> None:
     """Refuse a file whose outputs are not the student's.
 
     A class may differ only where two outputs are equal within the tolerance, so that outputs decide
-    alone.
+    alone. Images that are resized inside may be off by a level of 255: `RESIZED` of the largest.
 
     Raises:
         RunError: they differ by more than the tolerance.
     """
-    if parity.difference <= tolerance * max(1.0, parity.largest):
+    largest = max(1.0, parity.largest)
+    if parity.difference <= tolerance * largest and (parity.resized or 0) <= RESIZED * largest:
         return
     raise RunError(
         f"the exported file differs from the student by more than {tolerance:g} and is not "

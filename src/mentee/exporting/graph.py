@@ -23,6 +23,8 @@ class ShippedStudent(nn.Module):
         network: the student f; its first output, or the one called `logits`, is taken.
         mean: m of each channel, or of all.
         std: s, as many.
+        crop: images of any size come to this height and width first, see `cropped`.
+        margin: of `cropped`.
         resize: images are resized to this height and width first, the center cut out.
         interpolation: by which they are.
         scale: σ of each output.
@@ -40,13 +42,16 @@ class ShippedStudent(nn.Module):
         *,
         mean: Sequence[float] = (),
         std: Sequence[float] = (),
+        crop: int | None = None,
+        margin: float = 1.0,
         resize: int | None = None,
         interpolation: str = "bilinear",
         scale: Sequence[float] = (),
         shift: Sequence[float] = (),
     ) -> None:
         super().__init__()
-        self.network, self.resize, self.interpolation = network, resize, interpolation
+        self.network, self.crop, self.margin = network, crop, margin
+        self.resize, self.interpolation = resize, interpolation
         self.normalizes, self.has_units = len(mean) > 0, len(scale) > 0
         numbers = {"mean": mean, "std": std, "scale": scale, "shift": shift}
         for name, values in numbers.items():
@@ -55,6 +60,7 @@ class ShippedStudent(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The outputs, float32 `[b, k]`."""
         if self.normalizes:
+            x = x if self.crop is None else cropped(x, self.crop, self.margin)
             x = x.to(torch.float32) / 255 if x.dtype == torch.uint8 else x
             x = x if self.resize is None else resized(x, self.resize, self.interpolation)
             other_axes = [1] * (x.ndim - 2)
@@ -64,6 +70,40 @@ class ShippedStudent(nn.Module):
         if outputs is None:
             raise TypeError(f"{type(self.network).__name__} returned no tensor")
         return outputs * self.scale + self.shift if self.has_units else outputs
+
+
+def cropped(x: Tensor, size: int, margin: float) -> Tensor:
+    r"""Images of any size as the views make them: the shorter side resized, the center cut out.
+
+    .. math:: y = R x C^T, \quad
+              R_{ij} \propto \max\bigl(0, 1 - |j + 1/2 - (i + i_0 + 1/2) r| / \max(r, 1)\bigr)
+
+    bilinear and antialiased: r is the old side divided by the new one, i₀ where the center begins.
+    Images of the size that is wanted stay as they are.
+
+    Args:
+        x: uint8 `[b, c, h, w]`.
+        size: s, height and width wanted.
+        margin: the shorter side comes to margin times size.
+
+    Returns:
+        uint8 `[b, c, s, s]`; by rounding, a pixel may be one level off that of the views.
+    """
+    ones = [torch.ones_like(x[0, 0, :, 0], dtype=torch.float32)]
+    ones.append(torch.ones_like(x[0, 0, 0, :], dtype=torch.float32))
+    sides = [each.sum() for each in ones]  # as tensors, since a graph has any
+    ready = (sides[0] == size) & (sides[1] == size)
+    shorter = torch.where(ready, float(size), float(round(size * margin)))
+    weights = []
+    for line, side in zip(ones, sides, strict=True):
+        large = (side * shorter / torch.minimum(*sides)).round().clamp(min=size)
+        ratio, first = side / large, ((large - size) / 2).floor()
+        centers = (torch.arange(size, device=x.device) + first + 0.5) * ratio
+        distance = (line.cumsum(0) - 0.5 - centers[:, None]).abs()
+        weight = (1 - distance / ratio.clamp(min=1)).clamp(min=0)
+        weights.append(weight / weight.sum(1, keepdim=True))
+    rows, columns = weights
+    return (rows @ x.to(torch.float32) @ columns.T).round().to(torch.uint8)
 
 
 class AtLayer(nn.Module):
@@ -80,14 +120,21 @@ class AtLayer(nn.Module):
         self.read: list[Tensor] = []
         module = network.get_submodule(layer.path)
         if layer.io == "input":
-            module.register_forward_pre_hook(lambda module, args: self.read.append(args[0]))
+            module.register_forward_pre_hook(lambda module, args: self._store(args[0]))
         else:
-            module.register_forward_hook(lambda module, args, output: self.read.append(output))
+            module.register_forward_hook(lambda module, args, output: self._store(output))
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer, `[b, d]`."""
         self.network(x)
-        features = self.layer.deliver(self.read.pop())
-        if self.layer.layout == "vector":
-            return features
-        return features.flatten(2).mean(2) if self.layer.layout == "map" else features.mean(1)
+        return pooled(self.layer.deliver(self.read.pop()))
+
+    def _store(self, value: Tensor) -> None:
+        self.read[:] = [value]
+
+
+def pooled(features: Tensor) -> Tensor:
+    """Features `[b, d]`, of tokens `[b, t, d]` their mean, of maps `[b, d, h, w]` that in space."""
+    if features.ndim == 3:
+        return features.mean(1)
+    return features.flatten(2).mean(2) if features.ndim == 4 else features

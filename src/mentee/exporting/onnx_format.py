@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -65,8 +64,9 @@ def write(student: Student, folder: Path, *, opset: int) -> None:
         raise RunError(
             f"the graph could not be written in opset {opset}, it has {written}; leave it out"
         )
-    for value in (*model.graph.inputs, *model.graph.outputs):
-        value.shape = type(value.shape)(["batch", *list(value.shape)[1:]])
+    sides = [side or f"side{axis}" for axis, side in enumerate(student.signature.shape, 1)]
+    for value, shape in ((model.graph.inputs[0], sides), (model.graph.outputs[0], None)):
+        value.shape = type(value.shape)(["batch", *(shape or list(value.shape)[1:])])
     model.metadata_props[KEY] = student.signature.dump()
     model.producer_name = "mentee"
     with silent():
@@ -85,7 +85,7 @@ def open_file(path: Path) -> OpenedStudent:
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
     try:
-        content = path.read_bytes() if os.fsencode(path) != str(path).encode() else str(path)
+        content = path.read_bytes()  # whatever characters its name has
         session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except OSError:
         raise

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from mentee.build.overrides import ModelFactory
 from mentee.data import encode
 from mentee.data.audio_decoding import FULL, resample
 from mentee.data.audio_decoding import decode as decode_clip
@@ -126,19 +127,20 @@ class Predictor:
         return dict(zip(self.signature.names, numbers.tolist(), strict=True))
 
 
-def load(path: str | Path) -> Predictor:
+def load(path: str | Path, *, student: ModelFactory | None = None) -> Predictor:
     """Open a student for prediction.
 
     Args:
         path: a finished run's folder, or a `.onnx` or `.pt2` file that `mentee export` wrote.
+        student: the module of a run, where it was passed from Python.
 
     Raises:
         MenteeError: there is none, it is damaged, or a package is missing.
     """
     path = usable(path)
     if path.is_dir():
-        student = open_run(path)
-        return Predictor(OpenedStudent(student.signature, as_arrays(student.module)), path)
+        opened = open_run(path, student=student)
+        return Predictor(OpenedStudent(opened.signature, as_arrays(opened.module)), path)
     if path.suffix not in OPENERS:
         raise MenteeError(
             f"{path} is no student; expected a run's folder, or a file ending in "

@@ -69,13 +69,14 @@ def graph(student: Student) -> torch.export.ExportedProgram:
         RunError: torch cannot trace it.
     """
     signature = student.signature
-    shape = [side for side in signature.shape if side is not None]
+    shape = [40 + 2 * axis if side is None else side for axis, side in enumerate(signature.shape)]
     example = torch.zeros(2, *shape, dtype=getattr(torch, signature.dtype))
-    batch = torch.export.Dim("batch", min=1)
+    free = {0: "batch"} | {i + 1: f"side{i}" for i, n in enumerate(signature.shape) if n is None}
+    dynamic = {axis: torch.export.Dim(name, min=1) for axis, name in free.items()}
     try:
         with silent():
             program = torch.export.export(
-                student.module, (example,), dynamic_shapes=({0: batch},), strict=False
+                student.module, (example,), dynamic_shapes=(dynamic,), strict=False
             )
     except Exception as error:  # whatever tracing makes of someone's code
         raise RunError(

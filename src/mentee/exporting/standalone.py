@@ -26,13 +26,13 @@ def read_image(path: str, reads: Any) -> Any:
         image = Image.alpha_composite(Image.new("RGBA", image.size, how["background"]), image)
         image = image.convert("RGB")
     image = image.convert("L" if how["channels"] == 1 else "RGB")
-    if image.size != (w, h):
+    if h and image.size != (w, h):
         scale = round(h * how["margin"]) / min(image.size)
         wide, tall = max(w, round(image.width * scale)), max(h, round(image.height * scale))
         image = image.resize((wide, tall), Image.Resampling.BILINEAR)
         left, top = (wide - w) // 2, (tall - h) // 2
         image = image.crop((left, top, left + w, top + h))
-    pixels = np.asarray(image, np.uint8).reshape(h, w, -1).transpose(2, 0, 1)
+    pixels = np.asarray(image, np.uint8).reshape(image.height, image.width, -1).transpose(2, 0, 1)
     return pixels if reads["dtype"] == "uint8" else np.float32(pixels / 255)
 
 

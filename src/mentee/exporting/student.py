@@ -20,7 +20,7 @@ from mentee.build.datasets import (
     view_options,
     views_for,
 )
-from mentee.build.overrides import ModelFactory
+from mentee.build.overrides import PASSED_PREFIX, ModelFactory
 from mentee.data import MODALITIES, Examples
 from mentee.data.examples import make_examples
 from mentee.data.payload import InMemory
@@ -74,6 +74,7 @@ def open_run(
     student: ModelFactory | None = None,
     output: str | None = None,
     dtype: str = "uint8",
+    resize: bool = False,
 ) -> Student:
     """The student of a finished run.
 
@@ -83,6 +84,7 @@ def open_run(
         student: the module, where it was passed from Python.
         output: `logits` or `embedding`; None: the embedding where there were no labels.
         dtype: of images: `uint8`, or `float32` in [0, 1].
+        resize: images come in any size, and are resized to that of the recipe inside.
 
     Raises:
         MenteeError: the run has no student, or an argument is unknown.
@@ -92,6 +94,8 @@ def open_run(
     for name, (value, values) in known.items():
         if value not in values:
             raise MenteeError(f"no {name} {value!r}: {suggest(value, values)}")
+    if student is None and PASSED_PREFIX in recipe.student.network:
+        raise RunError(f"{path}: the student was passed from Python; pass it again as student=")
     splits, fixed = splits or stand_in(recipe), splits is not None
     reader = open_student(path, recipe, splits, student)
     network, contract = reader.network.cpu().eval(), reader.contract
@@ -114,7 +118,16 @@ def open_run(
         if getattr(task, "mean", None):
             inside |= {"scale": task.std, "shift": task.mean}  # type: ignore[attr-defined]
     kind = splits.train.kind
-    free = images and not fixed and recipe.data.size is None
+    before = preparation(recipe, splits)
+    if resize:
+        if kind != "image" or dtype != "uint8" or before["size"] is None:
+            raise MenteeError(
+                "resizing inside is for images of uint8 and a recipe with data.size, to which they "
+                f"are resized; here are {kind}, {dtype}, and data.size is {recipe.data.size}"
+            )
+        inside |= {"crop": before["size"], "margin": before["margin"]}
+        before |= {"size": None, "margin": 1.0}
+    free = images and (resize or (not fixed and recipe.data.size is None))
     signature = Signature(
         kind=kind,
         shape=(example.shape[1], None, None) if free else tuple(example.shape[1:]),
@@ -124,7 +137,7 @@ def open_run(
         outputs=None if output == "embedding" else task.outputs,
         names=() if output == "embedding" else output_names(recipe),
         threshold=recipe.select.threshold,
-        prepare=preparation(recipe, splits),
+        prepare=before,
         inside=inside,
         about=about(Folder(Path(path)), network, recipe),
     )
