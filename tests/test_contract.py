@@ -537,6 +537,8 @@ MAPS = ("tokens", "map")
 REPRESENTED = {
     # unit's slope times the convolution's norm, which is below 2
     "dense_project": RepresentationCase(positions, {"width": 5}, steepest=2e3, kinds=MAPS),
+    # Its numbers are those of all batches: tests/representations/test_dense_to_teacher.py.
+    "dense_to_teacher": RepresentationCase(None, bounded=False),
     "feature_maps": RepresentationCase(lambda x, side: representations.as_map(x), kinds=MAPS),
     # 2 |f| / c over a norm of at least 1e-3, at |f|² / c of that size
     "attention": RepresentationCase(

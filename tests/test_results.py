@@ -167,7 +167,7 @@ def test_the_default_layout_is_the_faster_one(student):
 
 
 def test_the_limit_of_a_whole_step():
-    assert STEPS["steps"]["cktf, K 4096"]["times_kd"] <= 1.4
+    assert STEPS["steps"]["cktf-bank, K 4096"]["times_kd"] <= 1.4
 
 
 @pytest.mark.parametrize("table", ["steps", "sizes", "fits", "records"])

@@ -18,16 +18,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-IN_BATCH = {"method.params.memory.kind": "batch"}
-ROWS: dict[str, tuple[str, dict[str, object]]] = {
-    "none": ("none", {}),
-    "kd": ("kd", {}),
-    "crd": ("crd", {}),
-    "cktf": ("cktf", {}),
-    "cktf+kd": ("cktf+kd", {}),
-    "cktf-in-batch": ("cktf", IN_BATCH),
-    "cktf+kd-in-batch": ("cktf+kd", IN_BATCH),
-}
+ROWS = ("none", "kd", "crd", "crd-bank", "cktf", "cktf+kd", "cktf-bank", "cktf-bank+kd")
 HERE = Path(__file__).parent
 RUNS = Path("runs/quality-cifar10")
 
@@ -35,14 +26,12 @@ RUNS = Path("runs/quality-cifar10")
 def run(name: str, seed: int, epochs: int, teacher: str, threads: int) -> dict:
     """Train one row with one seed in a process of its own, or read what it gave before."""
     folder = RUNS / f"{name}-{epochs}-seed{seed}"
-    method, more = ROWS[name]
     if not (folder / "summary.json").is_file():
         changes = {
-            "method": method,
+            "method": name,
             "train.seed": seed,
             "train.epochs": epochs,
             "teacher.weights": teacher,
-            **more,
         }
         mentee = [sys.executable, "-m", "mentee.cli"]
         command = [*mentee, "train", "cifar10-laptop", "--out", str(folder)]
@@ -82,7 +71,7 @@ def main() -> None:
     parser.add_argument("--teacher", required=True)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=HERE / "cifar10.json")
     options = parser.parse_args()

@@ -101,8 +101,10 @@ def of_two(*teachers: str) -> dict[str, Row]:
 
 IMAGES = {
     "kd": Row("kd"),
-    "crd": Row("crd", params=FEW),
-    "cktf": Row("cktf", params=FEW),
+    "crd": Row("crd"),
+    "cktf": Row("cktf"),
+    "crd-bank": Row("crd-bank", params=FEW),
+    "cktf-bank": Row("cktf-bank", params=FEW),
     "cosine": Row("to-teacher"),
     "similarity": Row("similarity"),
     "lite0-alone": Row("to-teacher", ("lite0",)),
@@ -110,7 +112,8 @@ IMAGES = {
     **of_two("lite0", "simclr"),
 }
 AUDIO = {
-    "crd": Row("crd", ("aisfx",), {"memory.negatives": 1024}),
+    "crd": Row("crd", ("aisfx",)),
+    "crd-bank": Row("crd-bank", ("aisfx",), {"memory.negatives": 1024}),
     "cosine": Row("to-teacher", ("aisfx",)),
     "similarity": Row("similarity", ("aisfx",)),
     "east": Row("east", ("aisfx",)),
@@ -235,7 +238,7 @@ def run(job: Job) -> dict[str, Any]:
 
 def silent(probe: Any, job: Job) -> Any:
     """A probe that prints nothing; the first seed of one row probes the teacher too."""
-    first = job.seed == 0 and job.row == ("cktf" if job.task == "images" else "cosine")
+    first = job.seed == 0 and job.row == "cosine"
     more = ["probe.who=[student,untrained,teacher]"] if first and not job.stops else []
     return probe(job.folder, changes=more, say=lambda line: None)
 
@@ -268,7 +271,7 @@ def table(done: dict[Job, dict[str, Any]]) -> list[dict[str, Any]]:
                 line: dict[str, Any] = {"row": row, "way": way, "share": share}
                 line |= {"values": [round(v, 2) for v in numbers], "mean": round(mean(numbers), 2)}
                 line["spread"] = round(spread(numbers), 2)
-                for other in ("random", "kd", "crd"):
+                for other in ("random", "kd", "crd-bank"):
                     if other in values and other != row:
                         gain = difference(numbers, values[other])
                         half = round(gain.half, 2) if gain.seeds > 1 else None

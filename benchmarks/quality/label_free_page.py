@@ -54,7 +54,9 @@ def gains(result: list[dict[str, Any]]) -> str:
     """What the linear probe gains over the student before its first step, KD and CRD."""
     linear = [each for each in result if each["way"] == "linear" and "values" in each]
     names = [row for row in dict.fromkeys(each["row"] for each in linear) if row != "random"]
-    others = [each for each in ("random", "kd", "crd") if any(f"above_{each}" in x for x in linear)]
+    others = [
+        each for each in ("random", "kd", "crd-bank") if any(f"above_{each}" in x for x in linear)
+    ]
     cells = {(each["row"], each["share"]): each for each in linear}
     shares = list(dict.fromkeys(each["share"] for each in linear))
     columns = [(other, share) for other in others for share in shares]

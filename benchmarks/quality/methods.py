@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=None)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=None)
     parser.add_argument("--precision", default="bfloat16", help="bfloat16 or float32")
     parser.add_argument("--out", type=Path, default=Path("runs/quality-methods"))
     parser.add_argument("--json", type=Path, default=HERE / "methods.json")
@@ -114,6 +115,7 @@ def main() -> None:
         seeds=options.seeds,
         students=[options.student],
         views=8,
+        processes=options.processes,
         out=options.out,
         changes=[
             f"train.epochs={options.epochs}",

@@ -38,11 +38,11 @@ N, ROUNDS, WIDTH, ROWS_AT_ONCE = 50_000, 40, 768, 256
 BATCH, SPACE = 64, 128
 CONTRASTS = {
     f"{method}, K {k}{text}": (method, k, dtype)
-    for method in ("crd", "cktf")
+    for method in ("crd-bank", "cktf-bank")
     for k in (4096, 16384)
     for dtype, text in (("float32", ""), ("bfloat16", ", bfloat16"))
 }
-MODULES = {"crd": 1, "cktf": 5}
+MODULES = {"crd-bank": 1, "cktf-bank": 5}
 RECIPE: dict[str, Any] = {
     "data": {"source": "noise", "validation": None, "test": None},
     "student": {"network": "resnet8-cifar", "input": "cifar10"},
@@ -126,9 +126,9 @@ def main() -> None:
     result = {}
     with tempfile.TemporaryDirectory() as folder:
         record_network(
-            RECIPE | {"teacher": LIVE, "method": "cktf"},
+            RECIPE | {"teacher": LIVE, "method": "cktf-bank"},
             folder,
-            names=["kd", "cktf"],
+            names=["kd", "cktf-bank"],
             views=1,
             data=data,
             teacher=teacher,

@@ -63,7 +63,7 @@ SIZES = [(1, 64), (MODULES, 64), (1, 256), (MODULES, 256)]
 RECIPE: dict[str, Any] = {
     "data": {"source": "noise", "views": "crop-flip", "validation": None, "test": None},
     "student": {"network": "resnet8-cifar", "input": "cifar10"},
-    "method": "cktf+kd",
+    "method": "cktf-bank+kd",
 }
 TEACHERS = {"resnet20-cifar": (32, 10), "torchvision:resnet50": (224, 1000)}
 
@@ -197,9 +197,9 @@ def recorded(examples: int = 512) -> dict[str, Any]:
 
 
 def numbers(network: str) -> int:
-    """What `cktf+kd` reads of a network: numbers an example and view that a record keeps."""
+    """What `cktf-bank+kd` reads of a network: numbers an example and view that a record keeps."""
     size, classes = TEACHERS[network]
-    method = find("cktf+kd")
+    method = find("cktf-bank+kd")
     built = models.build(network, classes=classes, channels=3, seed=0)
     places = features.resolve(built, required_layers(method)[1], torch.rand(2, 3, size, size))
     shapes = {place.name: place.shape for place in places}
@@ -243,7 +243,7 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     content = {
-        "what": f"the contrast's part of a step, width {WIDTH}; a record of cktf+kd",
+        "what": f"the contrast's part of a step, width {WIDTH}; a record of cktf-bank+kd",
         "width": WIDTH,
         "steps": steps(),
         "rounds": ROUNDS,

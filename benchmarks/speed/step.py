@@ -26,12 +26,12 @@ from mentee.types import Step
 N, ROUNDS = 50_000, 40
 ROWS = {
     "none": ("none", {}),
-    "crd, K 16384": ("crd", {}),
-    "cktf, K 4096": ("cktf", {"memory.negatives": 4096}),
-    "cktf, K 16384": ("cktf", {}),
-    "cktf, whole bank": ("cktf", {"memory.negatives": N}),
-    "cktf, queue 4096": ("cktf", {"memory.kind": "queue", "memory.negatives": 4096}),
-    "cktf, in batch": ("cktf", {"memory.kind": "batch"}),
+    "crd-bank, K 16384": ("crd-bank", {}),
+    "cktf-bank, K 4096": ("cktf-bank", {"memory.negatives": 4096}),
+    "cktf-bank, K 16384": ("cktf-bank", {}),
+    "cktf-bank, whole bank": ("cktf-bank", {"memory.negatives": N}),
+    "cktf-bank, queue 4096": ("cktf-bank", {"memory.kind": "queue", "memory.negatives": 4096}),
+    "cktf-bank, in batch": ("cktf-bank", {"memory.kind": "batch"}),
 }
 
 

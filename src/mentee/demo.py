@@ -27,7 +27,6 @@ class DemoSetting:
         student: network and epochs of the student, which is trained on `labels` of them.
         labels: how many labeled examples the student gets.
         batch: examples of a student's step.
-        memory: the source of the contrastive loss's negatives.
         lr: learning rate of the student.
     """
 
@@ -37,7 +36,6 @@ class DemoSetting:
     student: tuple[dict[str, Any], int]
     labels: int
     batch: int
-    memory: str
     lr: float
 
 
@@ -49,7 +47,6 @@ SETTINGS = {
         ({"network": "resnet8-cifar", "options": {"widths": [8, 16, 32], "stem": 8}}, 120),
         labels=100,
         batch=50,
-        memory="batch",  # a bank of 100 rows is a small sample, and half of it an epoch old
         lr=0.05,
     ),
     "cifar10": DemoSetting(
@@ -59,7 +56,6 @@ SETTINGS = {
         ({"network": "resnet8-cifar", "input": "cifar10"}, 20),
         labels=5000,
         batch=64,
-        memory="bank",
         lr=0.05,
     ),
 }
@@ -120,12 +116,11 @@ def demo(
 def student_recipe(setting: DemoSetting, method: str, seed: int, teacher: Path) -> dict[str, Any]:
     """The recipe of one student."""
     network, epochs = setting.student
-    params = {"memory.kind": setting.memory} if "cktf" in method else {}
     return {
         "data": {**setting.data, "limit": setting.labels, "validation": None},
         "student": network,
         "teacher": {**setting.teacher[0], "weights": str(teacher)},
-        "method": {"name": method, "params": params},
+        "method": method,
         "train": {
             "epochs": epochs,
             "batch": setting.batch,

@@ -173,7 +173,7 @@ def test_it_adds_up_with_other_rows_and_reads_the_trunks_stages(
             *("mse/projector~stages.last", "kl/logits", "sp/stages.last", "task"),
             *(f"mse/stages.{i}" for i in range(3)),
         }
-    form = taught(method={"name": "cktf(simkd)", "params": {"memory.negatives": 16}}, **SMALL)
+    form = taught(method="cktf(simkd)", **SMALL)
     parts = build(read(form))
     assert parts.module.criterion.weights == {"task": 1.0, "contrast/projector~stages.last": 0.8}
     assert isinstance(parts.module.student, models.ReusedClassifierStudent)

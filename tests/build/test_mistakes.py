@@ -171,19 +171,19 @@ CONTRAST = {
         ("cktf+k", MenteeError, r"there is no method 'k'; did you mean 'kd'"),
         ("kd+kd", MenteeError, r"names a method twice"),
         (
-            {"name": "crd", "params": {"contrast.temprature": 0.1}},
+            {"name": "crd-bank", "params": {"contrast.temprature": 0.1}},
             MenteeError,
             r"contrast has no parameter 'temprature'; did you mean 'temperature'\?",
         ),
         (
-            {"name": "crd", "params": {"contrast.temperature": "warm"}},
+            {"name": "crd-bank", "params": {"contrast.temperature": "warm"}},
             MenteeError,
             r"contrast.temperature is 'warm': Input should be a valid number",
         ),
         (
-            {"name": "crd", "params": {"kl.temperature": 2.0}},
+            {"name": "crd-bank", "params": {"kl.temperature": 2.0}},
             MenteeError,
-            r"method 'crd' has nothing that 'kl.temperature' could change; its layers and "
+            r"method 'crd-bank' has nothing that 'kl.temperature' could change; its layers and "
             r"components are contrast, embedding, memory, project",
         ),
     ],
@@ -296,7 +296,11 @@ def test_no_labels(tmp_path: Path, taught: Any) -> None:
     recipe["student"]["classes"] = recipe["teacher"]["classes"] = 10
     with pytest.raises(RecipeError, match=r"no labels, and method 'crd' gives the task's loss the"):
         train(recipe, out=tmp_path / "run", data={"image": images}, quiet=True)
-    recipe["method"] = {"name": "crd", "weights": {"task": 0.0}, "params": {"memory.negatives": 9}}
+    recipe["method"] = {
+        "name": "crd-bank",
+        "weights": {"task": 0.0},
+        "params": {"memory.negatives": 9},
+    }
     run = train(recipe, out=tmp_path / "run", data={"image": images}, quiet=True)
     assert run.summary["weights"]["task"] == 0
     assert run.summary["test"] is None
@@ -319,7 +323,7 @@ def test_several_labels_at_once(tmp_path: Path, taught: Any) -> None:
     recipe["teacher"] = {**recipe["teacher"], "classes": 10}
     with pytest.raises(PairError, match=r"'kd' compares distributions over classes of which one"):
         train(recipe, out=tmp_path / "run", data=several(), quiet=True)
-    recipe["method"] = {"name": "crd", "params": {"memory.negatives": 16}}
+    recipe["method"] = {"name": "crd-bank", "params": {"memory.negatives": 16}}
     run = train(recipe, out=tmp_path / "run", data=several(), quiet=True)
     assert run.summary["selected"]["by"] == "map"
     assert set(run.summary["validation"]) == {"map", "auroc", "f1"}

@@ -43,10 +43,14 @@ def two(teacher: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> di
     return {"a": teacher, "b": {"network": "resnet8-cifar", "options": options, "weights": weights}}
 
 
-def recipe_of(teachers: Any, method: Any = "cktf+kd", **parts: Any) -> dict[str, Any]:
+def recipe_of(teachers: Any, method: Any = "cktf-bank+kd", **parts: Any) -> dict[str, Any]:
     several = teachers if teachers is None or "teachers" in teachers else {"teachers": teachers}
     numbers = {"memory.negatives": 16}
-    said = {"name": method, "params": numbers} if method in ("crd", "cktf", "cktf+kd") else method
+    said = (
+        {"name": method, "params": numbers}
+        if method in ("crd-bank", "cktf-bank", "cktf-bank+kd")
+        else method
+    )
     return digits(**{"teacher": several, "method": said, **SMALL, **SHORT, **parts})
 
 
@@ -98,8 +102,8 @@ def test_networks_and_records_are_mixed_each_by_a_method_of_its_own(
     two: Any, tmp_path: Path
 ) -> None:
     record("embedded:digits", CORNER, tmp_path / "vectors", splits=("train", "test"), say=len)
-    places = recipe_of(None, "crd", teacher=two["b"])
-    record_network(places, tmp_path / "places", names=["crd"], dtype="float32", say=len)
+    places = recipe_of(None, "crd-bank", teacher=two["b"])
+    record_network(places, tmp_path / "places", names=["crd-bank"], dtype="float32", say=len)
     teachers = {
         "live": two["a"],
         "replayed": {"record": str(tmp_path / "places")},
@@ -111,7 +115,7 @@ def test_networks_and_records_are_mixed_each_by_a_method_of_its_own(
         "methods": {"live": "at", "vectors": "phi-s", "both": {"name": "kd", "weights": {"kl": 2}}},
         "dropout": 0.5,
     }
-    run = train(recipe_of(said, "crd"), out=tmp_path / "run", quiet=True)
+    run = train(recipe_of(said, "crd-bank"), out=tmp_path / "run", quiet=True)
     weights = run.summary["weights"]
     assert weights["kl/logits~logits.both"] == pytest.approx(0.5)
     assert weights["contrast/embedding~embedding.replayed"] == pytest.approx(0.2)
@@ -139,7 +143,11 @@ def test_what_is_not_there_is_said_with_the_teachers_name(two: Any, tmp_path: Pa
         ({"a": {"network": "resnet8-cifar"}, "b": two["b"]}, "kd", "teacher a: .* has no weights"),
         ({"teachers": two, "methods": {"b": "none"}}, "kd", "teacher b: method 'none' reads noth"),
         (two, "simkd", r"'simkd' keeps its teacher's classifier, and a is one of 2 teachers; take"),
-        ({"a": {"networks": [two["a"]]}, "b": two["b"]}, "crd", "teacher a: several networks tea"),
+        (
+            {"a": {"networks": [two["a"]]}, "b": two["b"]},
+            "crd-bank",
+            "teacher a: several networks tea",
+        ),
     ):
         with pytest.raises(MenteeError, match=text):
             build(read(recipe_of(teachers, method)))
@@ -225,7 +233,7 @@ def test_the_students_own_average_teaches_and_is_kept(tmp_path: Path) -> None:
             {"train": {"ema": 0.5}},
             r"teacher\.ema is 0\.9 and train\.ema 0\.5",
         ),
-        ({"data": {"label": False}, "method": "crd"}, "own average has nothing to teach it"),
+        ({"data": {"label": False}, "method": "crd-bank"}, "own average has nothing to teach it"),
         ({"method": "simkd"}, "or the student's own average, has none"),
         ({"method": "phi-s"}, "has no fixed distribution at embedding"),
     ):
@@ -234,7 +242,7 @@ def test_the_students_own_average_teaches_and_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_run_with_its_average_is_resumed_bit_by_bit(tmp_path: Path) -> None:
-    recipe = recipe_of(None, "cktf+kd", teacher={"ema": 0.9}, save={"steps": 2})
+    recipe = recipe_of(None, "cktf-bank+kd", teacher={"ema": 0.9}, save={"steps": 2})
     whole = train(recipe, out=tmp_path / "whole", quiet=True)
 
     cut_off(recipe, tmp_path / "run", after=5)

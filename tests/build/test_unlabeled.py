@@ -29,7 +29,7 @@ FEW = {"memory.negatives": 48}
 def semi(teacher: dict[str, Any], /, **parts: Any) -> dict[str, Any]:
     """40 labeled digits, 300 others; ten batches of 8 and 24 an epoch."""
     data = {"limit": 40, "unlabeled": {"limit": 300, "share": 0.75}, **parts.pop("data", {})}
-    method = {"name": "cktf+kd", "params": FEW}
+    method = {"name": "cktf-bank+kd", "params": FEW}
     return digits(**{"teacher": teacher, "method": method, "data": data, **parts})
 
 
@@ -180,7 +180,7 @@ def plain() -> dict[str, Any]:
     """Few steps of plain gradient descent, with the classes' negatives."""
     training = {"epochs": 1, "batch": 32, "momentum": 0.0, "schedule": "constant"}
     data = {"validation": None, "test": None, "unlabeled": {"limit": 120, "share": 0.5}}
-    method = {"name": "cktf+kd", "params": {**FEW, "memory.kind": "bank"}}
+    method = {"name": "cktf-bank+kd", "params": {**FEW, "memory.kind": "bank"}}
     return digits(
         student="given", teacher="given", method=method, data={**data, "limit": 40}, train=training
     )

@@ -37,8 +37,8 @@ def test_a_row_of_your_own_is_listed_too():
 
 
 def test_a_row_is_shown_as_its_sentence():
-    lines = show_method("cktf+kd").splitlines()
-    assert lines[0] == f"cktf+kd: {METHODS['cktf+kd'].about}"
+    lines = show_method("cktf-bank+kd").splitlines()
+    assert lines[0] == f"cktf-bank+kd: {METHODS['cktf-bank+kd'].about}"
     assert lines[1].endswith("(Zhao et al. 2023, arXiv:2303.07599)")
     assert lines[2] == "L =  1 · task"
     negatives = "negatives from bank(negatives=16384, draw=shared, momentum=0.5, class_aware=True)"
@@ -51,7 +51,7 @@ def test_a_row_is_shown_as_its_sentence():
     assert [line.split()[0] for line in lines[8:12]] == ["contrast", "project", "bank", "kl"]
     assert lines[11].endswith(KL)
     assert lines[12].startswith("needs: the same classes in the same order, an embedding, stages")
-    assert lines[13] == f"note: {METHODS['cktf+kd'].note}"
+    assert lines[13] == f"note: {METHODS['cktf-bank+kd'].note}"
     assert len(lines) == 14
 
 
@@ -59,9 +59,9 @@ def test_what_it_weighs_in_a_sum_is_said_where_that_differs():
     said = "     (in a sum 1 and the task's at 1; without labels 1)"
     assert said in show_method("kd").splitlines()
     said = "     (in a sum 0.8, 0.8, 0.8; without labels 0.04, 0.04, 1)"
-    assert said in show_method("cktf").splitlines()
+    assert said in show_method("cktf-bank").splitlines()
     assert "     (in a sum the task's at 1)" in show_method("mlkd").splitlines()
-    assert "in a sum" not in show_method("crd")
+    assert "in a sum" not in show_method("crd-bank")
     assert "without labels" not in show_method("sp")
 
 
@@ -114,7 +114,7 @@ def test_a_pair_of_places_names_both():
 
 def test_a_form_and_a_sum_are_shown_as_any_row():
     text = show_method("cktf(at)+standardized(kd)")
-    assert "of project(width=128, batch_axis=False) of attention at stages" in text
+    assert "of dense_to_teacher of attention at stages" in text
     assert "attention     a = unit (1/c Σ_c |f_c|^p)" in text
 
 

@@ -18,13 +18,13 @@ def pair() -> CandidatePair:
 def test_costs_are_those_of_the_formulas(pair: CandidatePair) -> None:
     kd = pair.apply(find("kd"))
     assert (kd.problem, kd.heads, kd.memory, kd.record, kd.slowdown) == (None, 0, 0, 2 * 10, None)
-    crd = pair.apply(find("crd"))
+    crd = pair.apply(find("crd-bank"))
     assert crd.heads == 2 * (64 * 128 + 128)
     assert crd.memory == 2 * 1000 * 128 * 4
     assert crd.record == 2 * 64
     at = pair.apply(find("at"))
     assert (at.heads, at.memory, at.record) == (0, 0, 2 * (16**2 + 8**2 + 4**2))
-    both = pair.apply(find("crd+pkt"))
+    both = pair.apply(find("crd-bank+pkt"))
     assert both.record == 2 * 64  # the same place, kept once
     assert pair.apply(find("none")).record == 0
 
@@ -39,7 +39,7 @@ def test_what_a_student_keeps_of_its_teacher_is_said(pair: CandidatePair) -> Non
     assert problem.startswith("it keeps the teacher's classifier, which has 7 classes")
 
 
-@pytest.mark.parametrize("name", ["cktf", "similarity"])
+@pytest.mark.parametrize("name", ["cktf-bank", "similarity"])
 def test_memories_grow_in_a_line_or_not_at_all(pair: CandidatePair, name: str) -> None:
     row = adjust(find(name), {"memory.negatives": 50}, {})
     assert pair.apply(row).memory == memory_size(pair.bind(row, 1000))
@@ -108,5 +108,5 @@ def test_the_time_of_a_step_with_other_labels(task: str) -> None:
     pair = CandidatePair(
         "resnet8-cifar", "resnet20-cifar", size=16, examples=100, batch=4, task=task
     )
-    row = adjust(find("crd"), {"memory.negatives": 10}, {})
+    row = adjust(find("crd-bank"), {"memory.negatives": 10}, {})
     assert pair.apply(row, time=True).slowdown is not None

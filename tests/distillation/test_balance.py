@@ -167,8 +167,10 @@ def test_there_is_no_other_balance() -> None:
 # In a real student
 
 
-def balanced(balance: str, name: str = "crd+kd", **weights: float) -> Method:
-    row = adjust(leveled(find(name)), {"memory.negatives": 20} if "crd" in name else {}, weights)
+def balanced(balance: str, name: str = "crd-bank+kd", **weights: float) -> Method:
+    row = adjust(
+        leveled(find(name)), {"memory.negatives": 20} if "crd-bank" in name else {}, weights
+    )
     return Method(row.name, row.terms, row.task, balance=balance)
 
 
@@ -257,7 +259,7 @@ def test_a_student_without_labels_is_balanced_too(balance: str) -> None:
 def test_measuring_changes_nothing_of_a_training() -> None:
     found = []
     for looks in (True, False):
-        module, teacher = pair(adjust(find("crd+kd"), {"memory.negatives": 20}, {}))
+        module, teacher = pair(adjust(find("crd-bank+kd"), {"memory.negatives": 20}, {}))
         module._looks = looks
         steps = run(module, teacher, momentum=0.9)
         assert bool(module.criterion.loss_weights.loss_sizes.gradient_norms) == looks
@@ -274,9 +276,13 @@ def test_a_recipes_weight_is_what_is_said_and_else_1() -> None:
     content = {
         "data": "embedded:digits",
         "student": "resnet8-cifar",
-        "method": {"name": "cktf+kd", "balance": "unit", "weights": {"stages": 0.3, "task": 2.0}},
+        "method": {
+            "name": "cktf-bank+kd",
+            "balance": "unit",
+            "weights": {"stages": 0.3, "task": 2.0},
+        },
     }
-    row = read(content).method.method({"cktf+kd": find("cktf+kd")})
+    row = read(content).method.method({"cktf-bank+kd": find("cktf-bank+kd")})
     assert row.balance == "unit"
     assert (row.task, [term.weight for term in row.terms]) == (2.0, [1.0, 0.3, 1.0, 1.0])
     own = {"layers": "logits", "loss": "kl", "weight": 0.7}

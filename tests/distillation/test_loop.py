@@ -122,7 +122,7 @@ def weights(module: nn.Module) -> dict[str, Tensor]:
 
 
 def crd() -> Method:
-    return adjust(find("crd+kd"), {"memory.negatives": 20}, {})
+    return adjust(find("crd-bank+kd"), {"memory.negatives": 20}, {})
 
 
 @pytest.mark.parametrize("method", [find("none"), find("kd"), crd()], ids=lambda row: row.name)
@@ -245,7 +245,7 @@ def normed(width: int, seed: int) -> nn.Module:
 
 def test_the_teacher_is_never_trained_nor_saved(tmp_path: Any) -> None:
     teacher_network = normed(6, 2)
-    module, teacher = pair(find("cktf+kd"), normed(4, 1), teacher_network)
+    module, teacher = pair(find("cktf-bank+kd"), normed(4, 1), teacher_network)
     before = weights(teacher_network)
     run(module, teacher)
     for name, tensor in teacher_network.state_dict().items():  # batch statistics too

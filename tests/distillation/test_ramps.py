@@ -14,7 +14,7 @@ LOGITS = {"logits": (4,)}
 
 
 def test_a_term_that_comes_first_is_alone_and_then_counts_no_more() -> None:
-    criterion = bind("fsp+crd", MAPPED, WIDE, numbers=SMALL)
+    criterion = bind("fsp+crd-bank", MAPPED, WIDE, numbers=SMALL)
     flowing, contrast = (bound.name for bound in criterion.bound_terms)
     loss_weights = criterion.loss_weights
     assert loss_weights.scheduled(0) == criterion.weights  # steps are not known: all the time
@@ -70,7 +70,7 @@ def test_a_weight_rises_from_where_its_term_begins_to_count() -> None:
 
 
 def test_nothing_is_made_where_no_weight_changes() -> None:
-    loss_weights = bind("cktf").loss_weights
+    loss_weights = bind("cktf-bank").loss_weights
     loss_weights.set_total_steps(100)
     assert loss_weights.scheduled(3) is loss_weights.scheduled(70)
 

@@ -25,7 +25,7 @@ FEW = {"memory.negatives": 48}
 def recipe(teacher: dict[str, Any]) -> dict[str, Any]:
     return label_free(
         teacher,
-        method={"name": "cktf", "params": FEW},
+        method={"name": "cktf-bank", "params": FEW},
         train={"epochs": 4, "batch": 32},
         save={"steps": 5, "minutes": None},
         monitor={"limit": 100},

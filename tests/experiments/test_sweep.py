@@ -24,7 +24,7 @@ from tests.conftest import digits, taught_by
 
 Begin = Callable[..., subprocess.Popen[str]]
 SHORT = {"epochs": 1, "batch": 32}
-NO_BANK = {"name": "cktf+kd", "params": {"memory.kind": "batch"}}
+NO_BANK = "cktf+kd"
 
 
 @pytest.fixture

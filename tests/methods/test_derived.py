@@ -16,15 +16,8 @@ LATE = Method(
 def test_the_contrast_form_is_the_representation_under_the_contrast():
     (term,) = find("cktf(fitnet)").terms
     (crd,) = find("crd").terms
-    assert (term.layers, term.weight, term.loss, term.memory) == (
-        "stages.1",
-        0.8,
-        crd.loss,
-        crd.memory,
-    )
-    assert term.representation == Component(
-        "project", crd.representation.params, Component("regressor")
-    )
+    assert (term.layers, term.weight, term.loss) == ("stages.1", crd.weight, crd.loss)
+    assert term.representation == Component("dense_to_teacher", {}, Component("regressor"))
 
 
 def test_rows_whose_structure_is_in_their_agreement_come_to_the_contrast_of_the_features():
@@ -41,9 +34,9 @@ def test_a_row_of_your_own_has_its_forms_too():
     rows = METHODS | {"late": LATE}
     form = find("cktf(late)", rows)
     assert (form.name, form.task, form.terms[0].exclusive_warmup) == ("cktf(late)", 1.0, 0.0)
-    assert str(form.terms[0].representation) == "project(width=128, batch_axis=False) of regressor"
+    assert str(form.terms[0].representation) == "dense_to_teacher of regressor"
     summed = find("late+cktf", rows)
-    assert [t.weight for t in summed.terms] == [7.0, 0.8, 0.8, 0.8]
+    assert [t.weight for t in summed.terms] == [7.0, 10.0, 10.0]
 
 
 def test_a_form_may_be_of_a_sum_and_a_sum_of_forms():
@@ -52,7 +45,7 @@ def test_a_form_may_be_of_a_sum_and_a_sum_of_forms():
     row = find("standardized(kd) + cktf(at)")
     assert [str(t.representation) for t in row.terms] == [
         "standardized",
-        "project(width=128, batch_axis=False) of attention",
+        "dense_to_teacher of attention",
     ]
     assert row.terms[0].weight == 1.0  # that of kd in a sum
     assert summands("cktf(kd+at)+crd") == ["cktf(kd+at)", "crd"]
@@ -68,21 +61,19 @@ def test_a_standardized_row_keeps_its_weights():
 
 def test_equal_terms_of_a_sum_are_one_of_both_weights():
     weights = {t.layers: t.weight for t in find("crd+cktf").terms}
-    assert weights == {"embedding": 1.6, "stem": 0.8, "stages": 0.8}
+    assert weights == {"embedding": 20.0, "stages": 10.0}
 
 
 def test_numbers_of_a_form_change_by_the_words_of_its_chain():
-    numbers = {"project.width": 16, "regressor.resize": False, "memory.negatives": 8}
-    (term,) = adjust(find("cktf(fitnet)"), numbers, {"contrast": 0.3}).terms
-    assert (
-        str(term.representation) == "project(width=16, batch_axis=False) of regressor(resize=False)"
-    )
-    assert (term.weight, term.memory.params["negatives"]) == (0.3, 8)
+    numbers = {"dense_to_teacher.grid": 4, "regressor.resize": False, "info_nce.temperature": 0.2}
+    (term,) = adjust(find("cktf(fitnet)"), numbers, {"info_nce": 0.3}).terms
+    assert str(term.representation) == "dense_to_teacher(grid=4) of regressor(resize=False)"
+    assert (term.weight, term.loss.params["temperature"]) == (0.3, 0.2)
 
 
 def test_a_recipe_may_name_a_form_and_spell_a_chain():
     recipe = {"data": {"source": "embedded:digits"}, "student": "resnet8-cifar"}
-    assert read(recipe | {"method": "cktf(fitnet)"}).method.method(METHODS).terms[0].weight == 0.8
+    assert read(recipe | {"method": "cktf(fitnet)"}).method.method(METHODS).terms[0].weight == 10.0
     chain = {"name": "project", "of": {"name": "attention", "params": {"power": 4}}}
     term = {"layers": "stem", "loss": "mse", "weight": 1.0, "representation": chain}
     row = read(recipe | {"method": {"name": "mine", "terms": [term]}}).method.method(METHODS)
@@ -107,7 +98,7 @@ def test_a_recipe_may_name_a_form_and_spell_a_chain():
         ("standardized(none)", "has no term"),
         ("standardized(fitnet)", "mse of regressor at stages.1 does not compare plain vectors"),
         ("standardized(sp)", "sp of as_is at stages.last does not compare plain vectors"),
-        ("standardized(crd)", "contrast of project.* does not compare plain vectors"),
+        ("standardized(crd)", "info_nce of dense_to_teacher .*does not compare plain vectors"),
     ],
 )
 def test_a_form_that_makes_no_sense_is_refused(name, text):

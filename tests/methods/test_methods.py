@@ -37,13 +37,13 @@ def check_contrast(term, *, draw, batch_axis):
 
 
 def test_crd_is_the_contrast_of_the_embedding():
-    row = find("crd")
+    row = find("crd-bank")
     (term,) = row.terms
     assert (row.task, term.layers, term.weight) == (1.0, "embedding", 0.8)
     check_contrast(term, draw="shared", batch_axis=False)
 
 
-@pytest.mark.parametrize("name", ["cktf", "cktf-exact"])
+@pytest.mark.parametrize("name", ["cktf-bank", "cktf-exact"])
 def test_cktf_is_the_contrast_at_stem_stages_and_embedding(name):
     row, exact = find(name), name == "cktf-exact"
     weights = [(term.layers, term.weight) for term in row.terms]
@@ -90,7 +90,7 @@ def test_a_row_of_your_own_is_found_beside_the_table():
     own = Method("mine", (Term("logits", Component("kl"), 0.5),))
     rows = METHODS | {"mine": own}
     assert find("mine", rows) is own
-    assert [term.weight for term in find("crd+mine", rows).terms] == [0.8, 0.5]
+    assert [term.weight for term in find("crd+mine", rows).terms] == [10.0, 0.5]
     with pytest.raises(MenteeError, match="there is no method 'mine'"):
         find("mine")
 
@@ -119,7 +119,7 @@ def numbers_of(method, slot, name):
 
 
 def test_a_number_changes_wherever_its_word_is_used():
-    row = adjust(find("cktf+kd"), {"contrast.temperature": 0.07, "project.width": 64}, {})
+    row = adjust(find("cktf-bank+kd"), {"contrast.temperature": 0.07, "project.width": 64}, {})
     hot = {"stem": 0.07, "stages": 0.07, "embedding": 0.07, "logits": 4.0}
     assert numbers_of(row, "loss", "temperature") == hot
     wide = {"stem": 64, "stages": 64, "embedding": 64, "logits": None}
@@ -131,7 +131,7 @@ def test_a_number_of_one_place_has_the_last_word(turned):
     numbers = {"project.width": 64, "stages.project.width": 32, "stem.project.grid": 1}
     if turned:
         numbers = dict(reversed(numbers.items()))
-    row = adjust(find("cktf"), numbers, {})
+    row = adjust(find("cktf-bank"), numbers, {})
     assert numbers_of(row, "representation", "width") == {"stem": 64, "stages": 32, "embedding": 64}
     assert numbers_of(row, "representation", "grid") == {
         "stem": 1,
@@ -148,38 +148,38 @@ def test_a_place_may_have_dots():
 
 
 def test_weights_by_agreement_and_by_place_which_wins():
-    row = adjust(find("cktf+kd"), {}, {"task": 0.5, "contrast": 0.4, "stem": 0.0})
+    row = adjust(find("cktf-bank+kd"), {}, {"task": 0.5, "contrast": 0.4, "stem": 0.0})
     weights = {term.layers: term.weight for term in row.terms}
     assert weights == {"stem": 0.0, "stages": 0.4, "embedding": 0.4, "logits": 1.0}
     assert row.task == 0.5
 
 
 def test_memory_stands_for_whichever_memory_there_is():
-    row = adjust(find("cktf"), {"memory.negatives": 256, "stem.memory.momentum": 0.9}, {})
+    row = adjust(find("cktf-bank"), {"memory.negatives": 256, "stem.memory.momentum": 0.9}, {})
     assert set(numbers_of(row, "memory", "negatives").values()) == {256}
     assert numbers_of(row, "memory", "momentum") == {"stem": 0.9, "stages": 0.5, "embedding": 0.5}
 
 
 @pytest.mark.parametrize("kind", ["queue", "batch"])
 def test_another_memory_keeps_only_the_numbers_that_every_kind_has(kind):
-    row = adjust(find("crd"), {"memory.kind": kind, "memory.class_aware": False}, {})
+    row = adjust(find("crd-bank"), {"memory.kind": kind, "memory.class_aware": False}, {})
     assert row.terms[0].memory == Component(kind, {"class_aware": False})
-    same = adjust(find("crd"), {"memory.kind": "bank"}, {})
-    assert same == find("crd")
+    same = adjust(find("crd-bank"), {"memory.kind": "bank"}, {})
+    assert same == find("crd-bank")
 
 
 def test_a_representation_is_exchanged_and_takes_no_numbers_along():
     row = adjust(find("dkd"), {"representation.kind": "standardized", "dkd.temperature": 2.0}, {})
     assert row.terms[0].representation == Component("standardized")
     assert row.terms[0].loss.params["temperature"] == 2.0
-    one = adjust(find("cktf"), {"stem.representation.kind": "pooled"}, {})
+    one = adjust(find("cktf-bank"), {"stem.representation.kind": "pooled"}, {})
     assert [term.representation.name for term in one.terms] == ["pooled", "project", "project"]
 
 
 WEIGHTS = {
     "fitnet": 100, "at": 1000, "sp": 3000, "cc": 0.02, "vid": 1, "rkd": 1, "pkt": 30000,
-    "ab": 1, "ft": 200, "fsp": 50, "nst": 50, "crd": 0.8, "ickd": 2.5, "semckd": 400, "simkd": 1,
-    "lskd": 9, "dkd": 1, "nkd": 1, "dist": 2, "ttm": 45, "wttm": 4,
+    "ab": 1, "ft": 200, "fsp": 50, "nst": 50, "crd-bank": 0.8, "ickd": 2.5, "semckd": 400,
+    "simkd": 1, "lskd": 9, "dkd": 1, "nkd": 1, "dist": 2, "ttm": 45, "wttm": 4,
 }  # fmt: skip
 
 
@@ -206,11 +206,11 @@ def test_a_sum_ends_as_its_one_row_with_the_teachers_classifier_does():
 
 
 def test_the_table_itself_is_never_changed():
-    before = dataclasses.replace(find("cktf"))
+    before = dataclasses.replace(find("cktf-bank"))
     copies = [dict(term.representation.params) for term in before.terms]
-    adjust(find("cktf"), {"project.width": 2}, {"stem": 9.0})
-    assert [dict(term.representation.params) for term in find("cktf").terms] == copies
-    assert find("cktf") == before
+    adjust(find("cktf-bank"), {"project.width": 2}, {"stem": 9.0})
+    assert [dict(term.representation.params) for term in find("cktf-bank").terms] == copies
+    assert find("cktf-bank") == before
 
 
 @pytest.mark.parametrize(
@@ -224,21 +224,21 @@ def test_the_table_itself_is_never_changed():
 )
 def test_a_key_that_meets_nothing_is_refused_with_what_there_is(numbers, weights, unmet):
     text = (
-        rf"method 'cktf' has nothing that {unmet} could change; its layers and components are "
+        rf"method 'cktf-bank' has nothing that {unmet} could change; its layers and components are "
         "contrast, embedding, memory, project, stages, stem$"
     )
     with pytest.raises(MenteeError, match=text):
-        adjust(find("cktf"), numbers, weights)
+        adjust(find("cktf-bank"), numbers, weights)
 
 
 @pytest.mark.parametrize("key", ["logits", "project", "memory"])
 def test_a_weight_of_no_place_and_no_agreement_is_refused_with_those_there_are(key):
     text = (
-        rf"method 'cktf' has no weight '{key}'; weights go by layer or by loss: contrast, "
+        rf"method 'cktf-bank' has no weight '{key}'; weights go by layer or by loss: contrast, "
         "embedding, stages, stem, task$"
     )
     with pytest.raises(MenteeError, match=text):
-        adjust(find("cktf"), {}, {key: 1.0})
+        adjust(find("cktf-bank"), {}, {key: 1.0})
 
 
 def test_what_numbers_and_weights_do_not_meet_is_said_at_once():
@@ -246,7 +246,7 @@ def test_what_numbers_and_weights_do_not_meet_is_said_at_once():
         r"nothing that 'a\.b' could change; its layers .* stem\. It has no weight 'c'; weights go"
     )
     with pytest.raises(MenteeError, match=text):
-        adjust(find("cktf"), {"a.b": 1}, {"c": 1.0})
+        adjust(find("cktf-bank"), {"a.b": 1}, {"c": 1.0})
 
 
 @pytest.mark.parametrize(("name", "agree"), [("ec-kd", "kl"), ("ec-binary-kd", "binary_kd")])

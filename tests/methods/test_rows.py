@@ -9,6 +9,7 @@ from mentee.distillation.objective import DistillationLoss, required_layers
 from mentee.errors import MenteeError
 from mentee.losses import LOSSES
 from mentee.methods import FORMS, METHODS, adjust, find
+from mentee.methods.derived import CONTRASTS
 from mentee.types import Batch, Statistics
 
 EXAMPLES, CLASSES, SIZE = 40, 4, 6
@@ -173,24 +174,33 @@ def test_what_a_record_keeps_is_all_that_is_needed(name):
 def test_the_contrast_form_has_one_contrast_for_each_representation(name):
     row, form = find(name[5:-1]), find(name)
     assert form.task == 1
-    assert all(term.loss.name == "contrast" and not term.exclusive_warmup for term in form.terms)
+    assert all(term.loss.name in CONTRASTS and not term.exclusive_warmup for term in form.terms)
     assert set(required_layers(form)[0]) == set(required_layers(row)[0])
     compared = {(t.layers, str(t.representation)) for t in row.terms}
     assert len(form.terms) == len(compared)
 
 
 @pytest.mark.parametrize("name", [name for name in ONE_LABEL_EACH if not name.startswith("cktf")])
-def test_a_sum_with_cktf_has_every_contrast_at_the_weight_of_the_second_table(name):
+def test_a_sum_with_cktf_has_every_contrast_at_its_weight(name):
     if name == "kd":
-        assert find("kd+cktf") is METHODS["cktf+kd"]  # a row of the first table
+        assert find("kd+cktf") is METHODS["cktf+kd"]
         return
     row, own = find(f"{name}+cktf"), METHODS[name].summed_terms or METHODS[name].terms
-    result = {t.layers: t.weight for t in row.terms if t.representation in PROJECTED}
-    assert result == {"stem": 0.8, "stages": 0.8, "embedding": 1.6 if name == "crd" else 0.8}
+    result = {t.layers: t.weight for t in row.terms if t.loss.name == "info_nce"}
+    expected = {t.layers: t.weight for t in METHODS["cktf"].terms}
+    if name == "crd":
+        expected["embedding"] += METHODS["crd"].terms[0].weight
+    assert result == expected
     assert row.terms[: len(own)] == own or name == "crd"
 
 
-PROJECTED = [term.representation for term in METHODS["cktf"].terms]
+@pytest.mark.parametrize("name", ["at", "kd", "pkt"])
+def test_a_sum_with_the_banks_has_every_contrast_at_the_weight_of_the_second_table(name):
+    if name == "kd":
+        assert find("kd+cktf-bank") is METHODS["cktf-bank+kd"]  # a row of the first table
+        return
+    weights = {t.layers: t.weight for t in find(f"{name}+cktf-bank").terms if t.memory}
+    assert weights == {"stem": 0.8, "stages": 0.8, "embedding": 0.8}
 
 
 @pytest.mark.parametrize("name", TRIED)

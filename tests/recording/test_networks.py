@@ -452,7 +452,7 @@ def test_stages_meet_as_live_where_the_teacher_has_more(
     others: bool, taught: Any, tmp_path: Path
 ) -> None:
     """3 of the student meet 1, 2, 4 of 0 to 4; a student of 4 has 0 and 3 recorded as well."""
-    method = {"name": "cktf", "params": {"memory.kind": "batch"}}
+    method = "cktf"
     recipe = taught(
         method=method,
         teacher={"network": "staged", "classes": 10},
@@ -482,7 +482,7 @@ def test_stages_meet_as_live_where_the_teacher_has_more(
 
 
 def test_a_stage_that_was_not_recorded_is_named(taught: Any, tmp_path: Path) -> None:
-    method = {"name": "cktf", "params": {"memory.kind": "batch"}}
+    method = "cktf"
     recipe = taught(
         method=method, teacher={"network": "staged", "classes": 10}, train={"epochs": 1}
     )

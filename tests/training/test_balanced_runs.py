@@ -21,7 +21,7 @@ SMALL = {"memory.negatives": 100, "project.width": 16}
 
 
 def balanced(kind: str, **more: Any) -> dict[str, Any]:
-    return {"name": "cktf+kd", "params": SMALL, "balance": kind, **more}
+    return {"name": "cktf-bank+kd", "params": SMALL, "balance": kind, **more}
 
 
 @pytest.mark.parametrize("kind", ["none", "unit", "uncertainty", "gradient"])

@@ -38,7 +38,7 @@ def images() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     "method",
     [
-        {"name": "cktf+kd", "params": FEW},
+        {"name": "cktf-bank+kd", "params": FEW},
         {"name": "similarity", "params": FEW},
         "to-teacher",
         "east",
@@ -73,7 +73,7 @@ def test_with_labels_negatives_do_depend_on_them(
     """So that the test above could fail."""
     recipe = digits(
         teacher=teacher,
-        method={"name": "crd", "weights": {"task": 0.0}, "params": FEW},
+        method={"name": "crd-bank", "weights": {"task": 0.0}, "params": FEW},
         data={"limit": None, "test": None, "validation": None},
         train={"epochs": 1},
     )
@@ -85,7 +85,9 @@ def test_with_labels_negatives_do_depend_on_them(
     assert found[0] != found[1]
 
 
-@pytest.mark.parametrize(("method", "classes"), [("kd", 4), ({"name": "crd", "params": FEW}, 1)])
+@pytest.mark.parametrize(
+    ("method", "classes"), [("kd", 4), ({"name": "crd-bank", "params": FEW}, 1)]
+)
 def test_the_students_classes_are_the_teachers_where_its_logits_are_read(
     method: Any, classes: int, tmp_path: Path
 ) -> None:
@@ -128,8 +130,8 @@ def test_what_needs_labels_is_refused(
 # CKTF's code on unlabeled STL-10: KD a=1; CRD b=1; CKTF b=1, θ=0.04.
 PUBLISHED = {
     "kd": {"logits": 1.0},
-    "crd": {"embedding": 1.0},
-    "cktf": {"stem": 0.04, "stages": 0.04, "embedding": 1.0},
+    "crd-bank": {"embedding": 1.0},
+    "cktf-bank": {"stem": 0.04, "stages": 0.04, "embedding": 1.0},
     "cktf-exact": {"stem": 0.04, "stages": 0.04, "embedding": 1.0},
 }
 
@@ -151,5 +153,5 @@ def test_the_words_are_the_same_with_and_without_labels(name: str) -> None:
 
 
 def test_a_sum_adds_up_what_its_rows_weigh_without_labels() -> None:
-    row = label_free(find("crd+kd"))
+    row = label_free(find("crd-bank+kd"))
     assert [(t.layers, t.weight) for t in row.terms] == [("embedding", 1.0), ("logits", 1.0)]

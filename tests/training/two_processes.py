@@ -22,7 +22,7 @@ RATE = 0.05
 
 def cktf(**numbers: Any) -> dict[str, Any]:
     """CKTF+KD with a memory."""
-    return {"name": "cktf+kd", "params": {f"memory.{k}": v for k, v in numbers.items()}}
+    return {"name": "cktf-bank+kd", "params": {f"memory.{k}": v for k, v in numbers.items()}}
 
 
 def one_term(agree: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from dataclasses import replace
 from mentee.errors import MenteeError
 from mentee.methods.method import Component, Method, Term
 
-WEIGHT = 0.8
-"""Of every contrast in the second table of CKTF, and of CRD's."""
+WEIGHT = 10.0
+"""Of every contrast within the batch; docs/decisions/0027-contrast-within-the-batch.md."""
 
 VECTORS = (
     "as_is",
@@ -29,6 +29,9 @@ VECTORS = (
 """Representations whose entries can be standardized: an example's vector, not yet of unit length,
 nor the parameters of a distribution."""
 
+CONTRASTS = ("contrast", "info_nce", "class_info_nce")
+"""Losses of unit vectors, which a form leaves as they are."""
+
 OF_BOTH = ("semckd",)
 """Representations that depend on both networks at once, so that no head can read one of them."""
 
@@ -37,10 +40,22 @@ MAPS = ("stem", "stages")
 
 
 def contrast(
+    layers: str | tuple[str, str], of: Component | None = None, *, weight: float = WEIGHT
+) -> Term:
+    """InfoNCE within the batch at one layer, of each position of maps, or of vectors.
+
+    Args:
+        layers: where both networks are read.
+        of: the representation that is compared; None: the features.
+        weight: of the term.
+    """
+    return Term(layers, Component("info_nce"), weight, Component("dense_to_teacher", {}, of))
+
+
+def bank_contrast(
     layers: str | tuple[str, str],
     weight: float,
     *,
-    of: Component | None = None,
     draw: str = "shared",
     batch_axis: bool = False,
 ) -> Term:
@@ -49,7 +64,6 @@ def contrast(
     Args:
         layers: where both networks are read.
         weight: of the term.
-        of: the representation that the heads read; None: the features.
         draw: of the negatives.
         batch_axis: of `project`.
     """
@@ -57,7 +71,7 @@ def contrast(
         layers,
         Component("contrast", {"temperature": 0.1}),
         weight,
-        Component("project", {"width": 128, "batch_axis": batch_axis}, of),
+        Component("project", {"width": 128, "batch_axis": batch_axis}),
         Component("bank", {"negatives": 16384, "draw": draw, "momentum": 0.5, "class_aware": True}),
     )
 
@@ -65,7 +79,7 @@ def contrast(
 def cktf_form(method: Method) -> Method:
     r"""The representation of a method under CKTF's contrast, at the method's layers.
 
-    .. math:: L = L_{task} + 0.8 \sum_k contrast(project(r_k(S_k)), project(r_k(T_k)))
+    .. math:: L = L_{task} + 10 \sum_k info\_nce(W r_k(S_k), r_k(T_k))
 
     Each representation once, whatever the number of losses on it; terms of the contrast stay as
     they are. No term has an exclusive warmup. Where a method's structure lies in its loss (`rkd`,
@@ -88,7 +102,7 @@ def cktf_form(method: Method) -> Method:
                 f"cktf({method.name}): {term.representation.name} weighs the features of both "
                 f"networks, and a head reads those of one; take {method.name}+cktf, their sum"
             )
-    terms = [term if term.loss.name == "contrast" else _contrasted(term) for term in method.terms]
+    terms = [term if term.loss.name in CONTRASTS else _contrasted(term) for term in method.terms]
     return Method(
         f"cktf({method.name})",
         tuple(term for number, term in enumerate(terms) if term not in terms[:number]),
@@ -153,14 +167,15 @@ FORMS: dict[str, Callable[[Method], Method]] = {
 
 
 def _contrasted(term: Term) -> Term:
+    """What a term compares, under the contrast."""
     plain = term.representation == Component("as_is")
-    return contrast(term.layers, WEIGHT, of=None if plain else term.representation)
+    return contrast(term.layers, None if plain else term.representation)
 
 
 def _compares_vectors(term: Term) -> bool:
     """Whether the compared entries can be standardized: not maps, nor unit vectors."""
     is_maps = term.representation.name == "as_is" and term.layer_pair[0].partition(".")[0] in MAPS
-    return term.representation.name in VECTORS and term.loss.name != "contrast" and not is_maps
+    return term.representation.name in VECTORS and term.loss.name not in CONTRASTS and not is_maps
 
 
 def _standardized(component: Component) -> Component:

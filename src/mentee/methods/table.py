@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mentee.methods.derived import WEIGHT, contrast
+from mentee.methods.derived import bank_contrast, contrast
 from mentee.methods.features import FEATURE_METHODS, RELATION_METHODS
 from mentee.methods.logits import LOGIT_METHODS, soft_targets
 from mentee.methods.method import Component, Method, Term
@@ -58,55 +58,97 @@ def _ec_kd(loss: str, weight: float) -> tuple[Term, ...]:
 _COMPRESS = Component("compress", {"width": 64})
 
 
-def _cktf(theta: float, beta: float, *, exact: bool = False) -> tuple[Term, ...]:
+def _cktf_bank(theta: float, beta: float, *, exact: bool = False) -> tuple[Term, ...]:
     """The term of CRD at the stem, every stage and the embedding."""
     draw = "exact" if exact else "shared"
     return (
-        contrast("stem", theta, draw=draw),
-        contrast("stages", theta, draw=draw, batch_axis=exact),
-        contrast("embedding", beta, draw=draw),
+        bank_contrast("stem", theta, draw=draw),
+        bank_contrast("stages", theta, draw=draw, batch_axis=exact),
+        bank_contrast("embedding", beta, draw=draw),
     )
 
 
+_CKTF = (contrast("stages"), contrast("embedding"))
+_CKTF_ALONE = (contrast("stages", weight=1.0), contrast("embedding", weight=1.0))
 # Published: θ and β with the task's loss, and without labels.
-_CKTF, _CKTF_ALONE = _cktf(0.1, 0.8), _cktf(0.04, 1.0)
+_CKTF_BANK, _CKTF_BANK_ALONE = _cktf_bank(0.1, 0.8), _cktf_bank(0.04, 1.0)
 # The second table of the paper, where a method is added: all contrasts weigh the same.
-_CKTF_ADDED = _cktf(WEIGHT, WEIGHT)
+_CKTF_BANK_ADDED = _cktf_bank(0.8, 0.8)
+_CRD_SOURCE = "Contrastive Representation Distillation (Tian et al. 2020, arXiv:1910.10699)"
+_CKTF_SOURCE = "Contrastive Knowledge Transfer Framework (Zhao et al. 2023, arXiv:2303.07599)"
+_IN_BATCH = (
+    "contrasted within the batch, without a memory; the teacher's side has no head; "
+    "the weight is Mentee's"
+)
 
 _METHODS = (
     Method("none", about="No teacher: the student from scratch, the yardstick of every method."),
     *LOGIT_METHODS,
     Method(
         "crd",
-        (contrast("embedding", 0.8),),
-        unlabeled_terms=(contrast("embedding", 1.0),),
+        (contrast("embedding"),),
+        unlabeled_terms=(contrast("embedding", weight=1.0),),
         about="Contrast of the embedding: any two networks, also of other classes.",
-        source="Contrastive Representation Distillation (Tian et al. 2020, arXiv:1910.10699)",
+        source=_CRD_SOURCE,
+        note=_IN_BATCH,
+    ),
+    Method(
+        "crd-bank",
+        (bank_contrast("embedding", 0.8),),
+        unlabeled_terms=(bank_contrast("embedding", 1.0),),
+        about="CRD with its memory of negatives, one draw of them a batch: for long training.",
+        source=_CRD_SOURCE,
+        note="one draw of negatives a batch",
+    ),
+    Method(
+        "crd-exact",
+        (bank_contrast("embedding", 0.8, draw="exact"),),
+        unlabeled_terms=(bank_contrast("embedding", 1.0, draw="exact"),),
+        about="CRD as published, K draws of negatives for each example: for reproduction; slow.",
+        source=_CRD_SOURCE,
     ),
     Method(
         "cktf",
         _CKTF,
-        summed_terms=_CKTF_ADDED,
         unlabeled_terms=_CKTF_ALONE,
-        about="Contrast at the stem, every stage and the embedding: structure at every depth.",
-        source="Contrastive Knowledge Transfer Framework (Zhao et al. 2023, arXiv:2303.07599)",
-        note="without its norm over the batch axis and its padding; one draw of negatives a batch",
+        about="Contrast of every stage, position by position, and of the embedding: structure at "
+        "every depth.",
+        source=_CKTF_SOURCE,
+        note=f"maps position by position; {_IN_BATCH}",
     ),
     Method(
         "cktf+kd",
         (*_CKTF, soft_targets(1.0)),
         unlabeled_terms=(*_CKTF_ALONE, soft_targets(1.0)),
-        about="CKTF and softened logits together: the paper's strongest method.",
-        source="Contrastive Knowledge Transfer Framework (Zhao et al. 2023, arXiv:2303.07599)",
+        about="CKTF and softened logits together: strong between networks of the same classes.",
+        source=_CKTF_SOURCE,
         note="as cktf",
     ),
     Method(
+        "cktf-bank",
+        _CKTF_BANK,
+        summed_terms=_CKTF_BANK_ADDED,
+        unlabeled_terms=_CKTF_BANK_ALONE,
+        about="CKTF with its memories of negatives at the stem, every stage and the embedding: for "
+        "long training.",
+        source=_CKTF_SOURCE,
+        note="without its norm over the batch axis and its padding; one draw of negatives a batch",
+    ),
+    Method(
+        "cktf-bank+kd",
+        (*_CKTF_BANK, soft_targets(1.0)),
+        unlabeled_terms=(*_CKTF_BANK_ALONE, soft_targets(1.0)),
+        about="CKTF with memories and softened logits: the paper's strongest method.",
+        source=_CKTF_SOURCE,
+        note="as cktf-bank",
+    ),
+    Method(
         "cktf-exact",
-        _cktf(0.1, 0.8, exact=True),
-        unlabeled_terms=_cktf(0.04, 1.0, exact=True),
+        _cktf_bank(0.1, 0.8, exact=True),
+        unlabeled_terms=_cktf_bank(0.04, 1.0, exact=True),
         about="CKTF as its authors' code has it (batch-axis norm, padding, K draws per anchor): "
         "for reproduction; slow, and an example's representation depends on its batch.",
-        source="Contrastive Knowledge Transfer Framework (Zhao et al. 2023, arXiv:2303.07599)",
+        source=_CKTF_SOURCE,
     ),
     *RELATION_METHODS,
     *FEATURE_METHODS,

@@ -14,6 +14,7 @@ from mentee.representations.adapter import (
     as_is,
 )
 from mentee.representations.dense_project import dense_project
+from mentee.representations.dense_to_teacher import dense_to_teacher
 from mentee.representations.embedding_compression import (
     CompressedLogits,
     EmbeddingCompressor,
@@ -52,6 +53,7 @@ __all__ = [
     "compress",
     "compressed_logits",
     "dense_project",
+    "dense_to_teacher",
     "feature_maps",
     "frames",
     "fsp",
@@ -80,6 +82,7 @@ REPRESENTATIONS: dict[str, Callable[..., tuple[Adapter, Adapter]]] = {
     "logit_scale": logit_scale,
     "project": project,
     "dense_project": dense_project,
+    "dense_to_teacher": dense_to_teacher,
     "pooled": pooled,
     "frames": frames,
     "to_teacher": to_teacher,

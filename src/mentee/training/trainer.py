@@ -88,9 +88,9 @@ class Training:
         """
         facts = self.folder.read_environment()
         began = {f"{name} examples": was for name, was in facts["data"].items()}
-        began["teacher's weights"] = facts["teacher"]
+        began["teacher's weights, or the layers that the method reads,"] = facts["teacher"]
         now = {f"{name} examples": is_now for name, is_now in self._fingerprints().items()}
-        now["teacher's weights"] = self._teacher()
+        now["teacher's weights, or the layers that the method reads,"] = self._teacher()
         for name, was in began.items():
             if now[name] != was:
                 raise RunError(
