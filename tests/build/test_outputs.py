@@ -218,6 +218,43 @@ def test_a_record_holds_logits_of_a_teacher_that_ends_in_softmax(tmp_path: Path)
     assert torch.allclose(rows[0], rows[1], atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [
+        (softmax, {"dtype": "float16"}),
+        (softmax, {"dtype": "int8", "views": 1}),
+        (softmax, {"dtype": "float16", "top_k": 3}),
+        (sigmoid, {"dtype": "bfloat16"}),
+    ],
+)
+def test_a_record_of_probabilities_is_refused(
+    form: Any, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "record"
+    options = {"views": 0, "say": lambda line: None, "overwrite": True, **options}
+    recipe = {**short(method="kd"), "teacher": {"record": str(out), "clean": True}}
+
+    def record(form: Any) -> None:
+        mentee.record_network(short(method="kd"), out, teacher=Net(form), **options)
+
+    with monkeypatch.context() as earlier:  # which recorded what the network returned
+        earlier.setattr("mentee.build.networks.give_logits", lambda *args: None)
+        record(form)
+    text = (
+        r"has as logits are probabilities.*mentee record RECIPE --out .*record --methods kd "
+        rf"--views {options['views']} --dtype {options['dtype']} --overwrite"
+    )
+    with pytest.raises(RecipeError, match=text):
+        mentee.train(recipe, out=tmp_path / "run", quiet=True)
+    several = {**recipe, "teacher": {"teachers": {"a": recipe["teacher"]}}}
+    with pytest.raises(RecipeError, match=text):
+        mentee.train(several, out=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+    for again in (form, plain):
+        record(again)
+        mentee.train(recipe, out=tmp_path / again.__name__, quiet=True)
+
+
 @pytest.mark.parametrize("form", [softmax, sigmoid])
 def test_a_student_that_ends_in_probabilities(form: Any, tmp_path: Path) -> None:
     text = rf"student Net returns probabilities \(it ends in a {form.__name__}\)"

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 import mentee
 from mentee import models, recipe
 from mentee.api import import_vectors
+from mentee.build.optimizer import resolve_optimizer
 from mentee.distillation.objective import DistillationLoss, required_layers
 from mentee.errors import MenteeError
 from mentee.features import resolve
@@ -101,7 +102,7 @@ def test_parses_and_comes_back_from_its_own_text(name):
 
 @pytest.mark.parametrize("name", [*PAIRS, *LABEL_FREE, *TEACHERS, BORN_AGAIN])
 def test_schedule_is_the_published_one(name):
-    said = recipe.read(name).train
+    said = resolve_optimizer(recipe.read(name).train, "image")
     assert (said.optimizer, said.lr, said.momentum, said.weight_decay) == ("sgd", 0.05, 0.9, 5e-4)
     assert (said.epochs, said.batch, said.milestones) == (240, 64, [150, 180, 210])
     assert (said.schedule, said.factor, said.nesterov, said.warmup) == ("steps", 0.1, False, 0)

@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 
 from mentee.distillation.loop import DistillationModule, Plan
 from mentee.distillation.lr_schedule import rate_at
 from mentee.errors import RecipeError
 from mentee.recipe import Train
+from mentee.recipe.probe import Tune
+
+AnyPart = TypeVar("AnyPart", Train, Tune)
+
+LR, TEXT_LR = 0.05, 0.003
+"""The default learning rates, and of AdamW for texts."""
+
+
+def resolve_optimizer(part: AnyPart, kind: str, lr: float = LR) -> AnyPart:
+    """The same with an optimizer and a learning rate: those of the recipe, else AdamW for texts.
+
+    Args:
+        part: `train` of a recipe, or `probe.finetune`.
+        kind: of the examples.
+        lr: the default for all but AdamW on texts, which has 0.003.
+    """
+    optimizer = part.optimizer or ("adamw" if kind == "text" else "sgd")
+    lr = TEXT_LR if (kind, optimizer) == ("text", "adamw") else lr
+    return part.model_copy(update={"optimizer": optimizer, "lr": part.lr or lr})
+
+
+def optimizer_note(train: Train, resolved: Train) -> list[str]:
+    """A line where the optimizer is the default of texts."""
+    if train.optimizer is not None or resolved.optimizer == "sgd":
+        return []
+    return [
+        f"train.optimizer: {resolved.optimizer} with train.lr: {resolved.lr:g}, the default for "
+        "texts, which SGD learns slowly"
+    ]
 
 
 def build_optimizer(train: Train, module: DistillationModule) -> torch.optim.Optimizer:
@@ -32,8 +63,10 @@ def build_optimizer(train: Train, module: DistillationModule) -> torch.optim.Opt
         parts.append({"params": scales, "weight_decay": 0.0})
     if train.optimizer == "adamw":
         # One kernel for all: a step over an embedding table costs a seventh on a CPU.
-        return torch.optim.AdamW(parts, lr=train.lr, fused=True)
-    return torch.optim.SGD(parts, lr=train.lr, momentum=train.momentum, nesterov=train.nesterov)
+        return torch.optim.AdamW(parts, lr=train.lr or LR, fused=True)
+    return torch.optim.SGD(
+        parts, lr=train.lr or LR, momentum=train.momentum, nesterov=train.nesterov
+    )
 
 
 def training_plan(train: Train, batches: int) -> Plan:

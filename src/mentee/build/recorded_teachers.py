@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import nn
 
 from mentee.build import networks
 from mentee.build.classifier_reuse import Classifier, find_classifier
 from mentee.build.datasets import MEASURED
+from mentee.build.outputs import probabilities
 from mentee.build.teacher_kind import TeacherKind, TeacherRequest
 from mentee.data.modality import find_modality
 from mentee.distillation.layer_pairs import with_teachers
@@ -26,10 +28,14 @@ from mentee.records.folders import find_split, is_network_record
 from mentee.records.joined import open_record_of
 from mentee.records.manifest import read_manifest
 from mentee.records.memory import load
+from mentee.tasks import Task
 from mentee.teachers import OnlineTeacher, RecordedTeacher
 from mentee.teachers.recorded import IN_MEMORY
 from mentee.teachers.teacher import Teacher
 from mentee.types import CLEAN, FeatureKey
+
+SAMPLE = 256
+"""Examples whose recorded logits are looked at."""
 
 VIEW_KEYS = ("views", "pad", "size", "seconds", "sample_rate", "max_bytes", "view_seed")
 """The keys of `data` that determine a view of an example."""
@@ -189,6 +195,7 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
         data, splits = request.recipe.data, request.splits
         record = open_record(self.folder, data.train)
         record.check(splits.train, splits.whole)
+        refuse_probabilities(record, self.folder, splits.train.task)
         if request.source is not None:
             self._recorded_network(record, request)
         held = {name for each in record.columns for name in each.shapes}
@@ -283,6 +290,31 @@ def view_settings(data: Data, seed: int) -> dict[str, Any]:
     """All that determines a view of an example; `seed` where the recipe has none."""
     settings = {key: getattr(data, key) for key in VIEW_KEYS}
     return settings | {"view_seed": seed if data.view_seed is None else data.view_seed}
+
+
+def refuse_probabilities(record: Record, folder: Any, task: Task) -> None:
+    """Refuse a record whose logits are probabilities, as of a network that ends in softmax.
+
+    They are not turned into logits here: rounded as they are stored, small ones have no logarithm.
+
+    Raises:
+        RecipeError: all of a sample of its logits lie between 0 and 1.
+    """
+    column = next((each for each in record.columns if each.name == "logits"), None)
+    if column is None or len(column.shape) != 1:
+        return
+    rows = np.unique(np.linspace(0, len(record) - 1, SAMPLE).astype(np.int64))
+    logits = record.read(rows, CLEAN, ["logits"])["logits"]
+    if column.form == "top":  # the others are the rest spread evenly, rounded: a little below 0
+        logits = logits.round(decimals=2)
+    if probabilities(logits, task) is not None:
+        manifest = record.manifest
+        raise RecipeError(
+            f"what {folder} has as logits are probabilities, of a network that ends in softmax or "
+            "sigmoid, as earlier versions recorded them. Record their logarithms: mentee record "
+            f"RECIPE --out {folder} --methods {','.join(manifest.methods)} --views "
+            f"{manifest.count} --dtype {manifest.dtype} --overwrite"
+        )
 
 
 def lacks(path: Any, method: str, layers: Sequence[str], held: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ from mentee.build.compute_mode import choose_compute_mode
 from mentee.build.data_summary import data_summary
 from mentee.build.datasets import DatasetSplits, open_splits
 from mentee.build.evaluation_data import OpenedDomain, open_domains, open_monitor_examples
-from mentee.build.optimizer import training_plan
+from mentee.build.optimizer import optimizer_note, resolve_optimizer, training_plan
 from mentee.build.outputs import expected_outputs
 from mentee.build.overrides import PythonOverrides
 from mentee.build.teacher_kind import TeacherKind, TeacherRequest
@@ -119,7 +119,8 @@ def resolve(
     monitor_examples = open_monitor_examples(recipe, splits, overrides.data)
 
     student_names, teacher_names = required_layers(method)
-    notes: list[str] = []
+    train = resolve_optimizer(train, splits.train.kind)
+    notes = optimizer_note(recipe.train, train)
     ema, teacher = kind.ema_decay(recipe), kind.resolve(splits, data, overrides.teacher, notes)
     kind = teacher_kind(teacher, data)
     outputs = None if labels else kind.outputs(teacher_names, bool(method.reuse))

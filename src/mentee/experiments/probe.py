@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mentee.build.optimizer import resolve_optimizer
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.console import print_line
 from mentee.errors import RecipeError
@@ -22,6 +23,9 @@ from mentee.recipe import Probe, Recipe, read
 from mentee.runs.folder import Folder
 
 __all__ = ["ProbeResult", "probe"]
+
+TUNE_LR = 0.01
+"""The default learning rate of fine-tuning, but for texts by AdamW."""
 
 
 def probe(
@@ -103,4 +107,6 @@ def read_probe_config(path: Path, changes: Sequence[str]) -> tuple[Recipe, Probe
         raise RecipeError(
             f"--set {wrong[0]}: the run is finished; only its probe can be changed, probe.KEY=VALUE"
         )
-    return recipe, read(recipe, changes).probe or Probe()
+    config = read(recipe, changes).probe or Probe()
+    tune = resolve_optimizer(config.finetune, recipe.data.kind or "image", TUNE_LR)
+    return recipe, config.model_copy(update={"finetune": tune})

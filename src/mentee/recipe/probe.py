@@ -41,14 +41,16 @@ class SteppedLayer(Part):
 class Tune(Part):
     """Fine-tuning of the whole network on labels, with keys of `train`.
 
+    `optimizer`: None: AdamW for texts, else SGD. `lr`: None: 0.003 for texts by AdamW, else 0.01.
+
     With few labels an epoch is a few steps: then as many more epochs as `least` steps take.
     """
 
     epochs: Epochs = 50
     least: int = Field(500, ge=0, le=MOST_EPOCHS)
     batch: BatchSize = 32
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    lr: Positive = 0.01
+    optimizer: Literal["sgd", "adamw"] | None = None
+    lr: Positive | None = None
     weight_decay: NotNegative = 5e-4
     schedule: Literal["constant", "cosine", "one-cycle"] = "cosine"
 

@@ -140,6 +140,8 @@ class Data(Part):
 class Train(Part):
     """How the student is trained. `batch` counts over all processes and accumulated parts.
 
+    `optimizer`: None: AdamW for texts, else SGD. `lr`: None: 0.003 for texts by AdamW, else 0.05.
+
     `auto` of `channels_last` and `compile` is settled by a measurement before the first step.
 
     `class_weights`: of the task's loss, by name of the class, 1 of all others; `balanced`: the
@@ -150,8 +152,8 @@ class Train(Part):
     epochs: Epochs = 30
     batch: BatchSize = 64
     gradient_accumulation: Count = 1
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    lr: Positive = 0.05
+    optimizer: Literal["sgd", "adamw"] | None = None
+    lr: Positive | None = None
     momentum: Share = 0.9
     nesterov: bool = False
     weight_decay: NotNegative = 5e-4
