@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mentee.build.data_summary import data_notes, data_summary
 from mentee.build.datasets import open_single_split
 from mentee.build.evaluation_data import open_domains, split_to_score
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
@@ -18,6 +19,7 @@ from mentee.exporting.exporter import Exported, export
 from mentee.exporting.predictor import Predictor, load
 from mentee.losses import LossSpec
 from mentee.methods import Method
+from mentee.parallel import rank
 from mentee.recipe import Domain, Recipe, read
 from mentee.recording.embedders import import_vectors, record
 from mentee.recording.networks import record_network
@@ -191,6 +193,7 @@ def evaluate(
     data: Any = None,
     split: str | None = None,
     student: ModelFactory | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> dict[str, float]:
     """Score a run's student.
 
@@ -199,6 +202,7 @@ def evaluate(
         data: other data, as for `open_examples`; None: the run's own.
         split: which split of it; None: the run's test part.
         student: the module, where it was passed from Python.
+        say: called with each line of what is found when all examples are read; None: they are not.
 
     Returns:
         Its scores.
@@ -219,11 +223,19 @@ def evaluate(
         recipe, data = recipe.model_copy(update={"data": changed}), None
     PythonOverrides(data, student).check(recipe.model_copy(update={"teacher": None}))
     splits = open_single_split(recipe, part, data)
-    return open_student(path, recipe, splits, student).scores(splits.train)
+    reader = open_student(path, recipe, splits, student)
+    if say is not None and rank() == 0:
+        for line in data_summary(splits):
+            say(line)
+    return reader.scores(splits.train)
 
 
 def evaluate_domains(
-    path: str | Path, domains: Mapping[str, Domain], *, student: ModelFactory | None = None
+    path: str | Path,
+    domains: Mapping[str, Domain],
+    *,
+    student: ModelFactory | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> EvaluationResult:
     """Score a run's student on its test part and on other domains, and compare its scores there.
 
@@ -231,6 +243,7 @@ def evaluate_domains(
         path: the run's folder.
         domains: test sets by name.
         student: the module, where it was passed from Python.
+        say: as for `evaluate`.
 
     Returns:
         Scores, drop of the main score, and similarity to the recorded teacher, by domain.
@@ -245,4 +258,9 @@ def evaluate_domains(
     PythonOverrides(None, student).check(recipe.model_copy(update={"teacher": None}))
     splits = open_single_split(recipe, recipe.data.test)
     other_domains = open_domains(domains, recipe.data, splits.train)
+    if say is not None and rank() == 0:
+        opened = other_domains.items()
+        others = {name: e.examples for name, e in opened if e.domain.corruption is None}
+        for line in [*data_summary(splits), *data_notes(others)]:
+            say(line)
     return score_domains(open_student(path, recipe, splits, student), splits.train, other_domains)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
 
 def print_line(text: object = "") -> None:
@@ -38,6 +39,11 @@ def open_output() -> None:
     _lost.clear()
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+
+
+def plain_warnings() -> None:
+    """Write each warning as one line, without the place in the code that it is raised at."""
+    warnings.formatwarning = lambda message, *place: f"warning: {' '.join(f'{message}'.split())}\n"
 
 
 def finish_output() -> str | None:

@@ -1,7 +1,8 @@
-"""The first lines of train, sweep and record: how many examples there are, and what was found."""
+"""The first lines of a command: how many examples there are, and what was found."""
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 import mentee
+from mentee import cli
 from mentee.build.data_summary import data_summary
 from mentee.build.datasets import open_splits
 from mentee.errors import DataError
@@ -131,3 +133,34 @@ def test_sweep_and_record_tell_it_first(photographs: Path, tmp_path: Path) -> No
     )
     assert lines[0] == "29 / 9 examples (train / test)"
     assert "'Train/cat/00.png'" in lines[1]
+
+
+def test_evaluate_and_probe_tell_what_train_tells(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = mentee.train({"data": _data(photographs), **TINY}, out=tmp_path / "run", quiet=True)
+    Image.new("RGB", (8, 8), "green").save(photographs / "Test" / "cat" / "00.png")
+    (photographs / "Test" / "dog" / "notes.md").write_text("dogs")
+    notes = [
+        f"left out of {photographs}/Test: 1 .md",
+        f"{photographs} [test]: 1 of 10 images are of one color, such as 'Test/cat/00.png'",
+    ]
+    capsys.readouterr()
+    for command in (["evaluate", str(run.path)], ["evaluate", str(run.path), "--on", "x=test"]):
+        with pytest.raises(SystemExit, match="0"):
+            cli.app(command)
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[:3] == ["2 classes, 10 examples", *notes]
+    lines = []
+    mentee.probe(run.path, changes=["probe.shares=[1.0]", "probe.who=[student]"], say=lines.append)
+    assert lines[:3] == ["2 classes, 30 / 10 examples (train / test)", *notes]
+    mentee.api.evaluate(run.path)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_warning_on_the_command_line_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr(cli, "app", lambda: None)
+    cli.main()
+    text = warnings.formatwarning(UserWarning("two lines\n  of a text"), UserWarning, "a.py", 3)
+    assert text == "warning: two lines of a text\n"

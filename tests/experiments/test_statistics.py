@@ -13,6 +13,7 @@ from mentee.experiments.statistics import (
     Noise,
     Scores,
     difference,
+    examples_needed,
     holm,
     mean_interval,
     noise,
@@ -247,3 +248,12 @@ def test_a_gain_is_seen_that_a_paired_test_of_each_row_alone_would_miss() -> Non
     d = rng.normal(size=(2000, seeds)) + 7.0 / math.sqrt(seeds)
     p = stats.ttest_1samp(d, 0, axis=1).pvalue
     assert (p < 0.05 / (rows - 1)).mean() < 0.1
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.97])
+def test_with_so_many_examples_a_difference_of_two_shares_has_that_interval(share: float) -> None:
+    count = examples_needed(share, 0.02)
+    rng = np.random.default_rng(0)
+    one, other = rng.binomial(count, share, (2, 20_000)) / count
+    within = float((abs(one - other) < 0.02).mean())
+    assert within == pytest.approx(0.95, abs=0.01)

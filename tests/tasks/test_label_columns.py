@@ -96,3 +96,15 @@ def test_lists_of_the_classes_that_apply(values: Any, options: dict[str, Any]) -
 def test_labels_that_are_refused(values: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_labels(values, **options)
+
+
+def test_foreign_names_are_told_in_their_order() -> None:
+    foreign = [f"{letter}{number}" for number in (2, 1) for letter in "zyxwv"]
+    text = (
+        "classes 'v1', 'v2', 'w1', 'w2', 'x1' and 5 more of the source are not among the classes: "
+        "known: cat, dog; add them to `classes`, or remove their examples"
+    )
+    for names in (foreign, foreign[::-1]):
+        with pytest.raises(DataError) as refused:
+            read_labels([*names, "cat"], classes=["cat", "dog"])
+        assert text == str(refused.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mentee.build.datasets import DatasetSplits
 from mentee.data import Examples
@@ -19,8 +19,16 @@ def data_summary(splits: DatasetSplits) -> list[str]:
     """
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     known = {name: part for name, part in parts.items() if part is not None}
-    lines = [line for part in known.values() for line in inspect(part)]
-    return [counts_line(known), *dict.fromkeys([*splits.notes, *lines])]
+    return [counts_line(known), *data_notes(known, splits.notes)]
+
+
+def data_notes(parts: Mapping[str, Examples], notes: Sequence[str] = ()) -> list[str]:
+    """What was left out of some examples, changed, or holds nothing; a line each, after `notes`.
+
+    Raises:
+        DataError: as for `data_summary`.
+    """
+    return list(dict.fromkeys([*notes, *(line for e in parts.values() for line in inspect(e))]))
 
 
 def counts_line(parts: Mapping[str, Examples]) -> str:

@@ -18,7 +18,7 @@ import typer.core
 from mentee.cli import experiments, exporting
 from mentee.cli.options import Changes, Channels, Image, Recipe, Run
 from mentee.cli.records import records
-from mentee.console import finish_output, open_output, print_line
+from mentee.console import finish_output, open_output, plain_warnings, print_line
 from mentee.errors import MenteeError
 from mentee.renamed import COMMANDS, renamed
 from mentee.training.signals import Interrupted, SignalGuard, Terminated
@@ -123,9 +123,9 @@ def evaluate(
     if on or corruptions:
         refuse_single_set(data, split)
         domains = parse_domains(on or [], corruptions, limit)
-        _print_and_exit(results_table(evaluate_domains(run, domains)))
+        _print_and_exit(results_table(evaluate_domains(run, domains, say=print_line)))
         return
-    scores = evaluate(run, data=data, split=split)
+    scores = evaluate(run, data=data, split=split, say=print_line)
     width = max(map(len, scores), default=0) + 2
     lines = [f"{name:<{width}}{value:.4f}" for name, value in scores.items()]
     where = " ".join(filter(None, [data, split])) or "the test part"
@@ -273,6 +273,7 @@ def main() -> None:
     """Run a command; a user's mistake is one message on stderr, without a traceback."""
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     open_output()
+    plain_warnings()
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # their launcher ends them, at once
     before = signal.getsignal(signal.SIGTERM)
     if not several and before is signal.SIG_DFL:

@@ -101,19 +101,23 @@ def progress(content: Mapping[str, Any]) -> str:
 
 def noise(content: Mapping[str, Any], student: str) -> str:
     """How far scores vary by chance."""
-    summary = content["students"][student]
-    if not summary["freedom"]:
-        return ""
-    text = (
-        f"A score varies by {number(summary['deviation'])} (standard deviation, "
-        f"{summary['freedom']} degrees of freedom) when neither method nor seed changes."
-    )
-    needed = summary.get("seeds_needed")
+    summary, texts = content["students"][student], []
     score = content["score"] or {}
-    if needed is None or not score.get("higher_is_better", True):
-        return text
-    more = " or more" * (needed >= 1000)
-    return f"{text} To see a difference of 0.02 takes about {needed:,}{more} seeds."
+    if summary["freedom"]:
+        texts.append(
+            f"A score varies by {number(summary['deviation'])} (standard deviation, "
+            f"{summary['freedom']} degrees of freedom) when neither method nor seed changes."
+        )
+    needed = summary.get("seeds_needed")
+    if needed is not None and summary["freedom"] and score.get("higher_is_better", True):
+        more = " or more" * (needed >= 1000)
+        texts.append(f"To see a difference of 0.02 takes about {needed:,}{more} seeds.")
+    if examples := summary.get("examples_needed"):
+        texts.append(
+            f"To see it by two sets of {score['part']} examples takes about {examples:,} of them "
+            f"(there are {summary['examples']:,}); fewer where both err on the same ones."
+        )
+    return " ".join(texts)
 
 
 def by_student(content: Mapping[str, Any]) -> dict[str, list[Entry]]:

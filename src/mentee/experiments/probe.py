@@ -13,7 +13,7 @@ from mentee.errors import RecipeError
 from mentee.evaluation.evaluator import write_report
 from mentee.evaluation.student_reader import finished_recipe
 from mentee.experiments.embedding_sources import EmbeddingSources
-from mentee.experiments.probe_data import open_probe_data, subsets
+from mentee.experiments.probe_data import describe, open_probe_data, subsets
 from mentee.experiments.probe_results import ProbeResult, ProbeResults
 from mentee.experiments.probe_runner import ProbeRunner
 from mentee.experiments.record_probe import is_record, probe_records
@@ -82,6 +82,7 @@ def probe(
     overrides.check(recipe.model_copy(update={"teacher": None}))
     probe_data = open_probe_data(recipe, config, data)
     sources = EmbeddingSources(folder.path, recipe, overrides, probe_data)
+    describe(probe_data, say)
     with folder_lock(folder.path):
         results = ProbeResults.open(folder.path, probe_data, config)
         runner = ProbeRunner(config, probe_data, subsets(probe_data.train, config), results, say)

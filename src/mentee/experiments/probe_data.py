@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mentee.build.data_summary import counts_line, data_notes
 from mentee.build.datasets import DatasetSplits, open_split, read_as, views_for
 from mentee.data import Examples, limit, split
 from mentee.errors import DataError, RecipeError
@@ -117,6 +118,13 @@ def open_probe_data(
     train, test_examples = replace(train, task=task), replace(test_examples, task=task)
     splits = DatasetSplits(train, train, None, test_examples, views_for(recipe, train))
     return ProbeData(data, train, test_examples, splits)
+
+
+def describe(data: ProbeData, say: Callable[[str], None]) -> None:
+    """Tell how many examples there are, and what was found on reading them, a line each."""
+    parts = {"train": data.train, "test": data.test}
+    for line in [counts_line(parts), *data_notes(parts)]:
+        say(line)
 
 
 def subsets(train: Examples, config: Probe) -> list[Subset]:

@@ -13,7 +13,7 @@ from mentee.build.overrides import PASSED_PREFIX
 from mentee.data import Examples
 from mentee.errors import DataError, RecipeError, RunError
 from mentee.experiments.embedding_sources import EmbeddingSource, recorded_vectors
-from mentee.experiments.probe_data import ProbeData, open_probe_data, subsets
+from mentee.experiments.probe_data import ProbeData, describe, open_probe_data, subsets
 from mentee.experiments.probe_results import ProbeResult, ProbeResults
 from mentee.experiments.probe_runner import FINETUNING, ProbeRunner
 from mentee.files import usable
@@ -78,6 +78,7 @@ def probe_records(
     passed = data if recipe.data.source.startswith(PASSED_PREFIX) else None
     with cache_sources():
         probe_data = open_probe_data(recipe, config, passed, check=check, held_out=held_out)
+    describe(probe_data, say)
     results = ProbeResults(file, _settings(probe_data, config, train_records, test_records))
     if alone:
         results.notes.append(

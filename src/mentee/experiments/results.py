@@ -22,6 +22,7 @@ from mentee.experiments.statistics import (
     Noise,
     Scores,
     difference,
+    examples_needed,
     holm,
     judged_interval,
     mean_interval,
@@ -32,7 +33,7 @@ from mentee.experiments.statistics import (
 from mentee.report import teacher_notes, teachers_of
 
 POINTS = 0.02
-"""The difference for which is told how many seeds would be needed to see it."""
+"""The difference for which is told how many seeds, and test examples, it takes to see it."""
 
 
 def results(
@@ -160,11 +161,20 @@ class Group:
     def summary(self) -> dict[str, Any]:
         """What `compare.json` has of the student."""
         variance, steady = self.noise.variance, self.noise.steady
+        known = self.scores[~np.isnan(self.scores)]
+        is_share = self.score == "accuracy" and len(known)
+        examples = {
+            int((run.get("examples") or {}).get(self.part) or 0)
+            for row in self.rows
+            for run in row.runs.values()
+        }
         return {
             "best": None if self.best is None else self.rows[self.best].method,
             "deviation": None if variance is None else variance**0.5,
             "freedom": self.noise.freedom,
             "seeds_needed": seeds_needed(self.noise, POINTS),
+            "examples": min(examples, default=0),
+            "examples_needed": examples_needed(known.mean(), POINTS) if is_share else None,
             "unsteady": [row.method for row, s in zip(self.rows, steady, strict=True) if not s],
         }
 

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mentee.build.data_summary import counts
+from mentee.build.data_summary import counts, data_notes
 from mentee.console import print_line
 from mentee.data import Examples, open_examples
-from mentee.data.inspection import inspect
 from mentee.data.sources import require_splits
 from mentee.errors import DataError, MenteeError
 from mentee.files import usable
@@ -86,8 +85,7 @@ def record(
     if len(splits) > 1:
         require_splits(data, splits[-1])
     data_of = {split: open_as(embedder, data, split, reading, seconds) for split in splits}
-    remarks = [line for part in data_of.values() for line in inspect(part)]
-    for line in [counts(data_of), *dict.fromkeys(remarks)]:
+    for line in [counts(data_of), *data_notes(data_of)]:
         say(line)
     plans, records = {}, {}
     with contextlib.ExitStack() as locks:
@@ -289,6 +287,8 @@ def import_vectors(
         examples = open_examples(source, split=split, **{**columns, "label": False})
     name = name or usable(vectors).stem
     made = import_record(usable(vectors), examples, usable(out) / split, name=name, **options)
+    for line in data_notes({split: examples}):
+        say(line)
     say(f"{split}: {len(made):,} vectors of {made.vector.shape[-1]} entries: {made.folder}")
     say(f"read {made.manifest.teacher['read']}")
     return made

@@ -128,7 +128,7 @@ def read_labels(
         given, task = task, task or detected(values)
         labels = task.read_labels(values, names=schema, classes=wanted, sets=sets)
     except DataError as error:
-        raise DataError(f"{source}: {error}") from None if source else error
+        raise DataError(f"{source}: {error}" if source else f"{error}") from None
     if given is None and task.name == "multi" and has_one_class_each(labels):
         note = (
             "each example has exactly one class, and rows of labels are read as several classes: "

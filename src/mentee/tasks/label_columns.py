@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from mentee.errors import DataError, suggest
+from mentee.errors import DataError, first_few, suggest
 from mentee.tasks.label_cells import is_missing, numbers_of, short, whole_number
 
 Names: TypeAlias = tuple[str, ...]
@@ -69,26 +69,27 @@ def sorted_classes(names: Iterable[str]) -> Names:
 
 
 def numbers_by_name(values: Iterable[str], classes: Names) -> list[int]:
-    """The number of each name in `classes`; 3, 3.0 and ` 3` are one class.
+    """The number of each name in `classes`, once; 3, 3.0 and ` 3` are one class.
 
     Raises:
-        DataError: a name is not among them.
+        DataError: names are not among them; the first few in their order.
     """
     number: dict[str | int, int] = {name: index for index, name in enumerate(classes)}
     for index, name in enumerate(classes):
         size = whole_number(name)
         if size is not None:
             number.setdefault(size, index)
-    numbers = []
-    for value in values:
-        key = value if value in number else whole_number(value)
-        if key is None or key not in number:
-            raise DataError(
-                f"class {value!r} of the source is not among the classes: "
-                f"{suggest(value, classes)}; add it to `classes`, or remove its examples"
-            )
-        numbers.append(number[key])
-    return numbers
+    named = {value: value if value in number else whole_number(value) for value in values}
+    foreign = sorted(value for value, key in named.items() if key is None or key not in number)
+    if foreign:
+        several = len(foreign) > 1
+        which = f"class{'es' if several else ''} {first_few([*map(repr, foreign)])}"
+        raise DataError(
+            f"{which} of the source {'are' if several else 'is'} not among the classes: "
+            f"{suggest(foreign[0], classes)}; add {'them' if several else 'it'} to `classes`, or "
+            f"remove {'their' if several else 'its'} examples"
+        )
+    return [number[key] for key in named.values() if key is not None]
 
 
 def _from_numbers(
