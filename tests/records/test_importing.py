@@ -1,6 +1,7 @@
 """A user's own vectors: every format, every way in which they may not fit."""
 
 import json
+import os
 import pickle
 
 import numpy as np
@@ -416,3 +417,12 @@ def test_an_option_of_another_format_is_refused(tmp_path, write, suffix, option,
     assert path.suffix == f".{suffix}"
     with pytest.raises(DataError, match=message):
         import_record(path, images(len(IDS)), tmp_path / "r", name="x", **(options | option))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npy", ".npz", ".parquet", ".csv"])
+def test_a_name_that_is_not_utf8_is_one_sentence(suffix, tmp_path):
+    path = tmp_path / os.fsdecode(b"v\xff" + suffix.encode())
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match=rf"the name of '.*v.udcff{suffix}' is not UTF-8; rename"):
+        import_record(path, images(4), tmp_path / "out", name="v")
+    assert not (tmp_path / "out").exists()

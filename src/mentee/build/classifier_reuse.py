@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mentee.errors import LayerError, PairError
+from mentee.errors import LayerError, PairError, RecipeError
 from mentee.features import Capture, Layer, resolve
 from mentee.features.trace import dry_run
+from mentee.methods import Method
 from mentee.models import Contract, ReusedClassifierStudent, normalize
-from mentee.recipe import Reuse
+from mentee.recipe import Network, Reuse
 from mentee.types import Batch
 
 POOLED = "use simkd-pooled, which compares the vectors that the two classifiers read"
@@ -172,3 +173,34 @@ def stem_and_stages(trunk: nn.Module, inputs: Tensor) -> dict[str, str | tuple[s
             continue
         layers[name] = paths[0] if name == "stem" else tuple(paths)
     return layers
+
+
+def resolve_reuse(student: Network, method: Method, classifier: Classifier | None) -> Network:
+    """The student with the shape of the classifier that it reuses.
+
+    Raises:
+        PairError: the teacher has other classes.
+        RecipeError: the recipe has `student.reuse`, and there is no classifier to take.
+    """
+    if classifier is None:
+        if student.reuse is not None and (student.reuse.shape is None or student.weights is None):
+            raise RecipeError(
+                f"student.reuse is for methods that keep the teacher's classifier, such as simkd; "
+                f"method {method.name!r} does not. Leave it out (or give it whole, with weights, "
+                "for a network that was trained so)"
+            )
+        return student
+    if len(classifier.weight) != student.classes:
+        raise PairError(
+            f"method {method.name!r} keeps the teacher's classifier, which has "
+            f"{len(classifier.weight)} classes, and the student is to have {student.classes}; use "
+            "a teacher of these classes, or a method that reads features alone, such as crd"
+        )
+    update = {
+        "layer": method.reuse,
+        "shape": list(classifier.shape),
+        "bias": classifier.bias is not None,
+        "signed": classifier.signed,
+    }
+    reuse = (student.reuse or Reuse()).model_copy(update=update)
+    return student.model_copy(update={"reuse": reuse})

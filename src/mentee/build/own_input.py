@@ -82,12 +82,13 @@ def of_run(recipe: Network) -> OwnInput | None:
     if network.network != recipe.network or not isinstance(network.input, Input):
         return None
     size = network.size or run.data.size
+    how = network.interpolation if network.size else run.data.interpolation
     contract = InputContract(
         tuple(network.input.mean),
         tuple(network.input.std),
         None if size is None else (size, size),
         resize=network.size,
-        interpolation=network.interpolation or "bilinear",
+        interpolation=how or "bilinear",
     )
     return OwnInput(contract, f"the run {path.parent}", of_run=True)
 

@@ -15,6 +15,7 @@ from mentee.build.classifier_reuse import Classifier, find_classifier
 from mentee.build.datasets import MEASURED
 from mentee.build.outputs import probabilities
 from mentee.build.teacher_kind import TeacherKind, TeacherRequest
+from mentee.build.view_settings import recorded_interpolation, view_settings
 from mentee.data.modality import find_modality
 from mentee.distillation.layer_pairs import with_teachers
 from mentee.distillation.objective import DistillationLoss
@@ -36,9 +37,6 @@ from mentee.types import CLEAN, FeatureKey
 
 SAMPLE = 256
 """Examples whose recorded logits are looked at."""
-
-VIEW_KEYS = ("views", "pad", "size", "seconds", "sample_rate", "max_bytes", "view_seed")
-"""The keys of `data` that determine a view of an example."""
 
 NO_VIEWS = (
     "set data.views to none, or use its outputs for the clean example as targets for every view "
@@ -152,6 +150,7 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
             RecipeError: the recipe makes other views, or more of them.
         """
         manifest = self.manifest()
+        data = recorded_interpolation(data, manifest)
         views = data.views or find_modality(manifest.kind).default_views
         if views == "none" or self.recipe.clean:
             return data
@@ -164,9 +163,9 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
         seed = recorded.get("view_seed", 0)
         settings = view_settings(data.model_copy(update={"views": views}), seed)
         other = [
-            f"{k}: {recorded.get(k)} there, {v} here"
-            for k, v in settings.items()
-            if recorded.get(k) != v
+            f"{k}: {recorded.get(k)} there, {settings.get(k)} here"
+            for k in {**settings, "interpolation": None}
+            if recorded.get(k) != settings.get(k)
         ]
         if other:
             raise RecipeError(
@@ -284,12 +283,6 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
     def compared(self, teacher: Teacher) -> list[tuple[str, Teacher, str]]:
         """None: it is one teacher."""
         return []
-
-
-def view_settings(data: Data, seed: int) -> dict[str, Any]:
-    """All that determines a view of an example; `seed` where the recipe has none."""
-    settings = {key: getattr(data, key) for key in VIEW_KEYS}
-    return settings | {"view_seed": seed if data.view_seed is None else data.view_seed}
 
 
 def refuse_probabilities(record: Record, folder: Any, task: Task) -> None:

@@ -14,7 +14,7 @@ from accelerate.state import AcceleratorState
 from torch import nn
 
 from mentee.build import networks
-from mentee.build.classifier_reuse import Classifier
+from mentee.build.classifier_reuse import resolve_reuse
 from mentee.build.compatibility import (
     check_balance,
     check_labels,
@@ -23,7 +23,7 @@ from mentee.build.compatibility import (
 )
 from mentee.build.compute_mode import choose_compute_mode
 from mentee.build.data_summary import data_summary
-from mentee.build.datasets import DatasetSplits, open_splits
+from mentee.build.datasets import DatasetSplits, open_splits, views_for
 from mentee.build.evaluation_data import OpenedDomain, open_domains, open_monitor_examples
 from mentee.build.optimizer import optimizer_note, resolve_optimizer, training_plan
 from mentee.build.outputs import expected_outputs
@@ -31,15 +31,16 @@ from mentee.build.overrides import PythonOverrides
 from mentee.build.teacher_kind import TeacherKind, TeacherRequest
 from mentee.build.teachers import teacher_kind
 from mentee.build.trial import check_student_outputs, try_student, unused_note
+from mentee.build.view_settings import resolve_interpolation
 from mentee.data import Examples
 from mentee.distillation.loop import Plan
 from mentee.distillation.objective import required_layers
-from mentee.errors import PairError, RecipeError, suggest
+from mentee.errors import RecipeError, suggest
 from mentee.features import Layer
 from mentee.methods import Method
 from mentee.models import Contract, ReusedClassifierStudent, normalize
 from mentee.parallel import rank, world
-from mentee.recipe import Data, Network, Recipe, Reuse, Select, TaskRecipe, Train
+from mentee.recipe import Data, Recipe, Select, TaskRecipe, Train
 from mentee.tasks import Task, class_score
 from mentee.teachers.teacher import Teacher
 
@@ -118,9 +119,13 @@ def resolve(
     check_validation(splits.validation)
     monitor_examples = open_monitor_examples(recipe, splits, overrides.data)
 
+    data, shown = resolve_interpolation(recipe, splits, overrides)
+    splits = replace(
+        splits, views=views_for(recipe.model_copy(update={"data": data}), splits.train)
+    )
     student_names, teacher_names = required_layers(method)
     train = resolve_optimizer(train, splits.train.kind)
-    notes = optimizer_note(recipe.train, train)
+    notes = [*shown, *optimizer_note(recipe.train, train)]
     ema, teacher = kind.ema_decay(recipe), kind.resolve(splits, data, overrides.teacher, notes)
     kind = teacher_kind(teacher, data)
     outputs = None if labels else kind.outputs(teacher_names, bool(method.reuse))
@@ -244,37 +249,6 @@ def check_score(by: str, task: Task, validation: Examples | None) -> None:
             f"select.by is {by}, and {validation.name} has no example that could tell; give it "
             "some, or choose by another score"
         )
-
-
-def resolve_reuse(student: Network, method: Method, classifier: Classifier | None) -> Network:
-    """The student with the shape of the classifier that it reuses.
-
-    Raises:
-        PairError: the teacher has other classes.
-        RecipeError: the recipe has `student.reuse`, and there is no classifier to take.
-    """
-    if classifier is None:
-        if student.reuse is not None and (student.reuse.shape is None or student.weights is None):
-            raise RecipeError(
-                f"student.reuse is for methods that keep the teacher's classifier, such as simkd; "
-                f"method {method.name!r} does not. Leave it out (or give it whole, with weights, "
-                "for a network that was trained so)"
-            )
-        return student
-    if len(classifier.weight) != student.classes:
-        raise PairError(
-            f"method {method.name!r} keeps the teacher's classifier, which has "
-            f"{len(classifier.weight)} classes, and the student is to have {student.classes}; use "
-            "a teacher of these classes, or a method that reads features alone, such as crd"
-        )
-    update = {
-        "layer": method.reuse,
-        "shape": list(classifier.shape),
-        "bias": classifier.bias is not None,
-        "signed": classifier.signed,
-    }
-    reuse = (student.reuse or Reuse()).model_copy(update=update)
-    return student.model_copy(update={"reuse": reuse})
 
 
 def start(train: Train, method: Method) -> Accelerator:

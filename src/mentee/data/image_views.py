@@ -59,13 +59,14 @@ def to_float(pixels: UInt8[Tensor, "b h w c"]) -> Float[Tensor, "b c h w"]:
 
 
 def one_size(
-    images: ImageTensors, size: int | None, *, margin: float = 1.0
+    images: ImageTensors, size: int | None, how: str = "bilinear", *, margin: float = 1.0
 ) -> UInt8[Tensor, "b h w c"]:
     """Images of any size → images of one size.
 
     Args:
         images: uint8 `[b, h, w, c]`, or a list of `[h, w, c]`.
         size: height and width wanted; None: they have one size already.
+        how: the interpolation, `bilinear` or `bicubic`.
         margin: resize the shorter side to `margin · size`, then cut out the center.
 
     Raises:
@@ -74,7 +75,7 @@ def one_size(
     if isinstance(images, Tensor) and (size is None or images.shape[1:3] == (size, size)):
         return images
     if size is not None:
-        return torch.stack([_resize(image, size, margin) for image in images])
+        return torch.stack([_resize(image, size, margin, how) for image in images])
     if len({image.shape for image in images}) > 1:
         a, b = sorted({(image.shape[0], image.shape[1]) for image in images})[:2]
         raise DataError(
@@ -84,7 +85,7 @@ def one_size(
     return torch.stack(list(images))
 
 
-def _resize(image: Tensor, size: int, margin: float) -> Tensor:
+def _resize(image: Tensor, size: int, margin: float, how: str) -> Tensor:
     if image.shape[:2] == (size, size):
         return image
     shorter = round(size * margin)
@@ -92,7 +93,7 @@ def _resize(image: Tensor, size: int, margin: float) -> Tensor:
     h, w = chw.shape[2:]
     scale = shorter / min(h, w)
     tall, wide = max(size, round(h * scale)), max(size, round(w * scale))
-    large = F.interpolate(chw, (tall, wide), mode="bilinear", antialias=True)[0]
+    large = F.interpolate(chw, (tall, wide), mode=how, antialias=True)[0]
     top, left = (tall - size) // 2, (wide - size) // 2
     return large[:, top : top + size, left : left + size].permute(1, 2, 0).contiguous()
 
@@ -119,16 +120,18 @@ class Plain:
 
     Attributes:
         size: resize the shorter side to it and cut out the center; None: leave as it is.
+        how: the interpolation, `bilinear` or `bicubic`.
     """
 
     size: int | None = None
+    how: str = "bilinear"
     fast: ClassVar[bool] = True
 
     def __call__(
         self, contents: ImageTensors, keys: Int64[Tensor, " b"], view: int
     ) -> Float[Tensor, "b c h w"]:
         """The images, whatever the view."""
-        return to_float(one_size(contents, self.size))
+        return to_float(one_size(contents, self.size, self.how))
 
 
 @dataclass(frozen=True)
@@ -140,19 +143,21 @@ class Crop:
         pad: zeros on each side, in pixels.
         mirror: flip left and right with probability 1/2.
         size: as for `Plain`, before anything else.
+        how: as for `Plain`.
     """
 
     seed: int
     pad: int = 4
     mirror: bool = True
     size: int | None = None
+    how: str = "bilinear"
     fast: ClassVar[bool] = True
 
     def __call__(
         self, contents: ImageTensors, keys: Int64[Tensor, " b"], view: int
     ) -> Float[Tensor, "b c h w"]:
         """The crop of each image that this view has."""
-        pixels = one_size(contents, self.size)
+        pixels = one_size(contents, self.size, self.how)
         if view == CLEAN:
             return to_float(pixels)
         if self.pad > min(pixels.shape[1:3]):
@@ -179,11 +184,13 @@ class ImageNet:
         size: height and width of what comes out.
         rand_augment: two further random changes of color or geometry (RandAugment, magnitude 9).
         margin: of the clean view, the shorter side divided by `size`.
+        how: as for `Plain`.
     """
 
     seed: int
     size: int
     rand_augment: bool = False
+    how: str = "bilinear"
     fast: ClassVar[bool] = False
     margin: ClassVar[float] = 8 / 7
 
@@ -192,8 +199,8 @@ class ImageNet:
     ) -> Float[Tensor, "b c h w"]:
         """The random part of each image that this view has."""
         if view == CLEAN:
-            return to_float(one_size(contents, self.size, margin=self.margin))
-        change = _imagenet(self.size, self.rand_augment)
+            return to_float(one_size(contents, self.size, self.how, margin=self.margin))
+        change = _imagenet(self.size, self.rand_augment, self.how)
         seeds = mix(self.seed, keys.numpy(), "imagenet", view).tolist()
         # torchvision draws from torch's global generator: seed that one, on the CPU only, for each
         # image, and put it back as it was.
@@ -209,9 +216,11 @@ class ImageNet:
 
 
 @lru_cache(maxsize=8)
-def _imagenet(size: int, rand_augment: bool) -> Callable[[Tensor], Tensor]:
+def _imagenet(size: int, rand_augment: bool, how: str) -> Callable[[Tensor], Tensor]:
     v2 = _torchvision()
-    steps = [v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()]
+    mode = v2.InterpolationMode(how)
+    crop = v2.RandomResizedCrop(size, interpolation=mode, antialias=True)
+    steps = [crop, v2.RandomHorizontalFlip()]
     return v2.Compose([*steps, v2.RandAugment()] if rand_augment else steps)  # type: ignore[no-any-return]
 
 
@@ -228,12 +237,12 @@ def _torchvision() -> Any:
 
 def build_plain(options: ViewOptions) -> Plain:
     """`none`."""
-    return Plain(options.size)
+    return Plain(options.size, options.interpolation)
 
 
 def build_crop(options: ViewOptions, *, mirror: bool) -> Crop:
     """`crop` and `crop-flip`."""
-    return Crop(options.seed, options.pad, mirror=mirror, size=options.size)
+    return Crop(options.seed, options.pad, mirror, options.size, options.interpolation)
 
 
 def build_imagenet(options: ViewOptions, *, rand_augment: bool) -> ImageNet:
@@ -247,7 +256,7 @@ def build_imagenet(options: ViewOptions, *, rand_augment: bool) -> ImageNet:
             "the views random-resized-crop and rand-augment need a `size`, such as 224 (pixels)"
         )
     _torchvision()
-    return ImageNet(options.seed, options.size, rand_augment)
+    return ImageNet(options.seed, options.size, rand_augment, options.interpolation)
 
 
 IMAGE_VIEWS: dict[str, Callable[[ViewOptions], Plain | Crop | ImageNet]] = {

@@ -230,6 +230,7 @@ def build_views(
     seconds: float | None = None,
     sample_rate: int = 16_000,
     max_bytes: int | None = None,
+    interpolation: str = "bilinear",
 ) -> Views:
     """Build the views of a name.
 
@@ -246,6 +247,7 @@ def build_views(
         seconds: of audio: how long each input is; None: as long as the clips, all of one length.
         sample_rate: of audio: samples a second.
         max_bytes: of text: bytes of each input; None: of the longest in each batch.
+        interpolation: of images: how they are resized, `bilinear` or `bicubic` (antialiased).
 
     Returns:
         A function `(contents, keys, view) → Batch.inputs`.
@@ -263,5 +265,5 @@ def build_views(
         >>> build_views("none", kind="text", seed=0, max_bytes=4)(["tea"], key, 0).tolist()
         [[116, 101, 97, 0]]
     """
-    options = ViewOptions(seed, size, pad, seconds, sample_rate, max_bytes)
+    options = ViewOptions(seed, size, pad, seconds, sample_rate, max_bytes, interpolation)
     return find_modality(kind).build_views(name, options)

@@ -66,6 +66,7 @@ class ViewOptions:
         seconds: of each clip; None: as long as it is.
         sample_rate: samples a second.
         max_bytes: bytes of each text; None: of the longest of a batch.
+        interpolation: by which images are resized: `bilinear` or `bicubic`, antialiased.
     """
 
     seed: int = 0
@@ -74,6 +75,7 @@ class ViewOptions:
     seconds: float | None = None
     sample_rate: int = 16_000
     max_bytes: int | None = None
+    interpolation: str = "bilinear"
 
     @property
     def samples(self) -> int | None:

@@ -205,7 +205,7 @@ def _image(value: Any, name: str, reads: Signature) -> Array:
     if h is not None and tuple(image.shape[1:3]) != (h, w):
         if h != w:
             raise DataError(f"{name} has {list(pixels.shape[:2])} pixels; expected {[h, w]}")
-        image = one_size(image, h, margin=numbers["margin"])
+        image = one_size(image, h, numbers["interpolation"], margin=numbers["margin"])
     channels_first = np.ascontiguousarray(image[0].permute(2, 0, 1))
     if reads.dtype == "uint8":
         return channels_first

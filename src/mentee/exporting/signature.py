@@ -27,8 +27,9 @@ class Signature:
         names: of the outputs: classes or targets; of an embedding none.
         threshold: of several classes an example: a probability above it counts as yes.
         prepare: numbers of what is done before the file reads an input, by kind. Images:
-            `channels`, `bits`, `background`, `size` and `margin` (the shorter side is resized to
-            margin times size, then the center is cut out). Audio: `sample_rate`. Text: `max_bytes`.
+            `channels`, `bits`, `background`, `size`, `interpolation` and `margin` (the shorter
+            side is resized to margin times size, then the center is cut out). Audio:
+            `sample_rate`. Text: `max_bytes`.
         inside: what the file does itself: `mean`, `std`, and the like.
         about: the run, checksum of its weights, network, score, versions.
     """

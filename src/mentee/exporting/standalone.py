@@ -29,7 +29,7 @@ def read_image(path: str, reads: Any) -> Any:
     if h and image.size != (w, h):
         scale = round(h * how["margin"]) / min(image.size)
         wide, tall = max(w, round(image.width * scale)), max(h, round(image.height * scale))
-        image = image.resize((wide, tall), Image.Resampling.BILINEAR)
+        image = image.resize((wide, tall), Image.Resampling[how["interpolation"].upper()])
         left, top = (wide - w) // 2, (tall - h) // 2
         image = image.crop((left, top, left + w, top + h))
     pixels = np.asarray(image, np.uint8).reshape(image.height, image.width, -1).transpose(2, 0, 1)

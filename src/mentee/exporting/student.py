@@ -157,7 +157,8 @@ def preparation(recipe: Recipe, splits: DatasetSplits) -> dict[str, Any]:
     if train.kind == "image":
         margin = getattr(splits.views, "margin", 1.0)
         kept = {"channels": train.channels, "bits": data.bits, "background": data.background}
-        return {**kept, "size": data.size, "margin": margin}
+        how = {"interpolation": data.interpolation or "bilinear"}
+        return {**kept, "size": data.size, "margin": margin, **how}
     if train.kind == "audio":
         return {"sample_rate": data.sample_rate}
     return {"max_bytes": data.max_bytes} if train.kind == "text" else {}

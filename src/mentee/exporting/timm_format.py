@@ -39,7 +39,9 @@ def write(student: Student, folder: Path) -> None:
         "input_size": [channels, contract.resize or h, contract.resize or w],
         "mean": list(contract.mean) * repeated,
         "std": list(contract.std) * repeated,
-        "interpolation": contract.interpolation,
+        "interpolation": (
+            contract.interpolation if contract.resize else signature.prepare["interpolation"]
+        ),
         "crop_pct": 1 / float(signature.prepare["margin"]),
         "crop_mode": "center",
         "num_classes": len(signature.names),

@@ -96,6 +96,9 @@ class Data(Part):
 
     `task`: what the labels are for: `single`, `multi`, `regression`; None: by the labels.
 
+    `interpolation`: by which images are resized to `size`, antialiased; None: as a network whose
+    `input` is left open was trained, teachers first, else bilinear.
+
     Epoch e trains on view e, or e mod `cycle`; views follow `view_seed`, or train.seed.
     """
 
@@ -122,6 +125,7 @@ class Data(Part):
     views: str | None = None
     pad: int = Field(4, ge=0, le=LARGEST_IMAGE)
     size: Pixels | None = None
+    interpolation: Literal["bilinear", "bicubic"] | None = None
     sample_rate: SampleRate = 16000
     seconds: Seconds | None = None
     max_bytes: TextBytes = 256

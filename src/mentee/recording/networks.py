@@ -15,8 +15,8 @@ import torch
 
 from mentee.build import networks
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
-from mentee.build.recorded_teachers import view_settings
 from mentee.build.setup import TrainingSetup, build
+from mentee.build.view_settings import recorded_interpolation, view_settings
 from mentee.console import print_line
 from mentee.data import Examples, read_batch
 from mentee.distillation.objective import DistillationLoss
@@ -118,8 +118,7 @@ def record_network(
             names = [*base.methods, *(names or [content.method.name])]
             content = with_its_input(content, base)
         overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
-        content = overrides.mark(content)
-        say = say if rank() == 0 else lambda line: None
+        content, say = overrides.mark(content), say if rank() == 0 else lambda line: None
         setups = build_setups(content, overrides, names, say if inspect else None)
         job = job_of(content, setups, views, dtype, batch)
         if top_k is not None and job.examples.task.outputs in ("label logits", "values"):
@@ -160,7 +159,8 @@ def with_its_input(recipe: Recipe, base: Manifest) -> Recipe:
         input = other.input if network.input is None else network.input
         return network.model_copy(update={"input": input})
 
-    return recipe.model_copy(update={"teacher": teacher.with_networks(with_input)})
+    data = recorded_interpolation(recipe.data, base)
+    return recipe.model_copy(update={"teacher": teacher.with_networks(with_input), "data": data})
 
 
 def network_job(

@@ -51,6 +51,8 @@ class VectorNames:
     def checked(self, path: Path) -> VectorNames:
         """The same; refuses what a file of this kind does not have."""
         suffix = path.suffix.lower()
+        if any("\ud800" <= each <= "\udfff" for each in str(path)):
+            raise DataError(f"the name of {str(path)!a} is not UTF-8; rename the file")
         if self.columns is not None and suffix not in (".csv", ".parquet"):
             raise DataError(f"{path} is no table, so it has no columns to name (--columns)")
         if self.key is not None and suffix not in (".npz", ".safetensors"):
