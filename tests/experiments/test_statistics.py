@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mentee.experiments.comparison_notes import examples_needed
 from mentee.experiments.statistics import (
     Noise,
     Scores,
     difference,
-    examples_needed,
     holm,
     mean_interval,
     noise,

@@ -311,12 +311,5 @@ def views_for(recipe: Recipe, examples: Examples) -> Views:
 
 def view_options(data: Data, seed: int) -> ViewOptions:
     """What views are built from, as a recipe has it."""
-    return ViewOptions(
-        seed,
-        data.size,
-        data.pad,
-        data.seconds,
-        data.sample_rate,
-        data.max_bytes,
-        data.interpolation or "bilinear",
-    )
+    numbers = (data.size, data.pad, data.seconds, data.sample_rate, data.max_bytes)
+    return ViewOptions(seed, *numbers, data.interpolation or "bilinear")

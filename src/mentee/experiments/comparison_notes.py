@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mentee.experiments.rows import STOPPED, Row
+from mentee.experiments.statistics import LEVEL
 
 if TYPE_CHECKING:
     from mentee.experiments.results import Group
@@ -103,3 +105,27 @@ def budget_note(budget: Mapping[str, Any], stopped: int) -> str:
         f"{stopped} row{'s were' if stopped != 1 else ' was'} stopped, without a verdict; these "
         "runs can be resumed. The others were chosen by their first seed, which flatters them."
     )
+
+
+def examples_needed(share: float, difference: float) -> int:
+    r"""How many test examples it takes until a 95 % interval of two shares is narrower than that.
+
+    The normal approximation for shares of examples that are drawn for each of the two:
+
+    .. math:: z_{0.975} \sqrt{2 p (1 - p) / n} \le d
+
+    Of the same examples fewer are enough: :math:`2 p (1 - p)` is then :math:`q - d^2`, of the share
+    q of examples on which one of the two is right and the other is not.
+
+    Args:
+        share: p, the accuracy of both, in [0, 1].
+        difference: d, above 0.
+
+    Example:
+        >>> examples_needed(0.9, 0.02), examples_needed(0.5, 0.02)
+        (1729, 4802)
+    """
+    from scipy import stats
+
+    z = float(stats.norm.ppf(1 - LEVEL / 2))
+    return math.ceil(2 * share * (1 - share) * (z / difference) ** 2)

@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from mentee.experiments.comparison_notes import budget_note, group_notes, majority, run_notes
+from mentee.experiments.comparison_notes import (
+    budget_note,
+    examples_needed,
+    group_notes,
+    majority,
+    run_notes,
+)
 from mentee.experiments.rows import (
     MAIN_SCORES,
     SCRATCH,
@@ -22,7 +28,6 @@ from mentee.experiments.statistics import (
     Noise,
     Scores,
     difference,
-    examples_needed,
     holm,
     judged_interval,
     mean_interval,

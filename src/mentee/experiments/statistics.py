@@ -292,30 +292,6 @@ def seeds_needed(pooled: Noise, difference: float) -> int | None:
     return 1000
 
 
-def examples_needed(share: float, difference: float) -> int:
-    r"""How many test examples it takes until a 95 % interval of two shares is narrower than that.
-
-    The normal approximation for shares of examples that are drawn for each of the two:
-
-    .. math:: z_{0.975} \sqrt{2 p (1 - p) / n} \le d
-
-    Of the same examples fewer are enough: :math:`2 p (1 - p)` is then :math:`q - d^2`, of the share
-    q of examples on which one of the two is right and the other is not.
-
-    Args:
-        share: p, the accuracy of both, in [0, 1].
-        difference: d, above 0.
-
-    Example:
-        >>> examples_needed(0.9, 0.02), examples_needed(0.5, 0.02)
-        (1729, 4802)
-    """
-    from scipy import stats
-
-    z = float(stats.norm.ppf(1 - LEVEL / 2))
-    return math.ceil(2 * share * (1 - share) * (z / difference) ** 2)
-
-
 def mean_interval(scores: Sequence[float]) -> tuple[float, float | None, float | None]:
     """(mean, sample deviation, half of the 95 % interval of the mean) of one row.
 

@@ -27,7 +27,6 @@ from mentee import files
 from mentee.api import Paused, RunOptions, train_or_resume
 from mentee.build.datasets import cache_sources
 from mentee.build.overrides import PythonOverrides
-from mentee.console import plain_warnings
 from mentee.errors import MenteeError, RunError
 from mentee.experiments.jobs import FAILURE, Job
 from mentee.training.signals import Interrupted, SignalGuard
@@ -301,7 +300,6 @@ def worker_main(pipe: Connection, overrides: PythonOverrides, threads: int) -> N
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # the terminal's Ctrl-C goes to the parent alone, which stops this process
     torch.set_num_threads(threads)
-    plain_warnings()
     threading.Thread(target=stop_with_parent, daemon=True).start()
 
     def send(message: WorkerMessage) -> None:
