@@ -45,6 +45,19 @@ def test_every_row_of_the_step_table(name):
     assert f"{STEPS['steps'][name]['times_kd']:.2f}" in line
 
 
+def test_every_row_of_the_table_of_exports():
+    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    script = ROOT / "benchmarks" / "export" / "parity.py"
+    content = json.loads(script.with_suffix(".json").read_text(encoding="utf-8"))
+    for line in runpy.run_path(str(script))["lines"](content):
+        assert line in page
+    for each in content["students"].values():
+        assert each["largest_logit"] > 0.1
+        for of in (each["onnx"], each["pt2"]):
+            assert of["same_class"] == each["examples"]
+            assert of["difference"] < 1e-4
+
+
 @pytest.mark.parametrize("task", ["audio", "text", "images"])
 def test_every_line_of_the_tables_of_embeddings(task):
     """They are printed by the benchmark's own script; nobody types a number."""

@@ -134,7 +134,7 @@ def lines(content: dict[str, Any]) -> list[str]:
         for format in ("onnx", "pt2"):
             of = each[format]
             same = "all" if of["same_class"] == each["examples"] else f"{of['same_class']:,}"
-            cells += [f"{of['difference']:.0e}", same]
+            cells += [f"{of['difference']:.0e}" if of["difference"] else "0", same]
         cells.append(f"{each['onnx']['bytes'] / 1e6:.2f}")
         rows.append(f"| {' | '.join(cells)} |")
     return rows

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -129,7 +129,7 @@ def export(
     return Exported(folder / to.FILE, opened.signature, parity)
 
 
-@contextmanager
+@contextlib.contextmanager
 def written_together(folder: Path) -> Iterator[Path]:
     """A temporary folder whose files come into `folder` at the end, if no error comes before.
 
@@ -149,5 +149,6 @@ def written_together(folder: Path) -> Iterator[Path]:
         new = []
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        for each in new:
-            each.rmdir()
+        with contextlib.suppress(OSError):  # something else is there by now
+            for each in new:
+                each.rmdir()
