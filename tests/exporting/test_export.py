@@ -120,11 +120,19 @@ def test_images_of_any_size_are_resized_inside(run_of, exported_of, tmp_path):
     pixels = [rng.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((40, 61), (32, 32), (9, 20))]
     inside, before = mentee.load(exported.path), mentee.load(exported_of("timm", "pt2").path)
     np.testing.assert_allclose(inside.outputs(pixels), before.outputs(pixels), atol=0.02)
-    exact = cropped(torch.from_numpy(pixels[0]).permute(2, 0, 1)[None], 32, 8 / 7)
-    by_views = one_size(torch.from_numpy(pixels[0])[None], 32, margin=8 / 7).permute(0, 3, 1, 2)
-    assert (exact.int() - by_views.int()).abs().max() <= 1
     with pytest.raises(MenteeError, match=r"a recipe with data\.size"):
         mentee.export(run_of("digits")[0], format="pt2", resize=True, out=tmp_path)
+
+
+@pytest.mark.parametrize("how", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("shape", [(40, 61), (70, 33), (32, 32), (9, 20), (300, 200)])
+def test_an_image_is_resized_inside_as_by_the_views(shape, how):
+    rng = np.random.default_rng(0)
+    image = torch.from_numpy(rng.integers(0, 256, (1, *shape, 3), np.uint8))
+    for margin in (1.0, 8 / 7):
+        inside = cropped(image.permute(0, 3, 1, 2), 32, margin, how)
+        by_views = one_size(image, 32, how, margin=margin).permute(0, 3, 1, 2)
+        assert (inside.int() - by_views.int()).abs().max() <= 1
 
 
 def test_without_labels_the_embedding_is_exported(tmp_path):

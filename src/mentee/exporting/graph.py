@@ -25,6 +25,7 @@ class ShippedStudent(nn.Module):
         std: s, as many.
         crop: images of any size come to this height and width first, see `cropped`.
         margin: of `cropped`.
+        crop_interpolation: of `cropped`.
         resize: images are resized to this height and width first, the center cut out.
         interpolation: by which they are.
         scale: σ of each output.
@@ -44,13 +45,14 @@ class ShippedStudent(nn.Module):
         std: Sequence[float] = (),
         crop: int | None = None,
         margin: float = 1.0,
+        crop_interpolation: str = "bilinear",
         resize: int | None = None,
         interpolation: str = "bilinear",
         scale: Sequence[float] = (),
         shift: Sequence[float] = (),
     ) -> None:
         super().__init__()
-        self.network, self.crop, self.margin = network, crop, margin
+        self.network, self.crop, self.cropping = network, crop, (margin, crop_interpolation)
         self.resize, self.interpolation = resize, interpolation
         self.normalizes, self.has_units = len(mean) > 0, len(scale) > 0
         numbers = {"mean": mean, "std": std, "scale": scale, "shift": shift}
@@ -60,7 +62,7 @@ class ShippedStudent(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The outputs, float32 `[b, k]`."""
         if self.normalizes:
-            x = x if self.crop is None else cropped(x, self.crop, self.margin)
+            x = x if self.crop is None else cropped(x, self.crop, *self.cropping)
             x = x.to(torch.float32) / 255 if x.dtype == torch.uint8 else x
             x = x if self.resize is None else resized(x, self.resize, self.interpolation)
             other_axes = [1] * (x.ndim - 2)
@@ -72,19 +74,21 @@ class ShippedStudent(nn.Module):
         return outputs * self.scale + self.shift if self.has_units else outputs
 
 
-def cropped(x: Tensor, size: int, margin: float) -> Tensor:
+def cropped(x: Tensor, size: int, margin: float, how: str) -> Tensor:
     r"""Images of any size as the views make them: the shorter side resized, the center cut out.
 
     .. math:: y = R x C^T, \quad
-              R_{ij} \propto \max\bigl(0, 1 - |j + 1/2 - (i + i_0 + 1/2) r| / \max(r, 1)\bigr)
+              R_{ij} \propto k\bigl(|j + 1/2 - (i + i_0 + 1/2) r| / \max(r, 1)\bigr)
 
-    bilinear and antialiased: r is the old side divided by the new one, i₀ where the center begins.
-    Images of the size that is wanted stay as they are.
+    antialiased: r is the old side divided by the new one, i₀ where the center begins, and k the
+    triangle 1 − d, or Keys' cubic with a = −1/2. Images of the size that is wanted stay as they
+    are.
 
     Args:
         x: uint8 `[b, c, h, w]`.
         size: s, height and width wanted.
         margin: the shorter side comes to margin times size.
+        how: the interpolation, `bilinear` or `bicubic`.
 
     Returns:
         uint8 `[b, c, s, s]`; by rounding, a pixel may be one level off that of the views.
@@ -99,11 +103,15 @@ def cropped(x: Tensor, size: int, margin: float) -> Tensor:
         large = (side * shorter / torch.minimum(*sides)).round().clamp(min=size)
         ratio, first = side / large, ((large - size) / 2).floor()
         centers = (torch.arange(size, device=x.device) + first + 0.5) * ratio
-        distance = (line.cumsum(0) - 0.5 - centers[:, None]).abs()
-        weight = (1 - distance / ratio.clamp(min=1)).clamp(min=0)
+        d = (line.cumsum(0) - 0.5 - centers[:, None]).abs() / ratio.clamp(min=1)
+        weight = (1 - d).clamp(min=0)
+        if how == "bicubic":
+            far = torch.where(d < 2, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2, 0.0)
+            weight = torch.where(d < 1, 1.5 * d**3 - 2.5 * d**2 + 1, far)
         weights.append(weight / weight.sum(1, keepdim=True))
     rows, columns = weights
-    return (rows @ x.to(torch.float32) @ columns.T).round().to(torch.uint8)
+    narrow = (x.to(torch.float32) @ columns.T).round().clamp(0, 255)  # rounded twice, as torch does
+    return (rows @ narrow).round().clamp(0, 255).to(torch.uint8)
 
 
 class AtLayer(nn.Module):

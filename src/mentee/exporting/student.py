@@ -125,7 +125,8 @@ def open_run(
                 "resizing inside is for images of uint8 and a recipe with data.size, to which they "
                 f"are resized; here are {kind}, {dtype}, and data.size is {recipe.data.size}"
             )
-        inside |= {"crop": before["size"], "margin": before["margin"]}
+        how = {"crop_interpolation": before["interpolation"]}
+        inside |= {"crop": before["size"], "margin": before["margin"], **how}
         before |= {"size": None, "margin": 1.0}
     free = images and (resize or (not fixed and recipe.data.size is None))
     signature = Signature(
