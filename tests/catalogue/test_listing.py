@@ -114,7 +114,7 @@ def test_a_pair_of_places_names_both():
 
 def test_a_form_and_a_sum_are_shown_as_any_row():
     text = show_method("cktf(at)+standardized(kd)")
-    assert "of dense_to_teacher of attention at stages" in text
+    assert "of unit of attention at stages" in text
     assert "attention a = unit (1/c Σ_c |f_c|^p)" in " ".join(text.split())
 
 

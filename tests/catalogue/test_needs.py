@@ -23,7 +23,7 @@ ANY = "an embedding of any task"
         ("crd-bank", [ANY, "a memory"]),
         ("cktf", ["an embedding", "stages"]),
         ("cktf-bank", ["an embedding", "stages", "a memory"]),
-        ("cktf(kd)", ["logits of any classes"]),
+        ("cktf(kd)", ["the same classes in the same order"]),
         ("standardized(kd)", [SAME, "one class an example"]),
         ("cktf(at)", ["stages"]),
         ("fsp", ["stages"]),

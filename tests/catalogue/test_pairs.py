@@ -53,7 +53,7 @@ def test_a_row_that_has_nothing_to_record_says_so(pair: CandidatePair) -> None:
 def test_what_does_not_apply_says_why() -> None:
     other = CandidatePair("resnet8-cifar", "vgg8", size=32, teacher_classes=7)
     assert "the student has 10 classes, the teacher 7" in (other.apply(find("kd")).problem or "")
-    assert other.apply(find("cktf(kd)")).problem is None
+    assert other.apply(find("cktf(sp)")).problem is None
     text = show_pair(other, {name: METHODS[name] for name in ("none", "kd", "dist", "crd")})
     applies, _, not_ = text.partition("does not fit\n")
     assert [line.split()[0] for line in not_.splitlines()] == ["kd", "dist"]

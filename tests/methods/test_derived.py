@@ -45,7 +45,7 @@ def test_a_form_may_be_of_a_sum_and_a_sum_of_forms():
     row = find("standardized(kd) + cktf(at)")
     assert [str(t.representation) for t in row.terms] == [
         "standardized",
-        "dense_to_teacher of attention",
+        "unit of attention",
     ]
     assert row.terms[0].weight == 1.0  # that of kd in a sum
     assert summands("cktf(kd+at)+crd") == ["cktf(kd+at)", "crd"]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mentee.errors import MenteeError
+from mentee.losses import LOSSES
 from mentee.methods.method import Component, Method, Term
 
 WEIGHT = 10.0
@@ -29,7 +30,7 @@ VECTORS = (
 """Representations whose entries can be standardized: an example's vector, not yet of unit length,
 nor the parameters of a distribution."""
 
-CONTRASTS = ("contrast", "info_nce", "class_info_nce")
+CONTRASTS = ("contrast", "info_nce", "class_info_nce", "sigmoid_contrast", "dcd")
 """Losses of unit vectors, which a form leaves as they are."""
 
 OF_BOTH = ("semckd",)
@@ -37,6 +38,9 @@ OF_BOTH = ("semckd",)
 
 MAPS = ("stem", "stages")
 """Layers that have maps."""
+
+KEEP_MAPS = ("regressor", "gaussian", "feature_maps", "margin_relu")
+"""Representations that are maps."""
 
 
 def contrast(
@@ -79,7 +83,7 @@ def bank_contrast(
 def cktf_form(method: Method) -> Method:
     r"""The representation of a method under CKTF's contrast, at the method's layers.
 
-    .. math:: L = L_{task} + 10 \sum_k info\_nce(W r_k(S_k), r_k(T_k))
+    .. math:: L = L_{task} + \sum_k w_k \, info\_nce(W r_k(S_k), r_k(T_k))
 
     Each representation once, whatever the number of losses on it; terms of the contrast stay as
     they are. No term has an exclusive warmup. Where a method's structure lies in its loss (`rkd`,
@@ -167,15 +171,29 @@ FORMS: dict[str, Callable[[Method], Method]] = {
 
 
 def _contrasted(term: Term) -> Term:
-    """What a term compares, under the contrast."""
+    """What a term compares, under the contrast.
+
+    Vectors that are compared entry by entry are in one space already; else the student has a head.
+    """
     plain = term.representation == Component("as_is")
-    return contrast(term.layers, None if plain else term.representation)
+    of = None if plain else term.representation
+    spec = LOSSES.get(term.loss.name)
+    if not _keeps_maps(term) and spec is not None and spec.same_width is True:
+        return Term(term.layers, Component("info_nce"), 1.0, Component("unit", {}, of))
+    return contrast(term.layers, of)
+
+
+def _keeps_maps(term: Term) -> bool:
+    """Whether what a term compares has positions."""
+    if term.representation.name == "as_is":
+        return term.layer_pair[0].partition(".")[0] in MAPS
+    return term.representation.name in KEEP_MAPS
 
 
 def _compares_vectors(term: Term) -> bool:
     """Whether the compared entries can be standardized: not maps, nor unit vectors."""
-    is_maps = term.representation.name == "as_is" and term.layer_pair[0].partition(".")[0] in MAPS
-    return term.representation.name in VECTORS and term.loss.name not in CONTRASTS and not is_maps
+    is_vector = term.representation.name in VECTORS and not _keeps_maps(term)
+    return is_vector and term.loss.name not in CONTRASTS
 
 
 def _standardized(component: Component) -> Component:
