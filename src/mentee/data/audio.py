@@ -34,6 +34,7 @@ from mentee.data.payload import (
     ViewOptions,
 )
 from mentee.errors import DataError
+from mentee.threads import map_in_threads
 from mentee.types import Batch
 
 
@@ -178,7 +179,8 @@ class EncodedClips:
             for some in np.array_split(rows, max(1, -(-len(rows) // 256))):
                 names = [self.ids[row] for row in some.tolist()]
                 data, rates = self.files.fetch(some), [self._rate] * len(some)
-                yield from pool.map(decode, data, rates, names, [self.notes] * len(some))
+                notes = [self.notes] * len(some)
+                yield from map_in_threads(pool, decode, data, rates, names, notes)
 
 
 class FixedLength(ChangedPayload):

@@ -15,6 +15,7 @@ from mentee.data.image_files import SAMPLED, Decoding, Pixels, decode, find_deco
 from mentee.data.payload import MEMORY, Files, InMemory, ReadOptions, Rows
 from mentee.data.unreadable import SKIP, find_unreadable, refuse_unreadable, without_pillow_warnings
 from mentee.errors import DataError, suggest
+from mentee.threads import map_in_threads
 
 _LAYOUTS = {"nhw": (0, 1, 2), "nhwc": (0, 1, 2, 3), "nchw": (0, 2, 3, 1)}
 
@@ -159,4 +160,4 @@ class EncodedImages:
                 break
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             while some := list(islice(items, 256)):
-                yield from pool.map(lambda item: self._decode(*item), some)
+                yield from map_in_threads(pool, lambda item: self._decode(*item), some)

@@ -15,6 +15,7 @@ from mentee.data.counter_rng import Int64Array, mix
 from mentee.data.examples import Examples
 from mentee.data.modality import Views
 from mentee.errors import DataError
+from mentee.threads import held_signals
 from mentee.types import Batch, Mixup
 
 _LOW_64 = (1 << 64) - 1
@@ -181,9 +182,13 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
     """
     end = object()
     with ThreadPoolExecutor(1, "mentee-ahead") as thread:
-        coming = thread.submit(next, items, end)
-        while (item := coming.result()) is not end:
+        with held_signals():
             coming = thread.submit(next, items, end)
+        while True:
+            with held_signals():
+                if (item := coming.result()) is end:
+                    return
+                coming = thread.submit(next, items, end)
             yield cast(T, item)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mentee.errors import DataError
+from mentee.threads import map_in_threads
 
 ERROR, SKIP = "error", "skip"
 """What is done about them: they are refused, or left out."""
@@ -65,7 +66,7 @@ def find_unreadable(
 
     errors: dict[int, UnreadableError] = {}
     with without_pillow_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for part in pool.map(attempt, np.array_split(rows, -(-len(rows) // _TOGETHER))):
+        for part in map_in_threads(pool, attempt, np.array_split(rows, -(-len(rows) // _TOGETHER))):
             errors |= part
     return errors
 
