@@ -49,20 +49,20 @@ def refused(tmp_path: Path) -> Any:
         ),
         pytest.param("[" * 3000, "nested more than 32 levels deep", id="deep lists"),
         pytest.param("{a: " * 3000, "nested more than 32 levels deep", id="deep mappings"),
-        pytest.param("a: &a [*a]", "more than 100,000 values", id="alias of itself"),
+        pytest.param("a: &a [*a]", "more than 1,000,000 values", id="alias of itself"),
         pytest.param(
             "a: &a [1, 1, 1, 1, 1, 1, 1, 1]\n"
             + "".join(
                 f"{n}: &{n} [{(f'*{b}, ' * 8)[:-2]}]\n"
                 for b, n in zip("abcdefg", "bcdefgh", strict=True)
             ),
-            "more than 100,000 values",
+            "more than 1,000,000 values",
             id="aliases",
         ),
         pytest.param(
             "m0: &m0 {a: 1}\n"
             + "".join(f"m{i + 1}: &m{i + 1} {{<<: [*m{i}, *m{i}]}}\n" for i in range(40)),
-            "more than 100,000 values",
+            "more than 1,000,000 values",
             id="merged aliases",
         ),
         pytest.param(SMALL + "x: '\0'", "special characters are not allowed", id="NUL"),
@@ -73,7 +73,7 @@ def refused(tmp_path: Path) -> Any:
             "could not determine a constructor",
             id="code",
         ),
-        pytest.param("x: " + "a" * (1 << 20), "it has 1,048,579 bytes, more than", id="large file"),
+        pytest.param("x: " + "a" * (4 << 20), "it has 4,194,307 bytes, more than", id="large file"),
     ],
 )
 def test_a_text_that_is_no_clear_recipe_is_refused(refused: Any, text: str, message: str) -> None:
@@ -246,3 +246,13 @@ def test_options_are_read_in_the_same_way(pair: str, value: Any) -> None:
 def test_options_refuse_the_same(value: str) -> None:
     with pytest.raises(RecipeError, match=r"^--column size=.*: it is not a value: "):
         parsed([f"size={value}"], "--column")
+
+
+def test_a_recipe_of_many_classes_is_read_again_or_not_written(tmp_path: Path) -> None:
+    names = [f"{i} " + "x" * 4000 for i in range(400)]
+    recipe = read({"data": {"source": "x", "classes": names}, "student": "y"})
+    (tmp_path / "recipe.yaml").write_text(dump(recipe), encoding="utf-8")
+    assert read(tmp_path / "recipe.yaml") == recipe
+    more = {"source": "x", "classes": [f"{name}{k}" for k in "abc" for name in names]}
+    with pytest.raises(RecipeError, match=r"would take .* it names every class \(1,200\); give"):
+        dump(read({"data": more, "student": "y"}))

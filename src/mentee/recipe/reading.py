@@ -28,8 +28,8 @@ from mentee.recipe.teachers import EmaRecipe, Ensemble, MultiRecipe, RecordedRec
 from mentee.recipe.yaml_text import DEEPEST, dump_yaml, parse_yaml
 from mentee.renamed import SINCE, new_key
 
-LARGEST_FILE = 1 << 20
-"""Bytes of a recipe."""
+LARGEST_FILE = 4 << 20
+"""Bytes of a recipe: some 250,000 names of classes."""
 MOST_PROBLEMS = 20
 """That a message lists."""
 TOO_DEEP = f"should not be nested more than {DEEPEST} levels deep"
@@ -112,8 +112,19 @@ def _encodable(text: str) -> bool:
 
 
 def dump(recipe: Recipe) -> str:
-    """The recipe as YAML, every key written out."""
-    return dump_yaml(recipe.model_dump(mode="json"))
+    """The recipe as YAML, every key written out.
+
+    Raises:
+        RecipeError: it would be longer than what `read` reads.
+    """
+    text = dump_yaml(recipe.model_dump(mode="json"))
+    if len(text.encode()) > LARGEST_FILE:
+        raise RecipeError(
+            f"the recipe of this run would take {len(text.encode()):,} bytes, more than "
+            f"{LARGEST_FILE:,}, since it names every class ({len(recipe.data.classes or ()):,}); "
+            "give them shorter names, or fewer"
+        )
+    return text
 
 
 def shipped() -> dict[str, Path]:

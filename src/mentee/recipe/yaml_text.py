@@ -11,7 +11,7 @@ from mentee.errors import RecipeError, shortened
 
 DEEPEST = 32
 """Levels of nesting; a recipe has seven."""
-LARGEST = 100_000
+LARGEST = 1_000_000
 """Values, each counted as often as an alias repeats it."""
 
 
