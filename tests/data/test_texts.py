@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,17 @@ def test_bytes_are_cut_where_a_character_begins(texts: list[str], length: int) -
                 break
             kept += character
         assert row.tobytes() == kept.encode() + b"\0" * (length - len(kept.encode()))
+
+
+def test_one_long_text_costs_its_input_alone() -> None:
+    """The input `[16, 2,000,000]` takes 32 MB; of a text that is cut only its beginning counts."""
+    texts = ["é" * 1_000_000, *["a"] * 15]
+    for length, most in ((None, 40e6), (256, 1e5)):
+        tracemalloc.start()
+        encoded = encode(texts, length)
+        assert encoded.shape == (16, length or 2_000_000)
+        assert tracemalloc.get_traced_memory()[1] < most
+        tracemalloc.stop()
 
 
 def test_without_a_length_the_longest_counts() -> None:

@@ -114,7 +114,7 @@ def _write(path: Path, clips: Iterator[npt.NDArray[np.int16]]) -> list[int]:
             if room < 0:
                 raise RunError(f"it would take more than half of the free space of {path.parent}")
             lengths.append(len(clip))
-            file.write(clip.astype("<i2").tobytes())
+            file.write(clip.astype("<i2", copy=False).data)
         file.seek(0)
         _header(file, sum(lengths))
     return lengths

@@ -64,17 +64,22 @@ def encode(texts: Sequence[str], length: int | None = None) -> UInt8[Tensor, "b 
         >>> encode(["né", "o"], 2).tolist()
         [[110, 0], [111, 0]]
     """
-    encoded = [text.encode() for text in texts]
+    # A character has a byte at least: one more than `length` is enough to know where to cut.
+    encoded = [(text if length is None else text[: length + 1]).encode() for text in texts]
     t = max([1, *map(len, encoded)]) if length is None else length
-    pieces = [data.ljust(t, b"\0") if len(data) <= t else _cut(data, t) for data in encoded]
-    return torch.from_numpy(np.frombuffer(bytearray(b"".join(pieces)), np.uint8).reshape(-1, t))
+    padded = bytearray(t * len(encoded))
+    for i, data in enumerate(encoded):
+        end = _end(data, t)
+        padded[i * t : i * t + end] = data[:end]
+    return torch.from_numpy(np.frombuffer(padded, np.uint8).reshape(-1, t))
 
 
-def _cut(data: bytes, length: int) -> bytes:
-    end = length
-    while data[end] & 0xC0 == 0x80:  # 10xxxxxx: inside a character
+def _end(data: bytes, length: int) -> int:
+    """How many of the first bytes are whole characters, at most `length`."""
+    end = min(len(data), length)
+    while end < len(data) and data[end] & 0xC0 == 0x80:  # 10xxxxxx: inside a character
         end -= 1
-    return data[:end].ljust(length, b"\0")
+    return end
 
 
 @dataclass(frozen=True)
