@@ -52,6 +52,9 @@ MODULES = (
 )
 """What the commands import, some of it late."""
 
+STOPPED = re.compile(r"^stopped", re.MULTILINE)
+"""What a command says that a signal has stopped."""
+
 Command = list[str]
 
 
@@ -152,6 +155,7 @@ class Campaign:
     work: Path
     rng: random.Random
     hang: float
+    fresh_share: float = FRESH
     kills: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     rounds: Counter[str] = field(default_factory=Counter)
@@ -236,7 +240,7 @@ class Campaign:
     def kill(self, case: Case, seconds: float) -> None:
         """Start a command, and kill it if it is still at work at a random moment."""
         (self.work / "log.txt").unlink(missing_ok=True)
-        fresh = self.rng.random() < FRESH
+        fresh = self.rng.random() < self.fresh_share
         number = self.start(case.command(), fresh=fresh)
         self.fresh += fresh
         status = self.wait(number, self.rng.uniform(0, 0.8 * seconds + 4 * fresh))
@@ -253,6 +257,8 @@ class Campaign:
         status = self.finish(number, name) if status is None else status
         self.expect_no_traceback(name, status)
         expected = {0, *(-each for each in sent), *(128 + each for each in sent)}
+        if len(sent) == 1 and STOPPED.search(self.log()):  # it has caught the signal
+            expected = {128 + sent[0]}
         if status not in expected:
             self.fault("status", f"{name}: {status}\n{self.log()}")
         self.expect_no_orphans(number, name)
@@ -457,13 +463,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--most", type=int, default=6, help="kills of one command before it ends")
     parser.add_argument("--only", default="", help="names of commands, with commas")
     parser.add_argument("--hang", type=float, default=HANG, help="seconds until it is called one")
+    parser.add_argument("--fresh", type=float, default=FRESH, help="share of new interpreters")
     parser.add_argument("--work", type=Path, help="a new folder; kept where there are faults")
     options = parser.parse_args(arguments)
     work = options.work or Path(tempfile.mkdtemp(prefix="mentee-kills-"))
     work.mkdir(parents=True, exist_ok=True)
     os.environ["MENTEE_CACHE"] = str(work / "cache")
     warm_up()
-    campaign, began = Campaign(work, random.Random(options.seed), options.hang), time.monotonic()
+    campaign = Campaign(work, random.Random(options.seed), options.hang, options.fresh)
+    began = time.monotonic()
     every = prepare(campaign)
     if options.only:
         every = [case for case in every if case.name in options.only.split(",")]

@@ -13,7 +13,7 @@ from tests.campaigns.boxes import fill
 from tests.campaigns.cases import CASES
 
 EACH = 21
-SLOW = ("python/labels of 50,000,000", "vectors/zip bomb", "yaml/20,000 unknown keys")
+SLOW = ("python/labels of 50,000,000", "vectors/zip bomb")
 FIRST = 20
 """Random examples of a kind; the command tries thousands."""
 
@@ -44,3 +44,4 @@ def test_the_table_has_enough_bad_inputs() -> None:
 def test_random_input_ends_in_a_result_or_a_sentence(kind: str) -> None:
     counts = fuzz.fuzz(kind, FIRST)
     assert sum(counts.values()) >= FIRST // 2
+    assert counts["read"] > 0
