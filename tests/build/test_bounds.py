@@ -31,6 +31,13 @@ def texts() -> dict[str, Any]:
     return {"text": [f"text {i}" for i in range(20)], "label": np.arange(20) % 2}
 
 
+def test_a_note_on_the_schedule_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(digits(train={"epochs": 1, "warmup": 10_000}), out=tmp_path / "run")
+    assert "train.warmup of 10,000 steps does not end within the" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("pad", [9, 1000, 16_384])
 @pytest.mark.parametrize("views", ["crop", "crop-flip"])
 def test_images_are_not_moved_out_of_sight(pad: int, views: str) -> None:

@@ -79,6 +79,15 @@ def test_the_first_line_of_other_tasks(
     assert data_summary(open_splits(recipe, data)) == [line]
 
 
+def test_texts_that_are_cut_are_told() -> None:
+    data = {"text": ["é" * 4, "abcd", "abcdefghi"], "label": [0, 1, 0]}
+    changes = {"source": "passed", "max_bytes": 8, "views": "none", "test": None}
+    recipe = read({"data": {**changes, "validation": None}, "student": "hashed-bag-small"})
+    (line,) = data_summary(open_splits(recipe, data))[1:]
+    share = "1 of 3 texts are longer than 8 bytes, data.max_bytes"
+    assert line.endswith(f": {share}, and are cut, such as '2'")
+
+
 def test_thousands_are_separated() -> None:
     recipe = read({"data": "embedded:digits", **TINY})
     assert data_summary(open_splits(recipe)) == [

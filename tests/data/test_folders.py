@@ -27,6 +27,17 @@ def test_class_folders(folder: Folder) -> None:
     np.testing.assert_array_equal(read[0], np.asarray(Image.open(root / "dog/2.png")))
 
 
+def test_a_folder_that_is_named_like_an_image_is_told(folder: Folder) -> None:
+    root = folder("cat/0.png", "dog/x.png/1.png")
+    (root / "cat/2.PNG").mkdir()
+    examples = open_examples(root)
+    assert examples.ids == ("cat/0.png", "dog/x.png/1.png")
+    assert examples.left_out == tuple(
+        f"{root / name} is a folder, though it is named like one of the images"
+        for name in ("cat/2.PNG", "dog/x.png")
+    )
+
+
 def test_splits_share_their_classes(folder: Folder) -> None:
     root = folder("train/ant/0.png", "train/cat/1.png", "val/cat/2.png", "test_night/bee/3.png")
     validation = open_examples(str(root), split="validation")

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mentee.build.optimizer import training_plan
+from mentee.build.optimizer import schedule_notes, training_plan
 from mentee.data import steps_per_epoch
 from mentee.distillation.lr_schedule import rate_at
 from mentee.errors import MenteeError
@@ -76,3 +77,19 @@ def test_every_factor_is_in_0_to_1(schedule: str, total: int, warmup: int) -> No
 def test_an_unknown_schedule_names_the_close_one() -> None:
     with pytest.raises(MenteeError, match=r"no schedule 'cosin'; did you mean 'cosine'"):
         rate_at(0, 10, schedule="cosin")
+
+
+@pytest.mark.parametrize(
+    ("train", "note"),
+    [
+        ({"schedule": "cosine"}, "train.milestones is not used: train.schedule is cosine, not"),
+        ({"epochs": 180}, "train.milestones [180, 210] are not reached in the 180 epochs"),
+        ({"warmup": 500}, "train.warmup of 500 steps does not end within the 500 of the run"),
+        ({"warmup": 499}, None),
+    ],
+)
+def test_what_a_run_does_not_follow_is_told(train: dict[str, Any], note: str | None) -> None:
+    changed = published().train.model_copy(update=train)
+    notes = schedule_notes(changed, 500)
+    assert len(notes) == (note is not None)
+    assert not note or notes[0].startswith(note)

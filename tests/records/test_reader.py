@@ -13,6 +13,7 @@ from mentee.recording.embedders import record_examples
 from mentee.records import Record, integrity, open_record
 from mentee.records.manifest import checksum as sum_of
 from mentee.records.manifest import read_manifest
+from mentee.types import Statistics
 from tests.records.jobs import Fake, expected, images
 
 OUTSIDE = {"file": "../x.npy", "rows": 10, "bytes": 1, "checksum": "0" * 32}
@@ -136,11 +137,35 @@ def test_statistics_are_kept_and_fitted_again_where_they_are_lost(made):
     torch.testing.assert_close(kept.mean, torch.tensor(rows.mean(axis=0)).float())
     torch.testing.assert_close(kept.std, torch.tensor(rows.std(axis=0)).float())
     path = made.folder / "statistics.safetensors"
+    content = path.read_bytes()
     path.unlink()
     again = Record.open(made.folder).statistics
     for name, value in vars(kept).items():
         torch.testing.assert_close(value, getattr(again, name), atol=1e-6, rtol=1e-5)
-    assert path.is_file()
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("damage", ["text", "cut", "other numbers"])
+def test_damaged_statistics_are_refused(made, damage):
+    path = made.folder / "statistics.safetensors"
+    content = path.read_bytes()
+    other = content[:-4] + b"\0\0\0\x3f"
+    path.write_bytes({"text": b"hello", "cut": content[:-1], "other numbers": other}[damage])
+    with pytest.raises(DataError, match=r"statistics.safetensors is damaged, .* delete it, and"):
+        _ = Record.open(made.folder).statistics
+    path.unlink()
+    assert Record.open(made.folder).statistics.mean.isfinite().all()
+
+
+def test_statistics_that_another_machine_rounds_otherwise_are_not_stored(made, monkeypatch):
+    path = made.folder / "statistics.safetensors"
+    path.unlink()
+    record = Record.open(made.folder)
+    monkeypatch.setattr(
+        type(record), "fit", lambda *_: Statistics(*(torch.ones(1) for _ in range(4)))
+    )
+    assert record.statistics.mean.tolist() == [1.0]
+    assert not path.exists()
 
 
 def test_statistics_of_some_rows_are_of_those_rows_only(made):

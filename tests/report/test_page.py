@@ -65,6 +65,20 @@ def test_the_page_says_what_the_summary_says() -> None:
     assert text.endswith("## Recipe\n\n```yaml\ndata:\n  source: a\n```\n")
 
 
+def test_a_score_that_is_no_number_is_noted() -> None:
+    text = page({**SUMMARY, "test": {"accuracy": float("nan"), "loss": float("inf")}}, METRICS, "")
+    assert "- test: accuracy is nan, which is no score\n- test: loss is inf, which" in text
+    assert "which is no score" not in page(SUMMARY, METRICS, "")
+
+
+def test_names_of_classes_leave_a_table_whole() -> None:
+    row = {"recall": 1.0, "precision": 1.0, "f1": 1.0, "examples": 2, "predicted": 2}
+    details = {"examples": 4, "classes": {"a|b": row, "c\nd": row}}
+    text = page({**SUMMARY, "details": {"test": details}}, METRICS, "")
+    assert "\n| a\\|b | " in text
+    assert "\n| c d | " in text
+
+
 def test_the_page_is_a_pure_function() -> None:
     before = copy.deepcopy((SUMMARY, METRICS))
     assert page(SUMMARY, METRICS, "a: 1") == page(*copy.deepcopy((SUMMARY, METRICS)), "a: 1")

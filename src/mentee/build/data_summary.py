@@ -19,16 +19,25 @@ def data_summary(splits: DatasetSplits) -> list[str]:
     """
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     known = {name: part for name, part in parts.items() if part is not None}
-    return [counts_line(known), *data_notes(known, splits.notes)]
+    length = getattr(splits.views, "max_bytes", None)
+    return [counts_line(known), *data_notes(known, splits.notes, length)]
 
 
-def data_notes(parts: Mapping[str, Examples], notes: Sequence[str] = ()) -> list[str]:
+def data_notes(
+    parts: Mapping[str, Examples], notes: Sequence[str] = (), length: int | None = None
+) -> list[str]:
     """What was left out of some examples, changed, or holds nothing; a line each, after `notes`.
+
+    Args:
+        parts: the examples.
+        notes: lines that are known already.
+        length: bytes at which texts are cut.
 
     Raises:
         DataError: as for `data_summary`.
     """
-    return list(dict.fromkeys([*notes, *(line for e in parts.values() for line in inspect(e))]))
+    found = [line for part in parts.values() for line in inspect(part, length)]
+    return list(dict.fromkeys([*notes, *found]))
 
 
 def counts_line(parts: Mapping[str, Examples]) -> str:

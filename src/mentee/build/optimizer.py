@@ -88,3 +88,19 @@ def training_plan(train: Train, batches: int) -> Plan:
         )
 
     return Plan(train.epochs, batches, train.gradient_accumulation, rate, train.max_grad_norm)
+
+
+def schedule_notes(train: Train, steps: int) -> list[str]:
+    """Lines on what a run of so many steps does not follow of the schedule in a recipe."""
+    late = [epoch for epoch in train.milestones if epoch >= train.epochs]
+    notes = []
+    if train.milestones and train.schedule != "steps":
+        notes.append(f"train.milestones is not used: train.schedule is {train.schedule}, not steps")
+    elif late:
+        notes.append(f"train.milestones {late} are not reached in the {train.epochs} epochs")
+    if train.warmup >= steps:
+        notes.append(
+            f"train.warmup of {train.warmup:,} steps does not end within the {steps:,} of the "
+            "run: the rate never reaches train.lr"
+        )
+    return notes

@@ -25,7 +25,12 @@ from mentee.build.compute_mode import choose_compute_mode
 from mentee.build.data_summary import data_summary
 from mentee.build.datasets import DatasetSplits, open_splits, views_for
 from mentee.build.evaluation_data import OpenedDomain, open_domains, open_monitor_examples
-from mentee.build.optimizer import optimizer_note, resolve_optimizer, training_plan
+from mentee.build.optimizer import (
+    optimizer_note,
+    resolve_optimizer,
+    schedule_notes,
+    training_plan,
+)
 from mentee.build.outputs import expected_outputs
 from mentee.build.overrides import PythonOverrides
 from mentee.build.teacher_kind import TeacherKind, TeacherRequest
@@ -164,6 +169,7 @@ def resolve(
         if accelerator.ddp_handler is not None:  # DDP waits for their gradients otherwise
             accelerator.ddp_handler.find_unused_parameters = True
     plan = training_plan(train, splits.batches(train))
+    notes += schedule_notes(train, plan.steps)
     settled, compute_notes = choose_compute_mode(
         recipe.train,
         network,

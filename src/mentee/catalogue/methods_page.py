@@ -55,7 +55,7 @@ def methods_table(methods: Mapping[str, Method] = METHODS) -> str:
                 "; ".join(parts),
             ]
         )
-    return markdown_table([escape(line) for line in lines])
+    return markdown_table(lines)
 
 
 @functools.lru_cache
@@ -87,7 +87,7 @@ def losses_table() -> str:
         params = describe_params(entry.function, doc, ENGINE_ARGUMENTS)
         row = [code(name), doc.summary, code(doc.formula), params, inputs(doc), loss_needs(entry)]
         lines.append(row)
-    return markdown_table([escape(line) for line in lines])
+    return markdown_table(lines)
 
 
 def representations_table() -> str:
@@ -98,7 +98,7 @@ def representations_table() -> str:
         params = describe_params(build, doc, ENGINE_PARAMETERS)
         needed = ", ".join(representation_needs(name))
         lines.append([code(name), doc.summary, code(doc.formula), params, needed])
-    return markdown_table([escape(line) for line in lines])
+    return markdown_table(lines)
 
 
 def memories_table() -> str:
@@ -108,7 +108,7 @@ def memories_table() -> str:
         doc = parse_docstring(build)
         params = describe_params(build, doc)
         lines.append([code(name), doc.summary, code(doc.formula), params, doc.memory])
-    return markdown_table([escape(line) for line in lines])
+    return markdown_table(lines)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -166,11 +166,6 @@ def loss_needs(entry: LossSpec) -> str:
 def code(name: str) -> str:
     """A name or a formula as code; empty stays empty."""
     return f"`{name}`" if name else ""
-
-
-def escape(line: Sequence[str]) -> list[str]:
-    """Texts with their vertical bars escaped, for a table."""
-    return [text.replace("|", r"\|") for text in line]
 
 
 def main(paths: Sequence[str]) -> None:

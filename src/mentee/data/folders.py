@@ -48,7 +48,9 @@ def open_folder(root: Path, *, split: str = "train", options: SourceOptions) -> 
     base = split_folder(root, split, options.classes)
     refuse_outside(root, [base], outside=options.outside)
     table = next((p / METADATA for p in (base, root) if (p / METADATA).is_file()), None)
-    present = files_below(base, root, outside=options.outside) if table is None else []
+    present, inner = list[str](), list[str]()
+    if table is None:
+        present, inner = files_below(base, root, outside=options.outside)
     left_out: list[str] = []
     if table is not None:
         names, ids, labels = _read_metadata(table, base, root, options)
@@ -61,6 +63,10 @@ def open_folder(root: Path, *, split: str = "train", options: SourceOptions) -> 
         modality, names, labels = _read_class_folders(present, base, root, known, options)
         ids = names
         left_out = _left_out(present, modality, base, root, options)
+        left_out += [
+            f"{base / name} is a folder, though it is named like one of the {modality.files}"
+            for name in filter(_ends(modality), inner)
+        ]
     reading = options.reading(f"{root} [{split}]")
     files = FolderFiles(root, names)
     return read_files(modality, files, ids, labels, reading, left_out=left_out)

@@ -13,10 +13,14 @@ from mentee.data.unreadable import INSPECTED, find_unreadable, refuse_unreadable
 _BLANK = {"image": "images are of one color", "text": "texts are empty"}
 
 
-def inspect(examples: Examples) -> list[str]:
+def inspect(examples: Examples, max_bytes: int | None = None) -> list[str]:
     """Read examples once, and tell in lines what was left out, was changed, or holds nothing.
 
     What fits into memory is decoded for good; of the rest at most `INSPECTED` are read.
+
+    Args:
+        examples: of a source, or of a part of it.
+        max_bytes: after which networks do not read on in a text; None: they read all.
 
     Raises:
         DataError: images or clips cannot be read; all of them are named.
@@ -27,10 +31,15 @@ def inspect(examples: Examples) -> list[str]:
     part = examples if len(examples) <= INSPECTED else examples.spaced(INSPECTED)
     ids = dict(zip(part.rows.tolist(), part.ids, strict=True))
     blank: list[int] = []
+    long: list[int] = []
 
     def look(rows: Rows) -> None:
         contents = part.contents.read(rows)
-        blank.extend(row for row, one in zip(rows.tolist(), contents, strict=True) if _blank(one))
+        for row, one in zip(rows.tolist(), contents, strict=True):
+            if _blank(one):
+                blank.append(row)
+            if max_bytes and isinstance(one, str) and len(one.encode()) > max_bytes:
+                long.append(row)
 
     refuse_unreadable(find_unreadable(look, part.rows), ids, part.name)
     lines = [*examples.left_out, *examples.notes]
@@ -39,6 +48,11 @@ def inspect(examples: Examples) -> list[str]:
     if blank and examples.kind in _BLANK:
         share = f"{len(blank):,} of {len(part):,} {_BLANK[examples.kind]}"
         lines.append(f"{examples.name}: {share}, such as {ids[min(blank)]!r}")
+    if long:
+        share = f"{len(long):,} of {len(part):,} texts are longer than {max_bytes} bytes"
+        lines.append(
+            f"{examples.name}: {share}, data.max_bytes, and are cut, such as {ids[min(long)]!r}"
+        )
     return lines
 
 

@@ -51,19 +51,23 @@ def is_hidden(name: str) -> bool:
     return name.startswith(_IGNORED)
 
 
-def files_below(base: Path, root: Path, *, outside: bool) -> list[str]:
-    """The paths in `base` of all files below it, sorted; links are followed, hidden names left out.
+def files_below(base: Path, root: Path, *, outside: bool) -> tuple[list[str], list[str]]:
+    """The paths in `base` of all files and of all folders below it; hidden names are left out.
 
     Args:
         base: the folder.
         root: the source's folder, which links must not leave.
         outside: they may.
 
+    Returns:
+        Files and folders, both sorted; links are followed.
+
     Raises:
         DataError: a folder cannot be read, a link leads out of `root`, or two paths lead to one
             folder, such as a link to a folder above it.
     """
     names: list[str] = []
+    folders: list[str] = []
     links: list[str] = []
     seen: dict[tuple[int, int], Path] = {}
     waiting = [""]
@@ -87,12 +91,13 @@ def files_below(base: Path, root: Path, *, outside: bool) -> list[str]:
                         continue
                 if os.path.isdir(base / name):
                     waiting.append(f"{name}/")
+                    folders.append(name)
                 else:
                     names.append(name)
     except OSError as error:
         raise unreadable(base / at, f"{error.strerror}") from error
     refuse_outside(root, [base / name for name in links], outside=outside)
-    return sorted(names)
+    return sorted(names), sorted(folders)
 
 
 def leaves(path: Path, root: Path) -> bool:

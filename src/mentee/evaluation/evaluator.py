@@ -206,9 +206,11 @@ def write_report(path: str | Path) -> str:
     if not folder.summary.is_file():
         raise RunError(f"{folder.path} is not finished; resume it: mentee resume {folder.path}")
     folder.refuse_changes()
-    summary, (metrics, damage) = folder.read_summary(), read_lines(folder.metrics)
-    if damage:
-        summary["notes"] = [*(summary.get("notes") or []), f"{damage}."]
+    summary, (metrics, damage) = folder.read_summary(), read_lines(folder.metrics, ended=True)
+    notes = [f"{damage}."] if damage else []
+    if (end := max((line["step"] for line in metrics), default=0)) < summary["steps"]:
+        notes.append(f"{folder.metrics.name} ends at step {end:,} of {summary['steps']:,}.")
+    summary["notes"] = [*(summary.get("notes") or []), *notes]
     try:
         text = page(summary, metrics, folder.recipe.read_text("utf-8"), folder.read_probe())
     except (KeyError, TypeError, AttributeError, IndexError) as error:

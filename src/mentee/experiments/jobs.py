@@ -165,10 +165,10 @@ def save_plan(out: Path, jobs: Sequence[Job], settings: Mapping[str, Any]) -> No
     plan = {job.name: {"recipe": job.recipe.model_dump(mode="json"), **settings} for job in jobs}
     saved: dict[str, Any] = {}
     if path.is_file():
-        saved = files.read_json(
-            path,
-            "it names what the runs there were started with; restore it, or give another --out",
-        )
+        advice = "it names what the runs there were started with; restore it, or give another --out"
+        saved = files.read_json(path, advice)
+        if not saved:
+            raise RunError(f"{path} holds no run; {advice}")
     for job in jobs:
         if not job.started:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -232,17 +233,25 @@ class Record:
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Of all vectors; fitted and saved again where the file is missing or damaged."""
+        """Of all vectors; fitted again where the file is missing, and saved if it is the same.
+
+        Raises:
+            DataError: the file is damaged.
+        """
         path, expected = self.folder / STATISTICS, self.manifest.statistics.get("checksum")
-        fitted = None
-        if path.is_file() and expected is not None and checksum(path) == expected:
+        if path.is_file() and expected is not None:
             fitted = statistics.load(path, self.vector.shape[-1])
-        if fitted is None:
-            fitted = again = self.fit(range(len(self)), self.vector)
-            try:
-                files.write(path, lambda temporary: statistics.save(again, temporary))
-            except RunError:  # a folder that may only be read keeps nothing
-                return fitted
+            if fitted is None or checksum(path) != expected:
+                raise DataError(
+                    f"{path} is damaged, or of other vectors; delete it, and it is fitted again"
+                )
+            return fitted
+        fitted = self.fit(range(len(self)), self.vector)
+        if expected is not None:
+            with contextlib.suppress(RunError):  # a folder that may only be read keeps nothing
+                files.write(path, lambda temporary: statistics.save(fitted, temporary))
+                if checksum(path) != expected:  # another machine rounds otherwise
+                    path.unlink()
         return fitted
 
     def fit(self, positions: Positions | range, column: Column) -> Statistics:

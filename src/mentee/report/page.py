@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,6 +57,12 @@ def page(
         parts += ["## Out of domain", _domains(summary)]
     notes = [*teacher_notes(teachers_of(summary)), *(summary.get("warnings") or [])]
     notes += summary.get("notes") or []
+    notes += [
+        f"{part}: {name} is {score}, which is no score"
+        for part in ("test", "validation")
+        for name, score in (summary.get(part) or {}).items()
+        if isinstance(score, float) and not math.isfinite(score)
+    ]
     if notes:
         parts += ["## Notes", "\n".join(f"- {text}" for text in notes)]
     if summary.get("measured"):

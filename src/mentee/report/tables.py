@@ -32,15 +32,16 @@ def align(lines: Cells, *, right: bool = False) -> str:
 
 
 def markdown_table(lines: Cells) -> str:
-    """Rows as a Markdown table, the first one its head.
+    r"""Rows as a Markdown table, the first one its head; a line break in a cell is a blank.
 
     Example:
-        >>> print(markdown_table([["a", "b"], ["1", "2"]]))
+        >>> print(markdown_table([["a", "b"], ["1", "2|3"]]))
         | a | b |
         |---|---|
-        | 1 | 2 |
+        | 1 | 2\|3 |
     """
-    head, *rows = [f"| {' | '.join(line)} |" for line in lines]
+    plain = [[" ".join(cell.splitlines()).replace("|", r"\|") for cell in line] for line in lines]
+    head, *rows = [f"| {' | '.join(line)} |" for line in plain]
     return "\n".join([head, "|" + "---|" * len(lines[0]), *rows])
 
 

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 
-def read_lines(path: Path) -> tuple[list[dict[str, Any]], str]:
+def read_lines(path: Path, *, ended: bool = False) -> tuple[list[dict[str, Any]], str]:
     """All whole lines, and a note on damaged ones; empty: there are none.
 
-    A last line without an end was cut by a kill: a resumed run writes it again.
+    A last line without an end was cut by a kill: a resumed run writes it again. It is damage too
+    where the run has `ended`.
     """
     if not path.is_file():
         return [], ""
-    texts = path.read_bytes().split(b"\n")[:-1]
+    *texts, last = path.read_bytes().split(b"\n")
+    texts += [last] if ended and last else []
     lines = [line for text in texts if (line := read_line(text)) is not None]
     damaged = len(texts) - len(lines)
     what = f"{damaged} damaged lines were" if damaged > 1 else "a damaged line was"

@@ -47,10 +47,10 @@ def _from_names(values: Any, wanted: Names | None) -> tuple[npt.NDArray[np.int64
             f"label {short(cells[odd])} of row {odd} is no name, and others are, such as {some!r}; "
             "write all labels as names, or all as numbers"
         )
-    names = {cell for cell in cells if cell is not None}
+    names = dict.fromkeys(cell for cell in cells if cell is not None)
     if wanted is None and all(whole_number(name) is not None for name in names):
         cells = [None if cell is None else str(whole_number(cell)) for cell in cells]
-        names = {cell for cell in cells if cell is not None}
+        names = dict.fromkeys(cell for cell in cells if cell is not None)
     classes = wanted or sorted_classes(names)
     number = dict(zip(names, numbers_by_name(names, classes), strict=True))
     return np.array([-1 if c is None else number[c] for c in cells], np.int64), classes
@@ -121,7 +121,7 @@ def _from_numbers(
             "unlabeled; mend the labels, or name all `classes`"
         )
     if schema and wanted and schema != wanted:
-        names = {schema[number] for number in np.unique(numbers).tolist() if number >= 0}
+        names = [schema[number] for number in np.unique(numbers).tolist() if number >= 0]
         number_of = dict(zip(names, numbers_by_name(names, wanted), strict=True))
         # The last entry is for -1, which stays.
         table = np.array([*(number_of.get(name, -1) for name in schema), -1], np.int64)

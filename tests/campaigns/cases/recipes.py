@@ -1,4 +1,7 @@
-"""Texts that are no recipe, and changes of one that mean nothing."""
+"""Texts that are no recipe, and changes of one that mean nothing.
+
+What reading alone refuses by a bound of the schema or of YAML is in `tests/recipe/test_bounds.py`.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +30,6 @@ def change(value: str, name: str = "", base: str = "recipe.yaml") -> Case:
     return Case(f"set/{where}{name}", ["train", base, "--out", "new", "--set", value])
 
 
-def aliases(levels: int) -> str:
-    """Each level ten times the one before."""
-    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
-    for i in range(levels):
-        inner = ", ".join([f"*a{i}"] * 10)
-        lines.append(f"a{i + 1}: &a{i + 1} [{inner}]")
-    return "\n".join(lines) + "\n"
-
-
 YAML = [
     text("empty", ""),
     text("a comment", "# nothing\n"),
@@ -45,52 +39,25 @@ YAML = [
     text("binary", bytes(range(256))),
     text("latin-1", SMALL.encode() + b"x: \xe9\n"),
     text("UTF-16", SMALL.encode("utf-16")),
-    text("NUL", SMALL + "x: 'a\0b'\n"),
     text("tab", "\tdata: x\n"),
     text("unclosed", SMALL + "x: [1, 2\n"),
     text("two colons", "a: b: c\n"),
     text("two documents", SMALL + "---\n" + SMALL),
     text("version", "%YAML 9.9\n---\n" + SMALL),
-    text("a key twice", SMALL + "student: vgg8\n"),
-    text("a key twice inside", SMALL + "train: {lr: 0.1, lr: 0.2}\n"),
     text("a parameter twice", SMALL + "method: {name: kd, params: {kl.t: 1, kl.t: 2}}\n"),
     text("a merged key twice", "x: &x {a: 1}\ny: {<<: *x, <<: *x}\n" + SMALL),
-    text("octal", SMALL + "train: {epochs: 010}\n"),
-    text("octal in a list", SMALL + "train: {milestones: [007]}\n"),
-    text("sexagesimal", SMALL + "train: {epochs: 1:30}\n"),
-    text("a date", SMALL + "train: {seed: 2020-01-31}\n"),
-    text("5,000 digits", SMALL + f"train: {{epochs: {'9' * 5000}}}\n"),
-    text("10^30 epochs", SMALL + f"train: {{epochs: {10**30}}}\n"),
-    text("a seed of 65 bits", SMALL + f"train: {{seed: {2**64 + 1}}}\n"),
-    text("infinite", SMALL + "train: {lr: .inf}\n"),
     text("not a number", SMALL + "train: {weight_decay: .nan}\n"),
-    text("1e308", SMALL + "train: {lr: 1e308}\n"),
-    text("deep lists", SMALL + "x: " + "[" * 10_000),
-    text("deep mappings", SMALL + "x: " + "{a: " * 10_000),
     text("deep but closed", SMALL + "x: " + "[" * 500 + "]" * 500),
     text("deep blocks", SMALL + "".join(f"{' ' * i}k:\n" for i in range(500))),
-    text("aliases", aliases(12) + SMALL),
-    text("an alias of itself", "x: &x [*x]\n" + SMALL),
     text("a mapping of itself", "x: &x {y: *x}\n" + SMALL),
-    text("merges", "m0: &m0 {a: 1}\n" + "".join(
-        f"m{i + 1}: &m{i + 1} {{<<: [*m{i}, *m{i}]}}\n" for i in range(40)
-    ) + SMALL),
     text("unknown alias", SMALL + "teacher: *nobody\n"),
-    text("code", SMALL + "train: !!python/object/apply:os.system ['touch EXECUTED']\n"),
     text("code by name", SMALL + "train: !!python/name:os.system\n"),
     text("code by import", SMALL + "train: !!python/module:antigravity\n"),
-    text("a tag", SMALL + "train: !!timestamp x\n"),
     text("a set", SMALL + "train: !!set {a, b}\n"),
     text("own tag", SMALL + "train: !mine {a: b}\n"),
-    text("20,000 unknown keys", SMALL + "".join(f"key{i}: 1\n" for i in range(20_000))),
     text("a name of 1 MB", SMALL + "teacher: " + "a" * 1_000_000 + "\n"),
     text("a name of 100 kB", SMALL + "teacher: " + "a" * 100_000 + "\n"),
     text("a key of 100 kB", SMALL + "k" * 100 + ": 1\n" + "? " + "k" * 100_000 + "\n: 1\n"),
-    text("a number as key", SMALL + "1: 2\n"),
-    text("a list as key", SMALL + "? [a]\n: b\n"),
-    text("surrogate", SMALL + 'teacher: "\\uD800"\n'),
-    text("NUL escaped", 'data: "a\\0b"\nstudent: resnet8-cifar\n'),
-    text("method outside", SMALL + "method: {name: ../../evil, terms: []}\n"),
     text("no student", "data: embedded:digits\n"),
     text("old keys", SMALL + "train: {rate: 0.1, workers: 2}\n"),
 ]  # fmt: skip
@@ -106,9 +73,6 @@ train.epochs=true
 train.epochs=ten
 train.epochs=null
 train.epochs=[1]
-train.epochs=1000000000000
-train.epochs=1:30
-train.epochs=010
 train.batch=0
 train.batch=-5
 train.batch=1000000
@@ -118,8 +82,6 @@ train.gradient_accumulation=7
 train.optimizer=lion
 train.lr=0
 train.lr=-0.1
-train.lr=.inf
-train.lr=1e400
 train.lr='0.1'
 train.momentum=1
 train.momentum=-0.1
@@ -127,14 +89,15 @@ train.momentum=.nan
 train.nesterov=maybe
 train.nesterov=1
 train.weight_decay=-1
-train.weight_decay=.inf
 train.schedule=linear
 train.schedule=steps
 train.milestones=[0]
 train.milestones=5
-train.factor=.inf
+train.milestones=[1]
+train={epochs: 1, batch: 32, schedule: steps, milestones: [5]}
 train.factor=0
 train.warmup=-1
+train.warmup=9
 train.max_grad_norm=0
 train.max_grad_norm=.inf
 train.ema=1
@@ -148,7 +111,6 @@ train.precision=float16
 train.channels_last=maybe
 train.compile=sometimes
 train.num_workers=-1
-train.num_workers=1000000
 train.seed=1.0
 train.seed=99999999999999999999
 data.source=
@@ -164,7 +126,6 @@ data.kind=video
 data.kind=audio
 data.train=nothing
 data.train=
-data.validation=1e-9
 data.validation=0
 data.validation=1
 data.validation=nothing
@@ -172,7 +133,6 @@ data.test=nothing
 data.limit=0
 data.limit=1000000000
 data.limit=3
-data.label=[]
 data.label=nothing
 data.label=[a, a]
 data.image=nothing
@@ -186,19 +146,13 @@ data.channels=2
 data.channels=7
 data.views=spin
 data.pad=-1
-data.pad=1000000000
 data.pad=9
 data.size=0
 data.size=-8
-data.size=1000000
 data.size=16384
 data.sample_rate=0
-data.sample_rate=1000000000
 data.seconds=0
-data.seconds=.inf
-data.seconds=1e9
 data.max_bytes=0
-data.max_bytes=1000000000
 data.cycle=0
 data.out_of_domain={x: {}}
 data.out_of_domain={x: {corruption: rain}}
@@ -234,8 +188,6 @@ student.options.nothing=1
 student.weights=nowhere
 student.weights=/dev/zero
 student.input=nothing
-student.input={mean: [], std: []}
-student.input={mean: [0.5], std: [.inf]}
 student.input={mean: [0.5], std: [0]}
 student.input={mean: [0.5, 0.5], std: [1, 1]}
 student.input={max_bytes: 3}
@@ -258,7 +210,6 @@ method=kd
 method=kd+kd
 method=kd(
 method=cktf(nothing)
-method=../../evil
 method={name: kd, balance: sometimes}
 method={name: none, params: {kl.temperature: 4}}
 method={name: none, weights: {task: .inf}}
@@ -298,14 +249,11 @@ train..lr=1
 .=1
 """.strip().splitlines()
     ),
-    change("train.lr=\0", "NUL"),
     change(f"student={'a' * 100_000}", "a name of 100 kB"),
     change(f"data.source={'a' * 300}", "a source of 300 letters"),
     change(f"data.source={'a/' * 2000}", "a source of 2,000 folders"),
     change(f"student.weights={'a' * 300}", "weights of 300 letters"),
     change(f"teacher={{record: {'a' * 300}}}", "a record of 300 letters"),
-    change("train.lr=" + "[" * 5000, "deep"),
-    change(f"train.seed={'9' * 5000}", "5,000 digits"),
     change("method={name: kd, params: {kl.temperature: 0}}", base="kd.yaml"),
     change("method={name: kd, params: {kl.temperature: -1}}", base="kd.yaml"),
     change("method={name: kd, params: {kl.temperature: .inf}}", base="kd.yaml"),
