@@ -1,6 +1,7 @@
 """Large loads: time and peak memory of each, fine or refused with a sentence.
 
     python benchmarks/reliability/load.py                  # all, a process each; writes load.json
+    python benchmarks/reliability/load.py text clip        # some of them; keeps the other rows
     python benchmarks/reliability/load.py --only ids       # one, in this process
 
 Memory is the most that the process had beyond its imports, in MB.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -42,7 +44,8 @@ def trained(folder: Path, data: Any, content: dict[str, Any]) -> str:
     """What a run of it says."""
     from mentee import train
 
-    return repr(train(content, data=data, out=folder / "run", quiet=True))
+    run = train(content, data=data, out=folder / "run", quiet=True)
+    return f"{run.summary['steps']:,} steps of {content['train']['batch']:,} examples"
 
 
 def examples(folder: Path) -> str:
@@ -84,11 +87,15 @@ def files(folder: Path) -> str:
 
 
 def classes(folder: Path) -> str:
-    """100,000 classes with two examples each: an epoch of the student's wide classifier."""
+    """100,000 classes: an epoch of the student's wide classifier, and the recipe read again."""
+    from mentee.recipe import read
+
     pixels = np.random.default_rng(0).integers(0, 256, (2 * CLASSES, 4, 4, 3), dtype=np.uint8)
     names = [f"class {i}" for i in range(CLASSES)]
     data = {"image": pixels, "label": [names[i % CLASSES] for i in range(2 * CLASSES)]}
-    return trained(folder, data, recipe(train={"batch": 256, "epochs": 1}, data={"limit": 120_000}))
+    changes = {"train": {"batch": 256, "epochs": 1}, "data": {"limit": 120_000}}
+    trained(folder, data, recipe(**changes))
+    return f"{len(read(folder / 'run/recipe.yaml').data.classes or ()):,} classes"
 
 
 def top_k(folder: Path) -> str:
@@ -161,12 +168,23 @@ LOADS: dict[str, Callable[[Path], str]] = {
 }
 
 
+def machine() -> dict[str, Any]:
+    """With what and on how large a machine."""
+    from mentee.runs.environment import environment
+
+    about = environment(memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    about["load average"] = os.getloadavg()[0]
+    return {name: about[name] for name in about if name not in ("command", "cuda")}
+
+
 def measure(name: str) -> dict[str, Any]:
     """One load in this process."""
     import mentee.api  # noqa: F401
     from mentee.errors import MenteeError
 
+    about = machine()
     with tempfile.TemporaryDirectory() as place:
+        os.environ["MENTEE_CACHE"] = place
         before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
         try:
             result, outcome = LOADS[name](Path(place)), "fine"
@@ -176,21 +194,34 @@ def measure(name: str) -> dict[str, Any]:
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     what = (LOADS[name].__doc__ or "").strip()
     return {"load": what, "outcome": outcome, "result": result, "seconds": round(seconds, 1)} | {
-        "megabytes": round(1024 * (most - before) / 1e6)
+        "megabytes": round(1024 * (most - before) / 1e6),
+        "environment": about,
     }
+
+
+def table(results: dict[str, Any]) -> str:
+    """The results as a table of `docs/results/reliability.md`."""
+    lines = ["| load | outcome | seconds | memory, MB | commit |", "|---|---|---|---|---|"]
+    for name in LOADS:
+        each = results[name]
+        outcome = f"{each['outcome']}: {each['result']}"
+        cells = [each["load"].rstrip("."), outcome, each["seconds"], f"{each['megabytes']:,}"]
+        lines.append(f"| {' | '.join(map(str, cells))} | `{each['environment']['commit']}` |")
+    return "\n".join(lines)
 
 
 def main() -> int:
     """All loads, a process each."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", choices=LOADS)
+    parser.add_argument("names", nargs="*", help="of loads; none: all")
     options = parser.parse_args()
     if options.only:
         print(json.dumps(measure(options.only)))
         return 0
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     bad = 0
-    for name in LOADS:
+    for name in options.names or LOADS:
         command = [sys.executable, __file__, "--only", name]
         try:
             done = subprocess.run(
@@ -203,6 +234,8 @@ def main() -> int:
             results[name] = {"outcome": "failed", "result": str(stderr)[-300:] or str(error)[:300]}
         print(f"{name:10} {results[name]}", flush=True)
         RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    if not bad:
+        print(table(results))
     return 1 if bad else 0
 
 
