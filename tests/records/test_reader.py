@@ -162,7 +162,9 @@ def test_statistics_that_another_machine_rounds_otherwise_are_not_stored(made, m
     path.unlink()
     record = Record.open(made.folder)
     monkeypatch.setattr(
-        type(record), "fit", lambda *_: Statistics(*(torch.ones(1) for _ in range(4)))
+        type(record),
+        "fit",
+        lambda *_: Statistics(torch.ones(1), torch.ones(1), torch.ones(1, 1), torch.ones(1)),
     )
     assert record.statistics.mean.tolist() == [1.0]
     assert not path.exists()
