@@ -85,7 +85,7 @@ def test_texts_that_are_cut_are_told() -> None:
     recipe = read({"data": {**changes, "validation": None}, "student": "hashed-bag-small"})
     (line,) = data_summary(open_splits(recipe, data))[1:]
     share = "1 of 3 texts are longer than 8 bytes, data.max_bytes"
-    assert line.endswith(f": {share}, and are cut, such as '2'")
+    assert line.endswith(f": {share}, and are cut, such as 'train/2'")
 
 
 def test_thousands_are_separated() -> None:
