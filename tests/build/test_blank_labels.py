@@ -196,6 +196,6 @@ def test_a_run_with_blank_labels_says_so(tmp_path: Path, capsys: Any) -> None:
     run = train(content, out=tmp_path / "run", data=data)
     assert line in capsys.readouterr().out
     assert run.summary["data_notes"] == [line]
-    assert f"Data: {line}." in (tmp_path / "run" / "report.md").read_text()
+    assert f"- {line}." in (tmp_path / "run" / "report.md").read_text()
     assert run.summary["examples"]["labeled"] == 12
     assert "accuracy" in run.evaluate(data=data, split="test")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mentee.experiments.comparison_report import html, markdown, plain
+from mentee.experiments.comparison_report import markdown, page, plain
 from mentee.experiments.results import results
 from mentee.experiments.rows import Row
 from mentee.experiments.statistics import difference, holm, noise, verdict
@@ -55,12 +55,12 @@ def test_each_domain_has_scores_intervals_and_verdicts_of_its_own() -> None:
     each = found["kd"]["out_of_domain"]["noisy"]
     assert each["score"] == pytest.approx(np.mean(list(seeded(0.6, 1).values())))
     assert each["to_scratch"]["difference"] == pytest.approx(0.2, abs=0.01)
-    for text in (plain(content), markdown(content)):
+    for text in (plain(content), markdown(content, "compare")):
         (line,) = [x for x in text.splitlines() if "noisy" in x and "kd" in x]
         assert f"{each['score']:.4f} ± {each['deviation']:.4f}" in line
         assert "HELPS" in line
         assert "[+" in line
-    assert "<td>noisy</td><td>kd</td>" in html(content, "")
+    assert "<td>noisy</td><td>kd</td>" in page(content, "compare")
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -93,11 +93,11 @@ def of_two_seeds(**more: Any) -> dict[str, Any]:
 
 def test_two_seeds_are_shown_and_have_no_deviation() -> None:
     content = of_two_seeds()
-    for text in (plain(content), markdown(content)):
+    for text in (plain(content), markdown(content, "compare")):
         assert "0.5000 (0.5000, 0.5000)" in text
         assert "0.6250 (0.6000, 0.6500)" in text
         assert "±" not in text.partition("How to read")[0]
-    assert "To see a difference of 0.02 takes about" in markdown(content)
+    assert "To see a difference of 0.02 takes about" in markdown(content, "compare")
     needed = content["students"]["net"]["seeds_needed"]
     assert needed > 2
 
@@ -148,8 +148,8 @@ DETAILS = {
 def test_what_a_reader_has_to_know_stands_in_text_and_page(more: dict[str, Any], text: str) -> None:
     content = of_two_seeds(**more)
     assert text in plain(content)
-    assert text in markdown(content)
-    assert text in html(content, "")
+    assert text in markdown(content, "compare")
+    assert text in page(content, "compare")
     assert text not in plain(of_two_seeds(examples={"validation": 5000}, reading="live"))
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from mentee.experiments.comparison_figure import COLORS, GRAY, figure, ticks
+from mentee.experiments.comparison_report import figure
 from mentee.experiments.results import results
+from mentee.report.svg import standalone, ticks
 from tests.experiments.test_results import row, seeded
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -28,9 +29,12 @@ def test_a_dot_and_an_interval_for_each_row_in_the_order_of_the_table(
     dots = drawn.findall(f"{SVG}circle")
     told = [entry for entry in content["rows"] if entry["to_scratch"]]
     assert len(dots) == len(told) == 3
-    bars = [each for each in drawn.findall(f"{SVG}line") if each.get("stroke-width") == "2"]
-    colors = {"HELPS": COLORS["HELPS"], "HURTS": COLORS["HURTS"], "INCONCLUSIVE": GRAY}
-    assert [dot.get("fill") for dot in dots] == [colors[e["verdict"]] for e in told]
+    bars = [each for each in drawn.findall(f"{SVG}line") if each.get("class")[:3] == "bar"]
+    styles = {"HELPS": "helps", "HURTS": "hurts", "INCONCLUSIVE": "neutral open"}
+    assert [dot.get("class") for dot in dots] == [f"dot {styles[e['verdict']]}" for e in told]
+    assert [dot[0].text.partition(":")[0] for dot in dots] == [
+        f"{e['method']}{' (best)' * e['best']}" for e in told
+    ]
     heights = [float(dot.attrib["cy"]) for dot in dots]
     assert heights == sorted(heights)
     # One scale for all: pixels per unit, and where 0 is.
@@ -43,7 +47,7 @@ def test_a_dot_and_an_interval_for_each_row_in_the_order_of_the_table(
         assert dot == pytest.approx(zero + unit * found["difference"], abs=0.2)
         assert float(bar.attrib["x1"]) == pytest.approx(zero + unit * found["judged"][0], abs=0.2)
         assert float(bar.attrib["x2"]) == pytest.approx(zero + unit * found["judged"][1], abs=0.2)
-    dark = [each for each in drawn.findall(f"{SVG}line") if each.get("stroke") == "#24292f"]
+    dark = [each for each in drawn.findall(f"{SVG}line") if each.get("class") == "zero"]
     assert [float(each.attrib["x1"]) for each in dark] == [pytest.approx(zero, abs=0.2)]
     names = [each.text for each in drawn.findall(f"{SVG}text")]
     assert {"kd (best)", "sp", "r&b"} < set(names)
@@ -63,4 +67,12 @@ def test_marks_are_round_and_hold_what_is_drawn(low: float, high: float) -> None
 
 
 def test_nothing_to_draw() -> None:
-    ET.fromstring(figure(results([row("none", {0: 0.5})], [0])))
+    assert figure(results([row("none", {0: 0.5})], [0])) == ""
+
+
+def test_a_file_of_its_own_brings_its_colors(content: dict[str, Any]) -> None:
+    drawn = ET.fromstring(standalone(figure(content)))
+    assert drawn[0].text == drawn.get("aria-label") == "test accuracy: difference to scratch"
+    (style,) = drawn.findall(f"{SVG}style")
+    assert ".helps{" in (style.text or "")
+    assert drawn.findall(f"{SVG}circle")

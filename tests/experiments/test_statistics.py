@@ -15,11 +15,11 @@ from mentee.experiments.statistics import (
     Scores,
     difference,
     holm,
-    mean_interval,
     noise,
     quantile,
     verdict,
 )
+from mentee.metrics import mean_interval
 
 
 def table(rows: int, seeds: int, seed: int = 0, sigma: float = 0.5) -> Scores:

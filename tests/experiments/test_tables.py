@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from mentee.experiments.comparison_figure import figure
-from mentee.experiments.comparison_report import html, markdown, plain
+from mentee.experiments.comparison_report import markdown, page, plain
 from mentee.experiments.results import results
 from mentee.experiments.rows import Row
 from tests.experiments.test_results import row, seeded
@@ -44,7 +43,7 @@ def test_the_text_for_a_terminal(content: dict[str, Any]) -> None:
 
 
 def test_the_page(content: dict[str, Any]) -> None:
-    text = markdown(content)
+    text = markdown(content, "compare")
     result, cost = lines(text, "kd")
     assert "HELPS" in result
     assert "| 0.7500 | 0.1250 | 2.00 | 1 min 00 s | 500 MB | 1,000 | 10 |" in cost
@@ -57,11 +56,12 @@ def test_the_page(content: dict[str, Any]) -> None:
 
 
 def test_one_page_that_needs_nothing_else(content: dict[str, Any]) -> None:
-    text = html(content, figure(content))
+    text = page(content, "compare")
     assert text.count("<svg") == text.count("</svg>") == 1
     assert "<td>sp&lt;2&gt;</td>" in text
     assert "sp<2>" not in text
-    for outside in ('src="', 'href="', "<script", "@import"):
+    assert '<p class="verdict">Helps: kd. Inconclusive: r.</p>' in text
+    for outside in ('src="', 'href="h', "<script", "@import", "url("):
         assert outside not in text
 
 
@@ -69,6 +69,6 @@ def test_nothing_is_finished() -> None:
     rows = [Row("net", m, {}, {0: "not started", 1: "not started"}) for m in ("none", "kd")]
     content = results(rows, [0, 1])
     assert "0 of 4 runs finished" in plain(content)
-    assert "not started" in markdown(content)
+    assert "not started" in markdown(content, "compare")
     assert "net: from scratch is not finished" in plain(content)
-    html(content, figure(content))
+    page(content, "compare")

@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from mentee.errors import DataError
 from mentee.losses import cka
-from mentee.metrics import explained_variance, linear_cka, shared_neighbors
+from mentee.metrics import debiased_cka, explained_variance, linear_cka, shared_neighbors
 from mentee.metrics.similarity import RIDGE
 
 
@@ -33,7 +33,35 @@ def test_cka_is_one_minus_the_loss():
     assert linear_cka(x, y) == pytest.approx(1 - float(cka(x, y)), rel=1e-9)
 
 
+def u_centered(x):
+    """The products of vectors, centered without their diagonal (Székely and Rizzo 2014)."""
+    n, k = len(x), x @ x.T
+    np.fill_diagonal(k, 0.0)
+    rows = k.sum(1, keepdims=True) / (n - 2)
+    k = k - rows - rows.T + k.sum() / ((n - 1) * (n - 2))
+    np.fill_diagonal(k, 0.0)
+    return k
+
+
+def test_debiased_cka_is_the_cosine_of_u_centered_products():
+    x, y = draw(30, 4, 1).numpy().astype(np.float64), draw(30, 7, 2).numpy().astype(np.float64)
+    k, m = u_centered(x + 3), u_centered(y)
+    expected = (k * m).sum() / np.sqrt((k * k).sum() * (m * m).sum())
+    ((got,),) = debiased_cka([torch.from_numpy(x + 3)], [torch.from_numpy(y)])
+    assert got == pytest.approx(expected, rel=1e-6)
+
+
+def test_unrelated_layers_of_many_entries_are_near_0_and_the_same_turned_are_1():
+    x, y = draw(40, 500, 1), draw(40, 600, 2)
+    assert linear_cka(x, y) > 0.8
+    turn = torch.linalg.qr(draw(500, 500, 3))[0]
+    ((unrelated, turned),) = debiased_cka([x], [y, 5 * x @ turn])
+    assert abs(unrelated) < 0.2
+    assert turned == pytest.approx(1.0, abs=1e-5)
+
+
 def test_constant_vectors_have_no_cka():
+    assert debiased_cka([torch.ones(5, 3)], [draw(5, 2, 1)]) == [[0.0]]
     assert linear_cka(torch.ones(5, 3), draw(5, 2, 1)) == 0.0
 
 

@@ -53,7 +53,9 @@ def test_the_page_says_what_the_summary_says() -> None:
     assert cost["student's parameters"] == ["78,042"]
     assert cost["teacher's parameters"] == ["272,474 (3.49×)"]
     assert cost["heads trained and dropped"] == ["1,234"]
-    assert cost["training examples"] == ["1,167"]
+    data = rows(text, "Data")
+    assert data["training examples"] == ["1,167"]
+    assert data["test examples"] == ["500"]
     assert cost["epochs, steps"] == ["12, 216"]
     assert cost["seconds per epoch"] == ["1.2"]
     assert cost["whole run"] == ["1 min 15 s"]

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 import typer.core
@@ -133,10 +133,20 @@ def evaluate(
 
 
 @app.command()
-def report(run: Run) -> None:
+def report(
+    run: Run,
+    format: Annotated[
+        Literal["md", "html"],
+        typer.Option(help="md: print it; html: the page of a run, sweep, comparison or probe."),
+    ] = "md",
+) -> None:
     """Write a run's report again from its files, and print it."""
     from mentee.evaluation.evaluator import write_report
+    from mentee.experiments.pages import write_page
 
+    if format == "html":
+        print_line(write_page(run))
+        return
     print_line(write_report(run).partition("\n## Recipe\n")[0].rstrip())
     print_line(f"\n{run / 'report.md'}")
 
@@ -249,7 +259,7 @@ def _print_and_exit(text: str) -> None:
 def _result(run: api.Run) -> str:
     part = "test" if run.summary.get("test") else "validation"
     scores = "  ".join(f"{k} {v:.4f}" for k, v in (run.summary.get(part) or {}).items())
-    files = f"{run.path / 'student.safetensors'}  {run.path / 'report.md'}"
+    files = f"{run.path / 'student.safetensors'}  {run.path / 'report.html'}"
     notes = [f"note: {note}" for note in run.summary.get("notes", [])]
     return "\n".join([*notes, f"{part}: {scores}" if scores else "done", files])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from mentee.build.setup import TrainingSetup
 from mentee.data import Examples
 from mentee.errors import RunError
 from mentee.evaluation.details import class_notes, score_outputs
+from mentee.evaluation.diagnostics import diagnostics
 from mentee.evaluation.monitor import MonitorResult, monitor_scores
 from mentee.evaluation.out_of_domain import score_domains
 from mentee.evaluation.predictions import predict, predictions_of
@@ -22,8 +23,9 @@ from mentee.evaluation.teacher_similarity import teacher_similarities
 from mentee.models import Contract, count_parameters
 from mentee.parallel import broadcast_buffers, rank
 from mentee.recipe import Recipe, dump
-from mentee.report import page
+from mentee.report import RunFiles, html, page, run_page
 from mentee.runs.folder import Folder
+from mentee.runs.kinds import SWEEP_PLAN
 from mentee.runs.metrics import read_lines
 from mentee.runs.state import RunState
 from mentee.types import Step
@@ -126,6 +128,9 @@ def finish(
     details = {"test": test.details, "validation": validation.details if validation else None}
     similarities = teacher_similarities(parts, reader)
     monitor, predictions = monitor_student(parts), None
+    outputs = {"test": (test.logits, splits.test)}
+    outputs |= {"validation": (validation and validation.logits, held)}
+    described = diagnostics(parts, outputs)
     if splits.test is not None and test.logits is not None:
         predictions = predictions_of(test.logits, splits.test)
     summary = {
@@ -187,13 +192,48 @@ def finish(
     if rank() == 0:
         if predictions is not None:
             predictions.save(folder.predictions)
-        files.write_text(folder.report, page(summary, folder.read_metrics(), dump(recipe)))
+        files.write_json(folder.diagnostics, described)
+        write_pages(folder, summary, folder.read_metrics(), dump(recipe))
         files.write_json(folder.summary, summary)
     return summary
 
 
+def write_pages(
+    folder: Folder,
+    summary: Mapping[str, Any],
+    metrics: Sequence[Mapping[str, Any]],
+    recipe: str,
+) -> str:
+    """Write `report.md` and `report.html` of a run from its other files; returns the first."""
+    text = page(summary, metrics, recipe, folder.read_probe())
+    run = RunFiles(
+        summary,
+        metrics,
+        recipe,
+        folder.read_probe(),
+        folder.read_environment(),
+        folder.read_diagnostics(),
+        read_scratch(folder, summary),
+    )
+    whole = html(run_page(run))
+    files.write_text(folder.report, text)
+    files.write_text(folder.page, whole)
+    return text
+
+
+def read_scratch(folder: Folder, summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The summary of the run from scratch of the same sweep, student and seed; None: not known."""
+    path = folder.path.resolve()
+    tail = f"-{summary['method']}-seed{summary.get('seed')}"
+    if not (path.parent / SWEEP_PLAN).is_file() or not path.name.endswith(tail):
+        return None
+    scratch = Folder(path.parent / f"{path.name.removesuffix(tail)}-none-seed{summary['seed']}")
+    known = scratch.path != path and scratch.summary.is_file()
+    return scratch.read_summary() if known else None
+
+
 def write_report(path: str | Path) -> str:
-    """Write a finished run's `report.md` from its other files, and return it.
+    """Write a finished run's `report.md` and `report.html`, and return the first.
 
     Args:
         path: the run's folder.
@@ -212,12 +252,10 @@ def write_report(path: str | Path) -> str:
         notes.append(f"{folder.metrics.name} ends at step {end:,} of {summary['steps']:,}.")
     summary["notes"] = [*(summary.get("notes") or []), *notes]
     try:
-        text = page(summary, metrics, folder.recipe.read_text("utf-8"), folder.read_probe())
+        return write_pages(folder, summary, metrics, folder.recipe.read_text("utf-8"))
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise RunError(
             f"{folder.summary} or {folder.probe} was changed: it has other content than mentee "
             f"writes ({type(error).__name__}: {error}); delete the one that was changed and "
             f"write it again (mentee resume {folder.path}, mentee probe {folder.path})"
         ) from error
-    files.write_text(folder.report, text)
-    return text

@@ -14,9 +14,9 @@ from mentee.build.datasets import cache_sources
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.console import print_line
 from mentee.distillation.terms import Builder
-from mentee.experiments.comparison_figure import figure
-from mentee.experiments.comparison_report import html, markdown, plain
+from mentee.experiments.comparison_report import plain
 from mentee.experiments.jobs import plan_jobs
+from mentee.experiments.pages import write_comparison
 from mentee.experiments.results import results
 from mentee.experiments.rows import SCRATCH, read_rows
 from mentee.experiments.search import SuccessiveHalving
@@ -103,14 +103,11 @@ class ComparisonObserver(SweepObserver):
         notes = [self.agreement.note] if self.agreement.note else []
         seeds = list(dict.fromkeys(job.seed for job in self.jobs))
         content = results(rows, seeds, agreements, notes, budget)
-        svg = figure(content)
         if last:
             for temporary in self.out.glob(f".{NAME}.*"):  # left by a kill while one was written
                 temporary.unlink(missing_ok=True)
         files.write_json(self.out / f"{NAME}.json", content)
-        files.write_text(self.out / f"{NAME}.svg", svg)
-        files.write_text(self.out / f"{NAME}.md", markdown(content))
-        files.write_text(self.out / f"{NAME}.html", html(content, svg))
+        write_comparison(self.out, NAME, content, self.jobs)
         return content
 
 

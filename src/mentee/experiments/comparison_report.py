@@ -1,13 +1,16 @@
-"""`compare.json` as plain text, Markdown, and one self-contained HTML page."""
+"""`compare.json` as plain text, Markdown, a figure, and one self-contained page of HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mentee.experiments.comparison_figure import judged_ends
-from mentee.report import align, duration, html_table, markdown_table, teacher_cells
+from markupsafe import Markup
+
+from mentee import report
+from mentee.report import align, duration, teacher_cells
+from mentee.report.blocks import Figure, Figures, Items, Page, Section, Table, Text
+from mentee.report.svg import Estimate, forest
 from mentee.report.tables import spread as spread_of
 from mentee.report.tables import without_empty_columns
 
@@ -23,11 +26,9 @@ INCONCLUSIVE beside a smaller one that HELPS. The interval to the best, 95 %, al
 having been chosen (Tukey's studentized range). *±*: the standard deviation over seeds, *95 %*: of \
 the mean of the method's own seeds; with two seeds both scores stand there instead. Other domains \
 are judged in the same way, each for itself."""
-STYLE = (
-    "body{font:15px/1.5 sans-serif;margin:2em auto;max-width:70em;padding:0 1em}"
-    "table{border-collapse:collapse;display:block;overflow-x:auto}"
-    "td,th{padding:.2em .6em;border-bottom:1px solid #ddd;text-align:left;white-space:nowrap}"
-    "svg{max-width:100%}"
+FIGURE = (
+    "Differences to scratch, with the interval that is judged. Filled dots: HELPS (blue), HURTS "
+    "(orange)."
 )
 
 
@@ -42,38 +43,119 @@ def plain(content: Mapping[str, Any]) -> str:
     return "\n\n".join([*parts, "\n".join([progress(content), *notes])])
 
 
-def markdown(content: Mapping[str, Any]) -> str:
-    """The text of `compare.md`."""
-    parts = [f"# {title(content)}", progress(content), "![](compare.svg)"]
-    for student, rows in by_student(content).items():
-        scores = markdown_table(score_cells(content, rows))
-        parts += [f"## {student}", scores, noise(content, student)]
-        if domains := domain_cells(content, rows):
-            parts += ["### Other domains", markdown_table(domains)]
-        parts += ["### Costs, and agreement with the teacher", markdown_table(cost_cells(rows))]
-    if teachers := teacher_cells(content.get("teachers") or {}):
-        parts += ["## The teacher's own scores", markdown_table(teachers)]
-    parts += ["## How to read it", LEGEND]
-    if content["notes"]:
-        parts += ["## Notes", "\n".join(f"- {text}" for text in content["notes"])]
-    return "\n\n".join(part for part in parts if part) + "\n"
+def markdown(content: Mapping[str, Any], name: str) -> str:
+    """The text of `compare.md`, beside `compare.svg`."""
+    return report.markdown(title(content), sections(content, name))
 
 
-def html(content: Mapping[str, Any], figure: str) -> str:
-    """The text of `compare.html`: the same with the figure inside, and no outside resources."""
-    parts = [f"<h1>{escape(title(content))}</h1>", f"<p>{escape(progress(content))}</p>", figure]
+def sections(content: Mapping[str, Any], name: str) -> list[Section]:
+    """All that is known of a comparison; `name` is that of its files."""
+    plot, notes = figure(content), content["notes"]
+    plots = [Figures([plot], FIGURE, f"{name}.svg")] if plot else []
+    parts = [
+        Section("", [Text(progress(content)), *plots]),
+        Section("Notes", [Items(notes)] if notes else []),
+    ]
     for student, rows in by_student(content).items():
-        parts += [f"<h2>{escape(student)}</h2>", html_table(score_cells(content, rows))]
-        parts += [f"<p>{escape(noise(content, student))}</p>"]
-        parts += map(html_table, filter(None, [domain_cells(content, rows), cost_cells(rows)]))
-    if teachers := teacher_cells(content.get("teachers") or {}):
-        parts += ["<h2>The teacher's own scores</h2>", html_table(teachers)]
-    parts += [f"<p>{escape(LEGEND.replace('*', ''))}</p>"]
-    parts += ["<ul>", *(f"<li>{escape(text)}</li>" for text in content["notes"]), "</ul>"]
-    head = f'<meta charset="utf-8"><title>{escape(title(content))}</title><style>{STYLE}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(
-        [*parts, "</body></html>\n"]
+        chance = [Text(text)] if (text := noise(content, student)) else []
+        domains = domain_cells(content, rows)
+        costs = "Costs, and agreement with the teacher"
+        parts += [
+            Section(student, [Table(score_cells(content, rows)), *chance]),
+            Section("Other domains", [Table(domains)] if domains else [], 3),
+            Section(costs, [Table(cost_cells(rows))], 3),
+        ]
+    teachers = teacher_cells(content.get("teachers") or {})
+    parts.append(Section("The teacher's own scores", [Table(teachers)] if teachers else []))
+    return [*parts, Section("How to read it", [Text(LEGEND)])]
+
+
+def figure(content: Mapping[str, Any]) -> Markup:
+    """The differences to scratch: a dot and an interval for each row; empty: there is none."""
+    rows = list[Estimate]()
+    for student, entries in by_student(content).items():
+        head = student if len(content["students"]) > 1 else ""
+        for entry in entries:
+            found = entry["to_scratch"]
+            if found is None or found["difference"] is None:
+                continue
+            ends = judged_ends(found)
+            verdict = str(entry["verdict"] or "").lower()
+            style = verdict if verdict in ("helps", "hurts") else "neutral"
+            name = f"{entry['method']}{' (best)' * entry['best']}"
+            rows.append(Estimate(name, found["difference"], *ends, style, verdict, head))
+            head = ""
+    score = content["score"]
+    if not rows or score is None:
+        return Markup("")
+    lower = "" if score.get("higher_is_better", True) else " (lower is better)"
+    return forest(rows, f"{score['part']} {score['name']}{lower}: difference to scratch")
+
+
+def page(content: Mapping[str, Any], name: str, more: Sequence[Section] = ()) -> str:
+    """One page of HTML with the figure inside, and no outside resources.
+
+    Args:
+        content: of `compare.json`.
+        name: of the file, `compare` or `sweep`.
+        more: further sections: recipe, environment, citation.
+    """
+    kind = "Comparison" if name == "compare" else "Sweep"
+    students = ", ".join(content["students"])
+    whole = Page(
+        kind,
+        f"{students}: {title(content)}",
+        [],
+        verdict_text(content),
+        [*key_figures(content)],
+        [*sections(content, name), *more],
     )
+    return report.html(whole)
+
+
+def judged_ends(difference: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """The interval that is judged; of a comparison by an older version that of 95 %."""
+    low, high = difference.get("judged") or (difference["low"], difference["high"])
+    return low, high
+
+
+def verdict_text(content: Mapping[str, Any]) -> str:
+    """Which methods help, which hurt, and of which that is not known."""
+    parts = []
+    for verdict in ("HELPS", "HURTS", "INCONCLUSIVE"):
+        names = [
+            f"{e['student']} {e['method']}" if len(content["students"]) > 1 else e["method"]
+            for e in content["rows"]
+            if e["verdict"] == verdict
+        ]
+        if names:
+            parts.append(f"{verdict.capitalize()}: {', '.join(names)}.")
+    return " ".join(parts) or "There is no verdict yet."
+
+
+def key_figures(content: Mapping[str, Any]) -> Iterator[Figure]:
+    """For each student its best method and scratch, and how many runs are finished."""
+    score = content["score"]
+    for rows in by_student(content).values() if score else ():
+        for entry in rows:
+            main = entry[score["part"]]
+            if main is None or not (entry["best"] or entry["method"] == "none"):
+                continue
+            who = entry["student"] if len(content["students"]) > 1 else ""
+            best = "best on validation" * entry["best"]
+            half = main["half"] if len(main["scores"]) > 2 else None
+            found = entry["to_scratch"]
+            notes = [
+                f"{score['part']} {score['name']}{'' if half is None else f' ± {half:.4f}'}",
+                best,
+                "" if found is None else f"{interval(found)} to scratch",
+            ]
+            method = "scratch" if entry["method"] == "none" else entry["method"]
+            note = ", ".join(filter(None, notes))
+            yield Figure(f"{who} {method}".strip(), f"{main['mean']:.4f}", note)
+    runs, seeds = content["runs"], len(content["seeds"])
+    note = f"{seeds} seed{'s' * (seeds != 1)} of each method"
+    yield Figure("runs finished", f"{runs['finished']:,} of {runs['of']:,}", note)
 
 
 def title(content: Mapping[str, Any]) -> str:

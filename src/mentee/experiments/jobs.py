@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from mentee import files
 from mentee.errors import RecipeError, RunError, shown
-from mentee.recipe import ATeacher, MethodRecipe, MultiRecipe, Network, Recipe
+from mentee.recipe import ATeacher, MethodRecipe, MultiRecipe, Network, Recipe, read
 from mentee.runs.changes import differences, listing, with_defaults
 from mentee.runs.folder import Folder
 from mentee.runs.kinds import SWEEP_PLAN, refuse_other_kind
@@ -112,6 +112,25 @@ def plan_jobs(
     duplicates = [name for name, times in Counter(names).items() if times > 1]
     if duplicates:
         raise RecipeError(f"two runs would have the folder {min(duplicates)}; name each once")
+    return jobs
+
+
+def saved_jobs(out: Path) -> list[Job]:
+    """The runs of a sweep or comparison that was begun, as `sweep.json` has them.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path, advice = out / SWEEP_PLAN, "give the sweep's own command, which writes its page too"
+    jobs = []
+    for name, plan in files.read_json(path, advice).items():
+        try:
+            recipe = read(plan["recipe"])
+        except (RecipeError, TypeError, KeyError) as error:
+            raise RunError(f"{path} has no recipe of {name} that can be read; {advice}") from error
+        tail = f"-{recipe.method.name}-seed{recipe.train.seed}"
+        student = name.removesuffix(tail)
+        jobs.append(Job(student, recipe.method.name, recipe.train.seed, recipe, out / name))
     return jobs
 
 

@@ -13,11 +13,13 @@ from mentee.build.overrides import PASSED_PREFIX
 from mentee.data import Examples
 from mentee.errors import DataError, RecipeError, RunError
 from mentee.experiments.embedding_sources import EmbeddingSource, recorded_vectors
+from mentee.experiments.pages import write_probe
 from mentee.experiments.probe_data import ProbeData, describe, open_probe_data, subsets
 from mentee.experiments.probe_results import ProbeResult, ProbeResults
 from mentee.experiments.probe_runner import FINETUNING, ProbeRunner
 from mentee.files import usable
 from mentee.locks import folder_lock
+from mentee.parallel import rank
 from mentee.recipe import Probe, Recipe, read
 from mentee.records import Record, open_record
 from mentee.records.folders import splits_of
@@ -95,6 +97,8 @@ def probe_records(
     if file is not None:
         with folder_lock(file.parent):
             results.write()
+            if rank() == 0:
+                write_probe(Folder(file.parent))
     return ProbeResult(usable(names[0] if out is None else out), results.content)
 
 

@@ -30,11 +30,11 @@ from mentee.experiments.statistics import (
     difference,
     holm,
     judged_interval,
-    mean_interval,
     noise,
     seeds_needed,
     verdict,
 )
+from mentee.metrics import mean_interval
 from mentee.report import teacher_notes, teachers_of
 
 POINTS = 0.02

@@ -290,20 +290,3 @@ def seeds_needed(pooled: Noise, difference: float) -> int | None:
         if half <= difference:
             return seeds
     return 1000
-
-
-def mean_interval(scores: Sequence[float]) -> tuple[float, float | None, float | None]:
-    """(mean, sample deviation, half of the 95 % interval of the mean) of one row.
-
-    Example:
-        >>> mean, deviation, half = mean_interval([1.0, 2.0, 3.0])
-        >>> mean, deviation, round(half, 4)
-        (2.0, 1.0, 2.4841)
-    """
-    from scipy import stats
-
-    n, mean = len(scores), float(np.mean(scores))
-    if n < 2:
-        return mean, None, None
-    deviation = float(np.std(scores, ddof=1))
-    return mean, deviation, float(stats.t.ppf(1 - LEVEL / 2, n - 1)) * deviation / math.sqrt(n)

@@ -17,6 +17,7 @@ from mentee.console import print_line
 from mentee.distillation.terms import Builder
 from mentee.errors import RecipeError, RunError
 from mentee.experiments.jobs import Job, plan_jobs, save_plan
+from mentee.experiments.pages import write_sweep
 from mentee.experiments.progress import SweepObserver, SweepProgress, main_score, spread
 from mentee.experiments.shared_record import check_pairs, with_shared_record
 from mentee.experiments.workers import (
@@ -162,6 +163,8 @@ def sweep(
             if todo:
                 train(todo, overrides, processes, progress, observer or SweepObserver())
     runs = {job.name: Run(job.path, job.read_summary()) for job in jobs if job.finished}
+    if observer is None:
+        write_sweep(path, jobs, progress.failed)
     return Sweep(path, tuple(jobs), runs, progress.failed)
 
 

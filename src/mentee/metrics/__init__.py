@@ -1,7 +1,9 @@
 """Arrays in, numbers out: how good a student is, and what its embedding holds."""
 
+from mentee.metrics.calibration import reliability
 from mentee.metrics.jackknife import (
     jackknife_interval,
+    mean_interval,
     score_gain,
     scores_without_groups,
     wilson_interval,
@@ -25,7 +27,12 @@ from mentee.metrics.scores import (
     regression_scores,
     target_scores,
 )
-from mentee.metrics.similarity import explained_variance, linear_cka, shared_neighbors
+from mentee.metrics.similarity import (
+    debiased_cka,
+    explained_variance,
+    linear_cka,
+    shared_neighbors,
+)
 
 __all__ = [
     "Labeled",
@@ -33,6 +40,7 @@ __all__ = [
     "class_scores",
     "classification_scores",
     "confusion",
+    "debiased_cka",
     "explained_variance",
     "jackknife_interval",
     "knn",
@@ -41,8 +49,10 @@ __all__ = [
     "linear_cka",
     "linear_probe",
     "logistic_regressions",
+    "mean_interval",
     "multilabel_scores",
     "regression_scores",
+    "reliability",
     "ridge_regressions",
     "score_gain",
     "scores_without_groups",

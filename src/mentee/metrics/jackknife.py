@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -101,3 +102,20 @@ def wilson_interval(share: float, n: int) -> tuple[float, float]:
     z = 1.959964
     middle, width = share + z * z / (2 * n), (share * (1 - share) / n + (z / (2 * n)) ** 2) ** 0.5
     return (middle - z * width) / (1 + z * z / n), (middle + z * width) / (1 + z * z / n)
+
+
+def mean_interval(scores: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """(mean, sample deviation, half of the 95 % interval of the mean) of one row.
+
+    Example:
+        >>> mean, deviation, half = mean_interval([1.0, 2.0, 3.0])
+        >>> mean, deviation, round(half, 4)
+        (2.0, 1.0, 2.4841)
+    """
+    from scipy import stats
+
+    n, mean = len(scores), float(np.mean(scores))
+    if n < 2:
+        return mean, None, None
+    deviation = float(np.std(scores, ddof=1))
+    return mean, deviation, float(stats.t.ppf(0.975, n - 1)) * deviation / math.sqrt(n)

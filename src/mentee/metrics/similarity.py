@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -49,6 +51,55 @@ def linear_cka(first: Float[Tensor, "n d"], second: Float[Tensor, "n2 d2"]) -> f
     x, y = (each.double() - each.double().mean(0) for each in (first, second))
     lengths = float((x.T @ x).norm() * (y.T @ y).norm())
     return float((y.T @ x).square().sum()) / lengths if lengths > 0 else 0.0
+
+
+def debiased_cka(first: Sequence[Tensor], second: Sequence[Tensor]) -> list[list[float]]:
+    r"""Linear CKA of each pair of two lists of layers, debiased for few examples.
+
+    .. math::
+        HSIC(K, L) = \frac{1}{n (n - 3)} \Bigl[\operatorname{tr} \tilde K \tilde L
+            + \frac{1^\top \tilde K 1 \; 1^\top \tilde L 1}{(n - 1)(n - 2)}
+            - \frac{2}{n - 2} 1^\top \tilde K \tilde L 1\Bigr], \quad
+        CKA = \frac{HSIC(K, L)}{\sqrt{HSIC(K, K) HSIC(L, L)}}
+
+    :math:`\tilde K` is :math:`X X^\top` with a diagonal of 0. With fewer examples than entries
+    `linear_cka` is near 1 for anything; this one is 0 on average for unrelated layers.
+
+    Args:
+        first: `[n, d]` of each layer.
+        second: `[n, d2]` of each, of the same n ≥ 4 examples in the same order.
+
+    Returns:
+        A row for each of the first, a number for each of the second, at most 1; about 0 or a little
+        below: unrelated. 0 where a layer is the same for every example.
+
+    Memory: O(n²) a layer. Source: Nguyen et al. 2021, arXiv:2010.15327 (eq. 3); Song et al. 2012.
+
+    Example:
+        >>> x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+        >>> [round(value, 6) for value in debiased_cka([x], [2 * x.flip(1) + 1, x[:, :0]])[0]]
+        [1.0, 0.0]
+    """
+
+    def gram(x: Tensor) -> Tensor:
+        centered = x.double() - x.double().mean(0)
+        return (centered @ centered.T).fill_diagonal_(0.0)
+
+    def hsic(k: Tensor, other: Tensor) -> float:
+        n = len(k)
+        rows, columns = k.sum(0), other.sum(0)
+        ends = rows.sum() * columns.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (rows @ columns)
+        return float((k * other).sum() + ends) / (n * (n - 3))
+
+    one, two = ([gram(x) for x in each] for each in (first, second))
+    own, others = ([hsic(k, k) for k in each] for each in (one, two))
+    return [
+        [
+            hsic(k, g) / (a * b) ** 0.5 if a > 0 and b > 0 else 0.0
+            for g, b in zip(two, others, strict=True)
+        ]
+        for k, a in zip(one, own, strict=True)
+    ]
 
 
 def explained_variance(student: Float[Tensor, "n d"], teacher: Float[Tensor, "n2 d2"]) -> float:

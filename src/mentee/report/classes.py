@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mentee.report.tables import markdown_table, number
+from mentee.report.blocks import Block, Table, Text
+from mentee.report.tables import number
 
 SHOWN = 30
 """The most classes in a table; of more, those with the lowest scores."""
@@ -14,11 +15,11 @@ MATRIX = 12
 CONFUSIONS = 10
 
 
-def class_section(part: str, details: Mapping[str, Any]) -> str:
-    """The section with the scores of the classes of one part, and confusions; "" without any."""
+def class_section(part: str, details: Mapping[str, Any]) -> list[Block]:
+    """The scores of the classes of one part, and confusions; nothing without any."""
     classes = details.get("classes") or {}
     if not classes:
-        return ""
+        return []
     names = list(next(iter(classes.values())))
     scores = [name for name in names if name not in ("examples", "positive", "predicted")]
     shown = list(classes)
@@ -29,12 +30,18 @@ def class_section(part: str, details: Mapping[str, Any]) -> str:
             shown[:SHOWN],
             f"{title} The {SHOWN} of {len(classes)} classes with the lowest {scores[0]}.",
         )
-    lines = [["class", *(name.replace("_", " ") for name in names)]]
-    lines += [[name, *(cell(classes[name][n]) for n in names)] for name in shown]
-    parts = ["## Classes", title, markdown_table(lines)]
-    if details.get("confusion"):
-        parts.append(confusions(list(classes), details["confusion"]))
-    return "\n\n".join(filter(None, parts))
+    head = ["class", *(name.replace("_", " ") for name in names)]
+
+    def table(chosen: Sequence[str], folded: str = "", *, in_markdown: bool = True) -> Table:
+        rows = [[name, *(cell(classes[name][n]) for n in names)] for name in chosen]
+        shares = scores[0] in ("recall", "average_precision")
+        bars = scores[0].replace("_", " ") if shares else ""
+        return Table([head, *rows], bars, folded, in_markdown)
+
+    blocks: list[Block] = [Text(title), table(shown)]
+    if len(shown) < len(classes):
+        blocks.append(table(list(classes), f"All {len(classes):,} classes", in_markdown=False))
+    return blocks
 
 
 def cell(value: int | float | None) -> str:
@@ -42,21 +49,23 @@ def cell(value: int | float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else number(value)
 
 
-def confusions(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
-    """Which classes are taken for which.
+def confusions(details: Mapping[str, Any]) -> list[Block]:
+    """Which classes of one part are taken for which; nothing where that was not counted.
 
     Example:
-        >>> print(confusions(["a", "b"], [[3, 1], [0, 2]]))
+        >>> for block in confusions({"classes": {"a": {}, "b": {}}, "confusion": [[3, 1], [0, 2]]}):
+        ...     print(block.markdown())
         Rows: the true class; columns: the class predicted.
-        <BLANKLINE>
         |  | a | b |
         |---|---|---|
         | a | 3 | 1 |
         | b | 0 | 2 |
     """
-    if len(names) <= MATRIX:
+    names, counts = list(details.get("classes") or {}), details.get("confusion") or []
+    if counts and len(names) <= MATRIX:
         lines = [["", *names], *([n, *map(str, r)] for n, r in zip(names, counts, strict=True))]
-        return f"Rows: the true class; columns: the class predicted.\n\n{markdown_table(lines)}"
+        legend = "Rows: the true class; columns: the class predicted."
+        return [Text(legend), Table(lines, folded="The confusion matrix as a table")]
     pairs = [
         (count, names[i], names[j])
         for i, row in enumerate(counts)
@@ -65,4 +74,4 @@ def confusions(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     ]
     pairs.sort(key=lambda pair: -pair[0])
     texts = [f"{true} as {predicted} {count:,}" for count, true, predicted in pairs[:CONFUSIONS]]
-    return f"Most frequent confusions: {', '.join(texts)}." if texts else ""
+    return [Text(f"Most frequent confusions: {', '.join(texts)}.")] if texts else []

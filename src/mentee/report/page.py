@@ -1,17 +1,18 @@
-"""`report.md`, a pure function of the other files of a run's folder."""
+"""What a report says of a run: sections made of the files of its folder alone."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from mentee.report.classes import class_section
+from mentee.report.blocks import Block, Code, Items, Section, Table, Text, markdown
+from mentee.report.classes import class_section, confusions
 from mentee.report.progress import duration
 from mentee.report.tables import (
     LOSS_LEGEND,
     loss_cells,
-    markdown_table,
     number,
     probe_cells,
     probe_legend,
@@ -22,6 +23,29 @@ from mentee.report.teachers import how_many, interval_text, teacher_notes, teach
 
 EPOCHS = 20
 """The most evaluations that a table has all of."""
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The content of a run's folder.
+
+    Attributes:
+        summary: of `summary.json`.
+        metrics: the lines of `metrics.jsonl`.
+        recipe: the text of `recipe.yaml`.
+        probe: of `probe.json`; None: nothing was probed.
+        environment: of `environment.json`.
+        diagnostics: of `diagnostics.json`.
+        scratch: of `summary.json` of the run from scratch with the same seed; None: not known.
+    """
+
+    summary: Mapping[str, Any]
+    metrics: Sequence[Mapping[str, Any]] = ()
+    recipe: str = ""
+    probe: Mapping[str, Any] | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    scratch: Mapping[str, Any] | None = None
 
 
 def page(
@@ -41,20 +65,20 @@ def page(
     Returns:
         The text of `report.md`.
     """
-    parts = [f"# {summary['student']['network']}, method {summary['method']}", _result(summary)]
-    parts += ["## Scores", _scores(summary)]
+    return markdown(run_title(summary), sections(RunFiles(summary, metrics, recipe, probe)))
+
+
+def run_title(summary: Mapping[str, Any]) -> str:
+    """Student and method."""
+    return f"{summary['student']['network']}, method {summary['method']}"
+
+
+def sections(run: RunFiles) -> list[Section]:
+    """All that is known of a run, in tables and sentences."""
+    summary, metrics, probe = run.summary, run.metrics, run.probe
     details = summary.get("details") or {}
-    if part := next((name for name in ("test", "validation") if details.get(name)), None):
-        parts.append(class_section(part, details[part]))
+    part = scored_part(summary)
     probes = [each for each in [probe, *probe.get("others", [])] if each["rows"]] if probe else []
-    parts += ["## Scores with few labels"] if probes else []
-    for each in probes:
-        parts += [probe_legend(each), markdown_table(probe_cells(each["rows"]))]
-        parts.append("\n".join(f"- {note}" for note in each.get("notes", [])))
-    if summary.get("kept"):
-        parts += ["## Similarity to each teacher", _similarity(summary["kept"])]
-    if summary.get("out_of_domain"):
-        parts += ["## Out of domain", _domains(summary)]
     notes = [*teacher_notes(teachers_of(summary)), *(summary.get("warnings") or [])]
     notes += summary.get("notes") or []
     notes += [
@@ -63,22 +87,41 @@ def page(
         for name, score in (summary.get(part) or {}).items()
         if isinstance(score, float) and not math.isfinite(score)
     ]
-    if notes:
-        parts += ["## Notes", "\n".join(f"- {text}" for text in notes)]
-    if summary.get("measured"):
-        parts += ["## Losses at the start", _losses(summary)]
-    parts += ["## Costs", _costs(summary)]
-    validated = [line for line in metrics if "validation" in line]
-    if validated:
-        by, chosen = summary["selected"]["by"], summary["selected"]["epoch"]
-        parts += ["## Training", _training(validated, metrics, None if by == "knn" else by, chosen)]
-    if any("monitor" in line for line in metrics):
-        parts += ["## Quality of the embedding", _monitor(summary, metrics)]
-    parts += ["## Recipe", f"```yaml\n{recipe.strip()}\n```"]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    return [
+        Section("", [Text(result_text(summary))]),
+        Section("Scores", _scores(summary)),
+        Section("Notes", [Items(notes)] if notes else []),
+        Section("Training", _training(summary, metrics)),
+        Section("Quality of the embedding", _monitor(summary, metrics)),
+        Section("Losses at the start", _losses(summary) if summary.get("measured") else []),
+        Section("Confusions", confusions(details[part]) if part else []),
+        Section("Classes", class_section(part, details[part]) if part else []),
+        Section(
+            "Scores with few labels", [block for each in probes for block in probe_blocks(each)]
+        ),
+        Section("Similarity to each teacher", _similarity(summary.get("kept") or {})),
+        Section("Out of domain", _domains(summary) if summary.get("out_of_domain") else []),
+        Section("Data", _data(summary)),
+        Section("Costs", _costs(summary)),
+        Section("Recipe", [Code(run.recipe, "yaml", folded="recipe.yaml")]),
+    ]
 
 
-def _result(summary: Mapping[str, Any]) -> str:
+def scored_part(summary: Mapping[str, Any]) -> str:
+    """The part whose classes are shown: test, else validation; "" without details."""
+    details = summary.get("details") or {}
+    return next((name for name in ("test", "validation") if details.get(name)), "")
+
+
+def probe_blocks(content: Mapping[str, Any]) -> list[Block]:
+    """The scores of probes by the number of labels."""
+    notes = content.get("notes", [])
+    blocks: list[Block] = [Text(probe_legend(content)), Table(probe_cells(content["rows"]))]
+    return [*blocks, Items(notes)] if notes else blocks
+
+
+def result_text(summary: Mapping[str, Any]) -> str:
+    """Which weights were taken, and how they were chosen."""
     chosen = summary["selected"]
     how = f"the last weights (epoch {chosen['epoch']})"
     if chosen["by"]:
@@ -95,22 +138,25 @@ def _result(summary: Mapping[str, Any]) -> str:
     return text
 
 
-def _scores(summary: Mapping[str, Any]) -> str:
-    """The scores of the student and of its teachers, with the interval of the one that chooses."""
+def score_rows(summary: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The student and its teachers on each part that has scores: a name, and what is known."""
     details = summary.get("details") or {}
     rows = []
     for part in ("test", "validation"):
         beside = details.get(part) or {}
         count = beside.get("examples", summary["examples"].get(part))
-        row = {"examples": count, **beside, "scores": summary.get(part)}
-        rows.append((part, row))
-    teachers = teachers_of(summary)
-    for name, teacher in teachers.items():
+        rows.append((part, {"examples": count, **beside, "scores": summary.get(part)}))
+    for name, teacher in teachers_of(summary).items():
         label = f"teacher {name}".strip()
         rows += [(f"{label}, {part}", each) for part, each in teacher["parts"].items()]
-    rows = [(name, row) for name, row in rows if row["scores"]]
+    return [(name, row) for name, row in rows if row["scores"]]
+
+
+def _scores(summary: Mapping[str, Any]) -> list[Block]:
+    """The scores of the student and of its teachers, with the interval of the one that chooses."""
+    rows = score_rows(summary)
     if not rows:
-        return "No labels to score against."
+        return [Text("No labels to score against.")]
     names = list(dict.fromkeys(name for _, row in rows for name in row["scores"]))
     lines = [["on", "examples", *names[:1], "95 %", "majority", *names[1:]]]
     for name, row in rows:
@@ -118,12 +164,7 @@ def _scores(summary: Mapping[str, Any]) -> str:
         beside = [interval_text(row.get("interval")), number(row.get("majority"))]
         count = how_many(row).removesuffix(" examples")
         lines.append([name, count, first, *beside, *others])
-    known = [
-        f"{f'teacher {name}'.strip()}, {part}: {each['seen']}"
-        for name, teacher in teachers.items()
-        for part, each in teacher["parts"].items()
-        if each.get("seen")
-    ]
+    known = [f"{name}: {row['seen']}" for name, row in rows if row.get("seen")]
     by = next((row["interval"]["score"] for _, row in rows if row.get("interval")), None)
     texts = [
         f"95 %: the interval of {by} over examples." if by else "",
@@ -132,12 +173,11 @@ def _scores(summary: Mapping[str, Any]) -> str:
         else "",
         f"Seen by the teacher in its training: {'; '.join(known)}." if known else "",
     ]
-    return "\n\n".join(
-        filter(None, [markdown_table(without_empty_columns(lines)), " ".join(filter(None, texts))])
-    )
+    told = " ".join(filter(None, texts))
+    return [Table(without_empty_columns(lines)), *([Text(told)] if told else [])]
 
 
-def _domains(summary: Mapping[str, Any]) -> str:
+def _domains(summary: Mapping[str, Any]) -> list[Block]:
     """The scores in other domains; of corruptions their mean."""
     domains = {k: v for k, v in summary["out_of_domain"].items() if "/" not in k}
     names = list(dict.fromkeys(name for each in domains.values() for name in each["scores"]))
@@ -158,15 +198,16 @@ def _domains(summary: Mapping[str, Any]) -> str:
         "Drop: of the main score, against the test part (of a corruption: against the same "
         "examples uncorrupted). Similarity: linear CKA of the embeddings"
     )
-    return (
-        markdown_table(without_empty_columns(lines))
-        + f"\n\n{text}"
-        + (f"; on the test part {alike}." if alike else ".")
-    )
+    return [
+        Table(without_empty_columns(lines)),
+        Text(text + (f"; on the test part {alike}." if alike else ".")),
+    ]
 
 
-def _similarity(teachers: Mapping[str, Mapping[str, Any]]) -> str:
+def _similarity(teachers: Mapping[str, Mapping[str, Any]]) -> list[Block]:
     """Similarity of the student's embedding to each teacher's."""
+    if not teachers:
+        return []
     lines = [["teacher", "linear CKA", "variance explained", "neighbors in common", "on"]]
     for name, each in teachers.items():
         measures = [number(each[key]) for key in ("similarity", "explained", "neighbors")]
@@ -175,20 +216,35 @@ def _similarity(teachers: Mapping[str, Mapping[str, Any]]) -> str:
         "Variance explained: of the teacher's vectors, by a linear map of the student's, judged on "
         "other examples than it was fitted on. Neighbors: of the ten nearest by cosine."
     )
-    return f"{markdown_table(lines)}\n\n{text}"
+    return [Table(lines), Text(text)]
 
 
-def _losses(summary: Mapping[str, Any]) -> str:
+def _losses(summary: Mapping[str, Any]) -> list[Block]:
     """The losses of the first steps, with their weights then and at the end."""
     measured, last = summary["measured"], summary["weights_used"]
     head, *rows = loss_cells(measured["losses"])
     lines = [[*head, "weight at the end"], *([*row, short(last.get(row[0]))] for row in rows)]
     legend = LOSS_LEGEND.format(reference=measured["beside"] or "the task")
     steps = f"Measured in the first {measured['steps']} steps; balance {summary['balance']}."
-    return f"{markdown_table(lines)}\n\n{steps} {legend}."
+    return [Table(lines), Text(f"{steps} {legend}.")]
 
 
-def _costs(summary: Mapping[str, Any]) -> str:
+def _data(summary: Mapping[str, Any]) -> list[Block]:
+    """How many examples and classes there are, and what was left out or changed."""
+    counts, notes = summary["examples"], summary.get("data_notes") or []
+    lines = [["what", "how many"]]
+    for part in ("train", "validation", "test"):
+        if counts.get(part):
+            more = counts.get("labeled") if part == "train" else None
+            text = "" if more is None else f", {more:,} of them with labels"
+            name = "training" if part == "train" else part
+            lines.append([f"{name} examples", f"{counts[part]:,}{text}"])
+    classes = summary.get("classes")
+    lines += [["classes", f"{len(classes):,}"]] if isinstance(classes, list) else []
+    return [Table(lines), *([Items([f"{note}." for note in notes])] if notes else [])]
+
+
+def _costs(summary: Mapping[str, Any]) -> list[Block]:
     sizes = summary["parameters"]
     lines = [["what", "how much"], ["student's parameters", f"{sizes['student']:,}"]]
     if sizes.get("teacher"):
@@ -199,10 +255,6 @@ def _costs(summary: Mapping[str, Any]) -> str:
     if summary.get("computed"):
         lines.append(["student compute", summary["computed"]])
     lines.append(["heads trained and dropped", f"{sizes['heads']:,}"])
-    count = f"{summary['examples']['train']:,}"
-    if "labeled" in summary["examples"]:
-        count += f", {summary['examples']['labeled']:,} of them with labels"
-    lines.append(["training examples", count])
     lines.append(["epochs, steps", f"{summary['epochs']}, {summary['steps']:,}"])
     lines.append(["seconds per epoch", f"{summary['seconds_per_epoch']:.1f}"])
     lines.append(["whole run", duration(summary["seconds"])])
@@ -213,28 +265,27 @@ def _costs(summary: Mapping[str, Any]) -> str:
     ):
         if memory.get(key) is not None:
             lines.append([name, f"{memory[key] / 1e6:,.0f} MB"])
-    notes = [f"Data: {note}." for note in summary.get("data_notes", [])]
-    notes += [f"Note: {note}." for note in summary.get("network_notes", [])]
+    notes = [f"Note: {note}." for note in summary.get("network_notes", [])]
     notes += [f"Measured: {note}." for note in summary.get("compute_notes", [])]
-    return "\n\n".join([markdown_table(lines), *notes])
+    return [Table(lines), *map(Text, notes)]
 
 
-def _training(
-    validated: Sequence[Mapping[str, Any]],
-    metrics: Sequence[Mapping[str, Any]],
-    by: str | None,
-    chosen: int,
-) -> str:
-    shown = thinned(validated, chosen)
+def _training(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> list[Block]:
+    validated = [line for line in metrics if "validation" in line]
+    if not validated:
+        return []
+    chosen = summary["selected"]
+    shown = thinned(validated, chosen["epoch"])
     losses = {line["epoch"]: line["losses"] for line in metrics if "losses" in line}
     names = list(dict.fromkeys(name for each in losses.values() for name in each))
+    by = None if chosen["by"] == "knn" else chosen["by"]
     score = by or next(iter(validated[-1]["validation"]), "")
     lines = [["epoch", f"validation {score}", *names]]
     for line in shown:
         at = losses.get(line["epoch"], {})
         value = number(line["validation"].get(score))
         lines.append([str(line["epoch"]), value, *(number(at.get(name)) for name in names)])
-    return markdown_table(lines) + left_out(shown, validated)
+    return [Table(lines, folded="Losses and validation by epoch"), *left_out(shown, validated)]
 
 
 def thinned(lines: Sequence[Mapping[str, Any]], chosen: int) -> list[Mapping[str, Any]]:
@@ -248,17 +299,19 @@ def thinned(lines: Sequence[Mapping[str, Any]], chosen: int) -> list[Mapping[str
     ]
 
 
-def left_out(shown: Sequence[Any], lines: Sequence[Any]) -> str:
-    """A sentence on the epochs that a table leaves out; "" where it has all."""
+def left_out(shown: Sequence[Any], lines: Sequence[Any]) -> list[Block]:
+    """A sentence on the epochs that a table leaves out; none where it has all."""
     if len(shown) == len(lines):
-        return ""
+        return []
     count = f"{len(shown)} of {len(lines)} evaluations"
-    return f"\n\n{count}, with the one whose weights were taken; metrics.jsonl has all."
+    return [Text(f"{count}, with the one whose weights were taken; metrics.jsonl has all.")]
 
 
-def _monitor(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
+def _monitor(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> list[Block]:
     """The scores of the monitor; the first line is the student before its first step."""
     lines = [line for line in metrics if "monitor" in line]
+    if not lines:
+        return []
     shown = thinned(lines, summary["selected"]["epoch"])
     names = [n for n in ("knn", "gain", "noise", "probe") if n in lines[-1]["monitor"]]
     rows = [
@@ -271,4 +324,5 @@ def _monitor(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -
         "(knn); no loss read their labels. Gain: since the last validation that was better by more "
         "than its noise."
     )
-    return f"{text}\n\n{markdown_table([['epoch', *names], *rows])}{left_out(shown, lines)}"
+    table = Table([["epoch", *names], *rows], folded="The monitor by epoch")
+    return [Text(text), table, *left_out(shown, lines)]

@@ -1,10 +1,9 @@
-"""Tables as plain text, Markdown and HTML; the cells of probes and of measured losses."""
+"""Tables as plain text and Markdown; the cells of probes and of measured losses."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 Cells = Sequence[Sequence[str]]
@@ -45,21 +44,6 @@ def markdown_table(lines: Cells) -> str:
     return "\n".join([head, "|" + "---|" * len(lines[0]), *rows])
 
 
-def html_table(lines: Cells) -> str:
-    """Rows as an HTML table, the first one its head.
-
-    Example:
-        >>> html_table([["a"], ["<1>"]])
-        '<table><tr><th>a</th></tr><tr><td>&lt;1&gt;</td></tr></table>'
-    """
-    tags = ["th", *["td"] * (len(lines) - 1)]
-    rows = [
-        "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in line)
-        for tag, line in zip(tags, lines, strict=True)
-    ]
-    return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
-
-
 def without_empty_columns(lines: list[list[str]]) -> list[list[str]]:
     """The columns that have any content below their head."""
     columns = [i for i in range(len(lines[0])) if any(line[i] for line in lines[1:])]
@@ -74,6 +58,16 @@ def number(value: float | None) -> str:
 def short(value: float | None) -> str:
     """Four significant digits; empty for None."""
     return "" if value is None else f"{value:.4g}"
+
+
+def signed(value: float) -> str:
+    """A difference.
+
+    Example:
+        >>> signed(0.0223), signed(-0.5)
+        ('+0.0223', '−0.5000')
+    """
+    return f"{value:+.4f}".replace("-", "−")
 
 
 def spread(scores: Sequence[float]) -> str:

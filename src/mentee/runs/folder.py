@@ -53,7 +53,8 @@ class Folder:
     | `student.safetensors` | the student alone; loads without this package |
     | `predictions.npz` | the class of each test example, and how sure the student is |
     | `summary.json` | scores, sizes, seconds |
-    | `report.md` | the same for a person |
+    | `diagnostics.json` | calibration, confused classes with examples, similarity of layers |
+    | `report.md`, `report.html` | the same for a person |
     | `probe.json` | results of probes of the student's embedding, where some were run |
     """
 
@@ -108,6 +109,16 @@ class Folder:
         return self.path / "report.md"
 
     @property
+    def page(self) -> Path:
+        """The same as one page with figures."""
+        return self.path / "report.html"
+
+    @property
+    def diagnostics(self) -> Path:
+        """What the page shows of examples and layers."""
+        return self.path / "diagnostics.json"
+
+    @property
     def probe(self) -> Path:
         """What probes found."""
         return self.path / "probe.json"
@@ -132,6 +143,16 @@ class Folder:
                     f"{self.probe} has no rows of results as mentee writes them; {advice}"
                 )
         return {"notes": [], "others": [], **content}
+
+    def read_diagnostics(self) -> dict[str, Any]:
+        """What the page shows of examples and layers; empty without the file.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        if not self.diagnostics.is_file():
+            return {}
+        return files.read_json(self.diagnostics, "delete it, and the page is written without it")
 
     def read_summary(self) -> dict[str, Any]:
         """What a finished run found.
