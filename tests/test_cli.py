@@ -95,15 +95,17 @@ def test_train_evaluate_and_what_a_run_leaves(mentee: Any, recipe: Path, tmp_pat
     lines = out.splitlines()
     assert [line.split()[:2] for line in lines[1:3]] == [["epoch", f"{i}/2"] for i in (1, 2)]
     assert lines[-2].startswith("test: accuracy 0.")
-    assert lines[-1] == f"{run}/student.safetensors  {run}/report.md"
+    assert lines[-1] == f"{run}/student.safetensors  {run}/report.html"
     assert "\x1b" not in out, "plain, as this is no terminal"
     left = sorted(path.name for path in run.iterdir())
     assert left == [
         "checkpoints",
+        "diagnostics.json",
         "environment.json",
         "metrics.jsonl",
         "predictions.npz",
         "recipe.yaml",
+        "report.html",
         "report.md",
         "student.safetensors",
         "summary.json",

@@ -373,7 +373,8 @@ def contents(folder: Path) -> dict[str, Any]:
 TIMES = re.compile(
     r"^.*(second|whole run|memory| left$|MB|GB|\d s\b).*$", re.IGNORECASE | re.MULTILINE
 )
-UNSTABLE = {"optuna.log", "compare.md", "compare.html", "compare.svg"}
+PAGES = {f"{name}.{ending}" for name in ("compare", "sweep") for ending in ("md", "html", "svg")}
+UNSTABLE = {"optuna.log", "report.html", "probe.html", *PAGES}
 
 
 def content(path: Path) -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 from mentee.report import RunFiles, html, run_page
 from mentee.report.citations import citations
-from mentee.report.svg import Estimate, forest, heat_map, lines, reliability
+from mentee.report.plots import Estimate, forest, heat_map, lines, reliability
 from tests.report.test_page import METRICS, SUMMARY
 
 EVIL = "<script>alert(1)</script>"
@@ -94,7 +94,7 @@ def headings(text: str) -> list[str]:
 
 def test_the_verdict_comes_first_and_every_part_is_there() -> None:
     text = html(run_page(many(10)))
-    assert '<p class="verdict">Accuracy 0.9123 on test, 0.0123 above scratch.</p>' in text
+    assert '<p class="verdict">Test accuracy 0.9123, 0.0123 above scratch.</p>' in text
     assert '<dd class="value">+0.0123</dd><dd class="note">scratch 0.9000, same seed' in text
     assert "95 % [0.8800, 0.9400], 500 examples" in text
     assert headings(text) == [
@@ -187,3 +187,17 @@ def test_a_bin_stands_at_its_confidence_and_accuracy() -> None:
 def test_papers_of_a_sum_once_each_and_none_of_a_users_own_method() -> None:
     text = citations(["crd+kd", "kd", "mine"])
     assert re.findall(r"@\w+{(\w+),", text) == ["tian2020contrastive", "hinton2015distilling"]
+
+
+def test_numbers_that_are_not_finite_and_names_that_are_no_text_stop_no_page() -> None:
+    run = many(10)
+    summary = {**run.summary, "test": {"accuracy": float("nan"), "loss": float("inf")}}
+    metrics = [
+        {"step": 9 * e, "epoch": e, "losses": {"task": float("nan")}, "lr": 1e-320 * e}
+        for e in range(4)
+    ]
+    diagnostics = copy.deepcopy(dict(run.diagnostics))
+    diagnostics["confused"][0]["examples"][0]["id"] = "caf\udce9.png"
+    text = html(run_page(RunFiles(summary, metrics, "a: [", None, {}, diagnostics)))
+    assert "caf?.png" in text
+    assert "<h2>Training</h2>" in text

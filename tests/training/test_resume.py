@@ -74,7 +74,7 @@ def test_kill_9_of_the_command_in_mid_epoch(
     resumed = begin("-m", "mentee.cli", "resume", run)
     out, err = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, err
-    assert f"{run}/student.safetensors  {run}/report.md" in out
+    assert f"{run}/student.safetensors  {run}/report.html" in out
     assert_same(run, uninterrupted)
 
 

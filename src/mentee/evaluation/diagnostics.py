@@ -98,7 +98,9 @@ def confused(
         these = ((labels == true) & (predicted == taken_for)).nonzero()[:, 0]
         surest = these[confidence[these].argsort(descending=True, stable=True)[:EACH]]
         chosen = rows[surest.numpy()]
-        contents = [shown(content) for content in examples.read(chosen)]
+        contents: list[dict[str, str]] = [{}] * len(chosen)
+        if examples.kind != "audio":
+            contents = [shown(content) for content in examples.read(chosen)]
         pairs.append(
             {
                 "true": names[true],

@@ -253,9 +253,10 @@ def write_report(path: str | Path) -> str:
     summary["notes"] = [*(summary.get("notes") or []), *notes]
     try:
         return write_pages(folder, summary, metrics, folder.recipe.read_text("utf-8"))
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise RunError(
-            f"{folder.summary} or {folder.probe} was changed: it has other content than mentee "
-            f"writes ({type(error).__name__}: {error}); delete the one that was changed and "
-            f"write it again (mentee resume {folder.path}, mentee probe {folder.path})"
+            f"{folder.summary}, {folder.probe.name} or {folder.diagnostics.name} was changed: it "
+            f"has other content than mentee writes ({type(error).__name__}: {error}); delete the "
+            f"one that was changed and write it again (mentee resume {folder.path}, mentee probe "
+            f"{folder.path})"
         ) from error

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from mentee import report
 from mentee.report import align, duration, teacher_cells
 from mentee.report.blocks import Figure, Figures, Items, Page, Section, Table, Text
-from mentee.report.svg import Estimate, forest
+from mentee.report.plots import Estimate, forest
 from mentee.report.tables import spread as spread_of
 from mentee.report.tables import without_empty_columns
 

@@ -8,7 +8,8 @@ from typing import Any
 from markupsafe import Markup
 
 from mentee.report.blocks import Block, Figures
-from mentee.report.svg import SERIES, Number, Point, lines
+from mentee.report.plots import SERIES, lines
+from mentee.report.svg import Number, Point
 
 POINTS = 400
 """The most points of a line."""

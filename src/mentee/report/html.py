@@ -21,18 +21,18 @@ def html(page: Page) -> str:
     sections = [section for section in page.sections if section.blocks and section.title]
     intro = [b for section in page.sections if not section.title for b in section.blocks]
     template = environment().get_template("page.html")
-    return template.render(page=page, intro=intro, sections=sections) + "\n"
+    text = template.render(page=page, intro=intro, sections=sections) + "\n"
+    return text.encode("utf-8", "replace").decode()  # names of files may be no text
 
 
 @functools.cache
 def environment() -> Environment:
     """The templates, with everything escaped that is not marked as safe."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import Environment, PackageLoader
 
     result = Environment(
         loader=PackageLoader("mentee.report"),
         autoescape=True,
-        undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -9,7 +9,8 @@ from mentee.metrics import mean_interval
 from mentee.report.blocks import Block, Confused, Figures, Text
 from mentee.report.curves import drawn, grouped
 from mentee.report.page import RunFiles, score_rows, scored_part
-from mentee.report.svg import Estimate, Number, forest, heat_map, lines, reliability
+from mentee.report.plots import Estimate, forest, heat_map, lines, reliability
+from mentee.report.svg import Number
 
 NUMBERED = 12
 """The most classes whose confusions are numbers too."""

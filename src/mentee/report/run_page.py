@@ -91,7 +91,7 @@ def verdict(run: RunFiles) -> str:
     for who, score, _ in compared(run):
         way = "above" if value > score else "below" if value < score else ""
         parts.append(f"{abs(value - score):.4f} {way} {who}" if way else f"equal to {who}")
-    text = f"{name.replace('_', ' ').capitalize()} {value:.4f} on {part}"
+    text = f"{part.capitalize()} {name.replace('_', ' ')} {value:.4f}"
     lower = (run.summary.get("score") or {}).get("higher_is_better") is False
     return f"{', '.join([text, *parts])}{' (lower is better)' * lower}."
 
