@@ -108,9 +108,9 @@ def test_how_many_examples_a_difference_takes() -> None:
     wanted = 2 * mean * (1 - mean) * (1.959964 / 0.02) ** 2
     assert content["students"]["net"]["examples_needed"] == pytest.approx(wanted, abs=1)
     line = "of test examples takes about 4,757 of them (there are 500)"
-    assert line in markdown(content)
+    assert line in markdown(content, "compare")
     one = Row("net", "none", {0: run(0.5, 0.5, examples={"test": 500})}, {})
-    assert "takes about 4,802 of them" in markdown(results([one], [0]))
+    assert "takes about 4,802 of them" in markdown(results([one], [0]), "compare")
     error = {"score": {"name": "mae", "higher_is_better": False}}
     other = Row("net", "none", {0: {**run(0.5, 0.5), **error, "test": {"mae": 0.5}}}, {})
     assert "of them (there are" not in markdown(results([other], [0]))
