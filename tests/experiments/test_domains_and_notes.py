@@ -113,7 +113,7 @@ def test_how_many_examples_a_difference_takes() -> None:
     assert "takes about 4,802 of them" in markdown(results([one], [0]), "compare")
     error = {"score": {"name": "mae", "higher_is_better": False}}
     other = Row("net", "none", {0: {**run(0.5, 0.5), **error, "test": {"mae": 0.5}}}, {})
-    assert "of them (there are" not in markdown(results([other], [0]))
+    assert "of them (there are" not in markdown(results([other], [0]), "compare")
 
 
 DETAILS = {
