@@ -62,7 +62,7 @@ def embedded(texts: dict[str, list[str]]) -> dict[str, np.ndarray]:
 def mentee_says(*arguments: str) -> str:
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return result.output
+    return result.stdout
 
 
 @pytest.fixture(scope="module")

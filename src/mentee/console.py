@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import warnings
+
+
+def print_note(text: str) -> None:
+    """Print a line on standard error, beside a result that a program may read."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def print_line(text: object = "") -> None:

@@ -1,4 +1,4 @@
-"""Work in threads that a signal may stop: its handler runs while no lock of theirs is held."""
+"""Work in threads that a signal may stop: its handler runs while they hold no lock."""
 
 from __future__ import annotations
 

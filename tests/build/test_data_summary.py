@@ -158,7 +158,7 @@ def test_evaluate_and_probe_tell_what_train_tells(
     for command in (["evaluate", str(run.path)], ["evaluate", str(run.path), "--on", "x=test"]):
         with pytest.raises(SystemExit, match="0"):
             cli.app(command)
-        lines = capsys.readouterr().out.splitlines()
+        lines = capsys.readouterr().err.splitlines()  # beside the scores, which a program may read
         assert lines[:3] == ["2 classes, 10 examples", *notes]
     lines = []
     mentee.probe(run.path, changes=["probe.shares=[1.0]", "probe.who=[student]"], say=lines.append)

@@ -69,7 +69,7 @@ def test_all_corruptions_have_a_mean_of_their_own(run: Path) -> None:
 def test_the_command_prints_a_table(run: Path) -> None:
     said = CliRunner().invoke(app, ["evaluate", str(run), "--on", "again=train"])
     assert said.exit_code == 0, said.output
-    head, test, again = said.output.splitlines()
+    head, test, again = said.stdout.splitlines()
     assert head.split()[:2] == ["on", "accuracy"]
     assert test.split()[0] == "test"
     assert again.split()[0] == "again"

@@ -94,7 +94,7 @@ def test_a_useless_record_of_the_test_part_costs_a_line_and_no_run(
     assert text in note
     assert f"- {run.summary['notes'][0]}" in (run.path / "report.md").read_text()
     said = CliRunner().invoke(app, ["evaluate", str(run.path), "--on", "again=train"])
-    assert said.output.splitlines()[3:] == [f"note: {run.summary['notes'][0]}"]
+    assert said.stdout.splitlines()[3:] == [f"note: {run.summary['notes'][0]}"]
 
 
 def test_a_record_is_opened_once(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -32,6 +33,9 @@ class Said:
 
     def fingerprint(self) -> str:
         return str(self.number)
+
+    def clean_rows(self, rows: torch.Tensor, columns: Sequence[str]) -> dict[str, torch.Tensor]:
+        return {name: torch.full((len(rows), 3), self.number) for name in columns}
 
 
 def test_places_and_columns_bear_the_names() -> None:

@@ -36,8 +36,8 @@ def data_notes(
     Raises:
         DataError: as for `data_summary`.
     """
-    found = [line for part in parts.values() for line in inspect(part, length)]
-    return list(dict.fromkeys([*notes, *found]))
+    lines = [line for part in parts.values() for line in inspect(part, length)]
+    return list(dict.fromkeys([*notes, *lines]))
 
 
 def counts_line(parts: Mapping[str, Examples]) -> str:

@@ -47,7 +47,7 @@ def resolve_interpolation(
         passed = [] if recipe.teacher is None else sources(recipe.teacher, overrides.teacher)
         several = [] if recipe.teacher is None else recipe.teacher.each_network
         pairs = [(each, source) for each, (_, source) in zip(several, passed, strict=True)]
-        told = {
+        choices = {
             own.contract.interpolation: f"as {own.source} says"
             for network, source in pairs or [(recipe.student, overrides.student)]
             if network.input is None
@@ -61,6 +61,6 @@ def resolve_interpolation(
                 )
             )
         }
-        how, reason = told.popitem() if len(told) == 1 else ("bilinear", "the default")
+        how, reason = choices.popitem() if len(choices) == 1 else ("bilinear", "the default")
     line = f"images are resized to {data.size}×{data.size} by {how} interpolation, antialiased"
     return data.model_copy(update={"interpolation": how}), [f"{line}, {reason}"]

@@ -18,7 +18,13 @@ import typer.core
 from mentee.cli import experiments, exporting
 from mentee.cli.options import Changes, Channels, Image, Recipe, Run
 from mentee.cli.records import records
-from mentee.console import finish_output, open_output, plain_warnings, print_line
+from mentee.console import (
+    finish_output,
+    open_output,
+    plain_warnings,
+    print_line,
+    print_note,
+)
 from mentee.errors import MenteeError
 from mentee.renamed import COMMANDS, renamed
 from mentee.training.signals import Interrupted, SignalGuard, Terminated
@@ -123,9 +129,9 @@ def evaluate(
     if on or corruptions:
         refuse_single_set(data, split)
         domains = parse_domains(on or [], corruptions, limit)
-        _print_and_exit(results_table(evaluate_domains(run, domains, say=print_line)))
+        _print_and_exit(results_table(evaluate_domains(run, domains, say=print_note)))
         return
-    scores = evaluate(run, data=data, split=split, say=print_line)
+    scores = evaluate(run, data=data, split=split, say=print_note)
     width = max(map(len, scores), default=0) + 2
     lines = [f"{name:<{width}}{value:.4f}" for name, value in scores.items()]
     where = " ".join(filter(None, [data, split])) or "the test part"

@@ -156,10 +156,10 @@ def layer_similarity(parts: TrainingSetup) -> dict[str, Any]:
     own = layer_vectors(parts, parts.student, parts.module.contract, examples)
     teachers = {}
     for name, (teacher, _) in parts.online_teachers.items():
-        theirs = layer_vectors(parts, teacher.network, teacher.contract, examples)
-        cka = debiased_cka(list(own.values()), list(theirs.values()))
+        teacher_vectors = layer_vectors(parts, teacher.network, teacher.contract, examples)
+        cka = debiased_cka(list(own.values()), list(teacher_vectors.values()))
         values = [[round(value, 4) for value in row] for row in cka]
-        teachers[name] = {"layers": list(theirs), "cka": values}
+        teachers[name] = {"layers": list(teacher_vectors), "cka": values}
     return {
         "part": part,
         "examples": len(examples),

@@ -76,14 +76,14 @@ def figure(content: Mapping[str, Any]) -> Markup:
     for student, entries in by_student(content).items():
         head = student if len(content["students"]) > 1 else ""
         for entry in entries:
-            found = entry["to_scratch"]
-            if found is None or found["difference"] is None:
+            gain = entry["to_scratch"]
+            if gain is None or gain["difference"] is None:
                 continue
-            ends = judged_ends(found)
+            ends = judged_ends(gain)
             verdict = str(entry["verdict"] or "").lower()
             style = verdict if verdict in ("helps", "hurts") else "neutral"
             name = f"{entry['method']}{' (best)' * entry['best']}"
-            rows.append(Estimate(name, found["difference"], *ends, style, verdict, head))
+            rows.append(Estimate(name, gain["difference"], *ends, style, verdict, head))
             head = ""
     score = content["score"]
     if not rows or score is None:
@@ -144,11 +144,11 @@ def key_figures(content: Mapping[str, Any]) -> Iterator[Figure]:
             who = entry["student"] if len(content["students"]) > 1 else ""
             best = "best on validation" * entry["best"]
             half = main["half"] if len(main["scores"]) > 2 else None
-            found = entry["to_scratch"]
+            gain = entry["to_scratch"]
             notes = [
                 f"{score['part']} {score['name']}{'' if half is None else f' ± {half:.4f}'}",
                 best,
-                "" if found is None else f"{interval(found)} to scratch",
+                "" if gain is None else f"{interval(gain)} to scratch",
             ]
             method = "scratch" if entry["method"] == "none" else entry["method"]
             note = ", ".join(filter(None, notes))

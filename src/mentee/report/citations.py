@@ -25,8 +25,8 @@ def citations(methods: Sequence[str]) -> str:
         @misc{hinton2015distilling,
     """
     known = entries()
-    found = dict.fromkeys(paper for name in methods for paper in papers(name))
-    return "\n\n".join(known[paper] for paper in found if paper in known)
+    cited = dict.fromkeys(paper for name in methods for paper in papers(name))
+    return "\n\n".join(known[paper] for paper in cited if paper in known)
 
 
 def papers(name: str) -> list[str]:
@@ -37,10 +37,10 @@ def papers(name: str) -> list[str]:
         (['2303.07599'], ['yim2017'])
     """
     try:
-        found = PAPER.findall(find(name).source)
+        cited = PAPER.findall(find(name).source)
     except MenteeError:
         return []
-    return [number or f"{author.lower()}{year}" for number, author, year in found]
+    return [number or f"{author.lower()}{year}" for number, author, year in cited]
 
 
 def entries() -> dict[str, str]:

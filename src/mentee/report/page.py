@@ -173,8 +173,8 @@ def _scores(summary: Mapping[str, Any]) -> list[Block]:
         else "",
         f"Seen by the teacher in its training: {'; '.join(known)}." if known else "",
     ]
-    told = " ".join(filter(None, texts))
-    return [Table(without_empty_columns(lines)), *([Text(told)] if told else [])]
+    caption = " ".join(filter(None, texts))
+    return [Table(without_empty_columns(lines)), *([Text(caption)] if caption else [])]
 
 
 def _domains(summary: Mapping[str, Any]) -> list[Block]:

@@ -179,8 +179,8 @@ def probe_figures(probe: Mapping[str, Any] | None) -> list[Block]:
         if max(map(len, series.values())) > 1:
             title = f"{way}: {by}"
             plots.append(lines(series, title, across="labels", logarithmic=True, bands=bands))
-    found = differences(scores)
-    forests = [forest(found, f"{by}: difference to the untrained student")] if found else []
+    gains = differences(scores)
+    forests = [forest(gains, f"{by}: difference to the untrained student")] if gains else []
     text = "Bars: 95 % intervals of the mean over draws of the labels, of three draws or more."
     colored = " Filled: the interval leaves out 0; nothing is corrected for the number of rows."
     captions = (text, text + colored)
@@ -192,7 +192,7 @@ def differences(
     scores: Mapping[tuple[str, str], Mapping[int, Mapping[int, float]]],
 ) -> list[Estimate]:
     """Each network minus the untrained student, paired by the draw of the labels."""
-    found = []
+    gains = []
     for (way, who), by_labels in scores.items():
         base = scores.get((way, "untrained"), {}) if who != "untrained" else {}
         for labels, seeds in sorted(by_labels.items()):
@@ -202,8 +202,8 @@ def differences(
                 mean, low, high = mean_and_ends(pairs)
                 clear = low is not None and high is not None and low * high > 0
                 style = ("helps" if mean > 0 else "hurts") if clear else "neutral"
-                found.append(Estimate(f"{who}, {way}, {labels:,} labels", mean, low, high, style))
-    return found
+                gains.append(Estimate(f"{who}, {way}, {labels:,} labels", mean, low, high, style))
+    return gains
 
 
 def mean_and_ends(values: Sequence[Number]) -> tuple[float, float | None, float | None]:
