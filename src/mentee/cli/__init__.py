@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from mentee import api
 
 
+CTRL_C = 128 + signal.SIGINT
+_terminated: list[int] = []  # the signal that `stop_at_once` has treated as Ctrl-C
+
+
 @contextlib.contextmanager
 def _interruptible(ctx: Any = None) -> Iterator[None]:
     """Turn Ctrl-C and SIGTERM into one line on what is left of the command of a context."""
@@ -282,6 +286,7 @@ def stopped_text(command: str | None) -> str:
 def stop_at_once(number: int, frame: FrameType | None) -> None:
     """Treat SIGTERM as Ctrl-C, so that what is half done is cleaned up; a second one kills."""
     signal.signal(number, signal.SIG_DFL)
+    _terminated.append(number)
     raise Terminated(number)
 
 
@@ -295,7 +300,12 @@ def main() -> None:
     if not several and before is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, stop_at_once)
     try:
-        app()
+        with _interruptible():  # also while the commands are being built
+            app()
+    except SystemExit as end:
+        if end.code == CTRL_C and _terminated:  # click takes every signal for Ctrl-C
+            sys.exit(128 + _terminated[0])
+        raise
     except MenteeError as error:
         report_error(f"error: {error}")
         sys.exit(2)
