@@ -142,7 +142,7 @@ def resume(
 
     Args:
         path: the run's folder.
-        data: as for `train`, where it was passed there.
+        data: as for `train`, where it was passed there; so are the others.
         student: the same.
         teacher: the same.
         methods: the same.
@@ -168,15 +168,6 @@ def train_or_resume(
     recipe: Recipe, path: Path, overrides: PythonOverrides, options: RunOptions = QUIET
 ) -> Run:
     """Resume the run in a folder, or train it where there is none.
-
-    Args:
-        recipe: of the run.
-        path: its folder.
-        overrides: what was passed from Python.
-        options: what it prints, and when it pauses.
-
-    Returns:
-        The run; at once if it was finished before.
 
     Raises:
         MenteeError: as `train` and `resume`.

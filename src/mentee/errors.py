@@ -37,12 +37,7 @@ class DivergedError(MenteeError):
 def suggest(name: str, known: Iterable[str]) -> str:
     """A hint for a misspelled name: the close ones, or all of them where there are few.
 
-    Args:
-        name: that is not known.
-        known: the names that are.
-
-    Returns:
-        Text to end an error message with, without a full stop.
+    It ends an error message, without a full stop.
 
     Example:
         >>> suggest("cktv", ["kd", "crd", "cktf"])
@@ -59,7 +54,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
     )
 
 
-def first_few(names: Sequence[str], most: int = 5) -> str:
+def first_few(names: Sequence[str], most: int = 5, mark: str = ", ") -> str:
     """The first of some names, and how many more there are.
 
     Example:
@@ -67,7 +62,7 @@ def first_few(names: Sequence[str], most: int = 5) -> str:
         'stem, stages and 1 more'
     """
     more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+    return mark.join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def shortened(text: str, most: int = 80) -> str:

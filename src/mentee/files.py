@@ -45,9 +45,7 @@ def usable(name: str | Path) -> Path:
 def write(path: Path, save: Callable[[Path], object]) -> None:
     """Write a file atomically: after a crash the old one or the new one is there, never a half.
 
-    Args:
-        path: where the file goes; its folder is made.
-        save: writes the content to the path that it gets.
+    `save` writes the content to the path that it gets; the file's folder is made.
 
     Raises:
         RunError: no space, no permission, or a folder that is a file; nothing is left behind.
@@ -78,11 +76,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path, advice: str) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
-
-    Args:
-        path: the file.
-        advice: what to do where that fails.
+    """Read a JSON file that holds an object; where that fails the advice says what to do.
 
     Raises:
         RunError: it is empty, cut, no JSON or something else than an object.

@@ -16,12 +16,7 @@ _CGROUPS = (  # a container's limit, what it uses, and its statistics: version 2
 
 
 def require(size: int, what: str, advice: str) -> None:
-    """Refuse what needs more memory than is free.
-
-    Args:
-        size: bytes.
-        what: needs them.
-        advice: what to do instead.
+    """Refuse what needs more bytes of memory than are free.
 
     Raises:
         MenteeError: so much is not free; nothing was taken.
@@ -54,11 +49,8 @@ def plain_memory_errors(advice: str) -> Iterator[None]:
 def available(root: Path = Path("/")) -> int | None:
     """Bytes of memory that are free without swapping, or None where the system does not tell.
 
-    The least of what the machine has and of what the container is allowed; pages of files that are
-    not in use do not count as used.
-
-    Args:
-        root: where `proc` and `sys` are.
+    The least of what the machine has and of what the container is allowed, by `proc` and `sys` in
+    `root`; pages of files that are not in use do not count as used.
     """
     limits = []
     machine = _fields(root / "proc/meminfo").get("MemAvailable:")

@@ -34,12 +34,9 @@ def folder_lock(folder: Path, *, beside: bool = False, wait: bool = False) -> It
     """Hold a folder against all other processes; of several that train together the first does.
 
     Temporary files that a killed process left in the folder are removed. A folder that was made
-    for the lock and is still empty at the end is removed too.
-
-    Args:
-        folder: is made where it does not exist.
-        beside: the lock lies beside the folder, which may be replaced by another one meanwhile.
-        wait: until another process has ended; else it is refused.
+    for the lock and is still empty at the end is removed too. With `beside` the lock lies beside
+    the folder, which may be replaced by another one meanwhile. With `wait` the end of another
+    process is waited for; else it is refused.
 
     Raises:
         RunError: another process is at work there, or the lock cannot be written.

@@ -27,14 +27,7 @@ def rank() -> int:
 
 
 def gather(x: Tensor) -> Tensor:
-    """The rows of all processes in the order of their ranks; constants, no gradient.
-
-    Args:
-        x: `[b, ...]`, as many rows in every process.
-
-    Returns:
-        `[b * processes, ...]`.
-    """
+    """The rows `[b, ...]` of all processes in the order of their ranks; constants, no gradient."""
     if world() == 1:
         return x.detach()
     parts = [torch.empty_like(x) for _ in range(world())]
@@ -75,15 +68,10 @@ def all_reduce_sum(x: Tensor) -> Tensor:
 
 
 def gather_shards(part: Tensor, parts: Sequence[range], block: int) -> Tensor:
-    """Concatenate the parts that the processes hold, on the first one's CPU.
+    """Concatenate the parts `[a, rows, d]` that the processes hold, on the first one's CPU.
 
-    Args:
-        part: `[a, rows, d]`, this process's.
-        parts: which of the rows each process holds, in the order of their ranks.
-        block: rows that are sent at a time.
-
-    Returns:
-        `[a, all rows, d]` in the first process; in another its own part.
+    `parts` are the rows that each process holds, in the order of their ranks; so many as `block`
+    are sent at a time. Another process than the first gets its own part back.
     """
     if rank() != 0:
         for start in range(0, part.shape[1], block):
@@ -101,13 +89,9 @@ def gather_shards(part: Tensor, parts: Sequence[range], block: int) -> Tensor:
 
 
 def gather_objects(x: T | None) -> list[T]:
-    """The objects of all processes, in the order of their ranks; None is left out.
+    """The objects, anything small that can be sent, of all processes in the order of their ranks.
 
-    Args:
-        x: anything small that can be sent.
-
-    Returns:
-        One entry for each process that has something.
+    None is left out.
     """
     everything: list[T | None] = [x]
     if world() > 1:

@@ -22,7 +22,7 @@ from mentee import record_network, resume, train, verify
 from mentee.api import Interrupted
 from mentee.errors import DataError, MenteeError, PairError, RecipeError, RunError
 from mentee.methods import METHODS
-from mentee.records import memory, open_record
+from mentee.records import open_record, shards
 from mentee.runs.folder import Folder
 from mentee.types import Step
 from tests.conftest import digits
@@ -111,7 +111,7 @@ def test_a_record_in_memory_teaches_the_same(
     mapped = steps_of(recipe_of("cktf", teacher=said), tmp_path / "a")
     loaded = steps_of(recipe_of("cktf", teacher=said | {"in_memory": True}), tmp_path / "b")
     assert [step.loss for step in mapped] == [step.loss for step in loaded]
-    monkeypatch.setattr(memory, "available", lambda: 100)
+    monkeypatch.setattr(shards, "available", lambda: 100)
     with pytest.raises(
         RunError, match=r"teacher.in_memory: .* needs .* MB and 0.0 MB are available"
     ):

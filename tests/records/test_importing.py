@@ -197,7 +197,9 @@ def test_missing_ids_are_refused(tmp_path):
 
 
 def test_ids_of_another_kind_are_shown(tmp_path):
-    text = r"no row for 6 of 6 .*'pictures/0.png'.*the file has, for example, '0', '1', '2', \.\.\."
+    text = (
+        r"no row for 6 of 6 .*'pictures/0.png'.*the file has, for example, '0', '1', '2' and 3 more"
+    )
     refused(tmp_path, text, ids=np.arange(N))
 
 

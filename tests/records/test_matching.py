@@ -39,7 +39,7 @@ def test_examples_without_a_row(made):
 
 def test_rows_without_an_example_are_refused_where_no_digest_tells_of_the_others(made):
     made.check(images(6).take([0, 1]))
-    few = r"4 of its 6 rows are of no example: 'pictures/2.png', '\S+', '\S+', \.\.\.\."
+    few = r"4 of its 6 rows are of no example: 'pictures/2.png', '\S+', '\S+' and 1 more\."
     del made.manifest.data["contents"]  # of a record that was written before
     refused(made, images(6).take([0, 1]), few)
 

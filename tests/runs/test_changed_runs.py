@@ -171,7 +171,7 @@ def test_a_folder_of_a_run_by_another_recipe_says_what_differs(run: Path) -> Non
     changes = [f"train.{key}" for key in ("lr=0.1", "batch=8", "momentum=0", "warmup=2", "seed=4")]
     with pytest.raises(RunError, match=r"holds a run already, of another recipe \(.*\); resume it"):
         train(digits(train=SHORT, probe=FAST), out=run, changes=changes)
-    with pytest.raises(RunError, match=r"lr: 0.05 there, 0.1 here;.*; and 1 more\); resume"):
+    with pytest.raises(RunError, match=r"lr: 0.05 there, 0.1 here;.* and 1 more\); resume"):
         train(digits(train=SHORT), out=run, changes=changes)
 
 

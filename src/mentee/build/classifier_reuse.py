@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mentee.errors import LayerError, PairError, RecipeError
 from mentee.features import Capture, Layer, resolve
-from mentee.features.trace import dry_run
+from mentee.features.trace import dry_run, evaluated
 from mentee.methods import Method
 from mentee.models import Contract, ReusedClassifierStudent, normalize
 from mentee.recipe import Network, Reuse
@@ -23,11 +23,9 @@ EXACT = 1e-3
 
 @dataclass(frozen=True)
 class Classifier:
-    """A teacher's classifier.
+    """A teacher's classifier: weight `[k, c]`, and bias `[k]` or None.
 
     Attributes:
-        weight: `[k, c]`.
-        bias: `[k]`, or None.
         shape: of the feature map whose mean it reads, `(c, h, w)`, or of its input vector, `(c,)`.
         signed: whether its input may be negative.
     """
@@ -41,12 +39,6 @@ class Classifier:
 def find_classifier(network: nn.Module, contract: Contract, batch: Batch, name: str) -> Classifier:
     """The classifier of a network, checked to read the spatial mean of a layer's features.
 
-    Args:
-        network: the teacher.
-        contract: its input contract.
-        batch: some examples.
-        name: of the layer.
-
     Raises:
         PairError: it reads something else; the message names it.
     """
@@ -57,17 +49,13 @@ def find_classifier(network: nn.Module, contract: Contract, batch: Batch, name: 
     except LayerError as error:
         raise PairError(f"the teacher has no classifier to reuse: {error}") from error
     module = network.get_submodule({layer.name: layer.path for layer in layers}["embedding"])
-    flags = {each: each.training for each in network.modules()}
-    with Capture(network.eval(), layers) as capture, torch.no_grad():
+    with evaluated(network), Capture(network, layers) as capture, torch.no_grad():
         outputs = capture.capture(inputs)
-    for each, training in flags.items():
-        each.training = training
     features = outputs[name]
     if features.ndim == 3:
         raise PairError(
             f"the teacher's features at {name} are tokens, expected maps whose mean its classifier "
-            "reads; "
-            f"{POOLED}"
+            f"reads; {POOLED}"
         )
     vectors = features.flatten(2).mean(2) if features.ndim == 4 else features
     weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
@@ -101,17 +89,10 @@ def find_classifier(network: nn.Module, contract: Contract, batch: Batch, name: 
 def with_reused_classifier(
     trunk: nn.Module, reuse: Reuse, inputs: Tensor, *, classes: int, seed: int
 ) -> ReusedClassifierStudent:
-    """A student of a trunk, a projector and the teacher's classifier, by a resolved recipe.
+    """A student of a copy of a trunk, a projector and the teacher's classifier, by its recipe.
 
     The trunk's own classifier, and all other modules behind the layer, are dropped; where a trunk
     does not run without them, they stay and are not used.
-
-    Args:
-        trunk: a network; a copy of it is changed.
-        reuse: the layer, the teacher's shape there and the classifier's settings.
-        inputs: a batch for the trunk.
-        classes: of the classifier.
-        seed: of the projector.
 
     Raises:
         PairError: the trunk has no maps at the layer where the teacher has.

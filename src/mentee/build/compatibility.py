@@ -95,11 +95,7 @@ def check_sampling(train: Train, examples: Examples) -> None:
 
 
 def check_validation(validation: Examples | None) -> None:
-    """Refuse validation examples whose known labels are all the same, so that no score is defined.
-
-    Raises:
-        RecipeError: they are.
-    """
+    """Refuse validation examples whose known labels are all the same: no score is defined."""
     if validation is None or validation.task.outputs not in ("label logits", "values"):
         return
     table = masked(validation.known_labels)

@@ -34,16 +34,9 @@ def choose_compute_mode(
 ) -> tuple[Train, list[str]]:
     """Settle `train.channels_last` and `train.compile`; what is `auto` is measured.
 
-    Copies of the student are run forward and backward on one batch, in turn. Nothing of the run is
-    touched: no weight, no statistic, no random state. All processes take what the first measures.
-
-    Args:
-        train: of the recipe.
-        student: built, and not yet compiled or hooked.
-        layers: where it is read.
-        inputs: makes the normalized inputs of a batch of so many examples.
-        plan: how many batches there will be.
-        accelerator: device and precision.
+    Copies of the student are run forward and backward on one batch of so many `inputs`, in turn.
+    Nothing of the run is touched: no weight, no statistic, no random state. All processes take what
+    the first measures.
 
     Returns:
         The same without `auto`, and the lines that tell the measurements.
@@ -88,14 +81,7 @@ def first_line(error: Exception) -> str:
 
 
 class Trial:
-    """Forward and backward passes of copies of a student.
-
-    Args:
-        student: copied; stays as it is.
-        layers: where it is read.
-        inputs: a batch.
-        accelerator: device and precision.
-    """
+    """Forward and backward passes of copies of a student, which stays as it is."""
 
     def __init__(
         self, student: nn.Module, layers: Sequence[Layer], inputs: Tensor, accelerator: Accelerator
@@ -171,13 +157,7 @@ def milliseconds(seconds: Sequence[float]) -> float:
 
 
 def verdict(before: float, after: float, spent: float, steps: int) -> tuple[bool, str]:
-    r"""Whether compiling pays, and the arithmetic.
-
-    Args:
-        before: milliseconds of a step.
-        after: the same compiled.
-        spent: seconds that compiling took.
-        steps: of the whole run.
+    r"""Whether compiling pays, and the arithmetic; of a step in ms, and seconds spent on compiling.
 
     Example:
         >>> pays, line = verdict(50.0, 41.0, 21.0, 1560)

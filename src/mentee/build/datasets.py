@@ -31,16 +31,7 @@ from mentee.data.sources import own_task, require_splits
 from mentee.errors import DataError
 from mentee.free_memory import require
 from mentee.parallel import rank, world
-from mentee.recipe import (
-    AudioInput,
-    Data,
-    Input,
-    Recipe,
-    TaskRecipe,
-    TextInput,
-    Train,
-    Unlabeled,
-)
+from mentee.recipe import AudioInput, Data, Input, Recipe, TaskRecipe, TextInput, Train, Unlabeled
 from mentee.types import CLEAN, Batch
 
 MEASURED = 2048
@@ -114,40 +105,27 @@ class DatasetSplits:
         return proportion(known, len(self.train) - known, batch, share, world())
 
     def _loaded(self, train: Train, epoch: int, start: int) -> Iterator[Batch]:
+        batch = train.batch // train.gradient_accumulation
+        common: dict[str, Any] = {"seed": train.seed, "epoch": epoch, "start": start}
+        common |= {"rank": rank(), "world": world(), "workers": train.num_workers}
         if self.share is not None:
-            return mixed_batches(
-                self.train,
-                self._proportion(train.batch // train.gradient_accumulation, self.share),
-                views=self.views,
-                seed=train.seed,
-                epoch=epoch,
-                start=start,
-                cycle=self.cycle,
-                rank=rank(),
-                world=world(),
-                workers=train.num_workers,
-            )
+            of = self._proportion(batch, self.share)
+            return mixed_batches(self.train, of, views=self.views, cycle=self.cycle, **common)
+        view = epoch if self.cycle is None else epoch % self.cycle
+        balanced = train.sampling == "balanced"
         return batches(
-            self.train,
-            batch=train.batch // train.gradient_accumulation,
-            views=self.views,
-            view=epoch if self.cycle is None else epoch % self.cycle,
-            seed=train.seed,
-            epoch=epoch,
-            start=start,
-            rank=rank(),
-            world=world(),
-            workers=train.num_workers,
-            balanced=train.sampling == "balanced",
+            self.train, batch=batch, views=self.views, view=view, balanced=balanced, **common
         )
 
-    def clean(self, examples: Examples, workers: int = 0, batch: int = 256) -> Iterator[Batch]:
-        """This process's share of a set, in order and not augmented."""
+    def clean(
+        self, examples: Examples, workers: int = 0, batch: int = 256, view: int = CLEAN
+    ) -> Iterator[Batch]:
+        """This process's share of a set, in order, and not augmented unless a view is named."""
         return batches(
             examples,
             batch=batch * world(),
             views=self.views,
-            view=CLEAN,
+            view=view,
             seed=0,
             epoch=0,
             shuffle=False,
@@ -176,11 +154,7 @@ class DatasetSplits:
 
 
 def open_splits(recipe: Recipe, data: Any = None) -> DatasetSplits:
-    """Open, cut and limit the examples of a recipe.
-
-    Args:
-        recipe: names them, and how they are augmented.
-        data: instead of the recipe's source: anything that `open_examples` takes.
+    """Open, cut and limit the examples of a recipe, or of what was passed instead of its source.
 
     Raises:
         DataError: the data cannot be read, or a class has no example to learn from.
@@ -241,12 +215,7 @@ def open_unlabeled(config: Data, unlabeled: Unlabeled, data: Any) -> Examples | 
 
 
 def open_single_split(recipe: Recipe, split: str, data: Any = None) -> DatasetSplits:
-    """One part of some data as a set of its own, to score a student on.
-
-    Args:
-        recipe: of the run, resolved; it has the classes, and how images are read.
-        split: which part.
-        data: as for `open_splits`.
+    """One part of some data as a set of its own, to score a student on, by a resolved recipe.
 
     Raises:
         DataError: the data cannot be read.

@@ -19,13 +19,7 @@ from mentee.records import open_record
 
 @dataclass(frozen=True)
 class OpenedDomain:
-    """A domain, opened.
-
-    Attributes:
-        domain: as the recipe has it.
-        whole: its split.
-        examples: those that are scored, before they are corrupted.
-    """
+    """A domain of a recipe, opened: its split, and what is scored of it, before it is corrupted."""
 
     domain: Domain
     whole: Examples
@@ -36,12 +30,6 @@ def open_domains(
     domains: Mapping[str, Domain], data: Data, test: Examples | None, passed: Any = None
 ) -> dict[str, OpenedDomain]:
     """Open other test sets, and make sure that all they name exists.
-
-    Args:
-        domains: which, by name.
-        data: of the run's resolved recipe: its classes, and how examples are read.
-        test: the test part.
-        passed: the data that were passed from Python instead of the recipe's source.
 
     Raises:
         DataError: with every problem found, a line each: no such source, split, class,
@@ -86,13 +74,8 @@ def open_domain(domain: Domain, data: Data, test: Examples | None, passed: Any) 
 def split_to_score(source: str, wanted: str) -> str:
     """The split of other data that a student is scored on where none is named.
 
-    Args:
-        source: a name, a file or a folder.
-        wanted: the run's test part.
-
-    Returns:
-        The wanted one, else test, else validation, else the only one; of a folder or table without
-        splits all of it, which `train` stands for.
+    It is the wanted one, else test, else validation, else the only one; of a folder or table
+    without splits all of it, which `train` stands for.
     """
     path = usable(source).expanduser()
     if path.is_file():
@@ -113,11 +96,7 @@ def split_of(domain: Domain, data: Data) -> str:
 
 
 def corrupted(name: str, domain: Domain, examples: Examples) -> Iterator[tuple[str, Examples]]:
-    """A domain's examples by label: themselves, or in each corruption that it stands for.
-
-    Raises:
-        DataError: there is no such corruption.
-    """
+    """A domain's examples by label: themselves, or in each corruption that it stands for."""
     if domain.corruption is None:
         yield name, examples
         return
@@ -137,11 +116,6 @@ def open_monitor_examples(
     recipe: Recipe, splits: DatasetSplits, passed: Any = None
 ) -> Examples | None:
     """The labeled examples of a recipe's `monitor`; None where it has none.
-
-    Args:
-        recipe: as read.
-        splits: of the run.
-        passed: the data that were passed from Python instead of the recipe's source.
 
     Raises:
         RecipeError: the weights are to be chosen by them, and there are none.

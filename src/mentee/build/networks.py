@@ -118,15 +118,10 @@ def build(
     notes: list[str] | None = None,
     frozen: bool = False,
 ) -> nn.Module:
-    """A network of a resolved recipe, with its weights, in float32, on the CPU.
+    """A network of a resolved recipe, or a copy of one passed, with weights, float32, on the CPU.
 
-    Args:
-        recipe: of the network.
-        source: what was passed from Python instead; a module is copied.
-        splits: the examples that it is for.
-        seed: of random weights.
-        notes: gets a line for each thing that was changed.
-        frozen: it is a teacher, and a copy may share the weights.
+    `notes` gets a line for each thing that was changed. A `frozen` one is a teacher, a copy of
+    which may share the weights.
 
     Raises:
         MenteeError: there is no such network, it cannot be copied, or its weights do not fit.
@@ -208,11 +203,6 @@ def with_weights(
 
 def begin_classifier(network: nn.Module, recipe: Network, batch: Batch) -> None:
     """Load the weights of all but the classifier, and give that the ones it is to begin with.
-
-    Args:
-        network: changed in place; its classifier is as it was drawn.
-        recipe: of the network.
-        batch: two examples, to find the classifier by.
 
     Raises:
         RecipeError: a file is of another network, or of another number of classes.

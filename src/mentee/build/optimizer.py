@@ -70,12 +70,7 @@ def build_optimizer(train: Train, module: DistillationModule) -> torch.optim.Opt
 
 
 def training_plan(train: Train, batches: int) -> Plan:
-    """How many steps, and the learning rate of each.
-
-    Args:
-        train: of the recipe.
-        batches: of an epoch.
-    """
+    """How many steps of so many batches an epoch there are, and the learning rate of each."""
 
     def rate(step: int, steps: int) -> float:
         return rate_at(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mentee.build.datasets import DatasetSplits
 from mentee.errors import RecipeError
 from mentee.features.layer import first_tensor, named_tensors
-from mentee.features.trace import unreadable
+from mentee.features.trace import evaluated, unreadable
 from mentee.recipe import Network
 from mentee.tasks import Task
 
@@ -24,13 +24,11 @@ FEW = 16
 
 @dataclass(frozen=True)
 class Expected:
-    """What the outputs of a network are to be.
+    """What the outputs of a network are to be: `count` for each example.
 
     Attributes:
         who: whose they are, for messages: `the student Net`.
         key: of its number of outputs in the recipe: `student.classes`.
-        count: how many for each example.
-        task: what the labels are for.
     """
 
     who: str
@@ -65,16 +63,7 @@ def expected_outputs(network: nn.Module, recipe: Network, splits: DatasetSplits)
 
 
 def check_outputs(value: object, examples: int, expected: Expected) -> None:
-    """Make sure that what a network returned for some examples has its logits where they are read.
-
-    Args:
-        value: what it returned.
-        examples: of how many, b.
-        expected: k outputs for each.
-
-    Raises:
-        RecipeError: what is taken as its logits is not `[b, k]`, or another tensor may be them.
-    """
+    """Make sure that what a network returned for b examples has its logits where they are read."""
     taken, tensors = first_tensor(value), named_tensors(value)
     wanted = (examples, expected.count)
     name = next((name for name, tensor in tensors.items() if tensor is taken), "")
@@ -116,15 +105,11 @@ def call(network: nn.Module, inputs: Tensor) -> object:
     Raises:
         MenteeError: it cannot read the inputs.
     """
-    modes = {module: module.training for module in network.modules()}
     try:
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            return network.eval()(inputs.clone())
+        with torch.random.fork_rng(devices=[]), torch.enable_grad(), evaluated(network):
+            return network(inputs.clone())
     except Exception as error:  # whatever a module of someone else's may raise
         raise unreadable(network, inputs, error) from error
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def how_to_name() -> str:
@@ -138,12 +123,7 @@ def order(tensor: Tensor) -> int:
 
 
 def probabilities(outputs: Tensor, task: Task) -> str | None:
-    """`softmax` or `sigmoid`, where outputs are probabilities and not logits; None: logits.
-
-    Args:
-        outputs: `[b, k]` of some examples, with their point of the autograd graph if possible.
-        task: what the labels are for; real values are never probabilities.
-    """
+    """`softmax` or `sigmoid`, where outputs `[b, k]` are probabilities; None: they are logits."""
     several = task.outputs == "label logits"
     if task.outputs == "values" or outputs.ndim != 2 or not outputs.is_floating_point():
         return None
@@ -195,12 +175,6 @@ def give_logits(
     network: nn.Module, inputs: Tensor, expected: Expected, notes: list[str] | None
 ) -> None:
     """Check where a teacher's logits are, and let it return logits where it has probabilities.
-
-    Args:
-        network: changed in place.
-        inputs: some examples.
-        expected: its outputs.
-        notes: gets a line where it has probabilities.
 
     Raises:
         MenteeError: it cannot read the examples, or which of its outputs are logits is not clear.

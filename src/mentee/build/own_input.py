@@ -28,13 +28,7 @@ ALIKE = 0.1
 
 @dataclass(frozen=True)
 class OwnInput:
-    """What a network reads by what is known of its training.
-
-    Attributes:
-        contract: mean, std, interpolation, and the size that it was trained with.
-        source: who says so, for messages.
-        of_run: whether it is a run, which measured its own images.
-    """
+    """What a network reads by what is known of its training, and who says so."""
 
     contract: InputContract
     source: str
@@ -53,13 +47,6 @@ def own_input(
 
     1. The run folder that its weights lie in; 2. `pretrained_cfg` of a module that was passed; 3.
     the package of a network by name, for a teacher, and for a student with trained weights.
-
-    Args:
-        recipe: of the network, without an input.
-        source: what was passed from Python instead.
-        classes: outputs, for a function that makes it.
-        channels: of the images.
-        teaches: whether it is a teacher, which is always trained.
     """
     own = of_run(recipe)
     if own is None and source is not None:
@@ -161,12 +148,7 @@ def input_note(
 ) -> str:
     """The line that tells how a network's images are normalized, and why.
 
-    Args:
-        key: of the network in the recipe: `teacher`, `teacher.teachers.vgg`.
-        recipe: of the network, resolved.
-        own: what it was trained with; None: nothing tells.
-        fed: height and width of the examples.
-        by_recipe: whether the recipe says how.
+    `fed` is height and width of the examples; `by_recipe`: whether the recipe says how.
     """
     input = recipe.input
     if not isinstance(input, Input):

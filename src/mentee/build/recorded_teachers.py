@@ -28,7 +28,7 @@ from mentee.records import Manifest, Record, open_record
 from mentee.records.folders import find_split, is_network_record
 from mentee.records.joined import open_record_of
 from mentee.records.manifest import read_manifest
-from mentee.records.memory import load
+from mentee.records.shards import load_rows
 from mentee.tasks import Task
 from mentee.teachers import OnlineTeacher, RecordedTeacher
 from mentee.teachers.recorded import IN_MEMORY
@@ -74,13 +74,7 @@ class RecordedEmbeddingsKind(TeacherKind):
         return with_teachers(method, {name: 1 / len(folders) for name in folders})
 
     def build(self, request: TeacherRequest) -> RecordedTeacher:
-        """The records of the training split, checked against its examples.
-
-        Raises:
-            RecipeError: the student would read something else than what was recorded.
-            DataError: a record does not fit the examples, or is damaged.
-            RunError: it does not fit into memory.
-        """
+        """The records of the training split, checked against its examples."""
         recipe, data, splits = self.recipe, request.recipe.data, request.splits
         frames = any(layer.startswith("frames") for layer in request.layers)
         shifted = frames and data.views in ("shift", "mask")
@@ -110,7 +104,7 @@ class RecordedEmbeddingsKind(TeacherKind):
                 )
         if recipe.in_memory:
             parts = [part for record in records.values() for part in record.of_views([CLEAN])]
-            load(parts, name="what was recorded")
+            load_rows(parts, name="what was recorded")
         memory = 0 if recipe.in_memory else IN_MEMORY  # nothing is in memory twice
         return RecordedTeacher(records.get("", records), splits.train, memory=memory)
 
@@ -127,12 +121,7 @@ class RecordedEmbeddingsKind(TeacherKind):
 
 
 class RecordedNetworkKind(RecordedEmbeddingsKind):
-    """A record of a network's layers, for the clean examples and for views of them.
-
-    Args:
-        recipe: the `teacher` of a recipe.
-        data: of the recipe; names the training split.
-    """
+    """A record of a network's layers, for the clean examples and for views of them."""
 
     def __init__(self, recipe: RecordedRecipe, data: Data) -> None:
         super().__init__(recipe)
@@ -144,11 +133,7 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
         return read_manifest(find_split(self.folder, self.split))
 
     def views(self, data: Data) -> Data:
-        """The views that the record has.
-
-        Raises:
-            RecipeError: the recipe makes other views, or more of them.
-        """
+        """The views that the record has."""
         manifest = self.manifest()
         data = recorded_interpolation(data, manifest)
         views = data.views or find_modality(manifest.kind).default_views
@@ -184,13 +169,7 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
         return online_recipe(self.manifest().teacher["network"]).classes or 1
 
     def build(self, request: TeacherRequest) -> RecordedTeacher:
-        """The record, checked against the examples and the layers that are read.
-
-        Raises:
-            RecipeError: it lacks a layer that the method reads.
-            DataError: it does not fit the examples, or is damaged.
-            RunError: it does not fit into memory.
-        """
+        """The record, checked against the examples and the layers that are read."""
         data, splits = request.recipe.data, request.splits
         record = open_record(self.folder, data.train)
         record.check(splits.train, splits.whole)
@@ -205,7 +184,7 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
         clean = self.recipe.clean or data.views == "none"
         if self.recipe.in_memory:
             views = [CLEAN] if clean else range(data.cycle or record.views)
-            load(record.of_views(views), name=str(self.folder))
+            load_rows(record.of_views(views), name=str(self.folder))
         memory = 0 if self.recipe.in_memory else IN_MEMORY  # nothing is in memory twice
         measured = splits.some(MEASURED)
         return RecordedTeacher(record, splits.train, clean=clean, measured=measured, memory=memory)
@@ -213,12 +192,7 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
     def check_term(
         self, teacher: Teacher, loss: DistillationLoss, bound: Any, key: FeatureKey
     ) -> None:
-        """Make sure that the record has what a term reads.
-
-        Raises:
-            PairError: its representation depends on the batch.
-            RecipeError: the record has another reduction of the layer.
-        """
+        """Make sure that the record has what a term reads."""
         adapter = loss.adapters_of(bound)[1]
         if adapter.reduction is None:
             raise PairError(
@@ -240,11 +214,7 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
     def classifier(
         self, teacher: Teacher | None, request: TeacherRequest, layer: str
     ) -> Classifier:
-        """The classifier of the network that was recorded, which is built for that.
-
-        Raises:
-            PairError: the network cannot be had, or has other weights.
-        """
+        """The classifier of the network that was recorded, which is built for that."""
         record = cast(RecordedTeacher, teacher).record
         try:
             network, contract = self._recorded_network(record, request)
@@ -259,11 +229,7 @@ class RecordedNetworkKind(RecordedEmbeddingsKind):
     def _recorded_network(
         self, record: Record, request: TeacherRequest
     ) -> tuple[nn.Module, Contract]:
-        """The network that was recorded, by its recipe or as it was passed from Python.
-
-        Raises:
-            MenteeError: it cannot be had, or has other weights.
-        """
+        """The network that was recorded, by its recipe or as it was passed from Python."""
         recorded = record.manifest.teacher
         recipe, seed = online_recipe(recorded["network"]), request.recipe.train.seed
         network, contract = networks.build_teacher(

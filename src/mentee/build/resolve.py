@@ -35,12 +35,12 @@ from mentee.build.outputs import expected_outputs
 from mentee.build.overrides import PythonOverrides
 from mentee.build.teacher_kind import TeacherKind, TeacherRequest
 from mentee.build.teachers import teacher_kind
-from mentee.build.trial import check_student_outputs, try_student, unused_note
+from mentee.build.trial import check_student_outputs, try_student
 from mentee.build.view_settings import resolve_interpolation
 from mentee.data import Examples
 from mentee.distillation.loop import Plan
 from mentee.distillation.objective import required_layers
-from mentee.errors import RecipeError, suggest
+from mentee.errors import RecipeError, first_few, suggest
 from mentee.features import Layer
 from mentee.methods import Method
 from mentee.models import Contract, ReusedClassifierStudent, normalize
@@ -65,7 +65,7 @@ class Resolved:
         kind: of its teacher.
         teacher: None where the method reads none, or the student's average.
         teacher_layers: that the method reads.
-        student: with its first weights, on no device yet.
+        network: the student with its first weights, on no device yet.
         student_layers: where it is read.
         contract: what the student reads.
         plan: the steps.
@@ -82,7 +82,7 @@ class Resolved:
     kind: TeacherKind
     teacher: Teacher | None
     teacher_layers: list[str]
-    student: nn.Module
+    network: nn.Module
     student_layers: tuple[Layer, ...]
     contract: Contract
     plan: Plan
@@ -96,10 +96,7 @@ def resolve(
 ) -> Resolved:
     """Resolve a recipe; nothing changes it afterwards.
 
-    Args:
-        recipe: as read.
-        overrides: what was passed from Python.
-        say: called with each line of what is found when all examples are read; None: they are not.
+    `say` is called with each line of what is found when all examples are read; None: they are not.
 
     Raises:
         MenteeError: something does not exist, or does not fit.
@@ -165,7 +162,10 @@ def resolve(
     few = splits.first(min(2, train.batch // train.gradient_accumulation // world()))
     unused = try_student(network, layers, normalize(few.inputs, contract), expected)
     if unused:
-        notes.append(unused_note(unused))
+        notes.append(
+            f"student: {first_few(unused, 3)} have no part in anything that is read, so nothing "
+            "trains them"
+        )
         if accelerator.ddp_handler is not None:  # DDP waits for their gradients otherwise
             accelerator.ddp_handler.find_unused_parameters = True
     plan = training_plan(train, splits.batches(train))
@@ -230,11 +230,7 @@ def resolve_select(recipe: Recipe, splits: DatasetSplits) -> Select:
 
 
 def check_score(by: str, task: Task, validation: Examples | None) -> None:
-    """Refuse `select.by` that the validation examples cannot have.
-
-    Raises:
-        RecipeError: there is no such score, no such class, or no example of it.
-    """
+    """Refuse `select.by` that the validation examples cannot have."""
     score, of_class, name = by.partition("/")
     if not of_class and score in task.higher_is_better:
         return

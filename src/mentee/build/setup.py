@@ -2,62 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from mentee.build.datasets import DatasetSplits
-from mentee.build.evaluation_data import OpenedDomain
 from mentee.build.optimizer import build_optimizer
 from mentee.build.overrides import PythonOverrides
-from mentee.build.resolve import resolve
-from mentee.build.teacher_kind import TeacherKind
+from mentee.build.resolve import Resolved, resolve
 from mentee.data import Examples
-from mentee.distillation.loop import DistillationModule, Plan, averaged
+from mentee.distillation.loop import DistillationModule, averaged
 from mentee.distillation.objective import DistillationLoss
 from mentee.free_memory import plain_memory_errors
 from mentee.recipe import OnlineRecipe, Recipe
 from mentee.teachers import OnlineTeacher
-from mentee.teachers.teacher import Teacher
 
 
 @dataclass(frozen=True)
-class TrainingSetup:
-    """Everything that a run is made of.
+class TrainingSetup(Resolved):
+    """Everything that a run is made of: a resolved recipe, and what is trained.
 
     Attributes:
-        recipe: resolved.
-        splits: the examples.
-        monitor_examples: those of `monitor`, or None.
-        domains: other test sets by name.
         module: the student with the method bound to it and its teacher.
-        kind: of the teacher.
-        teacher: None where the method reads none.
         optimizer: of all that `module` trains.
-        plan: the steps.
         average: the student's moving average, or None.
-        accelerator: device, precision and processes.
-        compute_notes: lines that tell how the student is computed, where that was measured.
-        network_notes: lines that tell what was found out or changed about the networks.
     """
 
-    recipe: Recipe
-    splits: DatasetSplits
-    monitor_examples: Examples | None
-    domains: Mapping[str, OpenedDomain]
     module: DistillationModule
-    kind: TeacherKind
-    teacher: Teacher | None
     optimizer: torch.optim.Optimizer
-    plan: Plan
     average: AveragedModel | None
-    accelerator: Accelerator
-    compute_notes: Sequence[str] = ()
-    network_notes: Sequence[str] = ()
 
     @property
     def student(self) -> nn.Module:
@@ -68,10 +45,7 @@ class TrainingSetup:
     @property
     def notes(self) -> dict[str, list[str]]:
         """Both kinds of lines, as they are written into `environment.json`."""
-        return {
-            "network_notes": list(self.network_notes),
-            "compute_notes": list(self.compute_notes),
-        }
+        return {"network_notes": self.network_notes, "compute_notes": self.compute_notes}
 
     @property
     def online_teachers(self) -> dict[str, tuple[OnlineTeacher, OnlineRecipe]]:
@@ -87,10 +61,7 @@ def build(
 ) -> TrainingSetup:
     """Build everything that a recipe names; both networks are tried on two examples.
 
-    Args:
-        recipe: as read.
-        overrides: what was passed from Python.
-        say: called with each line of what is found when all examples are read; None: they are not.
+    The arguments are those of `resolve`.
 
     Raises:
         MenteeError: something does not exist, or does not fit; before any training.
@@ -98,7 +69,7 @@ def build(
     overrides = overrides or PythonOverrides()
     resolved = resolve(recipe, overrides, say)
     train, splits, accelerator = resolved.recipe.train, resolved.splits, resolved.accelerator
-    student = move_to(accelerator, resolved.student, channels_last=bool(train.channels_last))
+    student = move_to(accelerator, resolved.network, channels_last=bool(train.channels_last))
     average = None if train.ema is None else averaged(student, train.ema)
     teacher = resolved.teacher or resolved.kind.from_average(
         average, resolved.teacher_layers, splits.first(2), resolved.contract
@@ -135,20 +106,9 @@ def build(
         compiled=train.compile is True,
     )
     criterion.loss_weights.set_total_steps(resolved.plan.steps)
+    parts: dict[str, Any] = {**vars(resolved), "teacher": teacher}
     return TrainingSetup(
-        resolved.recipe,
-        splits,
-        resolved.monitor_examples,
-        resolved.domains,
-        module,
-        resolved.kind,
-        teacher,
-        build_optimizer(train, module),
-        resolved.plan,
-        average,
-        accelerator,
-        resolved.compute_notes,
-        resolved.network_notes,
+        **parts, module=module, optimizer=build_optimizer(train, module), average=average
     )
 
 

@@ -50,11 +50,7 @@ class TeacherRequest:
 
 
 class TeacherKind:
-    """One kind of teacher, as a recipe has it: the defaults that most kinds share.
-
-    Args:
-        recipe: the `teacher` of a recipe, of the class that belongs to the kind.
-    """
+    """One kind of teacher, as a recipe's `teacher` has it: the defaults that most kinds share."""
 
     def __init__(self, recipe: Any) -> None:
         self.recipe = recipe
@@ -74,14 +70,7 @@ class TeacherKind:
         source: TeacherSource | None = None,
         notes: list[str] | None = None,
     ) -> Any:
-        """Its recipe with nothing left open: each network with its outputs and input.
-
-        Args:
-            splits: the examples.
-            data: how they are read.
-            source: what was passed from Python for this teacher.
-            notes: gets a line for each network, on its input.
-        """
+        """Its recipe with nothing left open: each network with its outputs and its input."""
         if self.recipe is None:
             return None
         passed = iter(sources(self.recipe, source))
@@ -122,11 +111,7 @@ class TeacherKind:
     def classifier(
         self, teacher: Teacher | None, request: TeacherRequest, layer: str
     ) -> Classifier:
-        """The teacher's classifier, for a student that reuses it.
-
-        Raises:
-            PairError: there is none.
-        """
+        """The teacher's classifier, for a student that reuses it."""
         raise PairError(
             f"method {request.method!r} keeps the teacher's classifier, and a record of "
             "embeddings, or the student's own average, has none; give the recipe a network as "
@@ -146,11 +131,7 @@ class TeacherKind:
     ) -> None:
         """Refuse a bound term that cannot be computed from this teacher's outputs.
 
-        Args:
-            teacher: as `build` returned it.
-            loss: the bound method.
-            bound: the term.
-            key: of what it reads of this teacher, as the teacher names it.
+        `key` is that of what it reads of this teacher, as the teacher names it.
         """
 
     def compared(self, teacher: Teacher) -> list[tuple[str, Teacher, str]]:

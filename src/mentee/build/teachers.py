@@ -40,11 +40,7 @@ class NoTeacher(TeacherKind):
     """A recipe without a teacher."""
 
     def build(self, request: TeacherRequest) -> Teacher:
-        """There is none.
-
-        Raises:
-            RecipeError: always.
-        """
+        """Refused."""
         raise RecipeError(
             f"method {request.method!r} reads a teacher; name one under teacher:, or train from "
             "scratch with method: none"
@@ -91,11 +87,7 @@ class OnlineKind(TeacherKind):
     def classifier(
         self, teacher: Teacher | None, request: TeacherRequest, layer: str
     ) -> Classifier:
-        """The network's classifier.
-
-        Raises:
-            PairError: it has none that reads the mean of the layer.
-        """
+        """The network's classifier, which reads the mean of the layer."""
         online = cast(OnlineTeacher, teacher)
         return find_classifier(online.network, online.contract, request.batch, layer)
 
@@ -108,11 +100,7 @@ class EnsembleKind(OnlineKind):
     """Several networks as one teacher."""
 
     def build(self, request: TeacherRequest) -> OnlineTeacher:
-        """The networks with the mean of their logits.
-
-        Raises:
-            PairError: the method reads something else.
-        """
+        """The networks with the mean of their logits; nothing else is read."""
         if request.layers != ["logits"]:
             raise PairError(
                 f"several networks teach as one at their logits, and method {request.method!r} "
@@ -128,11 +116,7 @@ class EmaKind(TeacherKind):
     recipe: EmaRecipe
 
     def ema_decay(self, recipe: Recipe) -> float:
-        """The decay of the average that is the teacher, which is also the one that is saved.
-
-        Raises:
-            RecipeError: the recipe has another one, or there is nothing it could teach.
-        """
+        """The decay of the average that is the teacher, which is also the one that is saved."""
         if recipe.train.ema not in (None, self.recipe.ema):
             raise RecipeError(
                 f"teacher.ema is {self.recipe.ema} and train.ema {recipe.train.ema}; the average "
@@ -167,12 +151,7 @@ class EmaKind(TeacherKind):
 
 
 class MultiKind(TeacherKind):
-    """Several teachers, each with terms of its own.
-
-    Args:
-        recipe: the `teacher` of a recipe.
-        data: of the recipe.
-    """
+    """Several teachers, each with terms of its own."""
 
     recipe: MultiRecipe
 
@@ -199,11 +178,7 @@ class MultiKind(TeacherKind):
         return 1 if first is None else first.classes()
 
     def build(self, request: TeacherRequest) -> MultiTeacher:
-        """Each teacher, read at the layers that bear its name.
-
-        Raises:
-            MenteeError: one of them is not as it should be; the message names it.
-        """
+        """Each teacher, read at the layers that bear its name, which errors name too."""
         sources = request.source if isinstance(request.source, Mapping) else {}
         layers = {name: own_layers(request.layers, name) for name in self.kinds}
         teachers: dict[str, Teacher] = {}
@@ -227,19 +202,15 @@ class MultiKind(TeacherKind):
 
     def online(self, teacher: Teacher | None) -> dict[str, tuple[OnlineTeacher, OnlineRecipe]]:
         """Those that are run while the student trains."""
-        if teacher is None:
-            return {}
-        teachers = cast(MultiTeacher, teacher).teachers
-        each = {name: kind.online(teachers[name]) for name, kind in self.kinds.items()}
-        return {name: one[""] for name, one in each.items() if one}
+        return {n: one[""] for n, kind, t in self._parts(teacher) if (one := kind.online(t))}
 
     def recorded(self, teacher: Teacher | None) -> dict[str, RecordedTeacher]:
         """Those that are records of a network's layers."""
-        if teacher is None:
-            return {}
-        teachers = cast(MultiTeacher, teacher).teachers
-        each = {name: kind.recorded(teachers[name]) for name, kind in self.kinds.items()}
-        return {name: one[""] for name, one in each.items() if one}
+        return {n: one[""] for n, kind, t in self._parts(teacher) if (one := kind.recorded(t))}
+
+    def _parts(self, teacher: Teacher | None) -> list[tuple[str, TeacherKind, Teacher]]:
+        teachers = {} if teacher is None else cast(MultiTeacher, teacher).teachers
+        return [(name, self.kinds[name], each) for name, each in teachers.items()]
 
     def check_term(
         self, teacher: Teacher, loss: DistillationLoss, bound: Any, key: FeatureKey
@@ -273,12 +244,7 @@ KINDS: dict[type, Callable[[Any, Data], TeacherKind]] = {
 
 
 def teacher_kind(recipe: ATeacher | None, data: Data) -> TeacherKind:
-    """The kind of a recipe's teacher.
-
-    Args:
-        recipe: the `teacher` of a recipe.
-        data: of the recipe; of a record, names its split.
-    """
+    """The kind of a recipe's teacher; of a record, the data name its split."""
     return KINDS[type(recipe)](recipe, data)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mentee import models
 from mentee.build.outputs import Expected, call, check_outputs, operations, probabilities
-from mentee.errors import MenteeError, RecipeError, first_few
+from mentee.errors import MenteeError, RecipeError
 from mentee.features import Capture, Layer
 from mentee.features.layer import first_tensor
 from mentee.features.trace import unreadable
@@ -42,13 +42,9 @@ def check_student_outputs(student: nn.Module, inputs: Tensor, expected: Expected
 def try_student(
     student: nn.Module, layers: Sequence[Layer], inputs: Tensor, expected: Expected | None
 ) -> list[str]:
-    """Run a student as training will, and see that what is read of it can be trained.
+    """Run a student as training will, on at most two examples, and see that it can be trained.
 
-    Args:
-        student: built; nothing of it is touched, nor any random state.
-        layers: where it is read.
-        inputs: as many examples as a process has in a batch, two at most.
-        expected: its outputs; None: nothing reads them.
+    Nothing of it is touched, nor any random state.
 
     Returns:
         The names of trained parameters that nothing of what is read depends on.
@@ -107,11 +103,3 @@ def train_forward(
     if expected is not None:
         check_outputs(returned[-1], len(inputs), expected)
     return features
-
-
-def unused_note(unused: Sequence[str]) -> str:
-    """A line for parameters that nothing trains."""
-    return (
-        f"student: {first_few(unused, 3)} have no part in anything that is read, so nothing "
-        "trains them"
-    )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mentee.data import Examples, join, limit
 from mentee.errors import DataError, RecipeError
 from mentee.recipe import Data
-from mentee.tasks.known_labels import known_counts
+from mentee.tasks.class_counts import known_counts
 
 
 def with_unlabeled(
@@ -25,15 +25,8 @@ def with_unlabeled(
     """The labeled examples combined with the unlabeled ones that a recipe names.
 
     An example that is labeled, of validation or of the test part is never taken, by whatever name
-    it stands there: contents decide.
-
-    Args:
-        config: the recipe's `data`, with a key `unlabeled`.
-        learned: the labeled examples.
-        whole: the training split; the labeled are of it.
-        other: another split, or another source's; None: what is left of `whole`.
-        validation: never taken.
-        test: never taken.
+    it stands there: contents decide. `other` is another split, or another source's; None: what is
+    left of `whole` is taken.
 
     Returns:
         Both, and lines that tell what was not taken.
@@ -121,11 +114,7 @@ def labeled_part(
 ) -> Examples:
     """The examples that have labels; notes how they were read, and what is done with the others.
 
-    Args:
-        examples: of which some, or all, may have no label.
-        notes: gets the lines.
-        others: what is done with those that have none, in words.
-        labels: whether some are expected.
+    `others` is what that is, in words; `labels`: whether some are expected.
     """
     notes += examples.notes
     known = examples.labeled_only()

@@ -95,10 +95,7 @@ def _line(text: str) -> str:
 
 
 def latex_to_text(latex: str) -> str:
-    r"""A formula in one line of text.
-
-    Args:
-        latex: of a `.. math::` block.
+    r"""A formula of a `.. math::` block in one line of text.
 
     Example:
         >>> latex_to_text(r"\ell_i = T^2 \sum_c p_{ic} (\log p_{ic} - \log q_{ic}), \quad e^{-s}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -92,17 +93,10 @@ def _memory(method: Method) -> Iterator[str]:
         yield "an online teacher (nothing can be recorded)"
 
 
-def pair_error(
-    method: Method,
-    *,
-    wide: float = 1.0,
-    fine: int = 1,
-    classes: int = CLASSES,
-    labels: bool = True,
-) -> str | None:
-    """Why a method does not fit a synthetic pair; None: it does."""
+def pair_error(method: Method, **pair: Any) -> str | None:
+    """Why a method does not fit a pair, as for `bind_synthetic`; None: it does."""
     try:
-        bind_synthetic(method, wide=wide, fine=fine, classes=classes, labels=labels)
+        bind_synthetic(method, **pair)
     except MenteeError as error:
         return str(error)
     return None
@@ -118,12 +112,8 @@ def bind_synthetic(
 ) -> DistillationLoss:
     """A method bound to the shapes of a synthetic pair of networks.
 
-    Args:
-        method: any.
-        wide: the teacher's width over the student's.
-        fine: the teacher's resolution over the student's.
-        classes: of the teacher; the student has 10.
-        labels: whether the examples have any.
+    `wide` and `fine` are the teacher's width and resolution over the student's, `classes` the
+    teacher's outputs, of which the student has 10.
     """
     names = required_layers(method)
     student = dict(each for name in names[0] for each in shapes_at(name, 1.0, 1, CLASSES))
@@ -165,9 +155,6 @@ def statistics(shapes: Mapping[str, Shape], layer: str) -> Statistics:
 
 def representation_needs(name: str) -> list[str]:
     """What a representation with its default params needs besides the shapes of a pair.
-
-    Args:
-        name: of the representation.
 
     Example:
         >>> [representation_needs(name) for name in ("compress", "reviewkd", "as_is")]

@@ -104,12 +104,7 @@ class CandidatePair:
         self._extended: dict[str, nn.Module] = {}
 
     def apply(self, method: Method, *, time: bool = False) -> PairResult:
-        """Bind a method to the pair, without data.
-
-        Args:
-            method: any.
-            time: measure how much longer a step takes.
-        """
+        """Bind a method to the pair, without data; `time`: measure how much longer a step takes."""
         try:
             check_task(method, self.task)
             criterion = self.bind(method, FEW)
@@ -234,11 +229,7 @@ class CandidatePair:
 
 
 def check_task(method: Method, task: Task) -> None:
-    """Refuse a method whose losses are for other outputs.
-
-    Raises:
-        MenteeError: they are.
-    """
+    """Refuse a method whose losses are for other outputs."""
     for term in method.terms:
         if problem := output_problem(term, task):
             raise MenteeError(problem.format(examples="the data"))
@@ -250,12 +241,7 @@ def memory_size(criterion: DistillationLoss) -> int:
 
 
 def record_size(criterion: DistillationLoss, shapes: Mapping[str, Shape]) -> int | None:
-    """Bytes that a record has of an example and view, in float16; None: it cannot be made.
-
-    Args:
-        criterion: the bound method.
-        shapes: of the teacher's layers.
-    """
+    """Bytes that a record has of an example and view, in float16; None: it cannot be made."""
     sizes = {}
     for term in criterion.bound_terms:
         adapter = criterion.adapters_of(term)[1]

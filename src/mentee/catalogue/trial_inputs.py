@@ -17,13 +17,7 @@ BYTES = 128
 
 @dataclass(frozen=True)
 class TrialInputs:
-    """What a network is tried with.
-
-    Attributes:
-        shape: of one input.
-        contract: what the network reads.
-        title: the same in words.
-    """
+    """What a network is tried with: its shape, its contract, and that in words."""
 
     shape: tuple[int, ...]
     contract: Contract
@@ -45,14 +39,6 @@ class TrialInputs:
 
 def trial_inputs(network: str, *, size: int, channels: int) -> TrialInputs:
     """The inputs of a network's kind: an image, a second of audio, or a text.
-
-    Args:
-        network: a name for `mentee.models.build`.
-        size: height and width of images.
-        channels: of images.
-
-    Raises:
-        MenteeError: there is no such network.
 
     Example:
         >>> trial_inputs("small-fcn", size=32, channels=3).title

@@ -95,12 +95,6 @@ class EncodedClips:
     2⁻¹⁶; 16-bit files of the wanted rate are read exactly. Where more than half of the source is
     wanted, all of it is decoded into one memory-mapped file (`mentee.data.audio_cache`), which
     later runs open at once. Smaller parts are decoded into memory, again in each run.
-
-    Args:
-        files: the encoded files.
-        ids: the rows' ids, for messages.
-        options: the samples a second to read them at.
-        memory: bytes that decoded clips may take in memory.
     """
 
     kind = "audio"

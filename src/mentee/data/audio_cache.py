@@ -28,13 +28,7 @@ _SHARE = 0.5
 
 @dataclass(frozen=True, eq=False)
 class DecodedAudio:
-    """Clips of several lengths, one behind the other.
-
-    Attributes:
-        samples: all clips, int16.
-        offsets: `[n + 1]`, where each clip begins, and the end of the last.
-        notes: what was found of some clips, or done to them.
-    """
+    """Clips of several lengths, int16, one behind the other; clip i begins at `offsets[i]`."""
 
     samples: npt.NDArray[np.int16]
     offsets: npt.NDArray[np.int64]
@@ -51,11 +45,7 @@ def cache_folder() -> Path:
 
 
 def read_cache(stamp: bytes, name: str) -> DecodedAudio | None:
-    """What an earlier run cached.
-
-    Returns:
-        The clips, memory-mapped; None where none were cached, or a file is damaged.
-    """
+    """What an earlier run cached, memory-mapped; None where that is nothing, or damaged."""
     samples, offsets, sidecar = _paths(stamp, name)
     try:
         notes = json.loads(sidecar.read_text("utf-8")) if sidecar.exists() else {}
@@ -71,9 +61,7 @@ def write_cache(
 ) -> DecodedAudio | None:
     """Write all clips into the cache, one by one as they are decoded, which fills the notes.
 
-    Returns:
-        The clips, memory-mapped; None, with a warning, where they cannot be written, or would
-        take more than half of what is free there.
+    None, with a warning, where they cannot be written, or would take over half of what is free.
     """
     samples, offsets, sidecar = _paths(stamp, name)
     try:

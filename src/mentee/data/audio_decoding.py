@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mentee.data.unreadable import UnreadableError
-from mentee.errors import DataError
+from mentee.errors import DataError, first_few
 
 Samples = npt.NDArray[np.int16]
 Wave = npt.NDArray[np.float32]
@@ -47,18 +47,12 @@ _TAPS, _BLOCK = 10, 1 << 20
 
 
 def decode(data: bytes, sample_rate: int, name: str, notes: ClipNotes | None = None) -> Samples:
-    """Decode one audio file of any format that libsndfile reads.
+    """Decode one audio file of any format that libsndfile reads: WAV, FLAC, OGG, AIFF, MP3.
 
     Channels are averaged, unless they cancel one another out: then the loudest is read. The rate
     is changed by SciPy's polyphase filter (`resample_poly`, a Kaiser window of β = 5). A file of
     floating-point samples beyond full scale is divided by its peak; what else goes beyond, by
-    little, is clipped.
-
-    Args:
-        data: the encoded file: WAV, FLAC, OGG, AIFF, or MP3 (libsndfile ≥ 1.1).
-        sample_rate: samples a second wanted.
-        name: what to call the clip in a message.
-        notes: gets what was found or done.
+    little, is clipped. `notes` gets what was found or done.
 
     Returns:
         `[samples]`, int16; full scale is 32768.
@@ -67,7 +61,7 @@ def decode(data: bytes, sample_rate: int, name: str, notes: ClipNotes | None = N
         DataError: the file is damaged or no audio, holds no samples, too many or too large ones,
             or soundfile is missing.
     """
-    soundfile = _soundfile()
+    soundfile = import_soundfile()
     remarks: list[str] = []
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
@@ -117,8 +111,7 @@ def note_line(kind: str, names: Sequence[str]) -> str:
         >>> note_line("silent", ["b.wav", "a.wav"])
         "clips that are silent (all samples are equal): 2, 'a.wav', 'b.wav'"
     """
-    some = ", ".join(map(repr, sorted(names)[:3])) + (", ..." if len(names) > 3 else "")
-    return f"{CLIP_NOTES[kind]}: {len(names):,}, {some}"
+    return f"{CLIP_NOTES[kind]}: {len(names):,}, {first_few([*map(repr, sorted(names))], 3)}"
 
 
 def _one_channel(file: Any, remarks: list[str]) -> Wave:
@@ -153,7 +146,8 @@ def _damaged(name: str, why: str) -> UnreadableError:
     return UnreadableError.of(what, why, "replace the file")
 
 
-def _soundfile() -> Any:
+def import_soundfile() -> Any:
+    """The package, which comes with the extra `audio`."""
     try:
         import soundfile
     except ImportError as error:

@@ -26,14 +26,8 @@ def cut(
 ) -> Float[Tensor, "b samples"]:
     """Take as many samples of each clip, or surround it with silence.
 
-    Args:
-        clips: `b` clips, float32 `[own samples]`.
-        samples: how many to take.
-        positions: `[b]` in [0, |own − samples|]: where the piece begins in a longer clip, or how
-            much silence stands before a shorter one; None: 0.
-
-    Returns:
-        The pieces.
+    `positions`, `[b]` in [0, |own − samples|], says where the piece begins in a longer clip, or how
+    much silence stands before a shorter one; None: 0.
     """
     pieces = np.zeros((len(clips), samples), np.float32)
     starts = [0] * len(clips) if positions is None else positions.tolist()
@@ -47,11 +41,7 @@ def cut(
 
 @dataclass(frozen=True)
 class Cut:
-    """Every view is the beginning of the clip, with silence behind a shorter one.
-
-    Attributes:
-        samples: how many to take; None: the clips have one length already.
-    """
+    """Every view is the clip's beginning, with silence behind a shorter one; None: all of it."""
 
     samples: int | None = None
     fast: ClassVar[bool] = True
@@ -71,12 +61,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Shift:
-    """Each view is another piece of the clip; a shorter clip stands anywhere in silence.
-
-    Attributes:
-        seed: another seed, other views.
-        samples: how many to take.
-    """
+    """Each view is another piece of so many samples; a shorter clip stands anywhere in silence."""
 
     seed: int
     samples: int

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from mentee.errors import DataError
+from mentee.errors import DataError, first_few
 
 Int64Array = npt.NDArray[np.int64]
 UInt64Array = npt.NDArray[np.uint64]
@@ -57,11 +57,9 @@ def hash_ids(ids: Sequence[str]) -> Int64Array:
 def _not_unique(ids: Sequence[str], keys: Int64Array) -> str:
     twice = [text for text, count in Counter(ids).items() if count > 1]
     if twice:
-        shown = ", ".join(repr(text) for text in twice[:5])
         return (
-            f"{len(twice)} ids stand there more than once: {shown}"
-            f"{', ...' if len(twice) > 5 else ''}; an id must belong to one example only: "
-            "name another id column, or remove the repeated rows"
+            f"{len(twice)} ids stand there more than once: {first_few([*map(repr, twice)])}; an id "
+            "must belong to one example only: name another id column, or remove the repeated rows"
         )
     counts = Counter(keys.tolist())
     same = [text for text, key in zip(ids, keys.tolist(), strict=True) if counts[key] > 1]
@@ -69,17 +67,10 @@ def _not_unique(ids: Sequence[str], keys: Int64Array) -> str:
 
 
 def mix(seed: int, keys: Int64Array, *words: int | str) -> UInt64Array:
-    """64 random-looking bits for each key, by rounds of SplitMix64's finalizer.
+    """64 random-looking bits for each key `[n]`, by rounds of SplitMix64's finalizer.
 
-    For given `seed` and `words` this is a bijection of the keys, so different keys never tie.
-
-    Args:
-        seed: any integer; its low 64 bits count.
-        keys: `[n]` keys.
-        words: what the numbers are for: a purpose, a view, a draw, in this order.
-
-    Returns:
-        `[n]` unsigned 64-bit numbers.
+    For given `seed`, of which the low 64 bits count, and `words` (a purpose, a view, a draw) this
+    is a bijection of the keys, so different keys never tie.
     """
     bits = keys.astype(np.uint64)
     for word in (seed, *words):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +15,7 @@ import torch
 from mentee.data.audio import FixedLength
 from mentee.data.counter_rng import Int64Array, hash_ids
 from mentee.data.modality import Modality
-from mentee.data.payload import Files, Payload, Read, ReadOptions
+from mentee.data.payload import Files, Payload, Read, ReadOptions, Rows
 from mentee.data.unreadable import (
     INSPECTED,
     SKIP,
@@ -111,6 +111,17 @@ class Examples:
         """At most `count` of the examples, every n-th of them."""
         return self.take(range(0, len(self), -(-len(self) // count)))
 
+    def refuse_unreadable(self, read: Callable[[Rows], Any]) -> Examples:
+        """Read all examples, of many `INSPECTED` spaced ones, by a function; returns which.
+
+        Raises:
+            DataError: some cannot be read; all of them are named.
+        """
+        part = self.spaced(INSPECTED)
+        ids = dict(zip(part.rows.tolist(), part.ids, strict=True))
+        refuse_unreadable(find_unreadable(read, part.rows), ids, part.name)
+        return part
+
     def take(self, rows: Sequence[int] | npt.NDArray[Any]) -> Examples:
         """Some of the examples, in the order given.
 
@@ -157,9 +168,7 @@ class Examples:
         try:
             yield
         except UnreadableError:
-            part = self if len(self) <= INSPECTED else self.spaced(INSPECTED)
-            ids = dict(zip(part.rows.tolist(), part.ids, strict=True))
-            refuse_unreadable(find_unreadable(part.contents.read, part.rows), ids, part.name)
+            self.refuse_unreadable(self.contents.read)
             raise
 
     def read(self, rows: npt.NDArray[np.int64]) -> Read:
@@ -190,15 +199,10 @@ class Examples:
     def fingerprint(self, labels: bool = True) -> str:
         """32 hexadecimal digits of the keys, labels, class names and contents, in this order.
 
-        Of the contents, the stored bytes of 1,024 evenly spaced examples count (all where there
-        are fewer), so that a large source need not be read. The rate that audio is read at does
-        not count.
-
-        Args:
-            labels: false: leave out the labels and class names.
-
-        Returns:
-            The same text in every process while none of these changes.
+        The same in every process while none of these changes. Of the contents, the stored bytes of
+        1,024 evenly spaced examples count (all where there are fewer), so that a large source need
+        not be read. The rate that audio is read at does not count, nor, without `labels`, they and
+        the class names.
         """
         digest = hashlib.blake2b(digest_size=16)
         digest.update(self.keys.astype("<i8").tobytes())

@@ -24,16 +24,8 @@ def open_folder(root: Path, *, split: str = "train", options: SourceOptions) -> 
 
     Below the folder, or below its subfolder for the split (`train`, `validation`, `test`), stand
     either `metadata.csv` with a row for each file, or one subfolder for each class, or only
-    such files. An id is the file's path in `root`, with `/`.
-
-    Args:
-        root: the folder.
-        split: which split.
-        options: which columns of `metadata.csv` to read; of None: `file_name` and `label`, and ids
-            are the files' paths. Of classes None: sorted, over all splits.
-
-    Returns:
-        The split.
+    such files. An id is the file's path in `root`, with `/`. Classes that nobody names are sorted,
+    over all splits.
 
     Raises:
         DataError: there is no such split, no file, no such column, or a file is missing; or there

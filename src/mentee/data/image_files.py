@@ -40,11 +40,8 @@ _FULL = 14
 class Decoding:
     """How the files of one source become pixels.
 
-    Attributes:
-        channels: 1 (gray) or 3 (RGB).
-        bits: of which 16-bit images make use, the upper 8 of these are kept; None: they have to
-            make use of nearly all.
-        background: `white` or `black`, behind what is transparent.
+    Of 16-bit images that make use of `bits`, the upper 8 of these are kept; None: they have to make
+    use of nearly all.
     """
 
     channels: int
@@ -53,13 +50,10 @@ class Decoding:
 
 
 def find_decoding(files: Files, n: int, options: ReadOptions) -> Decoding | None:
-    """What a recipe leaves open, as a sample of `n` files has it.
+    """What a recipe leaves open, as an evenly spaced sample of `n` files has it.
 
-    A sample is evenly spaced; it is larger where all of the first are gray.
-
-    Returns:
-        RGB where one of them is in color; of 8, 10, 12, 14 and 16 bits the fewest that hold what
-        is in 16-bit images. None: no file of the sample is an image.
+    RGB where one of them is in color; of 8, 10, 12, 14 and 16 bits the fewest that hold what is in
+    16-bit images. The sample is larger where all of the first are gray. None: none is an image.
     """
     channels, bits, largest, any_image = options.channels, options.bits, -1, False
     for count in (SAMPLED, 16 * SAMPLED):

@@ -61,7 +61,7 @@ def to_float(pixels: UInt8[Tensor, "b h w c"]) -> Float[Tensor, "b c h w"]:
 def one_size(
     images: ImageTensors, size: int | None, how: str = "bilinear", *, margin: float = 1.0
 ) -> UInt8[Tensor, "b h w c"]:
-    """Images of any size → images of one size.
+    """Images of any size → images of one size, height and width; None: they have one already.
 
     Args:
         images: uint8 `[b, h, w, c]`, or a list of `[h, w, c]`.
@@ -136,7 +136,7 @@ class Plain:
 
 @dataclass(frozen=True)
 class Crop:
-    """Surround with `pad` zeros, cut out the old size anywhere, mirror half of them.
+    """Surround with `pad` zeros, cut out the old size anywhere, `mirror` half of them.
 
     Attributes:
         seed: another seed, other views.
@@ -271,9 +271,7 @@ IMAGE_VIEWS: dict[str, Callable[[ViewOptions], Plain | Crop | ImageNet]] = {
 def channel_statistics(
     batches: Callable[[], Iterable[Batch]], options: ViewOptions
 ) -> dict[str, list[float]]:
-    """Mean and standard deviation of each channel, over the batches of all processes.
-
-    Channels are the second axis of the inputs, so that columns of vectors `[b, d]` are channels.
+    """Mean and standard deviation of each channel, the second axis, over all processes' batches.
 
     Returns:
         `mean` and `std`, each of as many numbers as there are channels, rounded to 4 places.

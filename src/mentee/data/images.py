@@ -66,16 +66,9 @@ def _to_channels(pixels: Pixels, channels: int | None) -> Pixels:
 
 
 class EncodedImages:
-    """Images that are decoded once where they fit into memory, else each time they are read.
+    """Images that are decoded once where they fit into `memory` bytes, else in each read.
 
-    Args:
-        files: the encoded files.
-        ids: the rows' ids, for messages.
-        options: the channels and bits; None: as a sample of the images has them.
-        memory: bytes that all decoded images may take.
-
-    Attributes:
-        changes: by row, in words, what was changed in those decoded so far.
+    `changes` says by row, in words, what was changed in those decoded so far.
 
     Raises:
         DataError: none of a sample is an image.

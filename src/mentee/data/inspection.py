@@ -8,7 +8,6 @@ from typing import Any
 
 from mentee.data.examples import Examples
 from mentee.data.payload import Rows
-from mentee.data.unreadable import INSPECTED, find_unreadable, refuse_unreadable
 
 _BLANK = {"image": "images are of one color", "text": "texts are empty"}
 
@@ -28,20 +27,19 @@ def inspect(examples: Examples, max_bytes: int | None = None) -> list[str]:
     with warnings.catch_warnings(record=True) as caught:  # of clips that were changed
         warnings.simplefilter("always")
         examples.load()
-    part = examples if len(examples) <= INSPECTED else examples.spaced(INSPECTED)
-    ids = dict(zip(part.rows.tolist(), part.ids, strict=True))
     blank: list[int] = []
     long: list[int] = []
 
     def look(rows: Rows) -> None:
-        contents = part.contents.read(rows)
+        contents = examples.contents.read(rows)
         for row, one in zip(rows.tolist(), contents, strict=True):
             if _blank(one):
                 blank.append(row)
             if max_bytes and isinstance(one, str) and len(one.encode()) > max_bytes:
                 long.append(row)
 
-    refuse_unreadable(find_unreadable(look, part.rows), ids, part.name)
+    part = examples.refuse_unreadable(look)
+    ids = dict(zip(part.rows.tolist(), part.ids, strict=True))
     lines = [*examples.left_out, *examples.notes]
     lines += dict.fromkeys(f"{warning.message}" for warning in caught)
     lines += [f"{examples.name}: {line}" for line in _changes(examples)]

@@ -22,15 +22,7 @@ _LOW_64 = (1 << 64) - 1
 
 
 def steps_per_epoch(n: int, batch: int, drop_last: bool = True) -> int:
-    """How many batches an epoch has.
-
-    Args:
-        n: examples.
-        batch: examples in a batch, over all processes.
-        drop_last: leave out the last, smaller batch.
-
-    Returns:
-        `⌊n / batch⌋`, or `⌈n / batch⌉` where the last batch is kept.
+    """How many batches an epoch has: `⌊n / batch⌋`, or `⌈n / batch⌉` with the last, smaller one.
 
     Example:
         >>> steps_per_epoch(50_000, 64), steps_per_epoch(50_000, 64, drop_last=False)

@@ -27,11 +27,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def check_regular(path: Path) -> os.stat_result:
-    """Refuse what is no regular file; returns its size, times and the like.
-
-    Raises:
-        DataError: it is none, or is not there.
-    """
+    """Refuse what is no regular file; returns its size, times and the like."""
     try:
         status = path.stat()
     except (OSError, ValueError) as error:  # ValueError: NUL in its name
@@ -63,8 +59,8 @@ def files_below(base: Path, root: Path, *, outside: bool) -> tuple[list[str], li
         Files and folders, both sorted; links are followed.
 
     Raises:
-        DataError: a folder cannot be read, a link leads out of `root`, or two paths lead to one
-            folder, such as a link to a folder above it.
+        DataError: a folder cannot be read, a link leads out of `root` and none may go `outside`, or
+            two paths lead to one folder, such as a link to a folder above it.
     """
     names: list[str] = []
     folders: list[str] = []
@@ -109,17 +105,7 @@ def leaves(path: Path, root: Path) -> bool:
 def refuse_outside(
     root: Path, paths: Sequence[Path], *, outside: bool = False, named_by: str = ""
 ) -> None:
-    """Refuse files outside of a source's folder, unless they are allowed.
-
-    Args:
-        root: the folder.
-        paths: of the files.
-        outside: they are allowed.
-        named_by: the table that names them; empty: they are links in the folder.
-
-    Raises:
-        DataError: with how many there are, and the first.
-    """
+    """Refuse files outside of a source's folder, which a table names or links lead to."""
     if outside:
         return
     out = list(_outside(root, [path for path in paths if path != root]))

@@ -113,11 +113,7 @@ class Modality:
         return f"Modality({self.name!r})"
 
     def build_views(self, name: str | None, options: ViewOptions) -> Views:
-        """The views of a name.
-
-        Args:
-            name: a key of `views`; None: the default.
-            options: what they are built from.
+        """The views of a name; None: the default.
 
         Raises:
             DataError: there is no such name, or a number is missing or out of range.
@@ -210,11 +206,7 @@ MODALITIES: Mapping[str, Modality] = {each.name: each for each in (IMAGE, AUDIO,
 
 
 def find_modality(kind: str, modalities: Mapping[str, Modality] = MODALITIES) -> Modality:
-    """The modality of a name.
-
-    Raises:
-        DataError: there is none.
-    """
+    """The modality of a name."""
     if kind not in modalities:
         raise DataError(f"kind {kind!r}: {suggest(kind, modalities)}")
     return modalities[kind]

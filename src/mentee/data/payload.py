@@ -34,19 +34,14 @@ _STAMPED = 64
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How the contents of a source are read; each modality takes what it needs.
+    """How the contents of a source are read, as in `open_examples`; a modality takes what it needs.
 
     Attributes:
         name: what to call the source in messages.
-        channels: 1 (gray) or 3 (RGB); None: as the source has them.
-        sample_rate: samples a second to read audio at.
         extra: what a mapping of arrays holds with the examples, such as `layout`.
-        bits: of which 16-bit images make use; None: told by a sample of them.
-        background: `white` or `black`, behind transparent images.
-        unreadable: `error`, or `skip` to leave out what cannot be read.
     """
 
-    name: str
+    name: str = ""
     channels: int | None = None
     sample_rate: int = 16_000
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -138,14 +133,7 @@ class Payload(Protocol):
 
 
 class InMemory:
-    """Contents that are in memory already.
-
-    Args:
-        kind: the name of their modality.
-        values: one array `[n, ...]`, or a list of arrays or texts.
-        channels: of images.
-        sample_rate: of audio.
-    """
+    """Contents that are in memory already: one array `[n, ...]`, or a list of arrays or texts."""
 
     def __init__(
         self,
@@ -246,13 +234,9 @@ class FolderFiles:
 
 
 class ColumnFiles:
-    """Files inside a column of a `datasets.Dataset`.
+    """Files inside a column of a `datasets.Dataset`, as bytes or paths.
 
-    Args:
-        dataset: the table.
-        column: of the files' bytes, or of their paths.
-        roots: folders that files named by their paths are in, relative ones in the first.
-        outside: they may be elsewhere.
+    The files that paths name are in `roots`, relative ones in the first, unless `outside`.
     """
 
     def __init__(

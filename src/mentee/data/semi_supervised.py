@@ -133,15 +133,10 @@ class JoinedPayload:
 
 @dataclass(frozen=True)
 class Proportion:
-    """How many labeled and unlabeled examples a batch has, and how many batches there are.
+    """How many labeled and unlabeled examples a batch has, over all processes.
 
     An epoch is a pass over those that take more batches; the others are read again in it, in
-    another order and another view.
-
-    Attributes:
-        labeled: in a batch, over all processes.
-        unlabeled: the same.
-        passes: batches of a pass over the labeled examples, and over the others.
+    another order and another view. `passes` are the batches of a pass over the one and the other.
     """
 
     labeled: int
@@ -155,14 +150,7 @@ class Proportion:
 
 
 def proportion(labeled: int, unlabeled: int, batch: int, share: float, world: int) -> Proportion:
-    """The proportion nearest to a share that every process can have alike.
-
-    Args:
-        labeled: how many there are.
-        unlabeled: the same.
-        batch: examples of a batch, over all processes.
-        share: of unlabeled ones in it, in (0, 1).
-        world: processes.
+    """The proportion nearest to a share of unlabeled examples that every process can have alike.
 
     Raises:
         DataError: a process would have none of one kind, or there are too few for one batch.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from mentee.data.image_files import BACKGROUNDS
@@ -18,23 +18,11 @@ LabelColumns: TypeAlias = str | Sequence[str] | Literal[False] | None
 
 
 @dataclass(frozen=True)
-class SourceOptions:
-    """Which columns of a source are read, and how; None: the usual names, or what the source has.
+class SourceOptions(ReadOptions):
+    """Which columns of a source are read, and how: the arguments of `open_examples`.
 
-    Attributes:
-        kind: the modality of the examples.
-        content: the column of the images, clips or texts, or of the names of their files.
-        label: one column of labels, or several of numbers; False: no labels are read.
-        id: the column of the examples' own names; None: the row numbers, or what the source has.
-        classes: the class names in the order wanted.
-        channels: 1 (gray) or 3 (RGB); None: as the first image has them.
-        sample_rate: samples a second to read audio at.
-        modalities: the kinds of input that there are, by name.
-        task: what the labels are for; None: told by them.
-        bits: of which 16-bit images make use; None: as a sample of them does.
-        background: `white` or `black`, behind transparent images.
-        unreadable: `error`, or `skip` to leave out what cannot be read.
-        outside: files outside of the source's folder may be read.
+    `kind` is the modality, `content` the column of the images, clips or texts, or of the names of
+    their files; None: the usual names, or what the source has.
 
     Raises:
         DataError: a value is none of those that there are.
@@ -45,13 +33,8 @@ class SourceOptions:
     label: LabelColumns = None
     id: str | None = None
     classes: Sequence[str] | None = None
-    channels: int | None = None
-    sample_rate: int = 16_000
     modalities: Mapping[str, Modality] = field(default_factory=lambda: MODALITIES)
     task: Task | None = None
-    bits: int | None = None
-    background: str = "white"
-    unreadable: str = "error"
     outside: bool = False
 
     def __post_init__(self) -> None:
@@ -76,12 +59,5 @@ class SourceOptions:
         return bool(self.content or self.label or self.id)
 
     def reading(self, name: str) -> ReadOptions:
-        """How the contents of a source of this name are read."""
-        return ReadOptions(
-            name,
-            self.channels,
-            self.sample_rate,
-            bits=self.bits,
-            background=self.background,
-            unreadable=self.unreadable,
-        )
+        """The same for a source of this name."""
+        return replace(self, name=name)

@@ -108,19 +108,19 @@ def open_examples(
     kind_of_column, content = _content({"image": image, "audio": audio, "text": text}, kind)
     task = find_task(task) if isinstance(task, str) else task
     options = SourceOptions(
-        kind_of_column,
-        content,
-        label,
-        id,
-        classes,
-        channels,
-        sample_rate,
-        modalities,
-        task,
-        bits,
-        background,
-        unreadable,
-        outside,
+        kind=kind_of_column,
+        content=content,
+        label=label,
+        id=id,
+        classes=classes,
+        channels=channels,
+        sample_rate=sample_rate,
+        modalities=modalities,
+        task=task,
+        bits=bits,
+        background=background,
+        unreadable=unreadable,
+        outside=outside,
     )
     if has_splits(source):
         source = _of_split(source, split)
@@ -182,11 +182,7 @@ def has_splits(source: Any) -> bool:
 
 
 def require_splits(data: Any, split: str) -> None:
-    """Refuse data passed from Python that have no splits as one more split than they are.
-
-    Raises:
-        DataError: they are neither named nor a mapping of splits.
-    """
+    """Refuse data passed from Python that have no splits as one more split than they are."""
     if not isinstance(data, (str, Path)) and not has_splits(data):
         raise DataError(
             f"the data passed have no splits, so there is no split {split!r} in them; pass a "

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mentee.data.local_files import is_hidden
-from mentee.errors import DataError, suggest
+from mentee.errors import DataError, first_few, suggest
 
 METADATA = "metadata.csv"
 
@@ -39,10 +39,7 @@ def says_split(stem: str, split: str) -> bool:
 
 
 def find_split(split: str, names: Collection[str], where: Path) -> str | None:
-    """Which of some names is a split: its own, else another usual spelling, in any case.
-
-    Returns:
-        The name; None: none of them is.
+    """Which of some names is a split: its own, else another usual spelling, in any case; or None.
 
     Raises:
         DataError: several names are the split's.
@@ -66,11 +63,7 @@ def find_split(split: str, names: Collection[str], where: Path) -> str | None:
 
 
 def refuse_other_split(path: Path, split: str) -> None:
-    """Refuse to hand out a source without splits as anything but what it is.
-
-    Raises:
-        DataError: the split is not `train`, and the path's last name does not say it.
-    """
+    """Refuse to hand out a source without splits as anything but what it is."""
     if split != "train" and not says_split(path.stem, split):
         raise DataError(
             f"{path} has no splits, so there is no split {split!r} in it: "
@@ -89,10 +82,6 @@ def split_folders(root: Path, classes: Sequence[str] | None = None) -> tuple[lis
 
     Both are empty where the folders in `root` are no splits: a class may be called `train`.
 
-    Args:
-        root: the folder.
-        classes: the names of classes, where they are known.
-
     Raises:
         DataError: it cannot be known whether they are splits or classes.
     """
@@ -107,7 +96,7 @@ def split_folders(root: Path, classes: Sequence[str] | None = None) -> tuple[lis
     ):
         return splits, others
     if train is not None and inner_folders(root / train) and not (root / METADATA).is_file():
-        some = ", ".join(map(repr, others[:3])) + (", ..." if len(others) > 3 else "")
+        some = first_few([*map(repr, others)], 3)
         raise DataError(
             f"{root} holds {train!r}, which has folders in it, beside {some}: splits or classes? "
             f"Move what is no split away, or name {root / train} as the source; if these are "

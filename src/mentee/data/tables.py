@@ -12,9 +12,9 @@ from mentee.data.modality import TEXT, Modality
 from mentee.data.payload import ColumnFiles
 from mentee.data.source_options import SourceOptions
 from mentee.data.split_names import refuse_other_split
-from mentee.data.text_tables import ID, LABEL_NAMES, named_ids
+from mentee.data.text_tables import ID, LABEL_NAMES, named_ids, several_columns
 from mentee.errors import DataError, suggest
-from mentee.tasks import Labels, read_label_columns, read_labels
+from mentee.tasks import Labels, read_labels
 
 
 def open_table(
@@ -22,17 +22,8 @@ def open_table(
 ) -> Examples:
     """Read one `datasets.Dataset`.
 
-    Args:
-        dataset: the table; images as `datasets.Image`, audio as `datasets.Audio`, either as bytes
-            of encoded files too; or texts.
-        name: what to call it in messages.
-        rows: what row numbers are called in ids: `rows/0`, `rows/1`, ...
-        options: which columns to read; texts have their ids in `id` where there is such a column.
-            Of classes None: as the schema has them.
-        roots: folders of files that the table names by their paths; none: they may be anywhere.
-
-    Returns:
-        All rows of the table.
+    Images are `datasets.Image`, audio `datasets.Audio`, either as bytes of encoded files too. Files
+    that the table names by their paths are in `roots`; none: they may be anywhere.
 
     Raises:
         DataError: a column is missing, or holds something else than it should.
@@ -44,7 +35,9 @@ def open_table(
     id_column = options.id
     if id_column is None and modality is TEXT and ID in table.column_names:
         id_column = ID
-    ids = _ids(table, id_column, name) if id_column else row_ids(rows, len(table))
+    ids = row_ids(rows, len(table))
+    if id_column:
+        ids = named_ids(list(table[_known(table, id_column, name)]), id_column, name)
     reading = options.reading(name)
     labels = _labels(table, options, name)
     if modality.suffixes:
@@ -60,10 +53,6 @@ def _known(dataset: Any, column: str, name: str) -> str:
         hint = suggest(column, dataset.column_names)
         raise DataError(f"{name} has no column {column!r}: {hint}")
     return column
-
-
-def _ids(dataset: Any, column: str, name: str) -> list[str]:
-    return named_ids(list(dataset[_known(dataset, column, name)]), column, name)
 
 
 def _content(dataset: Any, options: SourceOptions, name: str) -> tuple[Modality, str]:
@@ -112,11 +101,8 @@ def _encoded(dataset: Any, column: str, name: str) -> Any:
 
 def _labels(dataset: Any, options: SourceOptions, name: str) -> Labels:
     label, classes, task = options.label, options.classes, options.task
-    if label is False:
-        return Labels()
-    if label is not None and not isinstance(label, str):
-        columns = [list(dataset[_known(dataset, c, name)]) for c in label]
-        return read_label_columns(columns, classes=classes or label, task=task, source=name)
+    if not isinstance(label, str | None):
+        return several_columns(options, lambda c: list(dataset[_known(dataset, c, name)]), name)
     column = _label_column(dataset, label, name)
     if column is None:
         return Labels()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,9 @@ MAX_CELL = 1 << 30
 
 @dataclass(frozen=True)
 class PlainTable:
-    """A table that was a text file.
+    """A table that was a text file: its columns' names, and each row's cells in their order.
 
-    Attributes:
-        name: what to call it in messages.
-        names: the columns.
-        rows: each row's cells, in the order of the columns.
-        typed: the cells are JSON values; else each is text.
+    `typed`: the cells are JSON values; else each is text.
     """
 
     name: str
@@ -45,11 +41,7 @@ class PlainTable:
     typed: bool
 
     def column(self, name: str) -> list[Any]:
-        """One column.
-
-        Raises:
-            DataError: there is no such column.
-        """
+        """One column."""
         if name not in self.names:
             raise DataError(f"{self.name} has no column {name!r}: {suggest(name, self.names)}")
         if self.names.count(name) > 1:
@@ -66,12 +58,8 @@ class PlainTable:
             DataError: there is no such column, or a cell is not what it should be.
         """
         label, classes, task = options.label, options.classes, options.task
-        if label is False:
-            return Labels()
-        if label is not None and not isinstance(label, str):
-            columns = [self.column(name) for name in label]
-            names = classes or label
-            return read_label_columns(columns, classes=names, task=task, source=self.name)
+        if not isinstance(label, str | None):
+            return several_columns(options, self.column, self.name)
         column = label or next((name for name in LABEL_NAMES if name in self.names), None)
         if column is None:
             return Labels()
@@ -84,13 +72,21 @@ class PlainTable:
         return read_labels(values, classes=classes, task=task, source=self.name)
 
 
+def several_columns(
+    options: SourceOptions, column: Callable[[str], Sequence[Any]], name: str
+) -> Labels:
+    """The labels in several columns of a table, or none, as the options have it."""
+    if options.label is False:
+        return Labels()
+    label = list(options.label or ())
+    columns, names = [column(each) for each in label], options.classes or label
+    return read_label_columns(columns, classes=names, task=options.task, source=name)
+
+
 def read_plain(files: Sequence[Path], *, only_names: bool = False) -> PlainTable:
-    """Read CSV, TSV or JSON-lines files as one table.
+    """Read CSV, TSV or JSON-lines files as one table; a cell that a row does not have is None.
 
     A TSV file knows no quotes: a quotation mark is one.
-
-    Returns:
-        The table. A cell that a row does not have is None.
 
     Raises:
         DataError: a file is not in UTF-8, not in its format, or has other columns.
@@ -117,11 +113,7 @@ def read_plain(files: Sequence[Path], *, only_names: bool = False) -> PlainTable
 
 
 def named_ids(values: Sequence[Any], column: str, name: str) -> list[str]:
-    """The ids in a column, as texts.
-
-    Raises:
-        DataError: a row has none.
-    """
+    """The ids in a column, as texts."""
     missing = next((row for row, value in enumerate(values) if value is None or value == ""), None)
     if missing is not None:
         raise DataError(f"row {missing} of {name} has no id in column {column!r}: give it one")
@@ -182,14 +174,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def text_tables(folder: Path, kind: str | None, *, outside: bool = False) -> list[Path]:
     """The CSV, TSV and JSON-lines files of a folder that hold texts.
 
-    Args:
-        folder: the folder.
-        kind: the modality asked for. With None the files with a column `text` are meant, and
-            with another one than text none.
-        outside: they may be links that lead out of the folder.
+    Of kind None those with a column `text` are meant, of another one than text none.
 
     Raises:
-        DataError: one is, and may not be.
+        DataError: one is a link that leads out of the folder, and may not be.
     """
     if kind not in (None, TEXT.name):
         return []

@@ -84,11 +84,7 @@ def _end(data: bytes, length: int) -> int:
 
 @dataclass(frozen=True)
 class Bytes:
-    """Every view is the text itself, in UTF-8.
-
-    Attributes:
-        max_bytes: bytes to cut or pad to, see `encode`; None: of the longest in the batch.
-    """
+    """Every view is the text itself, as `encode` cuts and pads it."""
 
     max_bytes: int | None = None
     fast: ClassVar[bool] = True
@@ -102,14 +98,10 @@ class Bytes:
 
 @dataclass(frozen=True)
 class Drop:
-    """Each word is left out with probability 1/10, never all of them.
+    """Each word is left out with probability 1/10, never all of them; then as `Bytes`.
 
     A word is what stands between white space. Where all words would be left out, the one with the
     largest hash stays.
-
-    Attributes:
-        seed: another seed, other views.
-        max_bytes: as for `Bytes`; words are left out first.
     """
 
     seed: int

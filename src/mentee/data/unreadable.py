@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mentee.errors import DataError
+from mentee.errors import DataError, first_few
 from mentee.threads import map_in_threads
 
 ERROR, SKIP = "error", "skip"
@@ -22,7 +22,6 @@ INSPECTED = 10_000
 """Of more examples that are not kept in memory, so many evenly spaced ones are read."""
 
 _TOGETHER = 16
-_NAMED = 5
 
 
 class UnreadableError(DataError):
@@ -78,20 +77,13 @@ def listing(errors: Mapping[int, UnreadableError], ids: Sequence[str] | Mapping[
         >>> listing({1: UnreadableError.of("b.png", "it is empty", "replace it")}, ["a", "b.png"])
         "'b.png' (it is empty)"
     """
-    some = [
-        f"{ids[row]!r} ({error.reason or error})" for row, error in list(errors.items())[:_NAMED]
-    ]
-    return ", ".join(some) + (", ..." if len(errors) > _NAMED else "")
+    return first_few([f"{ids[row]!r} ({e.reason or e})" for row, e in errors.items()])
 
 
 def refuse_unreadable(
     errors: Mapping[int, UnreadableError], ids: Sequence[str] | Mapping[int, str], name: str
 ) -> None:
-    """Refuse them, all at once.
-
-    Raises:
-        DataError: there are any.
-    """
+    """Refuse them, all at once."""
     if len(errors) == 1:
         raise next(iter(errors.values()))
     if errors:

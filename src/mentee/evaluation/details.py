@@ -12,12 +12,7 @@ from torch import Tensor
 from mentee.data import Examples
 from mentee.data.counter_rng import below
 from mentee.errors import DataError, first_few
-from mentee.metrics import (
-    confusion,
-    jackknife_interval,
-    scores_without_groups,
-    wilson_interval,
-)
+from mentee.metrics import confusion, jackknife_interval, scores_without_groups, wilson_interval
 from mentee.metrics.jackknife import GROUPS
 from mentee.recipe import Select
 from mentee.tasks import Labels, scores_by_class, scores_of

@@ -18,12 +18,12 @@ from mentee.build.setup import TrainingSetup
 from mentee.data import Examples
 from mentee.errors import LayerError, MenteeError
 from mentee.evaluation.details import known_outputs
-from mentee.evaluation.monitor import pooled
 from mentee.evaluation.predictions import run_batches
 from mentee.features import Capture, Layer
 from mentee.features.resolve import SHORT_NAMES
 from mentee.metrics import debiased_cka, reliability
 from mentee.models import Contract
+from mentee.records.reader import pooled
 from mentee.types import Features
 
 PAIRS, FEWEST, EACH = 12, 3, 4

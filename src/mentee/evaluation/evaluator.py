@@ -24,8 +24,8 @@ from mentee.models import Contract, count_parameters
 from mentee.parallel import broadcast_buffers, rank
 from mentee.recipe import Recipe, dump
 from mentee.report import RunFiles, html, page, run_page
+from mentee.runs.changes import SWEEP_PLAN
 from mentee.runs.folder import Folder
-from mentee.runs.kinds import SWEEP_PLAN
 from mentee.runs.metrics import read_lines
 from mentee.runs.state import RunState
 from mentee.types import Step
@@ -101,16 +101,7 @@ def finish(
 ) -> dict[str, Any]:
     """Choose the weights and write them, score them on the test part once, write the rest.
 
-    Args:
-        parts: the networks, examples and settings of the run.
-        folder: where its files go.
-        progress: its state.
-        last: its last step.
-        wall: seconds it took in all.
-        memory: from `peak_memory`.
-
-    Returns:
-        The content of `summary.json`.
+    Returns the content of `summary.json`.
     """
     splits, recipe, student = parts.splits, parts.recipe, parts.student
     chosen = recipe.select.keep == "best" and progress.best is not None
@@ -234,9 +225,6 @@ def read_scratch(folder: Folder, summary: Mapping[str, Any]) -> dict[str, Any] |
 
 def write_report(path: str | Path) -> str:
     """Write a finished run's `report.md` and `report.html`, and return the first.
-
-    Args:
-        path: the run's folder.
 
     Raises:
         RunError: there is no run, or it is not finished.

@@ -17,6 +17,7 @@ from mentee.metrics import Labeled, leave_one_out, scores_without_groups
 from mentee.metrics.jackknife import GROUPS
 from mentee.parallel import broadcast_buffers
 from mentee.recipe import Monitor
+from mentee.records.reader import pooled
 from mentee.tasks import Task
 
 FOLDS = 5
@@ -81,15 +82,3 @@ def cross_validated(task: Task, whole: Labeled, k: int, folds: Any) -> float:
         rest = torch.as_tensor(np.flatnonzero(folds != fold))
         outputs[held_out] = task.linear_probe(whole.take(rest), k=k)(whole.vectors[held_out])
     return task.scores(outputs, whole.labels, whole.mask).get(task.main_score or "", 0.0)
-
-
-def pooled(features: Tensor) -> Tensor:
-    """One vector an example: maps and tokens by their mean.
-
-    Example:
-        >>> pooled(torch.ones(2, 3, 4, 4)).shape, pooled(torch.ones(2, 7, 3)).shape
-        (torch.Size([2, 3]), torch.Size([2, 3]))
-    """
-    if features.ndim == 4:
-        return features.mean((2, 3))
-    return features.mean(1) if features.ndim == 3 else features

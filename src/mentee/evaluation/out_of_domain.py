@@ -13,6 +13,7 @@ from mentee.data import Examples
 from mentee.errors import RecipeError
 from mentee.evaluation.student_reader import SetResult, StudentReader
 from mentee.recipe import Domain
+from mentee.report import align
 
 PREFIXES = ("embedded", "hub")
 """The part before the colon in the name of a source."""
@@ -43,14 +44,9 @@ class EvaluationResult:
 def score_domains(
     reader: StudentReader, test: Examples | None, others: Mapping[str, OpenedDomain]
 ) -> EvaluationResult:
-    """Score a student on its test part and on other domains.
+    """Score a student on its test part and on other domains, from `open_domains`.
 
     The drop of a corruption is measured on the same examples, uncorrupted.
-
-    Args:
-        reader: the student, and how its data are read; notes which results are missing.
-        test: the test part.
-        others: other domains, from `open_domains`.
     """
     own: SetResult | None = None
     if test is not None:
@@ -112,11 +108,7 @@ def parse_domains(pairs: Sequence[str], corrupted: bool, limit: int | None) -> d
 
 
 def refuse_single_set(data: str | None, split: str | None) -> None:
-    """Refuse to score one other set where domains are compared with the test part.
-
-    Raises:
-        RecipeError: there is such a set.
-    """
+    """Refuse to score one other set where domains are compared with the test part."""
     if data is not None or split is not None:
         options = " and ".join(
             n for n, v in (("--data", data), ("--split", split)) if v is not None
@@ -137,12 +129,7 @@ def results_table(result: EvaluationResult) -> str:
         lost = part.get("drop")
         cells = [f"{part['scores'][key]:.4f}" if key in part["scores"] else "" for key in scores]
         rows.append([name, *cells, "" if lost is None else f"{lost:+.4f}", alike])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join([*lines, *(f"note: {note}" for note in result.notes)])
+    return "\n".join([align(rows), *(f"note: {note}" for note in result.notes)])
 
 
 def with_uncorrupted(parts: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

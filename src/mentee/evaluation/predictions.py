@@ -17,6 +17,7 @@ from mentee.data import Examples
 from mentee.errors import DataError, MenteeError, RunError
 from mentee.features import Capture, Layer
 from mentee.features.layer import first_tensor
+from mentee.features.trace import evaluated
 from mentee.models import Contract, normalize
 from mentee.parallel import gather_objects
 from mentee.tasks import TASKS
@@ -31,14 +32,7 @@ def collect_features(
     batches: Iterable[Batch],
     device: torch.device | str = "cpu",
 ) -> Features:
-    """A network's features of all examples of all processes, in the order of the examples' rows.
-
-    Args:
-        network: run in evaluation mode; its training flags are put back.
-        layers: that are read, from `mentee.features.resolve`.
-        contract: what it reads.
-        batches: this process's share of the examples.
-        device: where the network is.
+    """A network's features of all processes' examples, in the order of their rows.
 
     Returns:
         Layer name to float32 `[n, ...]` on the CPU.
@@ -54,16 +48,7 @@ def predict(
     batches: Iterable[Batch],
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """The logits of all examples of all processes, in the order of the examples' rows.
-
-    Args:
-        network: run in evaluation mode; its training flags are put back.
-        contract: what it reads.
-        batches: this process's share of the examples.
-        device: where the network is.
-
-    Returns:
-        float32 `[n, k]` on the CPU.
+    """The logits of all processes' examples, in the order of their rows: float32 `[n, k]`.
 
     Raises:
         MenteeError: the network gives no tensor.
@@ -86,29 +71,19 @@ def run_batches(
     forward: Callable[[Tensor], Features],
 ) -> Features:
     """The outputs of `forward` for all batches of all processes, with `network` in eval mode."""
-    flags = {module: module.training for module in network.modules()}
-    network.eval()
     rows: list[Tensor] = []
     outputs: list[Features] = []
-    try:
+    with evaluated(network):
         for batch in batches:
             features = forward(normalize(batch.inputs.to(device), contract))
             rows.append(batch.rows)
             outputs.append({name: x.float().cpu() for name, x in features.items()})
-    finally:
-        for module, training in flags.items():
-            module.training = training
     names = outputs[0] if outputs else {}
     return in_order(rows, {name: torch.cat([each[name] for each in outputs]) for name in names})
 
 
 def in_order(rows: Sequence[Tensor], features: Features) -> Features:
-    """The features of all processes, in the order of the examples' rows.
-
-    Args:
-        rows: of this process's batches.
-        features: of these rows, by name; empty where there is no batch.
-    """
+    """The features of all processes, in the order of the examples' rows; of no batch empty."""
     pairs = gather_objects((torch.cat([*rows]), features) if rows else None)
     order = torch.cat([each for each, _ in pairs]).argsort()
     return {name: torch.cat([own[name] for _, own in pairs])[order] for name in pairs[0][1]}
@@ -172,11 +147,7 @@ def predictions_of(outputs: Tensor, examples: Examples) -> Predictions | None:
 
 
 def load(path: Path) -> Predictions:
-    """Read what `save` wrote.
-
-    Raises:
-        RunError: it cannot be read.
-    """
+    """Read what `save` wrote."""
     try:
         with path.open("rb") as file, np.load(file) as content:
             columns = {name: content[name] for name in content.files if name != "ids"}

@@ -28,6 +28,7 @@ from mentee.recipe import Domain, Recipe, single_teachers
 from mentee.records import Record, open_record
 from mentee.records.folders import is_network_record
 from mentee.records.manifest import has_manifest
+from mentee.records.reader import pooled
 from mentee.runs.folder import Folder
 from mentee.types import CLEAN, Features
 
@@ -70,13 +71,7 @@ class StudentReader:
     _records: dict[tuple[Path, str], Record | None] = field(default_factory=dict)
 
     def evaluate(self, name: str, examples: Examples, records: Mapping[str, Record]) -> SetResult:
-        """Scores on some examples, and similarity to each record's vectors.
-
-        Args:
-            name: of the set, in notes.
-            examples: what the student reads.
-            records: of these examples, from `records`.
-        """
+        """Scores on some examples, and similarity to each record's vectors, from `records`."""
         compare = len(examples) > 1 and records
         try:
             features = self.features(examples, "logits", *(["embedding"] if compare else []))
@@ -116,14 +111,9 @@ class StudentReader:
         )
 
     def records(self, name: str, domain: Domain, whole: Examples) -> dict[str, Record]:
-        """The teacher's records of a set; empty where there is none.
+        """The teacher's records of a whole split; empty where there is none.
 
         A record that is damaged, or of other examples, is left out with a note.
-
-        Args:
-            name: of the set, in notes.
-            domain: where it is from.
-            whole: its split, neither limited nor corrupted.
         """
         records = {}
         split = split_of(domain, self.recipe.data)
@@ -171,10 +161,7 @@ class StudentReader:
 def folder_of(path: Path | str, split: str, train: str) -> Path | None:
     """Where a teacher's record of one split is, or None.
 
-    Args:
-        path: what the recipe names: a folder with one for each split, or that of training alone.
-        split: which split.
-        train: the split that the student is trained on.
+    The path that the recipe names is a folder with one for each split, or that of training alone.
     """
     folder = Path(path)
     if has_manifest(folder):
@@ -191,12 +178,8 @@ def similarity_to(
     embedding: Tensor, examples: Examples, records: Mapping[str, Record]
 ) -> dict[str, float]:
     """Linear CKA of a student's embedding with each record's vectors of the examples."""
-    similarity = {}
-    for name, record in records.items():
-        vectors = record.of(examples.keys)
-        pooled = vectors.mean(1) if vectors.ndim == 3 else vectors
-        similarity[name] = linear_cka(embedding, pooled)
-    return similarity
+    vectors = {name: pooled(record.of(examples.keys)) for name, record in records.items()}
+    return {name: linear_cka(embedding, each) for name, each in vectors.items()}
 
 
 def finished_recipe(path: str | Path) -> Recipe:

@@ -43,10 +43,6 @@ def check_teachers(parts: TrainingSetup, say: Say) -> dict[str, dict[str, Any]]:
     Where there is neither, on training examples; of a record, as they were measured when it was
     made, else by its logits of training examples.
 
-    Args:
-        parts: the networks, examples and settings of the run.
-        say: prints a line.
-
     Returns:
         By teacher `parts` (`examples`, `of`, `seen`, `scores`, `details` of each), `warnings`, and
         `why` there are no scores.
@@ -106,13 +102,10 @@ def checked(
     recipe: Recipe,
     why: str = "there are no labels",
 ) -> dict[str, Any]:
-    """The entry of a teacher in `summary.json`.
+    """The entry of a teacher in `summary.json`; `why` there are no scores, if there are none.
 
-    Args:
-        scored: the name of a part, its examples, what the teacher computes of them, and whether
-            the teacher has seen them in its training.
-        recipe: of the run.
-        why: there are no scores, if there are none.
+    A part that is scored is its name, its examples, what the teacher computes of them, and whether
+    the teacher has seen them in its training.
     """
     parts: dict[str, Any] = {}
     warnings: list[str] = []

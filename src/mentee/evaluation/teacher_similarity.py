@@ -12,11 +12,11 @@ from mentee.build import networks
 from mentee.build.setup import TrainingSetup
 from mentee.data import Examples
 from mentee.errors import MenteeError
-from mentee.evaluation.monitor import pooled
 from mentee.evaluation.predictions import collect_features, in_order
 from mentee.evaluation.student_reader import StudentReader
 from mentee.metrics import explained_variance, linear_cka, shared_neighbors
 from mentee.recipe import Domain
+from mentee.records.reader import pooled
 from mentee.teachers.teacher import Teacher
 from mentee.types import Batch
 
@@ -28,11 +28,7 @@ def teacher_similarities(parts: TrainingSetup, reader: StudentReader) -> dict[st
     """The similarity of the student's embedding to each of several teachers; empty for one.
 
     Measured on the test part, else on the validation part, else, and where a record lacks it, on
-    training examples.
-
-    Args:
-        parts: the networks, examples and settings of the run.
-        reader: of the student; notes which results are missing.
+    training examples; the reader notes which results are missing.
 
     Returns:
         By teacher `part`, `examples`, and the three measures: `similarity` (linear CKA),

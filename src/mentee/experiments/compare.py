@@ -65,14 +65,7 @@ class Comparison:
 
 
 class ComparisonObserver(SweepObserver):
-    """Writes the table again whenever a run has ended.
-
-    Args:
-        jobs: all runs.
-        out: the folder of `compare.json`.
-        agreement: with the teacher.
-        halving: stops poor methods; None: all are trained.
-    """
+    """Writes the table again whenever a run has ended; `halving` stops poor methods."""
 
     def __init__(
         self,
@@ -139,22 +132,22 @@ def compare(
     recipe in the same folder are read and not repeated.
 
     Args:
-        recipe: as for `sweep`.
+        recipe: as for `sweep`, and so are the others where nothing else is said.
         names: of the methods.
         seeds: how many, from the recipe's `train.seed` on; two at least for a verdict.
-        students: as for `sweep`; each is compared with its own scratch.
-        views: as for `sweep`.
-        record: the same.
-        live: the same.
-        processes: the same.
+        students: each is compared with its own scratch.
+        views: of the record.
+        record: the record's folder.
+        live: record nothing.
+        processes: how many train at once.
         out: the folder of the runs' folders; None: `runs/compare-N`, the next number that is free.
-        changes: as for `sweep`.
-        data: the same.
-        student: the same.
+        changes: of the recipe.
+        data: instead of the recipe's source.
+        student: instead of the recipe's.
         teacher: the same.
-        methods: the same.
-        losses: the same.
-        representations: the same.
+        methods: of your own.
+        losses: of your own.
+        representations: of your own.
         say: called with each line of text.
         budget: stop poor methods of the first seed by successive halving, first after this share of
             the epochs; in (0, 1). None: train all. Needs optuna.
@@ -166,7 +159,7 @@ def compare(
         MenteeError: the arguments contradict each other, or no run can be trained.
         Interrupted: SIGINT or SIGTERM; everything is saved.
     """
-    names = with_scratch(names)
+    names = [SCRATCH, *(name for name in names if name != SCRATCH)]
     path = files.usable(out) if out else next_run_folder(NAME)
     overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
     content = overrides.mark(read(recipe, changes))
@@ -185,20 +178,10 @@ def compare(
         processes=processes,
         out=path,
         changes=changes,
-        data=data,
-        student=student,
-        teacher=teacher,
-        methods=methods,
-        losses=losses,
-        representations=representations,
         say=say,
         observer=observer,
+        **vars(overrides),
     )
     with cache_sources():
         agreement.predict_teacher()
         return Comparison(path, observer.write(result.failed, last=True), result.failed)
-
-
-def with_scratch(names: Sequence[str]) -> list[str]:
-    """The same methods, from scratch first."""
-    return [SCRATCH, *(name for name in names if name != SCRATCH)]

@@ -14,25 +14,18 @@ from torch import Tensor, nn
 from mentee import features, models
 from mentee.build import networks
 from mentee.build.overrides import PASSED_PREFIX, PythonOverrides
-from mentee.data import Examples, batches, read_batch
+from mentee.data import Examples, read_batch
+from mentee.data.payload import Rows
 from mentee.errors import MenteeError
-from mentee.evaluation.monitor import pooled
 from mentee.evaluation.predictions import collect_features
 from mentee.evaluation.student_reader import folder_of
-from mentee.experiments.probe_data import ProbeData, Rows
+from mentee.experiments.probe_data import ProbeData
 from mentee.models import Contract, normalize
-from mentee.parallel import rank, world
-from mentee.recipe import (
-    Ensemble,
-    Network,
-    OnlineRecipe,
-    Recipe,
-    online_recipe,
-    single_teachers,
-)
+from mentee.recipe import Ensemble, Network, OnlineRecipe, Recipe, online_recipe, single_teachers
 from mentee.records import Record, open_record
 from mentee.records.folders import find_split
 from mentee.records.manifest import read_manifest
+from mentee.records.reader import pooled
 from mentee.runs.folder import Folder
 from mentee.types import CLEAN
 
@@ -185,19 +178,7 @@ def embeddings(
     device: torch.device | str,
 ) -> Tensor:
     """A network's embeddings of examples in one view of them, `[n, d]`."""
-    views = data.splits.views
-    one = read_batch(examples, np.zeros(1, np.int64), views=views, view=CLEAN)
+    one = read_batch(examples, np.zeros(1, np.int64), views=data.splits.views, view=CLEAN)
     layers = features.resolve(network, ["embedding"], normalize(one.inputs.to(device), contract))
-    loader = batches(
-        examples,
-        batch=256 * world(),
-        views=views,
-        view=view,
-        seed=0,
-        epoch=0,
-        shuffle=False,
-        drop_last=False,
-        rank=rank(),
-        world=world(),
-    )
+    loader = data.splits.clean(examples, view=view)
     return pooled(collect_features(network, layers, contract, loader, device)["embedding"])

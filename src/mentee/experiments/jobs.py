@@ -13,9 +13,8 @@ from pydantic import ValidationError
 from mentee import files
 from mentee.errors import RecipeError, RunError, shown
 from mentee.recipe import ATeacher, MethodRecipe, MultiRecipe, Network, Recipe, read
-from mentee.runs.changes import differences, listing, with_defaults
+from mentee.runs.changes import SWEEP_PLAN, differences, listing, refuse_other_kind, with_defaults
 from mentee.runs.folder import Folder
-from mentee.runs.kinds import SWEEP_PLAN, refuse_other_kind
 
 FAILURE = "failure.txt"
 MOST_RUNS = 20_000
@@ -76,13 +75,8 @@ def plan_jobs(
 ) -> list[Job]:
     """All runs; one seed is complete before the next, so that early results can be compared.
 
-    Args:
-        recipe: of all of them; its own method keeps its params and weights.
-        students: names of networks; none: the recipe's own. Others get the recipe's `input`,
-            `size` and `classes`.
-        methods: names of methods, or sums of methods.
-        seeds: how many, from the recipe's `train.seed` on.
-        out: the folder of their folders.
+    The recipe's own method keeps its params and weights. Students other than the recipe's get its
+    `input`, `size` and `classes`.
 
     Raises:
         RecipeError: there is no run, or two runs would be the same.
@@ -170,11 +164,6 @@ def teacher_for(recipe: Recipe, method: MethodRecipe) -> ATeacher | None:
 
 def save_plan(out: Path, jobs: Sequence[Job], settings: Mapping[str, Any]) -> None:
     """Write `sweep.json`, and refuse to resume runs of another recipe or other settings.
-
-    Args:
-        out: the folder of the sweep.
-        jobs: with their recipes as planned.
-        settings: what else all runs have in common.
 
     Raises:
         RunError: a run of one of these names was started otherwise, or by no sweep.

@@ -19,8 +19,8 @@ from mentee.report.page import probe_blocks
 from mentee.report.run_figures import probe_figures
 from mentee.report.run_page import citation_blocks, environment_blocks
 from mentee.report.svg import standalone
+from mentee.runs.changes import SWEEP_PLAN
 from mentee.runs.folder import Folder
-from mentee.runs.kinds import SWEEP_PLAN
 
 FIRST = "Of the first run; the others differ from it in student, method and seed."
 

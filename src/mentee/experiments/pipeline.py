@@ -22,8 +22,13 @@ from mentee.losses import LossSpec
 from mentee.methods import Method
 from mentee.parallel import gather_objects, init_processes, rank
 from mentee.recipe import Network, Recipe, RecordedRecipe, dump, read
-from mentee.runs.changes import differences, listing, with_defaults
-from mentee.runs.kinds import PIPELINE_PLAN, refuse_other_kind
+from mentee.runs.changes import (
+    PIPELINE_PLAN,
+    differences,
+    listing,
+    refuse_other_kind,
+    with_defaults,
+)
 
 
 def pipeline(
@@ -79,18 +84,7 @@ def pipeline(
             save_plan(path, content, {"views": views, "live": live})
         training = content
         if isinstance(content.teacher, Network) and not live:
-            record_network(
-                content,
-                path / "record",
-                views=views,
-                data=data,
-                student=student,
-                teacher=teacher,
-                methods=methods,
-                losses=losses,
-                representations=representations,
-                say=say,
-            )
+            record_network(content, path / "record", views=views, say=say, **vars(overrides))
             record = RecordedRecipe(record=str((path / "record").resolve()))
             training = content.model_copy(update={"teacher": record})
         run = train_or_resume(training, path / "run", overrides, RunOptions(quiet))
@@ -98,11 +92,7 @@ def pipeline(
 
 
 def save_plan(path: Path, recipe: Recipe, settings: Mapping[str, Any]) -> None:
-    """Write `pipeline.json`, and refuse to resume a pipeline of another recipe or other settings.
-
-    Raises:
-        RunError: the folder was started otherwise.
-    """
+    """Write `pipeline.json`, and refuse to resume one of another recipe or other settings."""
     refuse_other_kind(path, "pipeline")
     plan, file = {"recipe": dump(recipe), **settings}, path / PIPELINE_PLAN
     if file.is_file():

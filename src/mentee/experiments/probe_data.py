@@ -7,30 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mentee.build.data_summary import counts_line, data_notes
 from mentee.build.datasets import DatasetSplits, open_split, read_as, views_for
 from mentee.data import Examples, limit, split
+from mentee.data.payload import Rows
 from mentee.errors import DataError, RecipeError
-from mentee.recipe import (
-    Data,
-    Probe,
-    Recipe,
-)
-
-Rows = npt.NDArray[np.int64]
+from mentee.recipe import Data, Probe, Recipe
 
 
 @dataclass(frozen=True)
 class Subset:
-    """Labeled examples that a probe is trained on.
-
-    Attributes:
-        share: of all labeled examples.
-        seed: of the draw.
-        rows: their positions among the training examples, ascending.
-    """
+    """Labeled examples that a probe is trained on: the rows, ascending, of a share and a draw."""
 
     share: float
     seed: int
@@ -71,14 +59,10 @@ def open_probe_data(
     check: Callable[[str, Examples], None] = lambda name, examples: None,
     held_out: float = 0.0,
 ) -> ProbeData:
-    """Open the labeled examples of a recipe's `probe`.
+    """Open the labeled examples of a resolved recipe's `probe`, or of what was passed.
 
-    Args:
-        recipe: of the run, resolved.
-        config: its `probe`.
-        source: the data, where they were passed from Python.
-        check: called with `train` or `test`, and all examples of it.
-        held_out: the share of the training split that is scored on; 0: the test split is.
+    `check` is called with `train` or `test`, and all examples of it. `held_out` is the share of
+    the training split that is scored on; 0: the test split is.
 
     Raises:
         RecipeError: no test split is named, neither in `probe` nor in `data`.

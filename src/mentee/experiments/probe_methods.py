@@ -14,9 +14,10 @@ from mentee import files
 from mentee.api import train_or_resume
 from mentee.build.overrides import PASSED_PREFIX, PythonOverrides
 from mentee.data import Examples, split
+from mentee.data.payload import Rows
 from mentee.errors import DataError
 from mentee.experiments.embedding_sources import EmbeddingSource, EmbeddingSources
-from mentee.experiments.probe_data import ProbeData, Rows, Subset
+from mentee.experiments.probe_data import ProbeData, Subset
 from mentee.metrics import Labeled, LinearLayer, knn, train_layer
 from mentee.recipe import Probe, Recipe, Train
 from mentee.recipe.method import MethodRecipe
@@ -31,14 +32,7 @@ CLASSIFIER = "classifier.safetensors"
 
 @dataclass(frozen=True)
 class Embeddings:
-    """One source's embeddings of training examples, and of all test examples.
-
-    Attributes:
-        rows: of the training examples, ascending.
-        train: `[n, d]` of these, clean.
-        views: `[v, n, d]`, augmented; None: not needed.
-        test: `[m, d]`.
-    """
+    """One source's embeddings: of some training rows, ascending, of views of these, of test."""
 
     rows: Rows
     train: Tensor
@@ -136,18 +130,9 @@ def finetune(
     """Train the whole network on the labels of a subset, as a run in a folder of `RUN/probe`.
 
     The last weights are kept, since no example is left to choose by. An interrupted run is
-    resumed, a finished one is read.
-
-    Args:
-        sources: of the run whose student is fine-tuned, with the labeled examples.
-        config: the recipe's `probe`.
-        subset: what is trained on.
-        network: `student`, or `untrained`: from the student's first weights.
-        initial: the classifier's first weights; None: random ones.
-        stamp: of all settings that the result depends on; part of the folder's name.
-
-    Returns:
-        Its scores on the test examples.
+    resumed, a finished one is read. `network` is `student`, or `untrained`: from the student's
+    first weights; `initial` are the classifier's first weights, or None: random ones; `stamp` is,
+    in the folder's name, all settings that the result depends on.
     """
     recipe, data = sources.recipe, sources.data
     way = "finetune" if initial is None else "probe-finetune"

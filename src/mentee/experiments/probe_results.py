@@ -13,6 +13,7 @@ from mentee import files
 from mentee.experiments.probe_data import ProbeData, Subset
 from mentee.parallel import rank
 from mentee.recipe import Probe
+from mentee.records.manifest import checksum
 from mentee.report import align, probe_cells
 from mentee.runs.folder import Folder
 
@@ -80,8 +81,7 @@ class ProbeResults:
     def open(cls, run: Path, data: ProbeData, config: Probe) -> ProbeResults:
         """The results of the same probe in a run's folder, or none, and those on other examples."""
         folder = Folder(run)
-        student = hashlib.blake2b(folder.student.read_bytes(), digest_size=16).hexdigest()
-        settings = {**cls.settings_of(data, config), "student": student}
+        settings = {**cls.settings_of(data, config), "student": checksum(folder.student)}
         saved = folder.read_probe()
         kept: list[dict[str, Any]] = [] if saved is None else [saved, *saved["others"]]
         same = [each for each in kept if each.get("settings") == settings]

@@ -29,15 +29,7 @@ DATA_KEYS = ("source", "train", "test", "label")
 
 @dataclass(frozen=True)
 class ProbeRunner:
-    """Runs every way with every subset whose result is not there yet.
-
-    Attributes:
-        config: the recipe's `probe`.
-        data: the labeled examples.
-        subsets: what is trained on.
-        results: the rows so far.
-        say: called with each line of text.
-    """
+    """Runs every way with every subset whose result is not there yet."""
 
     config: Probe
     data: ProbeData

@@ -24,20 +24,11 @@ class SweepObserver:
     """Is called with every run that ends, and may choose the order of runs; this one does not."""
 
     def first_jobs(self, todo: Sequence[Job]) -> Sequence[Job]:
-        """The runs to train first, how far, and in which order.
-
-        Args:
-            todo: all that are left.
-        """
+        """The runs to train first, how far, and in which order, of all that are left."""
         return todo
 
     def next_jobs(self, message: WorkerMessage, failed: Mapping[str, str]) -> Sequence[Job]:
-        """The runs to add to the queue after one has finished, failed or paused.
-
-        Args:
-            message: of the run that ended.
-            failed: why runs failed so far, by name.
-        """
+        """The runs to add to the queue after one has finished, failed or paused."""
         return ()
 
 
@@ -45,10 +36,6 @@ class TimeEstimate:
     """Estimates the time left by the pace of the last minute, of all runs that train side by side.
 
     The first seconds, in which runs begin one after the other, say nothing of it.
-
-    Args:
-        steps: of each run that is to be trained.
-        clock: seconds.
 
     Example:
         >>> seconds = iter([0.0, 10.0])
@@ -94,15 +81,7 @@ class TimeEstimate:
 
 
 class SweepProgress:
-    """Turns the messages of the workers into lines of text.
-
-    Args:
-        jobs: all runs of the sweep.
-        say: called with each line.
-
-    Attributes:
-        failed: why runs failed, by name.
-    """
+    """Turns the messages of the workers into lines of text; `failed`: why runs failed, by name."""
 
     def __init__(self, jobs: Sequence[Job], say: Callable[[str], None]) -> None:
         self.jobs, self.say = jobs, say
@@ -111,15 +90,7 @@ class SweepProgress:
         self._time, self._last_line = TimeEstimate({}), 0.0
 
     def start(self, todo: Sequence[Job], checks: Mapping[tuple[str, str], PairCheck]) -> list[Job]:
-        """Print what is left to train; runs that cannot be trained fail here.
-
-        Args:
-            todo: the runs that are not finished.
-            checks: of each pair.
-
-        Returns:
-            The runs that can be trained.
-        """
+        """Print what is left to train; returns the runs that can be trained."""
         jobs = [job for job in todo if checks[job.pair].problem is None]
         steps = {job.name: checks[job.pair].steps for job in jobs}
         started = sum(job.started for job in jobs)

@@ -46,12 +46,7 @@ def probe_records(
 ) -> ProbeResult:
     """Probe the vectors of records, all on the same examples, the best record first.
 
-    Args:
-        paths: folders of records, with a subfolder for each split or of the training split alone.
-        data: what they were recorded of: a recipe's file, or anything that `train` takes.
-        changes: of the recipe's `probe` and `data`.
-        out: the folder to write `probe.json` to; None: nothing is written.
-        say: called with each line of text.
+    The arguments are those of `probe`.
 
     Raises:
         MenteeError: a record is not of the data, or these have no labels.

@@ -50,13 +50,8 @@ def results(
 ) -> dict[str, Any]:
     """The content of `compare.json`; every figure and table is made from it.
 
-    Args:
-        rows: in the order they were named in.
-        seeds: all that were asked for.
-        agreements: by student and method: the share of the test part on which the student's class
-            is the teacher's.
-        notes: further sentences.
-        budget: how poor rows were stopped; None: none was.
+    `agreements` are, by student and method, the shares of the test part on which the student's
+    class is the teacher's; `budget` says how poor rows were stopped, or None.
     """
     main, notes = main_score(rows), list(notes)
     students = list(dict.fromkeys(row.student for row in rows))

@@ -37,14 +37,7 @@ class MainScore(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """A student with a method.
-
-    Attributes:
-        student: its network.
-        method: its method.
-        runs: content of `summary.json` of the finished runs, by seed.
-        missing: state of the other runs, by seed.
-    """
+    """A student with a method: summaries of the finished runs, states of others, by seed."""
 
     student: str
     method: str
@@ -84,10 +77,7 @@ def read_rows(
 ) -> list[Row]:
     """The rows of these runs, in the order they are named in.
 
-    Args:
-        jobs: all runs.
-        failed: why runs failed, by name.
-        stopped: state of runs that a budget stopped, by name.
+    `failed` and `stopped` say by name why runs failed or were stopped.
     """
     pairs = dict.fromkeys(job.pair for job in jobs)
     runs: dict[tuple[str, str], dict[int, Any]] = {pair: {} for pair in pairs}

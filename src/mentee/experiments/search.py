@@ -170,10 +170,7 @@ class SuccessiveHalving:
 def rungs(epochs: int, share: float, every: int) -> list[int]:
     """The epochs after which methods are stopped: a share of all, and each next thrice as late.
 
-    Args:
-        epochs: of a whole run.
-        share: before the first.
-        every: how many epochs there are between two validations.
+    There are validations `every` so many epochs.
 
     Raises:
         RecipeError: the share is not in (0, 1).

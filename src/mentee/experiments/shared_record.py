@@ -50,12 +50,8 @@ def check_pairs(
 ) -> dict[tuple[str, str], PairCheck]:
     """Build each student with each method once, on two examples; score the teacher.
 
-    Args:
-        jobs: the runs that are left.
-        overrides: what was passed from Python.
-        say: called with each line of text.
-        others: whether other runs are finished already.
-        recorded: a teacher that can be recorded is scored when it is, and not here.
+    `others`: whether other runs are finished already. Where runs are `recorded`, a teacher that can
+    be is scored when it is, and not here.
 
     Raises:
         MenteeError: no pair can be trained, and no other run is finished.
@@ -100,15 +96,6 @@ def with_shared_record(
     """The same runs with a record of their teacher, which is made once for all of them.
 
     What cannot be recorded reads the network itself, on the views of the record.
-
-    Args:
-        recipe: of the sweep.
-        jobs: its runs, whose teacher is a network.
-        checks: of each pair.
-        record: the record's folder; what is missing there is added.
-        views: as for `record_network`.
-        overrides: what was passed from Python.
-        say: called with each line of text.
     """
     recorded = {pair for pair, check in checks.items() if check.is_recorded}
     if not recorded:
@@ -128,14 +115,9 @@ def with_shared_record(
             names=list(dict.fromkeys(job.method for job in of_student)),
             views=views,
             dtype=record_dtype(record, recipe.data.train),
-            data=overrides.data,
-            student=overrides.student,
-            teacher=overrides.teacher,
-            methods=overrides.methods,
-            losses=overrides.losses,
-            representations=overrides.representations,
             say=say,
             inspect=False,
+            **vars(overrides),
         )
         count = result.manifest.count if views is None else views
     view_keys = {"cycle": count or None, "view_seed": seed}

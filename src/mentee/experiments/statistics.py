@@ -140,15 +140,9 @@ def difference(scores: Scores, row: int, other: int, pooled: Noise, *, rows: int
         v = \max\Bigl(2\hat\sigma^2, \frac{\sum_s (d_s - \bar d)^2}{S-1}\Bigr)
 
     Both differences of two rows share σ², so that of a difference is 2σ². ν are the degrees of
-    freedom of the pool, or S − 1 where one of the rows is not in it.
-
-    Args:
-        scores: `[r s]`.
-        row: index of the row.
-        other: index of the row to subtract.
-        pooled: of `noise`.
-        rows: R, from how many rows the pair was chosen by its scores (Tukey's studentized range);
-            2: it was not, and the interval is Student's t.
+    freedom of the pool, or S − 1 where one of the rows is not in it. R is from how many rows the
+    pair was chosen by its scores (Tukey's studentized range); 2: it was not, and the interval is
+    Student's t.
     """
     each = scores[row] - scores[other]
     each = each[~np.isnan(each)]
@@ -221,14 +215,9 @@ def verdict(
 ) -> Verdict | None:
     """Whether a row is better or worse than another; None: unknown with one seed.
 
-    Chance must be unlikely twice: over all rows together, with the variance of all (`corrected`),
-    and for the row alone, by its own seeds (`own_p`). The second guards against a row that varies
-    more than the others without having shown it.
-
-    Args:
-        difference: of the two rows.
-        corrected: its p-value of `holm`.
-        higher: whether more of the score is better; false for an error.
+    Chance must be unlikely twice: over all rows together, with the variance of all (`corrected`, of
+    `holm`), and for the row alone, by its own seeds (`own_p`). The second guards against a row that
+    varies more than the others without having shown it.
     """
     if difference.mean is None or corrected is None or difference.own_p is None:
         return None
@@ -238,18 +227,11 @@ def verdict(
 
 
 def judged_interval(difference: Difference, corrected: float | None) -> tuple[float, float] | None:
-    r"""The interval that leaves out 0 exactly where `verdict` says HELPS or HURTS.
+    r"""The interval that leaves out 0 exactly where `verdict` says HELPS or HURTS; None: one seed.
 
     The wider one of two, at the level of a verdict, :math:`\alpha = 0.04`: that of the two rows
     alone, and that of the larger variance at :math:`\alpha \, p / \tilde p`, so that it is as much
-    wider as Holm's correction raises p.
-
-    Args:
-        difference: of the two rows.
-        corrected: :math:`\tilde p`, its p-value of `holm`.
-
-    Returns:
-        (low, high); None: nothing is known of one seed.
+    wider as Holm's correction raises p to :math:`\tilde p`, `corrected`.
     """
     from scipy import stats
 
@@ -270,12 +252,7 @@ def seeds_needed(pooled: Noise, difference: float) -> int | None:
 
     .. math:: t_{0.975, S - 1} \sqrt{2 \hat\sigma^2 / S} \le d
 
-    Args:
-        pooled: of `noise`.
-        difference: d, above 0.
-
-    Returns:
-        At most 1,000; None: the variance is not known.
+    At most 1,000; None: the variance is not known.
 
     Example:
         >>> seeds_needed(Noise(0.0001, 8, np.ones(3, np.bool_)), 0.02)

@@ -31,7 +31,7 @@ from mentee.losses import LossSpec
 from mentee.methods import METHODS, Method
 from mentee.parallel import world
 from mentee.recipe import OnlineRecipe, Recipe, read
-from mentee.runs.kinds import SWEEP_PLAN
+from mentee.runs.changes import SWEEP_PLAN
 from mentee.training.signals import SignalGuard
 
 __all__ = ["Job", "Sweep", "SweepObserver", "sweep"]

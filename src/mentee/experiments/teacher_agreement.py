@@ -25,12 +25,6 @@ from mentee.recipe import Ensemble, OnlineRecipe, Recipe
 class TeacherAgreement:
     """Compares the predictions of students and their teacher; each predicts once and is saved.
 
-    Args:
-        recipe: of the comparison.
-        overrides: what was passed from Python.
-        out: where the teacher's predictions are saved.
-        say: called with each line of text.
-
     Attributes:
         note: why there is nothing to compare with; None: there is.
     """
@@ -57,9 +51,7 @@ class TeacherAgreement:
     ) -> dict[tuple[str, str], float]:
         """The share of the test part on which student and teacher agree, the mean over seeds.
 
-        Args:
-            jobs: all runs; those that are not finished are left out.
-            predict_missing: also compute predictions that a run does not have, which takes a while.
+        `predict_missing`: also compute predictions that a run does not have, which takes a while.
         """
         if self._teacher is None:
             return {}

@@ -62,11 +62,6 @@ def run_job(
 ) -> WorkerMessage:
     """Train a run from its newest checkpoint to its end; an error becomes the returned message.
 
-    Args:
-        job: the run.
-        overrides: what was passed from Python.
-        send: called about once a second with the run's last step.
-
     Raises:
         Interrupted: a signal asked to stop; the state is saved.
     """
@@ -149,13 +144,7 @@ def run_in_processes(
 ) -> None:
     """Train runs in worker processes, until a signal asks to stop.
 
-    Args:
-        queue: in the order they are started in; is emptied, and `receive` may add to it.
-        overrides: what was passed from Python; has to be picklable.
-        processes: at most so many at once.
-        threads: of each.
-        receive: called with every message of the workers.
-        stop: notes signals.
+    The queue is emptied in its order; `receive`, called with every message, may add to it.
 
     Raises:
         RunError: a process cannot be started.
@@ -194,14 +183,7 @@ def run_in_processes(
 
 @dataclass
 class Worker:
-    """A process that trains runs.
-
-    Attributes:
-        process: the process.
-        pipe: runs go in, messages come out.
-        job: the run that it trains.
-        ready: whether it has sent anything yet.
-    """
+    """A process that trains runs: they go into its pipe, messages come out."""
 
     process: SpawnProcess
     pipe: Connection
@@ -264,11 +246,7 @@ class Worker:
 
 
 def refuse_notebook_objects(overrides: PythonOverrides) -> None:
-    """Refuse what is defined in a notebook or at a prompt, before a process tries to import it.
-
-    Raises:
-        RunError: a class or function has no module that another process could import.
-    """
+    """Refuse what is defined in a notebook or at a prompt, before a process tries to import it."""
     if getattr(sys.modules["__main__"], "__file__", None) is not None:
         return
     if b"__main__" in pickle.dumps(overrides):

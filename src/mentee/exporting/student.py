@@ -31,7 +31,8 @@ from mentee.exporting.signature import Signature
 from mentee.features import resolve
 from mentee.models import Contract, InputContract, count_parameters, normalize
 from mentee.recipe import AudioInput, Recipe
-from mentee.runs.folder import Folder, digest
+from mentee.records.manifest import checksum
+from mentee.runs.folder import Folder
 from mentee.tasks import Labels, Task
 
 OUTPUTS = ("logits", "embedding")
@@ -174,8 +175,8 @@ def about(folder: Folder, network: nn.Module, recipe: Recipe) -> dict[str, Any]:
             score = {**score, part: summary[part][score["name"]]}
     return {
         "run": folder.path.resolve().name,
-        "recipe": digest(folder.recipe.read_bytes()),
-        "weights": digest(folder.student.read_bytes()),
+        "recipe": checksum(folder.recipe),
+        "weights": checksum(folder.student),
         "network": recipe.student.network,
         "parameters": count_parameters(network),
         "score": score or None,

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
@@ -72,10 +71,7 @@ class Capture:
         self._handles = [_register(modules[layer.path], layer, self._buffer) for layer in hooked]
 
     def capture(self, inputs: Tensor) -> Features:
-        """Run the network and return its features at the layers.
-
-        Args:
-            inputs: a batch for the network, `[b, ...]`.
+        """Run the network on a batch `[b, ...]` and return its features at the layers.
 
         Returns:
             Layer name to tensor: `[b, c, h, w]`, `[b, t, d]` or `[b, d]`, as the layer states.
@@ -131,12 +127,7 @@ class Capture:
     def __enter__(self) -> Capture:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @contextmanager

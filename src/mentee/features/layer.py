@@ -47,13 +47,7 @@ class Layer:
         return self.path == "" and self.io == "output"
 
     def deliver(self, tensor: Tensor) -> Tensor:
-        """The tensor in this layer's layout; a view, no copy.
-
-        Args:
-            tensor: as the network has it.
-
-        Returns:
-            `[b, c, h, w]`, `[b, t, d]` or `[b, d]`.
+        """The network's tensor in this layer's layout; a view, no copy.
 
         Example:
             >>> import torch
@@ -75,14 +69,9 @@ def layout_of(tensor: Tensor, examples: int) -> Layout | None:
 
 
 def first_tensor(value: object) -> Tensor | None:
-    """The tensor that a module's output stands for.
+    """The tensor that a module's output stands for, or None where there is none.
 
-    Args:
-        value: a tensor; or a mapping, object, tuple or list that holds some.
-
-    Returns:
-        The tensor itself; else `logits` of a mapping or object; else the first tensor inside,
-        or None where there is none.
+    It is the output itself; else `logits` of a mapping or object; else the first tensor inside.
 
     Example:
         >>> import torch

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mentee.errors import LayerError, suggest
+from mentee.errors import LayerError, first_few, suggest
 from mentee.features.layer import IO, Layer, layout_of
 from mentee.features.rules import Stage, find_classifier, find_stages, find_stem
 from mentee.features.trace import Reading, Trace, channel_axis, dry_run
@@ -187,7 +187,7 @@ def _not_read(trace: Trace, name: str, path: str, io: IO) -> str:
     inside = [known for known in trace.called() if known.startswith(f"{path}.")]
     start = f"the layer {name!r} in {_title(trace)}: the module {path!r} "
     if inside:
-        few = ", ".join(inside[:6]) + (", ..." if len(inside) > 6 else "")
+        few = first_few(inside, 6)
         return start + f"is only a container or gives no tensor ({io}); inside it: {few}"
     return start + f"is not called by forward in eval mode, or has no tensor {io}"
 

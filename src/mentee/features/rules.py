@@ -85,9 +85,7 @@ def find_stages(trace: Trace) -> tuple[Stage, ...]:
     1. declared in `layers`; 2. `feature_info` of timm, the last entry of each reduction;
     3. the last module at each resolution, at the shallowest depth with two resolutions or more;
     4. where the resolution never changes (ViT, mixers): the blocks at each quarter of the depth.
-
-    Returns:
-        The stages; empty where the network has neither maps nor tokens.
+    None where the network has neither maps nor tokens.
     """
     paths = declared(trace, "stages")
     if paths:
@@ -103,14 +101,11 @@ def find_stages(trace: Trace) -> tuple[Stage, ...]:
 
 
 def find_classifier(trace: Trace) -> str | None:
-    """The module whose input is the embedding.
+    """The path of the module whose input is the embedding, or None.
 
     1. declared in `layers`; 2. `default_cfg` and `get_classifier` of timm; of several heads the
     first; 3. the last linear layer or 1×1 convolution whose output is the logits; 4. the last
     one with as many outputs as there are logits (a softmax or a pooling may follow it).
-
-    Returns:
-        Its path, or None where there is no such module.
     """
     known = [*declared(trace, "classifier"), *_timm_heads(trace)]
     for path in known:

@@ -15,10 +15,9 @@ from mentee.features.layer import IO, first_tensor, layout_of
 
 @dataclass(frozen=True)
 class Reading:
-    """The input or output of one module in its last call.
+    """The input or output of one module in its last call; held for as long as the trace is.
 
     Attributes:
-        tensor: it; held for as long as the trace is.
         tick: when, counted in module calls begun and ended.
         version: the tensor's counter of in-place writes at that time.
     """
@@ -108,15 +107,8 @@ class Trace:
 def dry_run(network: nn.Module, example: Tensor) -> Trace:
     """Run a network once, in eval mode and without gradients, and trace every module's call.
 
-    Training flags, batch-norm statistics and the global random state are as before afterwards.
-    All activations of the example are held while the trace lives: O(b × activations).
-
-    Args:
-        network: any module, not wrapped and not compiled.
-        example: a small batch of its inputs, `[b, ...]`; two examples are enough.
-
-    Returns:
-        The trace.
+    Two examples are enough. Training flags, batch-norm statistics and the global random state are
+    as before afterwards. All activations are held while the trace lives: O(b × activations).
 
     Raises:
         LayerError: the network is compiled, cannot read the example, or returns no tensor.
@@ -168,17 +160,23 @@ def unreadable(network: nn.Module, inputs: Tensor, error: Exception) -> MenteeEr
 
 
 @contextmanager
+def evaluated(network: nn.Module) -> Iterator[nn.Module]:
+    """A network in evaluation mode; the modes of its modules are put back."""
+    modes = {module: module.training for module in network.modules()}
+    try:
+        yield network.eval()
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
 def _undisturbed(network: nn.Module, example: Tensor) -> Iterator[None]:
-    """Eval mode without gradients; flags and random state are put back."""
-    flags = {module: module.training for module in network.modules()}
+    """Eval mode without gradients; modes and random state are put back."""
     gpus = [example.device] if example.is_cuda else []
-    with torch.random.fork_rng(devices=gpus), torch.inference_mode(False), torch.no_grad():
-        network.eval()
-        try:
-            yield
-        finally:
-            for module, flag in flags.items():
-                module.training = flag
+    seed = torch.random.fork_rng(devices=gpus)
+    with seed, torch.inference_mode(False), torch.no_grad(), evaluated(network):
+        yield
 
 
 def channel_axis(trace: Trace, reading: Reading, channels: int | None = None) -> int:

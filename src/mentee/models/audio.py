@@ -7,14 +7,14 @@ and reads clips of any length: pooling rounds up, the last map is averaged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
-from mentee.models.layers import check_widths, conv1x1, conv3x3, global_average, initialize
+from mentee.models.layers import check_widths, conv1x1, conv3x3, global_average, initialize, read_at
 from mentee.models.logmel import LogMel
 
 HIGHEST = 1_000_000
@@ -24,12 +24,8 @@ HIGHEST = 1_000_000
 class MelInput(nn.Module):
     """The log-mel spectrogram of a waveform, each mel bin brought to zero mean, unit variance.
 
-    Args:
-        sample_rate: samples a second.
-        window: length of a frame in seconds; the Fourier transform has the next power of two.
-        hop: seconds from one frame to the next.
-        mels: filters from 0 Hz to half the rate.
-        emphasis: of the pre-emphasis; 0: none.
+    A frame is `window` seconds long, the next begins `hop` seconds later, and the Fourier transform
+    has the next power of two; `mels` filters lie from 0 Hz to half the rate.
     """
 
     def __init__(
@@ -99,11 +95,7 @@ class SmallFCN(nn.Module):
     """
 
     kind: ClassVar[str] = "audio"
-    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
-        "stem": "stem",
-        "stages": ("stage1", "stage2", "stage3"),
-        "classifier": "fc",
-    }
+    feature_layers = read_at("stem", "stage", range(1, 4))
 
     def __init__(
         self,
@@ -157,11 +149,7 @@ class MobileFCN(nn.Module):
     """
 
     kind: ClassVar[str] = "audio"
-    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
-        "stem": "stem",
-        "stages": ("stage1", "stage2", "stage3"),
-        "classifier": "head",
-    }
+    feature_layers = read_at("stem", "stage", range(1, 4), "head")
 
     def __init__(self, *, classes: int, sample_rate: int = 16000, dropout: float = 0.5) -> None:
         super().__init__()

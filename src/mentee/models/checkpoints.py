@@ -162,14 +162,9 @@ def unusable(tensor: Tensor) -> str | None:
 def with_names_of(
     own: Mapping[str, object], tensors: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], str | None]:
-    """Tensors with a prefix of their names removed, as far as that gives names of a network.
+    """Tensors with a prefix of their names removed, as far as that gives a network's own names.
 
-    Args:
-        own: the network's names.
-        tensors: of a file.
-
-    Returns:
-        The tensors, and what was changed, in words; None: nothing.
+    With what was changed, in words; None: nothing.
 
     Raises:
         MenteeError: they are of several networks that fit.

@@ -16,15 +16,11 @@ from mentee.errors import MenteeError
 def copied(network: nn.Module, *, shares_weights: bool = False) -> nn.Module:
     """A network of its own, with the weights, flags and modes of another.
 
-    Args:
-        network: stays as it is.
-        shares_weights: the copy has flags and modes of its own, but the tensors of the other; for
-            a network whose weights nobody changes.
+    With `shares_weights` the copy has flags and modes of its own, but the tensors of the other; for
+    a network whose weights nobody changes.
 
     Raises:
         MenteeError: it cannot be copied.
-
-    Memory: O(weights), or O(1) with `shares_weights`.
 
     Example:
         >>> layer = nn.Linear(2, 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from typing import ClassVar, TypeAlias
 
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mentee.errors import MenteeError
 from mentee.models.audio import MelInput, halve
-from mentee.models.layers import global_average, initialize
+from mentee.models.layers import global_average, initialize, read_at
 
 BLOCKS = 4
 """Blocks of each of the three stages."""
@@ -79,11 +79,7 @@ class CPResNet(nn.Module):
     """
 
     kind: ClassVar[str] = "audio"
-    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
-        "stem": "stem",
-        "stages": ("stage1", "stage2", "stage3"),
-        "classifier": "fc",
-    }
+    feature_layers = read_at("stem", "stage", range(1, 4))
 
     def __init__(
         self, *, classes: int, sample_rate: int = 16000, rho: int = 7, width: int = 128

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -12,6 +13,21 @@ from mentee.errors import MenteeError, shown
 
 MOST_CHANNELS = 65_536
 """Of a layer."""
+
+
+FeatureLayers: TypeAlias = Mapping[str, str | tuple[str, ...]]
+"""The paths of the modules at which a network is read: `stem`, `stages`, `classifier`."""
+
+
+def read_at(stem: str, stage: str, numbers: range, classifier: str = "fc") -> FeatureLayers:
+    """The layers of a network whose stages are called alike.
+
+    Example:
+        >>> read_at("relu", "layer", range(1, 3))
+        {'stem': 'relu', 'stages': ('layer1', 'layer2'), 'classifier': 'fc'}
+    """
+    stages = tuple(f"{stage}{number}" for number in numbers)
+    return {"stem": stem, "stages": stages, "classifier": classifier}
 
 
 def check_widths(network: str, widths: Any, count: int) -> tuple[int, ...]:
@@ -48,11 +64,8 @@ def initialize(network: nn.Module, *, classifier_std: float | None = None) -> No
     """Draw the weights of every convolution from N(0, 2 / (kernel area · output channels)).
 
     That is Kaiming's normal initialization with `fan_out`; biases of convolutions become zero.
-
-    Args:
-        network: changed in place.
-        classifier_std: where given, linear layers are drawn from N(0, classifier_std²) with zero
-            bias; otherwise they keep PyTorch's initialization.
+    Linear layers keep PyTorch's initialization, or are drawn from N(0, classifier_std²) with zero
+    bias.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -74,13 +87,6 @@ def channel_shuffle(x: Float[Tensor, "b c h w"], groups: int) -> Float[Tensor, "
 
     One copy, in the memory format of the input: `torch.nn.functional.channel_shuffle` would turn
     channels_last into contiguous, and every convolution after it would turn it back.
-
-    Args:
-        x: `[b, c, h, w]`, `c` divisible by `groups`.
-        groups: how many groups the channels are cut into.
-
-    Returns:
-        `[b, c, h, w]`, the same channels in another order.
 
     Example:
         >>> channel_shuffle(torch.arange(6.0).reshape(1, 6, 1, 1), 2).flatten().tolist()

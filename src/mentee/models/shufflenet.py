@@ -5,8 +5,7 @@ As there, all weights keep PyTorch's initialization.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -14,7 +13,14 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from mentee.errors import MenteeError
-from mentee.models.layers import channel_shuffle, check_widths, conv1x1, conv3x3, global_average
+from mentee.models.layers import (
+    channel_shuffle,
+    check_widths,
+    conv1x1,
+    conv3x3,
+    global_average,
+    read_at,
+)
 
 STEM = 24
 """Channels of the first convolution, a 1×1 one of stride 1 for small images."""
@@ -78,11 +84,7 @@ class ShuffleNetV1(nn.Module):
     Paper: arXiv:1707.01083; the small form is that of CRD, arXiv:1910.10699.
     """
 
-    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
-        "stem": "relu",
-        "stages": ("layer1", "layer2", "layer3"),
-        "classifier": "fc",
-    }
+    feature_layers = read_at("relu", "layer", range(1, 4))
 
     def __init__(
         self,
@@ -198,11 +200,7 @@ class ShuffleNetV2(nn.Module):
     Paper: arXiv:1807.11164; the small form is that of CRD, arXiv:1910.10699.
     """
 
-    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
-        "stem": "relu",
-        "stages": ("layer1", "layer2", "layer3"),
-        "classifier": "fc",
-    }
+    feature_layers = read_at("relu", "layer", range(1, 4))
 
     def __init__(
         self,

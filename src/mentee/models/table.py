@@ -58,11 +58,8 @@ those of audio with `sample_rate` where not 16000."""
 def kind_of(network: str | nn.Module | Callable[..., nn.Module]) -> str:
     """The modality of a network's inputs: `image`, `audio` or `text`.
 
-    Args:
-        network: a name as for `build`; or a module, class or function with an attribute `kind`.
-
-    Returns:
-        The kind; `image` without that attribute, as of the zoos' networks.
+    A module, class or function says it by an attribute `kind`; without one, as of the zoos'
+    networks, it is `image`.
 
     Raises:
         MenteeError: where the attribute is none of the three, or the name is unknown.

@@ -6,7 +6,7 @@ logits of an empty text are finite.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mentee.errors import MenteeError
-from mentee.models.layers import check_widths
+from mentee.models.layers import FeatureLayers, check_widths, read_at
 
 PRIME = 2**31 - 1
 """The p: products of two remainders stay below 2⁶², so no sum here overflows."""
@@ -146,7 +146,7 @@ class HashedBag(nn.Module):
     """
 
     kind: ClassVar[str] = "text"
-    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
+    feature_layers: ClassVar[FeatureLayers] = {
         "stem": "bag",
         "classifier": "fc",
     }
@@ -249,11 +249,7 @@ class CharCNN(nn.Module):
     """
 
     kind: ClassVar[str] = "text"
-    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
-        "stem": "stem",
-        "stages": ("stage1", "stage2", "stage3"),
-        "classifier": "fc",
-    }
+    feature_layers = read_at("stem", "stage", range(1, 4))
 
     def __init__(
         self,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
 from mentee.errors import MenteeError
-from mentee.models.layers import global_average, initialize
+from mentee.models.layers import global_average, initialize, read_at
 
 CONVOLUTIONS: dict[int, tuple[int, int, int, int, int]] = {
     8: (1, 1, 1, 1, 1),
@@ -63,11 +60,7 @@ class VGG(nn.Module):
     Paper: arXiv:1409.1556, table 1; the small form is that of CRD, arXiv:1910.10699.
     """
 
-    feature_layers: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
-        "stem": "layer0",
-        "stages": ("layer1", "layer2", "layer3", "layer4"),
-        "classifier": "fc",
-    }
+    feature_layers = read_at("layer0", "layer", range(1, 5))
 
     def __init__(self, depth: int, *, classes: int, channels: int = 3) -> None:
         super().__init__()

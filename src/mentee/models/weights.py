@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError, first_few
+from mentee.features.trace import evaluated
 from mentee.models.checkpoints import read_weights, with_names_of
 
 COUNTER = "num_batches_tracked"
@@ -88,11 +89,7 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def classes_of(network: nn.Module, example: Tensor) -> int:
-    """How many outputs a network has: the last dimension of what it gives for `example`.
-
-    Args:
-        network: run once, in evaluation mode; left in the modes it was in.
-        example: a batch of at least one input.
+    """How many outputs a network, which is run once, has: the last dimension of what it gives.
 
     Raises:
         MenteeError: where the network gives something other than a tensor `[b, k]`.
@@ -101,13 +98,8 @@ def classes_of(network: nn.Module, example: Tensor) -> int:
         >>> classes_of(nn.Sequential(nn.Flatten(), nn.Linear(4, 7)), torch.zeros(1, 1, 2, 2))
         7
     """
-    modes = {module: module.training for module in network.modules()}
-    try:
-        with torch.no_grad():
-            output = network.eval()(example)
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with torch.no_grad(), evaluated(network):
+        output = network(example)
     if not isinstance(output, Tensor) or output.ndim != 2:
         kind = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output)
         raise MenteeError(f"expected logits [b, k] from {type(network).__name__}, got {kind}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Mapping
 from types import ModuleType
 
 from torch import nn
@@ -12,13 +13,9 @@ from mentee.models.contract import INTERPOLATIONS, InputContract
 
 
 def build_timm(name: str, *, classes: int, channels: int, **options: object) -> nn.Module:
-    """The network that timm calls `name`, with random weights unless `pretrained=True`.
+    """The network that timm calls `name`, such as `resnet18.a1_in1k`, by `timm.create_model`.
 
-    Args:
-        name: an architecture, or an architecture and a tag: `resnet18.a1_in1k`.
-        classes: outputs of the classifier.
-        channels: channels of the image.
-        options: handed to `timm.create_model`.
+    It has random weights unless `pretrained=True`.
 
     Raises:
         MenteeError: where timm is missing, or has no such network or option.
@@ -30,24 +27,13 @@ def build_timm(name: str, *, classes: int, channels: int, **options: object) -> 
     timm = _package("timm", name)
     _known_to_timm(timm, name)
     settings = {"pretrained": False, "num_classes": classes, "in_chans": channels, **options}
-    try:
-        network: nn.Module = timm.create_model(name, **settings)
-    except Exception as error:  # whatever its code makes of the options
-        raise MenteeError(
-            f"timm cannot build {name!r} with {shown(settings, 300)}: "
-            f"{type(error).__name__}: {shortened(str(error), 300)}"
-        ) from error
-    return network
+    return _created("timm", timm.create_model, name, settings)
 
 
 def build_torchvision(name: str, *, classes: int, channels: int, **options: object) -> nn.Module:
-    """The network that torchvision calls `name`, with random weights unless `weights` are named.
+    """The network that torchvision calls `name`, by `torchvision.models.get_model`.
 
-    Args:
-        name: a name of `torchvision.models.list_models`.
-        classes: outputs of the classifier.
-        channels: 3; torchvision has no other.
-        options: handed to `torchvision.models.get_model`.
+    It reads 3 channels, and has random weights unless `weights` are named.
 
     Raises:
         MenteeError: where torchvision is missing, or has no such network or option.
@@ -59,14 +45,19 @@ def build_torchvision(name: str, *, classes: int, channels: int, **options: obje
             f"torchvision:{name} reads 3 channels, not {channels}; timm's networks read any number"
         )
     settings = {"weights": None, "num_classes": classes, **options}
+    return _created("torchvision", models.get_model, name, settings)
+
+
+def _created(
+    package: str, create: Callable[..., nn.Module], name: str, settings: Mapping[str, object]
+) -> nn.Module:
     try:
-        network: nn.Module = models.get_model(name, **settings)
+        return create(name, **settings)
     except Exception as error:  # whatever its code makes of the options
         raise MenteeError(
-            f"torchvision cannot build {name!r} with {shown(settings, 300)}: "
+            f"{package} cannot build {name!r} with {shown(settings, 300)}: "
             f"{type(error).__name__}: {shortened(str(error), 300)}"
         ) from error
-    return network
 
 
 def contract_of_timm(name: str) -> InputContract:

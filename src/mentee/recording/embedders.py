@@ -28,7 +28,7 @@ from mentee.records.plan import RecordingJob, plan_recording
 from mentee.records.repair import repair_record
 from mentee.records.writer import carry_out
 from mentee.report import RowProgress, duration
-from mentee.runs.kinds import refuse_other_kind
+from mentee.runs.changes import refuse_other_kind
 from mentee.teachers.pretrained import Embedder, find_embedder
 
 
@@ -123,18 +123,10 @@ def record_examples(
     extend: bool = False,
     **options: Any,
 ) -> Record:
-    """Write a teacher's vector of every example of one split.
+    """Write a teacher's vector of every example of one split; the arguments are those of `record`.
 
-    Args:
-        embedder: the teacher, from `find_embedder` or your own.
-        examples: one split; audio opened at the teacher's rate.
-        out: the folder to write.
-        frames: as for `record`, and so are the others.
-        dtype: float16 keeps 11 significant bits and numbers up to 65,504; float32, bfloat16.
-        batch: the same.
-        overwrite: replace a record that is there.
-        extend: a record that is there gets the rows of the examples that it has not.
-        options: as for `mentee.records.writer.carry_out`.
+    Audio has been opened at the teacher's rate. With `extend` a record that is there gets the rows
+    of the examples that it has not. The options are those of `mentee.records.writer.carry_out`.
 
     Raises:
         DataError: examples of another kind or rate, something is there already, or a number is
@@ -159,13 +151,7 @@ def embedder_job(
 ) -> RecordingJob:
     """What is recorded of an embedder: one column, of the clean examples.
 
-    Args:
-        embedder: the teacher.
-        examples: one split.
-        frames: one vector for each time frame.
-        dtype: of the stored numbers.
-        batch: examples that are given to the teacher at once.
-        requested: how the teacher and the data were named, so that the record can be verified.
+    `requested` says how the teacher and the data were named, so that the record can be verified.
 
     Raises:
         DataError: examples of another kind or rate.
@@ -207,16 +193,7 @@ def embedder_job(
 def embed(
     embedder: Embedder, examples: Examples, rows: npt.NDArray[np.int64], *, frames: bool = False
 ) -> npt.NDArray[np.float32]:
-    """A teacher's vectors of some examples.
-
-    Args:
-        embedder: the teacher.
-        examples: what to read from.
-        rows: `[b]` row numbers in `examples`.
-        frames: one vector for each time frame.
-
-    Returns:
-        `[b, d]`, or `[b, t, d]` with frames.
+    """A teacher's vectors of some examples, `[b, d]`, or `[b, t, d]` with frames.
 
     Raises:
         MenteeError: it returns something of another shape.
@@ -232,11 +209,7 @@ def embed(
 
 
 def refuse_other_data(embedder: Embedder, examples: Examples) -> None:
-    """Make sure that a teacher can read these examples.
-
-    Raises:
-        DataError: they are of another kind, or audio of another rate.
-    """
+    """Make sure that a teacher can read these examples."""
     if examples.kind != embedder.kind:
         raise DataError(
             f"{embedder.name} reads {embedder.kind}, {examples.name} is {examples.kind}; choose "

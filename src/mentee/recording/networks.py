@@ -37,7 +37,7 @@ from mentee.records.plan import RecordingJob, plan_recording
 from mentee.records.repair import repair_record
 from mentee.records.writer import carry_out
 from mentee.report import RowProgress, duration
-from mentee.runs.kinds import refuse_other_kind
+from mentee.runs.changes import refuse_other_kind
 from mentee.teachers import OnlineTeacher
 from mentee.teachers.teacher import Teacher
 from mentee.types import FeatureKey
@@ -187,13 +187,7 @@ def build_setups(
     names: Sequence[str],
     say: Callable[[str], None] | None = None,
 ) -> list[TrainingSetup]:
-    """The student and the network, bound by each method whose layers are recorded.
-
-    Args:
-        recipe: with a network as teacher.
-        overrides: what was passed from Python.
-        names: of the methods; none: the recipe's own.
-        say: as for `build`.
+    """The student and the network, bound by each method, or the recipe's own, that is recorded.
 
     Raises:
         MenteeError: the recipe has no network as teacher, or a method does not fit the pair.
@@ -221,11 +215,7 @@ def job_of(
     dtype: Dtype,
     batch: int,
 ) -> RecordingJob:
-    """What is recorded for some methods, from `build_setups`.
-
-    Raises:
-        RecipeError: too many views.
-    """
+    """What is recorded for some methods, from `build_setups`."""
     if views is not None and not 0 <= views <= MOST_VIEWS:
         raise RecipeError(f"{views:,} views to record; expected 0 to {MOST_VIEWS:,}")
     criteria = [each.module.criterion for each in setups]

@@ -68,15 +68,10 @@ def open_as(
 def source_of(
     data: Any, reading: Mapping[str, Any], own: Sequence[str] = ()
 ) -> tuple[Any, dict[str, Any]]:
-    """Where the examples are, and how they are read: of a recipe, or as they are named.
-
-    Args:
-        data: a recipe's file name ending in `.yaml`, or anything that `open_examples` takes.
-        reading: further arguments of that.
-        own: those that are not for the user.
+    """Where the examples are, and how they are read: of a recipe `.yaml`, or as they are named.
 
     Raises:
-        MenteeError: `open_examples` has no such argument, or it is of another type.
+        MenteeError: `open_examples` has no such argument, is `own`, or it is of another type.
     """
     internal = ("split", *own)
     reading = checked_options("--column", open_examples, reading, internal=internal, what="key")
@@ -89,11 +84,7 @@ def source_of(
 
 
 def parsed(pairs: Sequence[str], what: str) -> dict[str, Any]:
-    """`["size=128", "weights=a.safetensors"]` to a mapping; numbers and true/false are read.
-
-    Raises:
-        RecipeError: a pair has no `=`.
-    """
+    """`["size=128", "weights=a.safetensors"]` to a mapping; numbers and true/false are read."""
     values = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

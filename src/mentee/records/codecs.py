@@ -30,14 +30,7 @@ LARGEST = {"float32": 3.4e38, "float16": 65504.0, "bfloat16": 3.38e38}
 
 
 def as_dtype(name: str, *, scaled: bool = False) -> Dtype:
-    """A type's name, if numbers are stored in it.
-
-    Args:
-        name: the name.
-        scaled: a scale of each entry is fitted, as int8 needs.
-
-    Raises:
-        DataError: they are not.
+    """A type's name, if numbers are stored in it; int8 only where scales are fitted.
 
     Example:
         >>> as_dtype("float64")
@@ -59,18 +52,9 @@ def as_dtype(name: str, *, scaled: bool = False) -> Dtype:
 def encode(
     numbers: Floats, dtype: Dtype, ids: Sequence[str], scales: Sequence[float] | None = None
 ) -> npt.NDArray[np.generic]:
-    r"""Numbers in the type they are stored in.
+    r"""Numbers `[b, d]` in the type they are stored in; int8 has a scale s of each entry.
 
     .. math:: q = \mathrm{clip}(\mathrm{round}(v / s), -127, 127) \quad \text{(int8)}
-
-    Args:
-        numbers: `[b, d]`.
-        dtype: of the stored numbers.
-        ids: of the `b` examples, for messages.
-        scales: s, one for each of the d entries; of int8 only.
-
-    Returns:
-        As many numbers, of `STORED[dtype]`.
 
     Raises:
         DataError: a number is not finite, or too large for `dtype`.
@@ -98,13 +82,7 @@ def encode(
 
 
 def decode(stored: npt.NDArray[np.generic], dtype: Dtype, scales: Tensor | None = None) -> Tensor:
-    """What `encode` stored, as float32 on the CPU.
-
-    Args:
-        stored: `[b, d]`, in memory that may be written to.
-        dtype: of the stored numbers.
-        scales: `[d]`; of int8 only.
-    """
+    """What `encode` stored, in memory that may be written to, as float32 on the CPU."""
     if dtype == "bfloat16":
         return torch.from_numpy(stored.view(np.int16)).view(torch.bfloat16).float()
     numbers = torch.from_numpy(stored).float()
@@ -114,13 +92,10 @@ def decode(stored: npt.NDArray[np.generic], dtype: Dtype, scales: Tensor | None 
 def scales_of(
     columns: Sequence[Column], largest: npt.NDArray[np.floating], margin: float = 1.25
 ) -> tuple[float, ...]:
-    """What int8 entries are multiplied by, from the largest of each that a sample has.
+    """What int8 entries are multiplied by, from the largest `[d]` of each that a sample has.
 
-    Args:
-        columns: what the entries are of; numbers that say a class have the scale 1.
-        largest: `[d]` absolute values; an entry that is 0 throughout the sample, of which nothing
-            is known, gets the scale of the largest.
-        margin: how much larger an entry may become before it is cut.
+    An entry may become `margin` times as large before it is cut. One that is 0 throughout the
+    sample gets the scale of the largest, one that says a class 1.
     """
     known = np.where(largest > 0, largest, max(float(largest.max()), 1e-12))
     scales = [float(f"{x:.6g}") for x in known * margin / 127]
@@ -134,12 +109,7 @@ def scales_of(
 
 
 def header(shape: tuple[int, ...], dtype: Dtype) -> bytes:
-    """The head of an `.npy` file, which `numpy.load` reads.
-
-    Args:
-        shape: of the array that follows in C order.
-        dtype: of its numbers.
-    """
+    """The head of an `.npy` file, which `numpy.load` reads, of an array in C order."""
     fields = {"descr": STORED[dtype].str, "fortran_order": False, "shape": shape}
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, fields)
@@ -147,18 +117,10 @@ def header(shape: tuple[int, ...], dtype: Dtype) -> bytes:
 
 
 def pack(columns: Sequence[Column], numbers: Floats, bases: Bases) -> Floats:
-    r"""The numbers that are stored of some examples.
+    r"""The numbers `[b, stored]` that are stored of some examples, from those that methods read.
 
     Of principal components :math:`z = V (x - \mu)`; of logits z the k largest, the digits of their
     classes, and :math:`\log \sum_{j \notin \text{top}} e^{z_j}`.
-
-    Args:
-        columns: what they are of.
-        numbers: `[b, d]`, what methods read, the columns one behind the other.
-        bases: of the columns in principal components.
-
-    Returns:
-        `[b, stored]`.
     """
     if all(each.form == "whole" for each in columns):
         return numbers
@@ -175,19 +137,11 @@ def pack(columns: Sequence[Column], numbers: Floats, bases: Bases) -> Floats:
 
 
 def unpack(columns: Sequence[Column], rows: Tensor, bases: Bases) -> dict[str, Tensor]:
-    r"""What methods read, by column, from the numbers that are stored.
+    r"""What methods read, `[b, ...]` by column, from the numbers `[b, stored]`.
 
     Of principal components :math:`\mu + z V`. Of logits the stored ones as they are, and for each
     of the other :math:`K - k` classes :math:`\text{rest} - \log(K - k)`: at T = 1 the softmax has
     the teacher's mass on each stored class and the rest of it spread evenly.
-
-    Args:
-        columns: what they are of.
-        rows: float32 `[b, stored]`.
-        bases: of the columns in principal components.
-
-    Returns:
-        `[b, ...]` each.
     """
     features = {}
     parts = rows.split([each.stored for each in columns], dim=1)  # type: ignore[no-untyped-call]

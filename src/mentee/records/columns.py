@@ -77,17 +77,10 @@ class Column(BaseModel):
         return forms.get(self.form, "all numbers")
 
 
-def stored_numbers(columns: Sequence[Column]) -> int:
-    """How many numbers of one example are stored of all these columns."""
-    return sum(each.stored for each in columns)
-
-
 def with_components(columns: Sequence[Column], pca: int | Mapping[str, int]) -> tuple[Column, ...]:
-    """Columns of which only the first principal components are stored.
+    """Columns of which only the first `pca` principal components are stored.
 
-    Args:
-        columns: all that are recorded.
-        pca: how many: of every column but the logits that has more numbers, or by layer or column.
+    That is of every column but the logits that has more numbers, or by layer or column.
 
     Raises:
         DataError: there is no such layer, or nothing would be saved.
@@ -128,8 +121,7 @@ def with_components(columns: Sequence[Column], pca: int | Mapping[str, int]) -> 
 def with_largest(columns: Sequence[Column], k: int, dtype: Dtype) -> tuple[Column, ...]:
     """Columns whose logits are stored as the k largest and the log-sum-exp of the rest.
 
-    A class is stored as numbers that `dtype` holds exactly: its digits to the base
-    `INTEGERS[dtype]`.
+    A class is stored as its digits to a base that `dtype` holds exactly.
 
     Raises:
         DataError: no logits are read as they are, or there are not so many classes.

@@ -22,15 +22,7 @@ SECONDS = 2.0  # that the measurement lasts at least, so that a short pause weig
 
 @dataclass(frozen=True)
 class Estimate:
-    """What recording will cost.
-
-    Attributes:
-        rows: examples to record.
-        units: what they are called.
-        megabytes: size of the record on disk, in 10⁶ bytes.
-        minutes: how long it will take on this machine.
-        sampled: on how many examples that was measured.
-        views: how often each example is read.
+    """What recording will cost; `megabytes` are 10⁶ bytes, measured on so many `sampled` examples.
 
     Example:
         >>> print(Estimate(2297, "clips", megabytes=4.72, minutes=3.17, sampled=64))
@@ -59,13 +51,10 @@ class Estimate:
 
 
 def estimate(plan: RecordingPlan) -> Estimate:
-    """Measure a few batches after a warm-up, and count the bytes.
+    """Measure a few batches after a warm-up, and count the bytes (all but a few hundred).
 
     The examples measured stand for all: evenly spaced over the data, and among those evenly over
     their lengths, on which the cost may depend. What is decoded once and kept is decoded here.
-
-    Returns:
-        Megabytes (all but a few hundred bytes) and minutes (time of the sample per example).
 
     Raises:
         MenteeError: the teacher does not return what it promised.
@@ -112,16 +101,7 @@ def _further_bytes(plan: RecordingPlan) -> int:
 def representative(
     examples: Examples, rows: npt.NDArray[np.int64], batch: int
 ) -> list[npt.NDArray[np.int64]]:
-    """Batches that each stand for all examples.
-
-    Args:
-        examples: what to choose from.
-        rows: the numbers of those that are chosen from.
-        batch: examples in a batch.
-
-    Returns:
-        Row numbers; each batch has short and long examples in the shares that all have.
-    """
+    """Batches of some rows, each with short and long examples in the shares that all have."""
     spaced = np.linspace(0, len(rows) - 1, min(len(rows), LENGTHS)).astype(np.int64)
     rows = rows[spaced]
     parts = np.array_split(rows, math.ceil(len(rows) / batch))

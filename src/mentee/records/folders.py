@@ -49,13 +49,7 @@ def is_network_record(path: Path | str, split: str = "train") -> bool:
 def refuse_others(out: Path, *, overwrite: bool = False, repair: bool = False) -> bool:
     """Whether a record is in a folder, which else is empty or not there.
 
-    Args:
-        out: the folder.
-        overwrite: a record may be there.
-        repair: a record has to be there.
-
-    Raises:
-        DataError: something is there, or is not.
+    With `overwrite` one may be there, with `repair` one has to be.
     """
     if overwrite and repair:
         raise DataError("--repair mends a record and --overwrite replaces it; choose one of them")
@@ -87,11 +81,7 @@ def old_folder(out: Path) -> Path:
 
 
 def put_in_place(out: Path) -> None:
-    """Let a record that is whole take its place; for a moment there is none.
-
-    Raises:
-        RunError: it cannot be moved.
-    """
+    """Let a record that is whole take its place; for a moment there is none."""
     folder, old = partial_folder(out), old_folder(out)
     with plain_write_errors(out):
         # Hidden files are what a kill left of others that were being written.

@@ -135,14 +135,7 @@ READERS: dict[str, Callable[[Path, VectorNames], VectorFile]] = {
 
 
 def read_vectors(path: Path, options: VectorNames) -> VectorFile:
-    """Read a file of vectors.
-
-    Args:
-        path: .npy, .npz, .safetensors, .parquet or .csv.
-        options: where in it the vectors and the ids are.
-
-    Returns:
-        The vectors with their ids.
+    """Read a file of vectors with their ids.
 
     Raises:
         DataError: no such file, another format, something else than vectors inside, or a second
@@ -189,10 +182,7 @@ def read_vectors(path: Path, options: VectorNames) -> VectorFile:
 
 
 def read_ids(path: Path) -> list[str]:
-    """Read a file of ids.
-
-    Args:
-        path: .txt (one a line), .json (a list) or .npy (texts or whole numbers).
+    """Read a file of ids: .txt (one a line), .json (a list) or .npy (texts or whole numbers).
 
     Raises:
         DataError: no such file, or something else inside.
@@ -230,12 +220,7 @@ def origin(names: Sequence[str], path: Path) -> str:
 
 
 def in_frames(rows: npt.NDArray[Any], frames: int | None, path: Path) -> npt.NDArray[Any]:
-    """Rows cut into time frames.
-
-    Args:
-        rows: `[m, t d]`, or `[m, t, d]` already.
-        frames: t; None: as they are.
-        path: of the file, for messages.
+    """Rows `[m, t d]` cut into t time frames; as they are where `frames` is None.
 
     Raises:
         DataError: the numbers of a row cannot be shared out.
@@ -253,16 +238,7 @@ def in_frames(rows: npt.NDArray[Any], frames: int | None, path: Path) -> npt.NDA
 def row_of_each(
     ids: Sequence[str], examples: Examples, path: Path, *, extra: bool = False
 ) -> npt.NDArray[np.int64]:
-    """The row of the file that each example has.
-
-    Args:
-        ids: of the `m` rows.
-        examples: `n` of them.
-        path: of the file, for messages.
-        extra: allow rows that are of no example.
-
-    Returns:
-        `[n]` row numbers.
+    """The row of the file that each example has, `[n]`; `extra` allows rows of no example.
 
     Raises:
         DataError: an id is there twice, an example has no row, or a row no example.

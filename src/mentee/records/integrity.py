@@ -34,20 +34,10 @@ def forget_checksums() -> None:
 
 
 def check_shard(folder: Path, shard: Shard, numbers: int, dtype: Dtype, *, verify: bool) -> None:
-    """Compare a file of rows with the manifest.
+    """Compare a file of rows with the manifest: its size; to `verify`, checksum and numbers too.
 
     A file that was whole is read again only when it has changed: the runs of a sweep open the same
     record one after another.
-
-    Args:
-        folder: of the part.
-        shard: from the manifest.
-        numbers: of each row.
-        dtype: of the numbers.
-        verify: compare its checksum, not only its size; all numbers have to be finite.
-
-    Raises:
-        DataError: it is missing or damaged.
     """
     path = folder / shard.file
     if not path.is_file():
@@ -85,11 +75,7 @@ def _scanned(path: Path, head: bytes, dtype: Dtype) -> tuple[str, str]:
 
 
 def check_file(path: Path, expected: str) -> None:
-    """Compare a file's checksum with that of the manifest.
-
-    Raises:
-        DataError: the file is missing or damaged.
-    """
+    """Compare a file's checksum with that of the manifest."""
     if not path.is_file():
         raise DataError(f"{path} is missing; {COPY_AGAIN}")
     if checksum(path) != expected:
@@ -97,11 +83,7 @@ def check_file(path: Path, expected: str) -> None:
 
 
 def read_ids(folder: Path, manifest: Manifest) -> tuple[str, ...]:
-    """The ids of a record's rows.
-
-    Raises:
-        DataError: their file is missing or damaged.
-    """
+    """The ids of a record's rows."""
     path = folder / IDS
     check_file(path, manifest.ids)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 from mentee.data import Examples, nfc
 from mentee.errors import DataError
 from mentee.records.integrity import read_ids
-from mentee.records.manifest import MANIFEST, read_manifest
+from mentee.records.manifest import MANIFEST, checksum, read_manifest
 from mentee.records.plan import teachers_of
 from mentee.records.reader import Positions, Record, open_record
 from mentee.records.shards import MappedRows
@@ -25,11 +24,8 @@ from mentee.types import CLEAN, Statistics
 class JoinedRecord(Record):
     """The rows of several records, one behind the other; an id in two of them is the first's.
 
-    Args:
-        records: of one teacher, with the same columns.
-
     Raises:
-        DataError: they are of several teachers.
+        DataError: they are of several teachers, or have other columns.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
@@ -87,8 +83,7 @@ class JoinedRecord(Record):
 
     def fingerprint(self) -> str:
         """Of all records."""
-        text = " ".join(each.fingerprint() for each in self.records)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return checksum(" ".join(each.fingerprint() for each in self.records))
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -99,10 +94,7 @@ class JoinedRecord(Record):
 def open_record_of(path: Path | str, split: str, examples: Examples) -> Record:
     """The record of a split, with those beside it that have the rows of other examples.
 
-    Args:
-        path: `records/aisfx`; the others are in its subfolders, at most two down.
-        split: the one to begin with.
-        examples: that are read.
+    They are in the subfolders of `path`, at most two down.
 
     Raises:
         DataError: there is none of this split, or a file is damaged.

@@ -28,15 +28,8 @@ def refuse_leaks(
 ) -> None:
     """Refuse vectors of which an entry is the label or the row number, or that are all the same.
 
-    Args:
-        vectors: `[m, ...]`, as the file has them.
-        order: `[n]`, the row of each example.
-        examples: `n` of them; labels are compared where they have any.
-        path: of the file, for messages.
-        names: of the entries; else they are told by their numbers.
-
-    Raises:
-        DataError: names the entry, and what it is.
+    `order` has the row of each of `n` examples in `vectors`, `[m, ...]`; `names` are of the
+    entries, which else are told by their numbers.
 
     Memory: O(n), and O(64 d).
     """

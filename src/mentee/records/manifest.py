@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from mentee import files
 from mentee.data import MODALITIES
 from mentee.errors import DataError
-from mentee.records.columns import Column, Dtype, stored_numbers
+from mentee.records.columns import Column, Dtype
 from mentee.records.consistency import contradiction
 from mentee.types import CLEAN
 
@@ -34,14 +34,7 @@ OWN_NAMES = re.compile(
 
 
 class Shard(BaseModel):
-    """One file of rows.
-
-    Attributes:
-        file: its name in the folder of its part.
-        rows: how many rows it holds.
-        bytes: its size.
-        checksum: BLAKE2b of its bytes, 32 hexadecimal digits.
-    """
+    """One file of rows in the folder of its part, with BLAKE2b of its bytes."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,13 +45,7 @@ class Shard(BaseModel):
 
 
 class Part(BaseModel):
-    """The rows of one view of one group of columns: a subfolder.
-
-    Attributes:
-        view: number of the view, or `CLEAN`.
-        group: number of the group.
-        shards: the files, in the order of the rows.
-    """
+    """The rows of one view, or of `CLEAN`, of one group of columns: a subfolder."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -167,7 +154,7 @@ class Manifest(BaseModel):
 
     def numbers(self, group: int) -> int:
         """How many numbers a row of a group has."""
-        return stored_numbers(self.groups[group].columns)
+        return sum(each.stored for each in self.groups[group].columns)
 
     def all_parts(self) -> list[Part]:
         """A part without shards for each view and group, the clean ones first."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mentee.data import Examples, hash_ids, nfc
 from mentee.data.audio import FixedLength
-from mentee.errors import DataError
+from mentee.errors import DataError, first_few
 
 _SAMPLE, _DIGITS = 256, 8  # examples whose contents are compared, and digits of a digest
 ADVICE = "Choose another folder, or replace the record (--overwrite)"
@@ -21,17 +21,9 @@ ADVICE = "Choose another folder, or replace the record (--overwrite)"
 def check_fits(
     kind: str, data: Mapping[str, Any], ids: Sequence[str], examples: Examples, *, name: str
 ) -> None:
-    """Refuse a record that was made of other examples than these.
+    """Refuse a record, of `kind`, `data` and `ids`, that was made of other examples than these.
 
-    Args:
-        kind: what the record is of.
-        data: what its manifest has of its examples.
-        ids: of its rows.
-        examples: a whole split, before anything is cut from it or limited.
-        name: what to call the record.
-
-    Raises:
-        DataError: tells all that differs.
+    The examples are a whole split, before anything is cut from it or limited.
 
     Memory: O(n).
     """
@@ -117,12 +109,9 @@ def _digest(examples: Examples, row: int) -> str:
 
 @dataclass(frozen=True)
 class OrderedExamples:
-    """Examples in the order of a record's rows, the new ones behind.
+    """Examples in the order of a record's rows, the new ones behind those that are `recorded`.
 
-    Attributes:
-        examples: those that have a row in the order of the rows, then the new ones.
-        recorded: how many have a row.
-        data: what a manifest has of them.
+    `data` is what a manifest has of them.
     """
 
     examples: Examples
@@ -141,14 +130,9 @@ def order_examples(
     """Put examples in the order of a record, and those that it has not behind.
 
     Each time the record has grown, the new rows are a part with a fingerprint of its own; by these
-    the contents of the examples that have a row are compared before it grows again.
-
-    Args:
-        ids: of the record's rows.
-        data: what its manifest has of its examples.
-        examples: those it is to have a row of.
-        whole: all that may have one: since examples came, some of the rows may be of others, such
-            as those that were cut off for validation.
+    the contents of the examples that have a row are compared before it grows again. Of `whole` are
+    all that may have a row: since examples came, some of the rows may be of others, such as those
+    that were cut off for validation.
 
     Raises:
         DataError: a row is of no example any more, or examples that have a row were changed.
@@ -220,4 +204,4 @@ def differences(pairs: Mapping[str, tuple[Any, Any]]) -> str:
 
 def some_of(ids: Sequence[str]) -> str:
     """The first three ids, for a message."""
-    return ", ".join(map(repr, ids[:3])) + (", ..." if len(ids) > 3 else "")
+    return first_few([*map(repr, ids)], 3)

@@ -19,14 +19,7 @@ from mentee.records.codecs import STORED, Floats
 from mentee.records.columns import Column, Dtype
 from mentee.records.folders import PLAN, partial_folder, refuse_others
 from mentee.records.integrity import read_ids
-from mentee.records.manifest import (
-    Group,
-    Manifest,
-    Part,
-    checksum,
-    ids_text,
-    read_manifest,
-)
+from mentee.records.manifest import Group, Manifest, Part, checksum, ids_text, read_manifest
 from mentee.records.matching import (
     ADVICE,
     OrderedExamples,
@@ -165,11 +158,9 @@ def teachers_of(there: dict[str, Any], here: dict[str, Any]) -> dict[str, tuple[
 
 @dataclass(frozen=True)
 class RecordingPlan:
-    """What is going to be written, and where.
+    """What is going to be written to `out`, of a job.
 
     Attributes:
-        out: the record.
-        job: of what.
         manifest: of the whole record, without shards.
         base: the manifest of the record that is extended; None: there is none, or it is replaced.
         parts: those that are not whole yet where they are written.
@@ -231,11 +222,8 @@ def plan_recording(
 ) -> RecordingPlan:
     """What a record will hold in the end, and what of it is missing.
 
-    Args:
-        out: the folder.
-        job: what is recorded.
-        overwrite: replace the record that is there, and what an interrupted process left.
-        extend: a record that is there gets what it has not; else it is refused.
+    With `overwrite` the record that is there, and what an interrupted process left, is replaced;
+    with `extend` it gets what it has not; else it is refused.
 
     Raises:
         DataError: something else is there.

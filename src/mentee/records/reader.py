@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,19 +15,13 @@ from torch import Tensor
 
 from mentee import files
 from mentee.data import Examples, hash_ids
-from mentee.errors import DataError, RunError
+from mentee.errors import DataError, RunError, first_few
 from mentee.records import statistics
 from mentee.records.codecs import decode, unpack
 from mentee.records.columns import Column
 from mentee.records.folders import find_split
 from mentee.records.integrity import check_file, check_shard, read_ids
-from mentee.records.manifest import (
-    STATISTICS,
-    Manifest,
-    basis_file,
-    checksum,
-    read_manifest,
-)
+from mentee.records.manifest import STATISTICS, Manifest, basis_file, checksum, read_manifest
 from mentee.records.matching import check_fits, fits
 from mentee.records.shards import MappedRows
 from mentee.records.statistics import Bases, Moments, load_bases
@@ -41,13 +34,8 @@ Positions: TypeAlias = Sequence[int] | npt.NDArray[np.int64]
 class Record:
     """What a teacher computed of each example at its layers, clean and in views.
 
-    Use `Record.open`.
-
-    Args:
-        folder: where it lies.
-        manifest: what it holds.
-        ids: the `n` examples' own names, in the order of the rows.
-        bases: the principal directions by group, and by column.
+    Use `Record.open`. The `n` ids are in the order of the rows; `bases` are the principal
+    directions by group, and by column.
     """
 
     def __init__(
@@ -63,12 +51,7 @@ class Record:
 
     @classmethod
     def open(cls, path: Path | str, *, verify: bool = True) -> Record:
-        """Open the record in a folder.
-
-        Args:
-            path: the folder.
-            verify: compare each file with its checksum, not only its size: about a second for
-                each gigabyte.
+        """Open the record in a folder, by its files' sizes and, to `verify`, checksums (1 s / GB).
 
         Raises:
             DataError: there is no record, it is of another version, or a file is damaged: which.
@@ -175,11 +158,7 @@ class Record:
     def positions(
         self, keys: npt.NDArray[np.int64], ids: Sequence[str] | None = None
     ) -> npt.NDArray[np.int64]:
-        """The row of each of some examples.
-
-        Args:
-            keys: `[b]` keys, as `Examples.keys`.
-            ids: their ids, for the message.
+        """The row of each of some examples, by their keys `[b]`; ids are for the message.
 
         Raises:
             DataError: an example has no row.
@@ -192,11 +171,12 @@ class Record:
         ]
         missing = np.flatnonzero(self.keys[rows] != keys)
         if len(missing):
-            names = [f"key {keys[row]}" if ids is None else repr(ids[row]) for row in missing[:3]]
+            names = [
+                f"key {keys[row]}" if ids is None else repr(ids[row]) for row in missing.tolist()
+            ]
             raise DataError(
                 f"{len(missing):,} of {len(keys):,} examples have no row in {self!r}: "
-                f"{', '.join(names)}{', ...' if len(missing) > 3 else ''}; record the split that "
-                "they are from with `mentee record`"
+                f"{first_few(names, 3)}; record the split that they are from with `mentee record`"
             )
         return rows
 
@@ -208,8 +188,7 @@ class Record:
     def check(self, *candidates: Examples) -> None:
         """Make sure that the rows are those of one of these sets of examples.
 
-        Args:
-            candidates: each a whole split, or what is used of it.
+        Each is a whole split, or what is used of it.
 
         Raises:
             DataError: of none; tells what differs from the last: examples without a row, rows
@@ -224,12 +203,10 @@ class Record:
         """32 hexadecimal digits of all ids, columns and rows."""
         manifest = self.manifest
         groups = [each.model_dump(mode="json") for each in manifest.groups]
-        content = repr((manifest.ids, manifest.dtype, groups))
-        digest = hashlib.blake2b(content.encode(), digest_size=16)
+        text = repr((manifest.ids, manifest.dtype, groups))
         for part in manifest.parts:
-            checksums = " ".join(each.checksum for each in part.shards)
-            digest.update(f"{part.folder} {checksums} ".encode())
-        return digest.hexdigest()
+            text += f"{part.folder} {' '.join(each.checksum for each in part.shards)} "
+        return checksum(text)
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -261,9 +238,7 @@ class Record:
     def moments(self, positions: Positions | range, column: Column) -> Moments:
         """Moments of a column's vectors of some rows, such as those a student is trained on.
 
-        Args:
-            positions: `[b]` row numbers.
-            column: which; of maps and tokens the means are the vectors, of `frames` each frame.
+        Of maps and tokens the means are the vectors, of `frames` each frame.
 
         Raises:
             DataError: there are none.
@@ -303,11 +278,6 @@ def pooled(features: Tensor) -> Tensor:
 
 def open_record(path: Path | str, split: str = "train", *, verify: bool = True) -> Record:
     """The record of one split: a subfolder, or the folder itself where it is a record.
-
-    Args:
-        path: `records/aisfx`, or `records/aisfx/train`.
-        split: which subfolder.
-        verify: as for `Record.open`.
 
     Raises:
         DataError: there is none of this split; names those there are.

@@ -36,14 +36,9 @@ def repair_record(
 ) -> Record:
     """Record the damaged files of rows anew, by the same teacher of the same examples.
 
-    The same batches are computed, so that a teacher that computes the same numbers gives the same
-    bytes. Where the last digits differ, as they may on another device, the manifest gets the new
-    checksum.
-
-    Args:
-        out: the record; it has been locked before.
-        job: what was recorded.
-        say: what to do with a line of text.
+    The record has been locked before. The same batches are computed, so that a teacher that
+    computes the same numbers gives the same bytes. Where the last digits differ, as they may on
+    another device, the manifest gets the new checksum.
 
     Raises:
         DataError: the manifest, or what only all rows can tell, is damaged, or the teacher or the

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +19,7 @@ import torch
 from mentee import files
 from mentee.errors import DataError, RunError
 from mentee.files import plain_write_errors
+from mentee.free_memory import available
 from mentee.records.codecs import STORED, Floats, encode, header
 from mentee.records.columns import Dtype
 from mentee.records.folders import PROGRESS
@@ -43,15 +44,8 @@ def link(source: Path, target: Path) -> None:
 class ShardWriter:
     """Writes the rows of one part; after each whole shard the progress is saved.
 
-    A part that a stopped process left is resumed after its last whole shard.
-
-    Args:
-        folder: of the part.
-        ids: of all `n` rows.
-        numbers: d, of one row.
-        dtype: of the stored numbers.
-        scales: of int8, one for each of the d numbers.
-        shard_rows: rows of a file; None: 16,384, more of a huge record, at most 256 MiB.
+    A part that a stopped process left is resumed after its last whole shard. One has `shard_rows`
+    rows of d `numbers`; None: 16,384, more of a huge record, at most 256 MiB.
     """
 
     def __init__(
@@ -163,11 +157,7 @@ def rows_in(folder: Path) -> int:
 
 
 def check_disk(needed: int, folder: Path) -> None:
-    """Make sure that so many bytes are free where a folder is.
-
-    Raises:
-        RunError: they are not.
-    """
+    """Make sure that so many bytes are free where a folder is."""
     existing = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
     free = shutil.disk_usage(existing).free
     if needed > free:
@@ -178,14 +168,7 @@ def check_disk(needed: int, folder: Path) -> None:
 
 
 class MappedRows:
-    """The rows of one part, read where they lie, never all at once.
-
-    Args:
-        folder: of the part.
-        part: from the manifest.
-        numbers: d, of one row.
-        dtype: of the stored numbers.
-    """
+    """The rows of one part, of d `numbers` each, read where they lie, never all at once."""
 
     def __init__(self, folder: Path, part: Part, numbers: int, dtype: Dtype) -> None:
         self.folder, self.part, self.numbers, self.dtype = folder, part, numbers, dtype
@@ -237,3 +220,27 @@ class MappedRows:
                 f"{self.dtype} {[shard.rows, self.numbers]}; {COPY_AGAIN}"
             )
         return rows
+
+
+def load_rows(parts: Iterable[MappedRows], *, name: str) -> None:
+    """Copy the rows of records into memory, each process for itself; pinned where CUDA is there.
+
+    Raises:
+        RunError: there is not enough memory; nothing was copied then.
+    """
+    parts = list(parts)
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    size = processes * sum(each.part.bytes for each in parts)
+    free = available()
+    advice = "leave it out, and the rows are read where they lie"
+    if free is not None and size > free:
+        shared = f" for {processes} processes" if processes > 1 else ""
+        raise RunError(
+            f"teacher.in_memory: {name} needs {size / 1e6:,.1f} MB{shared} and {free / 1e6:,.1f} "
+            f"MB are available; {advice}, or record fewer bytes (--dtype, --pca, --top-k)"
+        )
+    try:
+        for each in parts:
+            each.load()
+    except MemoryError as error:
+        raise RunError(f"teacher.in_memory: {name} does not fit into memory; {advice}") from error

@@ -44,11 +44,7 @@ class Moments:
         self.scatter = np.zeros((width, width))
 
     def add(self, vectors: npt.NDArray[np.floating]) -> None:
-        """Add some vectors.
-
-        Args:
-            vectors: `[b, d]`, or `[b, t, d]` of which every frame is a vector.
-        """
+        """Add some vectors `[b, d]`, or `[b, t, d]` of which every frame is a vector."""
         rows = vectors.reshape(-1, len(self.mean)).astype(np.float64)
         if not len(rows):
             return
@@ -93,16 +89,7 @@ class Moments:
 
 
 def fit(chunks: Iterable[npt.NDArray[np.floating]], width: int) -> Statistics:
-    """The statistics of vectors that come in chunks.
-
-    Args:
-        chunks: `[b, d]` or `[b, t, d]` each.
-        width: d.
-
-    Returns:
-        As `Moments.statistics`.
-
-    Memory: O(d²).
+    """The statistics of d-wide vectors that come in chunks `[b, d]` or `[b, t, d]`, in O(d²).
 
     Example:
         >>> fit([np.array([[0.0, 1.0], [4.0, 1.0]])], 2).variances
@@ -120,15 +107,7 @@ def save(statistics: Statistics, path: Path) -> None:
 
 
 def load(path: Path, width: int) -> Statistics | None:
-    """Read what `save` wrote.
-
-    Args:
-        path: the file.
-        width: entries of one vector.
-
-    Returns:
-        None where the file is missing, damaged, or of other vectors: then fit them again.
-    """
+    """Read what `save` wrote; None where it is missing, damaged, or of vectors of another width."""
     try:
         tensors = files.read_tensors(path)
     except (OSError, SafetensorError):
@@ -164,17 +143,12 @@ Bases: TypeAlias = Mapping[str, Basis]
 
 
 def fit_basis(vectors: npt.NDArray[np.float32], count: int, name: str) -> Basis:
-    r"""The first principal directions of vectors.
+    r"""The first principal directions of vectors `[m, d]`.
 
     .. math:: X = x - \mu, \quad X^\top X = V^\top \Lambda V
 
     Of fewer vectors than numbers, from :math:`X X^\top = U \Lambda U^\top`, :math:`V =
     \Lambda^{-1/2} U^\top X`.
-
-    Args:
-        vectors: `[m, d]`.
-        count: how many directions.
-        name: of the column, for the message.
 
     Raises:
         DataError: so few vectors have not so many directions.

@@ -31,17 +31,7 @@ _LARGE, _PACKED = 1 << 30, 900
 
 @dataclass(frozen=True)
 class VectorNames:
-    """Where in a file the vectors and the ids are.
-
-    Attributes:
-        id: the column of ids (tables).
-        columns: the column of lists, or the columns of numbers, `emb_*` for all that begin so;
-            None: the only list column, else all columns but the ids, which then must have names
-            and none that a label has (tables).
-        key: the name of the array of vectors; None: `embedding`, or the only one (npz,
-            safetensors).
-        ids: a second file with one id for each row: .txt (lines), .json (a list) or .npy.
-    """
+    """Where in a file the vectors and the ids are; the arguments of `import_record`."""
 
     id: str = "id"
     columns: str | Sequence[str] | None = None
@@ -76,11 +66,7 @@ class VectorFile:
 
 
 def as_ids(values: Any, where: str) -> list[str]:
-    """Ids as texts.
-
-    Args:
-        values: a list or an array.
-        where: what to call it in messages.
+    """Ids, a list or an array, as texts.
 
     Raises:
         DataError: they are not texts or whole numbers in a row.

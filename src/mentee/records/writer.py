@@ -72,7 +72,7 @@ def carry_out(
 
     Args:
         plan: what is to be written; the record has been locked since before it was made.
-        shard_rows: rows of a file; None: 16,384, more of a huge record, at most 256 MiB.
+        shard_rows: as for `ShardWriter`.
         progress: called after each batch with the rows done by this process and those it does.
         say: what to do with a line of text.
 
@@ -288,9 +288,7 @@ def _finish(plan: RecordingPlan) -> None:
     ]
     names = {each.folder for each in parts}
     for path in folder.iterdir():
-        if (
-            path.is_dir() and path.name not in names
-        ):  # more views, that an interrupted process was to write
+        if path.is_dir() and path.name not in names:  # views that another process was to write
             shutil.rmtree(path)
     _, groups = interrupted(folder)
     manifest = plan.manifest.model_copy(update={"parts": tuple(parts), "groups": groups})

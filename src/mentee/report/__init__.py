@@ -5,13 +5,7 @@ from mentee.report.html import html
 from mentee.report.page import RunFiles, page
 from mentee.report.progress import Reporter, RowProgress, duration
 from mentee.report.run_page import run_page
-from mentee.report.tables import (
-    align,
-    loss_lines,
-    markdown_table,
-    probe_cells,
-    spread,
-)
+from mentee.report.tables import align, loss_lines, markdown_table, probe_cells, spread
 from mentee.report.teachers import teacher_cells, teacher_lines, teacher_notes, teachers_of
 
 __all__ = [

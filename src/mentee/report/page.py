@@ -54,16 +54,9 @@ def page(
     recipe: str,
     probe: Mapping[str, Any] | None = None,
 ) -> str:
-    """Markdown: result, scores, costs and course of a run.
+    """`report.md`: result, scores, costs and course of a run.
 
-    Args:
-        summary: of `summary.json`.
-        metrics: the lines of `metrics.jsonl`.
-        recipe: of `recipe.yaml`.
-        probe: of `probe.json`; None: nothing was probed.
-
-    Returns:
-        The text of `report.md`.
+    It is made of the contents of `summary.json`, `metrics.jsonl`, `recipe.yaml` and `probe.json`.
     """
     return markdown(run_title(summary), sections(RunFiles(summary, metrics, recipe, probe)))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
@@ -33,14 +32,7 @@ FIRST_LINE, LINE_INTERVAL = 10.0, 30.0
 
 
 class Reporter:
-    """Prints a line for each epoch, and within long ones; on a terminal a bar with the time left.
-
-    Args:
-        steps: steps of the whole run.
-        done: steps done before.
-        quiet: print nothing.
-        clock: seconds.
-    """
+    """Prints a line for each epoch, and within long ones; on a terminal also a bar."""
 
     def __init__(
         self,
@@ -67,12 +59,7 @@ class Reporter:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with contextlib.suppress(OSError):
             self._bar.stop()
 
@@ -121,12 +108,7 @@ class Reporter:
 
 
 class RowProgress:
-    """Prints how many rows of a record are done, now and then.
-
-    Args:
-        say: prints a line.
-        clock: seconds.
-    """
+    """Prints how many rows of a record are done, now and then."""
 
     def __init__(
         self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic

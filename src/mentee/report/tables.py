@@ -16,12 +16,7 @@ LOSS_LEGEND = (
 
 
 def align(lines: Cells, *, right: bool = False) -> str:
-    """Rows as plain text in aligned columns.
-
-    Args:
-        lines: of cells.
-        right: align all columns but the first to the right.
-    """
+    """Rows as plain text in aligned columns; where wanted, all but the first to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     pad = str.rjust if right else str.ljust
     return "\n".join(
@@ -86,10 +81,7 @@ def spread(scores: Sequence[float]) -> str:
 
 
 def probe_cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """A line for each network and way to probe it, a column for each number of labels.
-
-    Args:
-        rows: of `probe.json`.
+    """A line for each network and way in `probe.json`, a column for each number of labels.
 
     Example:
         >>> row = {"who": "student", "way": "knn", "share": 0.1, "labels": 50}
@@ -125,10 +117,7 @@ def probe_legend(content: Mapping[str, Any]) -> str:
 
 
 def loss_cells(losses: Mapping[str, Mapping[str, float | None]]) -> list[list[str]]:
-    """A line for each loss that was measured in a run's first steps.
-
-    Args:
-        losses: `mean`, `weight` and `gradient_norm` of each; None: could not be measured.
+    """A line for each loss that was measured in a run's first steps, as far as it could be.
 
     Example:
         >>> loss_cells({"task": {"mean": 2.5, "weight": 0.1, "gradient_norm": 1.0}})[1]
@@ -144,11 +133,7 @@ def loss_cells(losses: Mapping[str, Mapping[str, float | None]]) -> list[list[st
 
 
 def loss_lines(measured: Mapping[str, Any]) -> list[str]:
-    """The measured losses as lines of plain text.
-
-    Args:
-        measured: `steps`, and `losses` as for `loss_cells`.
-    """
+    """The measured losses as lines of plain text."""
     first = f"first {measured['steps']} steps" if measured["steps"] != 1 else "first step"
     _, *lines = loss_cells(measured["losses"])
     return align([[f"measured in the {first}", *LOSS_COLUMNS[1:]], *lines], right=True).split("\n")

@@ -1,13 +1,16 @@
-"""What differs between the recipe that something was begun with and the one it has now."""
+"""What may go on in a folder: nothing of another kind, or begun with another recipe."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from mentee.errors import RecipeError
+from mentee.errors import RecipeError, RunError, first_few, shortened
 from mentee.recipe import Recipe, read
+from mentee.records.folders import splits_of
+from mentee.records.manifest import has_manifest
 
 FREE = re.compile(
     r"(save|trackers|probe|train\.num_workers)\b"
@@ -15,16 +18,11 @@ FREE = re.compile(
 )
 """Keys that may change: results do not depend on them, or are protected by fingerprints (data and
 weights may lie elsewhere by now)."""
-SHOWN = 5
+SWEEP_PLAN, PIPELINE_PLAN = "sweep.json", "pipeline.json"
 
 
 def recipe_changes(saved: Mapping[str, Any], recipe: Recipe) -> list[str]:
-    """The differences that a run's results depend on, a text for each key.
-
-    Args:
-        saved: content of the recipe that the run began with.
-        recipe: the one it has now.
-    """
+    """The differences that a run's results depend on, a text for each key."""
     now = recipe.model_dump(mode="json")
     return [
         text
@@ -61,21 +59,33 @@ def differences(
     if saved == current:
         return []
     key = key.removeprefix("recipe.")
-    return [f"{key}: {brief(saved)} {words[0]}, {brief(current)} {words[1]}"]
+    was, now = (shortened(str(value), 60) for value in (saved, current))
+    return [f"{key}: {was} {words[0]}, {now} {words[1]}"]
 
 
 def listing(texts: list[str]) -> str:
-    """The first few differences, and how many more there are.
-
-    Example:
-        >>> listing(["a: 1 there, 2 here", "b: 1 there, 2 here"])
-        'a: 1 there, 2 here; b: 1 there, 2 here'
-    """
-    more = f"; and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
-    return "; ".join(texts[:SHOWN]) + more
+    """The first few differences, and how many more there are."""
+    return first_few(texts, mark="; ")
 
 
-def brief(value: Any) -> str:
-    """A value in a message, cut where it is long."""
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+def kind_of(folder: Path) -> str | None:
+    """`sweep or comparison`, `pipeline`, `run` or `record`; None: something else, or nothing."""
+    if (folder / SWEEP_PLAN).is_file():
+        return "sweep or comparison"
+    if (folder / PIPELINE_PLAN).is_file():
+        return "pipeline"
+    if (folder / "recipe.yaml").is_file() and (folder / "environment.json").is_file():
+        return "run"
+    if has_manifest(folder) or splits_of(folder) or list(folder.glob(".*.partial")):
+        return "record"
+    return None
+
+
+def refuse_other_kind(folder: Path, kind: str) -> None:
+    """Make sure that a folder holds nothing, or something of a kind."""
+    there = kind_of(folder)
+    if there not in (None, kind):
+        raise RunError(
+            f"{folder} is the folder of a {there}, and a {kind.partition(' ')[0]} there would "
+            "damage it; give another --out"
+        )

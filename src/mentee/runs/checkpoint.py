@@ -51,19 +51,8 @@ def save(
     """Write `step-N.pt` and drop all but the newest two; every process calls it, the first writes.
 
     It holds the student, the heads, the memories, what the losses weigh, the optimizer, the random
-    states of each process, where the data stand and what the run remembers; never the teacher.
-
-    Args:
-        folder: the run's `checkpoints/`.
-        done: the last step done.
-        module: student and transfer.
-        optimizer: of all that is trained.
-        average: the student's moving average.
-        scaler: of the loss, in float16.
-        progress: what else the run has to remember, of numbers, texts, lists and dicts.
-
-    Returns:
-        The file.
+    states of each process, where the data stand and what the run remembers (`progress`: numbers,
+    texts, lists and dicts); never the teacher.
 
     Raises:
         RunError: it cannot be written; the older checkpoints are still there.
@@ -104,9 +93,6 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 def load(folder: Path) -> dict[str, Any]:
     """Read the newest checkpoint.
-
-    Args:
-        folder: the run's `checkpoints/`.
 
     Raises:
         RunError: there is none, or it is damaged; the text says what to do.
@@ -151,17 +137,7 @@ def restore(
     average: AveragedModel | None = None,
     scaler: torch.amp.GradScaler | None = None,
 ) -> Step:
-    """Put everything back as it was.
-
-    Args:
-        state: as `load` returned it.
-        module: the same student and method, freshly built.
-        optimizer: the same, freshly built.
-        average: the same, if the run keeps one.
-        scaler: the same, in float16.
-
-    Returns:
-        The last step done.
+    """Put everything, freshly built, back as it was in a checkpoint; returns the last step done.
 
     Raises:
         RunError: the checkpoint is of another student or method.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -17,9 +16,9 @@ from torch import Tensor, nn
 from mentee import files
 from mentee.errors import MenteeError, RecipeError, RunError
 from mentee.recipe import Recipe, dump, read
+from mentee.records.manifest import checksum
 from mentee.renamed import SINCE
-from mentee.runs.changes import differences, listing, recipe_changes
-from mentee.runs.kinds import refuse_other_kind
+from mentee.runs.changes import differences, listing, recipe_changes, refuse_other_kind
 from mentee.runs.metrics import read_lines
 
 TENSORBOARD = "tensorboard"
@@ -38,6 +37,16 @@ SUMMARY: dict[str, Any] = {
     "seconds_per_epoch": (int, float),
 }
 """What `summary.json` has in any case, by type."""
+
+
+class _File:
+    """The path of a file in a run's folder."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def __get__(self, folder: Folder, kind: type[Folder]) -> Path:
+        return folder.path.joinpath(*self.names)
 
 
 @dataclass(frozen=True)
@@ -63,72 +72,21 @@ class Folder:
     def __post_init__(self) -> None:
         files.usable(self.path)
 
-    @property
-    def recipe(self) -> Path:
-        """The resolved recipe."""
-        return self.path / "recipe.yaml"
-
-    @property
-    def environment(self) -> Path:
-        """Versions and fingerprints."""
-        return self.path / "environment.json"
-
-    @property
-    def metrics(self) -> Path:
-        """One JSON object a line."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def checkpoints(self) -> Path:
-        """States to resume from."""
-        return self.path / "checkpoints"
-
-    @property
-    def best(self) -> Path:
-        """The student that is best on validation so far."""
-        return self.checkpoints / "best.safetensors"
-
-    @property
-    def student(self) -> Path:
-        """The student alone."""
-        return self.path / "student.safetensors"
-
-    @property
-    def predictions(self) -> Path:
-        """The student's predictions on the test part."""
-        return self.path / "predictions.npz"
-
-    @property
-    def summary(self) -> Path:
-        """Scores, sizes, seconds."""
-        return self.path / "summary.json"
-
-    @property
-    def report(self) -> Path:
-        """The same for a person."""
-        return self.path / "report.md"
-
-    @property
-    def page(self) -> Path:
-        """The same as one page with figures."""
-        return self.path / "report.html"
-
-    @property
-    def diagnostics(self) -> Path:
-        """What the page shows of examples and layers."""
-        return self.path / "diagnostics.json"
-
-    @property
-    def probe(self) -> Path:
-        """What probes found."""
-        return self.path / "probe.json"
+    recipe = _File("recipe.yaml")
+    environment = _File("environment.json")
+    metrics = _File("metrics.jsonl")
+    checkpoints = _File("checkpoints")
+    best = _File("checkpoints", "best.safetensors")
+    student = _File("student.safetensors")
+    predictions = _File("predictions.npz")
+    summary = _File("summary.json")
+    report = _File("report.md")
+    page = _File("report.html")
+    diagnostics = _File("diagnostics.json")
+    probe = _File("probe.json")
 
     def read_probe(self) -> dict[str, Any] | None:
-        """What probes found; None: there were none.
-
-        Raises:
-            RunError: the file is damaged.
-        """
+        """What probes found; None: there were none."""
         if not self.probe.is_file():
             return None
         advice = "delete it, and probe the run again"
@@ -155,11 +113,7 @@ class Folder:
         return files.read_json(self.diagnostics, "delete it, and the page is written without it")
 
     def read_summary(self) -> dict[str, Any]:
-        """What a finished run found.
-
-        Raises:
-            RunError: the file is damaged.
-        """
+        """What a finished run found."""
         advice = f"delete it, and mentee resume {self.path} writes it again"
         summary = files.read_json(self.summary, advice)
         wrong = [name for name, kind in SUMMARY.items() if not isinstance(summary.get(name), kind)]
@@ -170,12 +124,9 @@ class Folder:
         return summary
 
     def begin(self, recipe: Recipe, environment: Mapping[str, Any], *, again: bool = False) -> None:
-        """Make the folder with its first two files.
+        """Make the folder with its first two files, the recipe and the environment.
 
-        Args:
-            recipe: resolved.
-            environment: with what it begins; the recipe is added, to tell later changes.
-            again: the run that is there ended before its first checkpoint and begins once more.
+        `again`: the run that is there ended before its first checkpoint and begins once more.
 
         Raises:
             RunError: there is a run already, or the folder cannot be written.
@@ -195,7 +146,7 @@ class Folder:
             for path in (self.metrics, self.best):
                 path.unlink(missing_ok=True)
             shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
-        begun = {"digest": digest(text.encode()), "content": content}
+        begun = {"digest": checksum(text), "content": content}
         files.write_json(self.environment, {**environment, "recipe": begun})
         files.write_text(self.recipe, text)
 
@@ -216,11 +167,7 @@ class Folder:
             self.checkpoints.rmdir()
 
     def read_environment(self) -> dict[str, Any]:
-        """With what the run began.
-
-        Raises:
-            RunError: the file is damaged.
-        """
+        """With what the run began."""
         content = files.read_json(
             self.environment,
             "it names the data and the teacher of the run; copy it from a backup, or train again: "
@@ -245,13 +192,9 @@ class Folder:
         return recipe
 
     def refuse_changes(self) -> None:
-        """Make sure that `recipe.yaml` is what the run began with.
-
-        Raises:
-            RunError: it was changed, other than by keys that results do not depend on.
-        """
+        """Make sure that `recipe.yaml` is what the run began with."""
         begun = self._begun()
-        if not begun or begun.get("digest") == digest(self.recipe.read_bytes()):
+        if not begun or begun.get("digest") == checksum(self.recipe):
             return
         if changes := recipe_changes(begun.get("content") or {}, self._read_any_recipe()):
             raise RunError(
@@ -334,8 +277,3 @@ class Folder:
                 f"{path} cannot be read as weights of this student: {why}; train again, or set "
                 "select.keep to last"
             ) from error
-
-
-def digest(content: bytes) -> str:
-    """A short hash."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()

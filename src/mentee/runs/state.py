@@ -59,11 +59,7 @@ class RunState:
 
     @classmethod
     def restored(cls, state: Mapping[str, Any]) -> RunState:
-        """The state that a checkpoint holds.
-
-        Raises:
-            RunError: it is of something else.
-        """
+        """The state that a checkpoint holds."""
         try:
             return cls(**state)
         except TypeError as error:

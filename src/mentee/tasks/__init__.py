@@ -7,21 +7,21 @@ loss, the scores and their direction, what is kept of predictions, how an embedd
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from mentee.errors import DataError, RecipeError, suggest
 from mentee.tasks.classification import MultiLabel, SingleLabel
 from mentee.tasks.label_cells import holds_rows, is_missing, numbers_of
 from mentee.tasks.label_rows import are_probabilities, columns_of_numbers
 from mentee.tasks.mixed_labels import by_class, mixed_labels, mixed_mask
-from mentee.tasks.outputs import OUTPUTS, Outputs
 from mentee.tasks.regression import Regression
 from mentee.tasks.scoring import class_score, scores_by_class, scores_of
-from mentee.tasks.task import Labels, Task
-from mentee.tasks.unlabeled import Unlabeled
+from mentee.tasks.task import OUTPUTS, Labels, Outputs, Task
 
 __all__ = [
     "DIRECTIONS",
@@ -46,6 +46,22 @@ __all__ = [
     "scores_of",
     "task_of",
 ]
+
+
+@dataclass(frozen=True)
+class Unlabeled(Task):
+    """No labels: the student learns from its teacher alone."""
+
+    name = "none"
+
+    def read_labels(self, values: Any, **options: Any) -> Labels:
+        """Refused: labels are left out by `data.label: false`."""
+        raise DataError("task none reads no labels; say so with data.label: false")
+
+    def placeholder(self, n: int, k: int) -> Tensor:
+        """Classes, so that the student's own step can be measured."""
+        return torch.arange(n) % k
+
 
 UNLABELED = Unlabeled()
 

@@ -25,8 +25,12 @@ from mentee.metrics import (
     multilabel_scores,
     softmax_regression,
 )
-from mentee.tasks.class_counts import refuse_empty_classes, refuse_one_class
-from mentee.tasks.class_weights import class_weights, positive_weights
+from mentee.tasks.class_counts import (
+    class_weights,
+    positive_weights,
+    refuse_empty_classes,
+    refuse_one_class,
+)
 from mentee.tasks.label_cells import holds_rows
 from mentee.tasks.label_columns import class_numbers
 from mentee.tasks.label_rows import several_labels

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mentee.errors import DataError
+from mentee.errors import DataError, shown
 
 ROWS = (list, tuple, np.ndarray)
 _WHOLE = re.compile(r"\s*([+-]?\d{1,300})(\.0*)?\s*")
@@ -58,20 +58,10 @@ def _as_array(values: Sequence[Any]) -> npt.NDArray[Any]:
 
 
 def as_float(cell: Any, row: int) -> float:
-    """A cell as a number, None as NaN.
-
-    Raises:
-        DataError: it is none.
-    """
+    """A cell as a number, None as NaN."""
     try:
         return float("nan") if cell is None else float(cell)
     except (TypeError, ValueError, OverflowError):
         raise DataError(
-            f"label {short(cell)} of row {row} is neither a class number nor a class name"
+            f"label {shown(cell, 40)} of row {row} is neither a class number nor a class name"
         ) from None
-
-
-def short(cell: object) -> str:
-    """A cell for a message, cut where it is long."""
-    text = repr(cell)
-    return text if len(text) <= 40 else f"{text[:40]}..."

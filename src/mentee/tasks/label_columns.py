@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from mentee.errors import DataError, first_few, suggest
-from mentee.tasks.label_cells import is_missing, numbers_of, short, whole_number
+from mentee.errors import DataError, first_few, shown, suggest
+from mentee.tasks.label_cells import is_missing, numbers_of, whole_number
 
 Names: TypeAlias = tuple[str, ...]
 
@@ -44,8 +44,8 @@ def _from_names(values: Any, wanted: Names | None) -> tuple[npt.NDArray[np.int64
     if odd is not None:
         some = next(name for name in cells if isinstance(name, str))
         raise DataError(
-            f"label {short(cells[odd])} of row {odd} is no name, and others are, such as {some!r}; "
-            "write all labels as names, or all as numbers"
+            f"label {shown(cells[odd], 40)} of row {odd} is no name, and others are, such as "
+            f"{some!r}; write all labels as names, or all as numbers"
         )
     names = dict.fromkeys(cell for cell in cells if cell is not None)
     if wanted is None and all(whole_number(name) is not None for name in names):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mentee.errors import DataError
-from mentee.tasks.label_cells import ROWS, as_float, holds_rows, is_missing, short
+from mentee.errors import DataError, shown
+from mentee.tasks.label_cells import ROWS, as_float, holds_rows, is_missing
 from mentee.tasks.label_columns import Names, numbers_by_name, sorted_classes
 
 
@@ -69,7 +69,7 @@ def label_table(values: Any) -> npt.NDArray[np.float32]:
         for number, (row, value) in enumerate(zip(rows, values, strict=True)):
             if row is None and not is_missing(value) and value != -1:
                 raise DataError(
-                    f"row {number} has the label {short(value)}, and others have several; give "
+                    f"row {number} has the label {shown(value, 40)}, and others have several; give "
                     "every row a number for each class"
                 )
         unknown = [None] * (lengths.pop() if lengths else 0)
@@ -101,11 +101,7 @@ def _blank(item: Any) -> bool:
 
 
 def columns_of_numbers(columns: Sequence[Sequence[Any]]) -> list[list[float]]:
-    """Several columns of labels as rows of numbers, NaN where one is missing.
-
-    Raises:
-        DataError: a cell is no number.
-    """
+    """Several columns of labels as rows of numbers, NaN where one is missing."""
     try:
         return [
             [float("nan") if _blank(cell) else float(cell) for cell in row]
@@ -146,7 +142,7 @@ def _from_sets(
     for number, row in enumerate(values):
         if not isinstance(row, ROWS):
             if not is_missing(row):
-                raise DataError(f"row {number} has {short(row)}; expected a list of classes")
+                raise DataError(f"row {number} has {shown(row, 40)}; expected a list of classes")
             rows.append(None)
             continue
         if any(_blank(item) for item in row):
@@ -213,6 +209,6 @@ def _number(value: Any, row: int) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         raise DataError(
-            f"the target {short(value)} of row {row} is no number; a regression learns from "
+            f"the target {shown(value, 40)} of row {row} is no number; a regression learns from "
             "numbers (data.task: single for class names)"
         ) from None

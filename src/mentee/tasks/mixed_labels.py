@@ -53,14 +53,7 @@ def entry_weight(mask: Tensor) -> Tensor:
 
 
 def by_class(batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
-    """A loss of each example by its class; of mixed examples, that of both by their shares.
-
-    Args:
-        batch: one class an example.
-        loss: class numbers `[b]` to losses `[b]`.
-
-    Returns:
-        One loss per example, `[b]`.
+    """A loss `[b]` of each example by its class; of mixed examples, that of both by their shares.
 
     Raises:
         MenteeError: the batch has no labels.

@@ -26,13 +26,7 @@ def label_tensors(labels: Labels) -> tuple[Task, Tensor, Tensor | None]:
 def scores_of(
     outputs: Tensor, labels: Labels, *, threshold: float = 0.5, by: str | None = None
 ) -> dict[str, float]:
-    """All scores of some outputs; where `by` is one of a class, such as `recall/NAME`, that too.
-
-    Args:
-        outputs: `[n, k]`.
-        labels: of these examples.
-        threshold: as for `Task.scores`.
-        by: `select.by` of a recipe.
+    """All scores of outputs `[n, k]`; where `by` is one of a class, as `recall/NAME`, that too.
 
     Raises:
         DataError: there is nothing to score.
@@ -55,8 +49,7 @@ def scores_by_class(outputs: Tensor, labels: Labels, threshold: float = 0.5) -> 
 def class_score(outputs: Tensor, labels: Labels, by: str, threshold: float = 0.5) -> float | None:
     """The score `SCORE/CLASS` of some outputs, 0 for the precision of what is never predicted.
 
-    Returns:
-        None where the labels cannot tell: there is no example of the class.
+    None where the labels cannot tell: there is no example of the class.
     """
     score, _, name = by.partition("/")
     entry = scores_by_class(outputs, labels, threshold).get(name) or {}

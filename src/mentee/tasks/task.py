@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,21 @@ from mentee.tasks.mixed_labels import (
     mixed_labels,
     mixed_mask,
 )
-from mentee.tasks.outputs import Outputs
 from mentee.types import Batch
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 SomeTask = TypeVar("SomeTask", bound="Task")
+
+Outputs: TypeAlias = Literal["class logits", "label logits", "values"]
+"""What a network's outputs are: logits of classes of which one is right, logits of labels of which
+each may be right, or real values."""
+
+OUTPUTS: dict[Outputs, str] = {
+    "class logits": "one class an example",
+    "label logits": "several classes an example",
+    "values": "real values (regression)",
+}
+"""The labels that such outputs are for, in words."""
 
 
 @dataclass(frozen=True)
@@ -157,9 +167,7 @@ class Task:
     def limit_rank(self, labels: npt.NDArray[Any], order: Integers) -> Integers | None:
         """`[n]`: which examples a limit takes first, lowest first; None: an equal number a group.
 
-        Args:
-            labels: `[n, ...]`.
-            order: the rows in the order in which a limit looks at them.
+        The order is that of the rows in which a limit looks at them.
         """
         return None
 
@@ -192,18 +200,11 @@ class Task:
         return labels
 
     def batch_loss(self, batch: Batch, outputs: Tensor) -> Tensor:
-        r"""The loss of each example of a batch, whether its examples were mixed or not.
+        r"""The loss `[b]` of each example of a batch, whether its examples were mixed or not.
 
         The mean over the batch is that over what is known: of one class an example over the
         labeled examples, of several labels over all labels of the batch that are known, wherever
         they stand. What is unknown counts as 0, and the rest is weighted for it.
-
-        Args:
-            batch: its labels, their mask, and how its examples were mixed.
-            outputs: `[b, k]`.
-
-        Returns:
-            One loss per example, `[b]`.
 
         Raises:
             MenteeError: the batch has no labels.
@@ -222,12 +223,7 @@ class Task:
         return losses if batch.labeled is None else losses * labeled_weight(batch)
 
     def loss_with_labels(self, batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
-        """A distillation loss that reads the labels, of each example of a batch.
-
-        Args:
-            batch: with labels.
-            loss: labels, in the units of the outputs, to losses `[b]`.
-        """
+        """A distillation loss of each example that reads labels, in the units of the outputs."""
         if batch.labels is not None and batch.labels.ndim == 2:
             return loss(self.targets(mixed_labels(batch)))
         return by_class(batch, loss)

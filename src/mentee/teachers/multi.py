@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from mentee.errors import MenteeError
+from mentee.records.manifest import checksum
 from mentee.teachers.teacher import Teacher
 from mentee.types import Batch, FeatureKey, Features, Statistics
 
@@ -16,10 +16,7 @@ from mentee.types import Batch, FeatureKey, Features, Statistics
 def layer_of(layer: str, name: str, wanted: Sequence[str]) -> str:
     """What a layer of one teacher is called where there are several.
 
-    Args:
-        layer: of the teacher, as it names it itself.
-        name: of the teacher.
-        wanted: the layers that a method names; `stages` stands for `stages.0`, `stages.1`, ….
+    Of the `wanted` layers, which a method names, `stages` stands for `stages.0`, `stages.1`, ….
 
     Example:
         >>> layer_of("stages.0", "vgg", ["stages"]), layer_of("embedding", "vgg", ["embedding"])
@@ -33,14 +30,7 @@ def layer_of(layer: str, name: str, wanted: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class TeacherLayer:
-    """A layer of one of several teachers.
-
-    Attributes:
-        name: with the teacher's.
-        shape: of one example.
-        teacher: the name of its teacher.
-        layer: what the teacher itself calls it.
-    """
+    """A layer of one of several teachers; `name` has the teacher's, `layer` is its own name."""
 
     name: str
     shape: tuple[int, ...]
@@ -49,14 +39,9 @@ class TeacherLayer:
 
 
 class MultiTeacher:
-    """Teachers by name, each read as it would be alone.
+    """Teachers by name, each read as it would be alone, at the layers that a method wants of it.
 
-    Args:
-        teachers: by name.
-        wanted: for each the layers that are read of it, as a method names them.
-
-    Example:
-        A method reads `embedding.vgg`, `stages.vgg` (`stages.vgg.0`, …), `embedding.clip`.
+    A method reads `embedding.vgg`, `stages.vgg` (`stages.vgg.0`, …), `embedding.clip`.
     """
 
     def __init__(
@@ -80,11 +65,7 @@ class MultiTeacher:
         }
 
     def statistics(self, layer: str) -> Statistics:
-        """How a teacher's vectors at a layer are distributed over the training examples.
-
-        Args:
-            layer: a name of `layers`.
-        """
+        """How a teacher's vectors at a layer are distributed over the training examples."""
         teacher, own = self.teacher_of(layer)
         return teacher.statistics(own)
 
@@ -118,10 +99,8 @@ class MultiTeacher:
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits of the names and fingerprints of all."""
-        digest = hashlib.blake2b(digest_size=16)
-        for name, teacher in self.teachers.items():
-            digest.update(f"{name} {teacher.fingerprint()} ".encode())
-        return digest.hexdigest()
+        each = (f"{name} {teacher.fingerprint()} " for name, teacher in self.teachers.items())
+        return checksum("".join(each))
 
     def _renamed(self, key: str, name: str) -> str:
         """The key of a layer, or of a column of one or of several together."""

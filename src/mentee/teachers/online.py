@@ -1,4 +1,4 @@
-"""A frozen network, read at its layers while the student trains."""
+"""A frozen network, or the student's average, read at its layers while the student trains."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mentee.errors import MenteeError
 from mentee.features import Capture, Layer
 from mentee.models import Contract, normalize
 from mentee.parallel import gather_objects
+from mentee.records.manifest import checksum
 from mentee.records.reader import pooled
 from mentee.records.statistics import fit
 from mentee.types import Batch, Features, Statistics
@@ -96,8 +97,43 @@ class OnlineTeacher:
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits of the weights, the layers and the normalization."""
-        content = repr((self.weights_fingerprint(), [layer.path for layer in self.layers]))
-        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+        layers = [layer.path for layer in self.layers]
+        return checksum(repr((self.weights_fingerprint(), layers)))
+
+
+class EmaTeacher(OnlineTeacher):
+    r"""A copy of the student that follows it, read in evaluation mode.
+
+    .. math:: \bar\theta \leftarrow a \bar\theta + (1 - a) \theta
+
+    after each step; batch statistics are the student's. Whoever trains updates the copy.
+
+    Args:
+        network: the copy.
+        layers: where it is read.
+        contract: what it reads.
+        decay: a, in (0, 1).
+
+    Source: Tarvainen and Valpola 2017, Mean teacher (arXiv:1703.01780); there each of the two gets
+    its own noise, here both get the same view.
+    """
+
+    def __init__(
+        self, network: nn.Module, layers: Sequence[Layer], contract: Contract, decay: float
+    ) -> None:
+        super().__init__(network, layers, contract)
+        self.decay = decay
+
+    def statistics(self, layer: str) -> Statistics:
+        """Refused: its outputs change with every step."""
+        raise MenteeError(
+            f"the student's moving average has no fixed distribution at {layer}; take a "
+            "representation that needs none, such as as_is or pooled"
+        )
+
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits of its decay and layers, whatever its weights are."""
+        return checksum(repr(("average", self.decay, [layer.path for layer in self.layers])))
 
 
 def measure(
@@ -105,15 +141,9 @@ def measure(
     sample: Callable[[], Iterable[Batch]] | None,
     device: torch.device,
 ) -> dict[str, Statistics]:
-    """The statistics of a teacher's vectors, over all processes' shares of a sample.
+    """The statistics of a teacher's vectors, over all processes' shares of a sample, by layer.
 
-    Args:
-        teacher: returns the features of a batch; maps and tokens are averaged to vectors.
-        sample: gives the batches.
-        device: where the teacher wants them.
-
-    Returns:
-        By layer. What is d wide takes O(d³).
+    Maps and tokens are averaged to vectors. What is d wide takes O(d³).
 
     Raises:
         MenteeError: there is no sample.

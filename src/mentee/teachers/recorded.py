@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from mentee.data import Examples
 from mentee.errors import DataError, PairError
 from mentee.records import Record
 from mentee.records.columns import Column
+from mentee.records.manifest import checksum
 from mentee.types import CLEAN, Batch, Features, Statistics
 
 IN_MEMORY = 1 << 30
@@ -132,9 +132,6 @@ class RecordedTeacher:
     def statistics(self, layer: str) -> Statistics:
         """How the vectors at a layer are distributed over the clean training examples.
 
-        Args:
-            layer: a name of `layers`.
-
         Raises:
             PairError: vectors of the layer were not recorded.
         """
@@ -164,10 +161,8 @@ class RecordedTeacher:
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits of the records, their ids and rows."""
-        digest = hashlib.blake2b(digest_size=16)
-        for name, record in self.records.items():
-            digest.update(f"{name} {record.fingerprint()} ".encode())
-        return digest.hexdigest()
+        each = (f"{name} {record.fingerprint()} " for name, record in self.records.items())
+        return checksum("".join(each))
 
     def _read(self, rows: np.ndarray[tuple[int, ...], np.dtype[np.int64]], view: int) -> Features:
         return {
@@ -204,13 +199,7 @@ def named(layer: str, record: str) -> str:
 
 
 class ExampleRows:
-    """Finds the examples of a batch among those of a teacher by their keys, which never change.
-
-    Args:
-        examples: `n` of them.
-
-    Memory: O(n).
-    """
+    """Finds the examples of a batch among those of a teacher by their keys, which never change."""
 
     def __init__(self, examples: Examples) -> None:
         self._name, self._keys = examples.name, torch.from_numpy(examples.keys)

@@ -10,7 +10,8 @@ from torch import Tensor
 from mentee.build.setup import TrainingSetup
 from mentee.data import Examples
 from mentee.errors import PairError
-from mentee.parallel import gather_objects, world
+from mentee.evaluation.predictions import in_order
+from mentee.parallel import world
 from mentee.representations import Adapter
 from mentee.tasks import Task, task_of
 from mentee.tasks.mixed_labels import entry_weight
@@ -59,10 +60,7 @@ def precomputed_features(
         rows.append(batch.rows)
         for name in names:
             features[name].append(fixed[name].float().cpu())
-    own = {name: torch.cat(each) for name, each in features.items() if rows}
-    shares = gather_objects((torch.cat(rows), own) if rows else None)
-    order = torch.cat([rows for rows, _ in shares]).argsort()
-    return {name: torch.cat([each[name] for _, each in shares])[order] for name in names}
+    return in_order(rows, {name: torch.cat(each) for name, each in features.items() if rows})
 
 
 def pretrain(

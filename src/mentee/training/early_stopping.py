@@ -42,12 +42,10 @@ class EarlyStopping:
         return progress.cooldown[1] if progress.cooldown else self.plan.steps
 
     def judge(self, progress: RunState, done: int) -> str:
-        """Judge an epoch's evaluation; returns a line to print, or "".
+        """Judge an epoch's evaluation, of its last step; returns a line to print, or "".
 
-        Args:
-            progress: counts evaluations without a gain, and has the step at which the rate began
-                to fall; changed in place.
-            done: steps done, an epoch's last one.
+        The state, changed in place, counts evaluations without a gain, and has the step at which
+        the rate began to fall.
         """
         if self._rises(done):
             progress.stale = 0

@@ -17,12 +17,10 @@ class MetricSink(Protocol):
     """Takes named numbers of a step."""
 
     def log(self, step: int, values: Mapping[str, int | float]) -> None:
-        """Store numbers.
+        """Store numbers of a step.
 
-        Args:
-            step: steps done.
-            values: by name: `losses/TERM`, `weights/TERM`, `gradient_norms/TERM`, `lr`,
-                `validation/SCORE`, `monitor/SCORE`, and `epoch`, from 1.
+        They are called `losses/TERM`, `weights/TERM`, `gradient_norms/TERM`, `lr`,
+        `validation/SCORE`, `monitor/SCORE`, and `epoch`, from 1.
         """
         ...
 
@@ -38,9 +36,7 @@ SinkFactory: TypeAlias = Callable[[Path, int], MetricSink]
 class JsonlSink:
     """A line of `metrics.jsonl` for each call; names with a slash are grouped.
 
-    Args:
-        folder: of the run.
-        done: the lines of later steps are dropped: they are logged again.
+    The lines of steps after `done` are dropped: they are logged again.
     """
 
     def __init__(self, folder: Path, done: int) -> None:
@@ -66,10 +62,7 @@ class JsonlSink:
 class TensorBoardSink:
     """Scalars for TensorBoard, in the folder `tensorboard` of the run.
 
-    Args:
-        writer: the class `SummaryWriter`.
-        folder: of the run.
-        done: later steps that were written before are purged.
+    Steps after `done` that were written before are purged.
     """
 
     def __init__(self, writer: Any, folder: Path, done: int) -> None:
@@ -87,11 +80,7 @@ class TensorBoardSink:
 
 
 def load_tensorboard() -> SinkFactory:
-    """TensorBoard's sink.
-
-    Raises:
-        RunError: the package is not installed.
-    """
+    """TensorBoard's sink."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

@@ -25,25 +25,18 @@ from mentee.runs.folder import Folder
 from mentee.runs.metrics import read_lines
 from mentee.runs.state import RunState
 from mentee.training.adapter_pretraining import pretrain_adapters
+from mentee.training.costs import peak_memory, reset_peak, timed
 from mentee.training.early_stopping import EarlyStopping
 from mentee.training.metric_sinks import MetricSink, load_trackers, named
 from mentee.training.options import RunOptions
-from mentee.training.peak_memory import peak_memory, reset_peak
 from mentee.training.signals import Interrupted, Paused, SignalGuard
-from mentee.training.timed_steps import timed
 from mentee.types import Step
 
 LOGGED = 50
 
 
 class Training:
-    """A run under way.
-
-    Args:
-        parts: its networks, examples and settings.
-        folder: where its files go; only the first process writes.
-        options: what it prints, and when it pauses.
-    """
+    """A run under way; only the first process writes into its folder."""
 
     def __init__(
         self,
@@ -109,10 +102,7 @@ class Training:
         return done
 
     def run(self, done: Step | None = None) -> dict[str, Any]:
-        """Train to the end, then score and report.
-
-        Args:
-            done: the last step done, of `restore`.
+        """Train from its first step, or after the last one done, to the end, then score and report.
 
         Returns:
             The content of `summary.json`.

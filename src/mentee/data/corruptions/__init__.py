@@ -17,36 +17,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from mentee.data.corruptions.audio import (
-    band_limit,
-    gain,
-    mp3,
-    mu_law,
-    pink_noise,
-    reverberation,
-    vorbis,
-    white_noise,
-)
-from mentee.data.corruptions.noise_blur import (
-    defocus_blur,
-    gaussian_noise,
-    glass_blur,
-    impulse_noise,
-    motion_blur,
-    shot_noise,
-    zoom_blur,
-)
+from mentee.data.corruptions import audio, noise_blur, weather_digital
 from mentee.data.corruptions.payload import CorruptedPayload, Corruption
-from mentee.data.corruptions.weather_digital import (
-    brightness,
-    contrast,
-    elastic_transform,
-    fog,
-    frost,
-    jpeg_compression,
-    pixelate,
-    snow,
-)
 from mentee.data.examples import Examples
 from mentee.errors import DataError, suggest
 
@@ -56,31 +28,31 @@ SEVERITIES = (1, 2, 3, 4, 5)
 
 CORRUPTIONS: dict[str, dict[str, Corruption]] = {
     "image": {
-        "gaussian_noise": gaussian_noise,
-        "shot_noise": shot_noise,
-        "impulse_noise": impulse_noise,
-        "defocus_blur": defocus_blur,
-        "glass_blur": glass_blur,
-        "motion_blur": motion_blur,
-        "zoom_blur": zoom_blur,
-        "snow": snow,
-        "frost": frost,
-        "fog": fog,
-        "brightness": brightness,
-        "contrast": contrast,
-        "elastic_transform": elastic_transform,
-        "pixelate": pixelate,
-        "jpeg_compression": jpeg_compression,
+        "gaussian_noise": noise_blur.gaussian_noise,
+        "shot_noise": noise_blur.shot_noise,
+        "impulse_noise": noise_blur.impulse_noise,
+        "defocus_blur": noise_blur.defocus_blur,
+        "glass_blur": noise_blur.glass_blur,
+        "motion_blur": noise_blur.motion_blur,
+        "zoom_blur": noise_blur.zoom_blur,
+        "snow": weather_digital.snow,
+        "frost": weather_digital.frost,
+        "fog": weather_digital.fog,
+        "brightness": weather_digital.brightness,
+        "contrast": weather_digital.contrast,
+        "elastic_transform": weather_digital.elastic_transform,
+        "pixelate": weather_digital.pixelate,
+        "jpeg_compression": weather_digital.jpeg_compression,
     },
     "audio": {
-        "white_noise": white_noise,
-        "pink_noise": pink_noise,
-        "gain": gain,
-        "band_limit": band_limit,
-        "reverberation": reverberation,
-        "mu_law": mu_law,
-        "mp3": mp3,
-        "vorbis": vorbis,
+        "white_noise": audio.white_noise,
+        "pink_noise": audio.pink_noise,
+        "gain": audio.gain,
+        "band_limit": audio.band_limit,
+        "reverberation": audio.reverberation,
+        "mu_law": audio.mu_law,
+        "mp3": audio.mp3,
+        "vorbis": audio.vorbis,
     },
     "text": {},
 }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mentee.data.audio_decoding import resample
+from mentee.data.audio_decoding import import_soundfile, resample
 from mentee.data.corruptions.payload import Draws, Floats
 from mentee.errors import DataError
 
@@ -140,11 +140,7 @@ def vorbis(wave: Wave, rate: int, draws: Draws, severity: int) -> Wave:
 
 
 def _through_file(wave: Wave, rate: int, options: dict[str, Any], level: float) -> Wave:
-    try:
-        import soundfile
-    except ImportError as error:
-        raise DataError("audio codecs need soundfile: pip install 'mentee[audio]'") from error
-    file = io.BytesIO()
+    soundfile, file = import_soundfile(), io.BytesIO()
     try:
         soundfile.write(file, wave, rate, compression_level=level, **options)
         file.seek(0)

@@ -48,11 +48,8 @@ def gray(images: Unit) -> Unit:
 def shifted(images: Unit, down: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> Unit:
     """Move each image by whole pixels; what comes in repeats the edge.
 
-    Args:
-        images: `[b, h, w, c]`.
-        down: pixels, `[b]`, or `[b, h, w]` for each pixel its own; above 0 the pixel takes the
-            value of one further down.
-        right: the same, to the right.
+    `down` and `right` are pixels, `[b]`, or `[b, h, w]` for each pixel its own; above 0 a pixel
+    takes the value of one further down, or to the right.
     """
     b, h, w, _ = images.shape
     down, right = (step.reshape(b, *(step.shape[1:] or (1, 1))) for step in (down, right))
@@ -63,15 +60,9 @@ def shifted(images: Unit, down: npt.NDArray[np.int64], right: npt.NDArray[np.int
 
 
 def sampled(images: Unit, y: Floats, x: Floats) -> Unit:
-    """Read images between their pixels, linearly; beyond the edge they are mirrored.
+    """Read images at rows and columns `[b, h', w']` between their pixels, linearly.
 
-    Args:
-        images: `[b, h, w, c]`.
-        y: rows, `[b, h', w']`.
-        x: columns, `[b, h', w']`.
-
-    Returns:
-        `[b, h', w', c]`.
+    Beyond the edge they are mirrored.
     """
     h, w = images.shape[1:3]
     above, left = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
@@ -98,12 +89,7 @@ def mirrored(positions: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
 
 
 def magnified(images: Unit, zoom: float) -> Unit:
-    """Magnify images about their middle, linearly between the pixels; the size stays.
-
-    Args:
-        images: `[b, h, w, c]`.
-        zoom: at least 1.
-    """
+    """Magnify images about their middle by `zoom` ≥ 1, linearly between pixels; the size stays."""
     for axis in (1, 2):
         n = images.shape[axis]
         middle = (n - 1) / 2
@@ -134,16 +120,7 @@ def shot_noise(pixels: Pixels, draws: Draws, severity: int) -> Pixels:
 
 
 def _poisson(means: Floats, which: Pixels, uniform: Floats) -> Floats:
-    """Poisson numbers by the inverse of the distribution function, P(N ≤ k).
-
-    Args:
-        means: `[m]`, one for each value that `which` may have.
-        which: the row of `means`, of any shape.
-        uniform: of the same shape, in (0, 1).
-
-    Returns:
-        The least k with P(N ≤ k) ≥ uniform, of the same shape.
-    """
+    """Poisson numbers: the least k with P(N ≤ k) ≥ `uniform`, of mean `means[which]`."""
     from scipy.special import pdtr
 
     top = int(means.max() + 10 * means.max() ** 0.5 + 10)
@@ -230,13 +207,8 @@ def motion_blur(pixels: Pixels, draws: Draws, severity: int) -> Pixels:
 def trailed(images: Unit, radius: float, sigma: float, angle: Floats) -> Unit:
     """The mean of an image moved by 0, 1, ..., 2 · radius pixels, weighted by a half bell.
 
-    The weight of i pixels is exp(−i² / 2 σ²); those below 1/1000 are left out.
-
-    Args:
-        images: `[b, h, w, c]`.
-        radius: half the longest way, in pixels.
-        sigma: in pixels.
-        angle: `[b]`, from the horizontal, in radians.
+    The weight of i pixels is exp(−i² / 2 σ²); those below 1/1000 are left out. The angle, `[b]`, is
+    from the horizontal, in radians.
     """
     steps = np.arange(min(2 * radius, sigma * math.sqrt(2 * math.log(1000))) + 1)
     weights = np.exp(-(steps**2) / (2 * sigma**2))

@@ -66,14 +66,7 @@ class Draws:
 class CorruptedPayload(ChangedPayload):
     """Contents as a corruption leaves them.
 
-    Args:
-        contents: the clean ones.
-        rows: `[n]` the rows of the source that belong to examples, rising.
-        keys: `[n]` those examples' keys.
-        name: of the corruption.
-        function: what it does.
-        severity: 1 to 5.
-        seed: of its random numbers.
+    `keys` are those of the examples in the source's `rows`, which rise.
     """
 
     def __init__(

@@ -103,19 +103,11 @@ def fog(pixels: Pixels, draws: Draws, severity: int) -> Pixels:
 
 
 def plasma(draws: Draws, size: int, fading: float) -> Floats:
-    """Clouds in [0, 1] by midpoint displacement (diamond and square) on a torus.
+    """Clouds in [0, 1], `[b, n, n]`, by midpoint displacement (diamond and square) on a torus.
 
     The middle of each square is the mean of its corners plus a random number, then the middle of
     each edge is the mean of its four neighbors plus another; with each halving of the squares the
-    random numbers are smaller by `fading`².
-
-    Args:
-        draws: for `b` clouds.
-        size: height and width, rounded up to a power of two.
-        fading: the greater, the smoother.
-
-    Returns:
-        `[b, n, n]`.
+    random numbers are smaller by `fading`². n is `size` rounded up to a power of two.
     """
     n = 1 << max(1, math.ceil(math.log2(max(size, 2))))
     clouds = np.zeros((len(draws), n, n))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +12,17 @@ from mentee.data.image_views import one_size, to_float
 from mentee.models import InputContract, normalize
 from mentee.teachers.pretrained.embedder import Contents
 
+
+def in_order(
+    count: int, groups: Iterable[list[int]], read: Callable[[list[int]], Iterable[Tensor]]
+) -> Tensor:
+    """What is read of groups of rows, in the order of all `count` rows."""
+    by_row: dict[int, Tensor] = {}
+    for rows in groups:
+        by_row.update(zip(rows, read(rows), strict=True))
+    return torch.stack([by_row[row] for row in range(count)])
+
+
 SAMPLES = 2**20  # of one batch, about a minute at 16 kHz
 
 
@@ -20,25 +31,19 @@ def embed_clips(
 ) -> Callable[[Sequence[Tensor]], Tensor]:
     """A function from clips of any lengths to vectors, without padding one for another's sake.
 
-    Args:
-        read: float32 `[b, samples]` → `[b, d]`.
-        shortest: a clip with fewer samples is filled up with zeros at its end.
-        batch: clips read at once; None: as many as fit a bounded memory.
-
-    Returns:
-        The function; it gives `[b, d]`.
+    `read` takes float32 `[b, samples]`; a clip with fewer samples than `shortest` is filled up with
+    zeros. So many clips are read at once; None: as many as fit a bounded memory.
     """
 
     def vectors(clips: Sequence[Tensor]) -> Tensor:
         filled = [F.pad(clip.float(), (0, max(0, shortest - len(clip)))) for clip in clips]
-        by_row: dict[int, Tensor] = {}
+        parts: list[list[int]] = []
         for length, rows in by_length(filled).items():
             count = batch or max(1, SAMPLES // length)
-            for at in range(0, len(rows), count):
-                part = rows[at : at + count]
-                vector = read(torch.stack([filled[row] for row in part]))
-                by_row.update(zip(part, vector, strict=True))
-        return torch.stack([by_row[row] for row in range(len(clips))])
+            parts += [rows[at : at + count] for at in range(0, len(rows), count)]
+        return in_order(
+            len(clips), parts, lambda rows: read(torch.stack([filled[row] for row in rows]))
+        )
 
     return vectors
 
@@ -69,16 +74,10 @@ def embed_images(
 ) -> Callable[[Contents], Tensor]:
     """A function from images as `Examples.read` gives them to vectors.
 
-    Args:
-        read: normalized float32 `[b, channels, size, size]` → `[b, d]`.
-        contract: mean and std of each channel.
-        size: the shorter side is resized to it and the center cut out; None: images stay as they
-            are, and those of one size are read together.
-        channels: 3 makes three equal channels of a gray image.
-        batch: images read at once; None: as many as fit a bounded memory.
-
-    Returns:
-        The function; it gives float32 `[b, d]`.
+    `read` takes normalized float32 `[b, channels, size, size]`. The shorter side is resized to
+    `size` and the center cut out; None: images stay as they are, and those of one size are read
+    together. Of a gray image 3 channels are made equal. So many images are read at once; None: as
+    many as fit a bounded memory.
     """
 
     def of_one_size(pixels: Tensor) -> Tensor:
@@ -93,11 +92,10 @@ def embed_images(
         return normalize(images, contract)
 
     def vectors(images: Contents) -> Tensor:
-        by_row: dict[int, Tensor] = {}
-        for rows in groups(images, size):
-            pixels = one_size([images[row] for row in rows], size)
-            by_row.update(zip(rows, of_one_size(pixels), strict=True))
-        return torch.stack([by_row[row] for row in range(len(images))])
+        def read_rows(rows: list[int]) -> Tensor:
+            return of_one_size(one_size([images[row] for row in rows], size))
+
+        return in_order(len(images), groups(images, size), read_rows)
 
     return vectors
 

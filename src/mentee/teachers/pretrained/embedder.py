@@ -165,11 +165,7 @@ def fingerprint_of(weights: Mapping[str, Tensor | bytes]) -> str:
 
 
 def check_contents(contents: Contents, kind: str, name: str) -> None:
-    """See that contents are what a teacher of this kind reads.
-
-    Raises:
-        DataError: they are not of this kind; says what was description.
-    """
+    """See that contents are what a teacher of this kind reads."""
     if not isinstance(contents, Tensor | Sequence) or isinstance(contents, str):
         raise DataError(
             f"{name} reads a batch of {kind} examples; got one {type(contents).__name__}"
@@ -246,14 +242,15 @@ def embedder(
 
     example = None
     if width is None:
-        example = call(_smallest(kind, sample_rate))
+        example = call(MODALITIES[kind].dry_run(ViewOptions(sample_rate=sample_rate or 1), 3)[:1])
         width = int(example.shape[-1])
     has_frames = example is not None and example.ndim == 3
 
     def vectors(contents: Contents) -> Tensor:
         if has_frames:
             return torch.stack([call([one])[0].mean(0) for one in contents])
-        return _pooled(call(list(contents)))
+        outputs = call(list(contents))
+        return outputs.mean(1) if outputs.ndim == 3 else outputs
 
     return ReadyEmbedder(
         name=name,
@@ -261,7 +258,7 @@ def embedder(
         sample_rate=sample_rate,
         width=width,
         vectors=vectors,
-        sequences=None if example is not None and not has_frames else _list_first(call),
+        sequences=None if example is not None and not has_frames else lambda c: call(list(c)),
         weights={name: f"{kind} {sample_rate} {version}".encode()},
         contract={
             "source": "a function",
@@ -270,15 +267,3 @@ def embedder(
             **(contract or {}),
         },
     )
-
-
-def _pooled(vectors: Tensor) -> Tensor:
-    return vectors.mean(1) if vectors.ndim == 3 else vectors
-
-
-def _list_first(call: Callable[[Contents], Tensor]) -> Callable[[Contents], Tensor]:
-    return lambda contents: call(list(contents))
-
-
-def _smallest(kind: str, sample_rate: int | None) -> Contents:
-    return MODALITIES[kind].dry_run(ViewOptions(sample_rate=sample_rate or 1), 3)[:1]

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from mentee.errors import MenteeError
 from mentee.models.packages import carried_file, imported, origin
-from mentee.teachers.pretrained.batching import groups
+from mentee.teachers.pretrained.batching import groups, in_order
 from mentee.teachers.pretrained.embedder import Contents, ReadyEmbedder
 
 READERS = {
@@ -27,12 +27,7 @@ READERS = {
 
 
 def load(name: str, where: Path | str, reader: str) -> tuple[Any, Any]:
-    """What prepares the inputs, and the network, frozen.
-
-    Args:
-        name: of the teacher, for messages.
-        where: a folder, or a cached hub name.
-        reader: a name of `READERS`.
+    """What prepares the inputs, by a name of `READERS`, and the network, frozen.
 
     Raises:
         MenteeError: transformers is missing, or cannot load this from local files.
@@ -94,13 +89,6 @@ def build_encoder(
 
     Clips are read one by one, so that none is padded for another's sake.
 
-    Args:
-        name: of the teacher.
-        where: a folder with `preprocessor_config.json`, or a cached hub name.
-        kind: `audio` or `image`.
-        normalize: divide each vector by its length.
-        notes: what to note in the record.
-
     Raises:
         MenteeError: it cannot be loaded, or does not read one kind of input alone.
     """
@@ -120,13 +108,12 @@ def build_encoder(
 
     def encode_images(images: Contents) -> Tensor:
         pixels = [_prepared(prepare, image) for image in images]
-        by_row: dict[int, Tensor] = {}
-        for rows in groups(pixels, None):
-            for at in range(0, len(rows), BATCH):
-                part = rows[at : at + BATCH]
-                batch = torch.stack([pixels[row] for row in part])
-                by_row.update(zip(part, last(pixel_values=batch).mean(1), strict=True))
-        return torch.stack([by_row[row] for row in range(len(pixels))])
+        parts = (r[at : at + BATCH] for r in groups(pixels, None) for at in range(0, len(r), BATCH))
+
+        def read(rows: list[int]) -> Tensor:
+            return last(pixel_values=torch.stack([pixels[row] for row in rows])).mean(1)
+
+        return in_order(len(pixels), parts, read)
 
     def vectors(contents: Contents) -> Tensor:
         pooled = (
@@ -255,12 +242,13 @@ def _build(
 
     def vectors(texts: Sequence[str]) -> Tensor:
         ids = tokenizer(list(texts), truncation=True, max_length=tokens)["input_ids"]
-        pooled: dict[int, Tensor] = {}
-        for rows in _batches([len(each) for each in ids]):
+
+        def read(rows: list[int]) -> Tensor:
             tokens_, mask = _padded([ids[row] for row in rows], tokenizer.pad_token_id or 0)
             last = network(input_ids=tokens_, attention_mask=mask).last_hidden_state
-            pooled.update(zip(rows, masked_mean(last, mask), strict=True))
-        stacked = torch.stack([pooled[row] for row in range(len(ids))])
+            return masked_mean(last, mask)
+
+        stacked = in_order(len(ids), _batches([len(each) for each in ids]), read)
         return F.normalize(stacked, dim=1) if normalize else stacked
 
     return ReadyEmbedder(

@@ -22,17 +22,8 @@ def mel_filters(
     r"""Triangles that rise and fall linearly in Hz between centers equally far apart in mel.
 
     htk: m = 2595 · log10(1 + f/700). slaney: linear below 1 kHz (200/3 Hz a mel), logarithmic
-    above (27 mel for a factor of 6.4).
-
-    Args:
-        sample_rate: samples a second; the filters span 0 to rate / 2.
-        window: length of the Fourier transform, in samples.
-        bands: number of filters.
-        scale: the mel scale.
-        norm: `sum`: the weights of a band add up to 1; `slaney`: its area in Hz is 1.
-
-    Returns:
-        float32, `bins = window // 2 + 1`.
+    above (27 mel for a factor of 6.4). They span 0 to rate / 2; with the norm `sum` the weights of
+    a band add up to 1, with `slaney` its area in Hz is 1. `bins = window // 2 + 1`.
 
     Example:
         >>> mel_filters(16000, 512, 96, scale="htk", norm="sum").shape
@@ -56,15 +47,10 @@ def mel_filters(
 def mel_spectrogram(
     clip: Float[Tensor, " samples"], filters: Float[Tensor, "bands bins"], *, hop: int
 ) -> Float[Tensor, "t bands"]:
-    """Power in each band, one frame every `hop` samples, the first centered on the first sample.
+    """Power in each band, one of `t = 1 + samples // hop` frames every `hop` samples.
 
-    Args:
-        clip: at least one sample; zeros are thought around it.
-        filters: from `mel_filters`; their width gives the window, a periodic Hann.
-        hop: samples between frames.
-
-    Returns:
-        `t = 1 + samples // hop` frames.
+    The first is centered on the first sample; zeros are thought around the clip. The width of the
+    filters gives the window, a periodic Hann.
     """
     window = 2 * (filters.shape[1] - 1)
     spectrum = torch.stft(

@@ -23,19 +23,9 @@ def checked_options(
 ) -> dict[str, Any]:
     """Refuse an option that a function does not have, or a value of another type.
 
-    Args:
-        title: whose options they are, for messages.
-        function: its keyword-only parameters are the options; where it takes any (`**options`),
-            those it does not name are passed on.
-        options: names and values.
-        internal: parameters that are not for the user.
-        what: what to call one in messages.
-
-    Returns:
-        The options as the function wants them: a list where a tuple is asked for has become one.
-
-    Raises:
-        MenteeError: there is no such option, or its value is of another type.
+    Its keyword-only parameters are the options, but for `internal` ones; where it takes any
+    (`**options`), those it does not name are passed on. A list becomes a tuple where one is asked
+    for.
 
     Example:
         >>> def build(*, size: int = 3) -> None: ...

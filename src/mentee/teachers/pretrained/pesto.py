@@ -163,13 +163,8 @@ def vqt_kernels(sample_rate: int) -> tuple[Float[Tensor, "two_bins width"], int]
 
     Bin k has the frequency f_k = f_0 · 2^{k/36} and the length
     l_k = ⌈Q · rate / (f_k + γ/α)⌉ with α = 2^{1/36} − 1 and Q = 1/α: a Hann window times
-    exp(2πi f_k n / rate), its absolute values adding up to 1, times √l_k.
-
-    Args:
-        sample_rate: samples a second.
-
-    Returns:
-        The kernels, and how far they reach before a frame's center, in samples.
+    exp(2πi f_k n / rate), its absolute values adding up to 1, times √l_k. With how far they reach
+    before a frame's center, in samples.
     """
     from scipy.signal import get_window  # half a second, which other commands need not wait
 

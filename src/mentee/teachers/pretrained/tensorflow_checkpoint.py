@@ -25,13 +25,9 @@ Message: TypeAlias = dict[int, list["int | bytes"]]
 
 
 def read_tensorflow_checkpoint(index: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """All tensors of float and integer type, by name.
+    """All tensors of float and integer type, by name, each a copy.
 
-    Args:
-        index: the file that ends in `.index`; `.data-00000-of-00001` lies beside it.
-
-    Returns:
-        Name to array, each a copy.
+    `.data-00000-of-00001` lies beside the `.index` file.
 
     Raises:
         MenteeError: a file is missing, is no such checkpoint, or is cut off.

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from mentee import train
-from mentee.training import peak_memory
-from mentee.training.peak_memory import reset_peak
+from mentee.training import costs
+from mentee.training.costs import reset_peak
 from tests.conftest import digits
 
 MB = 2**20
@@ -21,15 +21,15 @@ needs_linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), rea
 def test_what_was_before_is_forgotten_and_what_comes_is_seen() -> None:
     if not reset_peak():
         pytest.skip("this system does not let a process forget its peak")
-    before = peak_memory.resident()
+    before = costs.resident()
     assert before is not None
     large = np.ones(200 * MB, np.uint8)
-    at_most = peak_memory.resident()
+    at_most = costs.resident()
     del large
     assert at_most is not None
     assert at_most - before > 150 * MB
     assert reset_peak()
-    after = peak_memory.peak_memory(True)
+    after = costs.peak_memory(True)
     assert after["since"] == "run"
     assert after["resident"] < at_most - 100 * MB
     assert (after["gpu"] is None) == (not torch.cuda.is_available())
@@ -38,9 +38,9 @@ def test_what_was_before_is_forgotten_and_what_comes_is_seen() -> None:
 def test_where_it_cannot_be_forgotten_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peak_memory, "OWN", tmp_path / "nowhere")
+    monkeypatch.setattr(costs, "OWN", tmp_path / "nowhere")
     assert reset_peak() is False
-    found = peak_memory.peak_memory(False)
+    found = costs.peak_memory(False)
     assert found["since"] == "process"
     assert found["resident"] > 50 * MB  # of getrusage: this test runs on torch
 
