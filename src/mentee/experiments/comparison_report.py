@@ -270,8 +270,8 @@ def cost_cells(rows: Sequence[Entry]) -> list[list[str]]:
             number(entry["ece"]),
             "" if entry["seconds_per_epoch"] is None else f"{entry['seconds_per_epoch']:.2f}",
             "" if entry["seconds"] is None else duration(entry["seconds"]),
-            megabytes(entry["memory"]),
-            megabytes(entry["memory_gpu"]),
+            "" if entry["memory"] is None else f"{entry['memory'] / 1e6:,.0f} MB",
+            "" if entry["memory_gpu"] is None else f"{entry['memory_gpu'] / 1e6:,.0f} MB",
             "" if entry["parameters"] is None else f"{entry['parameters']:,.0f}",
             "" if entry["heads"] is None else f"{entry['heads']:,.0f}",
         ]
@@ -316,8 +316,3 @@ def interval(difference: Mapping[str, Any] | None) -> str:
 def number(value: float | None) -> str:
     """Four decimals; empty for None."""
     return "" if value is None else f"{value:.4f}"
-
-
-def megabytes(value: float | None) -> str:
-    """Bytes in millions; empty for None."""
-    return "" if value is None else f"{value / 1e6:,.0f} MB"

@@ -284,11 +284,10 @@ def _training(summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) 
 def thinned(lines: Sequence[Mapping[str, Any]], chosen: int) -> list[Mapping[str, Any]]:
     """At most twenty lines of epochs, else a tenth of them, with the chosen one and the last."""
     every = 1 if len(lines) <= EPOCHS else -(-len(lines) // 9)
-    last = len(lines) - 1
     return [
         line
         for i, line in enumerate(lines)
-        if i % every == 0 or i == last or line["epoch"] == chosen
+        if i % every == 0 or line is lines[-1] or line["epoch"] == chosen
     ]
 
 
