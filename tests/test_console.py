@@ -206,4 +206,4 @@ def test_results_are_short_where_they_are_shown(tmp_path: Path) -> None:
         assert len(repr(result)) < len(str(tmp_path)) + 80, repr(result)
         assert "\n" not in repr(result)
     assert repr(run).startswith(f"Run({str(run.path)!r}, test accuracy 0.")
-    assert cli.stopped_text("record").startswith("stopped; the same command resumes")
+    assert stopped_text("record").startswith("stopped; the same command resumes")

@@ -34,7 +34,7 @@ def needs(method: Method) -> list[str]:
         >>> from mentee.methods import find
         >>> needs(find("kd"))
         ['the same classes in the same order', 'one class an example']
-        >>> needs(find("crd"))
+        >>> needs(find("crd-bank"))
         ['an embedding of any task', 'a memory']
     """
     if not method.terms:

@@ -7,9 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -18,6 +16,7 @@ import typer.core
 from mentee.cli import experiments, exporting
 from mentee.cli.options import Changes, Channels, Image, Recipe, Run
 from mentee.cli.records import records
+from mentee.cli.stopping import exit_code, interruptible, stop_at_once
 from mentee.console import (
     finish_output,
     open_output,
@@ -27,24 +26,10 @@ from mentee.console import (
 )
 from mentee.errors import MenteeError
 from mentee.renamed import COMMANDS, renamed
-from mentee.training.signals import Interrupted, SignalGuard, Terminated
+from mentee.training.signals import Interrupted
 
 if TYPE_CHECKING:
     from mentee import api
-
-
-CTRL_C = 128 + signal.SIGINT
-_terminated: list[int] = []  # the signal that `stop_at_once` has treated as Ctrl-C
-
-
-@contextlib.contextmanager
-def _interruptible(ctx: Any = None) -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into one line on what is left of the command of a context."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        number = stop.args[0] if stop.args else signal.SIGINT
-        raise Interrupted(stopped_text(ctx and ctx.invoked_subcommand), number) from None
 
 
 class _Commands(typer.core.TyperGroup):
@@ -59,12 +44,12 @@ class _Commands(typer.core.TyperGroup):
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Read the arguments; a signal meanwhile is one line too, where click would be silent."""
-        with _interruptible():
+        with interruptible():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; what stops it at once is one line, which says what is left."""
-        with _interruptible(ctx):
+        with interruptible(ctx):
             return super().invoke(ctx)
 
 
@@ -274,22 +259,6 @@ def _result(run: api.Run) -> str:
     return "\n".join([*notes, f"{part}: {scores}" if scores else "done", files])
 
 
-def stopped_text(command: str | None) -> str:
-    """What is left of a command that a signal has stopped at once."""
-    if command not in ("train", "resume"):
-        return "stopped; the same command resumes what it had written, if anything"
-    if SignalGuard.opened:
-        return "stopped at once; mentee resume continues from the newest checkpoint"
-    return "stopped before the first step; nothing was saved"
-
-
-def stop_at_once(number: int, frame: FrameType | None) -> None:
-    """Treat SIGTERM as Ctrl-C, so that what is half done is cleaned up; a second one kills."""
-    signal.signal(number, signal.SIG_DFL)
-    _terminated.append(number)
-    raise Terminated(number)
-
-
 def main() -> None:
     """Run a command; a user's mistake is one message on stderr, without a traceback."""
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
@@ -300,12 +269,10 @@ def main() -> None:
     if not several and before is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, stop_at_once)
     try:
-        with _interruptible():  # also while the commands are being built
+        with interruptible():  # also while the commands are being built
             app()
     except SystemExit as end:
-        if end.code == CTRL_C and _terminated:  # click takes every signal for Ctrl-C
-            sys.exit(128 + _terminated[0])
-        raise
+        sys.exit(exit_code(end))
     except MenteeError as error:
         report_error(f"error: {error}")
         sys.exit(2)

@@ -241,6 +241,8 @@ def write_report(path: str | Path) -> str:
     summary["notes"] = [*(summary.get("notes") or []), *notes]
     try:
         return write_pages(folder, summary, metrics, folder.recipe.read_text("utf-8"))
+    except RunError:  # which names the file
+        raise
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise RunError(
             f"{folder.summary}, {folder.probe.name} or {folder.diagnostics.name} was changed: it "

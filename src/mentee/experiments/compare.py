@@ -132,7 +132,7 @@ def compare(
     recipe in the same folder are read and not repeated.
 
     Args:
-        recipe: as for `sweep`, and so are the others where nothing else is said.
+        recipe: as for `sweep`, as are the others that are not explained here.
         names: of the methods.
         seeds: how many, from the recipe's `train.seed` on; two at least for a verdict.
         students: each is compared with its own scratch.

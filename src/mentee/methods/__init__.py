@@ -49,9 +49,9 @@ def find(name: str, methods: Mapping[str, Method] = METHODS) -> Method:
 
     Example:
         >>> [term.weight for term in find("crd+kd").terms]
-        [0.8, 1.0]
+        [10.0, 1.0]
         >>> str(find("cktf(at)").terms[0].representation)
-        'project(width=128, batch_axis=False) of attention'
+        'unit of attention'
     """
     parts = summands(name)
     if known := methods.get(name) or _same_sum(parts, methods):

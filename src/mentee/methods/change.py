@@ -17,7 +17,7 @@ def label_free(method: Method) -> Method:
         >>> from mentee.methods import find
         >>> method = label_free(find("cktf"))
         >>> method.task, [(term.layers, term.weight) for term in method.terms]
-        (0.0, [('stem', 0.04), ('stages', 0.04), ('embedding', 1.0)])
+        (0.0, [('stages', 1.0), ('embedding', 1.0)])
     """
     return replace(method, terms=method.unlabeled_terms or method.terms, task=0.0)
 
@@ -47,7 +47,7 @@ def adjust(
 
     Example:
         >>> from mentee.methods import find
-        >>> method = adjust(find("cktf"), {"memory.negatives": 4096}, {"stem": 0.0})
+        >>> method = adjust(find("cktf-bank"), {"memory.negatives": 4096}, {"stem": 0.0})
         >>> method.terms[0].weight, method.terms[1].memory.params["negatives"]
         (0.0, 4096)
     """

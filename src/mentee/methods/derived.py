@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mentee.errors import MenteeError
-from mentee.losses import LOSSES
 from mentee.methods.method import Component, Method, Term
 
 WEIGHT = 10.0
@@ -38,6 +37,17 @@ OF_BOTH = ("semckd",)
 
 MAPS = ("stem", "stages")
 """Layers that have maps."""
+
+IN_ONE_SPACE = (
+    "standardized",
+    "attention",
+    "paraphraser",
+    "to_teacher",
+    "probe",
+    "compressed_logits",
+)
+"""Representations whose entries mean the same in both networks: classes, positions, the teacher's
+entries."""
 
 KEEP_MAPS = ("regressor", "gaussian", "feature_maps", "margin_relu")
 """Representations that are maps."""
@@ -173,12 +183,12 @@ FORMS: dict[str, Callable[[Method], Method]] = {
 def _contrasted(term: Term) -> Term:
     """What a term compares, under the contrast.
 
-    Vectors that are compared entry by entry are in one space already; else the student has a head.
+    Vectors whose entries mean the same in both networks need no head of the student's.
     """
     plain = term.representation == Component("as_is")
     of = None if plain else term.representation
-    spec = LOSSES.get(term.loss.name)
-    if not _keeps_maps(term) and spec is not None and spec.same_width is True:
+    at_logits = term.layer_pair[0] == "logits"
+    if (plain and at_logits) or term.representation.name in IN_ONE_SPACE:
         return Term(term.layers, Component("info_nce"), 1.0, Component("unit", {}, of))
     return contrast(term.layers, of)
 
