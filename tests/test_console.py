@@ -14,6 +14,7 @@ import pytest
 
 import mentee as package
 from mentee import api, cli, compare, console, probe, sweep, train
+from mentee.cli.stopping import stopped_text
 from mentee.experiments import compare as compare_module
 from mentee.training.signals import SignalGuard
 from tests.conftest import digits

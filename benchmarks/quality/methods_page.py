@@ -14,9 +14,19 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent.parent / "docs" / "results" / "methods.md"
 
 
-def blocks(content: dict[str, Any], other: dict[str, Any]) -> dict[str, str]:
-    """The tables by name, from `methods.json` and `methods-second.json`."""
+def measured() -> list[dict[str, Any]]:
+    """What the blocks are made of."""
+    names = ("methods", "methods-second", "in-batch", "forms")
+    return [json.loads((HERE / f"{name}.json").read_text(encoding="utf-8")) for name in names]
+
+
+def blocks(
+    content: dict[str, Any], other: dict[str, Any], in_batch: dict[str, Any], one_seed: dict[str, Any]
+) -> dict[str, str]:
+    """The tables by name."""
     return {
+        "in-batch": results(in_batch),
+        "forms": forms(one_seed),
         "results": results(content),
         "costs": lines(
             [
@@ -45,7 +55,7 @@ def blocks(content: dict[str, Any], other: dict[str, Any]) -> dict[str, str]:
 def counted(content: dict[str, Any]) -> str:
     """In how many of the thirteen rows each kind of form gains, and by how much in the mean."""
     formatted = []
-    for kind, text in (("sum", "`X+cktf`"), ("form", "`cktf(X)`")):
+    for kind, text in (("sum", "`X+cktf-bank`"), ("form", "`cktf(X)`, bank")):
         family = [each for each in content["claim"] if each["kind"] == kind]
         gains = [each["gain"]["mean"] for each in family]
         verdicts = [each["verdict"] for each in family]
@@ -98,11 +108,25 @@ def claim(content: dict[str, Any]) -> str:
                 line += ["the same method", ""]
                 continue
             other = each["derived"]
-            own = other if other not in (f"cktf({name})", f"{name}+cktf") else ""
+            own = other if other not in (f"cktf({name}), bank", f"{name}+cktf-bank") else ""
             line += [percent(means[other]) + (f" (`{own}`)" if own else "")]
             line += [f"{interval(each['gain'])}, {each['verdict'].lower()}"]
         cells.append(line)
-    return lines(["X", "test", "`cktf(X)`", "gain", "`X+cktf`", "gain"], cells)
+    return lines(["X", "test", "`cktf(X)`, bank", "gain", "`X+cktf-bank`", "gain"], cells)
+
+
+def forms(content: dict[str, Any]) -> str:
+    """X, its form and its sum, of one seed."""
+    cells = [
+        [
+            f"`{row['method']}`",
+            percent(row["test"]),
+            "" if row["form"] is None else percent(row["form"]),
+            percent(row["sum"]),
+        ]
+        for row in content["rows"]
+    ]
+    return lines(["X", "test", "`cktf(X)`", "`X+cktf`"], cells)
 
 
 def percent(value: float) -> str:
@@ -153,9 +177,7 @@ def filled(page: str, made: dict[str, str]) -> str:
 
 def main() -> None:
     """Write the page."""
-    content = json.loads((HERE / "methods.json").read_text(encoding="utf-8"))
-    other = json.loads((HERE / "methods-second.json").read_text(encoding="utf-8"))
-    page = filled(PAGE.read_text(encoding="utf-8"), blocks(content, other))
+    page = filled(PAGE.read_text(encoding="utf-8"), blocks(*measured()))
     PAGE.write_text(page, encoding="utf-8")
 
 

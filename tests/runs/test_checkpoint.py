@@ -27,7 +27,7 @@ def module(
 ) -> DistillationModule:
     """A student bound to a teacher of another width by the whole of CKTF."""
     numbers = {"memory.kind": kind, "memory.negatives": negatives}
-    method = adjust(find("cktf+kd"), numbers, {})
+    method = adjust(find("cktf-bank+kd"), numbers, {})
     made, shapes = [], []
     for width in (4, 6):
         widths = (width,) * 3

@@ -61,6 +61,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "unit": {**cktf(negatives=48), "balance": "unit"},
     "uncertainty": {**cktf(negatives=48), "balance": "uncertainty"},
     "gradient": {**cktf(negatives=48), "balance": "gradient", "weights": {"contrast": 0.3}},
+    "in-batch": {"name": "cktf+kd"},
     "gradient-of-a-batch": {"name": "rkd", "balance": "gradient"},
 }
 

@@ -65,7 +65,7 @@ def of_outputs(logits: Tensor, examples: Examples) -> dict[str, Any]:
     rows = np.arange(len(examples)) if examples.labeled is None else examples.labeled.nonzero()[0]
     known, values = known_outputs(logits, examples)
     labels = torch.as_tensor(values.values)
-    if examples.task.outputs == "label logits":
+    if examples.task.outputs == "label logits" and labels.shape == known.shape:
         mask = torch.ones_like(labels) if values.mask is None else torch.as_tensor(values.mask)
         sure, positive = known.sigmoid()[mask.bool()], labels[mask.bool()] > 0.5
         return {"reliability": reliability(sure, positive)}

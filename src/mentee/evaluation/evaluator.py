@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -196,13 +197,15 @@ def write_pages(
     recipe: str,
 ) -> str:
     """Write `report.md` and `report.html` of a run from its other files; returns the first."""
-    text = page(summary, metrics, recipe, folder.read_probe())
+    text, environment = page(summary, metrics, recipe, folder.read_probe()), {}
+    with contextlib.suppress(RunError):  # the page is written without it
+        environment = folder.read_environment()
     run = RunFiles(
         summary,
         metrics,
         recipe,
         folder.read_probe(),
-        folder.read_environment(),
+        environment,
         folder.read_diagnostics(),
         read_scratch(folder, summary),
     )
