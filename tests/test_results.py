@@ -212,13 +212,9 @@ def test_the_readme_shows_the_table_of_the_results_page():
 def test_the_tables_of_all_methods_are_those_of_the_measurement():
     """They are written by the benchmark's own script; nobody types a number."""
     page = (RESULTS / "methods.md").read_text(encoding="utf-8")
-    content, other = (
-        json.loads((QUALITY_FOLDER / name).read_text(encoding="utf-8"))
-        for name in ("methods.json", "methods-second.json")
-    )
     writer = runpy.run_path(str(QUALITY_FOLDER / "methods_page.py"))
-    assert writer["filled"](page, writer["blocks"](content, other)) == page
-    assert {row["method"] for row in content["rows"]} <= set(
+    assert writer["filled"](page, writer["blocks"](*writer["measured"]())) == page
+    assert {row["method"] for row in writer["measured"]()[0]["rows"]} <= set(
         re.findall(r"^\| `(.+?)` \|", page, re.M)
     )
 

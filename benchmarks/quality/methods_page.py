@@ -21,11 +21,14 @@ def measured() -> list[dict[str, Any]]:
 
 
 def blocks(
-    content: dict[str, Any], other: dict[str, Any], in_batch: dict[str, Any], one_seed: dict[str, Any]
+    content: dict[str, Any],
+    other: dict[str, Any],
+    in_batch: dict[str, Any],
+    one_seed: dict[str, Any],
 ) -> dict[str, str]:
     """The tables by name."""
     return {
-        "in-batch": results(in_batch),
+        "inbatch": results(in_batch),
         "forms": forms(one_seed),
         "results": results(content),
         "costs": lines(

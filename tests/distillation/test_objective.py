@@ -827,3 +827,11 @@ def test_a_loss_that_needs_labels_and_negatives_gets_both():
 def test_the_context_of_gathered_examples_is_gathered_with_them(tmp_path):
     """Two processes with half of a batch each compute what one computes with all of it."""
     ended(launch(gathered.__file__, cwd=tmp_path))
+
+
+def test_binding_measures_nothing():
+    """The shapes are those of zeros, which are no examples."""
+    criterion = bind("cktf", numbers={})
+    counts = [x for name, x in criterion.state_dict().items() if name.endswith("1.count")]
+    assert counts
+    assert not any(counts)

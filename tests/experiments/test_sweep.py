@@ -24,12 +24,12 @@ from tests.conftest import digits, taught_by
 
 Begin = Callable[..., subprocess.Popen[str]]
 SHORT = {"epochs": 1, "batch": 32}
-NO_BANK = "cktf+kd"
+OWN = {"name": "cktf+kd", "params": {"info_nce.temperature": 0.2}}
 
 
 @pytest.fixture
 def recipe(taught: Any) -> dict[str, Any]:
-    return taught(method=NO_BANK, train=SHORT, data={"limit": 96})
+    return taught(method=OWN, train=SHORT, data={"limit": 96})
 
 
 def names(path: Path) -> set[str]:
@@ -69,9 +69,9 @@ def test_a_sweep_is_its_runs_with_one_record(recipe: dict[str, Any], tmp_path: P
         assert (said["data"]["view_seed"], said["data"]["cycle"]) == (0, 2)
         assert said["train"]["seed"] == int(name[-1])
     # The recipe's own method keeps its numbers.
-    assert said["method"]["params"] in ({}, NO_BANK["params"])
+    assert said["method"]["params"] in ({}, OWN["params"])
     own = yaml.safe_load((tmp_path / "s/resnet8-cifar-cktf+kd-seed0/recipe.yaml").read_text())
-    assert own["method"]["params"] == NO_BANK["params"]
+    assert own["method"]["params"] == OWN["params"]
 
     # Each is what `train` makes of its recipe, to the last bit.
     alone = train(tmp_path / "s/resnet8-cifar-kd-seed1/recipe.yaml", out=tmp_path / "a", quiet=True)
@@ -221,7 +221,7 @@ def long(teacher: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> s
     path = tmp_path_factory.mktemp("long") / "recipe.yaml"
     train = {"epochs": 8, "batch": 32}
     save = {"steps": 3, "minutes": None}
-    said = taught_by(teacher, method=NO_BANK, train=train, data={"limit": 128}, save=save)
+    said = taught_by(teacher, method=OWN, train=train, data={"limit": 128}, save=save)
     path.write_text(yaml.safe_dump(said))
     return str(path)
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from mentee.errors import MenteeError, PairError, suggest
+from mentee.features.trace import evaluated
 from mentee.losses import LossSpec
 from mentee.memory import MEMORIES, Memory
 from mentee.methods import Component, Term
@@ -181,15 +182,21 @@ def blank(shape: FeatureShape) -> Any:
 @torch.no_grad()
 def output_shape(adapter: Adapter, shape: FeatureShape) -> Shape:
     """The shape of an adapter's output for features of this shape, without the batch."""
-    return tuple(adapter(adapter.precompute(blank(shape))).shape[1:])
+    return tuple(on_blanks(adapter, shape).shape[1:])
 
 
 @torch.no_grad()
+def on_blanks(adapter: Adapter, shape: FeatureShape) -> Tensor:
+    """The output for zeros, in evaluation mode: they are no examples, and nothing is measured."""
+    with evaluated(adapter):
+        return adapter(adapter.precompute(blank(shape)))  # type: ignore[no-any-return]
+
+
 def compared_shapes(
     adapters: tuple[Adapter, Adapter], shapes: tuple[FeatureShape, FeatureShape]
 ) -> tuple[Shape, Shape]:
     """The shapes of what a loss compares, (student's, teacher's), without the batch."""
-    outputs = [a(a.precompute(blank(s))) for a, s in zip(adapters, shapes, strict=True)]
+    outputs = [on_blanks(a, s) for a, s in zip(adapters, shapes, strict=True)]
     student, teacher = adapters[0].align(*outputs)
     return tuple(student.shape[1:]), tuple(teacher.shape[1:])
 
