@@ -69,6 +69,8 @@ def refuse_code(path: Path) -> None:
         RunError: it holds something else, which could run code when it is loaded.
     """
     with zipfile.ZipFile(path) as archive:
+        if archive.filelist and min(each.header_offset for each in archive.filelist) > 0:
+            raise zipfile.BadZipFile("its end is missing")  # an archive within it was found
         foreign = [name for name in archive.namelist() if not MEMBERS.fullmatch(name)]
         for name in archive.namelist():
             if name.endswith(".json") and not foreign:
