@@ -63,7 +63,10 @@ def test_an_anchor_meets_the_drawn_rows_of_other_classes(monkeypatch, negatives,
         drawn.append(list(range(N)) if rows._draw.rows is None else rows._draw.rows.tolist())
         assert len(drawn[-1]) == min(negatives, N)
         others = others_of(ROWS.tolist(), drawn[-1])
-        read, arrays = rows.read("m", student, teacher), (student.detach(), teacher.detach())
+        read, arrays = (
+            rows.read("m", student, teacher),
+            (student.detach().numpy(), teacher.detach().numpy()),
+        )
         got = info_nce(student, teacher, negatives=read, temperature=0.2)
         expected = formulas.info_nce_with_rows(*arrays, others, 0.2)
         np.testing.assert_allclose(got.detach(), expected, rtol=1e-6)

@@ -86,5 +86,5 @@ def test_shapes_of_unequal_networks_meet(student, teacher, shape):
 def test_what_cannot_meet_is_refused():
     with pytest.raises(MenteeError, match="grid is 0, expected at least 1"):
         dense_to_teacher((2, 4, 4), (3, 4, 4), grid=0)
-    with pytest.raises(PairError, match="15 tokens meet a map"):
+    with pytest.raises(PairError, match="15 tokens make no square"):
         dense_to_teacher((15, 6), (3, 4, 4))
