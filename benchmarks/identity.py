@@ -173,6 +173,7 @@ text ec:
   student: hashed-bag-small
   teacher: $read
   method: *ec
+  train: {optimizer: sgd}  # texts are trained by AdamW since decision 28
 """
 COMPARED = "a comparison, one process"
 
