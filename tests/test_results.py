@@ -243,3 +243,11 @@ def test_a_benchmark_imports_what_there_is(path, monkeypatch, capsys):
         with pytest.raises(SystemExit, match="0"):
             script["main"]()
         assert "usage:" in capsys.readouterr().out
+
+
+def test_the_benchmark_of_the_contrast_names_methods_that_exist():
+    rows = runpy.run_path(str(QUALITY_FOLDER / "contrast.py"))["variants"]()
+    banks = {name: row for name, row in rows.items() if name in ("crd-bank", "cktf-bank")}
+    assert len(banks) == 2
+    for row in banks.values():
+        assert {term.memory.params["negatives"] for term in row.terms} == {1024}

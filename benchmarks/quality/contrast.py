@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))
+from methods import compared, environment
+
 HERE = Path(__file__).parent
-BASELINES = ("none", "kd", "fitnet", "crd", "cktf")
+BASELINES = ("none", "kd", "fitnet", "crd", "cktf", "cktf+kd")
 NEGATIVES = 1024
 
 
@@ -56,7 +60,7 @@ def variants() -> dict[str, Any]:
         row("fitnet+kd", *fitnet, *kd),
     ]
     small = {"memory.negatives": NEGATIVES}
-    banks = {name: adjust(find(name), small, {}) for name in ("crd", "cktf")}
+    banks = {name: adjust(find(name), small, {}) for name in ("crd-bank", "cktf-bank")}
     return {name: find(name) for name in BASELINES} | banks | {each.name: each for each in rows}
 
 
@@ -79,37 +83,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/quality-contrast"))
     parser.add_argument("--json", type=Path, default=HERE / "contrast.json")
     options = parser.parse_args()
-    import mentee
-
     methods = variants()
     names = options.rows or list(methods)
-    result = mentee.compare(
-        "cifar10-laptop",
-        names,
-        seeds=options.seeds,
-        students=[options.student],
-        views=8,
-        processes=options.processes,
-        out=options.out,
-        changes=[
-            f"data.limit={options.images}",
-            f"train.epochs={options.epochs}",
-            "train.precision=bfloat16",
-            f"teacher.weights={options.teacher}",
-            "method=kd",
-        ],
-        methods=methods,
-    )
-    first = next(options.out.glob(f"{options.student}-none-seed*/environment.json"))
-    environment = json.loads(first.read_text(encoding="utf-8"))
+    result = compared(options, names, methods, changes=(f"data.limit={options.images}",))
     content = {
         "what": f"test accuracy of {options.student} on CIFAR-10, {options.images} labeled images, "
         f"taught by ResNet-20, {options.epochs} epochs, seeds 0 to {options.seeds - 1}",
         **result.content,
-        "environment": {
-            key: environment[key]
-            for key in ("mentee", "commit", "python", "packages", "platform", "cores")
-        },
+        "environment": environment(options, "commit"),
     }
     options.json.write_text(
         json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"

@@ -93,6 +93,44 @@ def claim(content: dict[str, Any]) -> list[dict[str, Any]]:
     return lines
 
 
+def compared(
+    options: argparse.Namespace,
+    names: list[str],
+    methods: dict[str, Any],
+    *,
+    precision: str = "bfloat16",
+    changes: tuple[str, ...] = (),
+) -> Any:
+    """The comparison of methods on the task, by the options of the command line."""
+    import mentee
+
+    return mentee.compare(
+        "cifar10-laptop",
+        names,
+        seeds=options.seeds,
+        students=[options.student],
+        views=8,
+        processes=options.processes,
+        out=options.out,
+        changes=[
+            *changes,
+            f"train.epochs={options.epochs}",
+            f"train.precision={precision}",
+            f"teacher.weights={options.teacher}",
+            "method=kd",
+        ],
+        methods=methods,
+    )
+
+
+def environment(options: argparse.Namespace, *more: str) -> dict[str, Any]:
+    """Of a run from scratch of the comparison."""
+    first = next(options.out.glob(f"{options.student}-none-seed*/environment.json"))
+    content = json.loads(first.read_text(encoding="utf-8"))
+    keys = ("mentee", *more, "python", "packages", "platform", "cores")
+    return {key: content[key] for key in keys}
+
+
 def main() -> None:
     """Compare, and write the JSON and the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -106,27 +144,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/quality-methods"))
     parser.add_argument("--json", type=Path, default=HERE / "methods.json")
     options = parser.parse_args()
-    import mentee
-
     names = options.rows or rows()
-    result = mentee.compare(
-        "cifar10-laptop",
-        names,
-        seeds=options.seeds,
-        students=[options.student],
-        views=8,
-        processes=options.processes,
-        out=options.out,
-        changes=[
-            f"train.epochs={options.epochs}",
-            f"train.precision={options.precision}",
-            f"teacher.weights={options.teacher}",
-            "method=kd",
-        ],
-        methods=with_small_banks(names),
-    )
-    first = next(options.out.glob(f"{options.student}-none-seed*/environment.json"))
-    environment = json.loads(first.read_text(encoding="utf-8"))
+    result = compared(options, names, with_small_banks(names), precision=options.precision)
     commits = {
         json.loads(path.read_text(encoding="utf-8"))["commit"]
         for path in options.out.glob(f"{options.student}-*/environment.json")
@@ -137,9 +156,7 @@ def main() -> None:
         **result.content,
         "claim": claim(result.content),
         "commits": sorted(map(str, commits)),
-        "environment": {
-            key: environment[key] for key in ("mentee", "python", "packages", "platform", "cores")
-        },
+        "environment": environment(options),
         "command": f"python benchmarks/quality/methods.py --teacher TEACHER --student "
         f"{options.student} --epochs {options.epochs} --seeds {options.seeds}"
         + (f" --precision {options.precision}" if options.precision != "bfloat16" else "")

@@ -34,7 +34,7 @@ from safetensors.torch import save_file
 
 from mentee import models, sweep, train
 
-METHODS = "kd,crd,cktf,cktf+kd,similarity"
+METHODS = "kd,crd-bank,cktf-bank,cktf-bank+kd,similarity"
 BASE = "one by one"
 WAYS = {"resnet20-cifar": (BASE, "side by side", "sweep"), "resnet56-cifar": (BASE, "sweep")}
 

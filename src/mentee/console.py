@@ -9,9 +9,9 @@ import warnings
 
 
 def print_note(text: str) -> None:
-    """Print a line on standard error, beside a result that a program may read."""
+    """Print a line on standard error, where there is one: an error, or a note beside a result."""
     with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)
 
 
 def print_line(text: object = "") -> None:

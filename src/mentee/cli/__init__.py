@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import signal
 import sys
@@ -274,15 +273,15 @@ def main() -> None:
     except SystemExit as end:
         sys.exit(exit_code(end))
     except MenteeError as error:
-        report_error(f"error: {error}")
+        print_note(f"error: {error}")
         sys.exit(2)
     except OSError as error:
         if error.filename is None or error.errno is None:
             raise
-        report_error(f"error: {error.strerror}: {error.filename}")
+        print_note(f"error: {error.strerror}: {error.filename}")
         sys.exit(2)
     except Interrupted as error:
-        report_error(str(error))
+        print_note(str(error))
         if "torch" in sys.modules:
             from mentee.parallel import exit_process
 
@@ -293,11 +292,5 @@ def main() -> None:
         signal.signal(signal.SIGTERM, before)
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
         if lost := finish_output():
-            report_error(f"error: standard output was lost ({lost}); files are complete")
+            print_note(f"error: standard output was lost ({lost}); files are complete")
             sys.exit(1)
-
-
-def report_error(text: str) -> None:
-    """Print a line on stderr, where there is one."""
-    with contextlib.suppress(OSError, ValueError):
-        print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)

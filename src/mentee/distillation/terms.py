@@ -179,7 +179,6 @@ def blank(shape: FeatureShape) -> Any:
     return torch.zeros(1, *typing.cast(Shape, shape))
 
 
-@torch.no_grad()
 def output_shape(adapter: Adapter, shape: FeatureShape) -> Shape:
     """The shape of an adapter's output for features of this shape, without the batch."""
     return tuple(on_blanks(adapter, shape).shape[1:])
@@ -192,6 +191,7 @@ def on_blanks(adapter: Adapter, shape: FeatureShape) -> Tensor:
         return adapter(adapter.precompute(blank(shape)))  # type: ignore[no-any-return]
 
 
+@torch.no_grad()
 def compared_shapes(
     adapters: tuple[Adapter, Adapter], shapes: tuple[FeatureShape, FeatureShape]
 ) -> tuple[Shape, Shape]:

@@ -23,7 +23,7 @@ from mentee.features import Capture, Layer
 from mentee.features.resolve import SHORT_NAMES
 from mentee.metrics import debiased_cka, reliability
 from mentee.models import Contract
-from mentee.records.reader import pooled
+from mentee.representations.pooled import averaged
 from mentee.types import Features
 
 PAIRS, FEWEST, EACH = 12, 3, 4
@@ -180,7 +180,7 @@ def layer_vectors(
     with Capture(network, layers) as capture:
 
         def forward(inputs: Tensor) -> Features:
-            return {name: pooled(x) for name, x in capture.capture(inputs).items()}
+            return {name: averaged(x) for name, x in capture.capture(inputs).items()}
 
         batches = parts.splits.clean(examples)
         return dict(run_batches(network, contract, batches, parts.accelerator.device, forward))

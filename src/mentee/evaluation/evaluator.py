@@ -197,14 +197,15 @@ def write_pages(
     recipe: str,
 ) -> str:
     """Write `report.md` and `report.html` of a run from its other files; returns the first."""
-    text, environment = page(summary, metrics, recipe, folder.read_probe()), {}
+    probe, environment = folder.read_probe(), {}
+    text = page(summary, metrics, recipe, probe)
     with contextlib.suppress(RunError):  # the page is written without it
         environment = folder.read_environment()
     run = RunFiles(
         summary,
         metrics,
         recipe,
-        folder.read_probe(),
+        probe,
         environment,
         folder.read_diagnostics(),
         read_scratch(folder, summary),

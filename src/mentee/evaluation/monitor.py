@@ -17,7 +17,7 @@ from mentee.metrics import Labeled, leave_one_out, scores_without_groups
 from mentee.metrics.jackknife import GROUPS
 from mentee.parallel import broadcast_buffers
 from mentee.recipe import Monitor
-from mentee.records.reader import pooled
+from mentee.representations.pooled import averaged
 from mentee.tasks import Task
 
 FOLDS = 5
@@ -47,7 +47,7 @@ class MonitorResult:
 def monitor_scores(reader: StudentReader, config: Monitor, examples: Examples) -> MonitorResult:
     """Score a student's embedding of labeled examples, none of them augmented."""
     broadcast_buffers(reader.network)
-    vectors = pooled(reader.features(examples, "embedding")["embedding"])
+    vectors = averaged(reader.features(examples, "embedding")["embedding"])
     labels = torch.as_tensor(examples.labels)
     mask = None if examples.mask is None else torch.as_tensor(examples.mask)
     classes = len(examples.classes or ())

@@ -28,7 +28,7 @@ from mentee.recipe import Domain, Recipe, single_teachers
 from mentee.records import Record, open_record
 from mentee.records.folders import is_network_record
 from mentee.records.manifest import has_manifest
-from mentee.records.reader import pooled
+from mentee.representations.pooled import averaged
 from mentee.runs.folder import Folder
 from mentee.types import CLEAN, Features
 
@@ -178,7 +178,7 @@ def similarity_to(
     embedding: Tensor, examples: Examples, records: Mapping[str, Record]
 ) -> dict[str, float]:
     """Linear CKA of a student's embedding with each record's vectors of the examples."""
-    vectors = {name: pooled(record.of(examples.keys)) for name, record in records.items()}
+    vectors = {name: averaged(record.of(examples.keys)) for name, record in records.items()}
     return {name: linear_cka(embedding, each) for name, each in vectors.items()}
 
 

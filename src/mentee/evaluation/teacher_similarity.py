@@ -16,7 +16,7 @@ from mentee.evaluation.predictions import collect_features, in_order
 from mentee.evaluation.student_reader import StudentReader
 from mentee.metrics import explained_variance, linear_cka, shared_neighbors
 from mentee.recipe import Domain
-from mentee.records.reader import pooled
+from mentee.representations.pooled import averaged
 from mentee.teachers.teacher import Teacher
 from mentee.types import Batch
 
@@ -55,7 +55,7 @@ def compare(
     try:
         part, examples, target = vectors(name, teacher, key, parts, reader)
         if part not in own:
-            own[part] = pooled(reader.features(examples, "embedding")["embedding"])
+            own[part] = averaged(reader.features(examples, "embedding")["embedding"])
     except MenteeError as error:
         reader.note(f"teacher {name} is not compared with the student: {error}")
         return None
@@ -85,12 +85,12 @@ def vectors(
         layers = networks.layers(online.network, [key], splits.first(2), online.contract)
         clean, device = splits.clean(examples), parts.accelerator.device
         features = collect_features(online.network, layers, online.contract, clean, device)
-        return part, examples, pooled(features[key])
+        return part, examples, averaged(features[key])
     record = reader.records("test", Domain(), splits.test).get(name) if splits.test else None
     if record is not None:
-        return part, examples, pooled(record.of(examples.keys))
+        return part, examples, averaged(record.of(examples.keys))
     examples = splits.train.spaced(SAMPLE)
-    return "train", examples, pooled(replayed(teacher, key, splits.clean(examples)))
+    return "train", examples, averaged(replayed(teacher, key, splits.clean(examples)))
 
 
 def replayed(teacher: Teacher, key: str, batches: Iterable[Batch]) -> Tensor:

@@ -25,7 +25,7 @@ from mentee.recipe import Ensemble, Network, OnlineRecipe, Recipe, online_recipe
 from mentee.records import Record, open_record
 from mentee.records.folders import find_split
 from mentee.records.manifest import read_manifest
-from mentee.records.reader import pooled
+from mentee.representations.pooled import averaged
 from mentee.runs.folder import Folder
 from mentee.types import CLEAN
 
@@ -164,7 +164,7 @@ def recorded_vectors(
         names = [each.name for each in record.columns]
         column = "embedding" if "embedding" in names else record.vector.name
         positions = record.positions(data.split(name).keys[rows])
-        return pooled(record.read(positions, names=[column])[column])
+        return averaged(record.read(positions, names=[column])[column])
 
     return embed
 
@@ -181,4 +181,4 @@ def embeddings(
     one = read_batch(examples, np.zeros(1, np.int64), views=data.splits.views, view=CLEAN)
     layers = features.resolve(network, ["embedding"], normalize(one.inputs.to(device), contract))
     loader = data.splits.clean(examples, view=view)
-    return pooled(collect_features(network, layers, contract, loader, device)["embedding"])
+    return averaged(collect_features(network, layers, contract, loader, device)["embedding"])

@@ -13,11 +13,11 @@ from mentee.data import Examples
 from mentee.errors import DataError, RunError
 from mentee.evaluation.details import score_outputs
 from mentee.evaluation.predictions import collect_features
-from mentee.exporting.graph import pooled
 from mentee.exporting.runtime import OpenedStudent
 from mentee.exporting.student import Student
 from mentee.features import resolve
 from mentee.models import normalize
+from mentee.representations.pooled import averaged
 from mentee.tasks import Regression
 
 TOLERANCE = 1e-4
@@ -73,7 +73,7 @@ def compare(student: Student, file: OpenedStudent, examples: Examples, part: str
     layers = resolve(student.network, [layer], first)
     expected = collect_features(student.network, layers, contract, splits.clean(examples))[layer]
     if layer == "embedding":
-        expected = pooled(expected)
+        expected = averaged(expected)
     batches = (np.ascontiguousarray(student.inputs(b.inputs)) for b in splits.clean(examples))
     outputs = torch.from_numpy(np.concatenate([file.run(batch) for batch in batches]))
     unscaled = outputs

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mentee.features.layer import Layer, first_tensor
 from mentee.models.contract import resized
+from mentee.representations.pooled import averaged
 
 
 class ShippedStudent(nn.Module):
@@ -135,14 +136,7 @@ class AtLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The layer, `[b, d]`."""
         self.network(x)
-        return pooled(self.layer.deliver(self.read.pop()))
+        return averaged(self.layer.deliver(self.read.pop()))
 
     def _store(self, value: Tensor) -> None:
         self.read[:] = [value]
-
-
-def pooled(features: Tensor) -> Tensor:
-    """Features `[b, d]`, of tokens `[b, t, d]` their mean, of maps `[b, d, h, w]` that in space."""
-    if features.ndim == 3:
-        return features.mean(1)
-    return features.flatten(2).mean(2) if features.ndim == 4 else features

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from torch import Tensor
@@ -100,6 +101,9 @@ class LossSpec:
     trains_teacher: bool = False
 
 
+# Contrasts within the batch: of the whole batch, and the teacher's head learns from them too.
+_in_batch = partial(LossSpec, same_width=True, whole_batch=True, trains_teacher=True)
+
 LOSSES: dict[str, LossSpec] = {
     "kl": LossSpec(kl, same_width=True, outputs="class logits"),
     "dkd": LossSpec(dkd, needs=("labels",), same_width=True, outputs="class logits"),
@@ -115,26 +119,10 @@ LOSSES: dict[str, LossSpec] = {
         bounded_regression, needs=("labels", "mask"), same_width=True, outputs="values"
     ),
     "contrast": LossSpec(contrast, needs=("negatives", "log_z"), memory="must", same_width=True),
-    "info_nce": LossSpec(
-        info_nce,
-        needs=("negatives",),
-        memory="may",
-        same_width=True,
-        whole_batch=True,
-        trains_teacher=True,
-    ),
-    "class_info_nce": LossSpec(
-        class_info_nce, needs=("labels",), same_width=True, whole_batch=True, trains_teacher=True
-    ),
-    "sigmoid_contrast": LossSpec(
-        sigmoid_contrast,
-        needs=("negatives",),
-        memory="may",
-        same_width=True,
-        whole_batch=True,
-        trains_teacher=True,
-    ),
-    "dcd": LossSpec(dcd, same_width=True, whole_batch=True, trains_teacher=True),
+    "info_nce": _in_batch(info_nce, needs=("negatives",), memory="may"),
+    "class_info_nce": _in_batch(class_info_nce, needs=("labels",)),
+    "sigmoid_contrast": _in_batch(sigmoid_contrast, needs=("negatives",), memory="may"),
+    "dcd": _in_batch(dcd),
     "similarity_kl": LossSpec(
         similarity_kl,
         needs=("negatives",),

@@ -49,9 +49,6 @@ IN_ONE_SPACE = (
 """Representations whose entries mean the same in both networks: classes, positions, the teacher's
 entries."""
 
-KEEP_MAPS = ("regressor", "gaussian", "feature_maps", "margin_relu")
-"""Representations that are maps."""
-
 
 def contrast(
     layers: str | tuple[str, str], of: Component | None = None, *, weight: float = WEIGHT
@@ -193,17 +190,10 @@ def _contrasted(term: Term) -> Term:
     return contrast(term.layers, of)
 
 
-def _keeps_maps(term: Term) -> bool:
-    """Whether what a term compares has positions."""
-    if term.representation.name == "as_is":
-        return term.layer_pair[0].partition(".")[0] in MAPS
-    return term.representation.name in KEEP_MAPS
-
-
 def _compares_vectors(term: Term) -> bool:
     """Whether the compared entries can be standardized: not maps, nor unit vectors."""
-    is_vector = term.representation.name in VECTORS and not _keeps_maps(term)
-    return is_vector and term.loss.name not in CONTRASTS
+    is_maps = term.representation.name == "as_is" and term.layer_pair[0].partition(".")[0] in MAPS
+    return term.representation.name in VECTORS and term.loss.name not in CONTRASTS and not is_maps
 
 
 def _standardized(component: Component) -> Component:

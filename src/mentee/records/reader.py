@@ -25,6 +25,7 @@ from mentee.records.manifest import STATISTICS, Manifest, basis_file, checksum, 
 from mentee.records.matching import check_fits, fits
 from mentee.records.shards import MappedRows
 from mentee.records.statistics import Bases, Moments, load_bases
+from mentee.representations.pooled import averaged
 from mentee.types import CLEAN, Statistics
 
 CHUNK = 4096  # vectors summed up at once
@@ -256,7 +257,7 @@ class Record:
         )
         moments = Moments(column.shape[0] if len(column.shape) == 3 else column.shape[-1])
         for chunk in chunks:
-            moments.add((chunk if frames else pooled(chunk)).numpy())
+            moments.add((chunk if frames else averaged(chunk)).numpy())
         return moments
 
     @cached_property
@@ -268,12 +269,6 @@ class Record:
     def _by_key(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         order = np.argsort(self.keys, kind="stable")
         return order, self.keys[order]
-
-
-def pooled(features: Tensor) -> Tensor:
-    """Vectors `[b, d]` as they are; the means of tokens `[b, t, d]` and of maps `[b, d, h, w]`."""
-    axes = {2: (), 3: (1,), 4: (2, 3)}[features.ndim]
-    return features.mean(axes) if axes else features
 
 
 def open_record(path: Path | str, split: str = "train", *, verify: bool = True) -> Record:

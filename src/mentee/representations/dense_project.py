@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from mentee.errors import MenteeError
 from mentee.representations.adapter import Adapter, Shape
-from mentee.representations.feature_maps import FeatureMaps, Grid, coarser, grids
-from mentee.representations.heads import HeadAdapter
-from mentee.representations.normalization import unit_norm
+from mentee.representations.feature_maps import FeatureMaps, at_most, coarser, grids
+from mentee.representations.heads import UnitHead
 
 
 def dense_project(
@@ -50,18 +48,8 @@ def dense_project(
         if number < 1:
             raise MenteeError(f"dense_project: {name} is {number}, expected at least 1")
     both = grids("dense_project", student, teacher, squares=square)
-    height, columns = coarser(*both)
-    size = (height, columns) if columns == 1 else (min(height, grid), min(columns, grid))
-    return DenseProjection(both[0], size, width), DenseProjection(both[1], size, width)
-
-
-class DenseProjection(HeadAdapter):
-    """The adapter of `dense_project`, of student or teacher."""
-
-    def __init__(self, grid: Grid, size: tuple[int, int], width: int) -> None:
-        super().__init__(FeatureMaps(grid, size), nn.Conv2d(grid.channels, width, 1))
-
-    def forward(self, precomputed: Tensor) -> Float[Tensor, "b d h w"]:
-        """The head's vectors, of unit length at each position."""
-        vectors = super().forward(precomputed)
-        return unit_norm(vectors.movedim(1, -1)).movedim(-1, 1)
+    size = at_most(grid, coarser(*both))
+    student_side, teacher_side = (
+        UnitHead(FeatureMaps(each, size), nn.Conv2d(each.channels, width, 1)) for each in both
+    )
+    return student_side, teacher_side

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from mentee.errors import MenteeError
 from mentee.parallel import all_reduce_sum, world
 from mentee.representations.adapter import Adapter, Shape
-from mentee.representations.feature_maps import FeatureMaps, coarser, grids
-from mentee.representations.heads import HeadAdapter, channels
-from mentee.representations.normalization import unit_norm
+from mentee.representations.feature_maps import FeatureMaps, at_most, coarser, grids
+from mentee.representations.heads import UnitHead, channels
+from mentee.representations.normalization import unit_positions
 from mentee.representations.pooled import PooledVectors
 
 SMALLEST = 1e-3
@@ -60,18 +60,9 @@ def dense_to_teacher(student: Shape, teacher: Shape, *, grid: int = 8) -> tuple[
             PooledVectors(teacher), channels(teacher)
         )
     s, t = grids("dense_to_teacher", student, teacher)
-    height, columns = coarser(s, t)
-    size = (height, columns) if columns == 1 else (min(height, grid), min(columns, grid))
+    size = at_most(grid, coarser(s, t))
     head = nn.Conv2d(s.channels, t.channels, 1)
     return UnitHead(FeatureMaps(s, size), head), StandardUnit(FeatureMaps(t, size), t.channels)
-
-
-class UnitHead(HeadAdapter):
-    """The student's adapter of `dense_to_teacher`: a trained head, unit length at each position."""
-
-    def forward(self, precomputed: Tensor) -> Float[Tensor, "b d *hw"]:
-        """The head's vectors, of unit length at each position."""
-        return unit_positions(super().forward(precomputed))
 
 
 class StandardUnit(Adapter):
@@ -124,8 +115,3 @@ class StandardUnit(Adapter):
         self.variance.lerp_(variance, share).add_(share * (1 - share) * gap.square())
         self.mean.add_(share * gap)
         self.count.add_(count)
-
-
-def unit_positions(x: Float[Tensor, "b d *hw"]) -> Float[Tensor, "b d *hw"]:
-    """Unit length over the channels, at each position."""
-    return unit_norm(x.movedim(1, -1)).movedim(-1, 1)

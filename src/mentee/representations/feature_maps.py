@@ -96,6 +96,12 @@ def coarser(*both: Grid) -> tuple[int, int]:
     return min(g.size[0] for g in both), min(g.size[1] for g in both)
 
 
+def at_most(cells: int, size: tuple[int, int]) -> tuple[int, int]:
+    """A resolution of at most so many cells a side; a line of tokens stays as long as it is."""
+    height, columns = size
+    return size if columns == 1 else (min(height, cells), min(columns, cells))
+
+
 def feature_maps(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
     """The feature maps of both, the finer one averaged to the resolution of the coarser.
 

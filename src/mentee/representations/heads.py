@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mentee.errors import MenteeError
 from mentee.representations.adapter import Adapter, PairInfo, Shape
+from mentee.representations.normalization import unit_positions
 from mentee.representations.pooled import SMALLEST_STD, PooledVectors, readers
 from mentee.types import Statistics
 
@@ -97,6 +98,14 @@ class HeadAdapter(Adapter):
     def forward(self, precomputed: Tensor) -> Tensor:
         """The head's output."""
         return self.head(self.reader(precomputed))  # type: ignore[no-any-return]
+
+
+class UnitHead(HeadAdapter):
+    """A trained head whose vectors have unit length, at each position of maps."""
+
+    def forward(self, precomputed: Tensor) -> Float[Tensor, "b d *hw"]:
+        """The head's vectors, of unit length."""
+        return unit_positions(super().forward(precomputed))
 
 
 class MatrixAdapter(Adapter):

@@ -36,6 +36,11 @@ def unit_norm(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
     return (wide * scale).to(x.dtype)
 
 
+def unit_positions(x: Float[Tensor, "b d *hw"]) -> Float[Tensor, "b d *hw"]:
+    """`unit_norm` over the channels, at each position."""
+    return unit_norm(x.movedim(1, -1)).movedim(-1, 1)
+
+
 def unit(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:
     r"""Unit vectors of the features, or of another representation, for the contrasts.
 
@@ -67,9 +72,7 @@ class UnitVectors(Adapter):
 
     def forward(self, precomputed: Tensor) -> Tensor:
         """The same, of length 1."""
-        if precomputed.ndim < 4:
-            return unit_norm(precomputed)
-        return unit_norm(precomputed.movedim(1, -1)).movedim(-1, 1)
+        return unit_norm(precomputed) if precomputed.ndim < 4 else unit_positions(precomputed)
 
 
 def standardized(student: Shape, teacher: Shape) -> tuple[Adapter, Adapter]:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,23 +49,6 @@ class _File:
         return folder.path.joinpath(*self.names)
 
 
-FILES = {
-    "recipe": "recipe.yaml",
-    "environment": "environment.json",
-    "metrics": "metrics.jsonl",
-    "checkpoints": "checkpoints",
-    "best": "checkpoints/best.safetensors",
-    "student": "student.safetensors",
-    "predictions": "predictions.npz",
-    "summary": "summary.json",
-    "report": "report.md",
-    "page": "report.html",
-    "diagnostics": "diagnostics.json",
-    "probe": "probe.json",
-}
-"""The files of a run by the attribute of `Folder` that has their path."""
-
-
 @dataclass(frozen=True)
 class Folder:
     """The files of a run.
@@ -86,23 +69,21 @@ class Folder:
 
     path: Path
 
-    recipe: Path = field(init=False, repr=False, compare=False)
-    environment: Path = field(init=False, repr=False, compare=False)
-    metrics: Path = field(init=False, repr=False, compare=False)
-    checkpoints: Path = field(init=False, repr=False, compare=False)
-    best: Path = field(init=False, repr=False, compare=False)
-    student: Path = field(init=False, repr=False, compare=False)
-    predictions: Path = field(init=False, repr=False, compare=False)
-    summary: Path = field(init=False, repr=False, compare=False)
-    report: Path = field(init=False, repr=False, compare=False)
-    page: Path = field(init=False, repr=False, compare=False)
-    diagnostics: Path = field(init=False, repr=False, compare=False)
-    probe: Path = field(init=False, repr=False, compare=False)
+    recipe = _File("recipe.yaml")
+    environment = _File("environment.json")
+    metrics = _File("metrics.jsonl")
+    checkpoints = _File("checkpoints")
+    best = _File("checkpoints", "best.safetensors")
+    student = _File("student.safetensors")
+    predictions = _File("predictions.npz")
+    summary = _File("summary.json")
+    report = _File("report.md")
+    page = _File("report.html")
+    diagnostics = _File("diagnostics.json")
+    probe = _File("probe.json")
 
     def __post_init__(self) -> None:
         files.usable(self.path)
-        for name, file in FILES.items():
-            object.__setattr__(self, name, self.path / file)
 
     def read_probe(self) -> dict[str, Any] | None:
         """What probes found; None: there were none."""

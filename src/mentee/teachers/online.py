@@ -13,8 +13,8 @@ from mentee.features import Capture, Layer
 from mentee.models import Contract, normalize
 from mentee.parallel import gather_objects
 from mentee.records.manifest import checksum
-from mentee.records.reader import pooled
 from mentee.records.statistics import fit
+from mentee.representations.pooled import averaged
 from mentee.types import Batch, Features, Statistics
 
 
@@ -153,7 +153,7 @@ def measure(
     parts: dict[str, list[Tensor]] = {}
     for batch in sample():
         for name, features in teacher(batch.to(device)).items():
-            parts.setdefault(name, []).append(pooled(features).float().cpu())
+            parts.setdefault(name, []).append(averaged(features).float().cpu())
     own = {name: torch.cat(vectors) for name, vectors in parts.items()}
     shares = gather_objects(own or None)  # of a small sample a process may have none
     return {

@@ -81,9 +81,10 @@ class Training:
         """
         facts = self.folder.read_environment()
         began = {f"{name} examples": was for name, was in facts["data"].items()}
-        began["teacher's weights, or the layers that the method reads,"] = facts["teacher"]
+        teacher = "teacher's weights, or the layers that the method reads,"
+        began[teacher] = facts["teacher"]
         now = {f"{name} examples": is_now for name, is_now in self._fingerprints().items()}
-        now["teacher's weights, or the layers that the method reads,"] = self._teacher()
+        now[teacher] = self._teacher()
         for name, was in began.items():
             if now[name] != was:
                 raise RunError(
