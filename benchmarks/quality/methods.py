@@ -123,6 +123,24 @@ def compared(
     )
 
 
+def joined(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The rows of both, those of `content` where a method is in both.
+
+    The file is of the same task, images, order, steps and seeds: scores are paired by seed.
+
+    Raises:
+        ValueError: the two differ in seeds, students or budget.
+    """
+    other = json.loads(path.read_text(encoding="utf-8"))
+    for key in ("seeds", "students", "budget"):
+        theirs, ours = other[key] and list(other[key]), content[key] and list(content[key])
+        if theirs != ours:
+            raise ValueError(f"{path}: {key} is {theirs}, here it is {ours}")
+    names = {each["method"] for each in content["rows"]}
+    more = [each for each in other["rows"] if each["method"] not in names]
+    return {**content, "rows": [*content["rows"], *more]}
+
+
 def environment(options: argparse.Namespace, *more: str) -> dict[str, Any]:
     """Of a run from scratch of the comparison."""
     first = next(options.out.glob(f"{options.student}-none-seed*/environment.json"))
@@ -143,18 +161,20 @@ def main() -> None:
     parser.add_argument("--precision", default="bfloat16", help="bfloat16 or float32")
     parser.add_argument("--out", type=Path, default=Path("runs/quality-methods"))
     parser.add_argument("--json", type=Path, default=HERE / "methods.json")
+    parser.add_argument("--also", type=Path, help="a JSON of this task, for rows not trained here")
     options = parser.parse_args()
     names = options.rows or rows()
     result = compared(options, names, with_small_banks(names), precision=options.precision)
+    content = result.content if options.also is None else joined(result.content, options.also)
     commits = {
         json.loads(path.read_text(encoding="utf-8"))["commit"]
         for path in options.out.glob(f"{options.student}-*/environment.json")
     }
-    content = {
+    page = {
         "what": f"test accuracy of {options.student} on CIFAR-10, 5,000 labeled images, taught by "
         f"ResNet-20, {options.epochs} epochs, seeds 0 to {options.seeds - 1}",
-        **result.content,
-        "claim": claim(result.content),
+        **content,
+        "claim": claim(content),
         "commits": sorted(map(str, commits)),
         "environment": environment(options),
         "command": f"python benchmarks/quality/methods.py --teacher TEACHER --student "
@@ -162,9 +182,7 @@ def main() -> None:
         + (f" --precision {options.precision}" if options.precision != "bfloat16" else "")
         + (f" --rows {' '.join(options.rows)}" if options.rows else ""),
     }
-    options.json.write_text(
-        json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    options.json.write_text(json.dumps(page, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     options.json.with_suffix(".svg").write_text(
         (options.out / "compare.svg").read_text(encoding="utf-8"), encoding="utf-8"
     )
