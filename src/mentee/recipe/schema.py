@@ -232,7 +232,7 @@ class Save(Part):
 
 
 class Recipe(Part):
-    """A whole run. `trackers`: where its numbers go beside `metrics.jsonl`: `[tensorboard]`."""
+    """A whole run. `trackers`: where its numbers go beside `metrics.jsonl`: `[wandb]`, or more."""
 
     data: Data
     student: Annotated[Network, BeforeValidator(by_network)]

@@ -21,7 +21,7 @@ from mentee.renamed import SINCE
 from mentee.runs.changes import differences, listing, recipe_changes, refuse_other_kind
 from mentee.runs.metrics import read_lines
 
-TENSORBOARD = "tensorboard"
+TENSORBOARD, TRACKERS = "tensorboard", "trackers"
 NoneType = type(None)
 SUMMARY: dict[str, Any] = {
     "method": str,
@@ -64,6 +64,7 @@ class Folder:
     | `summary.json` | scores, sizes, seconds |
     | `diagnostics.json` | calibration, confused classes with examples, similarity of layers |
     | `report.md`, `report.html` | the same for a person |
+    | `trackers/` | the runs of experiment trackers, and what those store here |
     | `probe.json` | results of probes of the student's embedding, where some were run |
     """
 
@@ -162,6 +163,8 @@ class Folder:
         """Remove the files of a run that has done no step."""
         for path in (self.recipe, self.environment, self.metrics, self.best):
             path.unlink(missing_ok=True)
+        for name in (TENSORBOARD, TRACKERS):
+            shutil.rmtree(self.path / name, ignore_errors=True)
         with contextlib.suppress(OSError):  # there is none
             files.remove_temporaries(self.checkpoints)
             self.checkpoints.rmdir()

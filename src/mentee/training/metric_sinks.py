@@ -1,16 +1,19 @@
 """Where the numbers of a run go: `metrics.jsonl` always, and the trackers that a recipe names.
 
-A new tracker is a class with the two methods of `MetricSink` and an entry of `TRACKERS`.
+A new tracker is a class with the two methods of `MetricSink` and an entry of `TRACKERS`. One that
+keeps its runs elsewhere is a file of `trackers/`, whose sink sends each point once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from mentee.errors import RecipeError, RunError, suggest
 from mentee.runs.folder import Folder
+from mentee.training.trackers import NO_PACKAGE, load_tracker
 
 
 class MetricSink(Protocol):
@@ -84,14 +87,14 @@ def load_tensorboard() -> SinkFactory:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise RunError(
-            'the tracker tensorboard needs its package: pip install "mentee[tensorboard]"; or '
-            "leave it out of trackers"
-        ) from error
+        raise RunError(NO_PACKAGE.format(name="tensorboard")) from error
     return lambda folder, done: TensorBoardSink(SummaryWriter, folder, done)
 
 
-TRACKERS: dict[str, Callable[[], SinkFactory]] = {"tensorboard": load_tensorboard}
+TRACKERS: dict[str, Callable[[], SinkFactory]] = {
+    "tensorboard": load_tensorboard,
+    **{name: partial(load_tracker, name) for name in ("mlflow", "trackio", "wandb")},
+}
 """What a recipe may name in `trackers`: each loads its package, and returns what opens a sink."""
 
 

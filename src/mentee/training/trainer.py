@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mentee import files
@@ -115,15 +115,12 @@ class Training:
         first = done.number if done else 0
         if rank() == 0:
             files.remove_temporaries(self.folder.checkpoints)
-            self._sinks = [tracker(self.folder.path, first) for tracker in self._trackers]
         steps = self.stopping.steps(self.progress)
         with (
-            contextlib.ExitStack() as sinks,
+            self._open_sinks(first),
             SignalGuard() as signals,
             Reporter(steps, first, quiet=self.quiet) as reporter,
         ):
-            for sink in self._sinks:
-                sinks.callback(sink.close)
             for line in self._notes:
                 reporter.say(line)
             if done is not None:
@@ -144,6 +141,15 @@ class Training:
             for text in summary["warnings"]:
                 reporter.say(f"warning: {text}")
             return summary
+
+    @contextlib.contextmanager
+    def _open_sinks(self, first: int) -> Iterator[None]:
+        """Open the sinks of the first process, and close them at the end, also after an error."""
+        with contextlib.ExitStack() as opened:
+            for tracker in self._trackers if rank() == 0 else []:
+                self._sinks.append(tracker(self.folder.path, first))
+                opened.callback(self._sinks[-1].close)
+            yield
 
     def _train(self, done: Step | None, signals: SignalGuard, reporter: Reporter) -> Step:
         """The steps, and what happens between them; returns the last."""
