@@ -54,7 +54,7 @@ class Task:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-TRAIN = {"optimizer": "adamw", "rate": 2e-3, "decay": 1e-2, "schedule": "one-cycle", "batch": 64}
+TRAIN = {"optimizer": "adamw", "lr": 2e-3, "weight_decay": 1e-2, "schedule": "one-cycle", "batch": 64}
 TASKS = {
     "audio": Task(
         recipe={
@@ -128,9 +128,9 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "east": ("east", {}),
     "east-cosine": ("east-cosine", {}),
     "to-teacher": ("to-teacher", {}),
-    "pca": ("pca", {"numbers": {"pca.width": 32}}),
-    "random": ("random", {"numbers": {"random.width": 32}}),
-    "ec": ("ec", {"numbers": {"compress.width": 32}}),
+    "pca": ("pca", {"params": {"pca.width": 32}}),
+    "random": ("random", {"params": {"random.width": 32}}),
+    "ec": ("ec", {"params": {"compress.width": 32}}),
 }
 
 
@@ -142,7 +142,7 @@ def weights(share: float, method: str) -> dict[str, float]:
 def ec(share: float | None = None, **numbers: Any) -> tuple[str, dict[str, Any]]:
     """The row `ec` with other options."""
     text = {f"compress.{key}": value for key, value in {"width": 32, **numbers}.items()}
-    return "ec", {"numbers": text} | ({"weights": weights(share, "ec")} if share else {})
+    return "ec", {"params": text} | ({"weights": weights(share, "ec")} if share else {})
 
 
 ABLATION: dict[str, tuple[str, dict[str, Any]]] = {
@@ -158,11 +158,11 @@ ABLATION: dict[str, tuple[str, dict[str, Any]]] = {
     "ec-kd": (
         "ec-kd",
         {
-            "numbers": {"compress.width": 32},
+            "params": {"compress.width": 32},
             "weights": {"task": 0.7, "distance_correlation": 0.21, "kl": 0.09},
         },
     ),
-    "ec+probe-kd": ("ec+probe-kd", {"numbers": {"compress.width": 32}}),
+    "ec+probe-kd": ("ec+probe-kd", {"params": {"compress.width": 32}}),
     "probe-kd": ("probe-kd", {}),
     "similarity": ("similarity", {}),
 }
@@ -201,7 +201,7 @@ def recipe_of(job: Job) -> dict[str, Any]:
     content["method"] = {"name": method, **json.loads(json.dumps(more))}
     if method != "none" and "+" not in method:
         content["method"].setdefault("weights", weights(SHARE, method))
-    numbers = content["method"].get("numbers", {})
+    numbers = content["method"].get("params", {})
     if numbers.get("compress.width") == 0:
         numbers["compress.width"] = classes_of(job.task)
     if job.teacher:
