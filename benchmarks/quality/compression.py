@@ -1,0 +1,205 @@
+r"""What made embedding compression lose, and what it is made of now: one thing varied at a time.
+
+Five tasks with real data, two teachers that know another task (aisfx: sound effects; MiniLM: pairs
+of texts). Every task has a test set of its own domain and one or more of others. Runs of one task
+and seed share examples, order and initial weights. Finished runs stay in `runs/` and are not
+repeated.
+
+    python benchmarks/quality/compression.py --tasks audio-few text-few --seeds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+import embeddings
+from compare import difference, mean, spread
+
+HERE, RUNS = Path(__file__).parent, Path("runs/compression")
+SCRATCH = "none"
+REST = {"unlabeled": {"share": 0.75}}
+# task: (data and students of embeddings.py, teacher, what differs in data, in train, select)
+TASKS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], int]] = {
+    "audio-all": ("audio", "aisfx", {}, {"epochs": 10, "batch": 64}, 1),
+    "audio-few": ("audio", "aisfx", {"limit": 230}, {"epochs": 40, "batch": 16}, 4),
+    "audio-rest": ("audio", "aisfx", {"limit": 230, **REST}, {"epochs": 12, "batch": 64}, 1),
+    "text-few": ("text", "minilm", {"limit": 500}, {"epochs": 40, "batch": 16}, 4),
+    "text-rest": ("text", "minilm", {"limit": 500, **REST}, {"epochs": 6, "batch": 64}, 1),
+}
+
+
+def rows() -> dict[str, Any]:
+    """Every method by name; `published` is the reconstruction, the others change one thing."""
+    from mentee.methods import Component, Method, Term, find
+
+    def term(
+        loss: str = "distance_correlation",
+        weight: float = 0.6,
+        *,
+        compressor: str = "compress",
+        warmup: float = 0.0,
+        loss_params: dict[str, Any] | None = None,
+        **params: Any,
+    ) -> Term:
+        width = {"width": 64} if compressor != "to_teacher" and compressor != "pooled" else {}
+        representation = Component(compressor, {**width, **params})
+        parts = Component(loss, loss_params or {}), weight, representation
+        return Term("embedding", *parts, exclusive_warmup=warmup)
+
+    def row(name: str, *terms: Term, task: float = 0.4) -> Method:
+        return Method(name, terms, task=task)
+
+    soft = replace(find("probe-kd").terms[0], weight=0.6)
+    head = {"student_head": "linear"}
+    first = {"learn": "first", **head}
+    listed = [
+        row("published", term()),
+        row("lambda-0.3", term(weight=0.3), task=0.7),
+        row("lambda-0.1", term(weight=0.1), task=0.9),
+        row("width-8", term(width=8)),
+        row("first", term(learn="first")),
+        row("student-head", term(**head)),
+        row("cka", term("cka")),
+        row("cka-debiased", term("cka", loss_params={"debiased": True})),
+        row("cosine", term("cosine", **head)),
+        row("cosine-first", term("cosine", **first)),
+        row("info-nce", term("info_nce", compressor="dense_to_teacher", weight=0.6)),
+        row("pca", term(compressor="pca")),
+        row("cosine-first-warm", term("cosine", 1.0, warmup=0.5, **first), task=1.0),
+        row("to-teacher-warm", term("cosine", 1.0, compressor="to_teacher", warmup=0.5), task=1.0),
+        row(
+            "to-teacher-warm+soft",
+            term("cosine", 1.0, compressor="to_teacher", warmup=0.5),
+            soft,
+        ),
+    ]
+    named = {name: find(name) for name in (SCRATCH, "east", "to-teacher", "probe-kd", "ec-kd")}
+    return named | {each.name: each for each in listed}
+
+
+def recipe_of(task: str, method: str, seed: int) -> dict[str, Any]:
+    """The recipe of a run; scratch does not read unlabeled examples."""
+    kind, teacher, data, train, every = TASKS[task]
+    content: dict[str, Any] = json.loads(json.dumps(embeddings.TASKS[kind].recipe))
+    content["data"] |= data | {"out_of_domain": embeddings.TASKS[kind].domains}
+    content["train"] |= train | {"seed": seed}
+    content |= {"select": {"every": every}, "method": method}
+    if method != SCRATCH:
+        record = str(embeddings.RUNS / "records" / teacher)
+        content["teacher"] = {"record": record, "clean": True}
+    return content
+
+
+def run(task: str, method: str, seed: int) -> dict[str, Any]:
+    """Train one row with one seed, or resume it, or read its result."""
+    import mentee
+
+    folder, methods = RUNS / task / f"{method}-seed{seed}", rows()
+    if (folder / "summary.json").is_file():
+        summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+        return summary
+    if any((folder / "checkpoints").glob("step-*")):
+        return dict(mentee.resume(folder, methods=methods, quiet=True).summary)
+    recipe = recipe_of(task, method, seed)
+    return dict(mentee.train(recipe, methods=methods, out=folder, quiet=True).summary)
+
+
+def measured(task: str, names: list[str], seeds: int) -> list[dict[str, Any]]:
+    """Mean, spread and paired difference to scratch of what is there, in domain and out of it."""
+    # Of `-rest`, scratch is that of the same labels alone.
+    base = task.replace("-rest", "-few")
+    found: dict[str, dict[int, dict[str, float]]] = {}
+    for name in dict.fromkeys([SCRATCH, *names]):
+        for seed in range(seeds):
+            where = base if name == SCRATCH else task
+            path = RUNS / where / f"{name}-seed{seed}" / "summary.json"
+            if path.is_file():
+                scores = embeddings.scores_of(json.loads(path.read_text()))
+                found.setdefault(name, {})[seed] = scores
+    lines = []
+    for name, runs in found.items():
+        line: dict[str, Any] = {"row": name, "seeds": sorted(runs)}
+        for key in ("test", "out"):
+            values = [runs[seed][key] for seed in sorted(runs)]
+            line[key] = {
+                "values": [round(v, 2) for v in values],
+                "mean": round(mean(values), 2),
+                "spread": round(spread(values), 2),
+            }
+            shared = sorted(runs.keys() & found.get(SCRATCH, {}).keys())
+            if name != SCRATCH and len(shared) > 1:
+                gain = difference(
+                    [runs[seed][key] for seed in shared],
+                    [found[SCRATCH][seed][key] for seed in shared],
+                )
+                line[key]["above"] = {
+                    "mean": round(gain.mean, 2),
+                    "half": round(gain.half, 2),
+                    "clear": gain.clear,
+                }
+        lines.append(line)
+    return lines
+
+
+def main() -> None:
+    """Train what is missing, and write the JSON of all that is there."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument("--rows", nargs="+", default=None)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=1e9, help="start no run after these")
+    parser.add_argument("--json", type=Path, default=HERE / "compression.json")
+    options = parser.parse_args()
+    names = options.rows or list(rows())
+    end = time.monotonic() + 60 * options.minutes
+    for kind in dict.fromkeys(TASKS[task][0] for task in options.tasks):
+        embeddings.record(kind)
+    for seed in range(options.seeds):
+        for task in options.tasks:
+            for name in names:
+                if name == SCRATCH and task.endswith("-rest"):
+                    continue
+                if time.monotonic() > end:
+                    sys.exit(3)
+                started = time.monotonic()
+                scores = embeddings.scores_of(run(task, name, seed))
+                if (took := time.monotonic() - started) > 1:
+                    print(
+                        f"{took:5.1f} s  {task} {name} {seed}: {scores['test']:.1f} "
+                        f"{scores['out']:.1f}",
+                        flush=True,
+                    )
+    write(options.json, options.seeds)
+
+
+def write(path: Path, seeds: int) -> None:
+    """The table of every finished run, with environment and commits."""
+    folders = sorted(RUNS.glob("*/*/summary.json"))
+    environments = [json.loads((f.parent / "environment.json").read_text()) for f in folders]
+    last = environments[-1]
+    content = {
+        "what": "accuracy in per cent, chosen on validation; `out`: mean of the other domains; "
+        "`above`: paired difference to scratch with half of its 95 % interval",
+        "tasks": {
+            task: {"teacher": teacher, "data": data, "train": train}
+            for task, (_, teacher, data, train, _) in TASKS.items()
+        },
+        "rows": {task: measured(task, list(rows()), seeds) for task in TASKS},
+        "commits": sorted({str(each["commit"]) for each in environments}),
+        "environment": {
+            k: last[k] for k in ("mentee", "python", "packages", "platform", "cores", "threads")
+        },
+        "command": "python benchmarks/quality/compression.py",
+    }
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
