@@ -18,6 +18,7 @@ import json
 import multiprocessing
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +55,13 @@ class Task:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-TRAIN = {"optimizer": "adamw", "lr": 2e-3, "weight_decay": 1e-2, "schedule": "one-cycle", "batch": 64}
+TRAIN = {
+    "optimizer": "adamw",
+    "lr": 2e-3,
+    "weight_decay": 1e-2,
+    "schedule": "one-cycle",
+    "batch": 64,
+}
 TASKS = {
     "audio": Task(
         recipe={
@@ -226,15 +233,17 @@ def run(job: Job) -> dict[str, Any]:
     return dict(mentee.train(recipe_of(job), out=folder, quiet=True).summary)
 
 
-def record(task: str) -> None:
-    """Run each teacher once over the splits of a task, where that has not been done."""
+def record(task: str, teachers: Sequence[str] = (), splits: Sequence[str] = ()) -> None:
+    """Run each teacher, or some, once over the splits of a task where that has not been done."""
     import mentee
 
     text = TASKS[task]
     if task == "images":
         write_images()
-    for name, (embedder, options, _) in text.teachers.items():
-        missing = [s for s in text.splits if not (RUNS / "records" / name / s).is_dir()]
+    for name in teachers or text.teachers:
+        embedder, options, _ = text.teachers[name]
+        wanted = splits or text.splits
+        missing = [s for s in wanted if not (RUNS / "records" / name / s).is_dir()]
         if missing:
             source = text.recipe["data"]["source"]
             out = RUNS / "records" / name

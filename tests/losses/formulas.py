@@ -117,8 +117,29 @@ def by_frame(loss, student, teacher):
     return sum(loss(x, y) for x, y in pairs) / len(frames(student))
 
 
-def distance_correlation(student, teacher):
-    return by_frame(one_distance_correlation, student, teacher)
+def distance_correlation(student, teacher, debiased=False):
+    one = one_debiased_distance_correlation if debiased else one_distance_correlation
+    return by_frame(one, student, teacher)
+
+
+def one_debiased_distance_correlation(x, y):
+    """The U-centered distances of Székely and Rizzo 2014, equations 2.4 and 3.1."""
+    a, b = u_centered_distances(x), u_centered_distances(y)
+    n = len(x) * (len(x) - 3)
+    both, own, theirs = ((p * q).sum() / n for p, q in ((a, b), (a, a), (b, b)))
+    return 1 - both / math.sqrt(own * theirs)
+
+
+def u_centered_distances(x):
+    n = len(x)
+    a = np.array([[length(p - q) for q in x] for p in x])
+    centered = np.zeros((n, n))
+    for i in range(n):
+        for j in range(n):
+            if i != j:
+                whole = a.sum() / ((n - 1) * (n - 2))
+                centered[i, j] = a[i, j] - (sum(a[i]) + sum(a[:, j])) / (n - 2) + whole
+    return centered
 
 
 def one_distance_correlation(x, y):

@@ -63,11 +63,51 @@ def test_unrelated_batches_are_far_apart_and_noise_makes_them_so():
     assert losses[-1] > 0.8
 
 
-@pytest.mark.parametrize("b", [2, 5])
-def test_the_gradient_is_that_of_the_loss(b):
+@settings(deadline=None, max_examples=20)
+@given(b=st.integers(5, 8), frames=st.integers(0, 3), seed=st.integers(0, 99))
+def test_debiased_equals_the_formula_in_loops(b, frames, seed):
+    shape = (b, frames) if frames else (b,)
+    student, teacher = (normal(*shape, d, seed=seed + i) for i, d in enumerate((3, 5)))
+    got = distance_correlation(student, teacher, debiased=True)
+    expected = formulas.distance_correlation(student.numpy(), teacher.numpy(), debiased=True)
+    np.testing.assert_allclose(got.item(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_only_debiased_unrelated_batches_are_unrelated():
+    def losses(debiased):
+        return [
+            distance_correlation(
+                normal(16, 64, seed=seed), normal(16, 64, seed=100 + seed), debiased=debiased
+            ).item()
+            for seed in range(20)
+        ]
+
+    assert abs(np.mean(losses(True)) - 1) < 0.05
+    assert np.mean(losses(False)) < 0.1
+
+
+def test_only_debiased_the_teachers_clusters_are_nearer_than_equal_distances():
+    """Four classes, and as much variation within each as between them."""
+    center, labels = normal(4, 64), torch.arange(16) % 4
+    teacher = center[labels] + normal(16, 64, seed=1)
+    clustered, equidistant = center[labels], torch.eye(16, dtype=torch.float64)
+
+    def gain(debiased):
+        of_equidistant, of_clustered = (
+            distance_correlation(each, teacher, debiased=debiased).item()
+            for each in (equidistant, clustered)
+        )
+        return of_equidistant - of_clustered
+
+    assert gain(debiased=False) < 0
+    assert gain(debiased=True) > 0.3
+
+
+@pytest.mark.parametrize(("b", "debiased"), [(2, False), (5, False), (5, True)])
+def test_the_gradient_is_that_of_the_loss(b, debiased):
     student, teacher = normal(b, 2, 4, seed=1).requires_grad_(), normal(b, 2, 3, seed=2)
     student.data[-1] *= 3
-    assert gradcheck(lambda s: distance_correlation(s, teacher), (student,))
+    assert gradcheck(lambda s: distance_correlation(s, teacher, debiased=debiased), (student,))
 
 
 def test_near_rows_lose_nothing_to_rounding():
@@ -96,6 +136,21 @@ def test_the_slope_is_bounded_where_all_rows_nearly_agree(apart, teachers):
     loss.backward()
     assert 0 <= loss.item() <= 1 + 1e-9
     assert student.grad.norm(dim=1).max() <= 2e3 / math.sqrt(9)
+
+
+@pytest.mark.parametrize("apart", [0.0, 1e-9, 1e-5, 1e-3, 1e-1, 1e4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_debiased_it_stays_finite(apart, dtype):
+    student = (1 + apart * normal(9, 4)).to(dtype).requires_grad_()
+    loss = distance_correlation(student, normal(9, 4, seed=1).to(dtype), debiased=True)
+    loss.backward()
+    assert 0 <= loss.item() <= 2
+    assert student.grad.double().norm(dim=1).max() <= 4e6
+
+
+def test_debiased_asks_for_four_examples():
+    with pytest.raises(MenteeError, match="debiased over a batch of 3, expected at least 4"):
+        distance_correlation(normal(3, 2), normal(3, 2, seed=1), debiased=True)
 
 
 def test_frames_that_do_not_go_together_are_refused():
