@@ -55,9 +55,13 @@ def cka(
         True
     """
     x, y = by_frame("cka", student, teacher.detach())
+    if debiased and x.shape[1] < 4:
+        raise MenteeError(
+            f"cka: debiased over a batch of {x.shape[1]}, expected at least 4 examples; make the "
+            "batch larger or set debiased to false"
+        )
     k, m = (each @ each.mT for each in (_scaled(x), _scaled(y)))  # centered, as the rows are
     if debiased:
-        _check_enough("cka", x)
         k, m = _centered_without_bias(k), _centered_without_bias(m)
     return (1 - _correlation(k, m)).mean()
 
@@ -66,15 +70,6 @@ def _correlation(k: Float[Tensor, "t b b"], m: Float[Tensor, "t b b"]) -> Float[
     """Of the entries of centered matrices; the quotient does not see a factor of HSIC."""
     own_k, own_m = (mean_of_pairs(each * each).clamp(min=SHORTEST**2) for each in (k, m))
     return mean_of_pairs(k * m) / (own_k * own_m).sqrt()
-
-
-def _check_enough(loss: str, x: Float[Tensor, "t b d"]) -> None:
-    """Debiased is of four examples or more."""
-    if x.shape[1] < 4:
-        raise MenteeError(
-            f"{loss}: debiased over a batch of {x.shape[1]}, expected at least 4 examples; make "
-            "the batch larger or set debiased to false"
-        )
 
 
 def _scaled(x: Float[Tensor, "t b d"]) -> Float[Tensor, "t b d"]:
@@ -111,16 +106,17 @@ def distance_correlation(
     Args:
         student: `[b, d]`, or `[b, t, d]` to compare the batch frame by frame.
         teacher: as many examples and frames, any width; no gradient reaches it.
-        debiased: centered without bias instead; it asks for at least 4 examples. With bias, two
-            unrelated batches of 16 vectors of 64 entries have a squared correlation of 0.94, and
-            rows at equal distances from each other more than rows in the teacher's clusters.
+        debiased: centered without bias instead; fewer than 4 examples are compared with it, as
+            there is no estimate without. With bias, two unrelated batches of 16 vectors of 64
+            entries have a squared correlation of 0.94, and rows at equal distances may have a
+            larger one to the teacher's than rows in the teacher's own clusters.
 
     Returns:
         A scalar in [0, 1], or [0, 2] if debiased: 0 where all distances are in proportion, 1 for a
         batch of one or of equal rows. With bias it depends on the batch's size.
 
     Raises:
-        MenteeError: the shapes do not go together, or there are too few examples to debias.
+        MenteeError: the shapes do not go together.
 
     Memory: O(t b² + t b d) in float64; no `[b, b, d]`.
     Source: Ding, Lerch 2023 (arXiv:2306.17424); Székely, Rizzo, Bakirov 2007; debiased: Székely,
@@ -133,10 +129,9 @@ def distance_correlation(
         True
     """
     x, y = by_frame("distance_correlation", student, teacher.detach())
-    if not debiased:
+    if not debiased or x.shape[1] < 4:
         loss: Tensor = _Unlike.apply(x, y)
         return loss
-    _check_enough("distance_correlation", x)
     a, b = (_centered_without_bias(each) for each in _distances(_exact(x), _exact(y)))
     return (1 - _correlation(a, b)).mean().to(student.dtype)
 
