@@ -1,9 +1,9 @@
 r"""What made embedding compression lose, and what it is made of now: one thing varied at a time.
 
 Five tasks with real data, teachers that know another task (aisfx: sound effects; MiniLM: pairs of
-texts; GloVe: co-occurrence). Every task has a test set of its own domain and one or more of others. Runs of one task
-and seed share examples, order and initial weights. Finished runs stay in `runs/` and are not
-repeated.
+texts; GloVe: co-occurrence). Every task has a test set of its own domain and one or more of others.
+Runs of one task and seed share examples, order and initial weights. Finished runs stay in `runs/`
+and are not repeated.
 
     python benchmarks/quality/compression.py --tasks audio-few text-few --seeds 3
 """
@@ -78,7 +78,25 @@ def rows() -> dict[str, Any]:
         row("cosine", term("cosine", **head)),
         row("cosine-first", term("cosine", **first)),
         row("info-nce", term("info_nce", compressor="dense_to_teacher", weight=0.6)),
-        row("pca", term(compressor="pca")),
+        row("pca", term(compressor="pca", width=32)),
+        row("zero", term(start="zero")),
+        row("zero-0.1", term(weight=0.1, start="zero"), task=0.9),
+        row("zero-debiased", term(loss_params={"debiased": True}, start="zero")),
+        row(
+            "zero-debiased-0.1",
+            term(weight=0.1, loss_params={"debiased": True}, start="zero"),
+            task=0.9,
+        ),
+        row("zero-debiased-head", term(loss_params={"debiased": True}, start="zero", **head)),
+        replace(row("balanced", term(weight=0.3), task=1.0), balance="gradient"),
+        replace(
+            row(
+                "zero-debiased-balanced",
+                term(weight=0.3, loss_params={"debiased": True}, start="zero"),
+                task=1.0,
+            ),
+            balance="gradient",
+        ),
         row("cosine-first-warm", term("cosine", 1.0, warmup=0.5, **first), task=1.0),
         row("to-teacher-warm", term("cosine", 1.0, compressor="to_teacher", warmup=0.5), task=1.0),
         row(
@@ -115,6 +133,9 @@ def run(task: str, method: str, seed: int) -> dict[str, Any]:
     if any((folder / "checkpoints").glob("step-*")):
         return dict(mentee.resume(folder, methods=methods, quiet=True).summary)
     recipe = recipe_of(task, method, seed)
+    if method != SCRATCH:
+        kind, teacher, *_ = TASKS[task]
+        embeddings.record(kind, [teacher], ["train"])
     return dict(mentee.train(recipe, methods=methods, out=folder, quiet=True).summary)
 
 
@@ -166,8 +187,6 @@ def main() -> None:
     options = parser.parse_args()
     names = options.rows or list(rows())
     end = time.monotonic() + 60 * options.minutes
-    for kind, teacher in dict.fromkeys(TASKS[task][:2] for task in options.tasks):
-        embeddings.record(kind, [teacher], ["train"])
     for seed in range(options.seeds):
         for task in options.tasks:
             for name in names:

@@ -32,6 +32,7 @@ def compress(
     steps: int | None = None,
     freeze: int | None = None,
     standardize: bool = True,
+    start: Literal["random", "zero"] = "random",
     student_head: StudentHead = "none",
     per_frame: bool = False,
 ) -> tuple[Adapter, Adapter]:
@@ -54,6 +55,8 @@ def compress(
         steps: of `first`; None: 500.
         freeze: of `joint`: the step at which h is frozen; None: never.
         standardize: by mean and deviation over the training examples first.
+        start: of h's last layer. `random`: as a layer of the network, so that most of what h keeps
+            is a random projection, whatever the labels; `zero`: h keeps what the labels put there.
         student_head: `none`: the student's vector itself; `linear` or `mlp` to `width` entries,
             trained and dropped at export; elementwise losses need one.
         per_frame: a vector for each time frame, aligned as `frames` does, instead of one; the
@@ -72,6 +75,10 @@ def compress(
     scaling = PooledVectors(teacher, pair_info.measured("compress") if standardize else None)
     student_side = student_adapter(student_reader, student, width, student_head)
     mlp = _layers("compress", teacher, width, depth, hidden, activation)
+    if start == "zero":
+        last = next(each for each in reversed(list(mlp.modules())) if isinstance(each, nn.Linear))
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
     h = Transformation(teacher_reader, scaling, mlp, width, dropout)
     steps_and_freeze = _training("compress", dropout, learn, steps, freeze)
     return student_side, EmbeddingCompressor(h, pair_info.labels("compress"), *steps_and_freeze)
