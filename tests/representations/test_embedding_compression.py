@@ -117,6 +117,34 @@ def test_the_student_follows_what_is_said_without_dropout(build, learn):
     assert torch.equal(plain.train().aux_input(x, plain(x)), plain(x))
 
 
+def test_a_small_gain_leaves_what_the_labels_put_into_the_compact_vector():
+    """One entry of twenty tells the class; as random layers begin, most of c is the other ones."""
+
+    def share_of_classes(gain):
+        torch.manual_seed(0)
+        labels = torch.arange(300) % CLASSES
+        x = torch.randn(300, D)
+        x[:, 0] = labels - 1.0 + 0.3 * torch.randn(300)
+        x = 2 + x * torch.arange(1.0, D + 1)
+        _, side = compress((16,), (D,), pair_info=KNOWN, width=8, gain=gain)
+        optimizer = torch.optim.AdamW(side.parameters(), lr=3e-3)
+        for _ in range(40):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(side.logits(side(x)), labels).backward()
+            optimizer.step()
+        c = side(x).detach()
+        c = c - c.mean(0)
+        between = torch.stack([c[labels == k].mean(0) for k in range(CLASSES)])
+        return (between.square().sum() * 300 / CLASSES / c.square().sum()).item()
+
+    assert share_of_classes(0.01) > 1.8 * share_of_classes(1.0)
+
+
+def test_a_gain_below_zero_is_refused():
+    with pytest.raises(MenteeError, match=r"gain is -1\.0, expected 0 or more"):
+        compress((16,), (D,), pair_info=KNOWN, gain=-1.0)
+
+
 def test_dropout_is_of_the_own_loss_alone():
     """Where nothing is learned any more, nothing is left out either."""
     numbers = {"compress.dropout": 0.5, "compress.freeze": 5}

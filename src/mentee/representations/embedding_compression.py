@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -32,7 +33,7 @@ def compress(
     steps: int | None = None,
     freeze: int | None = None,
     standardize: bool = True,
-    start: Literal["random", "zero"] = "random",
+    gain: float = 1.0,
     student_head: StudentHead = "none",
     per_frame: bool = False,
 ) -> tuple[Adapter, Adapter]:
@@ -55,8 +56,9 @@ def compress(
         steps: of `first`; None: 500.
         freeze: of `joint`: the step at which h is frozen; None: never.
         standardize: by mean and deviation over the training examples first.
-        start: of h's last layer. `random`: as a layer of the network, so that most of what h keeps
-            is a random projection, whatever the labels; `zero`: h keeps what the labels put there.
+        gain: of the first weights of h's last layer. At 1 most of what h keeps is the random
+            projection that it begins as, whatever the labels teach it; near 0 it keeps what they
+            put there.
         student_head: `none`: the student's vector itself; `linear` or `mlp` to `width` entries,
             trained and dropped at export; elementwise losses need one.
         per_frame: a vector for each time frame, aligned as `frames` does, instead of one; the
@@ -75,10 +77,7 @@ def compress(
     scaling = PooledVectors(teacher, pair_info.measured("compress") if standardize else None)
     student_side = student_adapter(student_reader, student, width, student_head)
     mlp = _layers("compress", teacher, width, depth, hidden, activation)
-    if start == "zero":
-        last = next(each for each in reversed(list(mlp.modules())) if isinstance(each, nn.Linear))
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+    _scale_last(mlp, gain)
     h = Transformation(teacher_reader, scaling, mlp, width, dropout)
     steps_and_freeze = _training("compress", dropout, learn, steps, freeze)
     return student_side, EmbeddingCompressor(h, pair_info.labels("compress"), *steps_and_freeze)
@@ -299,6 +298,16 @@ def _layers(
     inputs = channels(teacher)
     mlp = layers(inputs, width, depth, hidden or max(width, inputs // 2))
     return nn.Sequential(mlp, nn.ReLU()) if activation == "relu" else mlp
+
+
+@torch.no_grad()
+def _scale_last(mlp: nn.Module, gain: float) -> None:
+    """Multiply the first weights of the last linear layer."""
+    if gain < 0:
+        raise MenteeError(f"compress: gain is {gain}, expected 0 or more")
+    last = [each for each in mlp.modules() if isinstance(each, nn.Linear)][-1]
+    for parameter in last.parameters():
+        parameter.mul_(gain)
 
 
 def _training(
