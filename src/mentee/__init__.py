@@ -6,7 +6,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mentee.api import Run, export, load, record, record_network, resume, train, verify
+    from mentee.api import (
+        Run,
+        benchmark,
+        export,
+        load,
+        record,
+        record_network,
+        resume,
+        train,
+        verify,
+    )
     from mentee.experiments.compare import Comparison, compare
     from mentee.experiments.pipeline import pipeline
     from mentee.experiments.probe import ProbeResult, probe
@@ -23,6 +33,7 @@ __all__ = [
     "Run",
     "Sweep",
     "Term",
+    "benchmark",
     "compare",
     "export",
     "load",
@@ -39,6 +50,7 @@ __all__ = [
 _MODULES = {
     "mentee.api": (
         "Run",
+        "benchmark",
         "export",
         "load",
         "record",

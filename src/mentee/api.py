@@ -15,6 +15,7 @@ from mentee.distillation.terms import Builder
 from mentee.errors import RunError
 from mentee.evaluation.out_of_domain import EvaluationResult, score_domains
 from mentee.evaluation.student_reader import finished_recipe, open_student
+from mentee.exporting.benchmark import Benchmark, benchmark
 from mentee.exporting.exporter import Exported, export
 from mentee.exporting.predictor import Predictor, load
 from mentee.losses import LossSpec
@@ -32,6 +33,7 @@ from mentee.types import Step
 
 __all__ = [
     "QUIET",
+    "Benchmark",
     "Exported",
     "Interrupted",
     "Paused",
@@ -39,6 +41,7 @@ __all__ = [
     "Run",
     "RunOptions",
     "Verified",
+    "benchmark",
     "evaluate",
     "evaluate_domains",
     "export",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import mentee
 from mentee import models
 from mentee.data.image_views import one_size
 from mentee.errors import MenteeError, RunError
-from mentee.exporting import pt2_format
+from mentee.exporting import exporter, pt2_format
 from mentee.exporting.graph import cropped
 from mentee.recipe import read
 
@@ -166,6 +167,49 @@ def test_a_file_that_differs_is_not_written(run_of, tmp_path, monkeypatch):
     ):
         mentee.export(run, format="pt2", out=tmp_path / "new" / "folder")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("format", ["onnx", "pt2", "safetensors"])
+def test_the_first_layer_that_differs_is_named(run_of, tmp_path, monkeypatch, format):
+    """A file of another network, whose second block has another weight, than the one compared."""
+    run, _ = run_of("digits")
+    to = exporter.FORMATS[format]
+    write = to.write
+
+    def broken(student, folder, **options):
+        other = deepcopy(student)
+        with torch.no_grad():
+            other.network.layer2[0].bn2.bias += 0.5
+        write(other, folder, **options)
+
+    monkeypatch.setattr(to, "write", broken)
+    with pytest.raises(
+        RunError,
+        match=r"the first layer that differs is layer2\.0\.bn2 \(BatchNorm2d\), by 0\.5 of .*; the "
+        r"last before it that does not is layer2\.0\.relu1",
+    ):
+        mentee.export(run, format=format, out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_difference_before_the_first_layer_and_after_the_last(run_of, tmp_path, monkeypatch):
+    run, _ = run_of("digits")
+    write = pt2_format.write
+    for name, message in (
+        ("mean", r"the first layer that differs is conv1 .* does not is its input"),
+        ("scale", r"no layer alone differs; the difference comes after fc"),
+    ):
+
+        def broken(student, folder, name=name):
+            other = deepcopy(student)
+            other.module.has_units = name == "scale"
+            getattr(other.module, name).data = torch.full((1,), 0.9)
+            other.module.shift.data = torch.zeros(1)
+            write(other, folder)
+
+        monkeypatch.setattr(pt2_format, "write", broken)
+        with pytest.raises(RunError, match=message):
+            mentee.export(run, format="pt2", out=tmp_path)
 
 
 def test_an_older_file_stays_where_the_new_one_differs(run_of, tmp_path, monkeypatch):

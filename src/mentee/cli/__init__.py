@@ -147,6 +147,7 @@ def report(
 
 app.command()(exporting.export)
 app.command()(exporting.predict)
+app.command()(exporting.benchmark)
 app.add_typer(records, name="record")
 app.command()(experiments.sweep)
 app.command()(experiments.compare)

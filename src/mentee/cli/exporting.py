@@ -1,4 +1,4 @@
-"""Commands of a student that is shipped: `mentee export`, `predict`."""
+"""Commands of a student that is shipped: `mentee export`, `predict`, `benchmark`."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ def export(
     examples: Annotated[
         int, typer.Option(min=1, help="Held-out examples to compare on, at most.")
     ] = 256,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Write 8-bit integers too, where that is worth it.")
+    ] = False,
+    max_drop: Annotated[
+        float, typer.Option(min=0, help="Of int8: points of validation that may be lost.")
+    ] = 0.5,
 ) -> None:
     """Write a run's student as a file that needs no Mentee; it is compared with the student."""
     from mentee.api import export
@@ -50,8 +56,12 @@ def export(
         opset=opset,
         tolerance=tolerance,
         examples=examples,
+        int8=int8,
+        max_drop=max_drop,
     )
     print_line(f"compared: {exported.parity}\n{exported.path}")
+    if exported.int8 is not None:
+        print_line(exported.int8)
 
 
 def predict(
@@ -69,3 +79,22 @@ def predict(
     texts = student.signature.kind == "text"
     files = [Path(each) if texts and Path(each).is_file() else each for each in inputs]
     print_line(table(student(files), format))
+
+
+def benchmark(
+    source: Annotated[
+        Path, typer.Argument(help="A run's folder, a .onnx or a .pt2 file.", metavar="RUN|FILE")
+    ],
+    rounds: Annotated[int, typer.Option(min=2, help="How often each is run in turn.")] = 20,
+    compile: Annotated[bool, typer.Option(help="Measure torch.compile, too.")] = True,
+    format: Annotated[
+        Literal["table", "csv", "json"], typer.Option(help="Of what is printed.")
+    ] = "table",
+) -> None:
+    """Measure what a student costs: size, memory, latency, throughput; beside its teacher."""
+    from mentee.api import benchmark
+
+    result = benchmark(source, rounds=rounds, compile=compile)
+    print_line(result.text(format))
+    if result.path is not None and format == "table":
+        print_line(f"\n{result.path}")

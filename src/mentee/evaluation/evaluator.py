@@ -197,8 +197,8 @@ def write_pages(
     recipe: str,
 ) -> str:
     """Write `report.md` and `report.html` of a run from its other files; returns the first."""
-    probe, environment = folder.read_probe(), {}
-    text = page(summary, metrics, recipe, probe)
+    probe, benchmark, environment = folder.read_probe(), folder.read_benchmark(), {}
+    text = page(summary, metrics, recipe, probe, benchmark)
     with contextlib.suppress(RunError):  # the page is written without it
         environment = folder.read_environment()
     run = RunFiles(
@@ -209,6 +209,7 @@ def write_pages(
         environment,
         folder.read_diagnostics(),
         read_scratch(folder, summary),
+        benchmark,
     )
     whole = html(run_page(run))
     files.write_text(folder.report, text)

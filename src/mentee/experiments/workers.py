@@ -29,6 +29,7 @@ from mentee.build.datasets import cache_sources
 from mentee.build.overrides import PythonOverrides
 from mentee.errors import MenteeError, RunError
 from mentee.experiments.jobs import FAILURE, Job
+from mentee.threads import cores
 from mentee.training.signals import Interrupted, SignalGuard
 from mentee.types import Step
 
@@ -95,13 +96,6 @@ def failure(job: Job, text: str, report: str) -> WorkerMessage:
     with contextlib.suppress(RunError):  # the disk may be what failed
         files.write_text(job.path / FAILURE, report.rstrip() + "\n")
     return WorkerMessage(job.name, "failed", text=text)
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def divide_cores(jobs: int, processes: int | None) -> tuple[int, int]:

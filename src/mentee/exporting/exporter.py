@@ -19,6 +19,9 @@ from mentee.errors import MenteeError, suggest
 from mentee.evaluation.student_reader import finished_recipe
 from mentee.exporting import onnx_format, pt2_format, source_format, timm_format
 from mentee.exporting.gate import TOLERANCE, Parity, compare, refuse
+from mentee.exporting.int8 import FILE as INT8
+from mentee.exporting.int8 import MAX_DROP, Quantized, quantize
+from mentee.exporting.layer_difference import first_difference
 from mentee.exporting.signature import Signature
 from mentee.exporting.student import held_out, open_run
 
@@ -42,11 +45,13 @@ class Exported:
         path: the file, or the folder.
         signature: what it reads and gives.
         parity: how its outputs compare with the student's.
+        int8: what quantization cost and saved, where it was asked for.
     """
 
     path: Path
     signature: Signature
     parity: Parity
+    int8: Quantized | None = None
 
 
 def export(
@@ -62,6 +67,8 @@ def export(
     examples: int = EXAMPLES,
     data: Any = None,
     student: ModelFactory | None = None,
+    int8: bool = False,
+    max_drop: float = MAX_DROP,
 ) -> Exported:
     """Write a run's student as a file that needs no Mentee, and compare its outputs.
 
@@ -87,6 +94,9 @@ def export(
             most.
         data: as for `train`, where it was passed there.
         student: the module, where it was passed from Python.
+        int8: write `model-int8.onnx` too, with 8-bit integers inside, if it is within `max_drop`
+            and smaller or faster here; see `mentee.exporting.int8.quantize`.
+        max_drop: of int8: by how many points (hundredths) the score of validation may drop.
 
     Returns:
         What was written.
@@ -100,6 +110,10 @@ def export(
         raise MenteeError(f"no format {format!r}: {suggest(format, FORMATS)}")
     if opset is not None and format != "onnx":
         raise MenteeError(f"opset is of onnx, and the format is {format}; leave it out")
+    if int8 and format != "onnx":
+        raise MenteeError(f"int8 is of onnx, and the format is {format}; leave one of them out")
+    if not max_drop >= 0:
+        raise MenteeError(f"int8 may lose 0 points or more (max_drop); got {max_drop:g}")
     if examples < 1 or not tolerance > 0:
         raise MenteeError(
             f"at least 1 example is compared, with a tolerance above 0; got {examples} examples "
@@ -125,8 +139,11 @@ def export(
         write(shipped, temporary)
         opened = to.open_file(temporary / to.FILE)
         parity = compare(shipped, opened, some, part)
-        refuse(parity, tolerance)
-    return Exported(folder / to.FILE, opened.signature, parity)
+        refuse(parity, tolerance, partial(first_difference, shipped, opened, tolerance))
+        quantized = quantize(shipped, data, temporary, part, max_drop) if int8 else None
+    if quantized is not None and not quantized.kept:
+        (folder / INT8).unlink(missing_ok=True)  # of an earlier model.onnx
+    return Exported(folder / to.FILE, opened.signature, parity, quantized)
 
 
 @contextlib.contextmanager

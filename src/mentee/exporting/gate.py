@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,11 +125,12 @@ def main_score(student: Student, outputs: Tensor, examples: Examples) -> tuple[s
     return None if name not in scores else (str(name), scores[str(name)])
 
 
-def refuse(parity: Parity, tolerance: float) -> None:
+def refuse(parity: Parity, tolerance: float, where: Callable[[], str]) -> None:
     """Refuse a file whose outputs are not the student's.
 
     A class may differ only where two outputs are equal within the tolerance, so that outputs decide
     alone. Images that are resized inside may be off by a level of 255: `RESIZED` of the largest.
+    `where` tells which layer differs; it is asked only then.
 
     Raises:
         RunError: they differ by more than the tolerance.
@@ -138,5 +140,5 @@ def refuse(parity: Parity, tolerance: float) -> None:
         return
     raise RunError(
         f"the exported file differs from the student by more than {tolerance:g} and is not "
-        f"written: {parity}; try another format or opset, or say --tolerance"
+        f"written: {parity}; {where()}; try another format or opset, or say --tolerance"
     )

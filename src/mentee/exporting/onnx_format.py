@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mentee.errors import MenteeError, RunError
+from mentee.exporting.layer_difference import onnx_layers
 from mentee.exporting.runtime import OpenedStudent, cannot_read, graph, packages, silent
 from mentee.exporting.signature import KEY, read_signature
 from mentee.exporting.student import Student
@@ -80,17 +82,28 @@ def open_file(path: Path) -> OpenedStudent:
     Raises:
         MenteeError: onnxruntime is missing, or the file is damaged or another one.
     """
+    content = path.read_bytes()  # whatever characters its name has
+    session = open_session(content, path)
+    text = session.get_modelmeta().custom_metadata_map.get(KEY)
+    name = session.get_inputs()[0].name
+    return OpenedStudent(
+        read_signature(text, path),
+        lambda x: session.run(None, {name: x})[0],
+        partial(onnx_layers, content),
+    )
+
+
+def open_session(content: bytes, source: object) -> Any:
+    """The content of an ONNX file in onnxruntime, with as many threads as torch has.
+
+    Raises:
+        MenteeError: onnxruntime is missing, or the content is damaged.
+    """
     (runtime,) = packages("predict", "onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
     try:
-        content = path.read_bytes()  # whatever characters its name has
-        session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except OSError:
-        raise
+        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common class of their own
-        raise cannot_read(path, error, "onnxruntime") from error
-    text = session.get_modelmeta().custom_metadata_map.get(KEY)
-    name = session.get_inputs()[0].name
-    return OpenedStudent(read_signature(text, path), lambda x: session.run(None, {name: x})[0])
+        raise cannot_read(source, error, "onnxruntime") from error

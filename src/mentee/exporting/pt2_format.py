@@ -8,12 +8,14 @@ import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mentee.errors import RunError
+from mentee.exporting.layer_difference import module_layers
 from mentee.exporting.runtime import OpenedStudent, as_arrays, cannot_read, graph, silent
 from mentee.exporting.signature import KEY, read_signature
 from mentee.exporting.student import Student
@@ -59,7 +61,8 @@ def open_file(path: Path) -> OpenedStudent:
         raise
     except Exception as error:  # a damaged archive shows in many ways
         raise cannot_read(path, error, "torch.export") from error
-    return OpenedStudent(read_signature(extra[EXTRA], path), as_arrays(module))
+    layers = partial(module_layers, module)
+    return OpenedStudent(read_signature(extra[EXTRA], path), as_arrays(module), layers)
 
 
 def refuse_code(path: Path) -> None:

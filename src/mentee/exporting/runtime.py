@@ -30,10 +30,12 @@ class OpenedStudent:
     Attributes:
         signature: what it reads and gives.
         run: a batch of inputs to a batch of outputs, `[b, k]`.
+        layers: a batch of inputs to the outputs of its layers, by name; None: they are not known.
     """
 
     signature: Signature
     run: Callable[[Array], Array]
+    layers: Callable[[Array], dict[str, Array]] | None = None
 
 
 def as_arrays(module: Callable[[Tensor], Tensor]) -> Callable[[Array], Array]:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from mentee.data import MODALITIES
 from mentee.errors import MenteeError
 from mentee.exporting.graph import ShippedStudent
+from mentee.exporting.layer_difference import module_layers
 from mentee.exporting.runtime import OpenedStudent, as_arrays
 from mentee.exporting.signature import KEY, read_signature
 from mentee.exporting.source import Bundle
@@ -94,4 +95,6 @@ def open_file(path: Path) -> OpenedStudent:
     with safe_open(path / WEIGHTS, "pt") as file:
         text = file.metadata().get(KEY)
     load = runpy.run_path(str(path / CODE))["load"]
-    return OpenedStudent(read_signature(text, path), as_arrays(load()))
+    module = load()
+    layers = partial(module_layers, module)
+    return OpenedStudent(read_signature(text, path), as_arrays(module), layers)

@@ -230,5 +230,9 @@ def held_out(recipe: Recipe, data: Any, count: int) -> tuple[DatasetSplits, Exam
         part = config.validation if named else config.test or config.train
         splits = open_single_split(recipe, str(part), data)
         examples = splits.train
-    rows = np.unique(np.linspace(0, len(examples) - 1, count).astype(np.int64))
-    return splits, examples.take(rows), name
+    return splits, evenly(examples, count), name
+
+
+def evenly(examples: Examples, count: int) -> Examples:
+    """At most so many examples, evenly spaced."""
+    return examples.take(np.unique(np.linspace(0, len(examples) - 1, count).astype(np.int64)))

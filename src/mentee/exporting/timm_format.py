@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from mentee.build.own_input import TRAINED
 from mentee.errors import MenteeError
 from mentee.exporting.graph import ShippedStudent
+from mentee.exporting.layer_difference import module_layers
 from mentee.exporting.runtime import OpenedStudent, as_arrays, packages, silent
 from mentee.exporting.signature import KEY, read_signature
 from mentee.exporting.student import Student
@@ -70,4 +72,5 @@ def open_file(path: Path) -> OpenedStudent:
         numbers = timm.data.resolve_model_data_config(network)
     signature = read_signature(json.dumps(json.loads((path / CONFIG).read_text())[KEY]), path)
     inside = {**signature.inside, "mean": numbers["mean"], "std": numbers["std"]}
-    return OpenedStudent(signature, as_arrays(ShippedStudent(network, **inside).eval()))
+    module = ShippedStudent(network, **inside).eval()
+    return OpenedStudent(signature, as_arrays(module), partial(module_layers, module))

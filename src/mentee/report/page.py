@@ -12,6 +12,7 @@ from mentee.report.classes import class_section, confusions
 from mentee.report.progress import duration
 from mentee.report.tables import (
     LOSS_LEGEND,
+    benchmark_cells,
     loss_cells,
     number,
     probe_cells,
@@ -36,6 +37,7 @@ class RunFiles:
         probe: of `probe.json`; None: nothing was probed.
         environment: of `environment.json`.
         diagnostics: of `diagnostics.json`.
+        benchmark: of `benchmark.json`; None: nothing was measured.
         scratch: of `summary.json` of the run from scratch with the same seed; None: not known.
     """
 
@@ -46,6 +48,7 @@ class RunFiles:
     environment: Mapping[str, Any] = field(default_factory=dict)
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
     scratch: Mapping[str, Any] | None = None
+    benchmark: Mapping[str, Any] | None = None
 
 
 def page(
@@ -53,12 +56,15 @@ def page(
     metrics: Sequence[Mapping[str, Any]],
     recipe: str,
     probe: Mapping[str, Any] | None = None,
+    benchmark: Mapping[str, Any] | None = None,
 ) -> str:
     """`report.md`: result, scores, costs and course of a run.
 
-    It is made of the contents of `summary.json`, `metrics.jsonl`, `recipe.yaml` and `probe.json`.
+    It is made of the contents of `summary.json`, `metrics.jsonl`, `recipe.yaml`, `probe.json` and
+    `benchmark.json`.
     """
-    return markdown(run_title(summary), sections(RunFiles(summary, metrics, recipe, probe)))
+    run = RunFiles(summary, metrics, recipe, probe, benchmark=benchmark)
+    return markdown(run_title(summary), sections(run))
 
 
 def run_title(summary: Mapping[str, Any]) -> str:
@@ -96,6 +102,7 @@ def sections(run: RunFiles) -> list[Section]:
         Section("Out of domain", _domains(summary) if summary.get("out_of_domain") else []),
         Section("Data", _data(summary)),
         Section("Costs", _costs(summary)),
+        Section("Costs of a prediction", benchmark_blocks(run.benchmark) if run.benchmark else []),
         Section("Recipe", [Code(run.recipe, "yaml", folded="recipe.yaml")]),
     ]
 
@@ -104,6 +111,18 @@ def scored_part(summary: Mapping[str, Any]) -> str:
     """The part whose classes are shown: test, else validation; "" without details."""
     details = summary.get("details") or {}
     return next((name for name in ("test", "validation") if details.get(name)), "")
+
+
+def benchmark_blocks(content: Mapping[str, Any]) -> list[Block]:
+    """What the student and its teacher cost in each runtime."""
+    about = content["about"]
+    text = (
+        f"Measured in turn, {about['rounds']} rounds, on {about['processor'] or about['machine']}: "
+        "milliseconds of a batch of 1, examples a second in batches of 32, and the largest size of "
+        "a fresh process with its libraries."
+    )
+    notes = [f"Not measured: {each}." for each in content["skipped"]]
+    return [Table(benchmark_cells(content)), Text(text), *([Items(notes)] if notes else [])]
 
 
 def probe_blocks(content: Mapping[str, Any]) -> list[Block]:

@@ -80,6 +80,20 @@ def spread(scores: Sequence[float]) -> str:
     return mean if len(scores) == 1 else f"{mean} ± {statistics.stdev(scores):.4f}"
 
 
+def benchmark_cells(content: Mapping[str, Any]) -> list[list[str]]:
+    """A line for each row of `benchmark.json`, and a head."""
+    head = ["network", "runtime", "threads", "parameters", "million MACs", "MB", "peak memory, MB"]
+    cells = [[*head, "p50, ms", "p95, ms", "examples/s"]]
+    for row in content["rows"]:
+        known = {key: value for key, value in row.items() if value is not None}
+        cells.append([row["network"], row["runtime"], str(row["threads"])])
+        cells[-1].append(f"{known['parameters']:,}" if "parameters" in known else "")
+        for key, unit in (("macs", 1e6), ("bytes", 1e6), ("memory", 1e6)):
+            cells[-1].append(f"{known[key] / unit:,.2f}" if key in known else "")
+        cells[-1] += [f"{row['p50']:.3f}", f"{row['p95']:.3f}", f"{row['throughput']:,.0f}"]
+    return cells
+
+
 def probe_cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """A line for each network and way in `probe.json`, a column for each number of labels.
 

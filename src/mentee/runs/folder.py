@@ -66,6 +66,7 @@ class Folder:
     | `report.md`, `report.html` | the same for a person |
     | `trackers/` | the runs of experiment trackers, and what those store here |
     | `probe.json` | results of probes of the student's embedding, where some were run |
+    | `benchmark.json` | what a prediction costs in each runtime, where that was measured |
     """
 
     path: Path
@@ -82,6 +83,7 @@ class Folder:
     page = _File("report.html")
     diagnostics = _File("diagnostics.json")
     probe = _File("probe.json")
+    benchmark = _File("benchmark.json")
 
     def __post_init__(self) -> None:
         files.usable(self.path)
@@ -102,6 +104,21 @@ class Folder:
                     f"{self.probe} has no rows of results as mentee writes them; {advice}"
                 )
         return {"notes": [], "others": [], **content}
+
+    def read_benchmark(self) -> dict[str, Any] | None:
+        """What predictions cost; None: it was not measured.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        if not self.benchmark.is_file():
+            return None
+        advice = f"delete it, or measure again with mentee benchmark {self.path}"
+        content = files.read_json(self.benchmark, advice)
+        kinds = {"rows": list, "skipped": list, "about": dict}
+        if not all(isinstance(content.get(name), kind) for name, kind in kinds.items()):
+            raise RunError(f"{self.benchmark} has no rows as mentee writes them; {advice}")
+        return content
 
     def read_diagnostics(self) -> dict[str, Any]:
         """What the page shows of examples and layers; empty without the file.
