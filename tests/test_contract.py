@@ -6,12 +6,9 @@ A new word without a case here fails `test_every_word_has_a_case`.
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +23,7 @@ from mentee.memory import Bank
 from mentee.representations import REPRESENTATIONS, SEVERAL, Adapter, PairInfo, unit_norm
 from mentee.types import Statistics
 from tests.losses import formulas as agreements
+from tests.processes import ended, start
 from tests.representations import formulas as representations
 
 WIDTH, EXAMPLES, NEGATIVES, LOG_Z, TEMPERATURE = 6, 24, 12, 3.0, 0.1
@@ -663,7 +661,11 @@ def corners(shape: tuple[int, ...], dtype: torch.dtype) -> dict[str, tuple[Tenso
     }
 
 
-CORNERS = ["batch of one", "equal rows", "both alike", "zero rows", "all zero", "large", "small"]
+def every_corner(shape: tuple[int, ...]) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
+    """All of them in single and half precision, with what to call each in a message."""
+    for dtype in (torch.float32, torch.bfloat16):
+        for corner, pair in corners(shape, dtype).items():
+            yield f"{corner}, {dtype}", pair
 
 
 @every_agreement
@@ -727,17 +729,15 @@ def test_an_agreement_does_not_depend_on_the_order_of_examples(name):
 
 
 @every_agreement
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("corner", CORNERS)
-def test_an_agreement_is_finite_at_the_corners(name, dtype, corner):
-    student, teacher = corners(AGREED[name].shape, dtype)[corner]
-    student, teacher = (x.clone().requires_grad_() for x in (student, teacher))
-    loss = agree(name, student, teacher, rows(len(student)))
-    loss.sum().backward()
-    assert torch.isfinite(loss).all()
-    for grad in [x.grad for x in (student, teacher) if x.grad is not None]:
-        assert torch.isfinite(grad).all()
-        assert grad.abs().max() <= AGREED[name].bound(student, teacher) * 1.02
+def test_an_agreement_is_finite_at_the_corners(name):
+    for where, pair in every_corner(AGREED[name].shape):
+        student, teacher = (x.clone().requires_grad_() for x in pair)
+        loss = agree(name, student, teacher, rows(len(student)))
+        loss.sum().backward()
+        assert torch.isfinite(loss).all(), where
+        for grad in [x.grad for x in (student, teacher) if x.grad is not None]:
+            assert torch.isfinite(grad).all(), where
+            assert grad.abs().max() <= AGREED[name].bound(student, teacher) * 1.02, where
 
 
 @every_agreement
@@ -795,24 +795,23 @@ def test_a_representation_does_not_depend_on_the_order_of_examples(name, kind):
 
 
 @every_representation
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("corner", CORNERS)
-def test_a_representation_is_finite_at_the_corners(name, kind, dtype, corner):
-    for side, given in zip(sides(name, kind), corners(SHAPES[kind], dtype)[corner], strict=True):
-        x = given.clone().requires_grad_()
-        whole(side).to(dtype)
-        said = represent(side, x)
-        assert torch.isfinite(said).all()
-        if whole(side) is not side:  # what another term's side learns is only repeated
-            assert not said.requires_grad
-            continue
-        said.backward(torch.ones_like(said))
-        assert torch.isfinite(x.grad).all()
-        if REPRESENTED[name].bounded:
-            outer = said[0].numel() ** 0.5
-            steepest = REPRESENTED[name].steepest or slope_bound(side.double())
-            bound = steepest * outer * 1.05
-            assert x.grad.flatten(1).double().norm(dim=1).max() <= bound
+def test_a_representation_is_finite_at_the_corners(name, kind):
+    for where, pair in every_corner(SHAPES[kind]):
+        for side, given in zip(sides(name, kind), pair, strict=True):
+            x = given.clone().requires_grad_()
+            whole(side).to(x.dtype)
+            said = represent(side, x)
+            assert torch.isfinite(said).all(), where
+            if whole(side) is not side:  # what another term's side learns is only repeated
+                assert not said.requires_grad, where
+                continue
+            said.backward(torch.ones_like(said))
+            assert torch.isfinite(x.grad).all(), where
+            if REPRESENTED[name].bounded:
+                outer = said[0].numel() ** 0.5
+                steepest = REPRESENTED[name].steepest or slope_bound(side.double())
+                bound = steepest * outer * 1.05
+                assert x.grad.flatten(1).double().norm(dim=1).max() <= bound, where
 
 
 @every_representation
@@ -864,12 +863,6 @@ def compare_compiled() -> None:
 
 def test_every_word_compiles():
     """In a process of its own: the shape checks that the tests run under cannot be traced."""
-    done = subprocess.run(
-        [sys.executable, "-c", "from tests.test_contract import *; compare_compiled()"],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split("\n")[:-1] == [f"same: {name}" for name in (*AGREED, *REPRESENTED)]
+    code = "from tests.test_contract import *; compare_compiled()"
+    lines = ended(start("-c", code), seconds=600).splitlines()
+    assert lines == [f"same: {name}" for name in (*AGREED, *REPRESENTED)]

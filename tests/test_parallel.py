@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +30,7 @@ from mentee.parallel import (
     world,
 )
 from mentee.runs import checkpoint
-from tests.processes import ended, launch
+from tests.processes import Two, ended
 from tests.training import two_processes
 
 CLOSE = 1e-5
@@ -57,7 +55,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes made of `together`, and of COMMAND's recipe without any stop."""
     out = tmp_path_factory.mktemp("two")
     (out / "recipe.yaml").write_text(yaml.safe_dump(COMMAND))
-    ended(launch(two_processes.__file__, out, cwd=out))
+    ended(Two(two_processes.__file__, out, cwd=out))
     return out
 
 
@@ -140,7 +138,7 @@ def test_scores_are_those_of_the_student_that_is_kept(two: Path) -> None:
 def test_evaluate_in_two_processes_says_what_one_does(more: tuple[str, ...], two: Path) -> None:
     """250 and 250 of 500 would not be the batches of one process: they are 256 and 244."""
     command = ("evaluate", str(two / "whole"), *more)
-    said = ended(launch("-m", "mentee.cli", *command, cwd=two))
+    said = ended(Two("-m", "mentee.cli", *command, cwd=two))
     assert said == CliRunner().invoke(app, command).stdout
     assert said.count("balanced_accuracy") == 1, "only the first process prints"
 
@@ -148,18 +146,17 @@ def test_evaluate_in_two_processes_says_what_one_does(more: tuple[str, ...], two
 def test_the_command_in_two_processes_is_one_run_that_resumes_after_kill_9(
     two: Path, tmp_path: Path
 ) -> None:
-    process = launch("-m", "mentee.cli", "train", two / "recipe.yaml", cwd=tmp_path)
+    process = Two("-m", "mentee.cli", "train", two / "recipe.yaml", cwd=tmp_path)
     run = tmp_path / "runs" / "resnet8-cifar-none-1"
     try:
         while not checkpoint.list_checkpoints(run / "checkpoints"):
             assert process.poll() is None, process.communicate()
             time.sleep(0.005)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)  # the launcher; torchrun's workers follow below
-        end_workers(str(two / "recipe.yaml"))
+        process.kill()
     process.communicate()
     assert not (run / "summary.json").exists()
-    said = ended(launch("-m", "mentee.cli", "resume", run, cwd=tmp_path))
+    said = ended(Two("-m", "mentee.cli", "resume", run, cwd=tmp_path))
     assert said.count("epoch   4/4") == 1, "only the first process prints"
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [run.name]
     for name in ("student.safetensors", "metrics.jsonl"):
@@ -174,7 +171,7 @@ def test_two_processes_record_what_one_does(tmp_path: Path) -> None:
     recipe = {**COMMAND, "data": data, "teacher": teacher, "method": "cktf+kd"}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     arguments = ("-m", "mentee.cli", "record", tmp_path / "recipe.yaml", "--views", "3", "--out")
-    said = ended(launch(*arguments, tmp_path / "two", cwd=tmp_path))
+    said = ended(Two(*arguments, tmp_path / "two", cwd=tmp_path))
     assert said.count("recorded in") == 1, "only the first process prints"
     record_network(recipe, tmp_path / "one", views=3, say=str)
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.*"))
@@ -189,7 +186,7 @@ def test_two_processes_record_a_teacher_of_another_task_as_one_does(tmp_path: Pa
     script = tmp_path / "script.py"
     script.write_text(EMBEDDING)
     for n in (37, 50):  # the second time 13 are new
-        ended(launch(script, tmp_path, "two", str(n), cwd=tmp_path))
+        ended(Two(script, tmp_path, "two", str(n), cwd=tmp_path))
         namespace: dict[str, Any] = {"__name__": "one"}
         exec(compile(EMBEDDING, "script", "exec"), namespace)
         namespace["main"](tmp_path, "one", n)
@@ -223,17 +220,6 @@ if __name__ == "__main__":
     main(*sys.argv[1:])
     close_processes()
 """
-
-
-def end_workers(argument: str) -> None:
-    """torchrun starts each worker in a session of its own: end those with our own argument."""
-    for status in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = status.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if argument.encode() in command:
-            os.kill(int(status.parent.name), signal.SIGKILL)
 
 
 def test_one_process_talks_to_itself() -> None:

@@ -24,7 +24,7 @@ from mentee.models import count_parameters
 from mentee.recipe import read
 from mentee.types import Step
 from tests.conftest import digits
-from tests.processes import ended, launch
+from tests.processes import Two, ended
 from tests.training.test_resume import KILLED, assert_same
 
 ROWS = {"simkd": "stages.last", "simkd-pooled": "embedding"}
@@ -115,12 +115,12 @@ def test_two_processes_train_one_such_student(taught: Any, teacher: Any, tmp_pat
     small = {**SMALL, "data": {"limit": 96, "validation": 0.2}}
     student = {"network": "mobilenetv2-cifar", "options": {}}
     recipe.write_text(yaml.safe_dump(taught(method="simkd", student=student, **small, **SHORT)))
-    ended(launch("-m", "mentee.cli", "train", recipe, "--out", tmp_path / "run", cwd=tmp_path))
+    ended(Two("-m", "mentee.cli", "train", recipe, "--out", tmp_path / "run", cwd=tmp_path))
     state, theirs = (
         load_file(path) for path in (tmp_path / "run/student.safetensors", teacher["weights"])
     )
     assert torch.equal(state["classifier.weight"], theirs["fc.weight"])
-    said = ended(launch("-m", "mentee.cli", "evaluate", tmp_path / "run", cwd=tmp_path))
+    said = ended(Two("-m", "mentee.cli", "evaluate", tmp_path / "run", cwd=tmp_path))
     assert f"{evaluate(tmp_path / 'run')['accuracy']:.4f}" in said
 
 
@@ -175,7 +175,7 @@ def test_it_adds_up_with_other_rows_and_reads_the_trunks_stages(
         }
     form = taught(method="cktf(simkd)", **SMALL)
     parts = build(read(form))
-    assert parts.module.criterion.weights == {"task": 1.0, "contrast/projector~stages.last": 0.8}
+    assert parts.module.criterion.weights == {"task": 1.0, "info_nce/projector~stages.last": 10.0}
     assert isinstance(parts.module.student, models.ReusedClassifierStudent)
     text = "would reuse the teacher's classifier twice, after stages.last and embedding"
     with pytest.raises(MenteeError, match=text):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from mentee.recipe import read
 from mentee.runs import checkpoint
 from mentee.runs.folder import Folder
 from tests.conftest import digits
-from tests.processes import ended, launch
+from tests.processes import Forked, Two, ended, start
 from tests.training.test_resume import KILLED, assert_same, number_of
 
 FEW = {"memory.negatives": 48}
@@ -66,7 +65,7 @@ def test_both_are_learned_from(teacher: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_a_kill_in_between_changes_nothing(
-    begin: Callable[..., subprocess.Popen[str]], teacher: dict[str, Any], file: Any, tmp_path: Path
+    begin: Callable[..., Forked], teacher: dict[str, Any], file: Any, tmp_path: Path
 ) -> None:
     recipe = file(semi(teacher, train={"epochs": 2, "mixup": None}, save={"steps": 5}))
     killed = begin("-c", KILLED, recipe, tmp_path / "run", "17", str(int(signal.SIGKILL)))
@@ -189,8 +188,8 @@ def plain() -> dict[str, Any]:
 def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     script = tmp_path / "together.py"
     script.write_text(TOGETHER)
-    alone = ended(launch(script, tmp_path / "one", cwd=tmp_path, launcher=[]))
-    both = ended(launch(script, tmp_path / "two", cwd=tmp_path))
+    alone = ended(start(script, tmp_path / "one", cwd=tmp_path))
+    both = ended(Two(script, tmp_path / "two", cwd=tmp_path))
     one, two = (
         json.loads(next(line for line in out.splitlines() if line.startswith("LOSSES"))[7:])
         for out in (alone, both)

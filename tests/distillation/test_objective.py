@@ -22,7 +22,7 @@ from mentee.teachers import OnlineTeacher
 from mentee.types import Batch, LayerPair, Mixup, Statistics
 from tests.distillation import gathered
 from tests.losses import formulas as agreements
-from tests.processes import ended, launch
+from tests.processes import Two, ended
 from tests.representations import formulas as representations
 
 PLAIN = InputContract((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -826,7 +826,7 @@ def test_a_loss_that_needs_labels_and_negatives_gets_both():
 
 def test_the_context_of_gathered_examples_is_gathered_with_them(tmp_path):
     """Two processes with half of a batch each compute what one computes with all of it."""
-    ended(launch(gathered.__file__, cwd=tmp_path))
+    ended(Two(gathered.__file__, cwd=tmp_path))
 
 
 def test_binding_measures_nothing():

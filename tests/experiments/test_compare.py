@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +24,9 @@ from mentee.errors import MenteeError
 from mentee.evaluation.predictions import load
 from mentee.models import build
 from tests.conftest import taught_by
+from tests.processes import Forked
 
-Begin = Callable[..., subprocess.Popen[str]]
+Begin = Callable[..., Forked]
 KL = Component("kl", {"temperature": 4.0})
 WILD = {"wild": Method("wild", (Term("logits", KL, 1e38),), task=1e38)}
 
@@ -232,7 +232,7 @@ def command(path: str, out: Path) -> tuple[str, ...]:
     return ("-m", "mentee.cli", *said, "--processes", "1", "--out", str(out))
 
 
-def wait_for(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
+def wait_for(what: Callable[[], object], process: Forked) -> None:
     for _ in range(24_000):
         if what():
             return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +15,10 @@ import pytest
 from mentee import pipeline
 from mentee.errors import RunError
 from tests.experiments.conftest import label_free
+from tests.processes import Forked
 from tests.training.test_resume import assert_same, wait_for_checkpoint
 
-Begin = Callable[..., subprocess.Popen[str]]
+Begin = Callable[..., Forked]
 FEW = {"memory.negatives": 48}
 
 
@@ -38,7 +38,7 @@ def recipe(teacher: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def wait_for(process: subprocess.Popen[str], path: Path) -> None:
+def wait_for(process: Forked, path: Path) -> None:
     for _ in range(20_000):
         if path.exists():
             return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +23,7 @@ from mentee.experiments.workers import WorkerMessage
 from mentee.recipe import read
 from tests.conftest import taught_by
 from tests.experiments.test_compare import names, stamps, wait_for
+from tests.processes import Forked
 
 pytest.importorskip("optuna", reason="needs the extra `compare`")
 
@@ -221,7 +221,7 @@ def test_a_stopped_run_is_whole_and_can_be_resumed(teacher: dict[str, Any], tmp_
 
 
 def test_kill_9_in_the_midst_of_it(
-    begin: Callable[..., subprocess.Popen[str]], teacher: dict[str, Any], tmp_path: Path
+    begin: Callable[..., Forked], teacher: dict[str, Any], tmp_path: Path
 ) -> None:
     path, out = tmp_path / "recipe.yaml", tmp_path / "c"
     path.write_text(yaml.safe_dump(short_recipe(teacher)))

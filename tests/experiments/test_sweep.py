@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +20,9 @@ from mentee.methods import Component, Method, Term
 from mentee.records import open_record
 from mentee.runs import checkpoint
 from tests.conftest import digits, taught_by
+from tests.processes import Forked
 
-Begin = Callable[..., subprocess.Popen[str]]
+Begin = Callable[..., Forked]
 SHORT = {"epochs": 1, "batch": 32}
 OWN = {"name": "cktf+kd", "params": {"info_nce.temperature": 0.2}}
 
@@ -239,7 +239,7 @@ def whole(long: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def wait_for(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
+def wait_for(what: Callable[[], object], process: Forked) -> None:
     for _ in range(24_000):
         if what():
             return
@@ -248,7 +248,7 @@ def wait_for(what: Callable[[], object], process: subprocess.Popen[str]) -> None
     raise AssertionError("it never came")
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[int]:
+def workers_of(process: Forked) -> list[int]:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_text() for pid in children}
     return [pid for pid, line in lines.items() if "spawn_main" in line]

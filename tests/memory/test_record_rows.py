@@ -18,7 +18,7 @@ from mentee.representations import unit_norm
 from mentee.types import Batch
 from tests.losses import formulas
 from tests.memory import recorded
-from tests.processes import ended, launch
+from tests.processes import Two, ended
 
 N, WIDTH, CLASSES = 30, 5, 4
 GROUPS = torch.arange(N) % CLASSES
@@ -137,7 +137,7 @@ def test_the_rows_are_what_the_teachers_side_makes_of_the_record():
 
 
 def test_two_processes_have_the_loss_and_the_gradient_of_one(tmp_path: Path):
-    ended(launch(recorded.__file__, cwd=tmp_path))
+    ended(Two(recorded.__file__, cwd=tmp_path))
 
 
 def bind(loss: str, representation: Component, **more: object) -> DistillationLoss:

@@ -10,11 +10,11 @@ import torch
 from mentee.errors import RunError
 from mentee.memory import Bank, ShardedBank
 from tests.memory import shards
-from tests.processes import ended, launch
+from tests.processes import Two, ended
 
 
 def test_two_processes_keep_half_each_and_see_what_a_whole_bank_shows(tmp_path: Path) -> None:
-    ended(launch(shards.__file__, cwd=tmp_path))
+    ended(Two(shards.__file__, cwd=tmp_path))
 
 
 def test_one_process_keeps_a_bank() -> None:

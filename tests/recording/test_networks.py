@@ -6,7 +6,6 @@ import importlib
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from mentee.records import open_record, shards
 from mentee.runs.folder import Folder
 from mentee.types import Step
 from tests.conftest import digits
+from tests.processes import Forked
 from tests.training.test_resume import assert_same, interrupt_at
 
 SMALL = {"data": {"limit": 96, "validation": None, "test": None}, "select": {"keep": "last"}}
@@ -276,7 +276,7 @@ def test_a_recipe_without_a_network_has_nothing_to_record(live: Any, tmp_path: P
         record_network(live("none"), tmp_path / "r")
 
 
-def kill_9_once_there(folder: Path, command: subprocess.Popen[str]) -> None:
+def kill_9_once_there(folder: Path, command: Forked) -> None:
     until = time.monotonic() + 120
     while not folder.is_dir():
         assert time.monotonic() < until

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from mentee.runs import checkpoint
 from mentee.runs.state import RunState
 from tests.build.test_mistakes import several
 from tests.conftest import digits
+from tests.processes import Forked
 from tests.training.test_resume import KILLED, assert_same, number_of
 
 WATCH = {"limit": 200, "knn": 5, "probe": True}
@@ -138,7 +138,7 @@ def test_the_student_before_its_first_step_may_be_the_best(
 
 
 def test_a_kill_in_between_changes_nothing(
-    begin: Callable[..., subprocess.Popen[str]],
+    begin: Callable[..., Forked],
     teacher: dict[str, Any],
     file: Any,
     tmp_path: Path,

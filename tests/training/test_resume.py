@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +18,9 @@ from mentee.errors import RunError
 from mentee.runs import checkpoint
 from mentee.types import Step
 from tests.conftest import digits
+from tests.processes import Forked
 
-Begin = Callable[..., subprocess.Popen[str]]
+Begin = Callable[..., Forked]
 Mentee = Callable[..., tuple[int, str, str]]
 KILLED = """
 import os, sys
@@ -45,7 +45,7 @@ def assert_same(run: Path, whole: Path) -> None:
     assert scores[0] == scores[1]
 
 
-def wait_for_checkpoint(process: subprocess.Popen[str], run: Path, step: int) -> None:
+def wait_for_checkpoint(process: Forked, run: Path, step: int) -> None:
     """Until the run has written one at `step` or later."""
     for _ in range(20_000):
         written = checkpoint.list_checkpoints(run / "checkpoints")

