@@ -172,3 +172,8 @@ def test_constant_images_are_counted_in_files_and_arrays(folder: Make) -> None:
     assert inspect(open_examples({"image": array})) == [
         "arrays: 2 of 3 images are of one color, such as 'train/1'"
     ]
+    large = np.zeros((2, 40, 40, 3), np.uint8)
+    large[0, 5, 9] = 1  # no other pixel tells
+    assert inspect(open_examples({"image": large})) == [
+        "arrays: 1 of 2 images are of one color, such as 'train/1'"
+    ]
