@@ -94,7 +94,7 @@ def run_case(case: Case, template: Path) -> Outcome:
                 case.prepare(box)
         except Exception:
             return Outcome("not prepared", traceback.format_exc())
-        log, began = Path(place) / "log.json", time.monotonic()
+        log, began, before = Path(place) / "log.json", time.monotonic(), resident()
         sys.stdout.flush()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -103,8 +103,7 @@ def run_case(case: Case, template: Path) -> Outcome:
             _child(case, box, log)
         status, used = _wait(pid, began)
         seconds = time.monotonic() - began
-        mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        memory = 1024 * max(used.ru_maxrss - mine, 0) if used else 0
+        memory = 1024 * used.ru_maxrss - before if used else 0
         if status is None:
             return Outcome("hang", f"more than {SECONDS} seconds", seconds)
         if not log.is_file():
@@ -122,6 +121,11 @@ def run_case(case: Case, template: Path) -> Outcome:
         elif len(text) > LONGEST:
             kind = "long message"
         return Outcome(kind, text, seconds, memory)
+
+
+def resident() -> int:
+    """The bytes of memory that this process has now: what a fork of it begins with."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def _wait(pid: int, began: float) -> tuple[int | None, Any]:

@@ -26,7 +26,6 @@ from hypothesis import strategies as st
 from mentee.errors import MenteeError
 from tests.campaigns.strategies import (
     KEYS,
-    VALID,
     changes,
     damaged,
     filled,
@@ -45,6 +44,7 @@ from tests.campaigns.strategies import (
     texts,
     trees,
     valid,
+    valid_changes,
 )
 
 os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
@@ -154,8 +154,8 @@ KINDS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
     "yaml": (recipe_text, mostly(recipes, st.one_of(damaged(recipes), odd_recipes))),
     "set": (
         recipe_change,
-        st.one_of(
-            st.sampled_from(VALID).map(lambda pair: (pair[0], json.dumps(pair[1]))),
+        mostly(
+            valid_changes.map(lambda pair: (pair[0], json.dumps(pair[1]))),
             st.tuples(st.sampled_from(KEYS), st.one_of(trees.map(repr), texts)),
         ),
     ),

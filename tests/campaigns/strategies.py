@@ -79,35 +79,60 @@ KEYS = [
 ]
 
 
-VALID: list[tuple[str, Any]] = [
-    ("data.validation", 0.25),
-    ("data.validation", None),
-    ("data.limit", 40),
-    ("data.label", ["a", "b"]),
-    ("data.classes", ["010", "yes", "1:30", "\u00e9"]),
-    ("data.views", "crop"),
-    ("data.pad", 2),
-    ("data.out_of_domain", {"noisy": {"corruption": "all", "severity": 2}}),
-    ("student.options", {"widths": [4, 8, 8]}),
-    ("student.weights", "a file.pt"),
-    ("teacher", "resnet20-cifar"),
-    ("teacher", {"record": {"a": "x", "b": "y"}}),
-    ("teacher", {"teachers": {"a": "vgg8", "b": {"record": "x"}}, "weights": {"a": 2}}),
-    ("method", "crd+kd"),
-    ("method", {"name": "kd", "params": {"kl.temperature": 3}, "weights": {"task": 0.5}}),
-    ("train.epochs", 7),
-    ("train.lr", 1e-3),
-    ("train.seed", 2**63 - 1),
-    ("train.schedule", "cosine"),
-    ("train.milestones", [3, 5]),
-    ("train.mixup", 0.2),
-    ("monitor", {"limit": None, "probe": True}),
-    ("probe.shares", [0.1, 1]),
-    ("select.patience", 3),
-    ("save.minutes", None),
-    ("trackers", ["tensorboard"]),
-]
-"""Keys with a value that a recipe may have there."""
+counts = st.integers(1, 10_000)
+words = st.sampled_from(["x", "an image", "010", "yes", "1:30", "null", "\u00e9", "a b", "[a]"])
+shares = st.floats(1e-6, 0.999)
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "data.source": words,
+    "data.train": words,
+    "data.validation": st.none() | shares | words,
+    "data.limit": st.none() | counts,
+    "data.label": st.just(False) | words | st.lists(words, min_size=1, max_size=3),
+    "data.classes": st.lists(words, min_size=2, unique=True),
+    "data.views": st.sampled_from(["none", "crop", "random-resized-crop"]),
+    "data.pad": st.integers(0, 64),
+    "data.seconds": st.floats(0.01, 14_400),
+    "data.max_bytes": counts,
+    "data.out_of_domain": st.dictionaries(
+        words, st.fixed_dictionaries({"corruption": st.just("all"), "severity": st.integers(1, 5)})
+    ),
+    "data.seed": st.integers(0, 2**63 - 1),
+    "student": st.sampled_from(["resnet8-cifar", "vgg8"]),
+    "student.options": st.fixed_dictionaries(
+        {"widths": st.lists(st.integers(1, 64), min_size=3, max_size=3)}
+    ),
+    "student.weights": words,
+    "teacher": st.one_of(
+        st.just("resnet20-cifar"),
+        st.dictionaries(words, words, min_size=1).map(lambda each: {"record": each}),
+        st.just({"teachers": {"a": "vgg8", "b": {"record": "x"}}, "weights": {"a": 2}}),
+    ),
+    "method": st.one_of(
+        st.sampled_from(["none", "kd", "crd+kd", "cktf"]),
+        st.floats(0.1, 20).map(lambda t: {"name": "kd", "params": {"kl.temperature": t}}),
+        st.floats(0, 9).map(lambda weight: {"name": "kd", "weights": {"task": weight}}),
+    ),
+    "train.epochs": counts,
+    "train.batch": st.integers(2, 512),
+    "train.lr": st.none() | st.floats(1e-6, 10),
+    "train.momentum": shares,
+    "train.optimizer": st.sampled_from(["sgd", "adamw", None]),
+    "train.schedule": st.sampled_from(["constant", "cosine", "one-cycle"]),
+    "train.milestones": st.lists(counts, unique=True).map(sorted),
+    "train.mixup": st.floats(0.01, 2),
+    "train.class_weights": st.dictionaries(words, st.floats(0, 9)),
+    "train.seed": st.integers(0, 2**63 - 1),
+    "monitor": st.fixed_dictionaries({"limit": st.none() | counts, "probe": st.booleans()}),
+    "probe.shares": st.lists(shares, min_size=1, max_size=3, unique=True),
+    "select.patience": st.none() | counts,
+    "select.by": st.sampled_from([None, "accuracy", "map", "recall/x"]),
+    "save.minutes": st.none() | st.floats(0.1, 100),
+    "trackers": st.just(["tensorboard"]),
+}
+"""Keys with the values that a recipe may have there."""
+valid_changes = st.sampled_from(list(VALUES)).flatmap(
+    lambda key: st.tuples(st.just(key), VALUES[key])
+)
 
 
 def mostly(good: st.SearchStrategy[Any], other: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -274,7 +299,7 @@ good_tables = st.sampled_from(list(contents)).flatmap(
 )
 
 changes = st.tuples(st.sampled_from(KEYS), trees)
-valid = st.lists(st.sampled_from(VALID), max_size=6)
+valid = st.lists(valid_changes, max_size=6)
 nearly = st.builds(lambda some, odd: [*some, odd], valid, changes)
 recipes = st.builds(
     lambda some, flow, width: yaml.safe_dump(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.campaigns import fuzz
-from tests.campaigns.bad_inputs import TABLE, load_everything, run_all, totals
+from tests.campaigns.bad_inputs import TABLE, Case, load_everything, run_all, run_case, totals
 from tests.campaigns.boxes import fill
 from tests.campaigns.cases import CASES
 
@@ -30,6 +30,13 @@ def test_a_part_of_the_bad_inputs_has_the_outcomes_of_the_table(tmp_path: Path) 
     print(totals(outcomes, faults, 0))
     assert len(cases) >= 30
     assert faults == {}
+
+
+def test_the_memory_of_a_bad_input_is_what_it_takes_itself(tmp_path: Path) -> None:
+    """Also where the process that is forked had more of it once."""
+    assert len(b"x" * 400_000_000) == 400_000_000
+    outcome = run_case(Case("python/large", lambda: len(b"x" * 300_000_000)), tmp_path)
+    assert 3e8 < outcome.memory < 4e8
 
 
 def test_the_table_has_enough_bad_inputs() -> None:
