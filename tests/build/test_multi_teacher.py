@@ -24,13 +24,13 @@ SMALL = {"data": {"limit": 96, "validation": None, "views": "none"}, "select": {
 SHORT = {"train": {"epochs": 2, "batch": 32}}
 
 
-def corner(images: Any) -> torch.Tensor:
-    """The upper left quarter of digits."""
-    pixels = [torch.as_tensor(image).float()[:4, :4].flatten() for image in images]
+def middle(images: Any) -> torch.Tensor:
+    """A quarter of digits in the middle, where no pixel is always the same."""
+    pixels = [torch.as_tensor(image).float()[2:6, 2:6].flatten() for image in images]
     return torch.stack(pixels) / 255
 
 
-CORNER = embedder(corner, name="corner", kind="image", width=16)
+MIDDLE = embedder(middle, name="middle", kind="image", width=16)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_one_alone_by_name_learns_what_it_learns_without(two: Any, tmp_path: Pat
 def test_networks_and_records_are_mixed_each_by_a_method_of_its_own(
     two: Any, tmp_path: Path
 ) -> None:
-    record("embedded:digits", CORNER, tmp_path / "vectors", splits=("train", "test"), say=len)
+    record("embedded:digits", MIDDLE, tmp_path / "vectors", splits=("train", "test"), say=len)
     places = recipe_of(None, "crd-bank", teacher=two["b"])
     record_network(places, tmp_path / "places", names=["crd-bank"], dtype="float32", say=len)
     teachers = {
@@ -136,7 +136,7 @@ def test_networks_and_records_are_mixed_each_by_a_method_of_its_own(
 
 
 def test_what_is_not_there_is_said_with_the_teachers_name(two: Any, tmp_path: Path) -> None:
-    record("embedded:digits", CORNER, tmp_path / "vectors", say=len)
+    record("embedded:digits", MIDDLE, tmp_path / "vectors", say=len)
     vectors = {"record": str(tmp_path / "vectors")}
     for teachers, method, text in (
         ({"a": two["a"], "v": vectors}, "kd", r"teacher v: .* has no logits, only embedding; take"),

@@ -94,7 +94,7 @@ def run_case(case: Case, template: Path) -> Outcome:
                 case.prepare(box)
         except Exception:
             return Outcome("not prepared", traceback.format_exc())
-        log, began, before = Path(place) / "log.json", time.monotonic(), resident()
+        log, began = Path(place) / "log.json", time.monotonic()
         sys.stdout.flush()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -103,12 +103,12 @@ def run_case(case: Case, template: Path) -> Outcome:
             _child(case, box, log)
         status, used = _wait(pid, began)
         seconds = time.monotonic() - began
-        memory = 1024 * used.ru_maxrss - before if used else 0
         if status is None:
             return Outcome("hang", f"more than {SECONDS} seconds", seconds)
         if not log.is_file():
-            return Outcome("crash", f"wait status {status}", seconds, memory)
+            return Outcome("crash", f"wait status {status}", seconds)
         content = json.loads(log.read_text(encoding="utf-8"))
+        memory = 1024 * used.ru_maxrss - content["before"]
         kind, text = content["kind"], content["text"].replace(str(box.resolve()), "BOX")
         if (box / "EXECUTED").exists() or (box / "outside/EXECUTED").exists():
             kind = "code was executed"
@@ -124,7 +124,7 @@ def run_case(case: Case, template: Path) -> Outcome:
 
 
 def resident() -> int:
-    """The bytes of memory that this process has now: what a fork of it begins with."""
+    """The bytes of memory that this process has now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
@@ -141,6 +141,7 @@ def _wait(pid: int, began: float) -> tuple[int | None, Any]:
 
 def _child(case: Case, box: Path, log: Path) -> None:
     """Run the case and write what came of it; never returns."""
+    before = resident()  # less than the parent's: pages of libraries come when they are read
     os.setsid()
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     os.chdir(box)
@@ -160,7 +161,7 @@ def _child(case: Case, box: Path, log: Path) -> None:
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
             kind = _carry_out(case, out)
-        content = {"kind": kind, "text": out.getvalue(), "outside": outside}
+        content = {"kind": kind, "text": out.getvalue(), "outside": outside, "before": before}
         log.write_text(json.dumps(content), encoding="utf-8")
     finally:
         os._exit(0)

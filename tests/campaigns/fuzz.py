@@ -159,7 +159,7 @@ KINDS: dict[str, tuple[Callable[[Any], None], st.SearchStrategy[Any]]] = {
             st.tuples(st.sampled_from(KEYS), st.one_of(trees.map(repr), texts)),
         ),
     ),
-    "mapping": (recipe_mapping, st.one_of(valid, nearly, st.lists(changes, max_size=3))),
+    "mapping": (recipe_mapping, mostly(valid, st.one_of(nearly, st.lists(changes, max_size=3)))),
     "ids": (ids, st.lists(st.text(max_size=6), max_size=8)),
     "labels": (labels, label_columns),
     "csv": (table(".csv"), rows(",")),
