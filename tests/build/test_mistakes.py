@@ -341,13 +341,17 @@ def test_above_a_threshold_of_nothing_all_classes_are_found(tmp_path: Path) -> N
     assert run.evaluate(several(), split="train")["f1"] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("method", ["crd", "cktf"])
-def test_a_teacher_of_other_classes(method: str, tmp_path: Path, taught: Any) -> None:
+@pytest.mark.parametrize(
+    ("method", "params"), [("crd", {}), ("cktf-bank", {"memory.negatives": 64})]
+)
+def test_a_teacher_of_other_classes(
+    method: str, params: dict[str, Any], tmp_path: Path, taught: Any
+) -> None:
     four = models.build("resnet8-cifar", classes=4, channels=1, seed=1)
     recipe = taught(teacher={"network": "four", "classes": 4}, train={"epochs": 1})
     with pytest.raises(PairError, match=r"student has 10 classes, the teacher 4; .*\(crd, cktf\)"):
         train({**recipe, "method": "kd"}, out=tmp_path / "run", teacher=four, quiet=True)
-    row = {"name": method, "params": {"memory.negatives": 64}}
+    row = {"name": method, "params": params}
     run = train({**recipe, "method": row}, out=tmp_path / "run", teacher=four, quiet=True)
     assert run.summary["teacher"]["scores"] is None  # its classes are no answer here
     assert run.summary["test"]["accuracy"] > 0

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import mentee
+from mentee import models
+from mentee.errors import MenteeError
 from mentee.models import InputContract, normalize
 from mentee.recipe import read
 from tests.conftest import digits
@@ -173,8 +175,8 @@ def test_interpolation(how: str) -> None:
 )
 def test_torchvisions_weights_by_name(tag: str, message: str | None) -> None:
     if message is None:
-        contract = mentee.api.models.contract_of("torchvision:resnet18", tag)
+        contract = models.contract_of("torchvision:resnet18", tag)
         assert contract == InputContract(tuple(IMAGENET[0]), tuple(IMAGENET[1]), (224, 224))
     else:
-        with pytest.raises(mentee.api.models.MenteeError, match=message):
-            mentee.api.models.contract_of("torchvision:resnet18", tag)
+        with pytest.raises(MenteeError, match=message):
+            models.contract_of("torchvision:resnet18", tag)

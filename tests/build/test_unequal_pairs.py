@@ -146,7 +146,8 @@ CASES = [
 ADVICE = r"\b(use|take|set|give|read|name|choose|leave)\b"
 """Every refusal says what to do instead."""
 
-SOFT = ("kd", "hard-label", "lskd", "dkd", "nkd", "dist", "ttm", "wttm", "mlkd", "cktf+kd")
+SOFT = ("kd", "hard-label", "lskd", "dkd", "nkd", "dist", "ttm", "wttm", "mlkd")
+SOFT += ("cktf+kd", "cktf-bank+kd")
 BINARY = ("binary-kd", "east-kd", "ec-binary-kd", "probe-binary-kd")
 OF_CLASSES = "soft targets need the same classes in the same order. Use a method without kd"
 OF_WIDTH = "needs equal resolution and no more student channels; leave batch_axis off"

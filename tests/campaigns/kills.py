@@ -454,7 +454,7 @@ def warm_up() -> None:
     for name in MODULES:
         importlib.import_module(name)
     names = {each.read_text().strip() for each in Path("/proc/self/task").glob("*/comm")}
-    assert len(names - {"jemalloc_bg_thd"}) == 1, f"set OMP_NUM_THREADS=1: {names}"
+    assert len(names - {"jemalloc_bg_thd"}) <= 1, f"set OMP_NUM_THREADS=1: {names}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
