@@ -58,6 +58,16 @@ def test_every_row_of_the_table_of_exports():
             assert of["difference"] < 1e-4 * max(1.0, each["largest_logit"])
 
 
+def test_every_row_of_the_table_of_int8():
+    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    script = ROOT / "benchmarks" / "export" / "int8.py"
+    content = json.loads(script.with_suffix(".json").read_text(encoding="utf-8"))
+    for line in runpy.run_path(str(script))["lines"](content):
+        assert line in page
+    for each in content["students"].values():
+        assert each["kept"] is (each["drop"][0] <= 0.5)  # all of them are smaller
+
+
 @pytest.mark.parametrize("task", ["audio", "text", "images"])
 def test_every_line_of_the_tables_of_embeddings(task):
     """They are printed by the benchmark's own script; nobody types a number."""
