@@ -137,7 +137,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "to-teacher": ("to-teacher", {}),
     "pca": ("pca", {"params": {"pca.width": 32}}),
     "random": ("random", {"params": {"random.width": 32}}),
-    "ec": ("ec", {"params": {"compress.width": 32}}),
+    "ec": ("ec-published", {"params": {"compress.width": 32}}),
 }
 
 
@@ -149,7 +149,7 @@ def weights(share: float, method: str) -> dict[str, float]:
 def ec(share: float | None = None, **numbers: Any) -> tuple[str, dict[str, Any]]:
     """The row `ec` with other options."""
     text = {f"compress.{key}": value for key, value in {"width": 32, **numbers}.items()}
-    return "ec", {"params": text} | ({"weights": weights(share, "ec")} if share else {})
+    return "ec-published", {"params": text} | ({"weights": weights(share, "ec")} if share else {})
 
 
 ABLATION: dict[str, tuple[str, dict[str, Any]]] = {

@@ -249,6 +249,16 @@ def test_what_numbers_and_weights_do_not_meet_is_said_at_once():
         adjust(find("cktf-bank"), {"a.b": 1}, {"c": 1.0})
 
 
+@pytest.mark.parametrize(("name", "share", "gain"), [("ec", 0.1, 0.01), ("ec-published", 0.6, 1.0)])
+def test_embedding_compression_and_its_published_form(name, share, gain):
+    method = find(name)
+    (term,) = method.terms
+    assert (method.task, term.weight) == (pytest.approx(1 - share), share)
+    assert term.representation.params.get("gain", 1.0) == gain
+    in_sum = find(f"{name}+none")
+    assert in_sum.terms[0].weight / in_sum.task == pytest.approx(share / (1 - share), abs=1e-3)
+
+
 @pytest.mark.parametrize(("name", "agree"), [("ec-kd", "kl"), ("ec-binary-kd", "binary_kd")])
 def test_soft_labels_of_the_compressor_weigh_three_tenths_of_lambda(name, agree):
     row = find(name)

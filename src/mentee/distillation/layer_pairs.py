@@ -85,7 +85,7 @@ def with_teachers(
 
     Example:
         >>> from mentee.methods import find
-        >>> method = with_teachers(find("ec"), {"aisfx": 0.5, "pesto": 0.5})
+        >>> method = with_teachers(find("east"), {"aisfx": 0.5, "pesto": 0.5})
         >>> [(t.layers, t.weight) for t in method.terms]
         [(('embedding', 'embedding.aisfx'), 0.3), (('embedding', 'embedding.pesto'), 0.3)]
     """

@@ -13,17 +13,19 @@ def _east(
     representation: Component,
     loss: str = "distance_correlation",
     *,
+    share: float = 0.6,
     about: str,
     source: str = "",
     note: str = "",
 ) -> Method:
-    """0.4 · task + 0.6 · loss at the embedding; in a sum the same ratio, the task at 1."""
+    """(1 - λ) · task + λ · loss at the embedding; in a sum the same ratio, the task at 1."""
+    compared = Component(loss)
     return Method(
         name,
-        (Term("embedding", Component(loss), 0.6, representation),),
-        task=0.4,
-        summed_terms=(Term("embedding", Component(loss), 1.5, representation),),
-        unlabeled_terms=(Term("embedding", Component(loss), 1.0, representation),),
+        (Term("embedding", compared, share, representation),),
+        task=round(1 - share, 3),
+        summed_terms=(Term("embedding", compared, round(share / (1 - share), 3), representation),),
+        unlabeled_terms=(Term("embedding", compared, 1.0, representation),),
         about=about,
         source=source,
         note=note,
@@ -55,7 +57,10 @@ def _ec_kd(loss: str, weight: float) -> tuple[Term, ...]:
     )
 
 
-_COMPRESS = Component("compress", {"width": 64})
+_COMPRESS = Component("compress", {"width": 64, "gain": 0.01})
+_EC_SHARE = 0.1
+"""λ of embedding compression; docs/decisions/0029-a-compressor-that-compresses.md."""
+_EC_SOURCE = "Embedding Compression (Ding and Lerch 2024, arXiv:2402.06761)"
 
 
 def _cktf_bank(theta: float, beta: float, *, exact: bool = False) -> tuple[Term, ...]:
@@ -179,8 +184,16 @@ _METHODS = (
     _east(
         "ec",
         _COMPRESS,
+        share=_EC_SHARE,
         about="Embedding compression: the student follows what the task needs of the embedding.",
-        source="Embedding Compression (Ding and Lerch 2024, arXiv:2402.06761)",
+        source=_EC_SOURCE,
+        note="reconstructed; the compressor begins near zero, and λ is 0.1: both are Mentee's",
+    ),
+    _east(
+        "ec-published",
+        Component("compress", {"width": 64}),
+        about="Embedding compression as reconstructed: for reproduction.",
+        source=_EC_SOURCE,
         note="reconstructed: its code and numbers are not public",
     ),
     Method(
