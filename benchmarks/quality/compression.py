@@ -262,6 +262,24 @@ def write(path: Path, seeds: int) -> None:
         "command": "python benchmarks/quality/compression.py",
     }
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(*page(content["rows"]), sep="\n")
+
+
+def page(rows_of: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """The lines of docs/results/embeddings.md: clear differences in bold type."""
+    lines = []
+    for task, measured_rows in rows_of.items():
+        for line in measured_rows:
+            cells = [task, f"`{line['row']}`", str(len(line["seeds"]))]
+            for key in ("test", "out"):
+                above = line[key].get("above")
+                text = above and f"{above['mean']:+.1f} ± {above['half']:.1f}"
+                cells += [
+                    f"{line[key]['mean']:.1f}",
+                    f"**{text}**" if above and above["clear"] else text or "",
+                ]
+            lines.append("| " + " | ".join(cells) + " |")
+    return lines
 
 
 if __name__ == "__main__":

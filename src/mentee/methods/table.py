@@ -59,7 +59,7 @@ def _ec_kd(loss: str, weight: float) -> tuple[Term, ...]:
 
 _COMPRESS = Component("compress", {"width": 64, "gain": 0.01})
 _EC_SHARE = 0.1
-"""λ of embedding compression; docs/decisions/0029-a-compressor-that-compresses.md."""
+"""λ of embedding compression; docs/decisions/0030-a-compressor-that-compresses.md."""
 _EC_SOURCE = "Embedding Compression (Ding and Lerch 2024, arXiv:2402.06761)"
 
 
