@@ -63,7 +63,18 @@ def test_help_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["train", "resume", "evaluate", "methods", "layers", "demo", "sweep", "probe", "pipeline"],
+    [
+        "train",
+        "resume",
+        "evaluate",
+        "methods",
+        "layers",
+        "demo",
+        "sweep",
+        "probe",
+        "pipeline",
+        "distill",
+    ],
 )
 def test_help_of_a_command_loads_no_torch(command: str, mentee: Any) -> None:
     status, out, _ = mentee(command, "--help")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         verify,
     )
     from mentee.experiments.compare import Comparison, compare
+    from mentee.experiments.distill import Distilled, advise, distill
     from mentee.experiments.pipeline import pipeline
     from mentee.experiments.probe import ProbeResult, probe
     from mentee.experiments.sweep import Sweep, sweep
@@ -28,13 +29,16 @@ __all__ = [
     "METHODS",
     "Comparison",
     "Component",
+    "Distilled",
     "Method",
     "ProbeResult",
     "Run",
     "Sweep",
     "Term",
+    "advise",
     "benchmark",
     "compare",
+    "distill",
     "export",
     "load",
     "pipeline",
@@ -60,6 +64,7 @@ _MODULES = {
         "verify",
     ),
     "mentee.experiments.compare": ("Comparison", "compare"),
+    "mentee.experiments.distill": ("Distilled", "advise", "distill"),
     "mentee.experiments.pipeline": ("pipeline",),
     "mentee.experiments.probe": ("ProbeResult", "probe"),
     "mentee.experiments.sweep": ("Sweep", "sweep"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 import typer.core
 
-from mentee.cli import experiments, exporting
+from mentee.cli import distill, experiments, exporting
 from mentee.cli.options import Changes, Channels, Image, Recipe, Run
 from mentee.cli.records import records
 from mentee.cli.stopping import exit_code, interruptible, stop_at_once
@@ -149,6 +149,8 @@ app.command()(exporting.export)
 app.command()(exporting.predict)
 app.command()(exporting.benchmark)
 app.add_typer(records, name="record")
+app.command()(distill.distill)
+app.command()(distill.advise)
 app.command()(experiments.sweep)
 app.command()(experiments.compare)
 app.command()(experiments.probe)

@@ -160,15 +160,15 @@ class CifarResNet(nn.Module):
 class ResNet(nn.Module):
     """The four-stage residual network with a 3×3 stem of stride 1, for images of 32 or 64 pixels.
 
-    Stages have 64, 128, 256 and 512 channels, in the 50-layer network four times as many.
-
     Args:
         depth: 10, 18, 34 or 50.
         classes: outputs of the classifier.
         channels: channels of the image.
+        widths: channels of the four stages; in the 50-layer network their outputs have four times
+            as many.
 
     Raises:
-        MenteeError: for another depth.
+        MenteeError: for another depth, or widths that cannot be.
 
     Example:
         >>> import torch
@@ -180,20 +180,28 @@ class ResNet(nn.Module):
 
     feature_layers = read_at("relu", "layer", range(1, 5))
 
-    def __init__(self, depth: int, *, classes: int, channels: int = 3) -> None:
+    def __init__(
+        self,
+        depth: int,
+        *,
+        classes: int,
+        channels: int = 3,
+        widths: Sequence[int] = (64, 128, 256, 512),
+    ) -> None:
         super().__init__()
         if depth not in BLOCKS:
             raise MenteeError(f"a ResNet has {', '.join(map(str, BLOCKS))} layers, not {depth}")
+        first, second, third, fourth = check_widths("a ResNet", widths, 4)
         block: Block = Bottleneck if depth >= 50 else BasicBlock
         blocks, wider = BLOCKS[depth], block.expansion
-        self.conv1 = conv3x3(channels, 64)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = conv3x3(channels, first)
+        self.bn1 = nn.BatchNorm2d(first)
         self.relu = nn.ReLU(inplace=True)
-        self.layer1 = stage(block, 64, 64, blocks[0], 1)
-        self.layer2 = stage(block, 64 * wider, 128, blocks[1], 2)
-        self.layer3 = stage(block, 128 * wider, 256, blocks[2], 2)
-        self.layer4 = stage(block, 256 * wider, 512, blocks[3], 2)
-        self.fc = nn.Linear(512 * wider, classes)
+        self.layer1 = stage(block, first, first, blocks[0], 1)
+        self.layer2 = stage(block, first * wider, second, blocks[1], 2)
+        self.layer3 = stage(block, second * wider, third, blocks[2], 2)
+        self.layer4 = stage(block, third * wider, fourth, blocks[3], 2)
+        self.fc = nn.Linear(fourth * wider, classes)
         initialize(self)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:

@@ -18,7 +18,7 @@ FREE = re.compile(
 )
 """Keys that may change: results do not depend on them, or are protected by fingerprints (data and
 weights may lie elsewhere by now)."""
-SWEEP_PLAN, PIPELINE_PLAN = "sweep.json", "pipeline.json"
+SWEEP_PLAN, PIPELINE_PLAN, DISTILL_PLAN = "sweep.json", "pipeline.json", "distill.json"
 
 
 def recipe_changes(saved: Mapping[str, Any], recipe: Recipe) -> list[str]:
@@ -69,11 +69,13 @@ def listing(texts: list[str]) -> str:
 
 
 def kind_of(folder: Path) -> str | None:
-    """`sweep or comparison`, `pipeline`, `run` or `record`; None: something else, or nothing."""
+    """`sweep or comparison`, `pipeline`, `distillation`, `run` or `record`; None: none of these."""
     if (folder / SWEEP_PLAN).is_file():
         return "sweep or comparison"
     if (folder / PIPELINE_PLAN).is_file():
         return "pipeline"
+    if (folder / DISTILL_PLAN).is_file():
+        return "distillation"
     if (folder / "recipe.yaml").is_file() and (folder / "environment.json").is_file():
         return "run"
     if has_manifest(folder) or splits_of(folder) or list(folder.glob(".*.partial")):

@@ -1,0 +1,269 @@
+"""Students that fit a budget of parameters, bytes and milliseconds: known networks, and scaled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mentee.errors import MenteeError, RecipeError
+from mentee.models import count_parameters
+from mentee.recipe import Network
+
+SMALL = 48
+"""Images up to this side are read by networks for CIFAR, larger ones by others."""
+MOST = 3
+"""Candidates, apart from what a recipe names."""
+CALLS, WARM_UP = 60, 10
+"""Of the network, to measure its latency."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a student may cost; None: anything.
+
+    Attributes:
+        parameters: the most.
+        bytes: the most of its weights, four for each parameter and saved statistic.
+        milliseconds: the most for one example, the median of many calls on one thread.
+    """
+
+    parameters: int | None = None
+    bytes: int | None = None
+    milliseconds: float | None = None
+
+    def __str__(self) -> str:
+        texts = [
+            f"at most {self.parameters:,} parameters" if self.parameters else "",
+            f"at most {self.bytes:,} bytes" if self.bytes else "",
+            f"at most {self.milliseconds:g} ms" if self.milliseconds else "",
+        ]
+        return ", ".join(filter(None, texts)) or "any size"
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A student that may be trained.
+
+    Attributes:
+        network: as in a recipe.
+        name: in tables and folders.
+        parameters: of it.
+        bytes: of its weights.
+        milliseconds: of one example; None: there was no need to measure.
+        runtime: that measured it.
+    """
+
+    network: Network
+    name: str
+    parameters: int
+    bytes: int
+    milliseconds: float | None = None
+    runtime: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Its name, options and costs."""
+        own = {"network": self.network.network, "options": self.network.options}
+        return {**vars(self), **own}
+
+
+def candidates(
+    own: Network,
+    kind: str,
+    example: Tensor,
+    build: Callable[[Network], nn.Module],
+    budget: Budget,
+    *,
+    given: bool,
+) -> tuple[list[Candidate], list[str]]:
+    """Students within a budget, the largest first.
+
+    Args:
+        own: the recipe's student.
+        kind: of the data.
+        example: one input `[1, ...]`, as the student reads it.
+        build: a network for the data's classes.
+        budget: what a student may cost.
+        given: whether the user named the student: then it is the only one.
+
+    Returns:
+        At most `MOST`, and a line for each network that does not fit.
+
+    Raises:
+        RecipeError: none fits.
+    """
+    within, lines = [], list[str]()
+    names = iter([(own.network, {})]) if given else proposals(kind, example, build, budget)
+    for name, options in names:
+        network = own.model_copy(update={"network": name, "options": {**own.options, **options}})
+        candidate = measured(network, options, build, example, budget)
+        if reason := over(candidate, budget):
+            lines.append(f"{candidate.name}: {reason}")
+        else:
+            within.append(candidate)
+    if not within:
+        raise RecipeError(
+            f"no student costs {budget}: {'; '.join(lines)}; allow more, or name one of yours as "
+            "student"
+        )
+    within.sort(key=lambda each: -each.parameters)
+    return within[:MOST], lines
+
+
+def proposals(
+    kind: str, example: Tensor, build: Callable[[Network], nn.Module], budget: Budget
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and options of networks of a kind, scaled to the budget where they can be."""
+    most = min(
+        budget.parameters or 2**62,
+        budget.bytes // 4 if budget.bytes else 2**62,
+    )
+    if kind == "audio":
+        scalable: dict[str, Callable[[int], dict[str, Any]]] = {
+            "small-fcn": lambda w: {"widths": (w, 3 * w, 6 * w, 10 * w)}
+        }
+        usual, fixed = 16, ["mobile-fcn"]
+    elif kind == "text":
+        scalable = {
+            "hashed-bag": lambda w: {"buckets": 100 * w},
+            "char-cnn": lambda w: {"width": w, "widths": (3 * w, 3 * w, 4 * w, 6 * w)},
+        }
+        usual, fixed = 58, []
+        if budget == Budget():
+            yield from (("hashed-bag", {}), ("char-cnn", {}))
+            return
+    elif min(example.shape[-2:]) <= SMALL:
+        scalable = {f"resnet{n}-cifar": thrice for n in (20, 14, 8)}
+        usual, fixed = 16, []
+    else:
+        scalable = {
+            f"resnet{n}-64": lambda w: {"widths": (w, 2 * w, 4 * w, 8 * w)} for n in (18, 10)
+        }
+        usual, fixed = 32, ["timm:mobilenetv3_small_050"] if installed("timm") else []
+    for name, options in scalable.items():
+        if most == 2**62 and budget.milliseconds is None:
+            yield name, options(usual)
+        else:
+            yield name, options(widest(name, options, build, most))
+    yield from ((name, {}) for name in fixed)
+
+
+def thrice(width: int) -> dict[str, Any]:
+    """Widths of three stages."""
+    return {"widths": (width, 2 * width, 4 * width)}
+
+
+def widest(
+    name: str,
+    options: Callable[[int], dict[str, Any]],
+    build: Callable[[Network], nn.Module],
+    most: int,
+) -> int:
+    """The largest width with at most so many parameters; 4, the least, where none has."""
+    low, high = 4, 4096 if name == "hashed-bag" else 128
+    while low < high:
+        middle = (low + high + 1) // 2
+        network = Network(network=name, options=options(middle))
+        low, high = (low, middle - 1) if count_parameters(build(network)) > most else (middle, high)
+    return low
+
+
+def installed(package: str) -> bool:
+    """Whether a package can be imported."""
+    from importlib.util import find_spec
+
+    return find_spec(package) is not None
+
+
+def measured(
+    network: Network,
+    options: dict[str, Any],
+    build: Callable[[Network], nn.Module],
+    example: Tensor,
+    budget: Budget,
+) -> Candidate:
+    """A candidate with what it costs; its latency where that counts."""
+    module = build(network)
+    tail = "".join(
+        f"-{value[0] if isinstance(value, tuple) else value}" for value in options.values()
+    )
+    size = sum(4 * each.numel() for each in module.state_dict().values())
+    milliseconds, runtime = None, ""
+    if budget.milliseconds is not None:
+        milliseconds, runtime = latency(module, example)
+    name = network.network.replace(":", "-").replace("/", "-") + tail
+    return Candidate(network, name, count_parameters(module), size, milliseconds, runtime)
+
+
+def over(candidate: Candidate, budget: Budget) -> str:
+    """Which part of a budget a candidate exceeds; empty: none."""
+    if budget.parameters is not None and candidate.parameters > budget.parameters:
+        return f"{candidate.parameters:,} parameters"
+    if budget.bytes is not None and candidate.bytes > budget.bytes:
+        return f"{candidate.bytes:,} bytes"
+    if budget.milliseconds is not None and (candidate.milliseconds or 0) > budget.milliseconds:
+        return f"{candidate.milliseconds:.1f} ms ({candidate.runtime})"
+    return ""
+
+
+def latency(network: nn.Module, example: Tensor) -> tuple[float, str]:
+    """Milliseconds of one example on one thread, the median, and what ran it.
+
+    That is onnxruntime, else torch. Weights may be untrained: they change no time.
+    """
+    network = network.eval()
+    try:
+        call = in_onnxruntime(network, example)
+        runtime = "onnxruntime"
+    except (ImportError, MenteeError):
+        call, runtime = lambda: network(example), "torch"
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            times = []
+            for _ in range(WARM_UP + CALLS):
+                began = time.perf_counter()
+                call()
+                times.append(time.perf_counter() - began)
+    finally:
+        torch.set_num_threads(before)
+    return 1e3 * sorted(times[WARM_UP:])[CALLS // 2], runtime
+
+
+def in_onnxruntime(network: nn.Module, example: Tensor) -> Callable[[], Any]:
+    """One call of a network in onnxruntime.
+
+    Raises:
+        ImportError: it, or what writes its files, is not installed.
+        MenteeError: the network cannot be written.
+    """
+    import onnx  # noqa: F401
+    import onnxruntime
+    import onnxscript  # noqa: F401
+
+    from mentee.exporting.runtime import silent
+
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "model.onnx"
+        try:
+            with silent():
+                torch.onnx.export(
+                    network, (example,), file, dynamo=True, external_data=False, verbose=False
+                )
+        except Exception as error:  # of onnxscript, onnx or torch
+            raise MenteeError(str(error)) from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        session = onnxruntime.InferenceSession(
+            file.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+    inputs = {session.get_inputs()[0].name: example.numpy()}
+    return lambda: session.run(None, inputs)

@@ -1,0 +1,176 @@
+"""Before a search: a look at the data, and what fits budget and teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mentee.build.data_summary import data_summary
+from mentee.build.overrides import PythonOverrides
+from mentee.build.setup import TrainingSetup, build
+from mentee.errors import MenteeError, RecipeError
+from mentee.experiments.distill.candidates import Budget, Candidate, candidates
+from mentee.experiments.distill.look import look
+from mentee.experiments.distill.strategies import Strategy, strategies
+from mentee.experiments.jobs import Job
+from mentee.experiments.shared_record import PairCheck, check_pair, with_shared_record
+from mentee.models import build as build_network
+from mentee.recipe import MethodRecipe, Network, OnlineRecipe, Recipe
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a search begins with.
+
+    Attributes:
+        recipe: of all runs, resolved, with its teacher.
+        setup: of a run from scratch.
+        spare: whether there are unlabeled examples.
+        found: lines on the data that somebody should read.
+        students: that fit, the largest first.
+        left_out: students that do not.
+        tried: strategies that fit, scratch first.
+        reasons: why others do not, by name.
+        checks: by student and method, what a trial on two examples showed.
+    """
+
+    recipe: Recipe
+    setup: TrainingSetup
+    spare: bool
+    found: list[str]
+    students: list[Candidate]
+    left_out: list[str]
+    tried: list[Strategy]
+    reasons: Mapping[str, str]
+    checks: dict[tuple[str, str], PairCheck]
+
+    def run(self, candidate: Candidate, method: str) -> Recipe:
+        """The recipe of a student with a method, on all examples there are."""
+        update = {"student": candidate.network, "method": MethodRecipe(name=method)}
+        return self.recipe.model_copy(update=update)
+
+
+def prepare(
+    recipe: Recipe, budget: Budget, overrides: PythonOverrides, say: Say, *, given: bool | None
+) -> Preparation:
+    """Look at the data, and find what fits.
+
+    Args:
+        recipe: with its teacher.
+        budget: of a student.
+        overrides: passed from Python.
+        say: called with each line of what is found.
+        given: whether the recipe's student is the only one; None: where there is no budget.
+
+    Raises:
+        MenteeError: nothing can be chosen by, or nothing fits.
+    """
+    refuse(recipe)
+    setup = build(recipe.model_copy(update={"method": MethodRecipe()}), overrides)
+    for line in data_summary(setup.splits):
+        say(line)
+    found = look(setup.splits)
+    for line in found:
+        say(line)
+    only = budget == Budget() if given is None else given
+    students, left_out = fitting_students(setup, budget, overrides, only=only)
+    for each in students:
+        time = "" if each.milliseconds is None else f", {each.milliseconds:.2f} ms ({each.runtime})"
+        say(f"student {each.name}: {each.parameters:,} parameters{time}")
+    for line in left_out:
+        say(f"not within the budget: {line}")
+    labeled = setup.splits.train.labeled
+    spare = recipe.data.unlabeled is not None or (labeled is not None and not labeled.all())
+    resolved = setup.recipe.model_copy(update={"teacher": recipe.teacher})
+    ready = Preparation(resolved, setup, bool(spare), found, students, left_out, [], {}, {})
+    return fitting_strategies(ready, overrides, say)
+
+
+def refuse(recipe: Recipe) -> None:
+    """Refuse a recipe without a teacher, or without scores to choose by."""
+    if recipe.teacher is None:
+        raise RecipeError(
+            "there is no teacher: name a network with --teacher, or a record with --embeddings"
+        )
+    for key, value in {"label": recipe.data.label, "validation": recipe.data.validation}.items():
+        if value is False or (key == "validation" and value is None):
+            raise RecipeError(
+                f"the search chooses by scores on validation, and data.{key} is "
+                f"{'false' if value is False else 'null'}; without labels train with mentee "
+                "pipeline"
+            )
+
+
+def fitting_students(
+    setup: TrainingSetup, budget: Budget, overrides: PythonOverrides, *, only: bool
+) -> tuple[list[Candidate], list[str]]:
+    """The students within a budget, and a line for each that is not."""
+    examples, student = setup.splits.train, setup.recipe.student
+    known: dict[str, Any] = {"classes": student.classes or setup.splits.classes}
+    if examples.kind == "image":
+        known["channels"] = examples.channels
+    if examples.kind == "audio":
+        known["sample_rate"] = setup.recipe.data.sample_rate
+
+    def module(network: Network) -> Any:
+        if overrides.student is not None:
+            return setup.network
+        options: dict[str, Any] = {**known, **network.options}
+        return build_network(network.network, **options)
+
+    example = setup.splits.first(1).inputs
+    only = only or overrides.student is not None
+    return candidates(student, examples.kind, example, module, budget, given=only)
+
+
+def fitting_strategies(ready: Preparation, overrides: PythonOverrides, say: Say) -> Preparation:
+    """The same with the strategies that fit the first student and the teacher, each tried.
+
+    Raises:
+        MenteeError: none fits but scratch.
+    """
+    student, reasons = ready.students[0], dict[str, str]()
+    for strategy in strategies(ready.recipe, spare=ready.spare):
+        for method in filter(None, (strategy.first, strategy.method)):
+            pair = (student.name, method)
+            if pair not in ready.checks:
+                ready.checks[pair], _ = check_pair(ready.run(student, method), overrides)
+            if problem := ready.checks[pair].problem:
+                reasons[strategy.name] = problem
+        if strategy.name not in reasons:
+            ready.tried.append(strategy)
+    if len(ready.tried) < 2:
+        raise MenteeError(next(iter(reasons.values())))
+    for name, reason in reasons.items():
+        say(f"left out: {name}: {reason.splitlines()[0]}")
+    return Preparation(**{**vars(ready), "reasons": reasons})
+
+
+def share_teacher(
+    ready: Preparation, folder: Path, overrides: PythonOverrides, say: Say
+) -> dict[tuple[str, str], Recipe]:
+    """What each student reads with each method, by both names; a network is recorded once.
+
+    The teacher's features stand in one record, so that all runs read the same views.
+    """
+    methods = dict.fromkeys(
+        method for each in ready.tried for method in (each.first, each.method) if method
+    )
+    seed = ready.recipe.train.seed
+    jobs = [
+        Job(student.name, method, seed, ready.run(student, method), folder)
+        for student in ready.students
+        for method in methods
+    ]
+    if isinstance(ready.recipe.teacher, OnlineRecipe):
+        checks = {
+            job.pair: ready.checks.get(job.pair) or check_pair(job.recipe, overrides)[0]
+            for job in jobs
+        }
+        jobs = [job for job in jobs if checks[job.pair].problem is None]
+        jobs = with_shared_record(ready.recipe, jobs, checks, folder, None, overrides, say)
+    return {job.pair: job.recipe for job in jobs}

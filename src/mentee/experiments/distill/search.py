@@ -1,0 +1,129 @@
+"""`mentee distill`: the best student under a budget, what it is worth, and a file of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mentee import files
+from mentee.api import Interrupted, next_run_folder
+from mentee.build.datasets import cache_sources
+from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
+from mentee.console import print_line
+from mentee.errors import RecipeError, RunError
+from mentee.experiments.distill.candidates import Budget
+from mentee.experiments.distill.preparation import prepare, refuse
+from mentee.experiments.distill.stages import Request, Stages
+from mentee.locks import folder_lock
+from mentee.parallel import world
+from mentee.recipe import Recipe, read
+from mentee.runs.changes import DISTILL_PLAN, refuse_other_kind
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """The result of `distill`.
+
+    Attributes:
+        path: its folder.
+        content: of `distill.json`.
+    """
+
+    path: Path
+    content: Mapping[str, Any]
+
+    @property
+    def student(self) -> Path:
+        """The folder of the winner's run."""
+        return self.path / "final" / str(self.content["winner"]["run"])
+
+    def __repr__(self) -> str:
+        return f"Distilled({str(self.path)!r}, {self.content['winner']['label']!r})"
+
+    def __str__(self) -> str:
+        return f"{self.content['winner']['verdict']}\n{self.path / 'distill.md'}"
+
+
+def distill(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    *,
+    max_params: int | None = None,
+    max_bytes: int | None = None,
+    max_latency: float | None = None,
+    minutes: float = 60.0,
+    epochs: int | None = None,
+    seeds: int = 3,
+    given: bool | None = None,
+    processes: int | None = None,
+    out: str | Path | None = None,
+    changes: Sequence[str] = (),
+    data: Any = None,
+    student: ModelFactory | None = None,
+    teacher: TeacherSource | None = None,
+    dry_run: bool = False,
+    say: Callable[[str], None] = print_line,
+) -> Distilled | None:
+    """Find the best student within a budget: look, search, compare, export.
+
+    Students that fit, strategies that fit the teacher, and learning rates are trained a little,
+    the better third further, and so on (successive halving), judged on validation. The best two
+    are trained anew with several seeds, beside scratch and `kd`, whose learning rates are searched
+    alike; each of these runs reads the test part once. The winner is exported.
+
+    Args:
+        recipe: as for `train`, with a teacher; its method and epochs are not used.
+        max_params: the most parameters of a student.
+        max_bytes: the most bytes of its weights, four for each number.
+        max_latency: the most milliseconds for one example on one thread.
+        minutes: for everything.
+        epochs: in place of minutes: the length of the last runs. Then the same data, recipe and
+            number of threads give the same result, whatever stops it meanwhile.
+        seeds: of the last runs.
+        given: whether the recipe's student is the only one, or others are proposed; None: it is
+            where there is no budget.
+        processes: how many runs train at once; None: one for each core, and one on a GPU.
+        out: the folder; None: `runs/distill-N`. The same call with it resumes.
+        changes: of the recipe.
+        data: as for `train`.
+        student: as for `train`; it is the only candidate then.
+        teacher: as for `train`.
+        dry_run: print the plan; nothing is trained or written.
+        say: called with each line of text.
+
+    Returns:
+        The result; None: it was a dry run.
+
+    Raises:
+        MenteeError: nothing fits, or the folder was begun otherwise.
+        Interrupted: SIGINT or SIGTERM; everything is saved.
+    """
+    overrides = PythonOverrides(data, student, teacher)
+    content = overrides.mark(read(recipe, changes))
+    refuse(content)
+    for name, value in {"seeds": seeds, "minutes": minutes, "epochs": epochs}.items():
+        if value is not None and value <= 0:
+            raise RecipeError(f"{name} is {value}; expected a number above 0")
+    if world() > 1:
+        raise RunError("a search divides the machine by itself; start it without torchrun")
+    budget = Budget(max_params, max_bytes, max_latency)
+    request = Request(budget, None if epochs else minutes, epochs, seeds, given)
+    with cache_sources():
+        if dry_run:
+            ready = prepare(content, budget, overrides, say, given=given)
+            Stages(content, ready, request, overrides, processes, Path(), say).print_plan()
+            return None
+        path = files.usable(out) if out else next_run_folder("distill")
+        with files.withdrawn_where_refused(path / DISTILL_PLAN), folder_lock(path):
+            refuse_other_kind(path, "distillation")
+            saved = request.read_saved(path / DISTILL_PLAN, content)
+            ready = prepare(content, budget, overrides, say, given=given)
+            stages = Stages(content, ready, request, overrides, processes, path, say, saved)
+            try:
+                return Distilled(path, stages.run())
+            except Interrupted as stop:
+                raise Interrupted(
+                    f"stopped, everything is saved; the same command with --out {path} resumes",
+                    stop.asked_by_signal,
+                ) from None

@@ -1,0 +1,167 @@
+"""The trials of a search and of its end: student × strategy × learning rate, as ordinary runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mentee.build.datasets import open_splits
+from mentee.experiments.distill.candidates import Candidate
+from mentee.experiments.distill.halving import Trial
+from mentee.experiments.distill.strategies import Strategy, supervised, without_labels
+from mentee.experiments.jobs import Job
+from mentee.experiments.rows import SCRATCH
+from mentee.recipe import Recipe
+
+FIRST_SHARE = 1 / 3
+"""Of the steps, for a first phase without labels."""
+RATES = (3.0, 1 / 3)
+"""By which the learning rate is multiplied, beside 1."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What is trained, apart from length and seed.
+
+    Attributes:
+        candidate: the student.
+        strategy: how it is trained.
+        rate: the learning rate, as a multiple of the recipe's.
+    """
+
+    candidate: Candidate
+    strategy: Strategy
+    rate: float = 1.0
+
+    @property
+    def label(self) -> str:
+        """Its strategy and rate, as in tables."""
+        return self.strategy.name + ("" if self.rate == 1 else f", lr × {self.rate:.2g}")
+
+
+@dataclass
+class Planner:
+    """Turns configurations into trials of equal steps.
+
+    Attributes:
+        recipe: of all runs, resolved, with its teacher.
+        spare: whether there are unlabeled examples.
+        shared: by student and method, what a run of them reads: its `teacher`, and keys of `data`.
+        data: instead of the recipe's source.
+    """
+
+    recipe: Recipe
+    spare: bool
+    shared: Mapping[tuple[str, str], Recipe]
+    data: Any = None
+    _batches: dict[str, int] = field(default_factory=dict)
+
+    def trial(
+        self, configuration: Configuration, epochs: int, seed: int, out: Path, *, test: bool = True
+    ) -> Trial:
+        """A trial as long as so many epochs of the labeled examples.
+
+        `test`: whether its main run is scored on the test part at its end.
+        """
+        candidate, strategy = configuration.candidate, configuration.strategy
+        base = self.recipe.model_copy(
+            update={"train": self._train(self.recipe, configuration.rate, seed)}
+        )
+        main = supervised(base, strategy, candidate.network)
+        steps = epochs * self._steps(supervised(base, self._plain, candidate.network))
+        first_job = None
+        if strategy.first:
+            first = without_labels(base, strategy, candidate.network, spare=self.spare)
+            first = self._as_shared(first, candidate.name, strategy.first)
+            first = _of_length(first, FIRST_SHARE * steps / self._steps(first))
+            steps = round((1 - FIRST_SHARE) * steps)
+            rate = "" if configuration.rate == 1 else f", lr × {configuration.rate:.2g}"
+            label = f"{strategy.first} first{rate}"
+            first_job = _job(candidate.name, label, seed, first, out)
+            weights = str((first_job.path / "student.safetensors").resolve())
+            update = {"weights": weights}
+            main = main.model_copy(update={"student": main.student.model_copy(update=update)})
+        main = self._as_shared(main, candidate.name, strategy.method)
+        if not test:
+            main = main.model_copy(
+                update={
+                    "data": main.data.model_copy(update={"test": None, "out_of_domain": {}}),
+                }
+            )
+        main = _of_length(main, steps / self._steps(main))
+        return Trial(_job(candidate.name, configuration.label, seed, main, out), first_job)
+
+    @property
+    def _plain(self) -> Strategy:
+        return Strategy(SCRATCH, "", "")
+
+    def _train(self, recipe: Recipe, rate: float, seed: int) -> Any:
+        assert recipe.train.lr is not None  # since it is resolved
+        return recipe.train.model_copy(update={"lr": rate * recipe.train.lr, "seed": seed})
+
+    def _as_shared(self, recipe: Recipe, student: str, method: str) -> Recipe:
+        """The same with the record that all runs read, and its views."""
+        other = self.shared.get((student, method)) or next(iter(self.shared.values()))
+        keys = {key: getattr(other.data, key) for key in ("cycle", "view_seed")}
+        data = recipe.data.model_copy(update=keys)
+        return recipe.model_copy(update={"data": data, "teacher": other.teacher})
+
+    def _steps(self, recipe: Recipe) -> int:
+        """The steps of an epoch."""
+        key = repr(recipe.data.unlabeled)
+        if key not in self._batches:
+            self._batches[key] = open_splits(recipe, self.data).batches(recipe.train)
+        return self._batches[key]
+
+
+def search_space(students: Sequence[Candidate], tried: Sequence[Strategy]) -> list[Configuration]:
+    """The configurations that a search begins with.
+
+    Every strategy with the first student, the first one that has a teacher with every student, and
+    that one and scratch at other learning rates: one thing differs from the center at a time.
+    """
+    center = next((s for s in tried if s.method != SCRATCH), tried[0])
+    scratch = [s for s in tried if s.method == SCRATCH and not s.first]
+    space = [Configuration(students[0], strategy) for strategy in tried]
+    space += [Configuration(student, center) for student in students[1:]]
+    space += [
+        Configuration(students[0], strategy, rate)
+        for strategy in dict.fromkeys([center, *scratch])
+        for rate in RATES
+    ]
+    return space
+
+
+def joined(
+    best: Sequence[Configuration], students: Sequence[Candidate], tried: Sequence[Strategy]
+) -> Configuration:
+    """The best of each dimension together: its strategy, student and rate.
+
+    Args:
+        best: configurations in the order of their scores.
+        students: the first is the center's.
+        tried: the strategies.
+    """
+    center = next((s for s in tried if s.method != SCRATCH), tried[0])
+    able = [each for each in best if each.strategy.method != SCRATCH or each.strategy.first]
+    strategy = next(
+        (e.strategy for e in able if e.candidate is students[0] and e.rate == 1), center
+    )
+    of_center = [each for each in best if each.strategy == center]
+    student = next((e.candidate for e in of_center if e.rate == 1), students[0])
+    rate = next((e.rate for e in of_center if e.candidate is students[0]), 1.0)
+    return Configuration(student, strategy, rate)
+
+
+def _of_length(recipe: Recipe, epochs: float) -> Recipe:
+    """The same with so many epochs, rounded."""
+    train = recipe.train.model_copy(update={"epochs": max(1, round(epochs))})
+    return recipe.model_copy(update={"train": train})
+
+
+def _job(student: str, label: str, seed: int, recipe: Recipe, out: Path) -> Job:
+    folder = re.sub(r"[^\w.+()-]+", "-", label.replace("×", "x"))
+    return Job(student, label, seed, recipe, out / f"{student}-{folder}-seed{seed}")

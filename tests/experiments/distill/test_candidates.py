@@ -1,0 +1,114 @@
+"""Students within a budget: counted, scaled, measured."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from mentee.errors import RecipeError
+from mentee.experiments.distill.candidates import Budget, candidates, latency, over, widest
+from mentee.models import build, count_parameters
+from mentee.recipe import Network
+
+OWN = Network(network="resnet8-cifar")
+
+
+def module(network: Network) -> nn.Module:
+    return build(network.network, classes=10, **network.options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("most", [6_000, 100_000, 300_000])
+def test_networks_fill_a_budget_of_parameters(most: int) -> None:
+    example = torch.zeros(1, 3, 32, 32)
+    students, _ = candidates(OWN, "image", example, module, Budget(most), given=False)
+    assert students
+    assert [s.parameters for s in students] == sorted(
+        (s.parameters for s in students), reverse=True
+    )
+    for student in students:
+        assert student.parameters == count_parameters(module(student.network)) <= most
+        wider = tuple(
+            w + w // student.network.options["widths"][0] for w in student.network.options["widths"]
+        )  # type: ignore[operator,index,union-attr]
+        bigger = student.network.model_copy(update={"options": {"widths": wider}})
+        assert count_parameters(module(bigger)) > most
+
+
+def test_bytes_count_statistics_too() -> None:
+    network = module(OWN)
+    size = sum(4 * each.numel() for each in network.state_dict().values())
+    example = torch.zeros(1, 3, 32, 32)
+    budget = Budget(bytes=size - 1)
+    with pytest.raises(RecipeError, match=f"at most {size - 1:,} bytes.*{size:,} bytes"):
+        candidates(OWN, "image", example, module, budget, given=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "network"),
+    [
+        ("audio", (1, 8000), "small-fcn"),
+        ("text", (1, 64), "hashed-bag"),
+        ("image", (1, 3, 96, 96), "resnet10-64"),
+    ],
+)
+def test_each_kind_of_data_has_students(kind: str, shape: tuple[int, ...], network: str) -> None:
+    example = torch.zeros(*shape, dtype=torch.uint8 if kind == "text" else torch.float32)
+    students, _ = candidates(OWN, kind, example, module, Budget(80_000), given=False)
+    assert network in {student.network.network for student in students}
+    assert all(student.parameters <= 80_000 for student in students)
+
+
+def test_a_student_that_is_given_is_the_only_one() -> None:
+    students, left = candidates(
+        OWN, "image", torch.zeros(1, 3, 32, 32), module, Budget(), given=True
+    )
+    assert [student.name for student in students] == ["resnet8-cifar"]
+    assert left == []
+
+
+def test_a_budget_that_nothing_fits_is_refused() -> None:
+    with pytest.raises(
+        RecipeError,
+        match=r"no student costs at most 10 parameters: .*resnet8-cifar-4: 5,214 parameters",
+    ):
+        candidates(OWN, "image", torch.zeros(1, 3, 32, 32), module, Budget(10), given=False)
+    assert widest("resnet8-cifar", lambda w: {"widths": (w, 2 * w, 4 * w)}, module, 10) == 4
+
+
+class Slow(nn.Module):
+    """Takes at least two milliseconds."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.002)
+        return x
+
+
+def test_without_onnxruntime_torch_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    milliseconds, runtime = latency(Slow(), torch.zeros(1, 3))
+    assert runtime == "torch"
+    assert milliseconds >= 2
+
+
+def test_onnxruntime_is_measured_where_it_is_installed() -> None:
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    small = latency(module(OWN), torch.zeros(1, 3, 32, 32))
+    assert small[1] == "onnxruntime"
+    assert 0 < small[0] < 1000
+
+
+def test_a_latency_above_the_budget_is_named() -> None:
+    example = torch.zeros(1, 3, 32, 32)
+    with pytest.raises(RecipeError, match=r"0.0001 ms.*resnet8-cifar: [\d.]+ ms"):
+        candidates(OWN, "image", example, module, Budget(milliseconds=1e-4), given=True)
+
+
+def test_over_names_the_first_that_is_exceeded() -> None:
+    students, _ = candidates(OWN, "image", torch.zeros(1, 3, 32, 32), module, Budget(), given=True)
+    assert over(students[0], Budget(1)) == "78,042 parameters"
+    assert over(students[0], Budget()) == ""

@@ -1,0 +1,225 @@
+"""The whole search on small digits: what is trained, what is written, and what a stop changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from mentee import distill
+from mentee.api import Interrupted
+from mentee.errors import RecipeError, RunError
+from mentee.experiments.distill import Distilled, advise, strategies, trials
+from mentee.recipe import read
+
+SMALL = {"network": "resnet8-cifar", "options": {"widths": [4, 6, 8]}}
+
+
+def recipe(teacher: dict[str, Any], **parts: Any) -> dict[str, Any]:
+    data = {"source": "embedded:digits", "views": "crop", "pad": 1, "limit": 60}
+    return {"data": data, "student": SMALL, "teacher": teacher, "train": {"batch": 20}} | parts
+
+
+def search(teacher: dict[str, Any], out: Path, **options: Any) -> Distilled:
+    options = {"epochs": 2, "seeds": 1, "processes": 1, "say": lambda line: None} | options
+    result = distill(recipe(teacher), out=out, **options)
+    assert result is not None
+    return result
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few() -> Iterator[None]:
+    """Three strategies and two rates, since each run takes a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        few = [s for s in strategies.OF_NETWORKS if s.first or s.method in ("cktf+kd", "kd")]
+        patch.setattr(strategies, "OF_NETWORKS", few)
+        patch.setattr(trials, "RATES", (3.0,))
+        yield
+
+
+@pytest.fixture(scope="module")
+def searched(
+    teacher: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Distilled, list[str]]:
+    lines = list[str]()
+    return search(teacher, tmp_path_factory.mktemp("d") / "out", say=lines.append), lines
+
+
+def test_scratch_and_kd_are_compared_with_the_best_two(searched: tuple[Distilled, Any]) -> None:
+    content = searched[0].content
+    rows = {row["method"]: row for row in content["final"]["rows"]}
+    assert {"none", "kd"} < set(rows)
+    assert len(rows) == 4
+    assert all(row["seeds"] == [0] for row in rows.values())
+    best = max(rows.values(), key=lambda row: row["validation"]["mean"])
+    assert content["winner"]["label"] == best["method"]
+    assert searched[0].student.name == content["winner"]["run"]
+
+
+def test_runs_of_the_search_never_read_the_test_part(searched: tuple[Distilled, Any]) -> None:
+    folders = [each for each in (searched[0].path / "search").iterdir() if each.is_dir()]
+    assert folders
+    assert all(read(each / "recipe.yaml").data.test is None for each in folders)
+    finals = [p.parent for p in (searched[0].path / "final").glob("*/summary.json")]
+    scored = [each for each in finals if read(each / "recipe.yaml").data.test]
+    assert {each.name for each in finals if each not in scored} <= {
+        each.name for each in finals if "first" in each.name and "then" not in each.name
+    }
+    assert all(json.loads((each / "summary.json").read_text())["test"] for each in scored)
+
+
+def test_all_trials_have_the_same_steps(searched: tuple[Distilled, Any]) -> None:
+    steps = {}
+    for path in (searched[0].path / "final").glob("*/summary.json"):
+        summary = json.loads(path.read_text())
+        first = path.parent.parent / path.parent.name.replace("first-then-none", "first")
+        both = first != path.parent  # the two phases together are one trial
+        steps[path.parent.name] = summary["steps"] + (
+            json.loads((first / "summary.json").read_text())["steps"] if both else 0
+        )
+    longest = [n for name, n in steps.items() if not ("first" in name and "then" not in name)]
+    assert max(longest) - min(longest) <= 3  # an epoch of three steps, by rounding
+
+
+def test_a_first_phase_hands_its_weights_on_and_reads_no_label(
+    searched: tuple[Distilled, Any],
+) -> None:
+    folder = searched[0].path / "search"
+    first = folder / "resnet8-cifar-cktf-first-seed0"
+    then = read(folder / "resnet8-cifar-cktf-first-then-none-seed0" / "recipe.yaml")
+    assert Path(str(then.student.weights)) == (first / "student.safetensors").resolve()
+    assert read(first / "recipe.yaml").method.weights == {"task": 0.0}
+
+
+def test_files_of_the_result(searched: tuple[Distilled, Any]) -> None:
+    out, content = searched[0].path, searched[0].content
+    assert json.loads((out / "distill.json").read_text())["winner"] == content["winner"]
+    text = (out / "distill.md").read_text()
+    assert content["winner"]["verdict"] in text
+    assert "resnet8-cifar" in (out / "report.html").read_text()
+    assert read(out / "recipe.yaml").student.network == "resnet8-cifar"
+    assert (out / "export" / "model.onnx").is_file() or "error" in content["export"]
+    assert set(content["pareto"]) <= {row["run"] for row in content["search"]}
+
+
+def weights(out: Path) -> dict[str, Any]:
+    return {str(p.relative_to(out)): load_file(p) for p in out.glob("*/*/student.safetensors")}
+
+
+def assert_equal(one: Path, other: Path) -> None:
+    mine, theirs = weights(one), weights(other)
+    assert mine.keys() == theirs.keys()
+    for name, tensors in mine.items():
+        assert all((tensors[key] == theirs[name][key]).all() for key in tensors), name
+
+
+@pytest.mark.parametrize("after", [2, 9])
+def test_a_search_that_is_stopped_gives_the_same_result(
+    searched: tuple[Distilled, Any], teacher: dict[str, Any], tmp_path: Path, after: int
+) -> None:
+    lines = list[str]()
+
+    def stop(line: str) -> None:
+        lines.append(line)
+        if sum("-seed" in each for each in lines) == after:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match=r"the same command with --out .*cut resumes"):
+        search(teacher, tmp_path / "cut", say=stop)
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "cut").glob("*/*/summary.json")}
+    assert len(done) >= after - 1
+    resumed = search(teacher, tmp_path / "cut")
+    assert resumed.content["winner"] == searched[0].content["winner"]
+    assert resumed.content["search"] == searched[0].content["search"]
+    assert_equal(resumed.path, searched[0].path)
+    assert all(path.stat().st_mtime_ns == time for path, time in done.items())
+
+
+def test_the_same_call_again_trains_nothing(
+    searched: tuple[Distilled, Any], teacher: dict[str, Any]
+) -> None:
+    lines = list[str]()
+    result = search(teacher, searched[0].path, say=lines.append)
+    assert result.content["winner"] == searched[0].content["winner"]
+    assert not [line for line in lines if "-seed" in line]
+
+
+def test_another_request_in_the_folder_is_refused(
+    searched: tuple[Distilled, Any], teacher: dict[str, Any]
+) -> None:
+    with pytest.raises(RunError, match=r"begun otherwise \(request.seeds: 1 there, 3 here\)"):
+        search(teacher, searched[0].path, seeds=3)
+
+
+def test_a_dry_run_writes_nothing(
+    teacher: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = list[str]()
+    assert distill(recipe(teacher), minutes=1.0, dry_run=True, say=lines.append) is None
+    assert list(tmp_path.iterdir()) == []
+    assert any("configurations" in line and "about 1 min" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"teacher": None}, "there is no teacher"),
+        ({"data": {"source": "embedded:digits", "label": False}}, "data.label is false"),
+        ({"data": {"source": "embedded:digits", "validation": None}}, "data.validation is null"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(
+    teacher: dict[str, Any], tmp_path: Path, change: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(RecipeError, match=text):
+        distill({**recipe(teacher), **change}, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["seeds", "minutes", "epochs"])
+def test_numbers_above_zero(teacher: dict[str, Any], tmp_path: Path, option: str) -> None:
+    with pytest.raises(RecipeError, match=f"{option} is 0"):
+        distill(
+            recipe(teacher), out=tmp_path / "out", **{option: 0.0 if option == "minutes" else 0}
+        )
+
+
+def test_advice_is_a_recipe_with_reasons(teacher: dict[str, Any]) -> None:
+    text = advise(recipe(teacher), max_params=6_000)
+    advised = read(yaml.safe_load(text))
+    assert advised.method.name == "cktf+kd"
+    assert advised.student.network == "resnet8-cifar"
+    assert "# cktf+kd: " in text
+    assert "# or kd: " in text
+
+
+def test_the_commands(
+    mentee: Callable[..., tuple[int, str, str]], file: Callable[[Any], str], teacher: dict[str, Any]
+) -> None:
+    path = file(recipe(teacher))
+    code, out, _ = mentee("distill", path, "--dry-run", "--max-params", "6k", "--epochs", "4")
+    assert code == 0, out
+    assert "student resnet8-cifar-4: 5,142 parameters" in out
+    code, out, _ = mentee("advise", path)
+    assert code == 0
+    assert "cktf+kd" in out
+    code, _, error = mentee("distill", path, "--max-latency", "many")
+    assert code == 2
+    assert "--max-latency many: expected a number such as 5ms" in error
+
+
+def test_embeddings_have_strategies_of_their_own(tmp_path: Path) -> None:
+    names = [s.name for s in strategies.strategies(read(recipe({"record": "vectors"})), spare=True)]
+    assert names[0] == "none"
+    assert "to-teacher first, then probe-kd" in names
+    assert "ec, unlabeled too" in names
+    assert "kd" not in names
+    assert len(names) == len(set(names))
