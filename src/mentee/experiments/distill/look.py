@@ -77,15 +77,15 @@ def resembles(of: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> npt.N
 
     A row holds `gradients` first, the thumbnail behind. Time and memory of a block: O(n).
     """
-    found = np.zeros(len(of), np.bool_)
+    alike = np.zeros(len(of), np.bool_)
     for begin in range(0, len(of), BLOCK):
         block = of[begin : begin + BLOCK]
         differing = (block[:, :1] ^ others[:, 0][None]).view(np.uint16)
         close = ONES[differing].reshape(len(block), len(others), 4).sum(-1) <= NEAR
-        mine, theirs = np.nonzero(close)
-        apart = np.abs(block[mine, 1:] - others[theirs, 1:]).mean(1)
-        found[begin + mine[apart <= LEVELS]] = True
-    return found
+        rows, columns = np.nonzero(close)
+        apart = np.abs(block[rows, 1:] - others[columns, 1:]).mean(1)
+        alike[begin + rows[apart <= LEVELS]] = True
+    return alike
 
 
 def _lines(

@@ -30,7 +30,7 @@ class Preparation:
         recipe: of all runs, resolved, with its teacher.
         setup: of a run from scratch.
         spare: whether there are unlabeled examples.
-        found: lines on the data that somebody should read.
+        warnings: lines on the data that somebody should read.
         students: that fit, the largest first.
         left_out: students that do not.
         tried: strategies that fit, scratch first.
@@ -41,7 +41,7 @@ class Preparation:
     recipe: Recipe
     setup: TrainingSetup
     spare: bool
-    found: list[str]
+    warnings: list[str]
     students: list[Candidate]
     left_out: list[str]
     tried: list[Strategy]
@@ -73,8 +73,8 @@ def prepare(
     setup = build(recipe.model_copy(update={"method": MethodRecipe()}), overrides)
     for line in data_summary(setup.splits):
         say(line)
-    found = look(setup.splits)
-    for line in found:
+    warnings = look(setup.splits)
+    for line in warnings:
         say(line)
     only = budget == Budget() if given is None else given
     students, left_out = fitting_students(setup, budget, overrides, only=only)
@@ -86,7 +86,7 @@ def prepare(
     labeled = setup.splits.train.labeled
     spare = recipe.data.unlabeled is not None or (labeled is not None and not labeled.all())
     resolved = setup.recipe.model_copy(update={"teacher": recipe.teacher})
-    ready = Preparation(resolved, setup, bool(spare), found, students, left_out, [], {}, {})
+    ready = Preparation(resolved, setup, bool(spare), warnings, students, left_out, [], {}, {})
     return fitting_strategies(ready, overrides, say)
 
 

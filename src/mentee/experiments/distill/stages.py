@@ -245,7 +245,7 @@ class Stages:
             **self.request.as_json(self.asked),
             "lengths": self.lengths,
             "spent_seconds": round(time.monotonic() - self.began, 1),
-            "look": ready.found,
+            "look": ready.warnings,
             "students": [each.as_json() for each in ready.students],
             "strategies": [{**vars(each), "name": each.name} for each in ready.tried],
             "left_out": {**ready.reasons, "students": ready.left_out},

@@ -99,8 +99,8 @@ class Planner:
         return Strategy(SCRATCH, "", "")
 
     def _train(self, recipe: Recipe, rate: float, seed: int) -> Any:
-        assert recipe.train.lr is not None  # since it is resolved
-        return recipe.train.model_copy(update={"lr": rate * recipe.train.lr, "seed": seed})
+        lr = recipe.train.lr or 0.0  # never None, since it is resolved
+        return recipe.train.model_copy(update={"lr": rate * lr, "seed": seed})
 
     def _as_shared(self, recipe: Recipe, student: str, method: str) -> Recipe:
         """The same with the record that all runs read, and its views."""
