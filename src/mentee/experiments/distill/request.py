@@ -68,18 +68,18 @@ def recipe_of(
         raise RecipeError("--teacher and --embeddings are given; give one of them")
     if weights and not teacher:
         raise RecipeError("--weights are those of a network; name it with --teacher")
-    taught: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     if teacher:
-        taught = {"teacher": {"network": teacher, **({"weights": weights} if weights else {})}}
+        given = {"teacher": {"network": teacher, **({"weights": weights} if weights else {})}}
     if embeddings:
         paths = list(embeddings)
         record: Any = paths[0] if len(paths) == 1 else {Path(each).name: each for each in paths}
-        taught = {"teacher": {"record": record, "clean": True}}
+        given = {"teacher": {"record": record, "clean": True}}
     named = {"student": student} if student else {}
     if is_recipe(source):
         content: dict[str, Any] = read(source).model_dump(exclude_unset=True)
-        return read({**content, **named, **taught}, changes).model_dump()
-    content = {"data": {"source": source}, "student": student or SMALL_STUDENT, **taught}
+        return read({**content, **named, **given}, changes).model_dump()
+    content = {"data": {"source": source}, "student": student or SMALL_STUDENT, **given}
     recipe = read(content, changes)
     if student is None:
         examples = open_splits(recipe.model_copy(update={"teacher": None}))

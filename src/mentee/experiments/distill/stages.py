@@ -92,7 +92,7 @@ class Stages:
     """One search, from its plan to the export.
 
     Attributes:
-        asked: the recipe as it was given.
+        original: the recipe as it was given.
         ready: what fits.
         request: what else was asked for.
         overrides: passed from Python.
@@ -102,7 +102,7 @@ class Stages:
         saved: the plan of an earlier call.
     """
 
-    asked: Recipe
+    original: Recipe
     ready: Preparation
     request: Request
     overrides: PythonOverrides
@@ -242,7 +242,7 @@ class Stages:
         """What is known when runs begin."""
         ready = self.ready
         return {
-            **self.request.as_json(self.asked),
+            **self.request.as_json(self.original),
             "lengths": self.lengths,
             "spent_seconds": round(time.monotonic() - self.began, 1),
             "look": ready.warnings,
