@@ -242,6 +242,48 @@ def main() -> None:
     write(options.json, options.seeds)
 
 
+def class_shares(gain: float) -> dict[str, float]:
+    """A linear compressor of GloVe, trained alone: the variance between classes, and its accuracy.
+
+    The share of the variance of the 64 entries that lies between the classes, and the accuracy of
+    the probe, on 600 examples of the training split that are held out.
+    """
+    import torch
+    from torch import nn
+
+    from mentee.data import open_examples
+    from mentee.records import open_record
+
+    embeddings.record("text", ["glove"], ["train"])
+    examples = open_examples(embeddings.TASKS["text"].recipe["data"]["source"], split="train")
+    record = open_record(embeddings.RUNS / "records" / "glove" / "train", "train")
+    x = record.read(record.positions(examples.keys), names=["embedding"])["embedding"].float()
+    x, y = (x - x.mean(0)) / x.std(0), torch.as_tensor(examples.labels).long()
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    train, held = order[:-600], order[-600:]
+    torch.manual_seed(0)
+    h, probe = nn.Linear(x.shape[1], 64), nn.Linear(64, 2)
+    h.weight.data *= gain
+    h.bias.data *= gain
+    steps = 5 * (len(train) // 64)
+    optimizer = torch.optim.AdamW([*h.parameters(), *probe.parameters()], 2e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    for _ in range(steps):
+        rows_ = train[torch.randint(len(train), (64,))]
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(probe(h(x[rows_])), y[rows_]).backward()
+        optimizer.step()
+        schedule.step()
+    c, labels = h(x[held]).detach(), y[held]
+    c = c - c.mean(0)
+    between = sum((labels == k).sum() * c[labels == k].mean(0).square().sum() for k in (0, 1))
+    return {
+        "gain": gain,
+        "between_classes": round(float(between / c.square().sum()), 3),
+        "probe": round(float((probe(h(x[held])).argmax(1) == labels).float().mean()), 3),
+    }
+
+
 def write(path: Path, seeds: int) -> None:
     """The table of every finished run, with environment and commits."""
     folders = sorted(RUNS.glob("*/*/summary.json"))
@@ -255,6 +297,7 @@ def write(path: Path, seeds: int) -> None:
             for task, (_, teacher, data, train, _) in TASKS.items()
         },
         "rows": {task: measured(task, list(rows()), seeds) for task in TASKS},
+        "class_shares": [class_shares(gain) for gain in (1.0, 0.0)],
         "commits": sorted({str(each["commit"]) for each in environments}),
         "environment": {
             k: last[k] for k in ("mentee", "python", "packages", "platform", "cores", "threads")
