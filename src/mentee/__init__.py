@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mentee.experiments.probe import ProbeResult, probe
     from mentee.experiments.sweep import Sweep, sweep
     from mentee.methods import METHODS, Component, Method, Term
+    from mentee.sharing.card import card
+    from mentee.sharing.publish import push
 
 __version__ = "0.2.0"
 __all__ = [
@@ -37,12 +39,14 @@ __all__ = [
     "Term",
     "advise",
     "benchmark",
+    "card",
     "compare",
     "distill",
     "export",
     "load",
     "pipeline",
     "probe",
+    "push",
     "record",
     "record_network",
     "resume",
@@ -69,6 +73,8 @@ _MODULES = {
     "mentee.experiments.probe": ("ProbeResult", "probe"),
     "mentee.experiments.sweep": ("Sweep", "sweep"),
     "mentee.methods": ("METHODS", "Component", "Method", "Term"),
+    "mentee.sharing.card": ("card",),
+    "mentee.sharing.publish": ("push",),
 }
 
 

@@ -148,6 +148,8 @@ def report(
 app.command()(exporting.export)
 app.command()(exporting.predict)
 app.command()(exporting.benchmark)
+app.command()(exporting.card)
+app.command()(exporting.push)
 app.add_typer(records, name="record")
 app.command()(distill.distill)
 app.command()(distill.advise)

@@ -1,4 +1,4 @@
-"""Commands of a student that is shipped: `mentee export`, `predict`, `benchmark`."""
+"""Commands of a student that is shipped: export, predict, benchmark, card and push."""
 
 from __future__ import annotations
 
@@ -98,3 +98,40 @@ def benchmark(
     print_line(result.text(format))
     if result.path is not None and format == "table":
         print_line(f"\n{result.path}")
+
+
+def card(
+    run: Run,
+    license: Annotated[str | None, typer.Option(help="Of the student: apache-2.0, ...")] = None,
+    teacher_license: Annotated[str | None, typer.Option(help="Of the teacher.")] = None,
+    data_license: Annotated[str | None, typer.Option(help="Of the data.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="The data's name; owner/name on the hub.", show_default="the recipe's"),
+    ] = None,
+) -> None:
+    """Write a run's model card, README.md, as the Hugging Face hub reads it."""
+    from mentee.sharing.card import card
+
+    licenses = {"teacher_license": teacher_license, "data_license": data_license}
+    print_line(card(run, license=license, dataset=dataset, **licenses))
+
+
+def push(
+    run: Run,
+    repo: Annotated[str, typer.Argument(help="owner/name; made where there is none.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="A new repository is private.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the files and their bytes; send nothing.")
+    ] = False,
+) -> None:
+    """Push a run's exported files, card, recipe and page to the Hugging Face hub."""
+    from mentee.report.tables import align
+    from mentee.sharing.publish import push
+
+    pushed = push(run, repo, private=private, dry_run=dry_run)
+    rows = [["file", "bytes"], *([name, f"{size:,}"] for name, size in pushed.files.items())]
+    print_line(align(rows, right=True))
+    print_line(pushed.url or "nothing was sent")

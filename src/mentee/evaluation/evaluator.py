@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -185,36 +185,32 @@ def finish(
         if predictions is not None:
             predictions.save(folder.predictions)
         files.write_json(folder.diagnostics, described)
-        write_pages(folder, summary, folder.read_metrics(), dump(recipe))
+        run = run_files(folder, summary, folder.read_metrics(), dump(recipe))
+        write_pages(folder, run)
         files.write_json(folder.summary, summary)
     return summary
 
 
-def write_pages(
-    folder: Folder,
-    summary: Mapping[str, Any],
-    metrics: Sequence[Mapping[str, Any]],
-    recipe: str,
-) -> str:
+def write_pages(folder: Folder, run: RunFiles) -> str:
     """Write `report.md` and `report.html` of a run from its other files; returns the first."""
-    probe, benchmark, environment = folder.read_probe(), folder.read_benchmark(), {}
-    text = page(summary, metrics, recipe, probe, benchmark)
-    with contextlib.suppress(RunError):  # the page is written without it
-        environment = folder.read_environment()
-    run = RunFiles(
-        summary,
-        metrics,
-        recipe,
-        probe,
-        environment,
-        folder.read_diagnostics(),
-        read_scratch(folder, summary),
-        benchmark,
-    )
+    text = page(run.summary, run.metrics, run.recipe, run.probe, run.benchmark)
     whole = html(run_page(run))
     files.write_text(folder.report, text)
     files.write_text(folder.page, whole)
     return text
+
+
+def run_files(
+    folder: Folder, summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]], recipe: str
+) -> RunFiles:
+    """What is known of a run, the rest read from its folder."""
+    environment: dict[str, Any] = {}
+    with contextlib.suppress(RunError):  # pages are written without it
+        environment = folder.read_environment()
+    probe, described = folder.read_probe(), folder.read_diagnostics()
+    scratch = read_scratch(folder, summary)
+    benchmark = folder.read_benchmark()
+    return RunFiles(summary, metrics, recipe, probe, environment, described, scratch, benchmark)
 
 
 def read_scratch(folder: Folder, summary: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -228,11 +224,11 @@ def read_scratch(folder: Folder, summary: Mapping[str, Any]) -> dict[str, Any] |
     return scratch.read_summary() if known else None
 
 
-def write_report(path: str | Path) -> str:
-    """Write a finished run's `report.md` and `report.html`, and return the first.
+def finished_files(path: str | Path) -> RunFiles:
+    """The files of a finished run.
 
     Raises:
-        RunError: there is no run, or it is not finished.
+        RunError: there is no run, it is not finished, or a file is damaged.
     """
     folder = Folder(Path(path))
     folder.must_exist()
@@ -244,8 +240,15 @@ def write_report(path: str | Path) -> str:
     if (end := max((line["step"] for line in metrics), default=0)) < summary["steps"]:
         notes.append(f"{folder.metrics.name} ends at step {end:,} of {summary['steps']:,}.")
     summary["notes"] = [*(summary.get("notes") or []), *notes]
+    return run_files(folder, summary, metrics, folder.recipe.read_text("utf-8"))
+
+
+@contextlib.contextmanager
+def plain_content_errors(path: str | Path) -> Iterator[None]:
+    """Turn what comes of a changed file of a run into one clear error."""
+    folder = Folder(Path(path))
     try:
-        return write_pages(folder, summary, metrics, folder.recipe.read_text("utf-8"))
+        yield
     except RunError:  # which names the file
         raise
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
@@ -255,3 +258,14 @@ def write_report(path: str | Path) -> str:
             f"one that was changed and write it again (mentee resume {folder.path}, mentee probe "
             f"{folder.path})"
         ) from error
+
+
+def write_report(path: str | Path) -> str:
+    """Write a finished run's `report.md` and `report.html`, and return the first.
+
+    Raises:
+        RunError: there is no run, or it is not finished.
+    """
+    run = finished_files(path)
+    with plain_content_errors(path):
+        return write_pages(Folder(Path(path)), run)
