@@ -48,9 +48,18 @@ def open_output() -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
 
 
+def _one_line(message: Warning | str, *place: object) -> str:
+    return f"warning: {' '.join(f'{message}'.split())}\n"
+
+
 def plain_warnings() -> None:
     """Write each warning as one line, without the place in the code that it is raised at."""
-    warnings.formatwarning = lambda message, *place: f"warning: {' '.join(f'{message}'.split())}\n"
+    warnings.formatwarning = _one_line
+
+
+def has_plain_warnings() -> bool:
+    """Whether this process writes warnings so: as a worker of its does then."""
+    return warnings.formatwarning is _one_line
 
 
 def finish_output() -> str | None:

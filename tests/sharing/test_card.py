@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from huggingface_hub import ModelCard
@@ -16,12 +15,6 @@ import mentee
 from mentee.errors import RunError
 from mentee.sharing.card import escape, public_run
 from mentee.sharing.local_paths import is_path, local_names, pattern, without_paths
-
-VALUES = np.linspace(0, 1, 24, dtype=np.float32)
-
-
-def images() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
 
 
 @pytest.fixture
@@ -120,27 +113,27 @@ def test_no_path_of_this_machine(run: Path, shared_run: Path) -> None:
     assert str(run) not in text
 
 
-@pytest.mark.parametrize("task", ["none", "regression"])
-def test_runs_of_other_tasks(task: str, tmp_path: Path) -> None:
-    x = images()
-    data: dict[str, Any] = {"image": x} if task == "none" else {"image": x, "label": VALUES}
-    recipe: dict[str, Any] = {
-        "data": {"source": "mine", "validation": 0.5, "test": None, "views": "none"},
-        "student": {"network": "resnet8-cifar", "options": {"widths": [4, 8, 8], "stem": 4}},
-        "train": {"epochs": 1, "batch": 8},
-    }
-    if task == "none":
-        recipe["data"] |= {"label": False, "validation": None}
-        recipe |= {"method": "similarity", "teacher": {**recipe["student"], "classes": 10}}
-    else:
-        recipe["data"]["task"] = "regression"
-    run = mentee.train(recipe, data={"train": data}, out=tmp_path / "run", quiet=True)
-    loaded = ModelCard(mentee.card(run.path).read_text())
-    wanted = "image-feature-extraction" if task == "none" else None
-    assert loaded.data.pipeline_tag == wanted
-    results = loaded.data.eval_results or []
-    assert {each.metric_type for each in results} == set(run.summary["validation"] or {})
-    assert all(math.isfinite(each.metric_value) for each in results)
+@pytest.mark.parametrize(
+    ("task", "kind", "pipeline"),
+    [
+        ("none", "image", "image-feature-extraction"),
+        ("none", "text", "feature-extraction"),
+        ("multi", "audio", "audio-classification"),
+        ("regression", "image", None),
+    ],
+)
+def test_runs_of_other_tasks(task: str, kind: str, pipeline: str | None, run: Path) -> None:
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    recipe["data"]["kind"] = kind
+    (run / "environment.json").write_text(json.dumps({"data": {}, "teacher": None}))
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    scores = None if task == "none" else {"mae": 0.5, "r2": math.nan}
+    change(run, task=task, test=scores, score={"name": "mae"}, details={}, classes=None)
+    change(run, validation=None, teacher=None)
+    data = ModelCard(mentee.card(run).read_text()).data
+    assert data.pipeline_tag == pipeline
+    found = {each.metric_type: each.metric_value for each in data.eval_results or []}
+    assert found == ({} if task == "none" else {"mae": 0.5})
 
 
 def test_a_run_that_is_not_finished(run: Path) -> None:

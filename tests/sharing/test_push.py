@@ -115,6 +115,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iter
     with Hub(getattr(request, "param", "")) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # which no stand-in speaks
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         yield server
         server.shutdown()

@@ -27,6 +27,7 @@ from mentee import files
 from mentee.api import Paused, RunOptions, train_or_resume
 from mentee.build.datasets import cache_sources
 from mentee.build.overrides import PythonOverrides
+from mentee.console import has_plain_warnings, plain_warnings
 from mentee.errors import MenteeError, RunError
 from mentee.experiments.jobs import FAILURE, Job
 from mentee.threads import cores
@@ -193,7 +194,8 @@ class Worker:
         """
         context = multiprocessing.get_context("spawn")
         pipe, child_pipe = context.Pipe()
-        process = context.Process(target=worker_main, args=(child_pipe, overrides, threads))
+        plain = has_plain_warnings()
+        process = context.Process(target=worker_main, args=(child_pipe, overrides, threads, plain))
         try:
             refuse_notebook_objects(overrides)
             with child_environment(threads):
@@ -267,8 +269,15 @@ def child_environment(threads: int) -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
-def worker_main(pipe: Connection, overrides: PythonOverrides, threads: int) -> None:
-    """The work of a process: one run after another, until there are no more."""
+def worker_main(
+    pipe: Connection, overrides: PythonOverrides, threads: int, plain: bool = False
+) -> None:
+    """The work of a process: one run after another, until there are no more.
+
+    `plain`: warnings are one line each, as those of the command line.
+    """
+    if plain:
+        plain_warnings()
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # the terminal's Ctrl-C goes to the parent alone, which stops this process
     torch.set_num_threads(threads)

@@ -1,7 +1,9 @@
 """Networks of timm, read before their classifier."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from mentee.errors import MenteeError
@@ -38,3 +40,26 @@ def test_random_weights_teach_nothing(trained):
 def test_weights_of_another_network_are_refused(trained):
     with pytest.raises(MenteeError, match=r"lacks .* weights of timm:test_vit|nothing in"):
         find_embedder("timm:test_vit", weights=trained[1])
+
+
+def test_images_are_resized_and_cut_as_the_checkpoint_was_trained(tmp_path):
+    """Against timm's own transform of PIL images, which rounds to bytes on its way."""
+    network = timm.create_model("test_vit", num_classes=0).eval()
+    path = tmp_path / "vit.safetensors"
+    save_file(network.state_dict(), path)
+    it = find_embedder("timm:test_vit.r160_in1k", weights=path)
+    assert (it.contract["interpolation"], it.contract["crop_pct"]) == ("bicubic", 0.95)
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (60, 90, 3), dtype=np.uint8)).resize((300, 200))
+    settings = timm.get_pretrained_cfg("test_vit.r160_in1k")
+    how = {"mean": settings.mean, "std": settings.std, "crop_pct": settings.crop_pct}
+
+    def read_by_timm(**more):
+        with torch.no_grad():
+            prepared = timm.data.create_transform((3, 160, 160), **how | more)(image)
+            return network(prepared[None])
+
+    vector = it.pooled([torch.from_numpy(np.array(image))])
+    off = (vector - read_by_timm(interpolation="bicubic")).abs().max()
+    assert off < 0.2 * (vector - read_by_timm(interpolation="bilinear")).abs().max()
+    assert off < 0.2 * (vector - read_by_timm(interpolation="bicubic", crop_pct=1.0)).abs().max()

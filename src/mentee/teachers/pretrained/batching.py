@@ -71,13 +71,15 @@ def embed_images(
     size: int | None,
     channels: int = 3,
     batch: int | None = None,
+    how: str = "bilinear",
+    margin: float = 1.0,
 ) -> Callable[[Contents], Tensor]:
     """A function from images as `Examples.read` gives them to vectors.
 
     `read` takes normalized float32 `[b, channels, size, size]`. The shorter side is resized to
-    `size` and the center cut out; None: images stay as they are, and those of one size are read
-    together. Of a gray image 3 channels are made equal. So many images are read at once; None: as
-    many as fit a bounded memory.
+    `margin · size`, by the interpolation `how`, and the center cut out; `size` None: images stay as
+    they are, and those of one size are read together. Of a gray image 3 channels are made equal. So
+    many images are read at once; None: as many as fit a bounded memory.
     """
 
     def of_one_size(pixels: Tensor) -> Tensor:
@@ -93,7 +95,7 @@ def embed_images(
 
     def vectors(images: Contents) -> Tensor:
         def read_rows(rows: list[int]) -> Tensor:
-            return of_one_size(one_size([images[row] for row in rows], size))
+            return of_one_size(one_size([images[row] for row in rows], size, how, margin=margin))
 
         return in_order(len(images), groups(images, size), read_rows)
 

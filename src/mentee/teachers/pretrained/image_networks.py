@@ -77,8 +77,8 @@ def build_timm_embedder(
 ) -> ReadyEmbedder:
     """The teacher `timm:NAME`: the vector before the classifier.
 
-    The shorter side is resized to the size (bilinear, antialiased), then the center is cut out;
-    mean and std are those that timm states for the network.
+    Images are read as timm states for the network: the shorter side is resized to the size divided
+    by `crop_pct` (antialiased, by its `interpolation`), the center cut out, mean and std applied.
 
     Args:
         name: an architecture, or one with a tag, such as `resnet18.a1_in1k`.
@@ -101,6 +101,7 @@ def build_timm_embedder(
     if not isinstance(contract, InputContract):
         raise MenteeError(f"timm:{name} reads no images")
     size = size or (contract.size or (224, 224))[0]
+    share = float(timm.get_pretrained_cfg(name).crop_pct or 1.0)
     try:
         network = timm.create_model(name, pretrained=pretrained, num_classes=0)
     except Exception as error:
@@ -122,13 +123,21 @@ def build_timm_embedder(
         name=f"timm:{name}",
         kind="image",
         width=int(width),
-        vectors=embed_images(network, contract, size=size),
+        vectors=embed_images(
+            network,
+            contract,
+            size=size,
+            how=contract.interpolation,
+            margin=int(size / share) / size,  # rounded as timm does
+        ),
         weights=network.state_dict(),
         contract={
             "learned_from": "see its source",
             "source": origin("timm") if weights is None else Path(weights).name,
             "license": license,
             "size": size,
+            "interpolation": contract.interpolation,
+            "crop_pct": share,
             "mean": list(contract.mean),
             "std": list(contract.std),
             "pooling": "as the network's own",
