@@ -48,7 +48,13 @@ def open_output() -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
 
 
-def _one_line(message: Warning | str, *place: object) -> str:
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
     return f"warning: {' '.join(f'{message}'.split())}\n"
 
 

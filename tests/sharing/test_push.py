@@ -142,6 +142,7 @@ def test_a_run_is_pushed_in_one_commit_by_the_command(
         "HF_ENDPOINT": hub.url,
         "HOME": str(home),
         "HF_HOME": str(tmp_path),
+        "HF_HUB_DISABLE_XET": "1",
     }
     command = [sys.executable, "-m", "mentee.cli", "push", "runs/kd", "anna/x", "--private"]
     done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True)

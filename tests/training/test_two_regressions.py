@@ -23,9 +23,9 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("name", "terms"),
     [
-        ("several", {"task", "mse/a/logits", "mse/b/logits"}),
+        ("several", {"task", "mse/logits~logits.a", "mse/logits~logits.b"}),
         ("recorded", {"task", "mse/logits"}),
-        ("idle", {"task", "cka/side"}),
+        ("idle", {"task", "cka/side~embedding"}),
     ],
 )
 def test_two_processes_are_one(name: str, terms: set[str], room: Path, tmp_path: Path) -> None:
