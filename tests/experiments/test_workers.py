@@ -22,7 +22,7 @@ def test_a_worker_writes_warnings_as_the_command_line_does(plain, capfd, monkeyp
     if plain:
         plain_warnings()
     worker = Worker.start(PythonOverrides(), 1)
-    worker.assign(Warns())
+    worker.pipe.send(Warns())
     worker.process.join(120)
     lines = capfd.readouterr().err.splitlines()
     assert ("warning: of a worker, in two lines" in lines) == plain
