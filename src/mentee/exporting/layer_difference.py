@@ -27,7 +27,9 @@ def layer_outputs(module: nn.Module) -> Iterator[dict[str, Array]]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             outputs.pop(name, None)  # the order is that of the last calls
             if isinstance(output, Tensor):
-                outputs[name] = np.array(output.detach())  # a later operation may write over it
+                outputs[name] = (
+                    output.detach().numpy().copy()
+                )  # a later operation may write over it
 
         return hook
 
@@ -52,7 +54,7 @@ def module_layers(module: nn.Module, x: Array) -> dict[str, Array]:
         def run_node(self, n: fx.Node) -> Any:
             value = super().run_node(n)
             if isinstance(value, Tensor) and (stack := n.meta.get("nn_module_stack")):
-                outputs[[*stack.values()][-1][0]] = np.array(value.detach())
+                outputs[[*stack.values()][-1][0]] = value.detach().numpy().copy()
             return value
 
     with torch.no_grad():
