@@ -119,9 +119,9 @@ def benchmark(
         if path.suffix in OPENERS:
             if not path.is_file():
                 raise RunError(f"there is no file {path}; mentee export writes one")
-            found = OPENERS[path.suffix](path)
-            inputs = random_inputs(found.signature)
-            subjects = [of_file(path, found.signature)]
+            file = OPENERS[path.suffix](path)
+            inputs = random_inputs(file.signature)
+            subjects = [of_file(path, file.signature)]
         else:
             recipe = finished_recipe(path)
             splits, some, _ = held_out(recipe, data, max(SIZES))

@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
 
 from mentee.build.datasets import open_single_split
 from mentee.data import Examples
-from mentee.data.counter_rng import below
 from mentee.errors import DataError, MenteeError, RunError, first_few, shortened
-from mentee.exporting.gate import agreement, main_score
+from mentee.exporting.gate import agreement
 from mentee.exporting.onnx_format import open_session
 from mentee.exporting.quantizers import (
     DYNAMIC,
@@ -30,13 +28,11 @@ from mentee.exporting.quantizers import (
     weights_of,
 )
 from mentee.exporting.runtime import Array, packages, silent
+from mentee.exporting.score_drop import Judged, compared
 from mentee.exporting.signature import KEY
 from mentee.exporting.student import Student, evenly
 from mentee.exporting.timing import measure_in_turn, milliseconds
-from mentee.metrics import jackknife_interval, scores_without_groups
-from mentee.metrics.jackknife import GROUPS
 from mentee.report.tables import align
-from mentee.tasks import Regression
 
 FILE = "model-int8.onnx"
 MAX_DROP = 0.5
@@ -48,7 +44,7 @@ ROUNDS = 20
 
 @dataclass(frozen=True)
 class Quantized:
-    """What quantization of a student was found to cost and to save.
+    """What quantization of a student was measured to cost and to save.
 
     Attributes:
         kept: whether the file was written.
@@ -106,15 +102,6 @@ class Quantized:
         )
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Outputs of an int8 file beside those of its float file; attributes as of `Quantized`."""
-
-    score: str
-    scores: tuple[float, float]
-    drop: tuple[float, float, float]
-
-
 def quantize(student: Student, data: Any, folder: Path, part: str, max_drop: float) -> Quantized:
     """Write `model-int8.onnx` beside `model.onnx`, if it is worth it.
 
@@ -155,15 +142,15 @@ def quantize(student: Student, data: Any, folder: Path, part: str, max_drop: flo
 
         def judge(float_layers: Sequence[str]) -> tuple[bytes, Tensor, Judged]:
             made = build(float_layers)
-            found = outputs(made, student, judged)
-            return made, found, compared(student, expected, found, judged)
+            logits = outputs(made, student, judged)
+            return made, logits, compared(student, expected, logits, judged)
 
         float_layers: list[str] = []
-        made, found, result = judge([])
+        made, logits, result = judge([])
         if not result.drop[0] <= max_drop:
             for layer in by_effect(student, content, build, [*layers], calibration)[:-1]:
                 float_layers.append(layer)
-                made, found, result = judge(float_layers)
+                made, logits, result = judge(float_layers)
                 if result.drop[0] <= max_drop:
                     break
     inputs = next(iter(batches(student, calibration)))
@@ -189,7 +176,7 @@ def quantize(student: Student, data: Any, folder: Path, part: str, max_drop: flo
         result.score,
         result.scores,
         result.drop,
-        agreement(found, expected, reads.outputs, reads.threshold) if classes else None,
+        agreement(logits, expected, reads.outputs, reads.threshold) if classes else None,
         (len(content), len(made)),
         times,
     )
@@ -277,42 +264,6 @@ def run_of(content: bytes, inputs: Array) -> Callable[[int], Any]:
     return lambda size: session.run(None, {name: np.resize(inputs, (size, *inputs.shape[1:]))})
 
 
-def scored(student: Student, found: Tensor, examples: Examples) -> tuple[str, float] | None:
-    """The main score of a file's outputs; None: these are no predictions, or have no labels."""
-    if student.signature.output == "embedding":
-        return None
-    in_units = isinstance(student.task, Regression) and student.signature.output == "values"
-    return main_score(student, student.task.targets(found) if in_units else found, examples)
-
-
-def compared(student: Student, expected: Tensor, found: Tensor, examples: Examples) -> Judged:
-    """Scores of both files, and the drop in points with the interval of the paired difference.
-
-    Without labels the score of the int8 file is the mean cosine of both files' outputs.
-    """
-    score = scored(student, expected, examples)
-    sign = 1.0 if score is None or student.task.direction(score[0]) else -1.0
-
-    def both(rows: Any) -> tuple[float, float]:
-        if score is None:
-            return 1.0, float(cosine_similarity(expected[rows], found[rows]).mean())
-        some = examples.take(rows)
-        pair = [scored(student, each[rows], some) for each in (expected, found)]
-        return tuple(float("nan") if each is None else each[1] for each in pair)  # type: ignore[return-value]
-
-    def drop(rows: Any) -> float:
-        one, other = both(rows)
-        return 100 * sign * (one - other)
-
-    every = np.arange(len(examples))
-    whole = drop(every)
-    groups = below(GROUPS, 0, examples.keys, "interval")
-    left_out = scores_without_groups(drop, groups)
-    low, high = jackknife_interval(left_out, whole) if len(left_out) > 1 else (np.nan, np.nan)
-    name = "cosine" if score is None else score[0]
-    return Judged(name, both(every), (whole, low, high))
-
-
 def by_effect(
     student: Student,
     content: bytes,
@@ -329,6 +280,6 @@ def by_effect(
     some = evenly(calibration, COMPARED)
     expected, effects = outputs(content, student, some), dict[str, float]()
     for layer in layers:
-        found = outputs(build([each for each in layers if each != layer]), student, some)
-        effects[layer] = (found - expected).square().sum().item()
+        logits = outputs(build([each for each in layers if each != layer]), student, some)
+        effects[layer] = (logits - expected).square().sum().item()
     return sorted(layers, key=lambda each: -effects[each])

@@ -102,12 +102,12 @@ def first_difference(student: Student, file: OpenedStudent, tolerance: float) ->
         student.network(normalize(inputs, student.contract))
     names = {id(each): name for name, each in student.module.named_modules()}
     try:
-        found = file.layers(np.ascontiguousarray(student.inputs(inputs)))
+        by_name = file.layers(np.ascontiguousarray(student.inputs(inputs)))
     except Exception as error:  # of any runtime, of a file that is refused anyway
         return f"its layers cannot be read ({type(error).__name__})"
     last = "its input"
     for name, value in expected.items():
-        of_file = found.get(names[id(student.network.get_submodule(name))])
+        of_file = by_name.get(names[id(student.network.get_submodule(name))])
         if of_file is None or of_file.shape != value.shape or value.dtype.kind != "f":
             continue
         difference, largest = np.abs(of_file - value).max(), np.abs(value).max()

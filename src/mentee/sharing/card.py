@@ -93,18 +93,18 @@ def card_text(
     """The card: metadata in YAML, then Markdown; of files that `public_run` gives."""
     recipe = recipe_of(run.recipe)
     data = dataset or data_name(recipe)
-    found = {each.title: each.blocks for each in sections(run)}
+    by_title = {each.title: each.blocks for each in sections(run)}
     usage = [text for name, text in USE.items() if (path / "export" / name).exists()]
     parts = [
         Section("", [Text(introduction(run, recipe, data))]),
         Section(
             "Use", [Items(usage or ["There is no exported file; `mentee export` writes them."])]
         ),
-        Section("Data", [*data_blocks(run, recipe, data), *found["Data"][:1]]),
+        Section("Data", [*data_blocks(run, recipe, data), *by_title["Data"][:1]]),
         Section("Training", [*training(run, recipe)]),
-        Section("Scores", [Text(verdict(run)), *found["Scores"], *scratch(run)]),
-        Section("Quality of the embedding", found["Quality of the embedding"]),
-        Section("Limits", [Items([*limits(run)]), *found["Out of domain"]]),
+        Section("Scores", [Text(verdict(run)), *by_title["Scores"], *scratch(run)]),
+        Section("Quality of the embedding", by_title["Quality of the embedding"]),
+        Section("Limits", [Items([*limits(run)]), *by_title["Out of domain"]]),
         Section(
             "Licenses", [Items([f"{who}: {each or 'not given'}" for who, each in licenses.items()])]
         ),
@@ -224,11 +224,11 @@ def limits(run: RunFiles) -> Iterator[str]:
 
 def environment(run: RunFiles) -> str:
     """Versions and device; neither machine nor command."""
-    found = run.environment
-    versions = {"mentee": found.get("mentee"), "python": found.get("python")}
-    versions |= found.get("packages") or {}
+    environment = run.environment
+    versions = {"mentee": environment.get("mentee"), "python": environment.get("python")}
+    versions |= environment.get("packages") or {}
     parts = [f"{name} {version}" for name, version in versions.items() if version]
-    parts.append(f"CUDA {found['cuda']}" if found.get("cuda") else "CPU")
+    parts.append(f"CUDA {environment['cuda']}" if environment.get("cuda") else "CPU")
     return f"{', '.join(parts)}; {run.summary['seconds']:.0f} seconds."
 
 

@@ -26,15 +26,15 @@ def is_path(text: str) -> bool:
     return bool(re.search(r"[/\\~.]", text)) or Path(text).exists()
 
 
-def without_paths(recipe: Any, found: list[str], named: bool = False) -> Any:
-    """A recipe with `LOCAL` instead of each file and folder, which are added to `found`."""
+def without_paths(recipe: Any, paths: list[str], named: bool = False) -> Any:
+    """A recipe with `LOCAL` instead of each file and folder, which are added to `paths`."""
     if isinstance(recipe, Mapping):
-        return {key: without_paths(v, found, named or key in KEYS) for key, v in recipe.items()}
+        return {key: without_paths(v, paths, named or key in KEYS) for key, v in recipe.items()}
     if isinstance(recipe, list):
-        return [without_paths(each, found, named) for each in recipe]
+        return [without_paths(each, paths, named) for each in recipe]
     if not (named and isinstance(recipe, str) and is_path(recipe)):
         return recipe
-    found.append(recipe)
+    paths.append(recipe)
     return LOCAL
 
 
@@ -42,10 +42,10 @@ def local_names(run: Path, recipe: Any) -> list[str]:
     """Texts that tell of this machine: the folders of its user, of the run and of its files."""
     named: list[str] = []
     without_paths(recipe, named)
-    found = {Path.home(), Path.cwd(), run.absolute(), run.resolve()}
+    folders = {Path.home(), Path.cwd(), run.absolute(), run.resolve()}
     for path in map(Path, named):
-        found |= {path.absolute(), path.absolute().parent, *([path] if path.parent.name else [])}
-    names = {str(each) for each in found if len(each.parts) > 1}
+        folders |= {path.absolute(), path.absolute().parent, *([path] if path.parent.name else [])}
+    names = {str(each) for each in folders if len(each.parts) > 1}
     return sorted(names, key=len, reverse=True)
 
 

@@ -68,12 +68,12 @@ def push(run: str | Path, repo: str, *, private: bool = False, dry_run: bool = F
 
 def public_files(path: Path) -> dict[str, Path | bytes]:
     """What others see of a run, by names in the repository: files, or their content."""
-    whole, folder, mine = finished_files(path), Folder(path), path / CARD
+    whole, folder, card = finished_files(path), Folder(path), path / CARD
     names = local_names(path, recipe_of(whole.recipe))
     local = pattern(names)
     with plain_content_errors(path):
         run = public_run(whole, path)
-        written = mine.read_text("utf-8") if mine.is_file() else card_text(run, path)
+        written = card.read_text("utf-8") if card.is_file() else card_text(run, path)
         texts = {CARD: local.sub(LOCAL, written), folder.recipe.name: run.recipe}
         texts[folder.page.name] = html(run_page(run))
     contents: dict[str, Path | bytes] = {name: text.encode() for name, text in texts.items()}
@@ -82,9 +82,9 @@ def public_files(path: Path) -> dict[str, Path | bytes]:
     for each in sorted((path / "export").rglob("*")):
         if not each.is_file() or each.is_symlink() or each.name.startswith("."):
             continue
-        if found := inside.search(each.read_bytes().decode("latin-1")):
+        if match := inside.search(each.read_bytes().decode("latin-1")):
             raise RunError(
-                f"{each} holds {shortened(found[0])}, a path of this machine; export the run "
+                f"{each} holds {shortened(match[0])}, a path of this machine; export the run "
                 "again, or take the file away"
             )
         contents[each.relative_to(path).as_posix()] = each
