@@ -21,6 +21,7 @@ from mentee.models import (
 WIDTHS = {
     "resnet8-cifar": 3,
     "resnet32x4-cifar": 3,
+    "resnet10-64": 4,
     "small-fcn": 4,
     "shufflenetv1-cifar": 3,
     "shufflenetv2-cifar": 4,
@@ -36,7 +37,7 @@ def test_all_networks_with_widths_are_tried_here() -> None:
         n for n, make in NETWORKS.items() if "widths" in inspect.signature(make).parameters
     } == {
         *WIDTHS,
-        *(name for name in NETWORKS if name.startswith("resnet") and name.endswith("-cifar")),
+        *(n for n in NETWORKS if n.startswith("resnet") and n.endswith(("-cifar", "-64"))),
     }
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from mentee import files, resume, train
 from mentee.api import Interrupted
 from mentee.errors import RunError
+from mentee.methods import METHODS
 from mentee.runs import checkpoint
 from mentee.types import Step
 from tests.conftest import digits
@@ -284,6 +286,29 @@ def test_another_teacher_is_refused(taught: Any, teacher: Any, tmp_path: Path) -
         match=r"the teacher's weights, or the layers that .* reads, are no longer those that",
     ):
         resume(tmp_path / "run", quiet=True)
+
+
+def test_a_method_that_means_something_else_by_now_is_refused(
+    taught: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_without_saving(taught(method="kd", save=EVERY_7), tmp_path / "run", 8)
+    other = replace(METHODS["kd"], task=0.5)
+    with monkeypatch.context() as patch:
+        patch.setitem(METHODS, "kd", other)
+        with pytest.raises(RunError, match=r"kd is no longer the method that .* had other terms"):
+            resume(tmp_path / "run", quiet=True)
+    assert resume(tmp_path / "run", quiet=True).summary["steps"] == 20
+
+
+def test_a_run_of_a_version_that_did_not_note_its_terms_is_resumed(
+    taught: Any, tmp_path: Path
+) -> None:
+    stop_without_saving(taught(method="kd", save=EVERY_7), tmp_path / "run", 8)
+    file = tmp_path / "run" / "environment.json"
+    facts = json.loads(file.read_text())
+    assert facts.pop("method")["terms"]
+    file.write_text(json.dumps(facts))
+    assert resume(tmp_path / "run", quiet=True).summary["steps"] == 20
 
 
 def test_only_two_checkpoints_are_kept_and_nothing_half_written(tmp_path: Path) -> None:

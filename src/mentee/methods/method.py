@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, TypeAlias
 
 Number: TypeAlias = int | float | bool | str | None
 """The value of a component's parameter."""
@@ -118,3 +119,9 @@ class Method:
     balance: str = "none"
     shares: Mapping[str, float] = field(default_factory=dict)
     teacher_dropout: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """What is trained under that name: weights and terms, as JSON has them."""
+        what = {"task": self.task, "terms": self.terms, "balance": self.balance}
+        content: dict[str, Any] = json.loads(json.dumps(what, default=asdict))
+        return content

@@ -38,12 +38,7 @@ LOGGED = 50
 class Training:
     """A run under way; only the first process writes into its folder."""
 
-    def __init__(
-        self,
-        parts: TrainingSetup,
-        folder: Folder,
-        options: RunOptions,
-    ) -> None:
+    def __init__(self, parts: TrainingSetup, folder: Folder, options: RunOptions) -> None:
         self.parts, self.folder, self.on_step = parts, folder, options.on_step
         self.quiet = options.quiet or rank() != 0
         self.recipe, self.progress = parts.recipe, RunState()
@@ -64,6 +59,7 @@ class Training:
         facts = environment(
             data=self._fingerprints(),
             teacher=self._teacher(),
+            method=self.parts.method.as_json(),
             processes=self.parts.accelerator.num_processes,
             **self.parts.notes,
         )
@@ -76,8 +72,8 @@ class Training:
         """Go back to the newest checkpoint; returns the last step done.
 
         Raises:
-            RunError: there is none to read, or the data or the teacher are no longer those it
-                began with.
+            RunError: there is none to read, or the data, the teacher or the method's terms are no
+                longer those it began with.
         """
         facts = self.folder.read_environment()
         began = {f"{name} examples": was for name, was in facts["data"].items()}
@@ -91,6 +87,12 @@ class Training:
                     f"the {name} are no longer those that {self.folder.path} began with "
                     f"(fingerprint {now[name]}, not {was}); bring them back, or start again"
                 )
+        if facts.get("method", method := self.parts.method.as_json()) != method:
+            raise RunError(
+                f"{self.recipe.method.name} is no longer the method that {self.folder.path} began "
+                f"with: mentee {facts['mentee']} had other terms of that name; finish the run with "
+                "that version, or start again"
+            )
         state = checkpoint.load(self.folder.checkpoints)
         parts = self.parts
         scaler = parts.accelerator.scaler
