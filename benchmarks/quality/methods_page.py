@@ -7,11 +7,29 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy import stats
+
+sys.path.insert(0, str(Path(__file__).parent))
+from methods import joined
+
 HERE = Path(__file__).parent
 PAGE = HERE.parent.parent / "docs" / "results" / "methods.md"
+
+
+CLAIMS = (
+    ("cktf", "none"),
+    ("cktf", "kd"),
+    ("cktf", "crd"),
+    ("cktf+kd", "kd"),
+    ("cktf+kd", "fitnet"),
+    ("cktf+kd", "reviewkd"),
+)
+"""What the default contrast is compared with, at each length of training."""
 
 
 def measured() -> list[dict[str, Any]]:
@@ -30,6 +48,8 @@ def blocks(
     return {
         "inbatch": results(in_batch),
         "forms": forms(one_seed),
+        "budgets": budgets(lengths()),
+        "claims": claims(lengths()),
         "results": results(content),
         "costs": lines(
             [
@@ -118,18 +138,80 @@ def claim(content: dict[str, Any]) -> str:
     return lines(["X", "test", "`cktf(X)`, bank", "gain", "`X+cktf-bank`", "gain"], cells)
 
 
+def lengths() -> dict[str, dict[str, Any]]:
+    """The measurements of the default contrast, by student and epochs."""
+    names = {
+        "5": "methods-5",
+        "10": "in-batch",
+        "20": "methods-20",
+        "5, MobileNetV2": "mobilenet-5",
+    }
+    paths = {each: HERE / f"{name}.json" for each, name in names.items()}
+    contents = {
+        each: json.loads(path.read_text(encoding="utf-8"))
+        for each, path in paths.items()
+        if path.is_file()
+    }
+    return {**contents, "10": joined(contents["10"], HERE / "methods.json")}
+
+
+def budgets(by_length: dict[str, dict[str, Any]]) -> str:
+    """Test scores of each method after so many epochs."""
+    scores = {
+        each: {row["method"]: row["test"] for row in content["rows"]}
+        for each, content in by_length.items()
+    }
+    names = sorted(scores["5"], key=lambda name: -scores["5"][name]["mean"])
+    head = ["method", *(f"{each} epochs" for each in scores)]
+    cells = [
+        [f"`{name}`", *(spread(each[name]) if name in each else "" for each in scores.values())]
+        for name in names
+    ]
+    return lines(
+        [each.replace(", MobileNetV2 epochs", " epochs, MobileNetV2") for each in head], cells
+    )
+
+
+def claims(by_length: dict[str, dict[str, Any]]) -> str:
+    """Differences with their intervals after so many epochs."""
+    from mentee.experiments.statistics import difference, noise
+
+    cells = [[f"`{one}` − `{other}`"] for one, other in CLAIMS]
+    for content in by_length.values():
+        rows = {row["method"]: row["test"]["scores"] for row in content["rows"] if row["test"]}
+        rows = {name: rows[name] for name in dict.fromkeys(sum(CLAIMS, ())) if name in rows}
+        seeds = [str(seed) for seed in content["seeds"]]
+        scores = np.array([[each.get(seed, np.nan) for seed in seeds] for each in rows.values()])
+        pooled, names = noise(scores), list(rows)
+        for line, (one, other) in zip(cells, CLAIMS, strict=True):
+            gain = difference(scores, names.index(one), names.index(other), pooled)
+            line.append(interval({"mean": gain.mean, "low": gain.low, "high": gain.high}))
+    head = ["difference", *(f"{each} epochs" for each in by_length)]
+    return lines(
+        [each.replace(", MobileNetV2 epochs", " epochs, MobileNetV2") for each in head], cells
+    )
+
+
 def forms(content: dict[str, Any]) -> str:
-    """X, its form and its sum, of one seed."""
+    """X, its form and its sum, of one seed; gains that are more than chance in bold."""
+    half = float(stats.t.ppf(0.975, 126)) * 2**0.5 * content["deviation"]
+
+    def gained(row: dict[str, Any], key: str) -> str:
+        gain = row[key] - row["test"]
+        return f"**{100 * gain:+.1f}**" if abs(gain) > half else f"{100 * gain:+.1f}"
+
     cells = [
         [
             f"`{row['method']}`",
             percent(row["test"]),
             "" if row["form"] is None else percent(row["form"]),
+            "the same method" if row["form"] is None else gained(row, "form"),
             percent(row["sum"]),
+            gained(row, "sum"),
         ]
         for row in content["rows"]
     ]
-    return lines(["X", "test", "`cktf(X)`", "`X+cktf`"], cells)
+    return lines(["X", "test", "`cktf(X)`", "gain", "`X+cktf`", "gain"], cells)
 
 
 def percent(value: float) -> str:
