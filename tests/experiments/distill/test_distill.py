@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from mentee import distill
 from mentee.api import Interrupted
-from mentee.errors import RecipeError, RunError
+from mentee.errors import MenteeError, RecipeError, RunError
 from mentee.experiments.distill import Distilled, advise, strategies, trials
 from mentee.recipe import read
 
@@ -223,3 +223,12 @@ def test_embeddings_have_strategies_of_their_own(tmp_path: Path) -> None:
     assert "ec, unlabeled too" in names
     assert "kd" not in names
     assert len(names) == len(set(names))
+
+
+def test_a_search_of_which_every_run_fails_says_why(
+    teacher: dict[str, Any], tmp_path: Path
+) -> None:
+    broken = recipe(teacher, train={"batch": 20, "lr": 1e12, "optimizer": "sgd"})
+    with pytest.raises(MenteeError, match="every run of the search failed: the loss is"):
+        distill(broken, out=tmp_path / "out", epochs=2, processes=1, say=lambda line: None)
+    assert (tmp_path / "out" / "distill.json").is_file()

@@ -18,7 +18,13 @@ from mentee.experiments.distill.halving import Halving, Trial, as_json, shares
 from mentee.experiments.distill.lengths import SHORTEST, final_epochs, search_epochs
 from mentee.experiments.distill.preparation import Preparation, share_teacher
 from mentee.experiments.distill.result import pareto, winner_of, write_pages
-from mentee.experiments.distill.trials import Configuration, Planner, joined, search_space
+from mentee.experiments.distill.trials import (
+    Configuration,
+    Planner,
+    center_of,
+    joined,
+    search_space,
+)
 from mentee.experiments.jobs import Job, save_plan
 from mentee.experiments.progress import SweepProgress, TimeEstimate
 from mentee.experiments.results import results
@@ -135,6 +141,9 @@ class Stages:
         ]
         failed = self._train(Halving(trials, [1.0], least=len(trials), say=self.say), "final")
         jobs = [trial.main for trial in trials]
+        if not any(job.finished for job in jobs):
+            reason = next(iter(failed.values()))
+            raise MenteeError(f"every run of the comparison failed: {reason}")
         compared = results(read_rows(jobs, failed, {}), range(first, first + self.request.seeds))
         content = {**self._plan(), "search": rows, "final": compared}
         content["winner"] = winner = winner_of(jobs, compared)
@@ -185,7 +194,7 @@ class Stages:
 
     def _kept(self) -> list[Configuration]:
         """What comes to the end of the search in any case: baselines, and each student once."""
-        center = self.ready.tried[1]
+        center = center_of(self.ready.tried)
         return [
             each
             for each in self.space
@@ -212,6 +221,10 @@ class Stages:
         every = [trial for _, trial in known.values()]
         halving = Halving(every, ends, least=FINALISTS, kept=kept, failed=failed, say=self.say)
         self._train(halving, "search")
+        if not halving.survivors():
+            raise MenteeError(
+                f"every run of the search failed: {next(iter(halving.failed.values()))}"
+            )
         rows = [as_json(trial, halving.dropped, ends) for trial in every]
         return [known[trial.name] for trial in halving.survivors()], rows
 

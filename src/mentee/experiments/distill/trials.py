@@ -123,7 +123,7 @@ def search_space(students: Sequence[Candidate], tried: Sequence[Strategy]) -> li
     Every strategy with the first student, the first one that has a teacher with every student, and
     that one and scratch at other learning rates: one thing differs from the center at a time.
     """
-    center = next((s for s in tried if s.method != SCRATCH), tried[0])
+    center = center_of(tried)
     scratch = [s for s in tried if s.method == SCRATCH and not s.first]
     space = [Configuration(students[0], strategy) for strategy in tried]
     space += [Configuration(student, center) for student in students[1:]]
@@ -133,6 +133,11 @@ def search_space(students: Sequence[Candidate], tried: Sequence[Strategy]) -> li
         for rate in RATES
     ]
     return space
+
+
+def center_of(tried: Sequence[Strategy]) -> Strategy:
+    """The strategy that students and learning rates are varied with."""
+    return next((s for s in tried if s.method != SCRATCH), tried[-1])
 
 
 def joined(
@@ -145,7 +150,7 @@ def joined(
         students: the first is the center's.
         tried: the strategies.
     """
-    center = next((s for s in tried if s.method != SCRATCH), tried[0])
+    center = center_of(tried)
     able = [each for each in best if each.strategy.method != SCRATCH or each.strategy.first]
     strategy = next(
         (e.strategy for e in able if e.candidate is students[0] and e.rate == 1), center
