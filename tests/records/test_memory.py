@@ -104,6 +104,7 @@ def test_workers_map_the_same_files_and_copy_no_more_than_their_batch(tmp_path, 
     monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where a new process finds `Reads`
     job = network_job(n=4000, count=1, batch=500)
     made = write_record(tmp_path / "r", job, shard_rows=1500)
+    os.sync()  # a page that is not yet on the disk counts as changed
     made.read([0], 0)  # here the files are mapped already
     made.positions(job.examples.keys)
     size = sum(os.stat(path).st_size for path in (tmp_path / "r/view-000").glob("*.npy"))

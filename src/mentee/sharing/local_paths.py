@@ -49,10 +49,10 @@ def local_names(run: Path, recipe: Any) -> list[str]:
     return sorted(names, key=len, reverse=True)
 
 
-def pattern(names: Sequence[str]) -> re.Pattern[str]:
-    """One of these paths, with all that is below it."""
+def pattern(names: Sequence[str], flags: int = 0) -> re.Pattern[str]:
+    """One of these paths, with all that is below it; `re.ASCII` where it stands among bytes."""
     whole = "|".join(map(re.escape, names))
-    return re.compile(rf"(?<![\w.-])(?:{whole})(?:[/\\][^\s\"'<>|,;)]*)?(?![\w-])")
+    return re.compile(rf"(?<![\w.-])(?:{whole})(?:[/\\][^\s\"'<>|,;)]*)?(?![\w-])", flags)
 
 
 def cleaned(content: Any, local: re.Pattern[str]) -> Any:

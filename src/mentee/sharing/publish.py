@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def public_files(path: Path) -> dict[str, Path | bytes]:
         texts[folder.page.name] = html(run_page(run))
     contents: dict[str, Path | bytes] = {name: text.encode() for name, text in texts.items()}
     contents[folder.metrics.name] = folder.metrics.read_bytes()
-    inside = pattern([name.encode().decode("latin-1") for name in names])
+    inside = pattern([name.encode().decode("latin-1") for name in names], re.ASCII)
     for each in sorted((path / "export").rglob("*")):
         if not each.is_file() or each.is_symlink() or each.name.startswith("."):
             continue
