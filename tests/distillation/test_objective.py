@@ -582,7 +582,7 @@ def test_a_term_that_is_given_twice_is_refused():
 
 def test_other_representations_at_one_place_are_named():
     """Each is a term of its own: the sum of two rows that differ in what is compared."""
-    criterion = bind("ec+east+random", numbers={}, classes=4, statistics=measured)
+    criterion = bind("ec-published+east+random", numbers={}, classes=4, statistics=measured)
     names = [f"distance_correlation/embedding{which}" for which in ("", " (pooled)", " (random)")]
     assert [bound.name for bound in criterion.bound_terms] == names
     losses = step(criterion, features(SHAPES), features(WIDER))
