@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.processes import ended, launch
+from tests.processes import Two, ended
 from tests.training import two_regressions
 
 
@@ -16,7 +16,7 @@ from tests.training import two_regressions
 def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     room = tmp_path_factory.mktemp("room")
     two_regressions.teach(room)
-    ended(launch(two_regressions.__file__, room, cwd=room))
+    ended(Two(two_regressions.__file__, room, cwd=room))
     return room
 
 

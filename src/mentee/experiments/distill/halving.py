@@ -169,7 +169,7 @@ def cost(count: int, rungs: int, least: int) -> float:
 
     Example:
         >>> round(cost(12, 3, 2), 2)
-        4.89
+        3.56
     """
     done, total = 0.0, 0.0
     for share in shares(rungs):
