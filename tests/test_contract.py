@@ -6,7 +6,7 @@ A new word without a case here fails `test_every_word_has_a_case`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -834,10 +834,16 @@ def loss_and_gradient(
     return said.detach(), x.grad
 
 
-def compare_compiled() -> None:
-    """Every word, plain and compiled: the same values and gradients."""
+OF_ITS_OWN = ("contrast", "info_nce", "cka", "project", "dense_to_teacher")
+"""Words with chunks, a backward pass or a state of their own, which tracing may break."""
+
+
+def compare_compiled(names: Collection[str]) -> None:
+    """These words, plain and compiled: the same values and gradients."""
     backend = "aot_eager"
     for name, case in AGREED.items():
+        if name not in names:
+            continue
         student, teacher = (case.before(normal(3, *case.shape, seed=seed)) for seed in (1, 2))
         student = case.student_before(student)
         given, function = case.given(student, teacher, rows(3)), function_of(name)
@@ -848,6 +854,8 @@ def compare_compiled() -> None:
         torch.testing.assert_close(compiled, plain)
         print("same:", name)
     for name in REPRESENTED:
+        if name not in names:
+            continue
         for kind in REPRESENTED[name].kinds:
             side, _ = sides(name, kind)
             plain, compiled = (
@@ -861,8 +869,15 @@ def compare_compiled() -> None:
         print("same:", name)
 
 
-def test_every_word_compiles():
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(OF_ITS_OWN, id="some"),
+        pytest.param((*AGREED, *REPRESENTED), id="all", marks=pytest.mark.slow),
+    ],
+)
+def test_words_compile(names: tuple[str, ...]) -> None:
     """In a process of its own: the shape checks that the tests run under cannot be traced."""
-    code = "from tests.test_contract import *; compare_compiled()"
+    code = f"from tests.test_contract import *; compare_compiled({names!r})"
     lines = ended(start("-c", code), seconds=600).splitlines()
-    assert lines == [f"same: {name}" for name in (*AGREED, *REPRESENTED)]
+    assert lines == [f"same: {name}" for name in (*AGREED, *REPRESENTED) if name in names]

@@ -120,21 +120,20 @@ def assert_equal(one: Path, other: Path) -> None:
         assert all((tensors[key] == theirs[name][key]).all() for key in tensors), name
 
 
-@pytest.mark.parametrize("after", [2, 9])
 def test_a_search_that_is_stopped_gives_the_same_result(
-    searched: tuple[Distilled, Any], teacher: dict[str, Any], tmp_path: Path, after: int
+    searched: tuple[Distilled, Any], teacher: dict[str, Any], tmp_path: Path
 ) -> None:
     lines = list[str]()
 
     def stop(line: str) -> None:
         lines.append(line)
-        if sum("-seed" in each for each in lines) == after:
+        if sum("-seed" in each for each in lines) == 5:
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Interrupted, match=r"the same command with --out .*cut resumes"):
         search(teacher, tmp_path / "cut", say=stop)
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / "cut").glob("*/*/summary.json")}
-    assert len(done) >= after - 1
+    assert len(done) >= 4
     resumed = search(teacher, tmp_path / "cut")
     assert resumed.content["winner"] == searched[0].content["winner"]
     assert resumed.content["search"] == searched[0].content["search"]
