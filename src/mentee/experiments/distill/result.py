@@ -55,7 +55,8 @@ def verdict(row: Mapping[str, Any], score: Mapping[str, Any]) -> str:
         return f"{text}."
     low, high = gain.get("judged") or (gain["low"], gain["high"])
     interval = "" if low is None else f" [{low:+.4f}, {high:+.4f}]"
-    return f"{text}, {gain['difference']:+.4f}{interval} to scratch: {row['verdict']}."
+    judged = row["verdict"] or "no verdict, which takes two seeds"
+    return f"{text}, {gain['difference']:+.4f}{interval} to scratch: {judged}."
 
 
 def pareto(rows: Sequence[Mapping[str, Any]], students: Sequence[Candidate]) -> list[str]:
