@@ -184,6 +184,9 @@ def claims(by_length: dict[str, dict[str, Any]]) -> str:
         scores = np.array([[each.get(seed, np.nan) for seed in seeds] for each in rows.values()])
         pooled, names = noise(scores), list(rows)
         for line, (one, other) in zip(cells, CLAIMS, strict=True):
+            if one not in rows or other not in rows:
+                line.append("")
+                continue
             gain = difference(scores, names.index(one), names.index(other), pooled)
             line.append(interval({"mean": gain.mean, "low": gain.low, "high": gain.high}))
     head = ["difference", *(f"{each} epochs" for each in by_length)]
