@@ -88,7 +88,7 @@ COMPONENTS = {
 }
 """New name of a loss, a representation or a memory to the old one, for code without `Component`."""
 
-METHOD_NAMES = {"crd-bank": "crd", "cktf-bank": "cktf"}
+METHOD_NAMES = {"crd-bank": "crd", "cktf-bank": "cktf", "ec-published": "ec"}
 """New name of a method to the old one, for code that has not the new one."""
 
 NAMED = ("loss", "representation", "memory", "of", "name")
@@ -123,7 +123,7 @@ online, many rows:
   train: {lr: 1.0e-4, max_grad_norm: 1.0}
 recorded kd: {teacher: $recorded, method: kd, data: {cycle: 2}}
 recorded cktf-bank+kd: {teacher: $recorded, method: *bank, data: {cycle: 2}}
-embeddings ec: {teacher: $vectors, method: &ec {name: ec, params: {compress.width: 16}}}
+embeddings ec: {teacher: $vectors, method: &ec {name: ec-published, params: {compress.width: 16}}}
 embeddings east: {teacher: $vectors, method: east}
 embeddings similarity: {teacher: $vectors, method: similarity}
 several teachers:
