@@ -53,7 +53,7 @@ methods-doc: .venv/dev
 build: .venv/dev
 	rm -rf dist
 	$(BIN)/python -m build --wheel -o dist .
-	$(BIN)/python -m zipfile -l dist/*.whl | grep -q recipes/cifar10-laptop.yaml
+	$(BIN)/python -m zipfile -l dist/*.whl | grep recipes/cifar10-laptop.yaml >/dev/null
 
 .venv/core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
