@@ -45,13 +45,18 @@ def test_every_row_of_the_step_table(name):
     assert f"{STEPS['steps'][name]['times_kd']:.2f}" in line
 
 
-def test_every_row_of_the_table_of_exports():
+def students_on_the_page(name):
+    """What a benchmark of exports measured of each student; its lines stand on the page."""
     page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
-    script = ROOT / "benchmarks" / "export" / "parity.py"
+    script = ROOT / "benchmarks" / "export" / f"{name}.py"
     content = json.loads(script.with_suffix(".json").read_text(encoding="utf-8"))
     for line in runpy.run_path(str(script))["lines"](content):
         assert line in page
-    for each in content["students"].values():
+    return content["students"].values()
+
+
+def test_every_row_of_the_table_of_exports():
+    for each in students_on_the_page("parity"):
         assert each["largest_logit"] > 0.1
         for of in (each["onnx"], each["pt2"]):
             assert of["same_class"] == each["examples"]
@@ -59,12 +64,7 @@ def test_every_row_of_the_table_of_exports():
 
 
 def test_every_row_of_the_table_of_int8():
-    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
-    script = ROOT / "benchmarks" / "export" / "int8.py"
-    content = json.loads(script.with_suffix(".json").read_text(encoding="utf-8"))
-    for line in runpy.run_path(str(script))["lines"](content):
-        assert line in page
-    for each in content["students"].values():
+    for each in students_on_the_page("int8"):
         assert each["kept"] is (each["drop"][0] <= 0.5)  # all of them are smaller
 
 

@@ -103,6 +103,11 @@ def job_state(job: Job, failed: Mapping[str, str]) -> str:
     return f"{'failed' if job.started else 'does not fit'}: {text}"
 
 
+def score_name(by: str | None, scores: Mapping[str, float]) -> str:
+    """The score that a run is chosen by: `by`, else the first main one of a task that it has."""
+    return by or next((name for name in MAIN_SCORES if name in scores), MAIN_SCORES[0])
+
+
 def main_score(rows: Sequence[Row]) -> MainScore | None:
     """The score that rows are compared by: on test, else on validation."""
     named = [score for row in rows for run in row.runs.values() if (score := run.get("score"))]

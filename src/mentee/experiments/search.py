@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mentee.errors import MenteeError, RecipeError, RunError
-from mentee.experiments.rows import MAIN_SCORES, SCRATCH, STOPPED
+from mentee.experiments.rows import SCRATCH, STOPPED, score_name
 from mentee.experiments.sweep import Job
 from mentee.experiments.workers import WorkerMessage
 from mentee.recipe import Recipe
@@ -181,22 +181,24 @@ def rungs(epochs: int, share: float, every: int) -> list[int]:
     """
     if not 0 < share < 1:
         raise RecipeError(f"a budget is a share of the epochs above 0 and below 1, not {share:g}")
-    first = math.ceil(max(1, math.floor(share * epochs + 0.5)) / every) * every
-    result = []
+    first, result = rung(share, epochs, every), []
     while first < epochs:
         result.append(first)
         first *= FACTOR
     return result
 
 
+def rung(share: float, epochs: int, every: int) -> int:
+    """The epoch at a share of all, at least the first, rounded up to one with a validation."""
+    return math.ceil(max(1, math.floor(share * epochs + 0.5)) / every) * every
+
+
 def last_score(job: Job, epoch: int | None) -> float | None:
     """The newest validation score of a run, up to an epoch."""
-    by = job.recipe.select.by
     for line in reversed(job.folder.read_metrics()):
         if "validation" in line and (epoch is None or line["epoch"] <= epoch):
             scores: Mapping[str, float] = line["validation"]
-            name: str = by or next((n for n in MAIN_SCORES if n in scores), MAIN_SCORES[0])
-            return scores.get(name)
+            return scores.get(score_name(job.recipe.select.by, scores))
     return None
 
 

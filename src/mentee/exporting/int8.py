@@ -17,7 +17,6 @@ from mentee.build.datasets import open_single_split
 from mentee.data import Examples
 from mentee.errors import DataError, MenteeError, RunError, first_few, shortened
 from mentee.exporting.gate import agreement
-from mentee.exporting.onnx_format import open_session
 from mentee.exporting.quantizers import (
     DYNAMIC,
     LAYERS,
@@ -27,7 +26,7 @@ from mentee.exporting.quantizers import (
     static,
     weights_of,
 )
-from mentee.exporting.runtime import Array, packages, silent
+from mentee.exporting.runtime import Array, open_session, packages, silent
 from mentee.exporting.score_drop import Judged, compared
 from mentee.exporting.signature import KEY
 from mentee.exporting.student import Student, evenly

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from mentee.exporting.runtime import Array, OpenedStudent
+from mentee.exporting.runtime import Array, OpenedStudent, open_session
 from mentee.exporting.student import Student
 from mentee.models import normalize
 
@@ -65,7 +65,6 @@ def module_layers(module: nn.Module, x: Array) -> dict[str, Array]:
 def onnx_layers(content: bytes, x: Array) -> dict[str, Array]:
     """The outputs of the layers of an ONNX file: each is made an output of the graph."""
     import onnx
-    import onnxruntime
 
     model = onnx.load_from_string(content)
     values: dict[str, str] = {}
@@ -75,11 +74,7 @@ def onnx_layers(content: bytes, x: Array) -> dict[str, Array]:
             values[names[-2]] = node.output[0]  # the last one has the operator's name
     own = {each.name for each in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=each) for each in {*values.values()} - own)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_session(model.SerializeToString(), "the file with its layers")
     wanted = [*values.values()]
     return dict(zip(values, session.run(wanted, {session.get_inputs()[0].name: x}), strict=True))
 

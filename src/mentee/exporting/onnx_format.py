@@ -11,7 +11,7 @@ import torch
 
 from mentee.errors import MenteeError, RunError
 from mentee.exporting.layer_difference import onnx_layers
-from mentee.exporting.runtime import OpenedStudent, cannot_read, graph, packages, silent
+from mentee.exporting.runtime import OpenedStudent, graph, open_session, packages, silent
 from mentee.exporting.signature import KEY, read_signature
 from mentee.exporting.student import Student
 
@@ -91,19 +91,3 @@ def open_file(path: Path) -> OpenedStudent:
         lambda x: session.run(None, {name: x})[0],
         partial(onnx_layers, content),
     )
-
-
-def open_session(content: bytes, source: object) -> Any:
-    """The content of an ONNX file in onnxruntime, with as many threads as torch has.
-
-    Raises:
-        MenteeError: onnxruntime is missing, or the content is damaged.
-    """
-    (runtime,) = packages("predict", "onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    try:
-        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no common class of their own
-        raise cannot_read(source, error, "onnxruntime") from error

@@ -110,3 +110,19 @@ def cannot_read(path: object, error: Exception, program: str) -> RunError:
         f"{program} cannot read {path}: {shortened(lines[0], 300)}; it is damaged or no model: "
         "write it again with mentee export"
     )
+
+
+def open_session(content: bytes, source: object) -> Any:
+    """The content of an ONNX file in onnxruntime, with as many threads as torch has.
+
+    Raises:
+        MenteeError: onnxruntime is missing, or the content is damaged.
+    """
+    (runtime,) = packages("predict", "onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    try:
+        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common class of their own
+        raise cannot_read(source, error, "onnxruntime") from error

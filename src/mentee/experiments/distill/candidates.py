@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from mentee.errors import MenteeError, RecipeError
+from mentee.exporting.runtime import open_session, packages, silent
+from mentee.exporting.timing import milliseconds
 from mentee.models import count_parameters
 from mentee.recipe import Network
 
@@ -145,7 +148,7 @@ def proposals(
         scalable = {
             f"resnet{n}-64": lambda w: {"widths": (w, 2 * w, 4 * w, 8 * w)} for n in (18, 10)
         }
-        usual, fixed = 32, ["timm:mobilenetv3_small_050"] if installed("timm") else []
+        usual, fixed = 32, ["timm:mobilenetv3_small_050"] if find_spec("timm") else []
     for name, options in scalable.items():
         if most == 2**62 and budget.milliseconds is None:
             yield name, options(usual)
@@ -174,13 +177,6 @@ def widest(
     return low
 
 
-def installed(package: str) -> bool:
-    """Whether a package can be imported."""
-    from importlib.util import find_spec
-
-    return find_spec(package) is not None
-
-
 def measured(
     network: Network,
     options: dict[str, Any],
@@ -194,11 +190,11 @@ def measured(
         f"-{value[0] if isinstance(value, tuple) else value}" for value in options.values()
     )
     size = sum(4 * each.numel() for each in module.state_dict().values())
-    milliseconds, runtime = None, ""
+    time_of, runtime = None, ""
     if budget.milliseconds is not None:
-        milliseconds, runtime = latency(module, example)
+        time_of, runtime = latency(module, example)
     name = network.network.replace(":", "-").replace("/", "-") + tail
-    return Candidate(network, name, count_parameters(module), size, milliseconds, runtime)
+    return Candidate(network, name, count_parameters(module), size, time_of, runtime)
 
 
 def over(candidate: Candidate, budget: Budget) -> str:
@@ -217,39 +213,32 @@ def latency(network: nn.Module, example: Tensor) -> tuple[float, str]:
 
     That is onnxruntime, else torch. Weights may be untrained: they change no time.
     """
-    network = network.eval()
-    try:
-        call = in_onnxruntime(network, example)
-        runtime = "onnxruntime"
-    except (ImportError, MenteeError):
-        call, runtime = lambda: network(example), "torch"
-    before = torch.get_num_threads()
+    network, before = network.eval(), torch.get_num_threads()
     torch.set_num_threads(1)
     try:
+        try:
+            call, runtime = in_onnxruntime(network, example), "onnxruntime"
+        except MenteeError:
+            call, runtime = lambda: network(example), "torch"
         with torch.inference_mode():
-            times = []
+            times = list[float]()
             for _ in range(WARM_UP + CALLS):
                 began = time.perf_counter()
                 call()
                 times.append(time.perf_counter() - began)
     finally:
         torch.set_num_threads(before)
-    return 1e3 * sorted(times[WARM_UP:])[CALLS // 2], runtime
+    return milliseconds(times[WARM_UP:]), runtime
 
 
 def in_onnxruntime(network: nn.Module, example: Tensor) -> Callable[[], Any]:
-    """One call of a network in onnxruntime.
+    """One call of a network in onnxruntime, with as many threads as torch has.
 
     Raises:
-        ImportError: it, or what writes its files, is not installed.
-        MenteeError: the network cannot be written.
+        MenteeError: it, or what writes its files, is not installed; or the network cannot be
+            written.
     """
-    import onnx  # noqa: F401
-    import onnxruntime
-    import onnxscript  # noqa: F401
-
-    from mentee.exporting.runtime import silent
-
+    packages("export", "onnx", "onnxscript", "onnxruntime")
     with TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         try:
@@ -259,11 +248,6 @@ def in_onnxruntime(network: nn.Module, example: Tensor) -> Callable[[], Any]:
                 )
         except Exception as error:  # of onnxscript, onnx or torch
             raise MenteeError(str(error)) from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(
-            file.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
+        session = open_session(file.read_bytes(), network)
     inputs = {session.get_inputs()[0].name: example.numpy()}
     return lambda: session.run(None, inputs)

@@ -13,7 +13,8 @@ from typing import Any
 
 from mentee.experiments.jobs import Job
 from mentee.experiments.progress import SweepObserver
-from mentee.experiments.rows import MAIN_SCORES
+from mentee.experiments.rows import score_name
+from mentee.experiments.search import rung
 from mentee.experiments.workers import WorkerMessage
 from mentee.tasks import DIRECTIONS
 
@@ -50,20 +51,20 @@ class Trial:
 
     def rung(self, share: float) -> int:
         """The epoch of the main run at a share of its length, where it is validated."""
-        every, epochs = self.main.recipe.select.every, self.main.recipe.train.epochs
-        return min(epochs, math.ceil(max(1, round(share * epochs)) / every) * every)
+        epochs = self.main.recipe.train.epochs
+        return min(epochs, rung(share, epochs, self.main.recipe.select.every))
 
     def score(self, share: float = 1.0) -> float | None:
         """The best validation score up to a share of the run; higher is better; None: not there.
 
         It is the score of the weights that would be kept.
         """
-        epoch, by = self.rung(share), self.main.recipe.select.by
+        epoch = self.rung(share)
         lines = [each for each in self.main.folder.read_metrics() if "validation" in each]
         if not lines or (lines[-1]["epoch"] < epoch and not self.main.finished):
             return None
         scores = [each["validation"] for each in lines if each["epoch"] <= epoch]
-        name = by or next((n for n in MAIN_SCORES if n in scores[0]), MAIN_SCORES[0])
+        name = score_name(self.main.recipe.select.by, scores[0])
         return max(self.sign * float(each[name]) for each in scores)
 
     def next_job(self, share: float) -> Job | None:
@@ -105,7 +106,7 @@ class Halving(SweepObserver):
         say: Callable[[str], None],
     ) -> None:
         self.trials, self.shares, self.least = list(trials), shares, least
-        self.kept, self.failed, self.say = kept, failed or {}, say
+        self.kept, self.failed, self.say = kept, dict(failed or {}), say
         self.dropped: dict[str, int] = {}
         self._running: set[str] = set()
 
@@ -115,6 +116,7 @@ class Halving(SweepObserver):
 
     def next_jobs(self, message: WorkerMessage, failed: Mapping[str, str]) -> Sequence[Job]:
         """The runs to add after one has ended."""
+        self.failed |= failed
         self._running.discard(message.name)
         return self._start()
 
@@ -131,17 +133,17 @@ class Halving(SweepObserver):
     def _state(self) -> tuple[list[Job], list[Trial]]:
         """The runs that are missing for the rung at hand, and the trials that are in it."""
         active = self.trials
-        for rung, share in enumerate(self.shares):
+        for number, share in enumerate(self.shares):
             active = [t for t in active if not any(job.name in self.failed for job in t.jobs)]
             missing = [job for t in active if (job := t.next_job(share)) is not None]
             if missing:
                 return missing, []
             active = sorted(active, key=lambda t: -or_least(t.score(share)))  # stable
-            if rung < len(self.shares) - 1:
+            if number < len(self.shares) - 1:
                 count = max(self.least, math.ceil(len(active) / FACTOR))
                 passed = [t for i, t in enumerate(active) if i < count or t.name in self.kept]
                 names = {t.name for t in passed}
-                dropped = {t.name: rung for t in active if t.name not in names}
+                dropped = {t.name: number for t in active if t.name not in names}
                 if not dropped.keys() <= self.dropped.keys():
                     self.say(f"{len(passed)} of {len(active)} configurations go on")
                 self.dropped |= dropped
@@ -161,7 +163,7 @@ def shares(rungs: int) -> list[float]:
         >>> [round(each, 3) for each in shares(3)]
         [0.111, 0.333, 1.0]
     """
-    return [float(FACTOR) ** -(rungs - 1 - rung) for rung in range(rungs)]
+    return [float(FACTOR) ** -(rungs - 1 - number) for number in range(rungs)]
 
 
 def cost(count: int, rungs: int, least: int) -> float:

@@ -30,21 +30,22 @@ def look(splits: DatasetSplits) -> list[str]:
     """A line for each pair of parts that share examples, or nearly."""
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     known = {name: part for name, part in parts.items() if part is not None}
-    return [*shared(known), *near(known)]
+    contents = {name: contents_of(part) for name, part in known.items()}
+    return [*shared(known, contents), *near(known, contents)]
 
 
-def shared(parts: Mapping[str, Examples]) -> list[str]:
+def shared(parts: Mapping[str, Examples], contents: Mapping[str, Held]) -> list[str]:
     """Examples whose contents stand in two parts, byte for byte."""
-    held = {name: contents_of(part) for name, part in parts.items()}
-    return _lines(parts, held, lambda a, b: np.isin(b, a), "the same as one of")
+    return _lines(parts, contents, lambda a, b: np.isin(b, a), "the same as one of")
 
 
-def near(parts: Mapping[str, Examples]) -> list[str]:
+def near(parts: Mapping[str, Examples], contents: Mapping[str, Held]) -> list[str]:
     """Images that look like one of another part, and are stored otherwise."""
     if any(part.kind != "image" for part in parts.values()):
         return []
-    some = {name: part.spaced(MOST) for name, part in parts.items()}
-    held = {name: contents_of(part) for name, part in some.items()}
+    steps = {name: -(-len(part) // MOST) for name, part in parts.items()}
+    some = {name: part.take(range(0, len(part), steps[name])) for name, part in parts.items()}
+    held = {name: each[:: steps[name]] for name, each in contents.items()}
     small = {name: thumbnails(part) for name, part in some.items()}
     parts_held = {n: np.column_stack([held[n], gradients(small[n]), small[n]]) for n in some}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ def fitting_strategies(ready: Preparation, overrides: PythonOverrides, say: Say)
         raise MenteeError(next(iter(reasons.values())))
     for name, reason in reasons.items():
         say(f"left out: {name}: {reason.splitlines()[0]}")
-    return Preparation(**{**vars(ready), "reasons": reasons})
+    return replace(ready, reasons=reasons)
 
 
 def share_teacher(

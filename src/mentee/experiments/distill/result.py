@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mentee import files, report
-from mentee.experiments.comparison_report import figure, key_figures, sections
+from mentee.experiments.comparison_report import figure, judged_ends, key_figures, sections
 from mentee.experiments.distill.candidates import Candidate
 from mentee.experiments.jobs import Job
 from mentee.experiments.pages import setup_sections
@@ -19,11 +19,7 @@ NAME = "distill"
 
 
 def winner_of(jobs: Sequence[Job], compared: Mapping[str, Any]) -> dict[str, Any]:
-    """The best row on validation, the run of its best seed, and what it is worth.
-
-    Raises:
-        StopIteration: no run has a validation score.
-    """
+    """The best row on validation, the run of its best seed, and what it is worth."""
     score = compared["score"]
     sign = 1 if score["higher_is_better"] else -1
     rows = [row for row in compared["rows"] if row["validation"]]
@@ -53,7 +49,7 @@ def verdict(row: Mapping[str, Any], score: Mapping[str, Any]) -> str:
     gain = row["to_scratch"]
     if gain is None or gain["difference"] is None:
         return f"{text}."
-    low, high = gain.get("judged") or (gain["low"], gain["high"])
+    low, high = judged_ends(gain)
     interval = "" if low is None else f" [{low:+.4f}, {high:+.4f}]"
     judged = row["verdict"] or "no verdict, which takes two seeds"
     return f"{text}, {gain['difference']:+.4f}{interval} to scratch: {judged}."

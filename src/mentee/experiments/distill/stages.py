@@ -233,12 +233,10 @@ class Stages:
         jobs = list({job.name: job for trial in halving.trials for job in trial.jobs}.values())
         save_plan(self.out / folder, jobs, {"live": False, "views": None, "record": None})
         progress = SearchProgress(jobs, self.say)
-        progress.failed.update(halving.failed)
-        halving.failed = progress.failed
         if not halving.survivors():
             train(jobs, self.overrides, self.processes, progress, halving)
         self._save()
-        return progress.failed
+        return halving.failed
 
     def _export(self, run: Path) -> dict[str, Any]:
         """The winner as an ONNX file; or why there is none."""

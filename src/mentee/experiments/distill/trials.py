@@ -11,7 +11,12 @@ from typing import Any
 from mentee.build.datasets import open_splits
 from mentee.experiments.distill.candidates import Candidate
 from mentee.experiments.distill.halving import Trial
-from mentee.experiments.distill.strategies import Strategy, supervised, without_labels
+from mentee.experiments.distill.strategies import (
+    FROM_SCRATCH,
+    Strategy,
+    supervised,
+    without_labels,
+)
 from mentee.experiments.jobs import Job
 from mentee.experiments.rows import SCRATCH
 from mentee.recipe import Recipe
@@ -71,7 +76,7 @@ class Planner:
             update={"train": self._train(self.recipe, configuration.rate, seed)}
         )
         main = supervised(base, strategy, candidate.network)
-        steps = epochs * self._steps(supervised(base, self._plain, candidate.network))
+        steps = epochs * self._steps(supervised(base, FROM_SCRATCH, candidate.network))
         first_job = None
         if strategy.first:
             first = without_labels(base, strategy, candidate.network, spare=self.spare)
@@ -93,10 +98,6 @@ class Planner:
             )
         main = _of_length(main, steps / self._steps(main))
         return Trial(_job(candidate.name, configuration.label, seed, main, out), first_job)
-
-    @property
-    def _plain(self) -> Strategy:
-        return Strategy(SCRATCH, "", "")
 
     def _train(self, recipe: Recipe, rate: float, seed: int) -> Any:
         lr = recipe.train.lr or 0.0  # never None, since it is resolved
