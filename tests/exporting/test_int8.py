@@ -140,10 +140,12 @@ def test_the_drop_is_that_of_the_score_with_a_paired_interval(run_of):
         ),
         ({"bytes": (1000, 1100), "milliseconds": {1: (1.0, 1.5)}}, False, "1.50 times the mill"),
         ({"bytes": (1000, 1100)}, True, "1.10 times the bytes and 0.80 times"),
+        ({"bytes": (1000, 1300)}, False, "1.30 times the bytes and 0.80 times"),
+        ({"bytes": (1000, 900), "milliseconds": {1: (1.0, 1.5)}}, False, "0.90 times the bytes"),
         ({"milliseconds": {1: (1.0, 1.5)}}, True, "0.40 times the bytes and 1.50 times"),
     ],
 )
-def test_int8_is_kept_where_it_is_smaller_or_faster(change, kept, reason):
+def test_int8_is_kept_where_it_is_smaller_or_faster_by_more_than_it_loses(change, kept, reason):
     found = int8.decided(replace(FOUND, **change), 0.5)
     assert found.kept is kept
     assert reason in str(found)

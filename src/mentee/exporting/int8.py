@@ -204,16 +204,18 @@ def plain_errors(student: Student) -> Iterator[None]:
 
 
 def decided(about: Quantized, max_drop: float) -> Quantized:
-    """Whether int8 is kept: within the drop, and smaller or faster."""
-    drop, (before, after) = about.drop[0], about.bytes
-    old, new = about.milliseconds[1]
-    size, time = f"{after / before:.2f} times the bytes", f"{new / old:.2f} times the milliseconds"
+    """Whether int8 is kept: within the drop, and smaller or faster by more than it loses.
+
+    That is: the ratio of the bytes times the ratio of the milliseconds is below 1.
+    """
+    drop, (before, after), (old, new) = about.drop[0], about.bytes, about.milliseconds[1]
+    size, time = after / before, new / old
     if not drop <= max_drop:
         tried = f" with {len(about.float_layers)} of {about.layers} layers in float"
         tried = tried if about.float_layers else ""
         return replace(about, reason=f"{drop:.2f} points are lost{tried}, allowed are {max_drop:g}")
-    kept = after < before or new < old
-    return replace(about, kept=kept, reason=f"int8 takes {size} and {time} at a batch of 1")
+    reason = f"int8 takes {size:.2f} times the bytes and {time:.2f} times the milliseconds"
+    return replace(about, kept=size * time < 1, reason=f"{reason} at a batch of 1")
 
 
 def parts(student: Student, data: Any, part: str) -> tuple[Examples, Examples, str]:
