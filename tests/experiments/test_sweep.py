@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,12 @@ import yaml
 from safetensors.torch import load_file
 
 from mentee import resume, sweep, train
+from mentee.api import Interrupted
+from mentee.build.overrides import PythonOverrides
+from mentee.cli.stopping import stop_at_once
 from mentee.errors import MenteeError, RecipeError, RunError
+from mentee.experiments.progress import SweepObserver
+from mentee.experiments.sweep import train as train_jobs
 from mentee.methods import Component, Method, Term
 from mentee.records import open_record
 from mentee.runs import checkpoint
@@ -330,6 +336,26 @@ def test_a_signal_ends_all_in_order(
     assert not any(map(is_there, workers))
     # One that had not come to its first step leaves no folder; no other run was begun.
     assert 1 <= len(list(out.glob("*-seed0"))) <= processes
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_all_at_once_with_its_own_status(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def twice(*_: object) -> None:
+        signal.raise_signal(number)
+        signal.raise_signal(number)
+
+    monkeypatch.setattr("mentee.experiments.sweep.run_sequentially", twice)
+    progress: Any = SimpleNamespace(jobs=["one"], say=print)
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: stop_at_once}
+    before = signal.signal(number, handlers[number])
+    try:
+        with pytest.raises(Interrupted, match="stopped at once; the same command") as stopped:
+            train_jobs([], PythonOverrides(), 1, progress, SweepObserver())
+    finally:
+        signal.signal(number, before)
+    assert stopped.value.asked_by_signal == number
 
 
 @needs_proc

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from mentee.training.signals import Interrupted, SignalGuard, Terminated
+from mentee.training.signals import Interrupted, SignalGuard, Terminated, number_of
 
 CTRL_C = 128 + signal.SIGINT
 _terminated: list[int] = []  # the signal that `stop_at_once` has treated as Ctrl-C
@@ -20,8 +20,8 @@ def interruptible(ctx: Any = None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        number = stop.args[0] if stop.args else signal.SIGINT
-        raise Interrupted(stopped_text(ctx and ctx.invoked_subcommand), number) from None
+        text = stopped_text(ctx and ctx.invoked_subcommand)
+        raise Interrupted(text, number_of(stop)) from None
 
 
 def stopped_text(command: str | None) -> str:

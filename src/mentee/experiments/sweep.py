@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ from mentee.methods import METHODS, Method
 from mentee.parallel import world
 from mentee.recipe import OnlineRecipe, Recipe, read
 from mentee.runs.changes import SWEEP_PLAN
-from mentee.training.signals import SignalGuard
+from mentee.training.signals import SignalGuard, number_of
 
 __all__ = ["Job", "Sweep", "SweepObserver", "sweep"]
 
@@ -197,9 +196,10 @@ def train(
                 plural = "s" if threads > 1 else ""
                 progress.say(f"{count} processes of {threads} thread{plural} each")
                 run_in_processes(queue, overrides, count, threads, receive, stop)
-    except KeyboardInterrupt:  # the second Ctrl-C
+    except KeyboardInterrupt as second:
         raise Interrupted(
-            "stopped at once; the same command resumes from the newest checkpoints", signal.SIGINT
+            "stopped at once; the same command resumes from the newest checkpoints",
+            number_of(second),
         ) from None
     if stop.number is not None:
         raise Interrupted(

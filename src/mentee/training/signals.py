@@ -24,6 +24,11 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM outside the steps of a run, treated as Ctrl-C; `args` has its number."""
 
 
+def number_of(stop: KeyboardInterrupt) -> int:
+    """The signal behind a Ctrl-C: SIGTERM where it is `Terminated`."""
+    return stop.args[0] if stop.args else signal.SIGINT
+
+
 class Paused(BaseException):
     """A run has reached `until` and has saved; `resume` continues it.
 
