@@ -44,8 +44,8 @@ SHARES, DRAWS, DROP = (0.01, 0.1, 1.0), 3, 0.5
 STOP = {"every": 1, "patience": 4, "cooldown": 0.2}
 TRAIN = {
     "optimizer": "adamw",
-    "rate": 2e-3,
-    "decay": 1e-2,
+    "lr": 2e-3,
+    "weight_decay": 1e-2,
     "schedule": "one-cycle",
     "batch": 64,
     "precision": "bfloat16",

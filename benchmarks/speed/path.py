@@ -33,7 +33,7 @@ from mentee.distillation import loop
 from mentee.training import trainer
 
 DATA = Path(os.environ.get("MENTEE_DATA", "."))
-ADAMW = {"optimizer": "adamw", "rate": 1e-3}
+ADAMW = {"optimizer": "adamw", "lr": 1e-3}
 CLIPS = {"source": str(DATA / "philharmonia"), "validation": "validation", "seconds": 1.0}
 TEXTS = {"source": str(DATA / "sentiment"), "validation": "validation", "length": 200}
 PHOTOS = {"source": "cifar10", "validation": 0.05, "limit": 5000, "views": "crop-flip"}
