@@ -1,9 +1,9 @@
 """Exported students against the same students in Mentee, on every test example.
 
-Each student is trained for two epochs, with AdamW five, on synthetic examples of ten classes (a pattern, a pitch or
-a word for each, in noise), so that its outputs are no constants; accuracy is not the point. It is
-exported as ONNX and pt2. Both files are run on all test examples in a process in which `mentee`
-cannot be imported, and compared with the student's own outputs.
+Each student is trained for two epochs, with AdamW five, on synthetic examples of ten classes (a
+pattern, a pitch or a word for each, in noise), so that its outputs are no constants; accuracy is
+not the point. It is exported as ONNX and pt2. Both files are run on all test examples in a process
+in which `mentee` cannot be imported, and compared with the student's own outputs.
 
     python benchmarks/export/parity.py                     # all, into parity.json
     python benchmarks/export/parity.py vgg8 char-cnn       # these alone; the others stay
