@@ -76,9 +76,15 @@ def neighbors_score(
 
 def cross_validated(task: Task, whole: Labeled, k: int, folds: Any) -> float:
     """The main score of linear probes, each example predicted by one that was not fitted on it."""
+    outputs = held_out_outputs(task, whole, k, folds)
+    return task.scores(outputs, whole.labels, whole.mask).get(task.main_score or "", 0.0)
+
+
+def held_out_outputs(task: Task, whole: Labeled, k: int, folds: Any) -> Tensor:
+    """`[n, k]` outputs of linear probes, each example's by one that was not fitted on its fold."""
     outputs = torch.zeros(len(whole), k)
     for fold in range(FOLDS):
         held_out = torch.as_tensor(np.flatnonzero(folds == fold))
         rest = torch.as_tensor(np.flatnonzero(folds != fold))
         outputs[held_out] = task.linear_probe(whole.take(rest), k=k)(whole.vectors[held_out])
-    return task.scores(outputs, whole.labels, whole.mask).get(task.main_score or "", 0.0)
+    return outputs

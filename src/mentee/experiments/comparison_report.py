@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
@@ -15,6 +15,16 @@ from mentee.report.tables import spread as spread_of
 from mentee.report.tables import without_empty_columns
 
 Entry = Mapping[str, Any]
+
+
+class Head(NamedTuple):
+    """What stands before a comparison that ends something else: title, verdict, sections."""
+
+    title: str
+    verdict: str
+    sections: Sequence[Section]
+
+
 LEGEND = """\
 *To scratch*, *to best*: differences paired by seed. HELPS and HURTS: the difference to scratch is \
 more than chance over all methods together (p of the pooled variance, corrected by Holm, at most \
@@ -43,9 +53,11 @@ def plain(content: Mapping[str, Any]) -> str:
     return "\n\n".join([*parts, "\n".join([progress(content), *notes])])
 
 
-def markdown(content: Mapping[str, Any], name: str) -> str:
+def markdown(content: Mapping[str, Any], name: str, head: Head | None = None) -> str:
     """The text of `compare.md`, beside `compare.svg`."""
-    return report.markdown(title(content), sections(content, name))
+    before = head.sections if head else []
+    text = head.title if head else title(content)
+    return report.markdown(text, [*before, *sections(content, name)])
 
 
 def sections(content: Mapping[str, Any], name: str) -> list[Section]:
@@ -92,25 +104,22 @@ def figure(content: Mapping[str, Any]) -> Markup:
     return forest(rows, f"{score['part']} {score['name']}{lower}: difference to scratch")
 
 
-def page(content: Mapping[str, Any], name: str, more: Sequence[Section] = ()) -> str:
+def page(
+    content: Mapping[str, Any], name: str, more: Sequence[Section] = (), head: Head | None = None
+) -> str:
     """One page of HTML with the figure inside, and no outside resources.
 
     Args:
         content: of `compare.json`.
-        name: of the file, `compare` or `sweep`.
+        name: of the file: `compare`, `sweep` or `distill`.
         more: further sections: recipe, environment, citation.
+        head: of something else that ends in a comparison.
     """
-    kind = "Comparison" if name == "compare" else "Sweep"
+    kind = {"compare": "Comparison", "distill": "Search"}.get(name, "Sweep")
     students = ", ".join(content["students"])
-    whole = Page(
-        kind,
-        f"{students}: {title(content)}",
-        [],
-        verdict_text(content),
-        [*key_figures(content)],
-        [*sections(content, name), *more],
-    )
-    return report.html(whole)
+    head = head or Head(f"{students}: {title(content)}", verdict_text(content), [])
+    parts = [*head.sections, *sections(content, name), *more]
+    return report.html(Page(kind, head.title, [], head.verdict, [*key_figures(content)], parts))
 
 
 def judged_ends(difference: Mapping[str, Any]) -> tuple[float | None, float | None]:

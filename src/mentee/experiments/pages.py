@@ -9,7 +9,7 @@ from typing import Any
 from mentee import files, report
 from mentee.errors import RunError
 from mentee.evaluation.evaluator import write_report
-from mentee.experiments.comparison_report import figure, markdown, page
+from mentee.experiments.comparison_report import Head, figure, markdown, page
 from mentee.experiments.jobs import Job, saved_jobs
 from mentee.experiments.results import results
 from mentee.experiments.rows import read_rows
@@ -47,17 +47,27 @@ def write_page(path: str | Path) -> Path:
     return folder.page
 
 
-def write_comparison(out: Path, name: str, content: Mapping[str, Any], jobs: Sequence[Job]) -> Path:
+def write_comparison(
+    out: Path,
+    name: str,
+    content: Mapping[str, Any],
+    jobs: Sequence[Job],
+    head: Head | None = None,
+    html: str = "",
+) -> Path:
     """Write `NAME.md`, `NAME.svg` and `NAME.html` of a comparison, each atomically.
+
+    `head` stands before it; `html` is another name of the last file.
 
     Returns:
         The page.
     """
     if plot := figure(content):
         files.write_text(out / f"{name}.svg", standalone(plot))
-    files.write_text(out / f"{name}.md", markdown(content, name))
-    files.write_text(out / f"{name}.html", page(content, name, setup_sections(jobs)))
-    return out / f"{name}.html"
+    files.write_text(out / f"{name}.md", markdown(content, name, head))
+    target = out / (html or f"{name}.html")
+    files.write_text(target, page(content, name, setup_sections(jobs), head))
+    return target
 
 
 def write_sweep(out: Path, jobs: Sequence[Job], failed: Mapping[str, str]) -> Path:

@@ -55,6 +55,8 @@ class TimeEstimate:
 
     def update(self, name: str, step: int) -> None:
         """Note a run's newest step; its first one says where it was resumed."""
+        if name not in self.steps:  # how many there are was never said
+            return
         counted = self._counts[-1][1] if self._counts else 0
         self._counts.append((self._clock(), counted + step - self._done.get(name, step)))
         self._done[name] = step
@@ -63,6 +65,8 @@ class TimeEstimate:
 
     def finish(self, name: str) -> None:
         """Note that a run has ended, whether finished or failed."""
+        if name not in self.steps:
+            return
         if name in self._done:
             self.update(name, self.steps[name])
         self._done[name] = self.steps[name]
@@ -84,7 +88,7 @@ class SweepProgress:
     """Turns the messages of the workers into lines of text; `failed`: why runs failed, by name."""
 
     def __init__(self, jobs: Sequence[Job], say: Callable[[str], None]) -> None:
-        self.jobs, self.say = jobs, say
+        self.jobs, self.say = list(jobs), say
         self.failed: dict[str, str] = {}
         self._done = {job.name for job in jobs if job.finished}
         self._time, self._last_line = TimeEstimate({}), 0.0
@@ -104,6 +108,15 @@ class SweepProgress:
                 self._fail(job.name, problem)
         self._time = TimeEstimate(steps)
         return jobs
+
+    def add(self, jobs: Sequence[Job]) -> int:
+        """Note more runs, whose steps are not known; returns how many are not finished yet."""
+        known = {job.name for job in self.jobs}
+        new = [job for job in jobs if job.name not in known]
+        self.jobs += new
+        finished = {job.name for job in new if job.finished}
+        self._done |= finished
+        return len(new) - len(finished)
 
     def receive(self, message: WorkerMessage) -> None:
         """Note a message of a worker, and print a line where a person wants one."""

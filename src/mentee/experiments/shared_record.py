@@ -106,7 +106,13 @@ def with_shared_record(
     # All seeds get the views of one record, whichever of them is left to be trained.
     seed = recipe.train.seed if recipe.data.view_seed is None else recipe.data.view_seed
     data = recipe.data.model_copy(update={"view_seed": seed})
-    count = 0
+    count, told = 0, set[str]()
+
+    def say_once(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            say(line)
+
     for student in dict.fromkeys(student for student, _ in recorded):
         of_student = [job for job in jobs if job.pair in recorded and job.student == student]
         result = record_network(
@@ -115,7 +121,7 @@ def with_shared_record(
             names=list(dict.fromkeys(job.method for job in of_student)),
             views=views,
             dtype=record_dtype(record, recipe.data.train),
-            say=say,
+            say=say_once,
             inspect=False,
             **vars(overrides),
         )

@@ -176,11 +176,13 @@ def train(
 ) -> None:
     """Train the runs that are left, in as many processes as are asked for.
 
+    Where an observer is to add the runs, as many processes as are given.
+
     Raises:
         Interrupted: a signal asked to stop; everything is saved.
     """
     jobs = progress.jobs
-    count, threads = divide_cores(len(jobs), processes)  # however many are left
+    count, threads = divide_cores(len(jobs) or processes or 1, processes)  # however many are left
     queue = list(observer.first_jobs(todo))
 
     def receive(message: WorkerMessage) -> None:

@@ -163,14 +163,18 @@ def run_in_processes(
             for worker in list(workers):
                 ended = not worker.process.is_alive()  # before its last messages are read
                 for message in worker.messages():
-                    if message.event != "ready":
-                        receive(message)
                     if message.event != "step":
-                        worker.assign(queue.pop(0) if queue and not stopping else None)
+                        worker.job, worker.waits = None, True
+                    if message.event not in ("ready", "step"):
+                        receive(message)
                 if ended:
                     workers.remove(worker)
                     if not stopping:
                         worker.report_exit(receive)
+            busy = any(worker.job is not None for worker in workers)  # may add to the queue
+            for worker in workers:
+                if worker.waits and (queue or stopping or not busy):
+                    worker.assign(queue.pop(0) if queue and not stopping else None)
     finally:
         for worker in workers:
             worker.process.kill()
@@ -178,12 +182,21 @@ def run_in_processes(
 
 @dataclass
 class Worker:
-    """A process that trains runs: they go into its pipe, messages come out."""
+    """A process that trains runs: they go into its pipe, messages come out.
+
+    Attributes:
+        process: that trains them.
+        pipe: to it.
+        job: that it trains.
+        ready: whether there was a message.
+        waits: for a run, or for being told that there are no more.
+    """
 
     process: SpawnProcess
     pipe: Connection
     job: Job | None = None
     ready: bool = False
+    waits: bool = False
 
     @classmethod
     def start(cls, overrides: PythonOverrides, threads: int) -> Worker:
@@ -218,7 +231,7 @@ class Worker:
 
     def assign(self, job: Job | None) -> None:
         """Send it a run; None: there are no more."""
-        self.job = job
+        self.job, self.waits = job, False
         with contextlib.suppress(OSError):  # it has ended, which `report_exit` reports
             self.pipe.send(job)
 

@@ -140,7 +140,8 @@ def record_network(
         began = time.monotonic()
         made = carry_out(plan, say=say, progress=RowProgress(say))
         save_check(check, target)
-    say(f"recorded in {duration(time.monotonic() - began)}: {out}")
+    if plan.computed:
+        say(f"recorded in {duration(time.monotonic() - began)}: {out}")
     return made
 
 

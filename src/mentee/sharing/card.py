@@ -45,6 +45,7 @@ def card(
     teacher_license: str | None = None,
     data_license: str | None = None,
     dataset: str | None = None,
+    out: str | Path | None = None,
 ) -> Path:
     """Write the model card of a finished run, `README.md` in its folder.
 
@@ -54,6 +55,7 @@ def card(
         teacher_license: of the teacher.
         data_license: of the data.
         dataset: the name of the data, where the recipe names a local file; `owner/name` on the hub.
+        out: another folder for the card, which holds `export/`, too.
 
     Returns:
         The file.
@@ -61,13 +63,13 @@ def card(
     Raises:
         RunError: there is no run, or it is not finished.
     """
-    path = Path(run) / CARD
+    folder = Path(run if out is None else out)
     licenses = {"Student": license, "Teacher": teacher_license, "Data": data_license}
     known = finished_files(run)
     with plain_content_errors(run):
         public = public_run(known, Path(run))
-        files.write_text(path, card_text(public, Path(run), licenses, dataset))
-    return path
+        files.write_text(folder / CARD, card_text(public, folder, licenses, dataset))
+    return folder / CARD
 
 
 def public_run(run: RunFiles, path: Path) -> RunFiles:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mentee.experiments.distill.candidates import Candidate
-from mentee.experiments.distill.result import pareto, verdict
+from mentee.experiments.distill.result import fronts, to_kd, verdict
 from mentee.recipe import Network
 
 SCORE = {"part": "test", "name": "accuracy", "higher_is_better": True}
@@ -51,10 +52,10 @@ def test_the_verdict_is_a_sentence(entry: dict[str, Any], text: str) -> None:
     assert verdict(entry, SCORE) == text
 
 
-def test_a_student_is_in_front_where_no_smaller_one_is_as_good() -> None:
+def test_a_student_is_in_front_where_no_cheaper_one_is_as_good() -> None:
     students = [
-        Candidate(Network(network="x"), name, size, 4 * size)
-        for name, size in (("large", 300), ("middle", 200), ("small", 100))
+        Candidate(Network(network="x"), name, size, 4 * size, time)
+        for name, size, time in (("large", 300, 1.0), ("middle", 200, 3.0), ("small", 100, 2.0))
     ]
     scores = {"large": 0.7, "middle": 0.5, "small": 0.6}
     rows = [
@@ -68,6 +69,23 @@ def test_a_student_is_in_front_where_no_smaller_one_is_as_good() -> None:
         for name, score in scores.items()
         for stopped in (False, True)
     ]
-    assert pareto(rows, students) == ["small-False", "large-False"]
-    errors = [{**each, "lower_is_better": True} for each in rows]
-    assert pareto(errors, students) == ["small-False", "middle-False"]
+    found = fronts(rows, students)
+    assert found["parameters"] == found["bytes"] == ["small-False", "large-False"]
+    assert found["milliseconds"] == ["large-False"]
+    errors = fronts([{**each, "lower_is_better": True} for each in rows], students)
+    assert errors["parameters"] == ["small-False", "middle-False"]
+    assert errors["milliseconds"] == ["large-False", "small-False", "middle-False"]
+
+
+def test_the_difference_to_kd_is_paired_by_seed() -> None:
+    scores = {"none": [0.1, 0.2, 0.3], "kd": [0.2, 0.3, 0.7], "cktf": [0.3, 0.5, 0.8]}
+    rows = [
+        {"method": name, "test": {"scores": dict(zip("012", values, strict=True))}}
+        for name, values in scores.items()
+    ]
+    found = to_kd(rows[2], rows, SCORE)
+    assert found is not None
+    assert found["difference"] == pytest.approx(np.mean([0.1, 0.2, 0.1]))
+    assert found["low"] < found["difference"] < found["high"]
+    assert to_kd(rows[1], rows, SCORE) is None
+    assert to_kd(rows[2], [rows[0], rows[2]], SCORE) is None

@@ -1,30 +1,31 @@
-"""Successive halving: all configurations a little, the better third further, and so on.
+"""Successive halving: all configurations in short runs, the better third in longer ones, and so on.
 
-Which runs are next is decided by the runs' own folders alone, so after any stop the same decisions
-are made again.
+Each run is a whole one, whose learning rate rises and falls within its own length. Which runs are
+next follows from the folders alone, so after any stop the same decisions are made again.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from mentee.experiments.jobs import Job
 from mentee.experiments.progress import SweepObserver
 from mentee.experiments.rows import score_name
-from mentee.experiments.search import rung
+from mentee.experiments.search import FACTOR
 from mentee.experiments.workers import WorkerMessage
 from mentee.tasks import DIRECTIONS
 
-FACTOR = 3
-"""One of so many passes a rung."""
+Ranked = TypeVar("Ranked")
+FINALISTS = 2
+"""So many pass each rung at least."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration with one seed.
+    """One configuration with one seed and length.
 
     Attributes:
         main: the run with labels.
@@ -49,148 +50,98 @@ class Trial:
         """Its runs, in order."""
         return [self.main] if self.first is None else [self.first, self.main]
 
-    def rung(self, share: float) -> int:
-        """The epoch of the main run at a share of its length, where it is validated."""
-        epochs = self.main.recipe.train.epochs
-        return min(epochs, rung(share, epochs, self.main.recipe.select.every))
+    def validation(self) -> float | None:
+        """The validation score of its weights; None: there is none, or it is not a number."""
+        scores = (self.main.read_summary()["validation"] or {}) if self.main.finished else {}
+        value = scores.get(score_name(self.main.recipe.select.by, scores))
+        return None if value is None or math.isnan(value) else float(value)
 
-    def score(self, share: float = 1.0) -> float | None:
-        """The best validation score up to a share of the run; higher is better; None: not there.
+    def rank(self) -> float:
+        """What trials are sorted by: the best first, those without a score last."""
+        value = self.validation()
+        return math.inf if value is None else -self.sign * value
 
-        It is the score of the weights that would be kept.
-        """
-        epoch = self.rung(share)
-        lines = [each for each in self.main.folder.read_metrics() if "validation" in each]
-        if not lines or (lines[-1]["epoch"] < epoch and not self.main.finished):
+    def next_job(self, failed: Mapping[str, str]) -> Job | None:
+        """The run to train next; None: all are finished, or one has failed."""
+        if any(job.name in failed for job in self.jobs):
             return None
-        scores = [each["validation"] for each in lines if each["epoch"] <= epoch]
-        name = score_name(self.main.recipe.select.by, scores[0])
-        return max(self.sign * float(each[name]) for each in scores)
-
-    def next_job(self, share: float) -> Job | None:
-        """The run that leads to a share of its length; None: it is there."""
-        if self.first is not None and not self.first.finished:
-            return self.first
-        if share < 1:
-            return (
-                None
-                if self.score(share) is not None
-                else replace(self.main, until=self.rung(share))
-            )
-        return None if self.main.finished else self.main
+        return next((job for job in self.jobs if not job.finished), None)
 
 
-class Halving(SweepObserver):
-    """Trains trials from rung to rung; a third of them passes each.
+class Rounds(SweepObserver):
+    """Trains the trials of one round after the other; the next round follows from their results.
 
     Args:
-        trials: all of them, the most promising first: equal scores keep this order.
-        shares: of a run's length, at which trials are stopped, rising, the last one 1.
-        least: so many pass at least.
-        kept: names of trials that are never stopped.
+        rounds: asked for the next round when all runs of the last have ended.
         failed: why runs have failed so far, by name; it grows meanwhile.
-        say: called with a line for each rung that is complete.
-
-    Attributes:
-        dropped: by name of a trial the rung at which it was stopped.
+        on_end: called whenever a run has ended.
     """
 
     def __init__(
         self,
-        trials: Sequence[Trial],
-        shares: Sequence[float],
-        *,
-        least: int,
-        kept: Sequence[str] = (),
-        failed: Mapping[str, str] | None = None,
-        say: Callable[[str], None],
+        rounds: Iterator[Sequence[Trial]],
+        failed: Mapping[str, str],
+        on_end: Callable[[], object] = lambda: None,
     ) -> None:
-        self.trials, self.shares, self.least = list(trials), shares, least
-        self.kept, self.failed, self.say = kept, dict(failed or {}), say
-        self.dropped: dict[str, int] = {}
+        self._rounds, self._failed, self._on_end = rounds, failed, on_end
+        self._trials: Sequence[Trial] | None = ()
         self._running: set[str] = set()
 
     def first_jobs(self, todo: Sequence[Job]) -> Sequence[Job]:
-        """The runs that are missing for the first rung that is not complete."""
+        """The runs that are missing for the first round that is not complete."""
         return self._start()
 
     def next_jobs(self, message: WorkerMessage, failed: Mapping[str, str]) -> Sequence[Job]:
         """The runs to add after one has ended."""
-        self.failed |= failed
         self._running.discard(message.name)
+        self._on_end()
         return self._start()
 
-    def survivors(self) -> list[Trial]:
-        """Those that have come to their end, the best first."""
-        return self._state()[1]
-
     def _start(self) -> list[Job]:
-        missing = {job.name: job for job in self._state()[0]}  # trials may share a first run
-        jobs = [job for name, job in missing.items() if name not in self._running]
-        self._running |= {job.name for job in jobs}
-        return jobs
-
-    def _state(self) -> tuple[list[Job], list[Trial]]:
-        """The runs that are missing for the rung at hand, and the trials that are in it."""
-        active = self.trials
-        for number, share in enumerate(self.shares):
-            active = [t for t in active if not any(job.name in self.failed for job in t.jobs)]
-            missing = [job for t in active if (job := t.next_job(share)) is not None]
+        while self._trials is not None:
+            next_jobs = [trial.next_job(self._failed) for trial in self._trials]
+            missing = {job.name: job for job in next_jobs if job}  # trials may share a first run
             if missing:
-                return missing, []
-            active = sorted(active, key=lambda t: -or_least(t.score(share)))  # stable
-            if number < len(self.shares) - 1:
-                count = max(self.least, math.ceil(len(active) / FACTOR))
-                passed = [t for i, t in enumerate(active) if i < count or t.name in self.kept]
-                names = {t.name for t in passed}
-                dropped = {t.name: number for t in active if t.name not in names}
-                if not dropped.keys() <= self.dropped.keys():
-                    self.say(f"{len(passed)} of {len(active)} configurations go on")
-                self.dropped |= dropped
-                active = passed
-        return [], active
+                jobs = [job for name, job in missing.items() if name not in self._running]
+                self._running |= missing.keys()
+                return jobs
+            self._trials = next(self._rounds, None)
+        return []
 
 
-def or_least(score: float | None) -> float:
-    """A score; none is below all, and so is one that is not a number."""
-    return -math.inf if score is None or math.isnan(score) else score
-
-
-def shares(rungs: int) -> list[float]:
-    """The shares of a run's length at so many rungs.
+def passing(ranked: Sequence[Ranked], group: Callable[[Ranked], Hashable | None]) -> list[Ranked]:
+    """The best third, and the best one of each group; None: of no group.
 
     Example:
-        >>> [round(each, 3) for each in shares(3)]
-        [0.111, 0.333, 1.0]
+        >>> passing(["b2", "a1", "c1", "b1", "c2"], lambda name: name[0] if name[0] > "b" else None)
+        ['b2', 'a1', 'c1']
     """
-    return [float(FACTOR) ** -(rungs - 1 - number) for number in range(rungs)]
+    groups, passed = set[Hashable](), list[Ranked]()
+    for number, each in enumerate(ranked):
+        key = group(each)
+        if number < third(len(ranked)) or (key is not None and key not in groups):
+            passed.append(each)
+        groups.add(key)
+    return passed
 
 
-def cost(count: int, rungs: int, least: int) -> float:
-    """How many whole runs a search of so many trials takes.
-
-    Example:
-        >>> round(cost(12, 3, 2), 2)
-        3.56
-    """
-    done, total = 0.0, 0.0
-    for share in shares(rungs):
-        total, done = total + count * (share - done), share
-        count = min(count, max(least, math.ceil(count / FACTOR)))
-    return total
+def third(count: int) -> int:
+    """A third of so many, rounded up, and `FINALISTS` at least."""
+    return min(count, max(FINALISTS, math.ceil(count / FACTOR)))
 
 
-def as_json(trial: Trial, dropped: Mapping[str, int], ends: Sequence[float]) -> dict[str, Any]:
-    """The entry of a trial in `distill.json`."""
-    last = dropped.get(trial.name, len(ends) - 1)
-    score = trial.score(ends[last])
+def as_json(trials: Mapping[int, Trial], *, stopped: bool) -> dict[str, Any]:
+    """The entry of a configuration in `distill.json`; `trials`: by their epochs."""
+    scores = {str(epochs): trial.validation() for epochs, trial in trials.items()}
+    last = max(trials)
+    main = trials[last].main
     return {
-        "run": trial.name,
-        "student": trial.main.student,
-        "strategy": trial.main.method,
-        "validation": None if score is None else trial.sign * score,
-        "epochs": trial.rung(ends[last]),
-        "of": trial.main.recipe.train.epochs,
-        "stopped": trial.name in dropped,
-        "lower_is_better": trial.sign < 0,
+        "run": main.name,
+        "student": main.student,
+        "strategy": main.method,
+        "epochs": last,
+        "validation": scores[str(last)],
+        "rungs": scores,
+        "stopped": stopped,
+        "lower_is_better": trials[last].sign < 0,
     }

@@ -2,62 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable
+from typing import Any
 
-from mentee.build import compute_mode
-from mentee.build.setup import TrainingSetup
-from mentee.experiments.distill.halving import Trial, cost
+from mentee.experiments.distill.halving import third
+from mentee.experiments.distill.pace import Pace
+from mentee.experiments.distill.plan import Clock, Request
+from mentee.experiments.search import FACTOR
 
-SEARCH_SHARE = 0.4
-"""Of the time, for the search; the rest is for the runs that are compared."""
-SHORTEST, LONGEST = 3, 300
-"""Epochs of a run."""
-OVERHEAD = 1.5
-"""A step of a run with data, teacher and loss, in forward and backward passes of the student."""
+SEARCH_SHARE, RECORD_SHARE = 0.4, 0.15
+"""Of the time, for the search, and at most for the record; the rest is for the last runs."""
+LEAST_EPOCHS, LEAST_STEPS, LONGEST = 2, 30, 300
+"""Of a run: epochs and steps at least, epochs at most."""
+MOST_RUNGS = 3
+EXPORTS = 1.5
+"""The time of the file, its comparison and int8, as a multiple of that of a student's latency."""
 
 
-def search_epochs(
-    setup: TrainingSetup, minutes: float, trials: int, kept: int, parallel: int
-) -> int:
-    """The epochs of a run of the search.
+class Lengths:
+    """The epochs of all runs. With `minutes` each is set when it is needed, and stays as it is.
 
     Args:
-        setup: of a run from scratch.
-        minutes: for everything.
-        trials: that are begun.
-        kept: of these come to the end at least.
+        request: minutes, or epochs.
+        clock: of the search.
         parallel: runs that train at once.
+        students: whose latency is measured.
+        saved: of an earlier call.
+
+    Attributes:
+        content: of `distill.json`: `configurations` that there is time for, the epochs of the
+            `rungs`, of the longest one when it is known (`search`), of the last runs (`final`).
     """
-    seconds = SEARCH_SHARE * 60 * minutes * parallel
-    epochs = seconds / (cost(trials, 3, kept) * OVERHEAD * epoch_seconds(setup))
-    return within(epochs)
+
+    def __init__(
+        self, request: Request, clock: Clock, parallel: int, students: int, saved: dict[str, Any]
+    ) -> None:
+        self.minutes, self.epochs, self.clock = request.minutes, request.epochs, clock
+        self.parallel, self.students, self.content = parallel, students, saved
+
+    @property
+    def rungs(self) -> list[int]:
+        """The epochs of each rung, as far as they are set."""
+        rungs: list[int] = self.content["rungs"]
+        return rungs
+
+    def set_all(self, configurations: int, batches: int) -> None:
+        """Set all lengths by `epochs`; an epoch has so many batches."""
+        final = int(self.epochs or 0)
+        least = min(shortest(batches), final)
+        longest = max(least, final // 2)
+        self.content |= {"configurations": configurations, "rungs": rungs(longest, least)}
+        self.content |= {"search": longest, "final": final}
+
+    def set_first(
+        self, pace: Pace, configurations: int, least: int, kept: Callable[[int], int], batches: int
+    ) -> bool:
+        """Set how many configurations there is time for, and their epochs; whether that is enough.
+
+        Args:
+            pace: of a run.
+            configurations: that there are.
+            least: of them are tried in any case.
+            kept: how many of the first n pass in any case.
+            batches: of an epoch.
+        """
+        seconds, epochs = self._search_seconds(), None
+        for count in range(configurations, least - 1, -1):  # one more is made of the best ones
+            epochs = self._next(
+                pace, seconds, count + 1, kept(count), shortest(batches), MOST_RUNGS
+            )
+            if epochs is not None:
+                break
+        self.content |= {"configurations": count, "rungs": [epochs or shortest(batches)]}
+        return epochs is not None
+
+    def set_next(self, pace: Pace, configurations: int, kept: int) -> None:
+        """Set the next rung, of so many configurations, or that there is none."""
+        left, least = MOST_RUNGS - len(self.rungs), math.ceil(1.5 * self.rungs[-1])
+        seconds = self._search_seconds()
+        epochs = self._next(pace, seconds, configurations, kept, least, left)
+        if epochs is None:
+            self.content["search"] = self.rungs[-1]
+        else:
+            self.rungs.append(epochs)
+
+    def set_final(self, pace: Pace, runs: int) -> None:
+        """Set the epochs of so many last runs."""
+        seconds = self.seconds_left()
+        epochs = pace.longest(seconds, [math.ceil(runs / self.parallel)], [1.0])
+        self.content["final"] = int(min(LONGEST, max(epochs, self.rungs[0])))
+
+    def turns(self, runs: int) -> int:
+        """How many of so many runs follow one another."""
+        return math.ceil(runs / self.parallel)
+
+    def seconds_left(self) -> float:
+        """Until the export begins."""
+        return 60 * (self.minutes or 0) - self._export_seconds() - self.clock.now
+
+    def _search_seconds(self) -> float:
+        """Those that are left for the search."""
+        began = self.clock.parts["labels"][0]
+        whole = self.seconds_left() + self.clock.now - began
+        return SEARCH_SHARE * whole - (self.clock.now - began)
+
+    def _export_seconds(self) -> float:
+        """About those that the export takes."""
+        return EXPORTS * self.clock.seconds("latency") / self.students
+
+    def _next(
+        self, pace: Pace, seconds: float, runs: int, kept: int, least: int, most: int
+    ) -> int | None:
+        """The epochs of the next of at most so many rungs; None: there is no time for `least`."""
+        for number in range(most, 0, -1):
+            counts = [runs]
+            while len(counts) < number:
+                counts.append(min(counts[-1], third(counts[-1]) + kept))
+            shares = [FACTOR ** -(number - 1 - i) for i in range(number)]
+            longest = pace.longest(seconds, [self.turns(n) for n in counts], shares)
+            epochs = int(min(longest, LONGEST) * shares[0])
+            if epochs >= least:
+                return epochs
+        return None
 
 
-def final_epochs(searched: Sequence[Trial], seconds: float, runs: int, parallel: int) -> int:
-    """The epochs of so many last runs, by what the runs of the search have taken.
+def shortest(batches: int) -> int:
+    """The least epochs of a run, of so many steps each.
 
-    Args:
-        searched: trials that came to their end.
-        seconds: that are left.
-        runs: of the comparison.
-        parallel: that train at once.
+    Example:
+        >>> shortest(100), shortest(4)
+        (2, 8)
     """
-    done = [trial.main.read_summary() for trial in searched]
-    each = sum(run["seconds"] / run["epochs"] for run in done) / len(done)
-    return within(seconds * parallel / (runs * each))
+    return max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / batches))
 
 
-def epoch_seconds(setup: TrainingSetup) -> float:
-    """Of an epoch's forward and backward passes, with the threads that this process has."""
-    train = setup.recipe.train
-    batch = setup.splits.first(train.batch).inputs
-    trial = compute_mode.Trial(setup.network, setup.student_layers, batch, setup.accelerator)
-    call = trial.call(train.channels_last is True, False)
-    call()
-    milliseconds = compute_mode.milliseconds(compute_mode.in_turn({"": call})[0])
-    return milliseconds / 1e3 * setup.splits.batches(train)
+def rungs(longest: int, least: int) -> list[int]:
+    """The epochs of the rungs: the last one's, a third of it, a ninth, as far as it is possible.
 
-
-def within(epochs: float) -> int:
-    """So many epochs, within what is sensible."""
-    return int(min(LONGEST, max(SHORTEST, epochs)))
+    Example:
+        >>> rungs(18, 2), rungs(11, 2), rungs(3, 2)
+        ([2, 6, 18], [4, 11], [3])
+    """
+    result = [longest]
+    while len(result) < MOST_RUNGS and round(result[0] / FACTOR) >= least:
+        result.insert(0, round(result[0] / FACTOR))
+    return result

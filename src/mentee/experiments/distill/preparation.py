@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from mentee.build.data_summary import data_summary
 from mentee.build.overrides import PythonOverrides
 from mentee.build.setup import TrainingSetup, build
 from mentee.errors import MenteeError, RecipeError
-from mentee.experiments.distill.candidates import Budget, Candidate, candidates
+from mentee.experiments.distill.candidates import Budget, Candidate, candidates, latency
 from mentee.experiments.distill.look import look
 from mentee.experiments.distill.strategies import Strategy, strategies
 from mentee.experiments.jobs import Job
@@ -109,6 +112,16 @@ def fitting_students(
     setup: TrainingSetup, budget: Budget, overrides: PythonOverrides, *, only: bool
 ) -> tuple[list[Candidate], list[str]]:
     """The students within a budget, and a line for each that is not."""
+    kind, example = setup.splits.train.kind, setup.splits.first(1).inputs
+    only = only or overrides.student is not None
+    module = student_modules(setup, overrides)
+    return candidates(setup.recipe.student, kind, example, module, budget, given=only)
+
+
+def student_modules(
+    setup: TrainingSetup, overrides: PythonOverrides
+) -> Callable[[Network], nn.Module]:
+    """Builds a network for the data's classes, or gives the student from Python."""
     examples, student = setup.splits.train, setup.recipe.student
     known: dict[str, Any] = {"classes": student.classes or setup.splits.classes}
     if examples.kind == "image":
@@ -116,15 +129,30 @@ def fitting_students(
     if examples.kind == "audio":
         known["sample_rate"] = setup.recipe.data.sample_rate
 
-    def module(network: Network) -> Any:
+    def module(network: Network) -> nn.Module:
         if overrides.student is not None:
             return setup.network
         options: dict[str, Any] = {**known, **network.options}
         return build_network(network.network, **options)
 
-    example = setup.splits.first(1).inputs
-    only = only or overrides.student is not None
-    return candidates(student, examples.kind, example, module, budget, given=only)
+    return module
+
+
+def with_latencies(
+    ready: Preparation, saved: Sequence[Mapping[str, Any]], overrides: PythonOverrides
+) -> Preparation:
+    """The same with the milliseconds of each student; those of an earlier call are kept."""
+    known = {each["name"]: each for each in saved}
+    example, module = ready.setup.splits.first(1).inputs, student_modules(ready.setup, overrides)
+    students = []
+    for each in ready.students:
+        time_of, runtime = each.milliseconds, each.runtime
+        if (was := known.get(each.name, {})).get("milliseconds") is not None:
+            time_of, runtime = was["milliseconds"], was["runtime"]
+        elif time_of is None:
+            time_of, runtime = latency(copy.deepcopy(module(each.network)), example)
+        students.append(replace(each, milliseconds=time_of, runtime=runtime))
+    return replace(ready, students=students)
 
 
 def fitting_strategies(ready: Preparation, overrides: PythonOverrides, say: Say) -> Preparation:
@@ -151,11 +179,11 @@ def fitting_strategies(ready: Preparation, overrides: PythonOverrides, say: Say)
 
 
 def share_teacher(
-    ready: Preparation, folder: Path, overrides: PythonOverrides, say: Say
+    ready: Preparation, folder: Path, overrides: PythonOverrides, say: Say, views: int | None
 ) -> dict[tuple[str, str], Recipe]:
     """What each student reads with each method, by both names; a network is recorded once.
 
-    The teacher's features stand in one record, so that all runs read the same views.
+    The teacher's features stand in one record, so that all runs read the same `views`.
     """
     methods = dict.fromkeys(
         method for each in ready.tried for method in (each.first, each.method) if method
@@ -172,5 +200,5 @@ def share_teacher(
             for job in jobs
         }
         jobs = [job for job in jobs if checks[job.pair].problem is None]
-        jobs = with_shared_record(ready.recipe, jobs, checks, folder, None, overrides, say)
+        jobs = with_shared_record(ready.recipe, jobs, checks, folder, views, overrides, say)
     return {job.pair: job.recipe for job in jobs}

@@ -14,8 +14,9 @@ from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.console import print_line
 from mentee.errors import RecipeError, RunError
 from mentee.experiments.distill.candidates import Budget
+from mentee.experiments.distill.plan import Clock, Request
 from mentee.experiments.distill.preparation import prepare, refuse
-from mentee.experiments.distill.stages import Request, Stages
+from mentee.experiments.distill.stages import Stages
 from mentee.locks import folder_lock
 from mentee.parallel import world
 from mentee.recipe import Recipe, read
@@ -67,10 +68,10 @@ def distill(
 ) -> Distilled | None:
     """Find the best student within a budget: look, search, compare, export.
 
-    Students that fit, strategies that fit the teacher, and learning rates are trained a little,
-    the better third further, and so on (successive halving), judged on validation. The best two
-    are trained anew with several seeds, beside scratch and `kd`, whose learning rates are searched
-    alike; each of these runs reads the test part once. The winner is exported.
+    Students that fit, strategies that fit the teacher, and learning rates are trained in short
+    runs, the better third in longer ones, and so on (successive halving), judged on validation. The
+    best two are trained with several seeds, beside scratch and `kd`, whose learning rates are
+    searched alike; each of these runs reads the test part once. The winner is exported.
 
     Args:
         recipe: as for `train`, with a teacher; its method and epochs are not used.
@@ -112,14 +113,19 @@ def distill(
     with cache_sources():
         if dry_run:
             ready = prepare(content, budget, overrides, say, given=given)
-            Stages(content, ready, request, overrides, processes, Path(), say).print_plan()
+            clock = Clock({})
+            Stages(
+                content, ready, request, overrides, processes, Path(), say, {}, clock
+            ).print_plan()
             return None
         path = files.usable(out) if out else next_run_folder("distill")
         with files.withdrawn_where_refused(path / DISTILL_PLAN), folder_lock(path):
             refuse_other_kind(path, "distillation")
             saved = request.read_saved(path / DISTILL_PLAN, content)
-            ready = prepare(content, budget, overrides, say, given=given)
-            stages = Stages(content, ready, request, overrides, processes, path, say, saved)
+            clock = Clock(saved)
+            with clock.part("look"):
+                ready = prepare(content, budget, overrides, say, given=given)
+            stages = Stages(content, ready, request, overrides, processes, path, say, saved, clock)
             try:
                 return Distilled(path, stages.run())
             except Interrupted as stop:

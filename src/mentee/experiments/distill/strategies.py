@@ -38,6 +38,16 @@ class Strategy:
         text = f"{self.first} first, then {self.method}" if self.first else self.method
         return f"{text}, unlabeled too" if self.unlabeled else text
 
+    @property
+    def has_teacher(self) -> bool:
+        """Whether a teacher is read at all."""
+        return bool(self.first) or self.method != SCRATCH
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is scratch or `kd`, which come to the end whatever their scores."""
+        return self.name in (SCRATCH, "kd")
+
 
 FROM_SCRATCH = Strategy(SCRATCH, "the student on the same labels alone", "what all is judged by")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from mentee.experiments.distill.strategies import (
     without_labels,
 )
 from mentee.experiments.jobs import Job
-from mentee.experiments.rows import SCRATCH
 from mentee.recipe import Recipe
 
 FIRST_SHARE = 1 / 3
@@ -65,18 +64,20 @@ class Planner:
     _batches: dict[str, int] = field(default_factory=dict)
 
     def trial(
-        self, configuration: Configuration, epochs: int, seed: int, out: Path, *, test: bool = True
+        self, configuration: Configuration, epochs: int, seed: int, out: Path, *, final: bool
     ) -> Trial:
         """A trial as long as so many epochs of the labeled examples.
 
-        `test`: whether its main run is scored on the test part at its end.
+        `final`: whether its main run is scored on the test part at its end; of another one the name
+        tells the length.
         """
         candidate, strategy = configuration.candidate, configuration.strategy
+        length = "" if final else f"-{epochs}-epochs"
         base = self.recipe.model_copy(
             update={"train": self._train(self.recipe, configuration.rate, seed)}
         )
         main = supervised(base, strategy, candidate.network)
-        steps = epochs * self._steps(supervised(base, FROM_SCRATCH, candidate.network))
+        steps = epochs * self.batches()
         first_job = None
         if strategy.first:
             first = without_labels(base, strategy, candidate.network, spare=self.spare)
@@ -85,19 +86,23 @@ class Planner:
             steps = round((1 - FIRST_SHARE) * steps)
             rate = "" if configuration.rate == 1 else f", lr × {configuration.rate:.2g}"
             label = f"{strategy.first} first{rate}"
-            first_job = _job(candidate.name, label, seed, first, out)
+            first_job = _job(candidate.name, label, length, seed, first, out)
             weights = str((first_job.path / "student.safetensors").resolve())
             update = {"weights": weights}
             main = main.model_copy(update={"student": main.student.model_copy(update=update)})
         main = self._as_shared(main, candidate.name, strategy.method)
-        if not test:
-            main = main.model_copy(
-                update={
-                    "data": main.data.model_copy(update={"test": None, "out_of_domain": {}}),
-                }
-            )
+        if not final:
+            data = main.data.model_copy(update={"test": None, "out_of_domain": {}})
+            main = main.model_copy(update={"data": data})
         main = _of_length(main, steps / self._steps(main))
-        return Trial(_job(candidate.name, configuration.label, seed, main, out), first_job)
+        job = _job(candidate.name, configuration.label, length, seed, main, out)
+        if final and strategy.is_baseline:  # others are compared with its plain name
+            job = replace(job, method=strategy.name)
+        return Trial(job, first_job)
+
+    def batches(self) -> int:
+        """The steps of an epoch of the labeled examples."""
+        return self._steps(supervised(self.recipe, FROM_SCRATCH, self.recipe.student))
 
     def _train(self, recipe: Recipe, rate: float, seed: int) -> Any:
         lr = recipe.train.lr or 0.0  # never None, since it is resolved
@@ -119,26 +124,24 @@ class Planner:
 
 
 def search_space(students: Sequence[Candidate], tried: Sequence[Strategy]) -> list[Configuration]:
-    """The configurations that a search begins with.
+    """The configurations that a search begins with, the most promising first.
 
-    Every strategy with the first student, the first one that has a teacher with every student, and
-    that one and scratch at other learning rates: one thing differs from the center at a time.
+    Scratch and `kd`; every strategy with the first student, the first one that has a teacher with
+    every student, and that one and both baselines at other learning rates: one thing differs from
+    the center at a time.
     """
     center = center_of(tried)
-    scratch = [s for s in tried if s.method == SCRATCH and not s.first]
-    space = [Configuration(students[0], strategy) for strategy in tried]
+    baselines = [strategy for strategy in tried if strategy.is_baseline]
+    compared = dict.fromkeys([*baselines, center])
+    space = [Configuration(students[0], strategy) for strategy in [*compared, *tried]]
     space += [Configuration(student, center) for student in students[1:]]
-    space += [
-        Configuration(students[0], strategy, rate)
-        for strategy in dict.fromkeys([center, *scratch])
-        for rate in RATES
-    ]
-    return space
+    space += [Configuration(students[0], each, rate) for rate in RATES for each in compared]
+    return list(dict.fromkeys(space))
 
 
 def center_of(tried: Sequence[Strategy]) -> Strategy:
     """The strategy that students and learning rates are varied with."""
-    return next((s for s in tried if s.method != SCRATCH), tried[-1])
+    return next((s for s in tried if s.has_teacher), tried[-1])
 
 
 def joined(
@@ -152,7 +155,7 @@ def joined(
         tried: the strategies.
     """
     center = center_of(tried)
-    able = [each for each in best if each.strategy.method != SCRATCH or each.strategy.first]
+    able = [each for each in best if each.strategy.has_teacher]
     strategy = next(
         (e.strategy for e in able if e.candidate is students[0] and e.rate == 1), center
     )
@@ -168,6 +171,6 @@ def _of_length(recipe: Recipe, epochs: float) -> Recipe:
     return recipe.model_copy(update={"train": train})
 
 
-def _job(student: str, label: str, seed: int, recipe: Recipe, out: Path) -> Job:
+def _job(student: str, label: str, length: str, seed: int, recipe: Recipe, out: Path) -> Job:
     folder = re.sub(r"[^\w.+()-]+", "-", label.replace("×", "x"))
-    return Job(student, label, seed, recipe, out / f"{student}-{folder}-seed{seed}")
+    return Job(student, label, seed, recipe, out / f"{student}-{folder}{length}-seed{seed}")

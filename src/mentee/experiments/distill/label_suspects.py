@@ -1,0 +1,88 @@
+"""Labels that may be wrong: of examples that the teacher is sure to be of another class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mentee.build.setup import TrainingSetup
+from mentee.data.counter_rng import below
+from mentee.evaluation.monitor import FOLDS, held_out_outputs
+from mentee.metrics import Labeled
+from mentee.representations.pooled import averaged
+from mentee.teachers import RecordedTeacher
+from mentee.teachers.recorded import named
+
+SURE, UNLIKELY = 0.9, 0.05
+"""A label is suspect where another class has that probability at least, and it has this at most."""
+MOST = 10_000
+"""Training examples whose labels are looked at."""
+NAMED = 10
+
+
+def label_suspects(setup: TrainingSetup) -> dict[str, Any] | None:
+    """The training examples whose labels a recorded teacher contradicts, surely.
+
+    A network of the data's classes says so by its logits. Of embeddings a classifier does that is
+    fitted on four fifths of the examples, of which the one in question is none.
+
+    Args:
+        setup: of a run that reads the teacher's record.
+
+    Returns:
+        `by` what, `ids`, `of` how many examples, and the `accuracy` of what judges on these; None:
+        an example has not one class, or nothing of it is recorded.
+    """
+    teacher, whole = setup.teacher, setup.splits.train
+    if not isinstance(teacher, RecordedTeacher) or whole.task.outputs != "class logits":
+        return None
+    rows = np.flatnonzero(np.ones(len(whole)) if whole.labeled is None else whole.labeled)
+    rows = rows[:: max(1, -(-len(rows) // MOST))]
+    examples, k = whole.take(rows), setup.splits.classes
+    records = teacher.records.items()
+    columns = {named(c.name, name): c.shape for name, record in records for c in record.columns}
+    is_network = columns.get("logits") == (k,)
+    read = ["logits"] if is_network else [n for n in columns if n.startswith("embedding")]
+    if not read:
+        return None
+    features = teacher.clean_rows(torch.as_tensor(rows), read)
+    labels = torch.as_tensor(examples.labels)
+    if is_network:
+        logits = features["logits"]
+    else:
+        vectors = Labeled(torch.cat([averaged(each) for each in features.values()], 1), labels)
+        folds = below(FOLDS, 0, examples.keys, "label suspects")
+        logits = held_out_outputs(examples.task, vectors, k, folds)
+        logits[labels.bincount(minlength=k)[labels] < FOLDS] = 0  # of such classes nothing is known
+    by = "the teacher" if is_network else "a classifier on the embeddings"
+    found = suspects(logits.softmax(1), labels).tolist()
+    ids, right = [examples.ids[row] for row in found], logits.argmax(1) == labels
+    return {"by": by, "ids": ids, "of": len(examples), "accuracy": float(right.double().mean())}
+
+
+def suspects(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """The rows `[m]` of probabilities `[n, k]` that contradict their labels `[n]` surely.
+
+    Example:
+        >>> probabilities = torch.tensor([[0.95, 0.05], [0.95, 0.05], [0.6, 0.4]])
+        >>> suspects(probabilities, torch.tensor([0, 1, 1]))
+        tensor([1])
+    """
+    own = probabilities.gather(1, labels[:, None])[:, 0]
+    return torch.nonzero((probabilities.amax(1) >= SURE) & (own <= UNLIKELY))[:, 0]
+
+
+def suspects_line(found: Mapping[str, Any] | None) -> str:
+    """A sentence with the first of them; empty: there are none."""
+    if not found or not found["ids"]:
+        return ""
+    some, right = ", ".join(found["ids"][:NAMED]), f"{found['accuracy']:.2f}"
+    return (
+        f"{len(found['ids']):,} of {found['of']:,} training labels are suspect: {found['by']} "
+        f"(accuracy {right} there) is sure of another class ({some}); look at them, nothing was "
+        "changed"
+    )

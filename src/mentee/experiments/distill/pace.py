@@ -1,0 +1,117 @@
+"""The seconds that runs take: measured of some steps, and then of the runs of a rung."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from mentee.build.setup import TrainingSetup
+from mentee.distillation.loop import train
+from mentee.distillation.weights import FIRST
+from mentee.experiments.distill.halving import Trial
+from mentee.training.costs import timed
+
+MOST_VIEWS = 8
+STEPS = 8
+"""That are timed, after the first ones, in which gradient norms are measured too."""
+FORWARD = 1 / 3
+"""Of a training step's time, for as many examples that are only scored."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """The seconds that a run takes: `fixed` and, for each epoch, `epoch`."""
+
+    fixed: float
+    epoch: float
+
+    def longest(self, seconds: float, turns: Sequence[int], shares: Sequence[float]) -> float:
+        r"""The epochs of the longest runs, of several kinds that follow one another.
+
+        .. math:: e = \frac{s - f \sum_i n_i}{p \sum_i n_i a_i}
+
+        Args:
+            seconds: s, for all.
+            turns: n, how many runs of each kind follow one another.
+            shares: a, the length of each kind, 1 of the longest.
+        """
+        whole = sum(n * share for n, share in zip(turns, shares, strict=True))
+        return (seconds - self.fixed * sum(turns)) / (whole * max(self.epoch, 1e-9))
+
+
+def first_pace(setups: Sequence[TrainingSetup], seconds: float) -> Pace:
+    """The pace before anything is trained, by some steps of each method, with the teacher's record.
+
+    Args:
+        setups: of the methods; not to be used any more.
+        seconds: that it took to build one; its scores and its page take as long again.
+    """
+    epochs = [
+        step_seconds(each) * each.plan.batches * (1 + FORWARD * scored(each)) for each in setups
+    ]
+    return Pace(2 * seconds, sum(epochs) / len(epochs))
+
+
+def measured_pace(trials: Sequence[Trial], epochs: int, outside: float, scored: float) -> Pace:
+    """The pace of finished trials of so many epochs, from the summaries of their runs.
+
+    An epoch takes its steps and its validation; all else is fixed.
+
+    Args:
+        trials: of a rung.
+        epochs: of each.
+        outside: seconds of a trial that its runs do not count, of `seconds_outside`.
+        scored: validation examples for each training example.
+    """
+    done = [job.read_summary() for trial in trials for job in trial.jobs]
+    steps = sum(each["seconds_per_epoch"] * each["epochs"] for each in done)
+    in_epochs = steps * (1 + FORWARD * scored) / len(trials)
+    whole = outside + sum(each["seconds"] for each in done) / len(trials)
+    return Pace(max(0.0, whole - in_epochs), in_epochs / epochs)
+
+
+def seconds_outside(trials: Sequence[Trial], seconds: float, turns: int) -> float:
+    """Those of a trial that its runs do not count: building, its page, a process that begins.
+
+    Args:
+        trials: of a rung, finished.
+        seconds: that the rung took.
+        turns: how many of its trials followed one another.
+    """
+    jobs = {job.name: job for trial in trials for job in trial.jobs}
+    counted: float = sum(job.read_summary()["seconds"] for job in jobs.values())
+    return max(0.0, seconds / turns - counted / len(trials))
+
+
+def scored(setup: TrainingSetup) -> float:
+    """Validation examples for each training example."""
+    return len(setup.splits.validation or ()) / len(setup.splits.train)
+
+
+def step_seconds(setup: TrainingSetup) -> float:
+    """Of a step, from the batch to the weights."""
+    steps = train(
+        setup.module,
+        setup.teacher,
+        lambda epoch, start: setup.splits.epoch(setup.recipe.train, epoch, start),
+        setup.optimizer,
+        setup.plan,
+        setup.accelerator,
+        average=setup.average,
+    )
+    seconds = [each for _, each in islice(timed(steps), FIRST + STEPS)]
+    last = seconds[FIRST:] or seconds[-1:]
+    return sum(last) / len(last)
+
+
+def views_in_time(setup: TrainingSetup, seconds: float) -> int:
+    """How many views of the teacher can be recorded, beside the clean one, in so many seconds."""
+    teacher, _ = next(iter(setup.online_teachers.values()))
+    batch = setup.splits.first(64).to(setup.accelerator.device)
+    teacher(batch)
+    began = time.perf_counter()
+    teacher(batch)
+    whole = (time.perf_counter() - began) / len(batch) * len(setup.splits.train)
+    return min(MOST_VIEWS, max(1, int(seconds / whole) - 1))

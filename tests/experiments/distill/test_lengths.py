@@ -1,0 +1,118 @@
+"""How long runs are: a simulated search ends within the minutes, whatever a run takes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mentee.experiments.distill.candidates import Budget
+from mentee.experiments.distill.halving import Trial, third
+from mentee.experiments.distill.lengths import MOST_RUNGS, Lengths, rungs, shortest
+from mentee.experiments.distill.pace import Pace, measured_pace, seconds_outside
+from mentee.experiments.distill.plan import Clock, Request
+from mentee.experiments.jobs import Job
+from mentee.recipe import read
+from tests.experiments.distill.summaries import finish
+
+RECIPE = read({"data": "embedded:digits", "student": "resnet8-cifar"})
+
+
+class HandClock(Clock):
+    """Its time is set by hand."""
+
+    time = 0.0
+
+    @property
+    def now(self) -> float:
+        """Seconds since the search began."""
+        return self.time
+
+
+def lengths(minutes: float, parallel: int, saved: dict[str, Any] | None = None) -> Lengths:
+    clock = HandClock({"seconds": {"latency": [5.0, 10.0], "labels": [10.0]}})
+    clock.time = 12.0
+    request = Request(Budget(), minutes, None, 3, None)
+    return Lengths(request, clock, parallel, 1, {} if saved is None else saved)
+
+
+@pytest.mark.parametrize("parallel", [1, 2, 8])
+@pytest.mark.parametrize("minutes", [5, 30, 240])
+@pytest.mark.parametrize("error", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("true", [Pace(3.0, 0.5), Pace(1.0, 4.0)], ids=["overhead", "epochs"])
+def test_a_search_ends_within_its_minutes(
+    parallel: int, minutes: float, error: float, true: Pace
+) -> None:
+    """`error`: by how much the first estimate is wrong."""
+    own, count, batches = lengths(minutes, parallel), 15, 20
+    guess = Pace(true.fixed * error, true.epoch * error)
+    in_time = own.set_first(guess, count, 3, lambda n: min(n, 5), batches)
+    count = own.content["configurations"] + 1
+    for number in range(MOST_RUNGS):
+        turns = math.ceil(count / parallel)
+        own.clock.time += turns * (true.fixed + own.rungs[number] * true.epoch)
+        count = min(count, third(count) + 5)
+        own.set_next(true, count, 5)
+        if "search" in own.content:
+            break
+    assert own.content["search"] == own.rungs[-1]
+    assert own.rungs == sorted(set(own.rungs))
+    own.set_final(true, 12)
+    final = own.content["final"]
+    own.clock.time += math.ceil(12 / parallel) * (true.fixed + final * true.epoch)
+    if in_time and own.rungs[0] < final < 300:
+        assert 0.75 * 60 * minutes <= own.clock.time + 7.5 <= 1.25 * 60 * minutes
+    assert final >= own.rungs[0]
+
+
+def test_what_there_is_no_time_for_is_left_out_from_the_end() -> None:
+    own = lengths(2.0, 1)
+    assert own.set_first(Pace(1.0, 1.0), 15, 3, lambda n: 2, 20)
+    assert 3 <= own.content["configurations"] < 15
+    assert own.rungs[0] == 2
+    assert not lengths(0.2, 1).set_first(Pace(1.0, 1.0), 15, 3, lambda n: 2, 20)
+
+
+def test_a_rung_is_longer_than_the_one_before() -> None:
+    own = lengths(10.0, 1, {"rungs": [10]})
+    own.set_next(Pace(0.0, 2.0), 15, 5)
+    assert own.rungs == [10]
+    assert own.content["search"] == 10
+
+
+def test_by_epochs_nothing_depends_on_the_time() -> None:
+    own = lengths(0.0, 1)
+    own.epochs = 40
+    own.set_all(15, 100)
+    assert own.content == {"configurations": 15, "rungs": [2, 7, 20], "search": 20, "final": 40}
+    own.epochs = 1
+    own.set_all(15, 100)
+    assert own.rungs == [1]
+
+
+@pytest.mark.parametrize(
+    ("longest", "least", "expected"), [(18, 2, [2, 6, 18]), (50, 6, [6, 17, 50])]
+)
+def test_rungs_are_thirds(longest: int, least: int, expected: list[int]) -> None:
+    assert rungs(longest, least) == expected
+    assert shortest(400) == 2
+    assert shortest(3) * 3 >= 30
+
+
+def test_a_pace_is_measured_of_summaries(tmp_path: Path) -> None:
+    def trial(name: str, seconds: float, epoch: float, first: Job | None = None) -> Trial:
+        job = Job("student", name, 0, RECIPE, tmp_path / name)
+        finish(job, seconds=seconds, seconds_per_epoch=epoch, epochs=4)
+        return Trial(job, first)
+
+    shared = trial("first", 3.0, 0.5).main
+    trials = [trial("a", 10.0, 2.0), trial("b", 6.0, 1.0, shared), trial("c", 6.0, 1.0, shared)]
+    outside = seconds_outside(trials, 45.0, 3)
+    assert outside == pytest.approx(15.0 - 25.0 / 3)
+    pace = measured_pace(trials[:1], 4, 1.0, 0.3)
+    assert pace.epoch == pytest.approx(2.0 * 1.1)
+    assert pace.fixed == pytest.approx(11.0 - 8.8)
+    both = measured_pace(trials[1:], 6, 0.0, 0.0)
+    assert both.epoch == pytest.approx((4 * 1.0 + 4 * 0.5) / 6)
