@@ -396,7 +396,7 @@ def write(arguments: Any, setting: DemoSetting, done: dict[Job, dict[str, Any]])
         f"of the labels; seeds 0 to {setting.seeds - 1}; half the width of 95 % intervals",
         "setting": {"images": setting.images, "views": setting.views, "epochs": setting.epochs},
         "recipe": recipe_of(first),
-        "examples": done[first]["probe"]["asked"]["test"]["examples"],
+        "examples": done[first]["probe"]["settings"]["test"]["examples"],
         "parameters": sorted({each["parameters"]["student"] for each in summaries}),
         "rows": table(whole),
         "stop": stopped(done),

@@ -18,6 +18,7 @@ from mentee.build.overrides import ModelFactory, TeacherSource
 from mentee.build.own_input import input_note, is_alike, own_input
 from mentee.errors import MenteeError, RecipeError
 from mentee.models import AudioContract, Contract, InputContract, TextContract, normalize
+from mentee.models.pointwise import replace_strided_pointwise
 from mentee.recipe import AudioInput, Data, Input, Network, OnlineRecipe, TextInput
 from mentee.types import Batch
 
@@ -127,6 +128,8 @@ def build(
         MenteeError: there is no such network, it cannot be copied, or its weights do not fit.
     """
     network = build_untrained(recipe, source, splits, seed=seed, frozen=frozen)
+    if not frozen:
+        replace_strided_pointwise(network)
     if any(is_lazy(each) for each in [*network.parameters(), *network.buffers()]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed or 0)
