@@ -40,14 +40,17 @@ FRESH = 0.1
 MODULES = (
     "accelerate",
     "datasets",
+    "onnxscript",
     "optuna",
     "scipy.io",
     "sklearn.datasets",
     "sklearn.linear_model",
     "torch._dynamo",
+    "torch.onnx",
     "torchmetrics.functional",
     "mentee.cli",
     "mentee.experiments.compare",
+    "mentee.experiments.distill",
     "mentee.experiments.pipeline",
 )
 """What the commands import, some of it late."""
@@ -145,6 +148,11 @@ def cases(work: Path, files: Mapping[str, Path]) -> list[Case]:
         ),
         Case("probe", ["probe", run], before=[train("online")]),
         Case("pipeline", ["pipeline", one, "--views", "2", *to]),
+        Case(
+            "distill",
+            ["distill", one, "--epochs", "24", "--seeds", "1", "--processes", "1", *to],
+            weight=0.15,  # it has some thirty runs
+        ),
     ]
 
 
@@ -359,7 +367,7 @@ def contents(folder: Path) -> dict[str, Any]:
     names: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if path.is_dir() or path.name.startswith("."):
+        if path.is_dir() or path.name.startswith(".") or path.name == MEASURED:
             continue
         if path.suffix == ".pt":
             last = sorted(path.parent.glob("step-*.pt"))[-1]
@@ -373,8 +381,11 @@ def contents(folder: Path) -> dict[str, Any]:
 TIMES = re.compile(
     r"^.*(second|whole run|memory| left$|MB|GB|\d s\b).*$", re.IGNORECASE | re.MULTILINE
 )
-PAGES = {f"{name}.{ending}" for name in ("compare", "sweep") for ending in ("md", "html", "svg")}
-UNSTABLE = {"optuna.log", "report.html", "probe.html", *PAGES}
+NAMES = ("compare", "sweep", "distill")
+PAGES = {f"{name}.{ending}" for name in NAMES for ending in ("md", "html", "svg")}
+UNSTABLE = {"optuna.log", "report.html", "probe.html", "README.md", *PAGES}
+MEASURED = "model-int8.onnx"
+"""Is there or not by what a prediction takes."""
 
 
 def content(path: Path) -> Any:
@@ -391,12 +402,12 @@ def content(path: Path) -> Any:
 
 
 def without_times(content: Any) -> Any:
-    """Without what depends on the machine: seconds and memory."""
+    """Without what depends on the machine: seconds, memory, and int8 for which they decide."""
     if isinstance(content, dict):
         return {
             key: without_times(value)
             for key, value in content.items()
-            if not re.match(r"(seconds|memory|wall)", str(key))
+            if not re.match(r"(seconds|spent_seconds|milliseconds|memory|wall|int8)", str(key))
         }
     return [without_times(each) for each in content] if isinstance(content, list) else content
 

@@ -17,8 +17,9 @@ from mentee.representations.pooled import averaged
 from mentee.teachers import RecordedTeacher
 from mentee.teachers.recorded import named
 
-SURE, UNLIKELY = 0.9, 0.05
-"""A label is suspect where another class has that probability at least, and it has this at most."""
+NETWORK, CLASSIFIER = (0.9, 0.05), (0.8, 0.1)
+"""By these a label is suspect where another class has the first probability at least, and the label
+the second at most. A classifier that has seen wrong labels is less sure."""
 MOST = 10_000
 """Training examples whose labels are looked at."""
 NAMED = 10
@@ -59,21 +60,25 @@ def label_suspects(setup: TrainingSetup) -> dict[str, Any] | None:
         logits = held_out_outputs(examples.task, vectors, k, folds)
         logits[labels.bincount(minlength=k)[labels] < FOLDS] = 0  # of such classes nothing is known
     by = "the teacher" if is_network else "a classifier on the embeddings"
-    found = suspects(logits.softmax(1), labels).tolist()
+    probabilities = logits.float().softmax(1)
+    thresholds = NETWORK if is_network else CLASSIFIER
+    found = suspects(probabilities, labels, *thresholds).tolist()
     ids, right = [examples.ids[row] for row in found], logits.argmax(1) == labels
     return {"by": by, "ids": ids, "of": len(examples), "accuracy": float(right.double().mean())}
 
 
-def suspects(probabilities: Tensor, labels: Tensor) -> Tensor:
+def suspects(probabilities: Tensor, labels: Tensor, sure: float, unlikely: float) -> Tensor:
     """The rows `[m]` of probabilities `[n, k]` that contradict their labels `[n]` surely.
+
+    Another class has the probability `sure` at least, and the label `unlikely` at most.
 
     Example:
         >>> probabilities = torch.tensor([[0.95, 0.05], [0.95, 0.05], [0.6, 0.4]])
-        >>> suspects(probabilities, torch.tensor([0, 1, 1]))
+        >>> suspects(probabilities, torch.tensor([0, 1, 1]), 0.9, 0.05)
         tensor([1])
     """
     own = probabilities.gather(1, labels[:, None])[:, 0]
-    return torch.nonzero((probabilities.amax(1) >= SURE) & (own <= UNLIKELY))[:, 0]
+    return torch.nonzero((probabilities.amax(1) >= sure) & (own <= unlikely))[:, 0]
 
 
 def suspects_line(found: Mapping[str, Any] | None) -> str:
