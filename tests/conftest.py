@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -44,6 +45,17 @@ def _no_wait_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         yield
+
+
+def pytest_collection() -> None:
+    """What is imported is no garbage, and is not looked through for any."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Nor is it when a run calls `gc.collect`."""
+    gc.enable()
+    gc.freeze()
 
 
 def folder_from(variable: str) -> Path:

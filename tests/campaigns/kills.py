@@ -47,7 +47,6 @@ MODULES = (
     "sklearn.linear_model",
     "torch._dynamo",
     "torch.onnx",
-    "torchmetrics.functional",
     "mentee.cli",
     "mentee.experiments.compare",
     "mentee.experiments.distill",

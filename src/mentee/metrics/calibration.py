@@ -10,9 +10,7 @@ from torch import Tensor
 def reliability(
     confidence: Float[Tensor, " n"], right: Bool[Tensor, " n"], bins: int = 15
 ) -> list[dict[str, float]]:
-    r"""The bins of a reliability diagram, of equal width, that have examples.
-
-    .. math:: ECE = \sum_b \frac{n_b}{n} \, \lvert accuracy_b - confidence_b \rvert
+    """The bins of a reliability diagram, of equal width, that have examples.
 
     Args:
         confidence: of each prediction, in [0, 1].
@@ -45,3 +43,18 @@ def reliability(
             }
         )
     return result
+
+
+def calibration_error(bins: list[dict[str, float]]) -> float:
+    r"""The expected calibration error of the bins of `reliability`, in [0, 1].
+
+    .. math:: ECE = \sum_b \frac{n_b}{n} \, \lvert accuracy_b - confidence_b \rvert
+
+    Source: Guo et al. 2017, arXiv:1706.04599.
+
+    Example:
+        >>> calibration_error([{"confidence": 0.875, "accuracy": 0.5, "examples": 2}])
+        0.375
+    """
+    gaps = (each["examples"] * abs(each["accuracy"] - each["confidence"]) for each in bins)
+    return sum(gaps) / sum(each["examples"] for each in bins)

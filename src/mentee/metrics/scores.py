@@ -1,4 +1,4 @@
-"""Scores of predictions, by torchmetrics and SciPy."""
+"""Scores of predictions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from mentee.errors import DataError
+from mentee.metrics.calibration import calibration_error, reliability
 
 TARGET_SCORES = ("r2", "mae", "rmse", "pearson", "spearman")
 
@@ -37,20 +38,19 @@ def classification_scores(
         >>> round(classification_scores(logits, torch.tensor([0, 1, 1]))["accuracy"], 4)
         0.6667
     """
-    from torchmetrics.functional import classification as metrics
-
     refuse_nothing(logits)
-    logits, k = logits.float(), logits.shape[1]
+    logits = logits.float()
     classes = class_scores(logits, labels)
+    right = logits.argmax(1) == labels
     scores: dict[str, Any] = {
-        "accuracy": metrics.multiclass_accuracy(logits, labels, k, average="micro"),
+        "accuracy": right.float().mean(),
         "balanced_accuracy": mean_of(each["recall"] for each in classes),
         "macro_f1": mean_of(each["f1"] for each in classes),
         "loss": torch.nn.functional.cross_entropy(logits, labels),
-        "ece": metrics.multiclass_calibration_error(logits.softmax(1), labels, k, n_bins=15),
+        "ece": calibration_error(reliability(logits.softmax(1).amax(1), right)),
     }
-    if k > 5:
-        scores["top5"] = metrics.multiclass_accuracy(logits, labels, k, average="micro", top_k=5)
+    if logits.shape[1] > 5:
+        scores["top5"] = (logits.topk(5).indices == labels[:, None]).any(1).float().mean()
     return {name: float(value) for name, value in scores.items()}
 
 
@@ -151,8 +151,6 @@ def label_scores(
     Raises:
         DataError: there is nothing to score.
     """
-    from torchmetrics.functional import classification as metrics
-
     refuse_nothing(logits)
     known = torch.ones_like(labels, dtype=torch.bool) if mask is None else mask
     probability = logits.float().sigmoid()
@@ -166,13 +164,47 @@ def label_scores(
         }
         scores: dict[str, float | None] = dict.fromkeys(("average_precision", "auroc", "f1"))
         if 0 < target.sum() < len(target):
+            both = int(target[chances > threshold].sum())
             scores = {
-                "average_precision": float(metrics.binary_average_precision(chances, target)),
-                "auroc": float(metrics.binary_auroc(chances, target)),
-                "f1": float(metrics.binary_f1_score(chances, target, threshold=threshold)),
+                **ranking_scores(chances, target),
+                "f1": 2 * both / (entry["positive"] + entry["predicted"]),
             }
         result.append(entry | scores)
     return result
+
+
+def ranking_scores(
+    chances: Float[Tensor, " n"], target: Int64[Tensor, " n"]
+) -> dict[str, float | None]:
+    r"""How well positive examples are ranked above negative ones; ties count as one threshold.
+
+    .. math::
+        AP = \sum_t (R_t - R_{t-1}) P_t, \quad
+        AUROC = \sum_t (F_t - F_{t-1}) \frac{R_t + R_{t-1}}{2}
+
+    over all thresholds t from the highest, with recall R, precision P and false positive rate F.
+
+    Args:
+        chances: higher where an example is more likely positive.
+        target: 0/1, with both.
+
+    Returns:
+        `average_precision` and `auroc`, in [0, 1].
+
+    Example:
+        >>> ranking_scores(torch.tensor([0.9, 0.5, 0.1]), torch.tensor([1, 0, 1]))["auroc"]
+        0.5
+    """
+    ordered, order = chances.sort(descending=True)
+    last = torch.cat([ordered.diff() != 0, torch.ones(1, dtype=torch.bool, device=order.device)])
+    true, count = target[order].cumsum(0)[last].double(), last.nonzero()[:, 0] + 1
+    recall, false = true / true[-1], (count - true) / (count[-1] - true[-1])
+    zero = recall.new_zeros(1)
+    steps = recall.diff(prepend=zero)
+    return {
+        "average_precision": float((steps * true / count).sum()),
+        "auroc": float(torch.trapezoid(torch.cat([zero, recall]), torch.cat([zero, false]))),
+    }
 
 
 def regression_scores(
