@@ -6,8 +6,11 @@ done it and has computed nothing takes milliseconds, and is killed, signalled an
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import functools
 import json
+import multiprocessing.util
 import os
 import runpy
 import signal
@@ -17,8 +20,9 @@ import sys
 import tempfile
 import time
 import types
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).parents[1]
 
@@ -196,6 +200,7 @@ def carry_out(request: dict[str, Any]) -> None:
     for number, handle in enumerate(handles):
         os.dup2(handle, number)
         os.close(handle)
+    fork_spawned()
     first, *rest = request["arguments"]
     if first == "-c":
         code, *sys.argv[1:] = rest
@@ -208,6 +213,72 @@ def carry_out(request: dict[str, Any]) -> None:
         sys.argv[:] = request["arguments"]
         sys.path.insert(0, str(Path(first).parent))
         runpy.run_path(first, run_name="__main__")
+
+
+def fork_spawned() -> None:
+    """Let `multiprocessing` fork what it spawns from this process as it is now.
+
+    Each is a child of this process, gets what a new interpreter gets, and its name is `spawned`.
+    """
+    original = multiprocessing.util.spawnv_passfds
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        here.close()
+        fork_for(there)
+    there.close()
+    ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what a child's child leaves is ours
+
+    def spawn(path: bytes, arguments: list[str], handles: Sequence[int]) -> int:
+        if "--multiprocessing-fork" not in arguments:
+            return original(path, arguments, handles)
+        request = {
+            "code": arguments[arguments.index("-c") + 1],
+            "environment": dict(os.environ),
+            "handles": [*handles],
+            "deaf": signal.getsignal(signal.SIGINT) == signal.SIG_IGN,
+        }
+        socket.send_fds(here, [json.dumps(request).encode()], [*handles])
+        return int(here.recv(64))
+
+    multiprocessing.util.spawnv_passfds = spawn
+
+
+def fork_for(asking: socket.socket) -> NoReturn:
+    """Fork for each request until the process that asks has ended, whose children the forks are."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    while True:
+        message, handles, *_ = socket.recv_fds(asking, 2**18, 16)
+        if not message:
+            os._exit(0)
+        end, pid_to = os.pipe()
+        if (between := os.fork()) == 0:
+            if pid := os.fork():
+                os.write(pid_to, str(pid).encode())
+                os._exit(0)
+            for handle in (asking.detach(), end, pid_to):
+                os.close(handle)
+            be_spawned(json.loads(message), handles)
+            os._exit(1)
+        os.waitpid(between, 0)
+        asking.send(os.read(end, 64))
+        for handle in (end, pid_to, *handles):
+            os.close(handle)
+
+
+def be_spawned(request: dict[str, Any], handles: Sequence[int]) -> None:
+    """Run what a spawned interpreter runs, to the end of this process."""
+    Path("/proc/self/comm").write_text("spawned")
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN if request["deaf"] else signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    aside = [fcntl.fcntl(handle, fcntl.F_DUPFD, 500) for handle in handles]
+    for handle, number in zip(aside, request["handles"], strict=True):
+        os.dup2(handle, number)
+        os.close(handle)
+    sys.argv = ["-c", "--multiprocessing-fork"]
+    exec(compile(request["code"], "<string>", "exec"), {})
 
 
 if __name__ == "__main__":

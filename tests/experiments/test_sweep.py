@@ -256,8 +256,7 @@ def wait_for(what: Callable[[], object], process: Forked) -> None:
 
 def workers_of(process: Forked) -> list[int]:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_text() for pid in children}
-    return [pid for pid, line in lines.items() if "spawn_main" in line]
+    return [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text() == "spawned\n"]
 
 
 def is_there(pid: int) -> bool:

@@ -8,7 +8,6 @@ import torch
 from mentee.metrics import classification_scores, reliability
 from mentee.metrics.calibration import calibration_error
 
-
 OF_TORCHMETRICS = [0.522781252861023, 0.5842753052711487, 0.5887238383293152]
 """What version 1.9 of it computes of the same draws."""
 
