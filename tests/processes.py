@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import functools
+import gc
 import json
 import multiprocessing.util
 import os
@@ -285,6 +286,7 @@ if __name__ == "__main__":
     from tests.campaigns.kills import warm_up
 
     warm_up()
+    gc.freeze()  # else a fork copies what its collections of garbage mark
     asked = serve()
     if asked is not None:
         carry_out(asked)

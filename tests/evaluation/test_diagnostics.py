@@ -107,7 +107,7 @@ def test_a_sweep_has_a_page_and_its_runs_know_scratch(
     tmp_path: Path, taught: Callable[..., dict[str, Any]]
 ) -> None:
     recipe = taught(train={"epochs": 1}, data={"limit": 64})
-    sweep(recipe, ["none", "kd"], seeds=1, out=tmp_path / "s", live=True, say=lambda line: None)
+    sweep(recipe, ["none", "kd"], seeds=1, processes=1, out=tmp_path / "s", live=True, say=str)
     run = tmp_path / "s" / "resnet8-cifar-kd-seed0"
     write_page(run)
     scratch = json.loads((tmp_path / "s" / "resnet8-cifar-none-seed0" / "summary.json").read_text())
