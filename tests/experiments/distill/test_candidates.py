@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from mentee.errors import RecipeError
+from mentee.experiments.distill import candidates as candidates_module
 from mentee.experiments.distill.candidates import Budget, candidates, latency, over, widest
 from mentee.models import build, count_parameters
 from mentee.recipe import Network
@@ -92,6 +94,14 @@ def test_without_onnxruntime_torch_is_measured(monkeypatch: pytest.MonkeyPatch) 
     milliseconds, runtime = latency(Slow(), torch.zeros(1, 3))
     assert runtime == "torch"
     assert milliseconds >= 2
+
+
+def test_a_round_that_was_disturbed_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([0.001] * 30 + [0.05] * 40)
+    now = iter(itertools.accumulate(each for s in seconds for each in (1.0, s)))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(candidates_module.time, "perf_counter", lambda: next(now))
+    assert latency(nn.Identity(), torch.zeros(1, 3))[0] == pytest.approx(1.0)
 
 
 def test_onnxruntime_is_measured_where_it_is_installed() -> None:
