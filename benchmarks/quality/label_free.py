@@ -326,6 +326,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--runs", type=Path, default=DemoSetting.runs)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--also", type=Path, help="rows of this file stay in the result")
     arguments = parser.parse_args()
     setting = DemoSetting(
         arguments.runs, arguments.images, arguments.views, arguments.epochs, arguments.seeds
@@ -367,6 +368,29 @@ def jobs_of(arguments: Any, rows: list[str], setting: DemoSetting) -> list[Job]:
         runs = Counter((job.row, job.stops) for job in jobs)
         jobs = [job for job in jobs if runs[job.row, job.stops] == setting.seeds]
     return jobs
+
+
+def joined(content: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The rows of an earlier file, and behind them those that only `content` has.
+
+    Raises:
+        ValueError: the two differ in examples or length.
+    """
+    for key in ("examples", "setting"):
+        if content[key] != other[key]:
+            raise ValueError(f"{key} is {other[key]} there, here it is {content[key]}")
+    known = {each["row"] for each in other["rows"]}
+    later = [each for each in content["rows"] if each["row"] not in known]
+    names = list(dict.fromkeys(each["row"] for each in later))
+    keys = ("commits", "environment", "command")
+    added = {"rows": names, **{key: content[key] for key in keys}}
+    minutes = other["minutes_per_run"] | {n: content["minutes_per_run"][n] for n in names}
+    return {
+        **other,
+        "rows": [*other["rows"], *later],
+        "minutes_per_run": minutes,
+        "added": [*other.get("added", []), added],
+    }
 
 
 def similarity(done: dict[Job, dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
@@ -416,9 +440,12 @@ def write(arguments: Any, setting: DemoSetting, done: dict[Job, dict[str, Any]])
             for kind, stops in (("to the end", False), ("stopped", True))
         },
         "command": f"python benchmarks/quality/label_free.py {arguments.task}"
-        + " --stop" * arguments.stop,
+        + " --stop" * arguments.stop
+        + f" --rows {' '.join(rows)}" * bool(arguments.also),
     }
     out = arguments.out or HERE / f"label-free-{arguments.task}.json"
+    if arguments.also:
+        content = joined(content, json.loads(arguments.also.read_text(encoding="utf-8")))
     out.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     for line in [*content["rows"], *content["stop"]]:
         print(line)
