@@ -55,7 +55,7 @@ class TimeEstimate:
 
     def update(self, name: str, step: int) -> None:
         """Note a run's newest step; its first one says where it was resumed."""
-        if name not in self.steps:  # how many there are was never said
+        if name not in self.steps:  # how many there are nobody has told
             return
         counted = self._counts[-1][1] if self._counts else 0
         self._counts.append((self._clock(), counted + step - self._done.get(name, step)))

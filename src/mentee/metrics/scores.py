@@ -1,4 +1,4 @@
-"""Scores of predictions."""
+"""Scores of predictions; of rankings by scikit-learn."""
 
 from __future__ import annotations
 
@@ -151,6 +151,8 @@ def label_scores(
     Raises:
         DataError: there is nothing to score.
     """
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     refuse_nothing(logits)
     known = torch.ones_like(labels, dtype=torch.bool) if mask is None else mask
     probability = logits.float().sigmoid()
@@ -166,45 +168,12 @@ def label_scores(
         if 0 < target.sum() < len(target):
             both = int(target[chances > threshold].sum())
             scores = {
-                **ranking_scores(chances, target),
+                "average_precision": float(average_precision_score(target, chances)),
+                "auroc": float(roc_auc_score(target, chances)),
                 "f1": 2 * both / (entry["positive"] + entry["predicted"]),
             }
         result.append(entry | scores)
     return result
-
-
-def ranking_scores(
-    chances: Float[Tensor, " n"], target: Int64[Tensor, " n"]
-) -> dict[str, float | None]:
-    r"""How well positive examples are ranked above negative ones; ties count as one threshold.
-
-    .. math::
-        AP = \sum_t (R_t - R_{t-1}) P_t, \quad
-        AUROC = \sum_t (F_t - F_{t-1}) \frac{R_t + R_{t-1}}{2}
-
-    over all thresholds t from the highest, with recall R, precision P and false positive rate F.
-
-    Args:
-        chances: higher where an example is more likely positive.
-        target: 0/1, with both.
-
-    Returns:
-        `average_precision` and `auroc`, in [0, 1].
-
-    Example:
-        >>> ranking_scores(torch.tensor([0.9, 0.5, 0.1]), torch.tensor([1, 0, 1]))["auroc"]
-        0.5
-    """
-    ordered, order = chances.sort(descending=True)
-    last = torch.cat([ordered.diff() != 0, torch.ones(1, dtype=torch.bool, device=order.device)])
-    true, count = target[order].cumsum(0)[last].double(), last.nonzero()[:, 0] + 1
-    recall, false = true / true[-1], (count - true) / (count[-1] - true[-1])
-    zero = recall.new_zeros(1)
-    steps = recall.diff(prepend=zero)
-    return {
-        "average_precision": float((steps * true / count).sum()),
-        "auroc": float(torch.trapezoid(torch.cat([zero, recall]), torch.cat([zero, false]))),
-    }
 
 
 def regression_scores(
