@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import subprocess
 import sys
 
 import numpy as np
@@ -15,6 +14,7 @@ from mentee.data import MODALITIES, build_views, encode, hash_ids, open_examples
 from mentee.data.image_views import Crop, crop, one_size
 from mentee.errors import DataError
 from mentee.types import CLEAN
+from tests.processes import ended, start
 
 KEYS = torch.from_numpy(hash_ids([f"id{i}" for i in range(24)]))
 CASES = [(kind, name) for kind, modality in MODALITIES.items() for name in modality.views]
@@ -74,8 +74,7 @@ for name in MODALITIES["image"].views:
     print(name, hashlib.sha256(_views(name)(_images(), KEYS, 4).numpy().tobytes()).hexdigest())
 print("digits", open_examples("embedded:digits", limit=50).fingerprint())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    other = dict(line.split() for line in done.stdout.splitlines())
+    other = dict(line.split() for line in ended(start("-c", code)).splitlines())
     assert other.pop("digits") == open_examples("embedded:digits", limit=50).fingerprint()
     assert list(other) == list(MODALITIES["image"].views)
     for name, digest in other.items():

@@ -17,6 +17,7 @@ from mentee.catalogue.methods_page import methods_table
 from mentee.losses import LOSSES, LossSpec
 from mentee.methods import find
 from mentee.representations import REPRESENTATIONS, Adapter, Shape
+from tests.processes import ended, start
 from tests.training.test_resume import assert_same, interrupt_at
 
 MINE = Method(
@@ -136,10 +137,17 @@ OWN: Any = {
 }
 
 
+SWEPT = """
+from mentee import sweep
+from tests.distillation.test_adding_a_method import OWN
+swept = sweep({recipe!r}, ["own"], seeds=2, processes=2, out={out!r}, say=str, **OWN)
+print(swept.failed, [len(each.summary["weights"]) for each in swept.runs.values()])
+"""
+
+
 def test_a_loss_and_a_representation_of_ones_own_train_resume_and_sweep(
-    taught: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    taught: Any, tmp_path: Path
 ) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # for the workers to find this file
     recipe = taught(method="own", train={"epochs": 1}, data={"limit": 96})
     run = train(recipe, out=tmp_path / "run", quiet=True, **OWN)
     assert run.summary["weights"] == {"task": 1.0, "away/embedding": 1.0}
@@ -148,8 +156,7 @@ def test_a_loss_and_a_representation_of_ones_own_train_resume_and_sweep(
         train(recipe, out=tmp_path / "cut", quiet=True, on_step=interrupt_at(2), **OWN)
     resume(tmp_path / "cut", quiet=True, **OWN)
     assert_same(tmp_path / "cut", run.path)
-    swept = sweep(recipe, ["own"], seeds=2, processes=2, out=tmp_path / "s", say=str, **OWN)
-    assert swept.failed == {}
-    assert [len(each.summary["weights"]) for each in swept.runs.values()] == [2, 2]
+    swept = ended(start("-c", SWEPT.format(recipe=recipe, out=str(tmp_path / "s"))))
+    assert swept.splitlines()[-1] == "{} [2, 2]"
     assert "away" not in LOSSES
     assert "half" not in REPRESENTATIONS

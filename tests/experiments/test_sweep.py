@@ -22,7 +22,6 @@ from mentee.cli.stopping import stop_at_once
 from mentee.errors import MenteeError, RecipeError, RunError
 from mentee.experiments.progress import SweepObserver
 from mentee.experiments.sweep import train as train_jobs
-from mentee.methods import Component, Method, Term
 from mentee.records import open_record
 from mentee.runs import checkpoint
 from tests.conftest import digits, taught_by
@@ -208,14 +207,23 @@ def test_several_students_share_the_record(recipe: dict[str, Any], tmp_path: Pat
     assert sizes["resnet8-cifar-kd-seed0"] < 30_000
 
 
+ROW_FROM_PYTHON = """
+from mentee import sweep
+from mentee.methods import Component, Method, Term
+row = Method("mine", (Term("logits", Component("kl", {{"temperature": 2.0}}), 1.0),))
+found = sweep(
+    {recipe!r}, ["mine"], methods={{"mine": row}}, seeds=2, processes=2, out={out!r}, say=str
+)
+print(len(found.runs), found.failed)
+"""
+
+
 def test_rows_and_networks_from_python(recipe: dict[str, Any], tmp_path: Path) -> None:
-    row = Method("mine", (Term("logits", Component("kl", {"temperature": 2.0}), 1.0),))
-    kwargs: dict[str, Any] = {"seeds": 2, "processes": 2, "say": str}
-    found = sweep(recipe, ["mine"], methods={"mine": row}, out=tmp_path / "a", **kwargs)
-    assert len(found.runs) == 2
+    code = ROW_FROM_PYTHON.format(recipe=recipe, out=str(tmp_path / "a"))
+    assert ended(start("-c", code)).splitlines()[-1] == "2 {}"
     student = lambda classes, channels: None  # noqa: E731 - a lambda cannot be pickled
     with pytest.raises(MenteeError):
-        sweep(recipe, ["kd"], student=student, out=tmp_path / "b", **kwargs)
+        sweep(recipe, ["kd"], student=student, seeds=2, processes=2, out=tmp_path / "b", say=str)
 
 
 # --- stopped at any moment ---------------------------------------------------------------------

@@ -1,7 +1,5 @@
 """Banks and queues against plain Python: what they draw, what they keep, what they forget."""
 
-import subprocess
-import sys
 from collections import deque
 
 import numpy as np
@@ -15,6 +13,7 @@ from mentee.errors import MenteeError, RunError
 from mentee.losses.contrast import contrast
 from mentee.memory import MEMORIES, Bank, Queue, batch_only
 from mentee.representations import unit_norm
+from tests.processes import ended, start
 
 HALVES = {"float16": 2e-3, "bfloat16": 2e-2}
 
@@ -267,13 +266,7 @@ for draw in ("shared", "exact"):
 def test_seed_and_step_fix_the_draw_in_any_process(capsys):
     exec(PRINT_DRAWS.format(own=1), {})
     here = capsys.readouterr().out
-    other = subprocess.run(
-        [sys.executable, "-c", PRINT_DRAWS.format(own=2)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert here == other.stdout
+    assert here == ended(start("-c", PRINT_DRAWS.format(own=2)))
     exec(PRINT_DRAWS.format(own=1).replace("seed=2", "seed=3"), {})
     assert here.splitlines()[0] != capsys.readouterr().out.splitlines()[0]
 
