@@ -231,9 +231,9 @@ def open_single_split(recipe: Recipe, split: str, data: Any = None) -> DatasetSp
 def cache_sources() -> Iterator[None]:
     """While this lasts, what runs of this process read is opened and decoded once.
 
-    Only where the sources do not change between the runs.
+    Only where the sources do not change between the runs. One within another shares what it has.
     """
-    _cache.append({})
+    _cache.append(_cache[-1] if _cache else {})
     try:
         yield
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,7 +39,7 @@ MaxLatency = Annotated[
 ]
 
 
-def distill(
+def search_arguments(
     source: Source,
     teacher: Teacher = None,
     weights: Weights = None,
@@ -46,6 +48,47 @@ def distill(
     max_params: MaxParams = None,
     max_bytes: MaxBytes = None,
     max_latency: MaxLatency = None,
+    changes: Changes = None,
+) -> dict[str, Any]:
+    """What the options of both commands mean: arguments of `distill` and `advise`."""
+    from mentee.experiments.distill.request import budget_of, is_recipe, recipe_of
+
+    recipe = recipe_of(
+        source,
+        teacher=teacher,
+        weights=weights,
+        embeddings=embeddings or (),
+        student=student,
+        changes=changes or (),
+    )
+    budget = {"max_params": max_params, "max_bytes": max_bytes, "max_latency": max_latency}
+    given = True if student else None if is_recipe(source) else False
+    return {"recipe": recipe, "given": given, **budget_of(budget)}
+
+
+def with_search_arguments(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options of `search_arguments`, and what they mean as its first argument.
+
+    The data are opened once for both.
+    """
+    shared = inspect.signature(search_arguments).parameters
+    own = [*inspect.signature(command).parameters.values()][1:]
+
+    def call(**options: Any) -> None:
+        from mentee.build.datasets import cache_sources
+
+        with cache_sources():
+            command(search_arguments(**{name: options.pop(name) for name in shared}), **options)
+
+    call.__name__, call.__doc__ = command.__name__, command.__doc__
+    call.__annotations__ = {**command.__annotations__, **search_arguments.__annotations__}
+    call.__dict__["__signature__"] = inspect.Signature([*shared.values(), *own])
+    return call
+
+
+@with_search_arguments
+def distill(
+    search: dict[str, Any],
     minutes: Annotated[float, typer.Option(help="For everything.")] = 60.0,
     epochs: Annotated[
         int | None,
@@ -57,7 +100,6 @@ def distill(
         typer.Option(min=1, help="Runs at once.", show_default="one for each core; on a GPU one"),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan.")] = False,
-    changes: Changes = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder.", show_default="runs/distill-N")
     ] = None,
@@ -66,8 +108,7 @@ def distill(
     from mentee.experiments.distill import distill
 
     result = distill(
-        **_arguments(source, teacher, weights, embeddings, student, changes),
-        **_budget(max_params, max_bytes, max_latency),
+        **search,
         minutes=minutes,
         epochs=epochs,
         seeds=seeds,
@@ -79,46 +120,9 @@ def distill(
         print_line(result)
 
 
-def advise(
-    source: Source,
-    teacher: Teacher = None,
-    weights: Weights = None,
-    embeddings: Embeddings = None,
-    student: Student = None,
-    max_params: MaxParams = None,
-    max_bytes: MaxBytes = None,
-    max_latency: MaxLatency = None,
-    changes: Changes = None,
-) -> None:
+@with_search_arguments
+def advise(search: dict[str, Any]) -> None:
     """Print the recipe that fits data and teacher, and why; nothing is trained."""
     from mentee.experiments.distill import advise
 
-    arguments = _arguments(source, teacher, weights, embeddings, student, changes)
-    print_line(advise(**arguments, **_budget(max_params, max_bytes, max_latency)))
-
-
-def _arguments(
-    source: str,
-    teacher: str | None,
-    weights: str | None,
-    embeddings: list[str] | None,
-    student: str | None,
-    changes: list[str] | None,
-) -> dict[str, Any]:
-    from mentee.experiments.distill.request import is_recipe, recipe_of
-
-    recipe = recipe_of(
-        source,
-        teacher=teacher,
-        weights=weights,
-        embeddings=embeddings or (),
-        student=student,
-        changes=changes or (),
-    )
-    return {"recipe": recipe, "given": True if student else None if is_recipe(source) else False}
-
-
-def _budget(params: str | None, size: str | None, latency: str | None) -> dict[str, Any]:
-    from mentee.experiments.distill.request import budget_of
-
-    return budget_of({"max_params": params, "max_bytes": size, "max_latency": latency})
+    print_line(advise(**search))

@@ -19,14 +19,14 @@ from mentee.report.page import probe_blocks
 from mentee.report.run_figures import probe_figures
 from mentee.report.run_page import citation_blocks, environment_blocks
 from mentee.report.svg import standalone
-from mentee.runs.changes import SWEEP_PLAN
+from mentee.runs.changes import DISTILL_PLAN, SWEEP_PLAN
 from mentee.runs.folder import Folder
 
 FIRST = "Of the first run; the others differ from it in student, method and seed."
 
 
 def write_page(path: str | Path) -> Path:
-    """Write the page of a run, a sweep, a comparison or probes of records again from its files.
+    """Write the page of a run, a sweep, a comparison, a search or probes of records again.
 
     Returns:
         The page.
@@ -35,6 +35,14 @@ def write_page(path: str | Path) -> Path:
         RunError: the folder holds none of them, or is not finished.
     """
     folder = Folder(Path(path))
+    if (folder.path / DISTILL_PLAN).is_file():
+        from mentee.experiments.distill.result import write_pages
+
+        advice = "give the command of the search again, which writes it"
+        content = files.read_json(folder.path / DISTILL_PLAN, advice)
+        if "winner" not in content:
+            raise RunError(f"{folder.path} is not finished; {advice}")
+        return write_pages(folder.path, content)
     if (folder.path / SWEEP_PLAN).is_file():
         jobs, compared = saved_jobs(folder.path), folder.path / "compare.json"
         if not compared.is_file():
@@ -85,7 +93,7 @@ def setup_sections(jobs: Sequence[Job]) -> list[Section]:
     """Recipe, environment and papers of the runs."""
     done = next((job for job in jobs if job.finished), None)
     environment = done.folder.read_environment() if done else {}
-    methods = list(dict.fromkeys(job.method for job in jobs))
+    methods = list(dict.fromkeys(job.recipe.method.name for job in jobs))
     recipe = Code(dump(jobs[0].recipe), "yaml", "recipe.yaml")
     return [
         Section("Recipe", [Text(FIRST), recipe]),

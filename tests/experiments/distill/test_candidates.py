@@ -112,6 +112,18 @@ def test_onnxruntime_is_measured_where_it_is_installed() -> None:
     assert 0 < small[0] < 1000
 
 
+def test_by_latency_alone_several_widths_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "mentee.experiments.distill.candidates.latency",
+        lambda network, example: (count_parameters(network) / 1e5, "counted"),
+    )
+    example = torch.zeros(1, 3, 32, 32)
+    students, left = candidates(OWN, "image", example, module, Budget(milliseconds=3), given=False)
+    assert len(students) == 3
+    assert all(student.parameters <= 300_000 for student in students)
+    assert any("resnet20-cifar-32" in line for line in left)
+
+
 def test_a_latency_above_the_budget_is_named() -> None:
     example = torch.zeros(1, 3, 32, 32)
     with pytest.raises(RecipeError, match=r"0.0001 ms.*resnet8-cifar: [\d.]+ ms"):

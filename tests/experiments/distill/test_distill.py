@@ -18,6 +18,7 @@ from mentee import distill
 from mentee.api import Interrupted
 from mentee.errors import MenteeError, RecipeError, RunError
 from mentee.experiments.distill import Distilled, advise, lengths, preparation, strategies, trials
+from mentee.experiments.pages import write_page
 from mentee.recipe import read
 
 PLANNED_LATER = ("search", "final", "winner", "pareto", "export")
@@ -139,6 +140,14 @@ def test_the_page_tells_what_was_tried_and_how_sure_the_result_is(
     assert "The teacher's own scores" in text
     assert "seen in its training" in "\n".join(searched[1])
     assert (content["winner"]["to_kd"] is None) == (content["winner"]["label"] == "kd")
+
+
+def test_the_pages_are_written_again_from_the_files(searched: tuple[Distilled, Any]) -> None:
+    page = searched[0].path / "report.html"
+    before = page.read_text()
+    page.unlink()
+    assert write_page(searched[0].path) == page
+    assert page.read_text() == before
 
 
 def test_a_rung_has_whole_runs_and_a_third_of_them_passes(

@@ -48,7 +48,7 @@ def test_a_search_ends_within_its_minutes(
     """`error`: by how much the first estimate is wrong."""
     own, count, batches = lengths(minutes, parallel), 15, 20
     guess = Pace(true.fixed * error, true.epoch * error)
-    in_time = own.set_first(guess, count, 3, lambda n: min(n, 5), batches)
+    in_time = own.set_first(guess, count, 3, lambda n: min(n, 5), 12, batches)
     count = own.content["configurations"] + 1
     for number in range(MOST_RUNGS):
         turns = math.ceil(count / parallel)
@@ -69,10 +69,11 @@ def test_a_search_ends_within_its_minutes(
 
 def test_what_there_is_no_time_for_is_left_out_from_the_end() -> None:
     own = lengths(2.0, 1)
-    assert own.set_first(Pace(1.0, 1.0), 15, 3, lambda n: 2, 20)
+    assert own.set_first(Pace(1.0, 1.0), 15, 3, lambda n: 2, 12, 20)
     assert 3 <= own.content["configurations"] < 15
     assert own.rungs[0] == 2
-    assert not lengths(0.2, 1).set_first(Pace(1.0, 1.0), 15, 3, lambda n: 2, 20)
+    assert not lengths(0.2, 1).set_first(Pace(1.0, 1.0), 15, 3, lambda n: 2, 12, 20)
+    assert not lengths(2.0, 1).set_first(Pace(1.0, 1.0), 15, 3, lambda n: 2, 60, 20)
 
 
 def test_a_rung_is_longer_than_the_one_before() -> None:

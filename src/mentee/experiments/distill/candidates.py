@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ SMALL = 48
 """Images up to this side are read by networks for CIFAR, larger ones by others."""
 MOST = 3
 """Candidates, apart from what a recipe names."""
+Options: TypeAlias = Callable[[int], dict[str, Any]]
+"""Of a network, by its width."""
 ROUNDS, CALLS, WARM_UP = 6, 10, 10
 """Of the network, to measure its latency."""
 
@@ -127,39 +129,40 @@ def proposals(
         budget.parameters or 2**62,
         budget.bytes // 4 if budget.bytes else 2**62,
     )
-    if kind == "audio":
-        scalable: dict[str, Callable[[int], dict[str, Any]]] = {
-            "small-fcn": lambda w: {"widths": (w, 3 * w, 6 * w, 10 * w)}
-        }
-        usual, fixed = 16, ["mobile-fcn"]
-    elif kind == "text":
-        scalable = {
-            "hashed-bag": lambda w: {"buckets": 100 * w},
-            "char-cnn": lambda w: {"width": w, "widths": (3 * w, 3 * w, 4 * w, 6 * w)},
-        }
-        usual, fixed = 58, []
-        if budget == Budget():
-            yield from (("hashed-bag", {}), ("char-cnn", {}))
-            return
-    elif min(example.shape[-2:]) <= SMALL:
-        scalable = {f"resnet{n}-cifar": thrice for n in (20, 14, 8)}
-        usual, fixed = 16, []
-    else:
-        scalable = {
-            f"resnet{n}-64": lambda w: {"widths": (w, 2 * w, 4 * w, 8 * w)} for n in (18, 10)
-        }
-        usual, fixed = 32, ["timm:mobilenetv3_small_050"] if find_spec("timm") else []
-    for name, options in scalable.items():
-        if most == 2**62 and budget.milliseconds is None:
-            yield name, options(usual)
-        else:
+    for name, (options, usual) in family(kind, example).items():
+        if options is None or budget == Budget():
+            yield name, options(usual) if options else {}
+        elif most < 2**62:
             yield name, options(widest(name, options, build, most))
-    yield from ((name, {}) for name in fixed)
+        else:  # the largest that are fast enough are taken
+            yield from ((name, options(width)) for width in (2 * usual, usual, usual // 2))
 
 
-def thrice(width: int) -> dict[str, Any]:
-    """Widths of three stages."""
-    return {"widths": (width, 2 * width, 4 * width)}
+def family(kind: str, example: Tensor) -> dict[str, tuple[Options | None, int]]:
+    """The networks of a kind of data by name: their options by width, and a usual width.
+
+    The last one is the student of a recipe that names none; None: it has one width.
+    """
+    if kind == "audio":
+        return {
+            "mobile-fcn": (None, 0),
+            "small-fcn": (lambda w: {"widths": (w, 3 * w, 6 * w, 10 * w)}, 16),
+        }
+    if kind == "text":
+        return {
+            "char-cnn": (lambda w: {"width": w, "widths": (3 * w, 3 * w, 4 * w, 6 * w)}, 32),
+            "hashed-bag": (lambda w: {"buckets": 100 * w}, 600),
+        }
+    if min(example.shape[-2:]) <= SMALL:
+        return {
+            f"resnet{n}-cifar": (lambda w: {"widths": (w, 2 * w, 4 * w)}, 16) for n in (20, 14, 8)
+        }
+    fixed: dict[str, tuple[Options | None, int]] = {}
+    if find_spec("timm"):
+        fixed["timm:mobilenetv3_small_050"] = (None, 0)
+    return fixed | {
+        f"resnet{n}-64": (lambda w: {"widths": (w, 2 * w, 4 * w, 8 * w)}, 32) for n in (18, 10)
+    }
 
 
 def widest(

@@ -15,6 +15,7 @@ from mentee.evaluation.monitor import FOLDS, held_out_outputs
 from mentee.metrics import Labeled
 from mentee.representations.pooled import averaged
 from mentee.teachers import RecordedTeacher
+from mentee.teachers.multi import MultiTeacher
 from mentee.teachers.recorded import named
 
 NETWORK, CLASSIFIER = (0.9, 0.05), (0.8, 0.1)
@@ -39,23 +40,30 @@ def label_suspects(setup: TrainingSetup) -> dict[str, Any] | None:
         an example has not one class, or nothing of it is recorded.
     """
     teacher, whole = setup.teacher, setup.splits.train
-    if not isinstance(teacher, RecordedTeacher) or whole.task.outputs != "class logits":
+    teachers = [*teacher.teachers.values()] if isinstance(teacher, MultiTeacher) else [teacher]
+    recorded = [each for each in teachers if isinstance(each, RecordedTeacher)]
+    if len(recorded) < len(teachers) or whole.task.outputs != "class logits":
         return None
     rows = np.flatnonzero(np.ones(len(whole)) if whole.labeled is None else whole.labeled)
     rows = rows[:: max(1, -(-len(rows) // MOST))]
     examples, k = whole.take(rows), setup.splits.classes
-    records = teacher.records.items()
-    columns = {named(c.name, name): c.shape for name, record in records for c in record.columns}
-    is_network = columns.get("logits") == (k,)
-    read = ["logits"] if is_network else [n for n in columns if n.startswith("embedding")]
-    if not read:
+    columns = [columns_of(each) for each in recorded]
+    is_network = len(columns) == 1 and columns[0].get("logits") == (k,)
+    features = [
+        averaged(vectors)
+        for each, own in zip(recorded, columns, strict=True)
+        for vectors in each.clean_rows(
+            torch.as_tensor(rows),
+            ["logits"] if is_network else [n for n in own if n.startswith("embedding")],
+        ).values()
+    ]
+    if not features:
         return None
-    features = teacher.clean_rows(torch.as_tensor(rows), read)
     labels = torch.as_tensor(examples.labels)
     if is_network:
-        logits = features["logits"]
+        logits = features[0]
     else:
-        vectors = Labeled(torch.cat([averaged(each) for each in features.values()], 1), labels)
+        vectors = Labeled(torch.cat(features, 1), labels)
         folds = below(FOLDS, 0, examples.keys, "label suspects")
         logits = held_out_outputs(examples.task, vectors, k, folds)
         logits[labels.bincount(minlength=k)[labels] < FOLDS] = 0  # of such classes nothing is known
@@ -65,6 +73,12 @@ def label_suspects(setup: TrainingSetup) -> dict[str, Any] | None:
     found = suspects(probabilities, labels, *thresholds).tolist()
     ids, right = [examples.ids[row] for row in found], logits.argmax(1) == labels
     return {"by": by, "ids": ids, "of": len(examples), "accuracy": float(right.double().mean())}
+
+
+def columns_of(teacher: RecordedTeacher) -> dict[str, tuple[int, ...]]:
+    """The shapes of what is recorded, by name."""
+    records = teacher.records.items()
+    return {named(c.name, name): c.shape for name, record in records for c in record.columns}
 
 
 def suspects(probabilities: Tensor, labels: Tensor, sure: float, unlikely: float) -> Tensor:

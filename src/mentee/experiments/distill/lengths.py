@@ -56,18 +56,29 @@ class Lengths:
         self.content |= {"search": longest, "final": final}
 
     def set_first(
-        self, pace: Pace, configurations: int, least: int, kept: Callable[[int], int], batches: int
+        self,
+        pace: Pace,
+        configurations: int,
+        least: int,
+        kept: Callable[[int], int],
+        final: int,
+        batches: int,
     ) -> bool:
-        """Set how many configurations there is time for, and their epochs; whether that is enough.
+        """Set how many configurations there is time for, and their epochs.
 
         Args:
             pace: of a run.
             configurations: that there are.
             least: of them are tried in any case.
             kept: how many of the first n pass in any case.
+            final: how many last runs there will be.
             batches: of an epoch.
+
+        Returns:
+            Whether there is time for the shortest runs.
         """
         seconds, epochs = self._search_seconds(), None
+        last = pace.longest(self.seconds_left() - seconds, [self.turns(final)], [1.0])
         for count in range(configurations, least - 1, -1):  # one more is made of the best ones
             epochs = self._next(
                 pace, seconds, count + 1, kept(count), shortest(batches), MOST_RUNGS
@@ -75,7 +86,7 @@ class Lengths:
             if epochs is not None:
                 break
         self.content |= {"configurations": count, "rungs": [epochs or shortest(batches)]}
-        return epochs is not None
+        return epochs is not None and last >= shortest(batches)
 
     def set_next(self, pace: Pace, configurations: int, kept: int) -> None:
         """Set the next rung, of so many configurations, or that there is none."""
@@ -89,8 +100,7 @@ class Lengths:
 
     def set_final(self, pace: Pace, runs: int) -> None:
         """Set the epochs of so many last runs."""
-        seconds = self.seconds_left()
-        epochs = pace.longest(seconds, [math.ceil(runs / self.parallel)], [1.0])
+        epochs = pace.longest(self.seconds_left(), [self.turns(runs)], [1.0])
         self.content["final"] = int(min(LONGEST, max(epochs, self.rungs[0])))
 
     def turns(self, runs: int) -> int:

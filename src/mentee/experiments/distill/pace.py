@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from mentee.build.setup import TrainingSetup
 from mentee.distillation.loop import train
@@ -16,6 +15,8 @@ from mentee.training.costs import timed
 MOST_VIEWS = 8
 STEPS = 8
 """That are timed, after the first ones, in which gradient norms are measured too."""
+MOST_SECONDS = 10.0
+"""For the steps that are timed: slow ones are fewer."""
 FORWARD = 1 / 3
 """Of a training step's time, for as many examples that are only scored."""
 
@@ -101,7 +102,11 @@ def step_seconds(setup: TrainingSetup) -> float:
         setup.accelerator,
         average=setup.average,
     )
-    seconds = [each for _, each in islice(timed(steps), FIRST + STEPS)]
+    seconds = list[float]()
+    for _, each in timed(steps):
+        seconds.append(each)
+        if len(seconds) == FIRST + STEPS or sum(seconds) > MOST_SECONDS:
+            break
     last = seconds[FIRST:] or seconds[-1:]
     return sum(last) / len(last)
 

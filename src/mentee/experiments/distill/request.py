@@ -9,13 +9,11 @@ from typing import Any
 
 from mentee.build.datasets import open_splits
 from mentee.errors import RecipeError
-from mentee.experiments.distill.candidates import SMALL
+from mentee.experiments.distill.candidates import family
 from mentee.recipe import find_recipe, read
 
 UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(b|ms)?", re.IGNORECASE)
-STUDENTS = {"audio": "small-fcn", "text": "hashed-bag"}
-LARGE, SMALL_STUDENT = "resnet10-64", "resnet8-cifar"
 
 
 def quantity(text: str | None, option: str, unit: str = "") -> float | None:
@@ -79,11 +77,12 @@ def recipe_of(
     if is_recipe(source):
         content: dict[str, Any] = read(source).model_dump(exclude_unset=True)
         return read({**content, **named, **given}, changes).model_dump()
-    content = {"data": {"source": source}, "student": student or SMALL_STUDENT, **given}
+    content = {"data": {"source": source}, "student": student or "resnet8-cifar", **given}
     recipe = read(content, changes)
     if student is None:
-        examples = open_splits(recipe.model_copy(update={"teacher": None}))
-        recipe = read({**recipe.model_dump(), "student": usual_student(examples)})
+        splits = open_splits(recipe.model_copy(update={"teacher": None}))
+        student = [*family(splits.train.kind, splits.first(1).inputs)][-1]
+        recipe = read({**recipe.model_dump(), "student": student})
     return recipe.model_dump()
 
 
@@ -96,15 +95,6 @@ def is_recipe(source: str) -> bool:
     except RecipeError:
         return False
     return not Path(source).exists()
-
-
-def usual_student(splits: Any) -> str:
-    """A small network for the data's kind, and for the size of its images."""
-    kind = splits.train.kind
-    if kind in STUDENTS:
-        return STUDENTS[kind]
-    side = min(splits.first(1).inputs.shape[-2:])
-    return SMALL_STUDENT if side <= SMALL else LARGE
 
 
 def budget_of(options: Mapping[str, str | None]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from mentee.build.overrides import PythonOverrides
 from mentee.errors import MenteeError
 from mentee.experiments.comparison_report import Head, interval, judged_ends
 from mentee.experiments.distill.candidates import Candidate
-from mentee.experiments.jobs import Job
+from mentee.experiments.jobs import Job, saved_jobs
 from mentee.experiments.pages import write_comparison
 from mentee.experiments.results import as_json
 from mentee.experiments.rows import SCRATCH
@@ -130,12 +130,13 @@ def shipped(
     return content
 
 
-def write_pages(out: Path, content: Mapping[str, Any], jobs: Sequence[Job]) -> None:
-    """Write `distill.md`, `distill.svg` and `report.html`, each atomically."""
+def write_pages(out: Path, content: Mapping[str, Any]) -> Path:
+    """Write `distill.md`, `distill.svg` and `report.html`, each atomically; returns the last."""
     winner = content["winner"]
     title = f"{winner['student']}: {winner['label']}"
     head = Head(title, winner["verdict"], search_sections(content))
-    write_comparison(out, NAME, content["final"], jobs, head, "report.html")
+    jobs = saved_jobs(out / "final")
+    return write_comparison(out, NAME, content["final"], jobs, head, "report.html")
 
 
 def search_sections(content: Mapping[str, Any]) -> list[Section]:

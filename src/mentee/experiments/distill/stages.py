@@ -109,7 +109,7 @@ class Stages:
             "export": exported,
         }
         files.write_json(self.out / DISTILL_PLAN, content)
-        write_pages(self.out, content, jobs)
+        write_pages(self.out, content)
         return content
 
     def print_plan(self) -> None:
@@ -186,12 +186,13 @@ class Stages:
         began = time.monotonic()
         setups = [build(each, self.overrides) for each in recipes]
         pace = first_pace(setups, (time.monotonic() - began) / len(setups))
-        least = 1 + sum(each.is_baseline for each in self.ready.tried)
+        baselines = sum(each.is_baseline for each in self.ready.tried)
         in_time = self.lengths.set_first(
             pace,
             len(self.space),
-            least,
+            1 + baselines,
             lambda count: self._kept(self.space[:count]),
+            (FINALISTS + baselines) * self.request.seeds,
             setups[0].plan.batches,
         )
         count = self.lengths.content["configurations"]
@@ -199,7 +200,8 @@ class Stages:
             self.say(f"there is time for {count} of {len(self.space)} configurations")
             self.space = self.space[:count]
         if not in_time:
-            self.say("even so it takes longer than these minutes")
+            epochs = self.lengths.rungs[0]
+            self.say(f"it takes longer than these minutes: runs have {epochs} epochs at least")
 
     def _group(self, each: Configuration) -> Hashable | None:
         """The best of each group comes to the end: of a baseline, of a student with the center."""
