@@ -109,7 +109,9 @@ def run_case(case: Case, template: Path) -> Outcome:
             return Outcome("crash", f"wait status {status}", seconds)
         content = json.loads(log.read_text(encoding="utf-8"))
         memory = 1024 * used.ru_maxrss - content["before"]
-        kind, text = content["kind"], content["text"].replace(str(box.resolve()), "BOX")
+        folder = str(box.resolve())
+        kind, text = content["kind"], content["text"].replace(folder, "BOX")
+        text = text.replace(f"{folder[:12]}...", "BOX...")  # of a name that a message cuts
         if (box / "EXECUTED").exists() or (box / "outside/EXECUTED").exists():
             kind = "code was executed"
         elif content["outside"]:
