@@ -71,8 +71,8 @@ def with_search_arguments(command: Callable[..., None]) -> Callable[..., None]:
 
     The data are opened once for both.
     """
-    shared = inspect.signature(search_arguments).parameters
-    own = [*inspect.signature(command).parameters.values()][1:]
+    shared = inspect.signature(search_arguments, eval_str=True).parameters
+    own = [*inspect.signature(command, eval_str=True).parameters.values()][1:]
 
     def call(**options: Any) -> None:
         from mentee.build.datasets import cache_sources

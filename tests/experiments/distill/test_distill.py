@@ -304,8 +304,12 @@ def test_the_commands(
     code, out, _ = mentee("distill", path, "--dry-run", "--max-params", "6k", "--epochs", "4")
     assert code == 0, out
     assert "student resnet8-cifar-4: 5,142 parameters" in out
-    code, out, _ = mentee("advise", path)
+    code, out, _ = mentee("advise", "--help")
+    assert "--set" in out
+    assert "A network by name." in out
+    code, out, _ = mentee("advise", path, "--set", "train.batch=30")
     assert code == 0
+    assert "batch: 30" in out
     assert "cktf+kd" in out
     code, _, error = mentee("distill", path, "--max-latency", "many")
     assert code == 2
