@@ -323,6 +323,9 @@ def test_embeddings_have_strategies_of_their_own(tmp_path: Path) -> None:
     assert "ec, unlabeled too" in names
     assert "kd" not in names
     assert len(names) == len(set(names))
+    both = {name: {"record": name} for name in ("one", "other")}
+    several = strategies.strategies(read(recipe({"teachers": both})), spare=True)
+    assert {"to-teacher first, then none", "to-teacher, unlabeled too"} <= {s.name for s in several}
 
 
 def test_a_search_of_which_every_run_fails_says_why(
