@@ -8,7 +8,7 @@ import torch
 from mentee.types import CLEAN, Batch, FeatureKey, LayerPair, Mixup, Step
 
 
-def test_a_batch_is_as_long_as_its_ids_and_moves_whole():
+def test_a_batch_is_as_long_as_its_ids_and_moves_without_ids_and_rows():
     batch = Batch(
         inputs=torch.rand(3, 1, 2, 2),
         ids=torch.tensor([7, 8, 9]),
@@ -27,6 +27,8 @@ def test_a_batch_is_as_long_as_its_ids_and_moves_whole():
             assert value == 4
         elif field.name == "mixed":
             assert (value.share, value.partner.device.type) == (0.75, "meta")
+        elif field.name in ("ids", "rows"):  # what is looked up by them is moved
+            assert value is getattr(batch, field.name)
         else:
             assert value.device.type == "meta"
             assert value.shape == getattr(batch, field.name).shape

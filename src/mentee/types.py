@@ -10,7 +10,7 @@ Shape letters, the same in annotations, einsum and prose:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
@@ -105,6 +105,18 @@ CLEAN = -1
 """The view that is not augmented."""
 
 
+def on_device(x: Tensor, device: torch.device | str) -> Tensor:
+    """What the host has made, on a device, without waiting for it: the one way there in a step."""
+    if torch.device(device).type == "cuda" and not x.is_cuda:
+        x = x.pin_memory()  # itself where it is pinned already
+    return x.to(device, non_blocking=True)
+
+
+def constants(values: Sequence[float], like: Tensor) -> Tensor:
+    """Numbers of the host as a tensor, of the type and on the device of another."""
+    return on_device(torch.tensor(values, dtype=like.dtype), like.device)
+
+
 @dataclass(frozen=True)
 class Statistics:
     """How a teacher's vectors are distributed over the training examples.
@@ -146,8 +158,9 @@ class Batch:
     Attributes:
         inputs: what the networks read: images float32 in [0, 1], `[b, c, h, w]`; audio float32
             in [-1, 1], `[b, samples]`; text uint8, the bytes of its UTF-8, 0 behind, `[b, t]`.
-        ids: the examples' keys, which never change (a hash of the source's own id).
-        rows: where the examples stand in their split; a bank keeps one row for each.
+        ids: the examples' keys, which never change (a hash of the source's own id); on the CPU,
+            where they are looked up.
+        rows: where the examples stand in their split, on the CPU; a bank keeps one row for each.
         labels: `[b]` class numbers, or `[b, k]` 0/1 for several classes at once, or None.
         mask: `[b, k]`, true where a label of several is known; None: all are known.
         labeled: `[b]`, true where an example has labels; of others the class number is −1, the
@@ -169,16 +182,21 @@ class Batch:
         return len(self.ids)
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on `device`."""
+        """The same batch on `device`, but for ids and rows, which stay where they are."""
+        return self._moved(lambda x: on_device(x, device))
+
+    def pin_memory(self) -> Batch:
+        """The same batch in memory that a GPU copies from while the host goes on."""
+        return self._moved(Tensor.pin_memory)
+
+    def _moved(self, move: Callable[[Tensor], Tensor]) -> Batch:
         return replace(
             self,
-            inputs=self.inputs.to(device, non_blocking=True),
-            ids=self.ids.to(device),
-            rows=self.rows.to(device),
-            labels=None if self.labels is None else self.labels.to(device),
-            mask=None if self.mask is None else self.mask.to(device),
-            labeled=None if self.labeled is None else self.labeled.to(device),
-            mixed=self.mixed and replace(self.mixed, partner=self.mixed.partner.to(device)),
+            inputs=move(self.inputs),
+            labels=None if self.labels is None else move(self.labels),
+            mask=None if self.mask is None else move(self.mask),
+            labeled=None if self.labeled is None else move(self.labeled),
+            mixed=self.mixed and replace(self.mixed, partner=move(self.mixed.partner)),
         )
 
 
@@ -203,3 +221,8 @@ class Step:
     losses: Mapping[str, float] = field(default_factory=dict)
     lr: float = 0.0
     examples: int = 0
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its losses are known to the host, which else waits for a device."""
+        return True

@@ -199,7 +199,8 @@ def refusal(name: str, pair: str, several: bool) -> str | None:
     except PairError as error:
         return str(error)
     model = parts.module.train()
-    loss, _ = backward(model, model, parts.teacher, [parts.splits.first(8)], 0, parts.accelerator)
+    batch = parts.splits.first(8)
+    _, (loss, *_) = backward(model, model, parts.teacher, [batch], 0, parts.accelerator)
     assert math.isfinite(loss)
     slopes = [p.grad for p in model.parameters() if p.grad is not None]
     assert all(torch.isfinite(slope).all() for slope in slopes)

@@ -21,7 +21,8 @@ def test_one_process_keeps_a_bank() -> None:
     bank, sharded = shards.both("float32", 20)
     for number in range(3):
         assert torch.equal(shards.step(bank, number), shards.step(sharded, number))
-    assert all(torch.equal(bank.stores[name], store) for name, store in sharded.stores.items())
+    states = bank.state(), sharded.state()
+    assert all(torch.equal(states[0][name], kept) for name, kept in states[1].items())
     assert not torch.equal(bank.stores["a"], Bank(["a"], torch.arange(61), 6, seed=3).stores["a"])
 
 

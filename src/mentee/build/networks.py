@@ -296,4 +296,5 @@ def layers(
     network: nn.Module, wanted: Sequence[str], batch: Batch, input: Contract
 ) -> tuple[features.Layer, ...]:
     """Where a network is read, tried on a small batch."""
-    return features.resolve(network, wanted, normalize(batch.inputs, input))
+    device = next((p.device for p in network.parameters()), "cpu")
+    return features.resolve(network, wanted, normalize(batch.inputs.to(device), input))

@@ -15,7 +15,7 @@ from torch.autograd.graph import GradientEdge
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mentee.distillation.objective import DistillationLoss
-from mentee.errors import DivergedError
+from mentee.distillation.reading import LossReader, UnreadStep
 from mentee.features import Capture, Layer
 from mentee.models import Contract, normalize
 from mentee.parallel import gather, world
@@ -158,11 +158,13 @@ def train(
         One `Step` per optimizer step, after it is complete: memories written, average moved on.
 
     Raises:
-        DivergedError: the loss is not finite; the step is not taken.
+        DivergedError: the loss is not finite. On a CPU the step is not taken. On another device
+            it is, and up to 50 steps more, until losses are read: see `LossReader`.
     """
     model, optimizer = accelerator.prepare(module, optimizer)
     trained = [p for group in optimizer.param_groups for p in group["params"]]
     bases = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
+    reader = LossReader(module.criterion.loss_weights, accelerator.device)
     number, first_epoch, position = (done.number, done.epoch, done.position) if done else (0, 0, 0)
     if position >= plan.batches:
         first_epoch, position = first_epoch + 1, 0
@@ -173,8 +175,19 @@ def train(
                 module.train()
             for group, base in zip(optimizer.param_groups, bases, strict=True):
                 group["lr"] = base * plan.lr(number, plan.steps)
-            loss, losses = backward(model, module, teacher, parts, number, accelerator)
-            check_finite(loss, losses, number, epoch)
+            names, values = backward(model, module, teacher, parts, number, accelerator)
+            number, position = number + 1, position + len(parts)
+            step = UnreadStep(
+                number,
+                epoch,
+                position,
+                lr=optimizer.param_groups[0]["lr"],
+                examples=sum(map(len, parts)) * world(),
+                names=names,
+                values=values,
+                reader=reader,
+            )
+            reader.add(step, ends_epoch=position >= plan.batches)
             if plan.max_grad_norm is not None:
                 accelerator.clip_grad_norm_(trained, plan.max_grad_norm)
             optimizer.step()
@@ -182,9 +195,7 @@ def train(
             module.criterion.write()
             if average is not None:
                 average.update_parameters(module.student)
-            number, position = number + 1, position + len(parts)
-            rate, examples = optimizer.param_groups[0]["lr"], sum(map(len, parts)) * world()
-            yield Step(number, epoch, position, loss, losses, rate, examples)
+            yield step
         position = 0
 
 
@@ -195,8 +206,10 @@ def backward(
     parts: Sequence[Batch],
     number: int,
     accelerator: Accelerator,
-) -> tuple[float, dict[str, float]]:
-    """The gradient of one step, its loss and the value of each term, averaged over the step.
+) -> tuple[list[str], Tensor]:
+    """The gradient of one step, the names of the terms, and the loss with the value of each.
+
+    The values, averaged over the step and the processes, stay on the device.
 
     Args:
         model: `module` as the accelerator wrapped it.
@@ -217,19 +230,4 @@ def backward(
             loss, losses = model(batch, teacher_outputs)
             accelerator.backward(loss / len(parts))
         values.append(torch.stack([loss, *losses.values()]).detach())
-    # The one place of a step where the CPU waits for the device.
-    total, *each = gather(torch.stack(values).mean(0)[None]).mean(0).tolist()
-    means = dict(zip(losses, each, strict=True))
-    criterion.loss_weights.update(means, number)
-    return total, means
-
-
-def check_finite(total: float, losses: Mapping[str, float], done: int, epoch: int) -> None:
-    """Refuse a loss that is not finite."""
-    if math.isfinite(total):
-        return
-    terms = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
-    raise DivergedError(
-        f"the loss is {total} at step {done + 1} (epoch {epoch + 1}): {terms}; nothing of this "
-        "step was kept. Try a lower train.lr, train.max_grad_norm: 1.0, or full precision"
-    )
+    return list(losses), gather(torch.stack(values).mean(0)[None]).mean(0)

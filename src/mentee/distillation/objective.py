@@ -119,7 +119,7 @@ class DistillationLoss(nn.Module):
             self._widths,
             rows if groups is None else groups.to(device),
             rows,
-            partial(recorded_rows.read, self._sides, clean_rows),
+            partial(recorded_rows.read, self._sides, clean_rows, device),
             seed,
         )
         aux = {

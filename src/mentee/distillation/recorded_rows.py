@@ -11,7 +11,7 @@ from torch import Tensor
 from mentee.distillation.terms import BoundTerm, at_least_float
 from mentee.errors import MenteeError, PairError
 from mentee.representations import Adapter
-from mentee.types import FeatureKey, Features
+from mentee.types import FeatureKey, Features, on_device
 
 CleanRows: TypeAlias = Callable[[Tensor, Sequence[str]], Features]
 """`(training examples, columns) -> features`: those columns that a record has, clean."""
@@ -29,6 +29,7 @@ def precomputed(key: FeatureKey, adapter: Adapter, teacher: Features) -> Tensor:
 def read(
     sides: Mapping[str, tuple[FeatureKey, Adapter]],
     clean_rows: CleanRows | None,
+    device: torch.device | str,
     name: str,
     rows: Tensor,
 ) -> Tensor:
@@ -37,8 +38,9 @@ def read(
     Args:
         sides: what each term reads of the teacher, and its adapter there.
         clean_rows: reads the record.
+        device: where the adapters are.
         name: of the term.
-        rows: where the examples stand in the training set, `[m]`.
+        rows: where the examples stand in the training set, `[m]`, on the CPU.
 
     Raises:
         MenteeError: there is no record.
@@ -49,7 +51,8 @@ def read(
             "clean_rows= of a RecordedTeacher"
         )
     key, adapter = sides[name]
-    features = clean_rows(rows, [str(key.reduced(adapter.reduction or "")), *key.layers])
+    columns = [str(key.reduced(adapter.reduction or "")), *key.layers]
+    features = {k: on_device(x, device) for k, x in clean_rows(rows, columns).items()}
     return at_least_float(adapter(precomputed(key, adapter, features)))
 
 

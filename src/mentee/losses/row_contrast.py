@@ -72,8 +72,11 @@ class SigmoidOfRows(torch.autograd.Function):
         ctx: FunctionCtx, anchors: Tensor, bank: Tensor, draw: Draw, temperature: float, bias: float
     ) -> Tensor:
         """Value and the gradient of the anchors, `[b, d]`."""
-        longest = anchors.norm(dim=1).amax().clamp(min=1).item()
-        span = Span.of(temperature / longest, -bias)
+        if anchors.device.type == "cpu":
+            longest = anchors.norm(dim=1).amax().clamp(min=1).item()
+            span = Span.of(temperature / longest, -bias)
+        else:  # for anchors of any length, which the host would have to wait for
+            span = Span(-bias * LOG2_E, 1.0, 1)
         rows = chunks(bank, draw, anchors.dtype, CHUNK)
         loss, gradient = sum_of_negatives(anchors * (LOG2_E / temperature), rows, span)
         ctx.save_for_backward(gradient / temperature)

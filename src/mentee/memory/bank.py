@@ -14,6 +14,7 @@ from torch import Tensor
 from mentee.errors import MenteeError
 from mentee.losses.negatives import Draw, Negatives
 from mentee.memory.base import DTYPES, Memory, Pair, check_count, count_others
+from mentee.types import on_device
 
 FULL_PERMUTATION = 1 << 18
 """Up to so many examples a draw is without replacement."""
@@ -43,6 +44,9 @@ class Bank(Memory):
     Memory: 2 n d numbers a module. Source: arXiv:1910.10699.
     """
 
+    spare = 0
+    """Rows of a store behind those that are kept."""
+
     def __init__(
         self,
         names: Sequence[str],
@@ -61,10 +65,12 @@ class Bank(Memory):
             raise MenteeError(f"memory: momentum is {momentum}, expected at least 0 and below 1")
         self.negatives, self.exact, self.momentum = negatives, draw == "exact", momentum
         self.seed = seed
+        self._at_host = self.groups.cpu()  # where negatives are drawn
         self.held = self._share(len(groups))
         self.stores: dict[str, Tensor] = {}
         for number, name in enumerate(names):
-            store = torch.empty(2, len(self.held), width, device=groups.device, dtype=DTYPES[dtype])
+            size = (2, len(self.held) + self.spare, width)
+            store = torch.empty(size, device=groups.device, dtype=DTYPES[dtype])
             _fill(store, self.held, len(groups), _generator(seed, -1, number))
             self.stores[name] = store
 
@@ -74,16 +80,17 @@ class Bank(Memory):
 
     def _choose(self, rows: Tensor, step: int) -> Draw:
         if not self.exact:
-            return shared_draw(self.groups, rows, self.negatives, self.seed, step)
+            drawn = drawn_rows(len(self.groups), self.negatives, self.seed, step)
+            return shared_draw(self.groups, self._rows, self.negatives, drawn)
         device = self.groups.device
-        drawn = torch.stack([self._others(int(row), step) for row in rows]).to(device)
+        drawn = on_device(torch.stack([self._others(int(row), step) for row in rows]), device)
         at_hand = torch.full((len(rows),), float(self.negatives), device=device)
         noise = self.negatives / len(self.groups)
         return Draw(drawn, at_hand, None, None, self.negatives, noise)
 
     def _others(self, row: int, step: int) -> Tensor:
         """K rows of other groups than that of `row`, the same whichever process draws them."""
-        others = (self.groups != self.groups[row]).nonzero()[:, 0].cpu()
+        others = (self._at_host != self._at_host[row]).nonzero()[:, 0]
         generator = _generator(self.seed, step, row)
         if not len(others):
             raise MenteeError(
@@ -108,34 +115,42 @@ class Bank(Memory):
         """A bank keeps nothing beside its vectors."""
 
     def _tensors(self) -> dict[str, Tensor]:
-        return {f"bank.{name}": store for name, store in self.stores.items()}
+        kept = len(self.held)
+        return {f"bank.{name}": store[:, :kept] for name, store in self.stores.items()}
 
 
-def shared_draw(
-    groups: Int[Tensor, " n"], rows: Int[Tensor, " b"], negatives: int, seed: int, step: int
-) -> Draw:
-    """One draw of rows for a whole batch; all of them where there are no more than `negatives`.
+def drawn_rows(examples: int, negatives: int, seed: int, step: int) -> Tensor | None:
+    """Rows for a whole batch, on the CPU, in order: so the gather reads ahead.
 
     Args:
-        groups: of each row.
-        rows: those of the batch's own examples.
+        examples: of how many.
         negatives: how many are drawn.
         seed: with `step` it fixes the draw, in whichever process.
         step: optimizer steps done.
+
+    Returns:
+        `[negatives]`; None: all, where there are no more.
     """
-    examples, anchors = len(groups), groups[rows]
     if examples <= negatives:
-        chosen = None
-    else:
-        generator = _generator(seed, step)
-        if examples <= FULL_PERMUTATION:
-            drawn = torch.randperm(examples, generator=generator)[:negatives]
-        else:  # a permutation of millions would cost more than the step
-            drawn = torch.randint(examples, (negatives,), generator=generator)
-        chosen = drawn.sort().values.to(groups.device)  # in order: the gather reads ahead
-        groups = groups[chosen]
+        return None
+    generator = _generator(seed, step)
+    if examples <= FULL_PERMUTATION:
+        drawn = torch.randperm(examples, generator=generator)[:negatives]
+    else:  # a permutation of millions would cost more than the step
+        drawn = torch.randint(examples, (negatives,), generator=generator)
+    return drawn.sort().values
+
+
+def shared_draw(
+    groups: Int[Tensor, " n"], rows: Int[Tensor, " b"], negatives: int, drawn: Tensor | None
+) -> Draw:
+    """One draw of rows for a whole batch, from `drawn_rows`; `rows` are the batch's own."""
+    examples, anchors = len(groups), groups[rows]
+    if drawn is not None:
+        drawn = on_device(drawn, groups.device)
+        groups = groups[drawn]
     at_hand = count_others(groups, anchors)
-    return Draw(chosen, at_hand, groups, anchors, negatives, negatives / examples)
+    return Draw(drawn, at_hand, groups, anchors, negatives, negatives / examples)
 
 
 def _fill(store: Tensor, held: range, examples: int, generator: torch.Generator) -> None:

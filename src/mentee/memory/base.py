@@ -11,6 +11,7 @@ from torch import Tensor
 from mentee.errors import MenteeError, RunError
 from mentee.losses.negatives import Draw, Negatives
 from mentee.parallel import gather
+from mentee.types import on_device
 
 Pair = tuple[Tensor, Tensor]
 """(student's side, teacher's side)"""
@@ -31,10 +32,10 @@ class Memory(ABC):
         """Choose the negatives of a batch; call it before the batch's `read`.
 
         Args:
-            rows: where the batch's examples stand in the training set, `[b]`.
+            rows: where the batch's examples stand in the training set, `[b]`, on the CPU.
             step: optimizer steps done so far; with the seed it fixes the draw.
         """
-        self._rows = rows
+        self._rows = on_device(rows, self.groups.device)
         self._draw = self._choose(rows, step)
 
     def read(self, name: str, student: Tensor, teacher: Tensor) -> Negatives:
@@ -82,7 +83,8 @@ class Memory(ABC):
         return value
 
     @abstractmethod
-    def _choose(self, rows: Tensor, step: int) -> Draw: ...
+    def _choose(self, rows: Tensor, step: int) -> Draw:
+        """The negatives of a batch, whose `rows` are on the CPU; on the device: `self._rows`."""
 
     @abstractmethod
     def _negatives(self, name: str, keys: Pair) -> Negatives: ...

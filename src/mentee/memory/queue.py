@@ -51,7 +51,7 @@ class Queue(Memory):
         self.pushed = torch.zeros((), dtype=torch.int64)
 
     def _choose(self, rows: Tensor, step: int) -> Draw:
-        anchors = self.groups[rows]
+        anchors = self.groups[self._rows]
         groups = torch.cat([gather(anchors), self.queued[: self._filled()]])
         count = self.length or max(len(rows) * world() - 1, 1)
         return Draw(None, count_others(groups, anchors), groups, anchors, count, noise=1.0)

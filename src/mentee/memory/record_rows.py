@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mentee.errors import MenteeError
 from mentee.losses.negatives import Draw, Negatives
-from mentee.memory.bank import shared_draw
+from mentee.memory.bank import drawn_rows, shared_draw
 from mentee.memory.base import DTYPES, Memory, Pair, check_count
 
 LARGEST_TABLE = 1 << 30
@@ -34,8 +34,8 @@ class RecordRows(Memory):
         names: the modules.
         groups: `[n]`, group (class) of each training example.
         width: d, entries of a row.
-        read: `(module, rows [m]) -> [m, d]`, the teacher's side for some training examples; called
-            when a batch is begun, the first time.
+        read: `(module, rows [m] on the CPU) -> [m, d]`, the teacher's side for some training
+            examples, on the device of `groups`; called when a batch is begun, the first time.
         negatives: K rows for a whole batch, one draw; all rows where there are no more.
         dtype: of the rows in memory: float32, float16 or bfloat16.
         seed: of the draws.
@@ -65,8 +65,7 @@ class RecordRows(Memory):
     def begin(self, rows: Int[Tensor, " b"], step: int) -> None:
         """Choose the negatives of a batch; the first time, read the whole table."""
         if self.fits and not self.tables:
-            every = torch.arange(len(self.groups), device=self.groups.device)
-            self.tables = {name: self._rows_of(name, every) for name in self.names}
+            self.tables = {name: self._rows_of(name, None) for name in self.names}
         super().begin(rows, step)
 
     def read(self, name: str, student: Tensor, teacher: Tensor) -> Negatives:
@@ -74,22 +73,24 @@ class RecordRows(Memory):
         return self._negatives(name, (student.detach(), teacher.detach()))
 
     def _choose(self, rows: Tensor, step: int) -> Draw:
-        return shared_draw(self.groups, rows, self.negatives, self.seed, step)
+        self._drawn = drawn_rows(len(self.groups), self.negatives, self.seed, step)
+        return shared_draw(self.groups, self._rows, self.negatives, self._drawn)
 
     def _negatives(self, name: str, keys: Pair) -> Negatives:
         draw = self._draw
         if self.fits:
             rows = self.tables[name]
         else:
-            chosen = torch.arange(len(self.groups)) if draw.rows is None else draw.rows
-            rows, draw = self._rows_of(name, chosen), replace(draw, rows=None)
+            rows, draw = self._rows_of(name, self._drawn), replace(draw, rows=None)
         return Negatives(keys, (rows[:0], rows), draw)
 
-    def _rows_of(self, name: str, rows: Tensor) -> Tensor:
-        """The teacher's side for some training examples."""
+    def _rows_of(self, name: str, rows: Tensor | None) -> Tensor:
+        """The teacher's side for some training examples; None: for all."""
+        rows = torch.arange(len(self.groups)) if rows is None else rows
         parts = [self._read_rows(name, part).to(self.dtype) for part in torch.split(rows, CHUNK)]
-        table = torch.cat(parts).to(self.groups.device)
-        if not table.isfinite().all():
+        table = torch.cat(parts)
+        # Of a batch's rows on a GPU the loss will tell: here the host would wait for them.
+        if (self.fits or table.device.type == "cpu") and not table.isfinite().all():
             raise MenteeError(
                 f"memory record: {name} has rows that are not finite; record the teacher again, or "
                 "take memory.dtype float32"

@@ -38,6 +38,8 @@ class ShardedBank(Bank):
     the whole bank, put together in the first process's main memory.
     """
 
+    spare = 1  # takes what other processes keep, so that the host need not know what that is
+
     def __init__(
         self,
         names: Sequence[str],
@@ -60,17 +62,13 @@ class ShardedBank(Bank):
     def _choose(self, rows: Tensor, step: int) -> Draw:
         """The draw, after its rows and those of the batches of all processes were put together."""
         draw = super()._choose(rows, step)
-        drawn = (
-            torch.arange(len(self.groups), device=rows.device) if draw.rows is None else draw.rows
-        )
-        wanted = torch.cat([drawn, gather(rows)])
-        own = self._is_held(wanted)
-        places = wanted[own] - self.held.start
-        first = next(iter(self.stores.values()))
-        rows_at_hand = first.new_zeros(len(self.stores), 2, len(wanted), first.shape[-1])
-        for each, store in zip(rows_at_hand, self.stores.values(), strict=True):
-            each[:, own] = store[:, places]
-        self._at_hand = dict(zip(self.stores, all_reduce_sum(rows_at_hand), strict=True))
+        drawn = torch.arange(len(self.groups), device=self._rows.device)
+        drawn = drawn if draw.rows is None else draw.rows
+        places = self._places(torch.cat([drawn, gather(self._rows)]))
+        own = (places < len(self.held))[:, None]
+        at_hand = [torch.where(own, store[:, places], 0) for store in self.stores.values()]
+        summed = all_reduce_sum(torch.stack(at_hand))
+        self._at_hand = dict(zip(self.stores, summed, strict=True))
         return replace(draw, rows=None)
 
     def _negatives(self, name: str, keys: Pair) -> Negatives:
@@ -81,12 +79,12 @@ class ShardedBank(Bank):
         return Negatives(positives, (student[:drawn], teacher[:drawn]), self._draw)
 
     def _store(self, name: str, rows: Tensor, keys: Pair) -> None:
-        own = self._is_held(rows)
-        student, teacher = keys
-        super()._store(name, rows[own] - self.held.start, (student[own], teacher[own]))
+        super()._store(name, self._places(rows), keys)
 
-    def _is_held(self, rows: Tensor) -> Tensor:
-        return (rows >= self.held.start) & (rows < self.held.stop)
+    def _places(self, rows: Tensor) -> Tensor:
+        """Where rows stand among those that are kept here; of others the spare row."""
+        held = (rows >= self.held.start) & (rows < self.held.stop)
+        return torch.where(held, rows - self.held.start, len(self.held))
 
     def state(self) -> dict[str, Tensor]:
         """Everything that changes while training; of the rows only the first process has all.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mentee.data.image_views import without_far_ends
 from mentee.errors import MenteeError
+from mentee.types import constants
 
 INTERPOLATIONS = ("bilinear", "bicubic")
 """How images are resized, by the names that timm and torchvision have."""
@@ -66,8 +67,8 @@ class InputContract:
                 f"{x.shape[1]}; give one mean and one std for each channel, or one of each for all"
             )
         other_axes = [1] * (x.ndim - 2)
-        mean = x.new_tensor(self.mean).reshape(-1, *other_axes)
-        std = x.new_tensor(self.std).reshape(-1, *other_axes)
+        mean = constants(self.mean, x).reshape(-1, *other_axes)
+        std = constants(self.std, x).reshape(-1, *other_axes)
         return (x - mean).div_(std)
 
 

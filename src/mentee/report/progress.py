@@ -45,6 +45,7 @@ class Reporter:
         self.steps, self.quiet = steps, quiet
         self._clock, self._next_line = clock, clock() + FIRST_LINE
         self._first, self._spent = done, 0.0
+        self._losses: Mapping[str, float] = {}
         live = not quiet and is_terminal()
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -64,12 +65,14 @@ class Reporter:
             self._bar.stop()
 
     def step(self, step: Step, seconds: float) -> None:
-        """Show a step that took so many seconds."""
+        """Show a step that took so many seconds, with the newest losses that have been read."""
         self._spent += seconds
+        if step.is_read:
+            self._losses = step.losses
         if self.quiet or (self._bar.disable and self._clock() < self._next_line):
             return
         left = self.left(step.number)
-        text = f"step {step.number}/{self.steps}  {loss_text(step.losses)}  {left}".rstrip()
+        text = f"step {step.number}/{self.steps}  {loss_text(self._losses)}  {left}".rstrip()
         if self._bar.disable:
             self.say(text)
             self._next_line = self._clock() + LINE_INTERVAL

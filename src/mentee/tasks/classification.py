@@ -36,6 +36,7 @@ from mentee.tasks.label_columns import class_numbers
 from mentee.tasks.label_rows import several_labels
 from mentee.tasks.mixed_labels import mean_of_known
 from mentee.tasks.task import Integers, Labels, Task
+from mentee.types import constants
 
 SMALL = 1e-6
 """Least probability of a class that no neighbor has."""
@@ -134,7 +135,7 @@ class SingleLabel(Task):
         return F.cross_entropy(
             outputs,
             labels,
-            weight=None if weights is None else outputs.new_tensor(weights),
+            weight=None if weights is None else constants(weights, outputs),
             reduction="none",
             label_smoothing=self.label_smoothing,
             ignore_index=-1,
@@ -270,7 +271,7 @@ class MultiLabel(Task):
         each = F.binary_cross_entropy_with_logits(
             outputs,
             labels,
-            pos_weight=None if weights is None else outputs.new_tensor(weights),
+            pos_weight=None if weights is None else constants(weights, outputs),
             reduction="none",
         )
         return mean_of_known(each, mask)

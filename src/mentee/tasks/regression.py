@@ -24,6 +24,7 @@ from mentee.metrics import (
 from mentee.tasks.label_rows import real_values
 from mentee.tasks.mixed_labels import mean_of_known
 from mentee.tasks.task import Integers, Labels, Task
+from mentee.types import constants
 
 BINS = 10
 """Groups of examples by the size of their first target, for splits and limits."""
@@ -150,13 +151,13 @@ class Regression(Task):
         """Standardized."""
         if self.mean is None or self.std is None:
             return labels
-        return (labels - labels.new_tensor(self.mean)) / labels.new_tensor(self.std)
+        return (labels - constants(self.mean, labels)) / constants(self.std, labels)
 
     def values(self, outputs: Tensor) -> Tensor:
         """Outputs in the units of the labels."""
         if self.mean is None or self.std is None:
             return outputs
-        return outputs * outputs.new_tensor(self.std) + outputs.new_tensor(self.mean)
+        return outputs * constants(self.std, outputs) + constants(self.mean, outputs)
 
     def loss(
         self,

@@ -14,7 +14,7 @@ from mentee.errors import DataError, PairError
 from mentee.records import Record
 from mentee.records.columns import Column
 from mentee.records.manifest import checksum
-from mentee.types import CLEAN, Batch, Features, Statistics
+from mentee.types import CLEAN, Batch, Features, Statistics, on_device
 
 IN_MEMORY = 1 << 30
 """Bytes of float32 vectors that are kept in memory, all records together."""
@@ -119,13 +119,12 @@ class RecordedTeacher:
             )
         device, rows = batch.inputs.device, self._rows.of(batch)
         if self._table is not None:
+            rows = on_device(rows, device)
             self._table = {name: x.to(device) for name, x in self._table.items()}
-            features = {name: x[rows.to(device)] for name, x in self._table.items()}
+            features = {name: x[rows] for name, x in self._table.items()}
         else:
-            features = self._read(rows.cpu().numpy(), CLEAN if self.clean else batch.view)
-            if device.type == "cuda":  # from pinned memory the copy runs beside the student
-                features = {name: x.pin_memory() for name, x in features.items()}
-            features = {name: x.to(device, non_blocking=True) for name, x in features.items()}
+            features = self._read(rows.numpy(), CLEAN if self.clean else batch.view)
+            features = {name: on_device(x, device) for name, x in features.items()}
         mixed = batch.mixed
         return features if mixed is None else {name: mixed.of(x) for name, x in features.items()}
 
@@ -143,20 +142,20 @@ class RecordedTeacher:
         """Those of the columns that are recorded of some training examples, clean.
 
         Args:
-            rows: where they stand among the examples, `[m]`.
+            rows: where they stand among the examples, `[m]`, on the CPU.
             columns: by name; those that are not recorded are left out.
 
         Returns:
-            float32 `[m, ...]` by column, on the device of `rows`.
+            float32 `[m, ...]` by column, on the CPU.
 
         Memory: O(m d).
         """
-        index, features = rows.cpu().numpy(), dict[str, Tensor]()
+        index, features = rows.numpy(), dict[str, Tensor]()
         for name, record in self.records.items():
             own = [c.name for c in record.columns if named(c.name, name) in columns]
             if own:
                 read = record.read(self._positions[name][index], CLEAN, own)
-                features |= {named(key, name): x.to(rows.device) for key, x in read.items()}
+                features |= {named(key, name): x for key, x in read.items()}
         return features
 
     def fingerprint(self) -> str:
@@ -206,17 +205,16 @@ class ExampleRows:
         self._sorted, self._order = self._keys.sort()
 
     def of(self, batch: Batch) -> Tensor:
-        """`[b]` row numbers, on the device of the batch or on the CPU.
+        """`[b]` row numbers, on the CPU.
 
         Raises:
             DataError: an example is none of them.
         """
-        self._keys = self._keys.to(batch.ids.device)
         rows = batch.rows.clamp(0, len(self._keys) - 1)
         if torch.equal(self._keys[rows], batch.ids) and torch.equal(rows, batch.rows):
             return batch.rows
         # Rows of another part of the examples: the keys never change.
-        ids = batch.ids.cpu()
+        ids = batch.ids
         rows = torch.searchsorted(self._sorted, ids).clamp(max=len(self._sorted) - 1)
         missing = ids[self._sorted[rows] != ids].tolist()
         if missing:

@@ -49,6 +49,7 @@ class Training:
         self._since = reset_peak()
         self._began = self._saved_at = time.monotonic()
         self._saved_step = 0
+        self._uncounted: list[Step] = []
         self._notes = [*parts.network_notes, *parts.compute_notes]
         if not options.inspect:  # else they were printed with what was read
             self._notes[:0] = parts.splits.notes
@@ -172,14 +173,15 @@ class Training:
         for last, seconds in timed(steps):
             self.steps_done = last.number
             self.progress.seconds += seconds
-            self.progress.add(last.losses)
+            self._uncounted.append(last)
             reporter.step(last, seconds)
             if last.number == min(FIRST, parts.plan.steps):
                 self._report_loss_sizes(last, reporter)
             if self.on_step is not None:
                 self.on_step(last)
             ends_epoch = last.position >= parts.plan.batches
-            if ends_epoch or self.progress.counted == LOGGED:
+            if ends_epoch or self.progress.counted + len(self._uncounted) == LOGGED:
+                self._count_losses()
                 means = self.progress.means()
                 weights = parts.module.criterion.loss_weights.effective(last.number - 1)
                 self._log(last, named("losses", means) | named("weights", weights), lr=last.lr)
@@ -285,7 +287,14 @@ class Training:
         if self._pauses(step):
             raise Paused(step.epoch + (step.position >= self.parts.plan.batches))
 
+    def _count_losses(self) -> None:
+        """Add up the losses of the steps since the last call; on a GPU the host waits for them."""
+        for step in self._uncounted:
+            self.progress.add(step.losses)
+        self._uncounted.clear()
+
     def _save(self, step: Step) -> None:
+        self._count_losses()
         self._saved_at, self._saved_step = time.monotonic(), step.number
         self.progress.wall = self._wall()
         parts = self.parts

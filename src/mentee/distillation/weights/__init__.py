@@ -165,6 +165,10 @@ class LossWeights(nn.Module):
             self.balance.begin()
         return self.balance.total(losses, self.scheduled(step))
 
+    def is_measured(self, step: int) -> bool:
+        """Whether the sizes of the losses are measured in a step."""
+        return not self.loss_sizes.complete and (self.teacher_is_used(step) or not self._terms)
+
     def update(self, values: Mapping[str, float], step: int) -> None:
         """Add the unweighted values of a step of all processes, after it.
 
@@ -172,7 +176,7 @@ class LossWeights(nn.Module):
             values: of each loss; where the teacher was not used they are left out.
             step: steps done before it.
         """
-        if self.teacher_is_used(step) or not self._terms:
+        if self.is_measured(step):
             self.loss_sizes.update(values)
 
     def state(self) -> dict[str, Tensor]:

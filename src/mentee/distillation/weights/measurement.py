@@ -120,6 +120,11 @@ class LossSizes:
         self.reference: str | None = None
         self._sums = dict.fromkeys(self.names, 0.0)
 
+    @property
+    def complete(self) -> bool:
+        """Whether the first steps are over."""
+        return self.steps >= FIRST
+
     def begin(self, losses: Mapping[str, Tensor]) -> None:
         """Store the first batch's values, of this process's part."""
         names = [name for name in self.names if name in losses]
@@ -128,7 +133,7 @@ class LossSizes:
 
     def update(self, values: Mapping[str, float]) -> None:
         """Add a step's values, of all processes; those after the first ten change nothing."""
-        if self.steps < FIRST:
+        if not self.complete:
             self._sums = {n: total + values.get(n, math.nan) for n, total in self._sums.items()}
             self.steps += 1
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mentee.data.counter_rng import uniform
-from mentee.types import Batch
+from mentee.types import Batch, constants, on_device
 
 
 class TeacherDropout:
@@ -69,17 +69,17 @@ class TeacherDropout:
                     for name in teachers
                 ]
             )
-            active = self._drawn(teachers, batch, step).to(losses.device) | (
+            active = on_device(self._drawn(teachers, batch, step), losses.device) | (
                 torch.arange(len(teachers), device=losses.device)[:, None] == losses.argmax(0)
             )
-            shares = losses.new_tensor([self.shares[name] for name in teachers])[:, None]
+            shares = constants([self.shares[name] for name in teachers], losses)[:, None]
             factors = active / (shares * active).sum(0)
         by_teacher = dict(zip(teachers, factors, strict=True))
         return {name: value * by_teacher[self.teacher_of[name]] for name, value in each.items()}
 
     def _drawn(self, teachers: Sequence[str], batch: Batch, step: int) -> Tensor:
         """`[teachers b]`, true where a teacher is active by chance."""
-        ids = batch.ids.cpu().numpy()
+        ids = batch.ids.numpy()
         draws = np.stack([uniform(self.seed, ids, "drop", name, step) for name in teachers])
         return torch.from_numpy(draws >= self.rate)
 
