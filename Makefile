@@ -14,7 +14,7 @@ TEACHERS := aisfx==0.1.2 musicnn==0.1.0 pesto-pitch==2.0.1 efficientnet-lite-pyt
 
 unexport PYTHONDONTWRITEBYTECODE  # what one process has compiled, the next ones read
 
-.PHONY: demo test slow check format lint types architecture docs methods-doc build clean
+.PHONY: demo test slow gpu check format lint types architecture docs methods-doc build clean
 
 demo: .venv/core
 	$(BIN)/mentee demo
@@ -25,6 +25,11 @@ test: .venv/dev
 # Minutes, not seconds: compiled networks and the like.
 slow: .venv/dev
 	OMP_NUM_THREADS=2 $(BIN)/pytest -q -m slow
+
+# Where there is a GPU: the tests that need one, and benchmarks/speed/gpu.json.
+gpu: .venv/dev
+	$(BIN)/pytest -q -m gpu
+	$(BIN)/python benchmarks/speed/gpu.py
 
 check: lint types architecture test docs build
 

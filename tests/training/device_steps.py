@@ -101,6 +101,7 @@ several teachers:
     teachers: {net: $network, vec: $vectors}
     methods: {net: kd, vec: {name: to-teacher}}
     dropout: 0.3
+  method: {balance: uncertainty}
 the student's average: {teacher: {ema: 0.9}, method: kd}
 unit: {method: {name: at+kd, balance: unit}}
 uncertainty: {method: {name: at+kd, balance: uncertainty}}
@@ -114,7 +115,7 @@ label-free: {data: {label: false}, method: cktf}
 semi-supervised: {data: {limit: 20, unlabeled: {share: 0.5}}, method: kd+crd}
 several labels:
   labels: bits
-  method: 
+  method:
     name: binary-kd+east-kd+ec-binary-kd+probe-binary-kd
     params: {compress.width: 8, probe.steps: 2}
   train: {class_weights: balanced}

@@ -65,7 +65,11 @@ def build_optimizer(train: Train, module: DistillationModule) -> torch.optim.Opt
         # One kernel for all: a step over an embedding table costs a seventh on a CPU.
         return torch.optim.AdamW(parts, lr=train.lr or LR, fused=True)
     return torch.optim.SGD(
-        parts, lr=train.lr or LR, momentum=train.momentum, nesterov=train.nesterov
+        parts,
+        lr=train.lr or LR,
+        momentum=train.momentum,
+        nesterov=train.nesterov,
+        fused=True if trained[0].is_cuda else None,
     )
 
 

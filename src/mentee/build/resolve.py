@@ -25,6 +25,7 @@ from mentee.build.compute_mode import choose_compute_mode
 from mentee.build.data_summary import data_summary
 from mentee.build.datasets import DatasetSplits, open_splits, views_for
 from mentee.build.evaluation_data import OpenedDomain, open_domains, open_monitor_examples
+from mentee.build.gpu_defaults import record_notes, resolve_precision, set_gpu_defaults
 from mentee.build.optimizer import (
     optimizer_note,
     resolve_optimizer,
@@ -70,7 +71,8 @@ class Resolved:
         contract: what the student reads.
         plan: the steps.
         accelerator: device, precision and processes.
-        compute_notes: lines that tell how the student is computed, where that was measured.
+        compute_notes: lines that tell how the student is computed: what was measured, and on a
+            GPU what is its default.
         network_notes: lines that tell what was found out or changed about the networks.
     """
 
@@ -105,10 +107,11 @@ def resolve(
     recipe = overrides.mark(recipe)
     kind = teacher_kind(recipe.teacher, recipe.data)
     recipe = recipe.model_copy(update={"data": kind.views(recipe.data)})
-    data, train = recipe.data, recipe.train
+    data, train = recipe.data, resolve_precision(recipe.train)
     methods, labels = overrides.all_methods, data.label is not False
     method = kind.method(recipe.method.method(methods, labels), methods, labels)
     accelerator = start(train, method)
+    gpu_notes = set_gpu_defaults(recipe.train, train, accelerator.device)
     splits = open_splits(recipe, overrides.data)
     if say is not None:
         lines = data_summary(splits)
@@ -192,7 +195,7 @@ def resolve(
         contract,
         plan,
         accelerator,
-        compute_notes,
+        [*gpu_notes, *record_notes(built_teacher, accelerator.device), *compute_notes],
         notes,
     )
 
@@ -267,7 +270,7 @@ def start(train: Train, method: Method) -> Accelerator:
     names = {each.name for term in method.terms for each in term.representation.chain}
     unused = method.task == 0 or bool(names & {"compress", "probe"}) or bool(method.reuse)
     accelerator = Accelerator(
-        mixed_precision=PRECISIONS[train.precision],
+        mixed_precision=PRECISIONS[train.precision or "float32"],
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=unused)],
         cpu=not torch.cuda.is_available(),
     )

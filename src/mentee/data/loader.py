@@ -92,12 +92,20 @@ def in_turn(
         read: Iterator[Batch | DataError] = map(reader.__getitem__, range(len(reader)))
         if examples.modality.prefetch and views.fast:
             examples.load()  # here, where it can be interrupted
-            read = ahead(read)
+            read = ahead(map(pinned, read) if torch.cuda.is_available() else read)
         return _raised(read)
     # Processes, not threads: torchvision draws from a generator that all threads share.
     # Its own generator keeps DataLoader from drawing on the global one.
     own = torch.Generator().manual_seed(0)
-    return _raised(DataLoader(reader, batch_size=None, num_workers=workers, generator=own))
+    gpu = torch.cuda.is_available()
+    return _raised(
+        DataLoader(reader, batch_size=None, num_workers=workers, generator=own, pin_memory=gpu)
+    )
+
+
+def pinned(read: Batch | DataError) -> Batch | DataError:
+    """A batch in memory from which a GPU copies while the host goes on; an error as it is."""
+    return read.pin_memory() if isinstance(read, Batch) else read
 
 
 def _order(examples: Examples, seed: int, epoch: int) -> Int64Array:

@@ -229,7 +229,7 @@ class DistillationLoss(nn.Module):
                 losses[aux_name(bound)] = losses[bound.name]
         if self.teacher_dropout is not None and teacher_outputs:
             values = {b.name: losses[b.name] for b in self.bound_terms if b.name in teacher_outputs}
-            weights = self.loss_weights.effective(self.step)
+            weights = self.loss_weights.effective_there(self.step)
             losses |= self.teacher_dropout(values, weights, batch, self.step)
         return {name: value.mean() for name, value in losses.items()}
 

@@ -146,6 +146,9 @@ class Train(Part):
 
     `optimizer`: None: AdamW for texts, else SGD. `lr`: None: 0.003 for texts by AdamW, else 0.05.
 
+    `precision`: None: bfloat16 on a GPU that has it, else float32. Named `float32`, it is exact on
+    a GPU too, without TF32.
+
     `auto` of `channels_last` and `compile` is settled by a measurement before the first step.
 
     `class_weights`: of the task's loss, by name of the class, 1 of all others; `balanced`: the
@@ -172,7 +175,7 @@ class Train(Part):
     class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(ge=0)]] | None = None
     sampling: Literal["balanced"] | None = None
     mixup: Positive | None = None
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] | None = None
     channels_last: bool | Literal["auto"] = True
     compile: bool | Literal["auto"] = False
     num_workers: int = Field(0, ge=0, le=MOST_WORKERS)

@@ -101,6 +101,11 @@ class RecordedTeacher:
         """The record of a recipe's network, which is alone; the first of several embedders'."""
         return next(iter(self.records.values()))
 
+    @property
+    def table_bytes(self) -> int:
+        """Of the clean features that are kept where the student is; 0: they are read from disk."""
+        return sum(x.nbytes for x in (self._table or {}).values())
+
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Features:
         """The features of a batch by layer or column; those of embedders mixed as the inputs are.

@@ -135,6 +135,11 @@ class LossWeights(nn.Module):
         weights = self.base if step is None else self.scheduled(step)
         return {name: w * factors.get(name, 1.0) for name, w in weights.items()}
 
+    def effective_there(self, step: int) -> dict[str, float | Tensor]:
+        """The same in a step, without reading anything from a device."""
+        factors = self.balance.factors_there()
+        return {name: w * factors.get(name, 1.0) for name, w in self.scheduled(step).items()}
+
     def should_measure(self, step: int) -> bool:
         """Whether `measure_gradients` is to be called in a step."""
         every = self.balance.every

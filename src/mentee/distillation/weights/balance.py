@@ -47,6 +47,10 @@ class Balance(nn.Module):
         """What each balanced loss is multiplied with, besides its weight."""
         return {}
 
+    def factors_there(self) -> Mapping[str, float | Tensor]:
+        """The same without reading them from a device."""
+        return self.factors()
+
     def total(self, losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
         """The weighted sum that is differentiated."""
         factors = self.factors()
@@ -116,6 +120,11 @@ class Uncertainty(Balance):
     def factors(self) -> dict[str, float]:
         """1 over the scales as they are now."""
         scales = self.log_scales.detach().neg().exp().tolist()
+        return dict(zip(self.loss_sizes.names, scales, strict=True))
+
+    def factors_there(self) -> Mapping[str, float | Tensor]:
+        """The same, where the scales are."""
+        scales = self.log_scales.detach().neg().exp().unbind()
         return dict(zip(self.loss_sizes.names, scales, strict=True))
 
     def total(self, losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,13 +43,13 @@ class TeacherDropout:
         self.teacher_of, self.seed = dict(teacher_of), seed
 
     def __call__(
-        self, values: Mapping[str, Tensor], weights: Mapping[str, float], batch: Batch, step: int
+        self, values: Mapping[str, Tensor], weights: Mapping[str, Any], batch: Batch, step: int
     ) -> dict[str, Tensor]:
         """The values of each term, multiplied by m / Σ s m of its teacher.
 
         Args:
             values: of each term: `[b]`, or one number for the whole batch.
-            weights: w_k.
+            weights: w_k, numbers of the host or the device.
             batch: of these examples.
             step: steps done.
 
