@@ -60,7 +60,7 @@ def test_on_a_device_faults_are_found_and_a_run_without_is_that_on_the_cpu() -> 
 def methods_of(name: str) -> set[str]:
     """The methods of the table that a case adds up."""
     method: Any = recipe(name).get("method", "none")
-    return set(summands(method if isinstance(method, str) else method["name"]))
+    return set(summands(method if isinstance(method, str) else method.get("name", "none")))
 
 
 def test_every_method_of_the_table_is_among_the_cases() -> None:
