@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from markupsafe import Markup
 
 from mentee import report
 from mentee.report import align, duration, teacher_cells
-from mentee.report.blocks import Figure, Figures, Items, Page, Section, Table, Text
+from mentee.report.blocks import Figure, Figures, Head, Items, Page, Section, Table, Text
 from mentee.report.plots import Estimate, forest
 from mentee.report.tables import spread as spread_of
 from mentee.report.tables import without_empty_columns
 
 Entry = Mapping[str, Any]
-
-
-class Head(NamedTuple):
-    """What stands before a comparison that ends something else: title, verdict, sections."""
-
-    title: str
-    verdict: str
-    sections: Sequence[Section]
 
 
 LEGEND = """\

@@ -9,12 +9,12 @@ from typing import Any
 from mentee import files, report
 from mentee.errors import RunError
 from mentee.evaluation.evaluator import write_report
-from mentee.experiments.comparison_report import Head, figure, markdown, page
+from mentee.experiments.comparison_report import figure, markdown, page
 from mentee.experiments.jobs import Job, saved_jobs
 from mentee.experiments.results import results
 from mentee.experiments.rows import read_rows
 from mentee.recipe import dump
-from mentee.report.blocks import Code, Page, Section, Text
+from mentee.report.blocks import Code, Head, Page, Section, Text
 from mentee.report.page import probe_blocks
 from mentee.report.run_figures import probe_figures
 from mentee.report.run_page import citation_blocks, environment_blocks

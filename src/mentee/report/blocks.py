@@ -176,6 +176,15 @@ def is_number(cell: str) -> bool:
 
 
 @dataclass(frozen=True)
+class Head:
+    """What stands before a comparison that ends something else: title, verdict, sections."""
+
+    title: str
+    verdict: str
+    sections: Sequence[Section]
+
+
+@dataclass(frozen=True)
 class Page:
     """A page of HTML.
 

@@ -12,14 +12,14 @@ import numpy as np
 from mentee.api import export
 from mentee.build.overrides import PythonOverrides
 from mentee.errors import MenteeError
-from mentee.experiments.comparison_report import Head, interval, judged_ends
+from mentee.experiments.comparison_report import interval, judged_ends
 from mentee.experiments.distill.candidates import Candidate
 from mentee.experiments.jobs import Job, saved_jobs
 from mentee.experiments.pages import write_comparison
 from mentee.experiments.results import as_json
 from mentee.experiments.rows import SCRATCH
 from mentee.experiments.statistics import difference, noise
-from mentee.report.blocks import Code, Items, Section, Table, Text
+from mentee.report.blocks import Code, Head, Items, Section, Table, Text
 from mentee.report.tables import without_empty_columns
 from mentee.sharing.card import card
 
