@@ -106,11 +106,11 @@ def with_shared_record(
     # All seeds get the views of one record, whichever of them is left to be trained.
     seed = recipe.train.seed if recipe.data.view_seed is None else recipe.data.view_seed
     data = recipe.data.model_copy(update={"view_seed": seed})
-    count, told = 0, set[str]()
+    count, printed = 0, set[str]()
 
     def say_once(line: str) -> None:
-        if line not in told:
-            told.add(line)
+        if line not in printed:
+            printed.add(line)
             say(line)
 
     for student in dict.fromkeys(student for student, _ in recorded):

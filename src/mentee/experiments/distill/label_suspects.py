@@ -70,8 +70,8 @@ def label_suspects(setup: TrainingSetup) -> dict[str, Any] | None:
     by = "the teacher" if is_network else "a classifier on the embeddings"
     probabilities = logits.float().softmax(1)
     thresholds = NETWORK if is_network else CLASSIFIER
-    found = suspects(probabilities, labels, *thresholds).tolist()
-    ids, right = [examples.ids[row] for row in found], logits.argmax(1) == labels
+    wrong = suspects(probabilities, labels, *thresholds).tolist()
+    ids, right = [examples.ids[row] for row in wrong], logits.argmax(1) == labels
     return {"by": by, "ids": ids, "of": len(examples), "accuracy": float(right.double().mean())}
 
 
@@ -95,13 +95,13 @@ def suspects(probabilities: Tensor, labels: Tensor, sure: float, unlikely: float
     return torch.nonzero((probabilities.amax(1) >= sure) & (own <= unlikely))[:, 0]
 
 
-def suspects_line(found: Mapping[str, Any] | None) -> str:
+def suspects_line(result: Mapping[str, Any] | None) -> str:
     """A sentence with the first of them; empty: there are none."""
-    if not found or not found["ids"]:
+    if not result or not result["ids"]:
         return ""
-    some, right = ", ".join(found["ids"][:NAMED]), f"{found['accuracy']:.2f}"
+    some, right = ", ".join(result["ids"][:NAMED]), f"{result['accuracy']:.2f}"
     return (
-        f"{len(found['ids']):,} of {found['of']:,} training labels are suspect: {found['by']} "
+        f"{len(result['ids']):,} of {result['of']:,} training labels are suspect: {result['by']} "
         f"(accuracy {right} there) is sure of another class ({some}); look at them, nothing was "
         "changed"
     )
