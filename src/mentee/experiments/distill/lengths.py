@@ -78,21 +78,22 @@ class Lengths:
             Whether there is time for the shortest runs.
         """
         seconds, epochs = self._search_seconds(), None
-        last = pace.longest(self.seconds_left() - seconds, [self.turns(final)], [1.0])
+        last = self._last(pace, seconds, final)
         for count in range(configurations, least - 1, -1):  # one more is made of the best ones
             epochs = self._next(
-                pace, seconds, count + 1, kept(count), shortest(batches), MOST_RUNGS
+                pace, seconds, last, count + 1, kept(count), shortest(batches), MOST_RUNGS
             )
             if epochs is not None:
                 break
         self.content |= {"configurations": count, "rungs": [epochs or shortest(batches)]}
         return epochs is not None and last >= shortest(batches)
 
-    def set_next(self, pace: Pace, configurations: int, kept: int) -> None:
+    def set_next(self, pace: Pace, configurations: int, kept: int, final: int) -> None:
         """Set the next rung, of so many configurations, or that there is none."""
         left, least = MOST_RUNGS - len(self.rungs), math.ceil(1.5 * self.rungs[-1])
         seconds = self._search_seconds()
-        epochs = self._next(pace, seconds, configurations, kept, least, left)
+        last = self._last(pace, seconds, final)
+        epochs = self._next(pace, seconds, last, configurations, kept, least, left)
         if epochs is None:
             self.content["search"] = self.rungs[-1]
         else:
@@ -101,7 +102,7 @@ class Lengths:
     def set_final(self, pace: Pace, runs: int) -> None:
         """Set the epochs of so many last runs."""
         epochs = pace.longest(self.seconds_left(), [self.turns(runs)], [1.0])
-        self.content["final"] = int(min(LONGEST, max(epochs, self.rungs[0])))
+        self.content["final"] = int(min(LONGEST, max(epochs, self.rungs[-1])))
 
     def turns(self, runs: int) -> int:
         """How many of so many runs follow one another."""
@@ -121,17 +122,24 @@ class Lengths:
         """About those that the export takes."""
         return EXPORTS * self.clock.seconds("latency") / self.students
 
+    def _last(self, pace: Pace, search: float, runs: int) -> float:
+        """The epochs that so many last runs have time for, where the search takes its seconds."""
+        return pace.longest(self.seconds_left() - search, [self.turns(runs)], [1.0])
+
     def _next(
-        self, pace: Pace, seconds: float, runs: int, kept: int, least: int, most: int
+        self, pace: Pace, seconds: float, last: float, runs: int, kept: int, least: int, most: int
     ) -> int | None:
-        """The epochs of the next of at most so many rungs; None: there is no time for `least`."""
+        """The epochs of the next of at most so many rungs; None: there is no time for `least`.
+
+        The longest rung has at most the epochs of the last runs.
+        """
         for number in range(most, 0, -1):
             counts = [runs]
             while len(counts) < number:
                 counts.append(min(counts[-1], third(counts[-1]) + kept))
             shares = [FACTOR ** -(number - 1 - i) for i in range(number)]
             longest = pace.longest(seconds, [self.turns(n) for n in counts], shares)
-            epochs = int(min(longest, LONGEST) * shares[0])
+            epochs = int(min(longest, last, LONGEST) * shares[0])
             if epochs >= least:
                 return epochs
         return None

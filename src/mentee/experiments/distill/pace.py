@@ -55,22 +55,19 @@ def first_pace(setups: Sequence[TrainingSetup], seconds: float) -> Pace:
     return Pace(2 * seconds, sum(epochs) / len(epochs))
 
 
-def measured_pace(trials: Sequence[Trial], epochs: int, outside: float, scored: float) -> Pace:
+def measured_pace(trials: Sequence[Trial], epochs: int, outside: float) -> Pace:
     """The pace of finished trials of so many epochs, from the summaries of their runs.
 
-    An epoch takes its steps and its validation; all else is fixed.
+    All that the runs count is taken for epochs, though some of it comes once: a longer run takes at
+    most as long as its estimate.
 
     Args:
         trials: of a rung.
         epochs: of each.
         outside: seconds of a trial that its runs do not count, of `seconds_outside`.
-        scored: validation examples for each training example.
     """
-    done = [job.read_summary() for trial in trials for job in trial.jobs]
-    steps = sum(each["seconds_per_epoch"] * each["epochs"] for each in done)
-    in_epochs = steps * (1 + FORWARD * scored) / len(trials)
-    whole = outside + sum(each["seconds"] for each in done) / len(trials)
-    return Pace(max(0.0, whole - in_epochs), in_epochs / epochs)
+    seconds = sum(job.read_summary()["seconds"] for trial in trials for job in trial.jobs)
+    return Pace(outside, seconds / len(trials) / epochs)
 
 
 def seconds_outside(trials: Sequence[Trial], seconds: float, turns: int) -> float:

@@ -19,7 +19,6 @@ from mentee.experiments.distill.lengths import Lengths
 from mentee.experiments.distill.pace import (
     first_pace,
     measured_pace,
-    scored,
     seconds_outside,
     views_in_time,
 )
@@ -186,13 +185,12 @@ class Stages:
         began = time.monotonic()
         setups = [build(each, self.overrides) for each in recipes]
         pace = first_pace(setups, (time.monotonic() - began) / len(setups))
-        baselines = sum(each.is_baseline for each in self.ready.tried)
         in_time = self.lengths.set_first(
             pace,
             len(self.space),
-            1 + baselines,
+            1 + self._baselines,
             lambda count: self._kept(self.space[:count]),
-            (FINALISTS + baselines) * self.request.seeds,
+            self._final_runs,
             setups[0].plan.batches,
         )
         count = self.lengths.content["configurations"]
@@ -202,6 +200,15 @@ class Stages:
         if not in_time:
             epochs = self.lengths.rungs[0]
             self.say(f"it takes longer than these minutes: runs have {epochs} epochs at least")
+
+    @property
+    def _baselines(self) -> int:
+        return sum(each.is_baseline for each in self.ready.tried)
+
+    @property
+    def _final_runs(self) -> int:
+        """How many last runs there will be, of one student."""
+        return (FINALISTS + self._baselines) * self.request.seeds
 
     def _group(self, each: Configuration) -> Hashable | None:
         """The best of each group comes to the end: of a baseline, of a student with the center."""
@@ -214,7 +221,7 @@ class Stages:
     def _rounds(self, planner: Planner, progress: SweepProgress) -> Iterator[list[Trial]]:
         """The rungs of the search, each when the one before is over, and then the last runs."""
         ready, rungs, active, epochs = self.ready, self.lengths.rungs, self.space, 0
-        first, share = ready.recipe.train.seed, scored(ready.setup)
+        first = ready.recipe.train.seed
         made: dict[Configuration, dict[int, Trial]] = {}
 
         def begun(configurations: Sequence[Configuration]) -> list[Trial]:
@@ -245,8 +252,8 @@ class Stages:
             passed = passing(active, self._group)
             if number + 1 == len(rungs) and "search" not in self.lengths.content:
                 some = [trials[each] for each in passed]
-                pace = measured_pace(some, epochs, outside, share)
-                self.lengths.set_next(pace, len(passed), self._kept(passed))
+                pace = measured_pace(some, epochs, outside)
+                self.lengths.set_next(pace, len(passed), self._kept(passed), self._final_runs)
             if number + 1 == len(rungs):
                 break
             active = passed
@@ -254,7 +261,7 @@ class Stages:
         last = finalists(active, ready)
         if "final" not in self.lengths.content:
             some = [trials[each] for each in last if each in trials] or [*trials.values()]
-            pace = measured_pace(some, epochs, outside, share)
+            pace = measured_pace(some, epochs, outside)
             self.lengths.set_final(pace, len(last) * self.request.seeds)
         epochs = self.lengths.content["final"]
         seeds = range(first, first + self.request.seeds)
