@@ -31,6 +31,6 @@ def test_the_state_of_fewer_examples_is_refused(monkeypatch: pytest.MonkeyPatch)
     state = Bank(["a"], torch.arange(20), 3).state()
     monkeypatch.setattr("mentee.memory.sharded.world", lambda: 2)
     half = ShardedBank(["a"], torch.arange(40), 3)
-    assert half.stores["a"].shape == (2, 20, 3)
+    assert half.stores["a"].shape == (2, 20 + half.spare, 3)
     with pytest.raises(RunError, match=r"has bank\.a \[2, 20, 3\], this run expects \[2, 40, 3\]"):
         half.load(state)
