@@ -4,8 +4,8 @@ r"""What `mentee distill` finds on four tasks, and what it is worth against scra
 instruments, the other training notes unlabeled, embeddings of aisfx and PESTO. `sentiment`: 500
 labeled texts, the rest unlabeled, embeddings of MiniLM. `photographs`: CIFAR-10 images of six
 classes as a folder of JPEG files, uneven, some damaged, some of the test part nearly the same as
-one of training, EfficientNet-lite0 as teacher. Students have at most 100,000 parameters; of
-photographs they take at most 5 ms.
+one of training, EfficientNet-lite0 as teacher. Students have at most 100,000 parameters; those of
+photographs any number of them, and they take at most 5 ms.
 
 An outer seed begins everything anew: the search, its runs, the comparison's seeds. `--default`
 trains the default method (of `cifar10`: `cktf+kd`, `kd` and scratch, of the default student) for
@@ -148,7 +148,7 @@ def search(task: str, seed: int, minutes: float, processes: int | None) -> dict[
             mentee.record(source["source"], name, folder, splits=["train"], options=options)
     found = mentee.distill(
         recipe_of(task, seed),
-        max_params=MOST,
+        max_params=None if task == "photographs" else MOST,
         max_latency=5.0 if task == "photographs" else None,
         minutes=minutes,
         given=False,
@@ -196,6 +196,32 @@ def default(task: str, seed: int, seconds: float, record: Path) -> dict[str, Any
     return results
 
 
+def lines(tasks: dict[str, Any]) -> list[str]:
+    """The rows of docs/results/distill.md: of the searches, and of what they found."""
+    searches, scores = [], []
+    for name, seed, found in ((n, s, f) for n, each in tasks.items() for s, f in each.items()):
+        epochs = " → ".join(map(str, [*found["lengths"]["rungs"], found["lengths"]["final"]]))
+        minutes = f"{found['spent_minutes']:g} of {found['minutes']:g}"
+        searches.append(f"| {name}, {seed} | {minutes} | {found['tried']} | {epochs} |")
+        for row in found["final"]:
+            parts = {"test": (row["test"]["mean"], row["to_scratch"], row["verdict"])}
+            for domain, each in row["out_of_domain"].items():
+                parts[domain] = (each["score"], each["to_scratch"], each["verdict"])
+            for part, (score, gain, verdict) in parts.items():
+                cells = [f"{name}, {seed}", row["student"], row["method"], part]
+                scores.append(f"| {' | '.join(cells)} | {100 * score:.1f} | {gained(gain)} | ")
+                scores[-1] += f"{verdict or ''} |"
+    return [*searches, "", *scores]
+
+
+def gained(gain: dict[str, Any] | None) -> str:
+    """Points above scratch, with the interval that is judged."""
+    if gain is None:
+        return ""
+    low, high = gain["judged"]
+    return f"{100 * gain['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
 def environment(path: Path) -> dict[str, Any]:
     """What a run says of its machine."""
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -225,7 +251,7 @@ def main() -> None:
         content["versions"] = {name: version(name) for name in ("torch", "timm", "onnxruntime")}
         content["python"] = platform.python_version()
         files.write_json(path, content)
-        print(json.dumps(task[str(seed)]["winner"], indent=1), flush=True)
+    print(*lines(content["tasks"]), sep="\n")
 
 
 if __name__ == "__main__":
