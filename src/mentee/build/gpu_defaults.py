@@ -18,11 +18,11 @@ def resolve_precision(train: Train) -> Train:
     return train.model_copy(update={"precision": train.precision or default})
 
 
-def set_gpu_defaults(asked: Train, train: Train, device: torch.device) -> list[str]:
+def set_gpu_defaults(given: Train, train: Train, device: torch.device) -> list[str]:
     """Switch on what makes a GPU faster, unless the recipe asks for float32.
 
     Args:
-        asked: as the recipe has it.
+        given: as the recipe has it.
         train: with its precision.
         device: of the run.
 
@@ -31,11 +31,11 @@ def set_gpu_defaults(asked: Train, train: Train, device: torch.device) -> list[s
     """
     if device.type != "cuda":
         return []
-    exact, cudnn = asked.precision == "float32", torch.backends.cudnn
+    exact, cudnn = given.precision == "float32", torch.backends.cudnn
     torch.set_float32_matmul_precision("highest" if exact else "high")
     cudnn.allow_tf32 = not exact
     cudnn.benchmark = not cudnn.deterministic
-    chosen = "train.precision" if asked.precision else "the default of this GPU"
+    chosen = "train.precision" if given.precision else "the default of this GPU"
     return [
         f"precision: {train.precision} ({chosen}); TF32 for what stays float32: "
         f"{'no, train.precision is float32' if exact else 'yes'}",

@@ -7,6 +7,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from mentee import files
@@ -48,18 +49,18 @@ class Training:
         self._sinks: list[MetricSink] = []
         self._since = reset_peak()
         self._began = self._saved_at = time.monotonic()
-        self._saved_step = 0
+        self._saved_step = self.steps_done = 0
+        self._teacher = parts.teacher.fingerprint() if parts.teacher else None
         self._uncounted: list[Step] = []
         self._notes = [*parts.network_notes, *parts.compute_notes]
         if not options.inspect:  # else they were printed with what was read
             self._notes[:0] = parts.splits.notes
-        self.steps_done = 0
 
     def begin(self, *, again: bool = False) -> None:
         """Make the run folder; `again`: of a run that ended before its first checkpoint."""
         facts = environment(
             data=self._fingerprints(),
-            teacher=self._teacher(),
+            teacher=self._teacher,
             method=self.parts.method.as_json(),
             processes=self.parts.accelerator.num_processes,
             **self.parts.notes,
@@ -81,7 +82,7 @@ class Training:
         teacher = "teacher's weights, or the layers that the method reads,"
         began[teacher] = facts["teacher"]
         now = {f"{name} examples": is_now for name, is_now in self._fingerprints().items()}
-        now[teacher] = self._teacher()
+        now[teacher] = self._teacher
         for name, was in began.items():
             if now[name] != was:
                 raise RunError(
@@ -165,7 +166,7 @@ class Training:
             parts.teacher,
             lambda epoch, start: parts.splits.epoch(self.recipe.train, epoch, start),
             parts.optimizer,
-            dataclasses.replace(parts.plan, lr=self._rate),
+            dataclasses.replace(parts.plan, lr=partial(self.stopping.rate, self.progress)),
             parts.accelerator,
             average=parts.average,
             done=done,
@@ -265,16 +266,12 @@ class Training:
     def _over(self, step: Step) -> bool:
         return self.stopping.over(self.progress, step.number)
 
-    def _rate(self, done: int, total: int) -> float:
-        return self.stopping.rate(self.progress, done, total)
-
     def _due(self, step: Step) -> bool:
         """Whether a checkpoint is due, by steps or by minutes."""
         config, ends = self.recipe.save, step.number == self.parts.plan.steps
         many = config.steps is not None and step.number - self._saved_step >= config.steps
-        long = (
-            config.minutes is not None and time.monotonic() - self._saved_at > 60 * config.minutes
-        )
+        seconds = time.monotonic() - self._saved_at
+        long = config.minutes is not None and seconds > 60 * config.minutes
         return bool(max_over_processes(int(many or long or ends)))
 
     def _pauses(self, step: Step) -> bool:
@@ -318,9 +315,6 @@ class Training:
         parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
         parts |= {"monitor": self.parts.monitor_examples} if self.parts.monitor_examples else {}
         return {name: part.fingerprint() if part else None for name, part in parts.items()}
-
-    def _teacher(self) -> str | None:
-        return self.parts.teacher.fingerprint() if self.parts.teacher else None
 
     def _wall(self) -> float:
         return time.monotonic() - self._began
