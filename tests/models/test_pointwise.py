@@ -17,7 +17,7 @@ from mentee.models.pointwise import StridedPointwise, replace_strided_pointwise
 
 
 @pytest.mark.parametrize("stride", [2, (1, 3)])
-@pytest.mark.parametrize("side", [7, 8])
+@pytest.mark.parametrize("side", [8, 33, 34])
 def test_the_numbers_are_those_of_a_stride(stride: int | tuple[int, int], side: int) -> None:
     torch.manual_seed(0)
     plain = nn.Conv2d(5, 7, 1, stride)
