@@ -15,8 +15,6 @@ from mentee.report.tables import spread as spread_of
 from mentee.report.tables import without_empty_columns
 
 Entry = Mapping[str, Any]
-
-
 LEGEND = """\
 *To scratch*, *to best*: differences paired by seed. HELPS and HURTS: the difference to scratch is \
 more than chance over all methods together (p of the pooled variance, corrected by Holm, at most \

@@ -19,6 +19,7 @@ from mentee.errors import MenteeError, RunError, shortened
 from mentee.exporting.signature import Signature
 from mentee.exporting.student import Student
 from mentee.models.packages import quiet
+from mentee.teachers.pretrained.onnx_file import session_of
 
 Array = npt.NDArray[Any]
 
@@ -119,10 +120,7 @@ def open_session(content: bytes, source: object) -> Any:
         MenteeError: onnxruntime is missing, or the content is damaged.
     """
     (runtime,) = packages("predict", "onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
     try:
-        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return session_of(content, runtime)
     except Exception as error:  # onnxruntime's errors have no common class of their own
         raise cannot_read(source, error, "onnxruntime") from error

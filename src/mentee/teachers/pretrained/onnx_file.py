@@ -119,15 +119,20 @@ def build_onnx(
     )
 
 
+def session_of(model: str | bytes, runtime: Any) -> Any:
+    """A file, or the content of one, in onnxruntime, with as many threads as torch has."""
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
 def _open(path: str) -> Any:
     runtime = imported("onnxruntime", teacher=f"onnx:{path}")
     if not Path(path).is_file():
         raise MenteeError(f"there is no file {path}")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
     try:
-        return runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return session_of(path, runtime)
     except Exception as error:  # onnxruntime's errors have no common class of their own
         raise MenteeError(
             f"onnxruntime cannot read {path}: {shortened(str(error), 300)}"
