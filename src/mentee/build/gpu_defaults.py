@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from mentee.distillation.reading import EVERY
 from mentee.recipe import Train
-from mentee.teachers import MultiTeacher, RecordedTeacher
+from mentee.teachers import RecordedTeacher
 from mentee.teachers.recorded import IN_MEMORY
-from mentee.teachers.teacher import Teacher
 
 
 def resolve_precision(train: Train) -> Train:
@@ -45,18 +46,16 @@ def set_gpu_defaults(given: Train, train: Train, device: torch.device) -> list[s
     ]
 
 
-def record_notes(teacher: Teacher | None, device: torch.device) -> list[str]:
+def record_notes(teachers: Sequence[RecordedTeacher], device: torch.device) -> list[str]:
     """Where the features of recorded teachers are read from, a line each; none without a GPU."""
     if device.type != "cuda":
         return []
-    several = teacher.teachers.values() if isinstance(teacher, MultiTeacher) else [teacher]
     return [
         f"record {each.record.folder.name}: {each.table_bytes / 1e6:,.0f} MB on the GPU"
         if each.table_bytes
         else f"record {each.record.folder.name}: read from disk for each batch, and copied from "
         f"pinned memory (views, or more than {IN_MEMORY / 1e6:,.0f} MB)"
-        for each in several
-        if isinstance(each, RecordedTeacher)
+        for each in teachers
     ]
 
 

@@ -18,7 +18,6 @@ from mentee.recipe import (
     MultiRecipe,
     Network,
     Recipe,
-    RecordedRecipe,
     single_teachers,
 )
 from mentee.records.folders import is_network_record
@@ -93,7 +92,8 @@ class PythonOverrides:
 
 def records_network(recipe: Recipe) -> bool:
     """Whether the teacher is the record of a network: a passed one has to be that network."""
-    folders = recipe.teacher.record_folders if isinstance(recipe.teacher, RecordedRecipe) else {}
+    teacher = single_teachers(recipe.teacher).get("")
+    folders = {} if teacher is None else teacher.record_folders
     return any(is_network_record(folder, recipe.data.train) for folder in folders.values())
 
 

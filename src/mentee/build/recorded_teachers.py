@@ -108,6 +108,10 @@ class RecordedEmbeddingsKind(TeacherKind):
         memory = 0 if recipe.in_memory else IN_MEMORY  # nothing is in memory twice
         return RecordedTeacher(records.get("", records), splits.train, memory=memory)
 
+    def records(self, teacher: Teacher | None) -> list[RecordedTeacher]:
+        """Itself."""
+        return [] if teacher is None else [cast(RecordedTeacher, teacher)]
+
     def compared(self, teacher: Teacher) -> list[tuple[str, Teacher, str]]:
         """Each of several records."""
         names = [each.name for each in teacher.layers]

@@ -195,7 +195,11 @@ def resolve(
         contract,
         plan,
         accelerator,
-        [*gpu_notes, *record_notes(built_teacher, accelerator.device), *compute_notes],
+        [
+            *gpu_notes,
+            *record_notes(kind.records(built_teacher), accelerator.device),
+            *compute_notes,
+        ],
         notes,
     )
 

@@ -122,6 +122,10 @@ class TeacherKind:
         """The teachers that are run while the student trains, by name, with their recipes."""
         return {}
 
+    def records(self, teacher: Teacher | None) -> list[RecordedTeacher]:
+        """The teachers that are records, of a network's layers or of embeddings."""
+        return []
+
     def recorded(self, teacher: Teacher | None) -> dict[str, RecordedTeacher]:
         """The teachers that are records of a network's layers, by name."""
         return {}

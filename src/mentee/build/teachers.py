@@ -208,6 +208,10 @@ class MultiKind(TeacherKind):
         """Those that are records of a network's layers."""
         return {n: one[""] for n, kind, t in self._parts(teacher) if (one := kind.recorded(t))}
 
+    def records(self, teacher: Teacher | None) -> list[RecordedTeacher]:
+        """Those of each."""
+        return [each for _, kind, own in self._parts(teacher) for each in kind.records(own)]
+
     def _parts(self, teacher: Teacher | None) -> list[tuple[str, TeacherKind, Teacher]]:
         teachers = {} if teacher is None else cast(MultiTeacher, teacher).teachers
         return [(name, self.kinds[name], each) for name, each in teachers.items()]
@@ -223,7 +227,7 @@ class MultiKind(TeacherKind):
     def compared(self, teacher: Teacher) -> list[tuple[str, Teacher, str]]:
         """Each at its embedding; an ensemble at its logits, which is all that it has."""
         return [
-            (name, each, "logits" if type(self.kinds[name]) is EnsembleKind else "embedding")
+            (name, each, "embedding" if self.recipe.teachers[name].has_embedding else "logits")
             for name, each in cast(MultiTeacher, teacher).teachers.items()
         ]
 

@@ -21,7 +21,7 @@ from mentee.evaluation.predictions import collect_features
 from mentee.evaluation.student_reader import folder_of
 from mentee.experiments.probe_data import ProbeData
 from mentee.models import Contract, normalize
-from mentee.recipe import Ensemble, Network, OnlineRecipe, Recipe, online_recipe, single_teachers
+from mentee.recipe import Network, OnlineRecipe, Recipe, online_recipe, single_teachers
 from mentee.records import Record, open_record
 from mentee.records.folders import find_split
 from mentee.records.manifest import read_manifest
@@ -65,12 +65,13 @@ class EmbeddingSources:
 
     def find(self, kind: str) -> Iterator[EmbeddingSource]:
         """The sources of a kind, `student`, `untrained` or `teacher`: one for each teacher."""
+        contract = networks.contract(self.recipe.student)
         if kind == "student":
-            yield self._network(kind, self._student())
+            yield self._network(kind, self._student(), contract)
         elif kind == "untrained":
             network = self._untrained()
             if network is not None:
-                yield self._network(kind, network)
+                yield self._network(kind, network, contract)
         else:
             try:
                 yield from self._teachers()
@@ -97,10 +98,7 @@ class EmbeddingSources:
         seed = self.recipe.train.seed
         return networks.build(config, self.overrides.student, self.data.splits, seed=seed)
 
-    def _network(
-        self, name: str, network: nn.Module, config: Network | None = None
-    ) -> EmbeddingSource:
-        contract = networks.contract(config or self.recipe.student)
+    def _network(self, name: str, network: nn.Module, contract: Contract) -> EmbeddingSource:
         device = PartialState(cpu=not torch.cuda.is_available()).device
         network.to(device)
 
@@ -113,8 +111,8 @@ class EmbeddingSources:
     def _teachers(self) -> Iterator[EmbeddingSource]:
         split = self.recipe.data.train
         for label, config in single_teachers(self.recipe.teacher).items():
-            if isinstance(config, OnlineRecipe):
-                yield self._teacher(label, config)
+            if (online := config.online) is not None:
+                yield self._teacher(label, online)
                 continue
             for name, path in config.record_folders.items():
                 network = read_manifest(find_split(path, split)).network
@@ -127,15 +125,15 @@ class EmbeddingSources:
 
     def _teacher(self, label: str, config: OnlineRecipe) -> EmbeddingSource:
         """A network as teacher, the only one or one of several by name."""
-        if isinstance(config, Ensemble):
+        if not config.has_embedding:
             raise MenteeError("an ensemble of networks has logits, and no one embedding")
         module = self.overrides.teacher
         module = module.get(label) if isinstance(module, Mapping) else module
         if config.network.startswith(PASSED_PREFIX) and module is None:
             raise MenteeError("it was passed from Python; pass it again: teacher=...")
         seed = self.recipe.train.seed
-        network, _ = networks.build_teacher(config, module, self.data.splits, seed=seed)
-        return self._network(f"teacher {label}".strip(), network, config)
+        network, contract = networks.build_teacher(config, module, self.data.splits, seed=seed)
+        return self._network(f"teacher {label}".strip(), network, contract)
 
     def _recorded(self, path: str) -> Callable[[str, Rows, int], Tensor]:
         """Reads recorded embeddings of the training split and of the test split."""

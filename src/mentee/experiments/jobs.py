@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from mentee import files
 from mentee.errors import RecipeError, RunError, shown
-from mentee.recipe import ATeacher, MethodRecipe, MultiRecipe, Network, Recipe, read
+from mentee.recipe import ATeacher, MethodRecipe, Network, Recipe, read
 from mentee.runs.changes import SWEEP_PLAN, differences, listing, refuse_other_kind, with_defaults
 from mentee.runs.folder import Folder
 
@@ -156,10 +156,9 @@ def make_job(recipe: Recipe, student: Network, name: str, seed: int, out: Path) 
 
 def teacher_for(recipe: Recipe, method: MethodRecipe) -> ATeacher | None:
     """The recipe's teacher; `none` also drops the methods that single teachers have."""
-    teacher = recipe.teacher
-    if method.name == "none" and isinstance(teacher, MultiRecipe):
-        return teacher.model_copy(update={"methods": {}})
-    return teacher
+    if recipe.teacher is None or method.name != "none":
+        return recipe.teacher
+    return recipe.teacher.without_methods()
 
 
 def save_plan(out: Path, jobs: Sequence[Job], settings: Mapping[str, Any]) -> None:

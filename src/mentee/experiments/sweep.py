@@ -29,7 +29,7 @@ from mentee.locks import folder_lock
 from mentee.losses import LossSpec
 from mentee.methods import METHODS, Method
 from mentee.parallel import world
-from mentee.recipe import OnlineRecipe, Recipe, read
+from mentee.recipe import Recipe, read
 from mentee.runs.changes import SWEEP_PLAN
 from mentee.training.signals import SignalGuard, number_of
 
@@ -128,7 +128,7 @@ def sweep(
     """
     overrides = PythonOverrides(data, student, teacher, methods, losses, representations)
     content = overrides.mark(read(recipe, changes))
-    network = isinstance(content.teacher, OnlineRecipe)
+    network = content.online_teacher is not None
     settings = {"live": live, "views": views, "record": None if record is None else str(record)}
     if student is not None and students:
         raise RecipeError("a student was passed from Python and others are named; give either")

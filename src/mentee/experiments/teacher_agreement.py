@@ -19,7 +19,7 @@ from mentee.errors import MenteeError
 from mentee.evaluation.predictions import Predictions, load, predict, predictions_of
 from mentee.evaluation.student_reader import finished_recipe, open_student
 from mentee.experiments.jobs import Job
-from mentee.recipe import Ensemble, OnlineRecipe, Recipe
+from mentee.recipe import OnlineRecipe, Recipe
 
 
 class TeacherAgreement:
@@ -121,9 +121,10 @@ class TeacherAgreement:
         return load(self._path()) if self._path().is_file() else None
 
     def _teacher_config(self) -> OnlineRecipe:
-        teacher = self.recipe.teacher
-        if not isinstance(teacher, OnlineRecipe):
-            why = "the teacher is a record" if teacher else "the recipe names no teacher"
+        teacher = self.recipe.online_teacher
+        if teacher is None:
+            named = self.recipe.teacher is not None
+            why = "the teacher is a record" if named else "the recipe names no teacher"
             raise MenteeError(f"{why}, not a network of the student's classes.")
         return teacher
 
@@ -132,7 +133,7 @@ class TeacherAgreement:
         config, data = self._teacher_config(), self.recipe.data
         content = [config.model_dump(mode="json"), data.model_dump(mode="json")]
         digest = hashlib.blake2b(json.dumps(content).encode(), digest_size=6)
-        for network in config.networks if isinstance(config, Ensemble) else [config]:
+        for network in config.each_network:
             weights = None if network.weights is None else Path(network.weights).expanduser()
             if weights is not None and weights.is_file():
                 digest.update(weights.read_bytes())

@@ -130,11 +130,11 @@ def of_teachers(
     """The teachers of a recipe that are networks and can be built."""
     for name, each in single_teachers(recipe.teacher).items():
         label = f"teacher {name}".strip()
-        if not isinstance(each, (Network, Ensemble)):
+        if (online := each.online) is None:
             skipped.append(f"{label}: it is read from a record or an average, not run")
             continue
         try:
-            module = teacher_module(each, student)
+            module = teacher_module(online, student)
         except MenteeError as error:
             skipped.append(f"{label}: {reason(error)}")
             continue

@@ -99,6 +99,8 @@ class TeacherRecipe(Part):
     """
 
     tag: ClassVar[str]
+    has_embedding: ClassVar[bool] = True
+    """Whether it has one embedding, or logits alone."""
 
     @property
     def members(self) -> dict[str, Any]:
@@ -112,6 +114,10 @@ class TeacherRecipe(Part):
 
     def live(self, recorded: Any) -> Any:
         """The same with a record replaced by the network that was `recorded`, to be run again."""
+        return self
+
+    def without_methods(self) -> Any:
+        """The same without the methods of its members, for a student that reads none of them."""
         return self
 
     @property

@@ -27,7 +27,7 @@ from mentee.recipe.parts import (
     TextBytes,
 )
 from mentee.recipe.probe import Probe
-from mentee.recipe.teachers import ATeacher
+from mentee.recipe.teachers import ATeacher, OnlineRecipe
 from mentee.tasks import Task, find_task
 
 Labels = Annotated[list[str], Field(min_length=1)]
@@ -247,3 +247,8 @@ class Recipe(Part):
     select: Select = Select()
     save: Save = Save()
     trackers: list[str] = []
+
+    @property
+    def online_teacher(self) -> OnlineRecipe | None:
+        """The teacher if it is a network or an ensemble, run while the student trains; or None."""
+        return None if self.teacher is None else self.teacher.online

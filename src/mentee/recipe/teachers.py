@@ -45,6 +45,7 @@ class Ensemble(TeacherRecipe):
     """
 
     tag: ClassVar[str] = "an ensemble"
+    has_embedding: ClassVar[bool] = False
 
     networks: list[Annotated[Network, BeforeValidator(by_network)]] = Field(min_length=1)
     mean: Literal["probabilities", "logits"] = "probabilities"
@@ -170,6 +171,10 @@ class MultiRecipe(TeacherRecipe):
     def members(self) -> dict[str, Any]:
         """The teachers by name."""
         return dict(self.teachers)
+
+    def without_methods(self) -> MultiRecipe:
+        """The same teachers; each would be read by the recipe's method."""
+        return self.model_copy(update={"methods": {}})
 
     @property
     def each_network(self) -> list[Network]:

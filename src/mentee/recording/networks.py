@@ -195,7 +195,7 @@ def build_setups(
     Raises:
         MenteeError: the recipe has no network as teacher, or a method does not fit the pair.
     """
-    if recipe.teacher is None or recipe.teacher.online is None:
+    if recipe.online_teacher is None:
         raise RecipeError(
             "a recipe's teacher is recorded where it is a network; name one under teacher:, or "
             "record a teacher of another task with --teacher NAME"

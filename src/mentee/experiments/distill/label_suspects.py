@@ -15,7 +15,6 @@ from mentee.evaluation.monitor import FOLDS, held_out_outputs
 from mentee.metrics import Labeled
 from mentee.representations.pooled import averaged
 from mentee.teachers import RecordedTeacher
-from mentee.teachers.multi import MultiTeacher
 from mentee.teachers.recorded import named
 
 NETWORK, CLASSIFIER = (0.9, 0.05), (0.8, 0.1)
@@ -39,10 +38,8 @@ def label_suspects(setup: TrainingSetup) -> dict[str, Any] | None:
         `by` what, `ids`, `of` how many examples, and the `accuracy` of what judges on these; None:
         an example has not one class, or nothing of it is recorded.
     """
-    teacher, whole = setup.teacher, setup.splits.train
-    teachers = [*teacher.teachers.values()] if isinstance(teacher, MultiTeacher) else [teacher]
-    recorded = [each for each in teachers if isinstance(each, RecordedTeacher)]
-    if len(recorded) < len(teachers) or whole.task.outputs != "class logits":
+    recorded, whole = setup.kind.records(setup.teacher), setup.splits.train
+    if not recorded or setup.online_teachers or whole.task.outputs != "class logits":
         return None
     rows = np.flatnonzero(np.ones(len(whole)) if whole.labeled is None else whole.labeled)
     rows = rows[:: max(1, -(-len(rows) // MOST))]

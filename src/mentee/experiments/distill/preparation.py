@@ -20,7 +20,7 @@ from mentee.experiments.distill.strategies import Strategy, strategies
 from mentee.experiments.jobs import Job
 from mentee.experiments.shared_record import PairCheck, check_pair, with_shared_record
 from mentee.models import build as build_network
-from mentee.recipe import MethodRecipe, Network, OnlineRecipe, Recipe
+from mentee.recipe import MethodRecipe, Network, Recipe
 
 Say = Callable[[str], None]
 
@@ -194,7 +194,7 @@ def share_teacher(
         for student in ready.students
         for method in methods
     ]
-    if isinstance(ready.recipe.teacher, OnlineRecipe):
+    if ready.recipe.online_teacher is not None:
         checks = {
             job.pair: ready.checks.get(job.pair) or check_pair(job.recipe, overrides)[0]
             for job in jobs

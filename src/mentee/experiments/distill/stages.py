@@ -39,7 +39,7 @@ from mentee.experiments.results import results
 from mentee.experiments.rows import read_rows
 from mentee.experiments.sweep import train
 from mentee.experiments.workers import divide_cores
-from mentee.recipe import OnlineRecipe, Recipe, dump
+from mentee.recipe import Recipe, dump
 from mentee.report import duration
 from mentee.runs.changes import DISTILL_PLAN
 
@@ -172,7 +172,7 @@ class Stages:
     def _views(self) -> int | None:
         """How many views of the teacher are recorded; None: as many as usual."""
         content, recipe = self.lengths.content, self.ready.recipe
-        live = isinstance(recipe.teacher, OnlineRecipe) and recipe.data.views != "none"
+        live = recipe.online_teacher is not None and recipe.data.views != "none"
         if self.request.minutes is not None and live and "views" not in content:
             seconds = lengths.RECORD_SHARE * 60 * self.request.minutes
             content["views"] = views_in_time(build(self._reading(), self.overrides), seconds)
