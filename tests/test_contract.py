@@ -319,6 +319,21 @@ AGREED = {
         steepest=2.0,  # T (q - p) b / n, and there are more than b labels
         given=known_labels,
     ),
+    "soft_labels": AgreementCase(
+        loops=lambda s, t, rows: agreements.kl(s.tolist(), t.tolist(), 2.0),
+        steepest=2.0,
+        given=lambda s, t, rows: {"outputs": "class logits"},
+    ),
+    "soft_labels of several": AgreementCase(
+        loops=lambda s, t, rows: agreements.binary_kd(s, t, np.ones_like(s, bool), 2.0),
+        steepest=2.0,
+        given=lambda s, t, rows: {"outputs": "label logits"},
+    ),
+    "soft_labels of values": AgreementCase(
+        loops=lambda s, t, rows: ((s - t) ** 2).mean(1),
+        steepest=lambda s, t: 2 * (s.abs().max() + t.abs().max()).item(),
+        given=lambda s, t, rows: {"outputs": "values"},
+    ),
     "bounded_regression": AgreementCase(
         loops=bounded_in_loops,
         steepest=lambda s, t: 2 * (s.abs().max() + TARGETS.abs().max()).item(),

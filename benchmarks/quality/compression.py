@@ -1,7 +1,8 @@
 r"""What made embedding compression lose, and what it is made of now: one thing varied at a time.
 
-Six tasks, teachers that know another task (aisfx: sound effects; GloVe: co-occurrence of words; an
-RBM: pixels). Every task has a test set of its own domain and one or more of others.
+Tasks with few labels and teachers that know another task (aisfx: sound effects; GloVe: words that
+occur together; MiniLM: pairs of sentences; an RBM: pixels); `-rest`: with the other examples
+unlabeled. Every task has a test set of its own domain and one or more of others.
 Runs of one task and seed share examples, order and initial weights. Finished runs stay in `runs/`
 and are not repeated.
 
@@ -41,12 +42,14 @@ REST = {"unlabeled": {"share": 0.75}}
 # task: (data and students of embeddings.py, teacher, what differs in data, in train, select)
 TASKS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], int]] = {
     "digits-few": ("digits", "rbm", {"limit": 200}, {"epochs": 10, "batch": 20}, 1),
-    "digits-rest": ("digits", "rbm", {"limit": 200, **REST}, {"epochs": 4, "batch": 40}, 1),
+    "digits-rest": ("digits", "rbm", {"limit": 200, **REST}, {"epochs": 5, "batch": 40}, 1),
     "audio-few": ("audio", "aisfx", {"limit": 230}, {"epochs": 20, "batch": 16}, 4),
     "audio-rest": ("audio", "aisfx", {"limit": 230, **REST}, {"epochs": 6, "batch": 64}, 1),
     "text-few": ("text", "glove", {"limit": 500}, {"epochs": 20, "batch": 16}, 4),
     "text-all": ("text", "glove", {}, {"epochs": 5, "batch": 64}, 1),
     "text-rest": ("text", "glove", {"limit": 500, **REST}, {"epochs": 4, "batch": 64}, 1),
+    "sentences-few": ("text", "minilm", {"limit": 500}, {"epochs": 20, "batch": 16}, 4),
+    "sentences-rest": ("text", "minilm", {"limit": 500, **REST}, {"epochs": 4, "batch": 64}, 1),
 }
 
 
@@ -71,11 +74,24 @@ def rows() -> dict[str, Any]:
     def row(name: str, *terms: Term, task: float = 0.4) -> Method:
         return Method(name, terms, task=task)
 
+    def with_soft(name: str, near: float, alike: float, learn: str = "first") -> Method:
+        """As `ec` is now, with other weights, or a compressor that learns with the student."""
+        logits = Component("compressed_logits")
+        soft_term = Term(("logits", "embedding"), Component("soft_labels"), alike, logits)
+        terms = term(weight=near, gain=0.01, learn=learn), soft_term
+        return row(name, *terms, task=round(1 - near - alike, 3))
+
     soft = replace(find("probe-kd").terms[0], weight=0.6)
     head = {"student_head": "linear"}
     first = {"learn": "first", **head}
     listed = [
         row("published", term()),
+        row("distances", term(weight=0.1, gain=0.01), task=0.9),
+        with_soft("joint-0.3", 0.1, 0.3, "joint"),
+        with_soft("joint-0.6", 0.1, 0.6, "joint"),
+        with_soft("soft-0.6", 0.1, 0.6),
+        with_soft("soft-0.8", 0.1, 0.8),
+        with_soft("near-0.3", 0.3, 0.6),
         row("lambda-0.3", term(weight=0.3), task=0.7),
         row("lambda-0.1", term(weight=0.1), task=0.9),
         row("width-8", term(width=8)),

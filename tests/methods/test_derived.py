@@ -56,7 +56,7 @@ def test_a_standardized_row_keeps_its_weights():
     assert (form.task, [t.weight for t in form.terms]) == (0.1, [0.9])
     assert form.terms[0].representation == Component("standardized")
     compressed = find("standardized(ec)").terms[0].representation
-    assert str(compressed) == "standardized of compress(width=64, gain=0.01)"
+    assert str(compressed) == "standardized of compress(width=64, gain=0.01, learn=first)"
 
 
 def test_equal_terms_of_a_sum_are_one_of_both_weights():

@@ -249,14 +249,22 @@ def test_what_numbers_and_weights_do_not_meet_is_said_at_once():
         adjust(find("cktf-bank"), {"a.b": 1}, {"c": 1.0})
 
 
-@pytest.mark.parametrize(("name", "share", "gain"), [("ec", 0.1, 0.01), ("ec-published", 0.6, 1.0)])
-def test_embedding_compression_and_its_published_form(name, share, gain):
-    method = find(name)
+def test_embedding_compression_as_published():
+    method = find("ec-published")
     (term,) = method.terms
-    assert (method.task, term.weight) == (pytest.approx(1 - share), share)
-    assert term.representation.params.get("gain", 1.0) == gain
-    in_sum = find(f"{name}+none")
-    assert in_sum.terms[0].weight / in_sum.task == pytest.approx(share / (1 - share), abs=1e-3)
+    assert (method.task, term.weight, term.representation.params) == (0.4, 0.6, {"width": 64})
+    assert find("ec-published+none").terms[0].weight == pytest.approx(1.5)
+
+
+def test_embedding_compression_has_soft_labels_of_a_compressor_that_is_trained_first():
+    method, in_sum = find("ec"), find("ec+none")
+    follow, soft = method.terms
+    assert follow.representation.params == {"width": 64, "gain": 0.01, "learn": "first"}
+    assert (soft.loss.name, soft.representation.name) == ("soft_labels", "compressed_logits")
+    assert (method.task, follow.weight, soft.weight) == (0.6, 0.1, 0.3)
+    assert in_sum.task == 1
+    for alone, term in zip(method.terms, in_sum.terms, strict=True):
+        assert term.weight == pytest.approx(alone.weight / method.task, abs=1e-3)
 
 
 @pytest.mark.parametrize(("name", "agree"), [("ec-kd", "kl"), ("ec-binary-kd", "binary_kd")])

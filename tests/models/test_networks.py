@@ -96,6 +96,13 @@ def test_other_sizes_and_channels(name, channels, height, width):
         assert network(torch.rand(1, channels, height, width)).shape == (1, 5)
 
 
+@pytest.mark.parametrize(("stride", "side"), [(1, 96), (2, 48), (3, 32), (7, 14)])
+def test_a_stride_of_the_stem_makes_large_images_small(stride, side):
+    network = build("resnet8-cifar", classes=5, stem_stride=stride).eval()
+    assert network.relu(network.conv1(torch.rand(1, 3, 96, 96))).shape == (1, 16, side, side)
+    assert network.conv1.kernel_size == (2 * stride + 1, 2 * stride + 1)
+
+
 # Sizes of the heads of CKTF: stem, stages | embedding (papers' code, averaged 8×8 by 8×8 or whole).
 POOLED = {
     "resnet20-cifar": (8, [256, 256, 128, 64], 64),

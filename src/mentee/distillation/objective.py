@@ -262,7 +262,8 @@ class DistillationLoss(nn.Module):
         Where the loss compares the examples of the batch with one another, those of all processes
         are gathered: features, labels and mask alike.
         """
-        spec, context = bound.spec, Context(mask=mixed_mask(batch))
+        spec, task = bound.spec, self.task or task_of(batch.labels)
+        context = Context(mask=mixed_mask(batch), outputs=task.outputs)
         gathered = spec.whole_batch and bound.memory is None
         if gathered:
             gather_teacher = gather_with_grad if spec.trains_teacher else gather
@@ -281,7 +282,7 @@ class DistillationLoss(nn.Module):
 
         if "labels" not in spec.needs:
             return loss(None)
-        return (self.task or task_of(batch.labels)).loss_with_labels(
+        return task.loss_with_labels(
             batch, lambda labels: loss(gather(labels) if gathered else labels)
         )
 

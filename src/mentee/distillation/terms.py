@@ -27,7 +27,7 @@ Builder = Callable[..., tuple[Adapter, Adapter]]
 """`(student shape, teacher shape, **params)` to the adapters of a representation."""
 AUX = "own/"
 """Before the name of a term: the auxiliary loss of its teacher-side adapter."""
-ENGINE_ARGUMENTS = ("labels", "mask", "negatives", "log_z", "chunk")
+ENGINE_ARGUMENTS = ("labels", "mask", "negatives", "log_z", "outputs", "chunk")
 """Arguments of a loss that the engine sets and a recipe may not."""
 
 

@@ -28,6 +28,7 @@ from mentee.losses.kd import binary_kd, hard_label, kl, ttm, wttm
 from mentee.losses.mlkd import batch_level, class_level
 from mentee.losses.rkd import rkd
 from mentee.losses.similarity import cc, cosine_distance_difference, pkt, similarity_kl
+from mentee.losses.soft_labels import soft_labels
 from mentee.tasks import Outputs
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "sigmoid_contrast",
     "similarity_kl",
     "smooth_l1",
+    "soft_labels",
     "sp",
     "squared",
     "ttm",
@@ -115,6 +117,7 @@ LOSSES: dict[str, LossSpec] = {
     "batch_level": LossSpec(batch_level, same_width=True, outputs="class logits", whole_batch=True),
     "class_level": LossSpec(class_level, same_width=True, outputs="class logits", whole_batch=True),
     "binary_kd": LossSpec(binary_kd, needs=("mask",), same_width=True, outputs="label logits"),
+    "soft_labels": LossSpec(soft_labels, needs=("outputs",), same_width=True),
     "bounded_regression": LossSpec(
         bounded_regression, needs=("labels", "mask"), same_width=True, outputs="values"
     ),

@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mentee.losses.negatives import Negatives
+from mentee.tasks import Outputs
 
-Need: TypeAlias = Literal["labels", "mask", "negatives", "log_z"]
+Need: TypeAlias = Literal["labels", "mask", "negatives", "log_z", "outputs"]
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,14 @@ class Context:
         mask: true where one of several labels is known; None: all are.
         negatives: rows of the term's memory; None: it has none.
         log_z: logarithm of a contrast's two normalizers, fixed by the first batch.
+        outputs: what a network's outputs are, by the task.
     """
 
     labels: Int[Tensor, " b"] | Float[Tensor, "b k"] | None = None
     mask: Bool[Tensor, "b k"] | None = None
     negatives: Negatives | None = None
     log_z: Float[Tensor, "2"] | None = None
+    outputs: Outputs | None = None
 
     def select(self, needs: Sequence[Need]) -> dict[str, Any]:
         """The keyword arguments of a loss with these needs."""

@@ -57,9 +57,20 @@ def _ec_kd(loss: str, weight: float) -> tuple[Term, ...]:
     )
 
 
+def _ec(task: float) -> tuple[Term, ...]:
+    """The compressor is trained first; its vectors weigh 0.1, its probe's soft labels 0.3."""
+    h = Component("compress", {"width": 64, "gain": 0.01, "learn": "first"})
+    soft, logits = Component("soft_labels", {"temperature": 2.0}), Component("compressed_logits")
+    near, alike = (round(share / task, 3) for share in _EC_SHARES)
+    return (
+        Term("embedding", Component("distance_correlation"), near, h),
+        Term(("logits", "embedding"), soft, alike, logits),
+    )
+
+
+_EC_SHARES = 0.1, 0.3
+"""Of embedding compression; docs/decisions/0033-compressed-and-soft-labels.md."""
 _COMPRESS = Component("compress", {"width": 64, "gain": 0.01})
-_EC_SHARE = 0.1
-"""λ of embedding compression; docs/decisions/0030-a-compressor-that-compresses.md."""
 _EC_SOURCE = "Embedding Compression (Ding and Lerch 2024, arXiv:2402.06761)"
 
 
@@ -181,13 +192,15 @@ _METHODS = (
         about="EAsT and soft labels of a probe, for several classes at once.",
         source="Embeddings as Teachers (Ding and Lerch 2023, arXiv:2306.17424)",
     ),
-    _east(
+    Method(
         "ec",
-        _COMPRESS,
-        share=_EC_SHARE,
+        _ec(1.0),
+        task=0.6,
+        summed_terms=_ec(0.6),
         about="Embedding compression: the student follows what the task needs of the embedding.",
         source=_EC_SOURCE,
-        note="reconstructed; the compressor begins near zero, and λ is 0.1: both are Mentee's",
+        note="reconstructed; that the compressor is trained first, from near zero, the soft labels "
+        "of its probe, and the weights are Mentee's",
     ),
     _east(
         "ec-published",

@@ -108,9 +108,11 @@ class CifarResNet(nn.Module):
         channels: channels of the image.
         widths: channels of the three stages; the "x4" networks have (64, 128, 256).
         stem: channels of the first convolution; None: as the first stage ("x4": 32).
+        stem_stride: s of the first convolution, of 2 s + 1 pixels a side, from 1 to 8: images of
+            96×96 pixels cost with 3 what those of 32×32 do with 1.
 
     Raises:
-        MenteeError: where the depth is not 6 n + 2, or a width is no width.
+        MenteeError: where the depth is not 6 n + 2, or a width or the stride is none.
 
     Example:
         >>> import torch
@@ -131,6 +133,7 @@ class CifarResNet(nn.Module):
         channels: int = 3,
         widths: Sequence[int] = (16, 32, 64),
         stem: int | None = None,
+        stem_stride: int = 1,
     ) -> None:
         super().__init__()
         blocks, rest = divmod(depth - 2, 6)
@@ -140,7 +143,14 @@ class CifarResNet(nn.Module):
             )
         widths = check_widths("a CIFAR ResNet", widths, 3)
         (stem,) = check_widths("its stem", [widths[0] if stem is None else stem], 1)
-        self.conv1 = conv3x3(channels, stem)
+        if stem_stride not in range(1, 9):
+            raise MenteeError(
+                f"stem_stride is {stem_stride!r}, expected a whole number from 1 to 8"
+            )
+        size = 2 * stem_stride + 1
+        self.conv1 = nn.Conv2d(
+            channels, stem, size, stride=stem_stride, padding=stem_stride, bias=False
+        )
         self.bn1 = nn.BatchNorm2d(stem)
         self.relu = nn.ReLU(inplace=True)
         self.layer1 = stage(BasicBlock, stem, widths[0], blocks, 1)

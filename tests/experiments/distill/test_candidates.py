@@ -54,7 +54,7 @@ def test_bytes_count_statistics_too() -> None:
     [
         ("audio", (1, 8000), "small-fcn"),
         ("text", (1, 64), "hashed-bag"),
-        ("image", (1, 3, 96, 96), "resnet10-64"),
+        ("image", (1, 3, 96, 96), "resnet8-cifar"),
     ],
 )
 def test_each_kind_of_data_has_students(kind: str, shape: tuple[int, ...], network: str) -> None:
@@ -62,6 +62,13 @@ def test_each_kind_of_data_has_students(kind: str, shape: tuple[int, ...], netwo
     students, _ = candidates(OWN, kind, example, module, Budget(80_000), given=False)
     assert network in {student.network.network for student in students}
     assert all(student.parameters <= 80_000 for student in students)
+
+
+@pytest.mark.parametrize(("side", "stride"), [(64, 2), (96, 3), (224, 7), (600, 8)])
+def test_large_images_are_read_with_a_stride(side: int, stride: int) -> None:
+    example = torch.zeros(1, 3, side, side)
+    students, _ = candidates(OWN, "image", example, module, Budget(80_000), given=False)
+    assert {student.network.options["stem_stride"] for student in students} == {stride}
 
 
 def test_a_student_that_is_given_is_the_only_one() -> None:

@@ -19,8 +19,8 @@ from mentee.exporting.timing import milliseconds
 from mentee.models import count_parameters
 from mentee.recipe import Network
 
-SMALL = 48
-"""Images up to this side are read by networks for CIFAR, larger ones by others."""
+SMALL, MAPS, MOST_STRIDE = 48, 32, 8
+"""Images above this side are read with a stride, at most this one, that leaves maps of about 32."""
 MOST = 3
 """Candidates, apart from what a recipe names."""
 Options: TypeAlias = Callable[[int], dict[str, Any]]
@@ -153,15 +153,18 @@ def family(kind: str, example: Tensor) -> dict[str, tuple[Options | None, int]]:
             "char-cnn": (lambda w: {"width": w, "widths": (3 * w, 3 * w, 4 * w, 6 * w)}, 32),
             "hashed-bag": (lambda w: {"buckets": 100 * w}, 600),
         }
-    if min(example.shape[-2:]) <= SMALL:
+    side = min(example.shape[-2:])
+    if side <= SMALL:
         return {
             f"resnet{n}-cifar": (lambda w: {"widths": (w, 2 * w, 4 * w)}, 16) for n in (20, 14, 8)
         }
+    stride = min(MOST_STRIDE, round(side / MAPS))
     fixed: dict[str, tuple[Options | None, int]] = {}
     if find_spec("timm"):
         fixed["timm:mobilenetv3_small_050"] = (None, 0)
     return fixed | {
-        f"resnet{n}-64": (lambda w: {"widths": (w, 2 * w, 4 * w, 8 * w)}, 32) for n in (18, 10)
+        f"resnet{n}-cifar": (lambda w: {"widths": (w, 2 * w, 4 * w), "stem_stride": stride}, 32)
+        for n in (20, 14, 8)
     }
 
 
