@@ -129,7 +129,7 @@ def test_both_students_have_one_size_and_only_one_was_taught(flow):
     # h: 50 → 8, the probe: 8 → 2
     assert taught["parameters"]["heads"] == 8 * 51 + 2 * 9
     assert alone["parameters"]["heads"] == 0
-    assert taught["weights"]["own/distance_correlation/embedding"] == 1.0
+    assert taught["weights"]["distance_correlation/embedding"] == 0.1
     assert alone["weights"] == {"task": 1.0}
     # Both are measured against the record of the test part; only one has followed it.
     assert taught["similarity"]["teacher"] > alone["similarity"]["teacher"]

@@ -51,7 +51,7 @@ def says(criterion, *, seed=0):
     return student, teacher, criterion(student, criterion.precompute(teacher), batch())
 
 
-EC_ROWS = ["ec", "ec+probe-kd", "ec-kd", "ec-binary-kd"]
+EC_ROWS = ["ec-published", "ec-published+probe-kd", "ec-kd", "ec-binary-kd"]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_the_own_loss_reaches_the_compressor_alone(row):
 
 
 def test_the_own_loss_is_the_cross_entropy_of_the_probe():
-    criterion = bind(find("ec"))
+    criterion = bind(find("ec-published"))
     _, teacher, losses = says(criterion)
     _, side = criterion.adapters_of(criterion.bound_terms[0])
     layers = [m for m in side.modules() if isinstance(m, nn.Linear)]
@@ -148,7 +148,7 @@ def test_a_gain_below_zero_is_refused():
 def test_dropout_is_of_the_own_loss_alone():
     """Where nothing is learned any more, nothing is left out either."""
     numbers = {"compress.dropout": 0.5, "compress.freeze": 5}
-    plain, left_out = (bind(adjust(find("ec"), each, {})) for each in ({}, numbers))
+    plain, left_out = (bind(adjust(find("ec-published"), each, {})) for each in ({}, numbers))
     name, own = "distance_correlation/embedding", "own/distance_correlation/embedding"
     (_, _, whole), (_, _, some) = says(plain), says(left_out.train())
     assert torch.equal(some[name], whole[name])
@@ -161,7 +161,7 @@ def test_dropout_is_of_the_own_loss_alone():
 
 
 def test_frozen_after_a_step_it_learns_no_more():
-    criterion = bind(adjust(find("ec"), {"compress.freeze": 5}, {}))
+    criterion = bind(adjust(find("ec-published"), {"compress.freeze": 5}, {}))
     _, _, before = says(criterion)
     assert before["own/distance_correlation/embedding"].requires_grad
     student, teacher, _ = says(criterion)
@@ -174,12 +174,12 @@ def test_frozen_after_a_step_it_learns_no_more():
 
 
 def test_learned_first_it_is_frozen_from_the_beginning():
-    criterion = bind(adjust(find("ec"), {"compress.learn": "first", "compress.steps": 30}, {}))
+    criterion = bind(adjust(find("ec"), {"compress.steps": 30}, {}))
     _, _, losses = says(criterion)
     _, t_adapter = criterion.adapters_of(criterion.bound_terms[0])
     assert t_adapter.steps == 30
     assert not any(p.requires_grad for p in t_adapter.parameters())
-    assert list(losses) == ["distance_correlation/embedding"]
+    assert list(losses) == ["distance_correlation/embedding", "soft_labels/logits~embedding"]
 
 
 def test_a_probe_says_logits_of_this_tasks_classes():
