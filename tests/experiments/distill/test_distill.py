@@ -317,15 +317,27 @@ def test_the_commands(
 
 
 def test_embeddings_have_strategies_of_their_own(tmp_path: Path) -> None:
-    names = [s.name for s in strategies.strategies(read(recipe({"record": "vectors"})), spare=True)]
-    assert names[0] == "none"
-    assert "to-teacher first, then probe-kd" in names
-    assert "ec, unlabeled too" in names
-    assert "kd" not in names
-    assert len(names) == len(set(names))
-    both = {name: {"record": name} for name in ("one", "other")}
-    several = strategies.strategies(read(recipe({"teachers": both})), spare=True)
-    assert {"to-teacher first, then none", "to-teacher, unlabeled too"} <= {s.name for s in several}
+    def names(teacher: dict[str, Any], *, spare: bool) -> list[str]:
+        return [s.name for s in strategies.strategies(read(recipe(teacher)), spare=spare)]
+
+    alone = names({"record": "vectors"}, spare=False)
+    assert alone[:2] == ["none", "ec"]
+    assert {"to-teacher first, then ec", "ec (task 0.1, logits 0.8)", "probe-kd"} <= {*alone}
+    assert "kd" not in alone
+    spare = names({"record": "vectors"}, spare=True)
+    assert spare[:2] == ["none", "ec, unlabeled too"]
+    assert {"ec", "to-teacher first, then none"} <= {*spare}
+    assert len(spare) == len(set(spare))
+    both = {"teachers": {name: {"record": name} for name in ("one", "other")}}
+    several = {"to-teacher first, then none", "to-teacher first, then ec, unlabeled too"}
+    assert several <= {*names(both, spare=True)}
+
+
+def test_a_strategy_may_weigh_its_terms_otherwise(tmp_path: Path) -> None:
+    content = read(recipe({"record": "vectors"}))
+    strategy = next(s for s in strategies.OF_EMBEDDINGS if s.weights)
+    method = strategies.supervised(content, strategy, content.student).method
+    assert (method.name, method.weights) == ("ec", {"task": 0.1, "logits": 0.8})
 
 
 def test_a_search_of_which_every_run_fails_says_why(
