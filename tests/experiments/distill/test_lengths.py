@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from mentee.experiments.distill.candidates import Budget
+from mentee.experiments.distill.candidates import Budget, Candidate
 from mentee.experiments.distill.halving import Trial, third
 from mentee.experiments.distill.lengths import MOST_RUNGS, Lengths, rungs, shortest
 from mentee.experiments.distill.pace import Pace, measured_pace, seconds_outside
 from mentee.experiments.distill.plan import Clock, Request
+from mentee.experiments.distill.stages import Stages, finalists
+from mentee.experiments.distill.strategies import FROM_SCRATCH, Strategy
+from mentee.experiments.distill.trials import Configuration
 from mentee.experiments.jobs import Job
-from mentee.recipe import read
+from mentee.recipe import Network, read
 from tests.experiments.distill.summaries import finish
 
 RECIPE = read({"data": "embedded:digits", "student": "resnet8-cifar"})
@@ -116,3 +120,13 @@ def test_a_pace_is_measured_of_summaries(tmp_path: Path) -> None:
     assert (pace.epoch, pace.fixed) == (pytest.approx(10.0 / 4), 1.0)
     both = measured_pace(trials[1:], 6, 0.0)  # the first phase is shared, and counted for each
     assert both.epoch == pytest.approx((6.0 + 3.0) / 6)
+
+
+def test_last_runs_are_planned_for_finalists_of_two_students() -> None:
+    students = [Candidate(Network(network=name), name, 1, 4) for name in ("large", "small")]
+    tried = [FROM_SCRATCH, Strategy("kd", "", ""), Strategy("cktf", "", "")]
+    ready: Any = SimpleNamespace(students=students, tried=tried)
+    last = finalists([Configuration(each, tried[-1]) for each in students], ready)
+    search = SimpleNamespace(ready=ready, _baselines=2, request=SimpleNamespace(seeds=3))
+    planned = Stages._final_runs.fget(search)  # type: ignore[attr-defined]
+    assert planned == 3 * len(last) == 18

@@ -207,8 +207,9 @@ class Stages:
 
     @property
     def _final_runs(self) -> int:
-        """How many last runs there will be, of one student."""
-        return (FINALISTS + self._baselines) * self.request.seeds
+        """How many last runs there may be: each finalist may be of another student."""
+        students = min(FINALISTS, len(self.ready.students))
+        return (FINALISTS + students * self._baselines) * self.request.seeds
 
     def _group(self, each: Configuration) -> Hashable | None:
         """The best of each group comes to the end: of a baseline, of a student with the center."""
