@@ -79,16 +79,17 @@ numbers = iter(range(1_000_000))
 
 
 class Two:
-    """Two forked processes that train one run, with what torchrun tells each of them."""
+    """Two forked processes, or more, of one run, with what torchrun tells each of them."""
 
-    def __init__(self, *arguments: str | Path, cwd: Path) -> None:
+    def __init__(self, *arguments: str | Path, cwd: Path, count: int = 2) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
-        both = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-        both |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        alike = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+        alike |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         self.each = [
-            start(*arguments, cwd=cwd, RANK=rank, LOCAL_RANK=rank, **both) for rank in "01"
+            start(*arguments, cwd=cwd, RANK=rank, LOCAL_RANK=rank, **alike)
+            for rank in map(str, range(count))
         ]
 
     def poll(self) -> int | None:
@@ -97,7 +98,7 @@ class Two:
         return next((status for status in found if status), None if None in found else 0)
 
     def communicate(self, timeout: float = 600) -> tuple[str, str]:
-        """What both printed; the other is ended where one ended badly."""
+        """What all printed; the others are ended where one ended badly."""
         end = time.monotonic() + timeout
         while self.poll() is None and time.monotonic() < end:
             time.sleep(0.005)
@@ -112,7 +113,7 @@ class Two:
         return self.poll()
 
     def kill(self) -> None:
-        """End both."""
+        """End all."""
         for process in self.each:
             process.kill()
 

@@ -20,9 +20,9 @@ from mentee.methods import METHODS, Component, Method, Term, adjust, find
 from mentee.models import InputContract
 from mentee.teachers import OnlineTeacher
 from mentee.types import Batch, LayerPair, Mixup, Statistics
-from tests.distillation import gathered
+from tests.distillation import gathered, in_parts
 from tests.losses import formulas as agreements
-from tests.processes import Two, ended
+from tests.processes import ROOT, Two, ended
 from tests.representations import formulas as representations
 
 PLAIN = InputContract((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -827,6 +827,26 @@ def test_a_loss_that_needs_labels_and_negatives_gets_both():
 def test_the_context_of_gathered_examples_is_gathered_with_them(tmp_path):
     """Two processes with half of a batch each compute what one computes with all of it."""
     ended(Two(gathered.__file__, cwd=tmp_path))
+
+
+@pytest.fixture(scope="module")
+def in_processes(tmp_path_factory):
+    """By the number of processes: every method's losses and gradients, means over them."""
+    out = tmp_path_factory.mktemp("parts")
+    for count in (1, 2, 4):
+        ended(Two("-m", in_parts.__name__, out, cwd=ROOT, count=count))
+    return {n: torch.load(out / f"{n}.pt", weights_only=True) for n in (1, 2, 4)}
+
+
+# As published, cktf-exact contrasts the rows of a process's own batch (decision 6).
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "cktf-exact"])
+def test_parts_of_a_batch_make_what_the_whole_batch_makes(in_processes, name, count):
+    whole, parts = in_processes[1][name], in_processes[count][name]
+    assert parts.keys() == whole.keys()
+    for key, value in whole.items():
+        size = max(value.abs().max().item(), 1e-3)
+        torch.testing.assert_close(parts[key] / size, value / size, rtol=0, atol=1e-5, msg=key)
 
 
 def test_binding_measures_nothing():
