@@ -325,20 +325,32 @@ def write(path: Path, seeds: int) -> None:
 
 
 def page(rows_of: dict[str, list[dict[str, Any]]]) -> list[str]:
-    """The lines of docs/results/embeddings.md: clear differences in bold type."""
+    """The tables of docs/results/embeddings.md: in domain, then out of it; clear ones are bold.
+
+    A column for each task, a row for each method with as many seeds as the student from scratch.
+    """
     lines = []
-    for task, measured_rows in rows_of.items():
-        for line in measured_rows:
-            cells = [task, f"`{line['row']}`", str(len(line["seeds"]))]
-            for key in ("test", "out"):
-                above = line[key].get("above")
-                text = above and f"{above['mean']:+.1f} ± {above['half']:.1f}"
-                cells += [
-                    f"{line[key]['mean']:.1f}",
-                    f"**{text}**" if above and above["clear"] else text or "",
-                ]
-            lines.append("| " + " | ".join(cells) + " |")
+    for key in ("test", "out"):
+        tasks = {
+            task: {row["row"]: row for row in rows if len(row["seeds"]) == len(rows[0]["seeds"])}
+            for task, rows in rows_of.items()
+        }
+        names = dict.fromkeys(name for rows in tasks.values() for name in rows)
+        lines += ["", "| | " + " | ".join(f"`{task}`" for task in tasks) + " |"]
+        lines += ["|---" * (len(tasks) + 1) + "|"]
+        for name in names:
+            cells = (cell(rows[name][key]) if name in rows else "" for rows in tasks.values())
+            lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
     return lines
+
+
+def cell(score: dict[str, Any]) -> str:
+    """A mean, with its difference to scratch and half of the interval."""
+    above = score.get("above")
+    if above is None:
+        return f"{score['mean']:.1f}"
+    text = f"{above['mean']:+.1f} ± {above['half']:.1f}"
+    return f"{score['mean']:.1f}, " + (f"**{text}**" if above["clear"] else text)
 
 
 if __name__ == "__main__":

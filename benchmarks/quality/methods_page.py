@@ -32,6 +32,11 @@ CLAIMS = (
 """What the default contrast is compared with, at each length of training."""
 
 
+RESNET8 = ("methods-5", "in-batch", "methods-20")
+MOBILENET = ("mobilenet-5", "mobilenet-10", "mobilenet-20")
+"""The files of a student after 5, 10 and 20 epochs."""
+
+
 def measured() -> list[dict[str, Any]]:
     """What the blocks are made of."""
     names = ("methods", "methods-second", "in-batch", "forms")
@@ -48,8 +53,10 @@ def blocks(
     return {
         "inbatch": results(in_batch),
         "forms": forms(one_seed),
-        "budgets": budgets(lengths()),
-        "claims": claims(lengths()),
+        "budgets": budgets(lengths(RESNET8)),
+        "claims": claims(lengths(RESNET8)),
+        "budgets_mobilenet": budgets(lengths(MOBILENET)),
+        "claims_mobilenet": claims(lengths(MOBILENET)),
         "results": results(content),
         "costs": lines(
             [
@@ -138,21 +145,17 @@ def claim(content: dict[str, Any]) -> str:
     return lines(["X", "test", "`cktf(X)`, bank", "gain", "`X+cktf-bank`", "gain"], cells)
 
 
-def lengths() -> dict[str, dict[str, Any]]:
-    """The measurements of the default contrast, by student and epochs."""
-    names = {
-        "5": "methods-5",
-        "10": "in-batch",
-        "20": "methods-20",
-        "5, MobileNetV2": "mobilenet-5",
-    }
-    paths = {each: HERE / f"{name}.json" for each, name in names.items()}
+def lengths(names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """The measurements of the default contrast after 5, 10 and 20 epochs, those that there are."""
+    paths = {n: HERE / f"{name}.json" for n, name in zip(("5", "10", "20"), names, strict=True)}
     contents = {
         each: json.loads(path.read_text(encoding="utf-8"))
         for each, path in paths.items()
         if path.is_file()
     }
-    return {**contents, "10": joined(contents["10"], HERE / "methods.json")}
+    if "in-batch" in names:
+        contents["10"] = joined(contents["10"], HERE / "methods.json")
+    return contents
 
 
 def budgets(by_length: dict[str, dict[str, Any]]) -> str:
@@ -167,9 +170,7 @@ def budgets(by_length: dict[str, dict[str, Any]]) -> str:
         [f"`{name}`", *(spread(each[name]) if name in each else "" for each in scores.values())]
         for name in names
     ]
-    return lines(
-        [each.replace(", MobileNetV2 epochs", " epochs, MobileNetV2") for each in head], cells
-    )
+    return lines(head, cells)
 
 
 def claims(by_length: dict[str, dict[str, Any]]) -> str:
@@ -190,9 +191,7 @@ def claims(by_length: dict[str, dict[str, Any]]) -> str:
             gain = difference(scores, names.index(one), names.index(other), pooled)
             line.append(interval({"mean": gain.mean, "low": gain.low, "high": gain.high}))
     head = ["difference", *(f"{each} epochs" for each in by_length)]
-    return lines(
-        [each.replace(", MobileNetV2 epochs", " epochs, MobileNetV2") for each in head], cells
-    )
+    return lines(head, cells)
 
 
 def forms(content: dict[str, Any]) -> str:
