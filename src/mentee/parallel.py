@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -101,8 +102,18 @@ def gather_objects(x: T | None) -> list[T]:
 
 
 def max_over_processes(number: int) -> int:
-    """The largest of the processes' numbers, so that all act alike."""
-    return max(gather_objects(number)) if world() > 1 else number
+    """The largest of the processes' numbers, so that all act alike; no GPU is waited for."""
+    if world() == 1:
+        return number
+    largest = torch.tensor(number)
+    dist.all_reduce(largest, dist.ReduceOp.MAX, _host_group())
+    return int(largest)
+
+
+@cache
+def _host_group() -> dist.ProcessGroup | None:
+    """The processes' connection that needs no GPU; None: it is that of all else."""
+    return dist.new_group(backend="gloo") if dist.get_backend() == "nccl" else None
 
 
 def init_processes() -> None:
@@ -132,6 +143,7 @@ def close_processes() -> None:
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
+        _host_group.cache_clear()
 
 
 def exit_process(status: int) -> None:

@@ -22,7 +22,7 @@ from mentee.catalogue.pairs import CandidatePair
 from mentee.distillation.objective import DistillationLoss, required_layers
 from mentee.losses import LOSSES
 from mentee.methods import METHODS, Method, adjust
-from mentee.parallel import all_reduce_sum, exit_process, rank, world
+from mentee.parallel import all_reduce_sum, exit_process, max_over_processes, rank, world
 from mentee.teachers import OnlineTeacher
 from mentee.types import Batch, Features
 
@@ -98,6 +98,7 @@ def main(folder: Path) -> None:
     """Write what all methods compute."""
     torch.set_num_threads(1)
     Accelerator(cpu=True)
+    assert max_over_processes(rank()) == world() - 1
     found, pairs = {}, dict[str, Pair]()
     for name, method in METHODS.items():
         if any(term.memory for term in method.terms):
