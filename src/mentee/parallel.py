@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -111,7 +111,7 @@ def max_over_processes(number: int) -> int:
 
 
 @cache
-def _host_group() -> dist.ProcessGroup | None:
+def _host_group() -> Any:
     """The processes' connection that needs no GPU; None: it is that of all else."""
     return dist.new_group(backend="gloo") if dist.get_backend() == "nccl" else None
 
