@@ -20,6 +20,7 @@ from mentee.api import Interrupted
 from mentee.build.overrides import PythonOverrides
 from mentee.cli.stopping import stop_at_once
 from mentee.errors import MenteeError, RecipeError, RunError
+from mentee.experiments.executors.local import LocalExecutor
 from mentee.experiments.progress import SweepObserver
 from mentee.experiments.sweep import train as train_jobs
 from mentee.records import open_record
@@ -44,7 +45,7 @@ def names(path: Path) -> set[str]:
 @pytest.fixture
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes of one thread, as the tests' own: sums come out bit for bit."""
-    monkeypatch.setattr("mentee.experiments.workers.cores", lambda: 2)
+    monkeypatch.setattr("mentee.experiments.executors.local.cores", lambda: 2)
 
 
 @pytest.mark.usefixtures("two_cores")
@@ -353,13 +354,14 @@ def test_a_second_signal_ends_all_at_once_with_its_own_status(
         signal.raise_signal(number)
         signal.raise_signal(number)
 
-    monkeypatch.setattr("mentee.experiments.sweep.run_sequentially", twice)
+    monkeypatch.setattr("mentee.experiments.sweep.run_jobs", twice)
+    executor = LocalExecutor(1, PythonOverrides())
     progress: Any = SimpleNamespace(jobs=["one"], say=print)
     handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: stop_at_once}
     before = signal.signal(number, handlers[number])
     try:
         with pytest.raises(Interrupted, match="stopped at once; the same command") as stopped:
-            train_jobs([], PythonOverrides(), 1, progress, SweepObserver())
+            train_jobs([], executor, progress, SweepObserver())
     finally:
         signal.signal(number, before)
     assert stopped.value.asked_by_signal == number

@@ -3,13 +3,17 @@
 import threading
 import warnings
 from multiprocessing import Pipe
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from mentee.build.overrides import PythonOverrides
 from mentee.console import plain_warnings
-from mentee.experiments.workers import Worker, WorkerMessage, run_in_processes
+from mentee.experiments.executors import run_jobs
+from mentee.experiments.executors.local import LocalExecutor, Worker
+from mentee.experiments.jobs import Job
+from mentee.experiments.workers import WorkerMessage
 
 
 class Warns:
@@ -31,12 +35,18 @@ def test_a_worker_writes_warnings_as_the_command_line_does(plain, capfd, monkeyp
     assert ("warning: of a worker, in two lines" in lines) == plain
 
 
+def named(name):
+    return Job("", "", 0, None, Path(name))
+
+
 def test_an_idle_worker_waits_for_what_the_runs_of_others_add(monkeypatch):
-    b_ended, started, trained = threading.Event(), [], []
+    b_ended, started, trained, steps = threading.Event(), [], [], []
 
     def work(pipe, sentinel):
         pipe.send(WorkerMessage("", "ready"))
-        while (name := pipe.recv()) is not None:
+        while (job := pipe.recv()) is not None:
+            name = job.name
+            pipe.send(WorkerMessage(name, "step", 1))
             if name == "a":
                 assert b_ended.wait(60)
             pipe.send(WorkerMessage(name, "finished"))
@@ -51,20 +61,22 @@ def test_an_idle_worker_waits_for_what_the_runs_of_others_add(monkeypatch):
         started.append(thread)
         return Worker(process, ours)
 
-    queue = ["a", "b"]
-
     def receive(message):
+        if message.event == "step":
+            steps.append(message.name)
+            return []
         trained.append(message.name)
         if message.name == "b":
             b_ended.set()
-        if message.name == "a":
-            queue.extend(["c", "d"])
+        return [*map(named, "cd")] if message.name == "a" else []
 
     monkeypatch.setattr(Worker, "start", start)
-    stop = SimpleNamespace(number=None)
-    run_in_processes(queue, PythonOverrides(), 2, 1, receive, stop)
+    executor = LocalExecutor(2, PythonOverrides())
+    executor.open(4)
+    run_jobs(executor, [*map(named, "ab")], receive, SimpleNamespace(number=None))
     assert trained[:2] == ["b", "a"]
     assert sorted(trained[2:]) == ["c", "d"]
+    assert sorted(steps) == ["a", "b", "c", "d"]  # what the time left is estimated by
     assert len(started) == 2  # none ended before the last run
     for thread in started:
         thread.join(60)

@@ -16,7 +16,7 @@ from torch import nn
 from mentee import compare, pipeline, record_network, sweep, train
 from mentee.build.overrides import PythonOverrides
 from mentee.errors import DivergedError, MenteeError, RunError
-from mentee.experiments import workers
+from mentee.experiments.executors import local as workers
 from mentee.recording.embedders import import_vectors
 from tests.conftest import digits, taught_by
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mentee.cli.options import Changes
+from mentee.cli.options import Changes, Executor, Processes
 from mentee.console import print_line
 
 Source = Annotated[
@@ -95,10 +95,8 @@ def distill(
         typer.Option(min=1, help="Of the last runs, in place of minutes.", show_default="none"),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Of the last runs.")] = 3,
-    processes: Annotated[
-        int | None,
-        typer.Option(min=1, help="Runs at once.", show_default="one for each core; on a GPU one"),
-    ] = None,
+    processes: Processes = None,
+    executor: Executor = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="The folder.", show_default="runs/distill-N")
@@ -113,6 +111,7 @@ def distill(
         epochs=epochs,
         seeds=seeds,
         processes=processes,
+        executor=executor,
         dry_run=dry_run,
         out=out,
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mentee.cli.options import Changes, Live, Recipe, Views, split_names
+from mentee.cli.options import Changes, Executor, Live, Processes, Recipe, Views, split_names
 from mentee.console import print_line
 
 Seeds = Annotated[int, typer.Option(min=1, help="Runs of each, from train.seed on.")]
@@ -16,10 +16,6 @@ Students = Annotated[
 ]
 Record = Annotated[
     Path | None, typer.Option(help="The record's folder.", show_default="OUT/record")
-]
-Processes = Annotated[
-    int | None,
-    typer.Option(min=1, help="Runs at once.", show_default="one for each core; on a GPU one"),
 ]
 Ways = Annotated[
     str,
@@ -47,6 +43,7 @@ def sweep(
     record: Record = None,
     live: Live = False,
     processes: Processes = None,
+    executor: Executor = "local",
     changes: Changes = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder of the runs.", show_default="runs/sweep-N")
@@ -64,6 +61,7 @@ def sweep(
         record=record,
         live=live,
         processes=processes,
+        executor=executor,
         changes=changes or [],
         out=out,
     )
@@ -81,6 +79,7 @@ def compare(
     record: Record = None,
     live: Live = False,
     processes: Processes = None,
+    executor: Executor = "local",
     budget: Annotated[
         float | None,
         typer.Option(
@@ -105,6 +104,7 @@ def compare(
         record=record,
         live=live,
         processes=processes,
+        executor=executor,
         changes=changes or [],
         out=out,
         budget=budget,

@@ -18,6 +18,17 @@ Views = Annotated[
     int | None,
     typer.Option(min=0, help="Views to record besides the clean one.", show_default="8"),
 ]
+Processes = Annotated[
+    int | None,
+    typer.Option(min=1, help="Runs at once.", show_default="one for each core; on a GPU one"),
+]
+Executor = Annotated[
+    str,
+    typer.Option(
+        metavar="local|ray[:ADDRESS]|slurm",
+        help="Where runs train; with options: slurm:partition=gpu,timeout_min=60.",
+    ),
+]
 Image = Annotated[int, typer.Option("--size", min=1, help="Height and width of the images.")]
 Channels = Annotated[int, typer.Option(min=1, help="Channels of the images.")]
 Columns = Annotated[

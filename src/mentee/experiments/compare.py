@@ -114,6 +114,7 @@ def compare(
     record: str | Path | None = None,
     live: bool = False,
     processes: int | None = None,
+    executor: str = "local",
     out: str | Path | None = None,
     changes: Sequence[str] = (),
     data: Any = None,
@@ -140,6 +141,7 @@ def compare(
         record: the record's folder.
         live: record nothing.
         processes: how many train at once.
+        executor: where they train.
         out: the folder of the runs' folders; None: `runs/compare-N`, the next number that is free.
         changes: of the recipe.
         data: instead of the recipe's source.
@@ -176,6 +178,7 @@ def compare(
         record=record,
         live=live,
         processes=processes,
+        executor=executor,
         out=path,
         changes=changes,
         say=say,

@@ -128,7 +128,9 @@ class SweepProgress:
                 self._last_line = now
                 self.say(f"{len(self._done)} of {len(self.jobs)} finished, {remaining}")
             return
-        if message.event == "paused":
+        if message.event == "lost":
+            self.say(f"{message.name}  lost: {message.text}; it is started again")
+        if message.event in ("lost", "paused"):
             return
         self._time.finish(message.name)
         if message.event == "failed":

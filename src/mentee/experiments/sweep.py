@@ -1,8 +1,9 @@
-"""Several students, methods and seeds on one machine: one record, the cores divided."""
+"""Several students, methods and seeds: one record, runs trained side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,12 @@ from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.console import print_line
 from mentee.distillation.terms import Builder
 from mentee.errors import RecipeError, RunError
+from mentee.experiments.executors import Executor, make_executor, run_jobs
 from mentee.experiments.jobs import Job, plan_jobs, save_plan
 from mentee.experiments.pages import write_sweep
 from mentee.experiments.progress import SweepObserver, SweepProgress, main_score, spread
 from mentee.experiments.shared_record import check_pairs, with_shared_record
-from mentee.experiments.workers import (
-    WorkerMessage,
-    divide_cores,
-    run_in_processes,
-    run_sequentially,
-)
+from mentee.experiments.workers import WorkerMessage
 from mentee.locks import folder_lock
 from mentee.losses import LossSpec
 from mentee.methods import METHODS, Method
@@ -81,6 +78,7 @@ def sweep(
     record: str | Path | None = None,
     live: bool = False,
     processes: int | None = None,
+    executor: str = "local",
     out: str | Path | None = None,
     changes: Sequence[str] = (),
     data: Any = None,
@@ -107,7 +105,11 @@ def sweep(
         record: the folder of the record; None: `OUT/record`.
         live: record nothing: a network is read in every step of every run.
         processes: how many train at once, each with its share of the cores; None: one for each
-            core, and one where there is a GPU. A single one is this process.
+            core, and one where there is a GPU. A single one is this process. On a cluster: as many
+            as there is room for.
+        executor: where they train: `local`; `ray` or `ray:ADDRESS`, a Ray cluster; `slurm`. The
+            last two take options: `ray:num_cpus=4,num_gpus=0.5`, `slurm:partition=gpu`. All
+            machines have to share the folders.
         out: the folder of the runs' folders; None: `runs/sweep-N`, the next number that is free.
         changes: of the recipe, as for `train`.
         data: as for `train`; what is passed from Python has to be picklable for several processes.
@@ -146,7 +148,11 @@ def sweep(
     for job in jobs:
         job.recipe.method.method({**METHODS, **(methods or {})})  # the method exists
     progress = SweepProgress(jobs, say)
-    with files.withdrawn_where_refused(path / SWEEP_PLAN), folder_lock(path):
+    with (
+        closing(make_executor(executor, processes, overrides, path)) as runner,
+        files.withdrawn_where_refused(path / SWEEP_PLAN),
+        folder_lock(path),
+    ):
         save_plan(path, jobs, settings)
         todo = [job for job in jobs if not job.finished]
         if todo:
@@ -160,7 +166,7 @@ def sweep(
                     folder = Path(record or path / "record")
                     todo = with_shared_record(content, todo, checks, folder, views, overrides, say)
             if todo:
-                train(todo, overrides, processes, progress, observer or SweepObserver())
+                train(todo, runner, progress, observer or SweepObserver())
     runs = {job.name: Run(job.path, job.read_summary()) for job in jobs if job.finished}
     if observer is None:
         write_sweep(path, jobs, progress.failed)
@@ -169,35 +175,32 @@ def sweep(
 
 def train(
     todo: Sequence[Job],
-    overrides: PythonOverrides,
-    processes: int | None,
+    executor: Executor,
     progress: SweepProgress,
     observer: SweepObserver,
+    expected: int = 1,
 ) -> None:
-    """Train the runs that are left, in as many processes as are asked for.
+    """Train the runs that are left with an executor.
 
-    Where an observer is to add the runs, as many processes as are given.
+    `expected`: how many runs to get ready for, where an observer is to add all of them.
 
     Raises:
         Interrupted: a signal asked to stop; everything is saved.
     """
     jobs = progress.jobs
-    count, threads = divide_cores(len(jobs) or processes or 1, processes)  # however many are left
-    queue = list(observer.first_jobs(todo))
 
-    def receive(message: WorkerMessage) -> None:
+    def receive(message: WorkerMessage) -> Sequence[Job]:
         progress.receive(message)
-        if message.event != "step":
-            queue.extend(observer.next_jobs(message, progress.failed))
+        if message.event in ("step", "lost"):
+            return ()
+        return observer.next_jobs(message, progress.failed)
 
+    first = observer.first_jobs(todo)
     try:
         with SignalGuard() as stop:
-            if count == 1:
-                run_sequentially(queue, overrides, receive, stop)
-            else:
-                plural = "s" if threads > 1 else ""
-                progress.say(f"{count} processes of {threads} thread{plural} each")
-                run_in_processes(queue, overrides, count, threads, receive, stop)
+            if line := executor.open(len(jobs) or expected):  # however many are left
+                progress.say(line)
+            run_jobs(executor, first, receive, stop)
     except KeyboardInterrupt as second:
         raise Interrupted(
             "stopped at once; the same command resumes from the newest checkpoints",

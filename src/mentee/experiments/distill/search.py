@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mentee.experiments.distill.candidates import Budget
 from mentee.experiments.distill.plan import Clock, Request
 from mentee.experiments.distill.preparation import prepare, refuse
 from mentee.experiments.distill.stages import Stages
+from mentee.experiments.executors import make_executor
 from mentee.locks import folder_lock
 from mentee.parallel import world
 from mentee.recipe import Recipe, read
@@ -58,6 +60,7 @@ def distill(
     seeds: int = 3,
     given: bool | None = None,
     processes: int | None = None,
+    executor: str = "local",
     out: str | Path | None = None,
     changes: Sequence[str] = (),
     data: Any = None,
@@ -85,6 +88,7 @@ def distill(
         given: whether the recipe's student is the only one, or others are proposed; None: it is
             where there is no budget.
         processes: how many runs train at once; None: one for each core, and one on a GPU.
+        executor: where they train, as for `sweep`.
         out: the folder; None: `runs/distill-N`. The same call with it resumes.
         changes: of the recipe.
         data: as for `train`.
@@ -114,18 +118,21 @@ def distill(
         if dry_run:
             ready = prepare(content, budget, overrides, say, given=given)
             clock = Clock({})
-            Stages(
-                content, ready, request, overrides, processes, Path(), say, {}, clock
-            ).print_plan()
+            runner = make_executor("local", processes, overrides, Path())
+            Stages(content, ready, request, overrides, runner, Path(), say, {}, clock).print_plan()
             return None
         path = files.usable(out) if out else next_run_folder("distill")
-        with files.withdrawn_where_refused(path / DISTILL_PLAN), folder_lock(path):
+        with (
+            closing(make_executor(executor, processes, overrides, path)) as runner,
+            files.withdrawn_where_refused(path / DISTILL_PLAN),
+            folder_lock(path),
+        ):
             refuse_other_kind(path, "distillation")
             saved = request.read_saved(path / DISTILL_PLAN, content)
             clock = Clock(saved)
             with clock.part("look"):
                 ready = prepare(content, budget, overrides, say, given=given)
-            stages = Stages(content, ready, request, overrides, processes, path, say, saved, clock)
+            stages = Stages(content, ready, request, overrides, runner, path, say, saved, clock)
             try:
                 return Distilled(path, stages.run())
             except Interrupted as stop:

@@ -33,12 +33,12 @@ from mentee.experiments.distill.trials import (
     joined,
     search_space,
 )
+from mentee.experiments.executors import Executor
 from mentee.experiments.jobs import save_plan
 from mentee.experiments.progress import SweepProgress
 from mentee.experiments.results import results
 from mentee.experiments.rows import read_rows
 from mentee.experiments.sweep import train
-from mentee.experiments.workers import divide_cores
 from mentee.recipe import Recipe, dump
 from mentee.report import duration
 from mentee.runs.changes import DISTILL_PLAN
@@ -53,7 +53,7 @@ class Stages:
         ready: what fits.
         request: what else was asked for.
         overrides: passed from Python.
-        processes: runs at once; None: by the cores.
+        executor: where runs train.
         out: the folder.
         say: called with each line of text.
         saved: the plan of an earlier call.
@@ -64,7 +64,7 @@ class Stages:
     ready: Preparation
     request: Request
     overrides: PythonOverrides
-    processes: int | None
+    executor: Executor
     out: Path
     say: Callable[[str], None]
     saved: Mapping[str, Any]
@@ -73,7 +73,7 @@ class Stages:
     def __post_init__(self) -> None:
         self.center = center_of(self.ready.tried)
         self.space = search_space(self.ready.students, self.ready.tried)
-        parallel = divide_cores(len(self.space), self.processes)[0]
+        parallel = self.executor.parallel(len(self.space))
         known, students = self.saved.get("lengths", {}), len(self.ready.students)
         self.lengths = Lengths(self.request, self.clock, parallel, students, known)
         self.suspects: Mapping[str, Any] | None = self.saved.get("suspects")
@@ -84,7 +84,7 @@ class Stages:
         """Search, compare, write, export; the content of `distill.json`."""
         planner, progress = self._prepare(), SweepProgress([], self.say)
         rounds = Rounds(self._rounds(planner, progress), progress.failed, self._save)
-        train([], self.overrides, self.lengths.parallel, progress, rounds)
+        train([], self.executor, progress, rounds, self.lengths.parallel)
         jobs = [trial.main for trial in self.final]
         if not any(job.finished for job in jobs):
             reason = next(iter(progress.failed.values()))
