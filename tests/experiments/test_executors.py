@@ -236,7 +236,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # its sockets have short paths
-    head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": folder}
+    monkeypatch.setenv("RAY_TMPDIR", folder)
+    (Path(folder) / "ray").mkdir()
+    head = {"num_cpus": 1, "include_dashboard": False}
     handler = signal.getsignal(signal.SIGTERM)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -269,8 +271,9 @@ def test_a_ray_cluster_is_stopped_and_loses_a_node(
     # 2. The same command; a node dies in the midst of a run.
     process = begin(*command)
     raylet = cluster.second.all_processes["raylet"][0].process.pid
-    wait_for(lambda: trainer_below(out, raylet), process)
-    os.kill(raylet, signal.SIGKILL)
+    worker = wait_for(lambda: trainer_below(out, raylet), process)
+    for pid in (raylet, worker):  # else it may come to its end before it notices
+        os.kill(pid, signal.SIGKILL)
     said, err = process.communicate(timeout=300)
     assert process.returncode == 0, (said, err)
     assert "it is started again" in said
