@@ -147,9 +147,16 @@ def test_weights_without_labels_are_the_published_ones(name: str) -> None:
 def test_the_words_are_the_same_with_and_without_labels(name: str) -> None:
     row = METHODS[name]
     alone = label_free(row)
-    assert [(t.layers, t.loss, t.representation, t.memory) for t in alone.terms] == [
-        (t.layers, t.loss, t.representation, t.memory) for t in row.terms
+    assert [(t.layers, t.loss.name, t.representation, t.memory) for t in alone.terms] == [
+        (t.layers, t.loss.name, t.representation, t.memory) for t in row.terms
     ]
+
+
+@pytest.mark.parametrize("name", ["crd", "cktf"])
+def test_without_labels_the_embedding_is_contrasted_at_a_higher_temperature(name: str) -> None:
+    terms = {term.layers: term for term in label_free(METHODS[name]).terms}
+    assert terms.pop("embedding").loss.params == {"temperature": 0.3}
+    assert all(term.loss.params == {} for term in terms.values())
 
 
 def test_a_sum_adds_up_what_its_rows_weigh_without_labels() -> None:

@@ -51,7 +51,11 @@ entries."""
 
 
 def contrast(
-    layers: str | tuple[str, str], of: Component | None = None, *, weight: float = WEIGHT
+    layers: str | tuple[str, str],
+    of: Component | None = None,
+    *,
+    weight: float = WEIGHT,
+    temperature: float | None = None,
 ) -> Term:
     """InfoNCE within the batch at one layer, of each position of maps, or of vectors.
 
@@ -59,8 +63,11 @@ def contrast(
         layers: where both networks are read.
         of: the representation that is compared; None: the features.
         weight: of the term.
+        temperature: of the loss; None: its own.
     """
-    return Term(layers, Component("info_nce"), weight, Component("dense_to_teacher", {}, of))
+    params = {} if temperature is None else {"temperature": temperature}
+    loss, representation = Component("info_nce", params), Component("dense_to_teacher", {}, of)
+    return Term(layers, loss, weight, representation)
 
 
 def bank_contrast(
