@@ -334,6 +334,7 @@ def page(rows_of: dict[str, list[dict[str, Any]]]) -> list[str]:
         tasks = {
             task: {row["row"]: row for row in rows if len(row["seeds"]) == len(rows[0]["seeds"])}
             for task, rows in rows_of.items()
+            if rows
         }
         names = dict.fromkeys(name for rows in tasks.values() for name in rows)
         lines += ["", "| | " + " | ".join(f"`{task}`" for task in tasks) + " |"]

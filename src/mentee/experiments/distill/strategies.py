@@ -81,7 +81,7 @@ OF_EMBEDDINGS = (
     Strategy(
         "ec",
         "the embedding compressed to what the labels need, and soft labels of it",
-        "with unlabeled examples 3 to 13 points above scratch on four tasks, never clearly below "
+        "with unlabeled examples 2 to 12 points above scratch on four tasks, never clearly below "
         "with the labels alone (results/embeddings.md)",
     ),
     Strategy(
