@@ -21,7 +21,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from mentee import sweep
+from mentee import compare, distill, sweep
 from mentee.build.overrides import PythonOverrides
 from mentee.errors import MenteeError, RecipeError, RunError
 from mentee.experiments.executors import make_executor, run_jobs
@@ -66,6 +66,17 @@ def test_a_text_that_names_no_executor_is_refused(text: str, message: str, tmp_p
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("command", [sweep, compare, distill])
+def test_every_command_of_many_runs_has_the_option(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    recipe = digits(teacher={"network": "resnet8-cifar", "weights": "none.safetensors"})
+    names = () if command is distill else (["kd"],)
+    with pytest.raises(RecipeError, match="executor 'rya': expected local, ray"):
+        command(recipe, *names, executor="rya", out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
 @pytest.mark.parametrize(("name", "package"), [("ray", "ray"), ("slurm", "submitit")])
 def test_what_to_install_is_said(
     name: str, package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -94,6 +105,40 @@ def test_a_machine_without_slurm_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(RunError, match="no sbatch and srun; start the command on a login node"):
         make("slurm:partition=gpu")
+
+
+SACCT = "printf 'JobID|State|NodeList\\n77_0|NODE_FAIL|n1\\n77_1|RUNNING|n2\\n'"
+
+
+def test_slurm_is_asked_for_one_array_and_for_the_state_of_its_jobs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With the four commands of Slurm replaced by scripts that note what they are asked."""
+    pytest.importorskip("submitit", reason="needs submitit: pip install 'mentee[slurm]'")
+    programs = {
+        "sbatch": f"cp $1 {tmp_path}/asked; echo Submitted batch job 77",
+        "srun": "true",
+        "sacct": SACCT,
+        "scancel": f"echo $1 >>{tmp_path}/canceled",
+    }
+    for name, script in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    executor = make("slurm:partition=gpu,timeout_min=90,cpus_per_task=4", 1, tmp_path / "s")
+    jobs: Any = [Job("", "", 0, None, tmp_path / "s" / name) for name in "ab"]  # type: ignore[arg-type]
+    assert f"logs in {tmp_path / 's' / 'slurm'}" in executor.open(2)
+    executor.start(jobs)
+    heard: list[WorkerMessage] = []
+    while not heard:
+        executor.report(heard.append)
+    assert heard == [WorkerMessage("a", "lost", text="its job ended as NODE_FAIL")]
+    asked = (tmp_path / "asked").read_text()
+    for line in ("partition=gpu", "time=90", "cpus-per-task=4", "array=0-1%1", "signal=USR2@90"):
+        assert f"#SBATCH --{line}\n" in asked
+    executor.stop()
+    assert (tmp_path / "canceled").read_text() == "77_1\n"
+    assert executor.busy
 
 
 # --- the loop ----------------------------------------------------------------------------------

@@ -144,7 +144,9 @@ class RayExecutor(RemoteExecutor):
             text = f"a worker of the Ray cluster cannot train: {last}; it needs the same Mentee"
             return WorkerMessage(name, "refused", text=text)
         except errors.RayError as error:
-            return WorkerMessage(name, "lost", text=str(error).strip().partition("\n")[0])
+            return WorkerMessage(
+                name, "lost", text=str(error).strip().partition(". ")[0].partition("\n")[0]
+            )
         return message
 
     def _cancel(self, *, at_once: bool) -> None:
