@@ -246,7 +246,8 @@ def test_lengths_that_are_set_by_the_time_stay_as_they_are(
     with pytest.raises(Interrupted):
         search(teacher, tmp_path / "out", **options)
     before = json.loads((tmp_path / "out" / "distill.json").read_text())
-    assert before["lengths"].keys() == {"views", "configurations", "rungs", "search", "final"}
+    keys = {"views", "students", "configurations", "rungs", "search", "final"}
+    assert before["lengths"].keys() == keys
     after = search(teacher, tmp_path / "out", **{**options, "say": lambda line: None}).content
     assert after["lengths"] == before["lengths"]
     assert after["spent_seconds"] > before["spent_seconds"]

@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 
+from mentee.build.overrides import PythonOverrides
+from mentee.experiments.distill import preparation
 from mentee.experiments.distill.candidates import Budget, Candidate
 from mentee.experiments.distill.halving import Trial, third
 from mentee.experiments.distill.lengths import MOST_RUNGS, Lengths, rungs, shortest
 from mentee.experiments.distill.pace import Pace, measured_pace, seconds_outside
 from mentee.experiments.distill.plan import Clock, Request
-from mentee.experiments.distill.stages import Stages, finalists
+from mentee.experiments.distill.preparation import Preparation, with_fast_students
+from mentee.experiments.distill.stages import Stages
 from mentee.experiments.distill.strategies import FROM_SCRATCH, Strategy
-from mentee.experiments.distill.trials import Configuration
+from mentee.experiments.distill.trials import Configuration, finalists
 from mentee.experiments.jobs import Job
 from mentee.recipe import Network, read
 from tests.experiments.distill.summaries import finish
@@ -126,7 +129,36 @@ def test_last_runs_are_planned_for_finalists_of_two_students() -> None:
     students = [Candidate(Network(network=name), name, 1, 4) for name in ("large", "small")]
     tried = [FROM_SCRATCH, Strategy("kd", "", ""), Strategy("cktf", "", "")]
     ready: Any = SimpleNamespace(students=students, tried=tried)
-    last = finalists([Configuration(each, tried[-1]) for each in students], ready)
+    ranked = [Configuration(each, tried[-1]) for each in students]
+    last = finalists(ranked, students, tried)
     search = SimpleNamespace(ready=ready, _baselines=2, request=SimpleNamespace(seeds=3))
     planned = Stages._final_runs.fget(search)  # type: ignore[attr-defined]
     assert planned == 3 * len(last) == 18
+
+
+@pytest.mark.parametrize(
+    ("seconds", "kept"),
+    [((0.5, 0.5), ["large", "small"]), ((100, 1), ["small"]), ((200, 100), ["small"])],
+)
+def test_students_that_there_is_no_time_for_are_left_out(
+    seconds: tuple[float, float], kept: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of five minutes about three are for 18 last runs: some nine of a second."""
+    names = ("large", "small")
+    paces = {n: Pace(0.0, each) for n, each in zip(names, seconds, strict=True)}
+    monkeypatch.setattr(preparation, "build", lambda recipe, overrides: recipe)
+    monkeypatch.setattr(preparation, "first_pace", lambda setups, _: paces[setups[0]])
+    students = [Candidate(Network(network=name), name, 1, 4) for name in names]
+    ready = Preparation(RECIPE, None, False, [], students, [], [], {}, {})  # type: ignore[arg-type]
+    planner: Any = SimpleNamespace(
+        trial=lambda configuration, *_, **__: SimpleNamespace(
+            main=SimpleNamespace(recipe=configuration.candidate.name)
+        )
+    )
+    content, lines = dict[str, Any](), list[str]()
+    for _ in range(2):  # a search that goes on measures nothing
+        more = planner, lengths(5, 1, content), 18, PythonOverrides(), lines.append
+        found = with_fast_students(ready, *more)
+        assert [each.name for each in found.students] == kept == content["students"]
+        planner = None
+    assert len(lines) == len(names) - len(kept)

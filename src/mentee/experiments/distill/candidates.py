@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ SMALL, MAPS, MOST_STRIDE = 48, 32, 8
 """Images above this side are read with a stride, at most this one, that leaves maps of about 32."""
 MOST = 3
 """Candidates, apart from what a recipe names."""
+Some = TypeVar("Some")
 Options: TypeAlias = Callable[[int], dict[str, Any]]
 """Of a network, by its width."""
 ROUNDS, CALLS, WARM_UP = 6, 10, 10
@@ -98,7 +99,7 @@ def candidates(
         given: whether the user named the student: then it is the only one.
 
     Returns:
-        At most `MOST`, and a line for each network that does not fit.
+        At most `MOST`, large and small ones, and a line for each network that does not fit.
 
     Raises:
         RecipeError: none fits.
@@ -118,7 +119,19 @@ def candidates(
             "student"
         )
     within.sort(key=lambda each: -each.parameters)
-    return within[:MOST], lines
+    return spread(within, MOST), lines
+
+
+def spread(candidates: Sequence[Some], most: int) -> list[Some]:
+    """The first, the last, and so many in all, as far apart as they can be.
+
+    Example:
+        >>> spread("abcdefghi", 3), spread("ab", 3)
+        (['a', 'e', 'i'], ['a', 'b'])
+    """
+    if len(candidates) <= most:
+        return list(candidates)
+    return [candidates[round(i * (len(candidates) - 1) / (most - 1))] for i in range(most)]
 
 
 def proposals(

@@ -99,6 +99,10 @@ class Lengths:
         else:
             self.rungs.append(epochs)
 
+    def last_epochs(self, pace: Pace, runs: int) -> float:
+        """The epochs of so many last runs of a pace, if the search takes its seconds."""
+        return self._last(pace, self._search_seconds(), runs)
+
     def set_final(self, pace: Pace, runs: int) -> None:
         """Set the epochs of so many last runs."""
         epochs = pace.longest(self.seconds_left(), [self.turns(runs)], [1.0])

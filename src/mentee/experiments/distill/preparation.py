@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,14 +16,19 @@ from mentee.build.overrides import PythonOverrides
 from mentee.build.setup import TrainingSetup, build
 from mentee.errors import MenteeError, RecipeError
 from mentee.experiments.distill.candidates import Budget, Candidate, candidates, latency
+from mentee.experiments.distill.lengths import Lengths
 from mentee.experiments.distill.look import look
-from mentee.experiments.distill.strategies import Strategy, strategies
+from mentee.experiments.distill.pace import first_pace
+from mentee.experiments.distill.strategies import FROM_SCRATCH, Strategy, strategies
+from mentee.experiments.distill.trials import Configuration, Planner
 from mentee.experiments.jobs import Job
 from mentee.experiments.shared_record import PairCheck, check_pair, with_shared_record
 from mentee.models import build as build_network
 from mentee.recipe import MethodRecipe, Network, Recipe
 
 Say = Callable[[str], None]
+ENOUGH = 10
+"""Epochs of the last runs that a student has time for, else a faster one is tried in its place."""
 
 
 @dataclass(frozen=True)
@@ -202,3 +208,41 @@ def share_teacher(
         jobs = [job for job in jobs if checks[job.pair].problem is None]
         jobs = with_shared_record(ready.recipe, jobs, checks, folder, views, overrides, say)
     return {job.pair: job.recipe for job in jobs}
+
+
+def with_fast_students(
+    ready: Preparation,
+    planner: Planner,
+    lengths: Lengths,
+    runs: int,
+    overrides: PythonOverrides,
+    say: Say,
+) -> Preparation:
+    """The same with the students that so many last runs have time for, by some steps of each.
+
+    Which they are is kept in `lengths.content`, so that a search that goes on has the same.
+    """
+    if "students" not in lengths.content:
+        epochs, seed = dict[str, float](), ready.recipe.train.seed
+        for each in ready.students:
+            began, configuration = time.monotonic(), Configuration(each, FROM_SCRATCH)
+            trial = planner.trial(configuration, 2, seed, Path(), final=False)
+            setup = build(trial.main.recipe, overrides)
+            pace = first_pace([setup], time.monotonic() - began)
+            epochs[each.name] = lengths.last_epochs(pace, runs)
+        lengths.content["students"] = names = in_time(epochs)
+        for name in epochs.keys() - {*names}:
+            say(f"student {name}: there is no time for {ENOUGH} epochs of it, left out")
+    kept = [each for each in ready.students if each.name in lengths.content["students"]]
+    return replace(ready, students=kept)
+
+
+def in_time(epochs: Mapping[str, float]) -> list[str]:
+    """Those for whose last runs there are enough epochs; if there is none, the fastest.
+
+    Example:
+        >>> in_time({"large": 2, "middle": 11, "small": 40}), in_time({"large": 2, "small": 4})
+        (['middle', 'small'], ['small'])
+    """
+    enough = [name for name, count in epochs.items() if count >= ENOUGH]
+    return enough or [max(epochs, key=lambda name: epochs[name])]

@@ -23,13 +23,19 @@ from mentee.experiments.distill.pace import (
     views_in_time,
 )
 from mentee.experiments.distill.plan import Clock, Request
-from mentee.experiments.distill.preparation import Preparation, share_teacher, with_latencies
+from mentee.experiments.distill.preparation import (
+    Preparation,
+    share_teacher,
+    with_fast_students,
+    with_latencies,
+)
 from mentee.experiments.distill.result import fronts, shipped, winner_of, write_pages
 from mentee.experiments.distill.strategies import FROM_SCRATCH
 from mentee.experiments.distill.trials import (
     Configuration,
     Planner,
     center_of,
+    finalists,
     joined,
     search_space,
 )
@@ -143,8 +149,12 @@ class Stages:
             self.ready = with_latencies(self.ready, known, self.overrides)
         ready, seed = self.ready, self.ready.recipe.train.seed
         planner = Planner(ready.recipe, ready.spare, shared, self.overrides.data)
-        self.space = search_space(ready.students, ready.tried)
         with self.clock.part("labels"):
+            if self.request.minutes is not None:
+                ready = self.ready = with_fast_students(
+                    ready, planner, self.lengths, self._final_runs, self.overrides, self.say
+                )
+            self.space = search_space(ready.students, ready.tried)
             if "rungs" not in self.lengths.content:
                 tried = [
                     planner.trial(
@@ -259,7 +269,7 @@ class Stages:
                 break
             active = passed
         self.search = [as_json(t, stopped=each not in active) for each, t in made.items()]
-        last = finalists(active, ready)
+        last = finalists(active, ready.students, ready.tried)
         if "final" not in self.lengths.content:
             some = [trials[each] for each in last if each in trials] or [*trials.values()]
             pace = measured_pace(some, epochs, outside)
@@ -303,13 +313,3 @@ class Stages:
 
     def _save(self) -> None:
         files.write_json(self.out / DISTILL_PLAN, {**self.saved, **self._plan()})
-
-
-def finalists(ranked: Sequence[Configuration], ready: Preparation) -> list[Configuration]:
-    """The best two, beside scratch and `kd` of their students at their own best rates."""
-    chosen = [each for each in ranked if not each.strategy.is_baseline][:FINALISTS]
-    baselines = [each for each in ready.tried if each.is_baseline]
-    rates = {s.name: next((c.rate for c in ranked if c.strategy == s), 1.0) for s in baselines}
-    students = dict.fromkeys(c.candidate for c in chosen) or {ready.students[0]: None}
-    beside = [Configuration(c, s, rates[s.name]) for c in students for s in baselines]
-    return list(dict.fromkeys([*beside, *chosen]))

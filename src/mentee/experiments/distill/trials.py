@@ -10,7 +10,7 @@ from typing import Any
 
 from mentee.build.datasets import open_splits
 from mentee.experiments.distill.candidates import Candidate
-from mentee.experiments.distill.halving import Trial
+from mentee.experiments.distill.halving import FINALISTS, Trial
 from mentee.experiments.distill.strategies import (
     FROM_SCRATCH,
     Strategy,
@@ -163,6 +163,18 @@ def joined(
     student = next((e.candidate for e in of_center if e.rate == 1), students[0])
     rate = next((e.rate for e in of_center if e.candidate is students[0]), 1.0)
     return Configuration(student, strategy, rate)
+
+
+def finalists(
+    ranked: Sequence[Configuration], students: Sequence[Candidate], tried: Sequence[Strategy]
+) -> list[Configuration]:
+    """The best two, beside scratch and `kd` of their students at their own best rates."""
+    chosen = [each for each in ranked if not each.strategy.is_baseline][:FINALISTS]
+    baselines = [each for each in tried if each.is_baseline]
+    rates = {s.name: next((c.rate for c in ranked if c.strategy == s), 1.0) for s in baselines}
+    chosen_students = dict.fromkeys(c.candidate for c in chosen) or {students[0]: None}
+    beside = [Configuration(c, s, rates[s.name]) for c in chosen_students for s in baselines]
+    return list(dict.fromkeys([*beside, *chosen]))
 
 
 def _of_length(recipe: Recipe, epochs: float) -> Recipe:
