@@ -14,7 +14,9 @@
   rooms is that of import-linter's layers in `pyproject.toml`.
 * *switches on kinds of teacher*: calls of `isinstance`, and cases of `match`, that name a class of
   `KINDS`: what a recipe says of a teacher, or the teacher that is built of it.
-* *parameters*: of the function outside `cli/` that has most, `self` not counted.
+* *parameters*: of the function outside `cli/` that has most, `self` not counted. *Private* are those
+  that no package has in its `__all__`, and that are no component or network, whose parameters are
+  keys of a recipe.
 """
 
 from __future__ import annotations
@@ -79,18 +81,38 @@ def switches(root: Path) -> list[str]:
     return found
 
 
-def longest(root: Path) -> list[tuple[int, str]]:
-    """The functions outside `cli/` by their number of parameters, the longest list first."""
-    found = []
+def longest(root: Path) -> list[tuple[int, str, bool]]:
+    """The functions outside `cli/` by their number of parameters, and whether each is private."""
+    found, public = [], exported(root)
     for path, text in sources(root / "src"):
         if "cli" in path.parts:
             continue
-        for node in ast.walk(ast.parse(text)):
+        words = {*path.parts} & {"losses", "representations", "memory", "models"}
+        tree = ast.parse(text)
+        owners = {
+            each: node.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ClassDef)
+            for each in node.body
+        }
+        for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
                 every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
                 count = sum(each.arg not in ("self", "cls") for each in every)
-                found.append((count, f"{path.relative_to(root / 'src')}:{node.name}"))
+                name = owners.get(node, "") if node.name == "__init__" else node.name
+                place = f"{path.relative_to(root / 'src')}:{name}"
+                found.append((count, place, not words and name not in public))
     return sorted(found, reverse=True)
+
+
+def exported(root: Path) -> set[str]:
+    """What modules list in their `__all__`."""
+    found = set[str]()
+    for _, text in sources(root / "src"):
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.Assign) and "__all__" in names(node):
+                found |= {e.value for e in ast.walk(node) if isinstance(e, ast.Constant)}
+    return found
 
 
 def way(root: Path) -> tuple[int, int, int, list[str]]:
@@ -186,13 +208,14 @@ def main() -> None:
         "the recipe's way: returns to a room": (to_rooms, "≤ 5"),
         "switches on kinds of teacher": (len(switches(root)), "≤ 6"),
         "parameters of the longest list": (functions[0][0], "≤ 8"),
+        "of the longest private list": (max(n for n, _, private in functions if private), "≤ 8"),
     }
     for name, (value, goal) in table.items():
         print(f"{name:<38}{value:>8,}   {goal}")
     if options.list:
         print("\nthe recipe's way:", *entered, sep="\n  ")
         print("\nswitches:", *switches(root), sep="\n  ")
-        print("\nlongest lists:", *(f"{n:>3}  {name}" for n, name in functions[:15]), sep="\n  ")
+        print("\nlongest lists:", *(f"{n:>3}  {name}" for n, name, _ in functions[:15]), sep="\n  ")
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ class RemoteExecutor(abc.ABC):
 
 
 def _checked(message: WorkerMessage, job: Job) -> WorkerMessage:
-    """The same, or where a run is said to be finished and its files are not here, a refusal."""
+    """The same, or where a run is reported as finished and its files are not here, a refusal."""
     until = time.monotonic() + SHARING_PATIENCE
     while message.event == "finished" and not job.finished:
         if time.monotonic() > until:
