@@ -14,8 +14,8 @@
   rooms is that of import-linter's layers in `pyproject.toml`.
 * *switches on kinds of teacher*: calls of `isinstance`, and cases of `match`, that name a class of
   `KINDS`: what a recipe says of a teacher, or the teacher that is built of it.
-* *parameters*: of the function outside `cli/` that has most, `self` not counted. *Private* are those
-  that no package has in its `__all__`, and that are no component or network, whose parameters are
+* *parameters*: of the function outside `cli/` that has most, `self` not counted. *Private* is one
+  that no module has in its `__all__`, and that is no component or network, whose parameters are
   keys of a recipe.
 """
 
