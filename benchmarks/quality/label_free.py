@@ -106,6 +106,7 @@ IMAGES = {
     "crd-bank": Row("crd-bank", params=FEW),
     "cktf-bank": Row("cktf-bank", params=FEW),
     "cosine": Row("to-teacher"),
+    "cosine+cktf": Row("to-teacher+cktf"),
     "similarity": Row("similarity"),
     "lite0-alone": Row("to-teacher", ("lite0",)),
     "simclr-alone": Row("to-teacher", ("simclr",)),

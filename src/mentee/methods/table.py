@@ -87,8 +87,8 @@ def _cktf_bank(theta: float, beta: float, *, exact: bool = False) -> tuple[Term,
 _CKTF = (contrast("stages"), contrast("embedding"))
 # Without labels what is alike has to stay so: a higher temperature, and less of the positions;
 # docs/results/label-free.md.
-_CRD_ALONE = contrast("embedding", weight=1.0, temperature=0.3)
-_CKTF_ALONE = (contrast("stages", weight=0.3), _CRD_ALONE)
+_CRD_ALONE = contrast("embedding", weight=0.3, temperature=0.3)
+_CKTF_ALONE = (contrast("stages", weight=0.1), _CRD_ALONE)
 # Published: θ and β with the task's loss, and without labels.
 _CKTF_BANK, _CKTF_BANK_ALONE = _cktf_bank(0.1, 0.8), _cktf_bank(0.04, 1.0)
 # The second table of the paper, where a method is added: all contrasts weigh the same.
