@@ -98,8 +98,10 @@ def test_a_first_phase_hands_its_weights_on_and_reads_no_label(
     searched: tuple[Distilled, Any],
 ) -> None:
     folder = searched[0].path / "search"
-    first = folder / "resnet8-cifar-cktf-first-3-epochs-seed0"
-    then = read(folder / "resnet8-cifar-cktf-first-then-none-3-epochs-seed0" / "recipe.yaml")
+    first = folder / "resnet8-cifar-to-teacher+cktf-first-1-epochs-seed0"
+    then = read(
+        folder / "resnet8-cifar-to-teacher+cktf-first-then-none-1-epochs-seed0" / "recipe.yaml"
+    )
     assert Path(str(then.student.weights)) == (first / "student.safetensors").resolve()
     assert read(first / "recipe.yaml").method.weights == {"task": 0.0}
 

@@ -68,9 +68,8 @@ OF_NETWORKS = (
     Strategy(
         SCRATCH,
         "the teacher's features on all examples first, then labels alone",
-        "a cosine to the embedding without labels: +20 to +26 points of a probe "
-        "(results/label-free.md)",
-        first="cktf",
+        "without labels the best of all: +23 to +31 points of a probe (results/label-free.md)",
+        first="to-teacher+cktf",
     ),
 )
 """For a network as teacher; those that do not fit its outputs and layers are left out."""
