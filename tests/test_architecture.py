@@ -134,6 +134,7 @@ GIVEN_BY_THE_ENGINE = {
     "chunk",
     "mask",
     "labels",
+    "outputs",
     "pair_info",
     "other_adapters",
 }

@@ -76,7 +76,6 @@ def test_a_width_that_no_layer_can_have_is_refused(name: str, width: int) -> Non
         (CifarResNet, {"depth": 8, "stem": 0}),
         (CifarResNet, {"depth": 8, "stem_stride": 0}),
         (CifarResNet, {"depth": 8, "stem_stride": 9}),
-        (CifarResNet, {"depth": 8, "stem_stride": 1.5}),
         (CifarResNet, {"depth": 8, "stem": -3}),
         (SmallFCN, {"widths": (8, 8)}),
         (ShuffleNetV1, {"widths": (240,)}),

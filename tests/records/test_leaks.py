@@ -156,7 +156,8 @@ def bomb(path):
 
 
 NPZ = {
-    bomb: "v.npz holds 1.1 MB, and .embedding. in it is to have 1,076 MB: it is nearly all",
+    bomb: "v.npz holds 1.1 MB, and .embedding. in it is to have 1,076 MB: it is nearly all"
+    "|v.npz cannot be read as .npz .Overlapped entries",  # by zipfile itself, in later Pythons
     lying: "v.npz is damaged: 'embedding' is to have 4,000,000,000,000 bytes and has 64",
     encrypted: "v.npz is encrypted; save it again without a password",
     odd_compression: r"v.npz cannot be read as .npz \(That compression method",

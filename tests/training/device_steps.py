@@ -74,7 +74,10 @@ embeddings:
     params: {pca.width: 8, random.width: 8, probe.steps: 2}
 embeddings, compressed:
   teacher: $vectors
-  method: {name: ec+ec-kd, params: {compress.width: 8}}
+  method: {name: ec, params: {compress.width: 8, compress.steps: 2}}
+embeddings, compressed meanwhile:
+  teacher: $vectors
+  method: {name: ec-kd, params: {compress.width: 8}}
 embeddings, published:
   teacher: $vectors
   method: {name: ec-published, params: {compress.width: 8}}

@@ -17,7 +17,7 @@ def label_free(method: Method) -> Method:
         >>> from mentee.methods import find
         >>> method = label_free(find("cktf"))
         >>> method.task, [(term.layers, term.weight) for term in method.terms]
-        (0.0, [('stages', 1.0), ('embedding', 1.0)])
+        (0.0, [('stages', 0.1), ('embedding', 0.3)])
     """
     return replace(method, terms=method.unlabeled_terms or method.terms, task=0.0)
 
