@@ -31,7 +31,7 @@ from mentee.tasks import find_task
 from mentee.teachers import OnlineTeacher
 from mentee.types import Features
 
-EXAMPLES, BATCH, CELLS, CHANNELS, ROUNDS = 5_000, 64, 64, (16, 32, 64), 60
+EXAMPLES, BATCH, CELLS, CHANNELS, ROUNDS = 5_000, 64, 64, (16, 32, 64), 40
 CONTRAST = Component("info_nce")
 
 
