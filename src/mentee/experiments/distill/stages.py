@@ -232,6 +232,7 @@ class Stages:
     def _rounds(self, planner: Planner, progress: SweepProgress) -> Iterator[list[Trial]]:
         """The rungs of the search, each when the one before is over, and then the last runs."""
         ready, rungs, active, epochs = self.ready, self.lengths.rungs, self.space, 0
+        stopped: list[Configuration] = []  # the best of the last rung first
         first = ready.recipe.train.seed
         made: dict[Configuration, dict[int, Trial]] = {}
 
@@ -267,9 +268,10 @@ class Stages:
                 self.lengths.set_next(pace, len(passed), self._kept(passed), self._final_runs)
             if number + 1 == len(rungs):
                 break
+            stopped = [*(each for each in active if each not in passed), *stopped]
             active = passed
         self.search = [as_json(t, stopped=each not in active) for each, t in made.items()]
-        last = finalists(active, ready.students, ready.tried)
+        last = finalists([*active, *stopped], ready.students, ready.tried)
         if "final" not in self.lengths.content:
             some = [trials[each] for each in last if each in trials] or [*trials.values()]
             pace = measured_pace(some, epochs, outside)
