@@ -86,7 +86,7 @@ def _cktf_bank(theta: float, beta: float, *, exact: bool = False) -> tuple[Term,
 
 _CKTF = (contrast("stages"), contrast("embedding"))
 # Without labels what is alike has to stay so: a higher temperature, and less of the positions;
-# docs/results/label-free.md.
+# docs/decisions/0034-contrast-without-labels.md.
 _CRD_ALONE = contrast("embedding", weight=0.3, temperature=0.3)
 _CKTF_ALONE = (contrast("stages", weight=0.1), _CRD_ALONE)
 # Published: θ and β with the task's loss, and without labels.
