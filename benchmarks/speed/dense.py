@@ -12,7 +12,6 @@ method needs, of matrices of these shapes in memory already.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +27,6 @@ from mentee.distillation.objective import DistillationLoss, required_layers
 from mentee.methods import Component, Method, Term, find
 from mentee.methods.derived import contrast
 from mentee.tasks import find_task
-from mentee.teachers import OnlineTeacher
 from mentee.types import Features
 
 EXAMPLES, BATCH, CELLS, CHANNELS, ROUNDS = 5_000, 64, 64, (16, 32, 64), 40
@@ -77,24 +75,6 @@ class Recorded(CandidatePair):
             statistics=partial(statistics, shapes),
             clean_rows=rows,
         )
-
-    def step(self, method: Method) -> Callable[[], None]:
-        """A step with a method: forward, losses, backward."""
-        batch, module = self._batches[0], self._module(method)
-        teacher = OnlineTeacher(
-            copy.deepcopy(self.teacher),
-            self._layers(self.teacher, required_layers(method)[1]),
-            self.inputs[self.teacher].contract,
-        )
-        features = module.criterion.precompute(teacher(self._batches[1]))
-
-        def call() -> None:
-            module.criterion.begin(batch, 0)
-            module(batch, features)[0].backward()
-            module.zero_grad(set_to_none=True)
-            module.criterion.write()
-
-        return call
 
 
 def products(shapes: list[tuple[int, int, int, int]]) -> Callable[[], None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -141,23 +141,27 @@ class CandidatePair:
         The teacher's features are computed once, before. Steps with and without the method
         alternate, and the shortest of each count.
         """
-        batch, network = self._batches[0], copy.deepcopy(self.teacher)  # hooks stay where they are
-        layers = self._layers(self.teacher, required_layers(method)[1])
-        alone, distilled = self._module(Method("none")), self._module(method)
-        teacher = OnlineTeacher(network, layers, self.inputs[self.teacher].contract)
-        features = distilled.criterion.precompute(teacher(self._batches[1]))
-
-        def step(module: DistillationModule, fixed: Mapping[str, Tensor]) -> None:
-            module.criterion.begin(batch, 0)
-            module(batch, fixed)[0].backward()
-            module.zero_grad(set_to_none=True)
-            module.criterion.write()
-
-        calls = {"alone": partial(step, alone, {}), "distilled": partial(step, distilled, features)}
+        calls = {"alone": self.step(Method("none")), "distilled": self.step(method)}
         for call in calls.values():
             call()
         baseline, whole = (milliseconds(each) for each in in_turn(calls))
         return whole / baseline - 1
+
+    def step(self, method: Method) -> Callable[[], None]:
+        """A step with a method: forward, losses, backward; the teacher has run before."""
+        batch, module = self._batches[0], self._module(method)
+        network = copy.deepcopy(self.teacher)  # hooks stay where they are
+        layers = self._layers(self.teacher, required_layers(method)[1])
+        teacher = OnlineTeacher(network, layers, self.inputs[self.teacher].contract)
+        features = module.criterion.precompute(teacher(self._batches[1]))
+
+        def call() -> None:
+            module.criterion.begin(batch, 0)
+            module(batch, features)[0].backward()
+            module.zero_grad(set_to_none=True)
+            module.criterion.write()
+
+        return call
 
     def _module(self, method: Method) -> DistillationModule:
         network = self._student_for(method)

@@ -21,6 +21,8 @@ BLOCKS: dict[int, tuple[int, int, int, int]] = {
     50: (3, 4, 6, 3),
 }
 """Depth of a four-stage network to the number of blocks in each stage."""
+MOST_STRIDE = 8
+"""Of the first convolution."""
 
 
 def shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
@@ -143,9 +145,9 @@ class CifarResNet(nn.Module):
             )
         widths = check_widths("a CIFAR ResNet", widths, 3)
         (stem,) = check_widths("its stem", [widths[0] if stem is None else stem], 1)
-        if stem_stride not in range(1, 9):
+        if stem_stride not in range(1, MOST_STRIDE + 1):
             raise MenteeError(
-                f"stem_stride is {stem_stride!r}, expected a whole number from 1 to 8"
+                f"stem_stride is {stem_stride!r}, expected a whole number from 1 to {MOST_STRIDE}"
             )
         size = 2 * stem_stride + 1
         self.conv1 = nn.Conv2d(

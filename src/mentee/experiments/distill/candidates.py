@@ -17,10 +17,11 @@ from mentee.errors import MenteeError, RecipeError
 from mentee.exporting.runtime import open_session, packages, silent
 from mentee.exporting.timing import milliseconds
 from mentee.models import count_parameters
+from mentee.models.resnet import MOST_STRIDE
 from mentee.recipe import Network
 
-SMALL, MAPS, MOST_STRIDE = 48, 32, 8
-"""Images above this side are read with a stride, at most this one, that leaves maps of about 32."""
+SMALL, MAPS = 48, 32
+"""Images above this side are read with a stride that leaves maps of about the other."""
 MOST = 3
 """Candidates, apart from what a recipe names."""
 Some = TypeVar("Some")
@@ -167,16 +168,13 @@ def family(kind: str, example: Tensor) -> dict[str, tuple[Options | None, int]]:
             "hashed-bag": (lambda w: {"buckets": 100 * w}, 600),
         }
     side = min(example.shape[-2:])
-    if side <= SMALL:
-        return {
-            f"resnet{n}-cifar": (lambda w: {"widths": (w, 2 * w, 4 * w)}, 16) for n in (20, 14, 8)
-        }
-    stride = min(MOST_STRIDE, round(side / MAPS))
+    large = side > SMALL
+    more = {"stem_stride": min(MOST_STRIDE, round(side / MAPS))} if large else {}
     fixed: dict[str, tuple[Options | None, int]] = {}
-    if find_spec("timm"):
+    if large and find_spec("timm"):
         fixed["timm:mobilenetv3_small_050"] = (None, 0)
     return fixed | {
-        f"resnet{n}-cifar": (lambda w: {"widths": (w, 2 * w, 4 * w), "stem_stride": stride}, 32)
+        f"resnet{n}-cifar": (lambda w: {"widths": (w, 2 * w, 4 * w), **more}, 32 if large else 16)
         for n in (20, 14, 8)
     }
 

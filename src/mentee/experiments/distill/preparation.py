@@ -220,8 +220,11 @@ def with_fast_students(
 ) -> Preparation:
     """The same with the students that so many last runs have time for, by some steps of each.
 
-    Which they are is kept in `lengths.content`, so that a search that goes on has the same.
+    Which they are is kept in `lengths.content`, so that a search that goes on has the same. A
+    single one stays, so it is not measured.
     """
+    if len(ready.students) == 1:
+        lengths.content.setdefault("students", [ready.students[0].name])
     if "students" not in lengths.content:
         epochs, seed = dict[str, float](), ready.recipe.train.seed
         for each in ready.students:
