@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from mentee.build.overrides import PythonOverrides
-from mentee.experiments.distill import preparation
+from mentee.experiments.distill import pace, preparation
 from mentee.experiments.distill.candidates import Budget, Candidate
 from mentee.experiments.distill.halving import Trial, third
 from mentee.experiments.distill.lengths import MOST_RUNGS, Lengths, rungs, shortest
-from mentee.experiments.distill.pace import Pace, measured_pace, seconds_outside
+from mentee.experiments.distill.pace import Pace, first_pace, measured_pace, seconds_outside
 from mentee.experiments.distill.plan import Clock, Request
 from mentee.experiments.distill.preparation import Preparation, with_fast_students
 from mentee.experiments.distill.stages import Stages
@@ -119,10 +119,27 @@ def test_a_pace_is_measured_of_summaries(tmp_path: Path) -> None:
     trials = [trial("a", 10.0, 2.0), trial("b", 6.0, 1.0, shared), trial("c", 6.0, 1.0, shared)]
     outside = seconds_outside(trials, 45.0, 3)
     assert outside == pytest.approx(15.0 - 25.0 / 3)
-    pace = measured_pace(trials[:1], 4, 1.0)
-    assert (pace.epoch, pace.fixed) == (pytest.approx(10.0 / 4), 1.0)
+    measured = measured_pace(trials[:1], 4, 1.0)
+    assert (measured.epoch, measured.fixed) == (pytest.approx(10.0 / 4), 1.0)
     both = measured_pace(trials[1:], 6, 0.0)  # the first phase is shared, and counted for each
     assert both.epoch == pytest.approx((6.0 + 3.0) / 6)
+
+
+def test_a_first_pace_counts_the_steps_of_the_labeled_examples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 500 labels an epoch has 7 steps, of the 7,246 texts with and without labels 113."""
+    setups: list[Any] = [
+        SimpleNamespace(
+            plan=SimpleNamespace(batches=batches),
+            splits=SimpleNamespace(validation=range(60), train=range(train)),
+        )
+        for batches, train in [(113, 6000), (7, 600)]
+    ]
+    monkeypatch.setattr(pace, "step_seconds", lambda setup: 0.1)
+    scored = (60 / 6000 + 60 / 600) / 2 / 3  # a scored example costs a third of a trained one
+    found = first_pace(setups, 2.0, 7)
+    assert (found.fixed, found.epoch) == (4.0, pytest.approx(7 * 0.1 * (1 + scored)))
 
 
 def test_last_runs_are_planned_for_finalists_of_two_students() -> None:
@@ -147,13 +164,14 @@ def test_students_that_there_is_no_time_for_are_left_out(
     names = ("large", "small")
     paces = {n: Pace(0.0, each) for n, each in zip(names, seconds, strict=True)}
     monkeypatch.setattr(preparation, "build", lambda recipe, overrides: recipe)
-    monkeypatch.setattr(preparation, "first_pace", lambda setups, _: paces[setups[0]])
+    monkeypatch.setattr(preparation, "first_pace", lambda setups, *_: paces[setups[0]])
     students = [Candidate(Network(network=name), name, 1, 4) for name in names]
     ready = Preparation(RECIPE, None, False, [], students, [], [], {}, {})  # type: ignore[arg-type]
     planner: Any = SimpleNamespace(
+        batches=lambda: 10,
         trial=lambda configuration, *_, **__: SimpleNamespace(
             main=SimpleNamespace(recipe=configuration.candidate.name)
-        )
+        ),
     )
     content, lines = dict[str, Any](), list[str]()
     for _ in range(2):  # a search that goes on measures nothing

@@ -42,17 +42,17 @@ class Pace:
         return (seconds - self.fixed * sum(turns)) / (whole * max(self.epoch, 1e-9))
 
 
-def first_pace(setups: Sequence[TrainingSetup], seconds: float) -> Pace:
+def first_pace(setups: Sequence[TrainingSetup], seconds: float, batches: int) -> Pace:
     """The pace before anything is trained, by some steps of each method, with the teacher's record.
 
     Args:
         setups: of the methods; not to be used any more.
         seconds: that it took to build one; its scores and its page take as long again.
+        batches: the steps of an epoch of the labeled examples. One that has unlabeled examples too
+            has more, so a method's own epochs do not count.
     """
-    epochs = [
-        step_seconds(each) * each.plan.batches * (1 + FORWARD * scored(each)) for each in setups
-    ]
-    return Pace(2 * seconds, sum(epochs) / len(epochs))
+    steps = [step_seconds(each) * (1 + FORWARD * scored(each)) for each in setups]
+    return Pace(2 * seconds, batches * sum(steps) / len(steps))
 
 
 def measured_pace(trials: Sequence[Trial], epochs: int, outside: float) -> Pace:

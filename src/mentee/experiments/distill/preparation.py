@@ -231,7 +231,7 @@ def with_fast_students(
             began, configuration = time.monotonic(), Configuration(each, FROM_SCRATCH)
             trial = planner.trial(configuration, 2, seed, Path(), final=False)
             setup = build(trial.main.recipe, overrides)
-            pace = first_pace([setup], time.monotonic() - began)
+            pace = first_pace([setup], time.monotonic() - began, planner.batches())
             epochs[each.name] = lengths.last_epochs(pace, runs)
         lengths.content["students"] = names = in_time(epochs)
         for name in epochs.keys() - {*names}:

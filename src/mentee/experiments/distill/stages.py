@@ -119,14 +119,15 @@ class Stages:
 
     def print_plan(self) -> None:
         """Say what would be trained, and for how long; no record is made for it."""
-        setup = self.ready.setup
+        setup, ready = self.ready.setup, self.ready
+        batches = Planner(ready.recipe, ready.spare, {}, self.overrides.data).batches()
         if self.request.minutes is None:
-            self.lengths.set_all(len(self.space), setup.plan.batches)
+            self.lengths.set_all(len(self.space), batches)
         else:
             with self.clock.part("latency"):
                 pass
             with self.clock.part("labels"):
-                self._set_first([self._reading(), setup.recipe])
+                self._set_first([self._reading(), setup.recipe], batches)
         for each in self.space:
             self.say(f"{each.candidate.name}  {each.label}")
         minutes = self.request.minutes
@@ -167,7 +168,7 @@ class Stages:
                 if self.request.minutes is None:
                     self.lengths.set_all(len(self.space), planner.batches())
                 else:
-                    self._set_first(recipes)
+                    self._set_first(recipes, planner.batches())
         self.space = self.space[: self.lengths.content["configurations"]]
         if line := suspects_line(self.suspects):
             self.say(line)
@@ -190,18 +191,18 @@ class Stages:
         views: int | None = content.get("views")
         return views
 
-    def _set_first(self, recipes: Sequence[Recipe]) -> None:
-        """Measure some steps of each recipe, and set the length of the first rung."""
+    def _set_first(self, recipes: Sequence[Recipe], batches: int) -> None:
+        """Measure some steps of each recipe; set the first rung's length in epochs of `batches`."""
         began = time.monotonic()
         setups = [build(each, self.overrides) for each in recipes]
-        pace = first_pace(setups, (time.monotonic() - began) / len(setups))
+        pace = first_pace(setups, (time.monotonic() - began) / len(setups), batches)
         in_time = self.lengths.set_first(
             pace,
             len(self.space),
             1 + self._baselines,
             lambda count: self._kept(self.space[:count]),
             self._final_runs,
-            setups[0].plan.batches,
+            batches,
         )
         count = self.lengths.content["configurations"]
         if count < len(self.space):
