@@ -18,6 +18,23 @@ data: {source: "embedded:digits", limit: 64, validation: null, test: null}
 student: {network: resnet8-cifar, options: {widths: [8, 16, 32]}}
 train: {epochs: 1, batch: 32}
 """
+SAVE = "save: {steps: 2}\n"
+ENDS_ONCE = """
+import os, signal, time
+from mentee.cli import main
+from mentee.training import trainer
+
+def save(self, step, before=trainer.Training._save):
+    before(self, step)
+    if step.number == 4 and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        if os.environ["RANK"] == "1":
+            while not (self.folder.checkpoints / "step-00000004.pt").exists():
+                time.sleep(0.005)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+trainer.Training._save = save
+main()
+"""
 PROGRAMS = {
     "torchrun": ["-m", "torch.distributed.run"],
     "accelerate": ["-m", "accelerate.commands.accelerate_cli"],
@@ -64,6 +81,25 @@ def check(here: Path, *outputs: str) -> None:
 def test_one_machine(start: str, here: Path) -> None:
     launcher, words = arguments(start, 2)
     check(here, ended(launch(*words, cwd=here, launcher=launcher)))
+
+
+def test_torchrun_starts_processes_again_that_resume(here: Path) -> None:
+    """The second process ends itself after two epochs, the first time."""
+    (here / "recipe.yaml").write_text(RECIPE.replace("epochs: 1", "epochs: 4") + SAVE)
+    (here / "ends_once.py").write_text(ENDS_ONCE)
+    launcher, words = arguments("torchrun --max-restarts", 2)
+    launcher[launcher.index("--max-restarts") + 1] = "1"
+    train = ["ends_once.py", *words[words.index("train") :]]
+    out = ended(launch(*train, cwd=here, launcher=launcher))
+    assert out.count("resumed after step 4 of 8, in epoch 2") == 1, out
+    assert [out.count(f"epoch   {n}/4") for n in (1, 2, 3, 4)] == [1, 1, 1, 1]
+    plain = [*words[: words.index("--out")], "--out", "runs/plain"]
+    ended(
+        launch(*plain, cwd=here, launcher=["-m", "torch.distributed.run", "--nproc-per-node", "2"])
+    )
+    weights = [(run / "student.safetensors").read_bytes() for run in (here / "runs").iterdir()]
+    assert len(weights) == 2
+    assert weights[0] == weights[1]
 
 
 def test_several_machines_by_torchrun(here: Path) -> None:

@@ -163,6 +163,31 @@ def test_the_command_in_two_processes_is_one_run_that_resumes_after_kill_9(
         assert (run / name).read_bytes() == (two / "whole" / name).read_bytes(), name
 
 
+def test_where_one_of_four_processes_is_killed_the_others_end_and_the_run_resumes_exactly(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(COMMAND))
+    command = ("-m", "mentee.cli", "train", tmp_path / "recipe.yaml", "--out")
+    ended(Two(*command, tmp_path / "whole", cwd=tmp_path, count=4))
+    four = Two(*command, tmp_path / "run", cwd=tmp_path, count=4)
+    try:
+        while not checkpoint.list_checkpoints(tmp_path / "run" / "checkpoints"):
+            assert four.poll() is None, four.communicate()
+            time.sleep(0.005)
+        four.each[3].kill()
+        texts = [process.communicate(30)[1] for process in four.each[:3]]
+    finally:
+        four.kill()
+    assert [process.returncode for process in four.each] == [1, 1, 1, -9]
+    assert "Traceback" not in "".join(texts)
+    told = "error: another of the 4 processes has ended: stopped at once; mentee resume continues"
+    assert told in "".join(texts)
+    ended(Two("-m", "mentee.cli", "resume", tmp_path / "run", cwd=tmp_path, count=4))
+    for name in ("student.safetensors", "metrics.jsonl"):
+        whole, run = ((tmp_path / folder / name).read_bytes() for folder in ("whole", "run"))
+        assert run == whole, name
+
+
 def test_two_processes_record_what_one_does(tmp_path: Path) -> None:
     student = {"network": "resnet8-cifar", "options": {"widths": [8, 16, 32]}}
     data = {**COMMAND["data"], "limit": 64, "validation": None, "test": None}

@@ -30,6 +30,18 @@ class RunError(MenteeError):
     """A run folder cannot be written, read or resumed."""
 
 
+class ProcessLostError(RunError):
+    """Another process of those that train together has ended.
+
+    Attributes:
+        told: whether another one of them has printed it.
+    """
+
+    def __init__(self, text: str, *, told: bool = False) -> None:
+        super().__init__(text)
+        self.told = told
+
+
 class DivergedError(MenteeError):
     """The loss is no longer a finite number."""
 

@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 T = TypeVar("T")
+PATIENCE = timedelta(seconds=10)
+"""For the store of a launcher to answer."""
 
 
 def world() -> int:
@@ -121,7 +124,41 @@ def init_processes() -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and world() == 1:
         from accelerate import PartialState
 
-        PartialState(cpu=not torch.cuda.is_available())
+        # torchrun may keep its store when it starts the processes again (torch 2.14): the addresses
+        # in it are of those that have ended, so the new ones meet under another prefix.
+        more: dict[str, Any] = {}
+        if restarts():
+            store = dist.PrefixStore(f"mentee/{restarts()}", _launcher_store())
+            numbers = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE"))
+            more = dict(zip(("store", "rank", "world_size"), (store, *numbers), strict=True))
+        PartialState(cpu=not torch.cuda.is_available(), **more)
+
+
+def connection_lost(error: RuntimeError) -> bool:
+    """Whether an error tells that another of the processes is not there any more."""
+    return world() > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error))
+
+
+def first_to_tell() -> bool:
+    """Whether this process is the first of all that asks, since their launcher started them.
+
+    The launcher keeps the count, or the first process; where none of them answers, it is True.
+    """
+    try:
+        return _launcher_store().add(f"mentee/told/{restarts()}", 1) == 1
+    except (RuntimeError, KeyError, ValueError):
+        return True
+
+
+def _launcher_store() -> dist.Store:
+    """What the processes' launcher, or the first of them, keeps for all."""
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return dist.TCPStore(address, port, timeout=PATIENCE, wait_for_workers=False)
+
+
+def restarts() -> int:
+    """How often torchrun has started the processes again, since one of them had ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 def broadcast_buffers(module: nn.Module) -> None:
@@ -146,15 +183,18 @@ def close_processes() -> None:
         _host_group.cache_clear()
 
 
-def exit_process(status: int) -> None:
+def exit_process(status: int, *, alone: bool = False) -> None:
     """Leave, and where there are several processes end this one too, with an exit status.
+
+    `alone`: do not wait for the others, one of which has ended.
 
     Threads of a connection that has trained outlive `destroy_process_group` (torch 2.14), and now
     and then one of them aborts a process that ends as usual: so this one ends at once, after all
     that was to be done at its exit.
     """
     several = world() > 1
-    close_processes()
+    if not alone:
+        close_processes()
     if several:
         atexit._run_exitfuncs()
         sys.stdout.flush()

@@ -45,7 +45,7 @@ from mentee.errors import RecipeError, first_few, suggest
 from mentee.features import Layer
 from mentee.methods import Method
 from mentee.models import Contract, ReusedClassifierStudent, normalize
-from mentee.parallel import rank, world
+from mentee.parallel import init_processes, rank, world
 from mentee.recipe import Data, Recipe, Select, TaskRecipe, Train
 from mentee.tasks import Task, class_score
 from mentee.teachers.teacher import Teacher
@@ -266,13 +266,17 @@ def start(train: Train, method: Method) -> Accelerator:
         raise RecipeError(
             "train.precision is float16, which needs a GPU; expected float32 or bfloat16 on a CPU"
         )
+    init_processes()
     # A process that trained before may have done so in another precision, which accelerate keeps.
     AcceleratorState._reset_state()
     # Parameters without a gradient, which DDP wants to be told of: the student's classifier where
     # there is no task's loss, what an auxiliary loss trained until it ended, and what lies behind
-    # the layer from which a reused classifier is fed.
+    # the layer from which a reused classifier is fed. DDP that is told so keeps its buckets; else
+    # it orders them anew after the first step: more than two numbers would be summed in another
+    # order, and a resumed run would differ in the last bits.
     names = {each.name for term in method.terms for each in term.representation.chain}
     unused = method.task == 0 or bool(names & {"compress", "probe"}) or bool(method.reuse)
+    unused = unused or world() > 2
     accelerator = Accelerator(
         mixed_precision=PRECISIONS[train.precision or "float32"],
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=unused)],

@@ -23,7 +23,7 @@ from mentee.console import (
     print_line,
     print_note,
 )
-from mentee.errors import MenteeError
+from mentee.errors import MenteeError, ProcessLostError
 from mentee.renamed import COMMANDS, renamed
 from mentee.training.signals import Interrupted
 
@@ -269,6 +269,8 @@ def main() -> None:
     open_output()
     plain_warnings()
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # their launcher ends them, at once
+    if several:  # else DDP warns in each of them that it looks for parameters without a gradient
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     before = signal.getsignal(signal.SIGTERM)
     if not several and before is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, stop_at_once)
@@ -277,6 +279,12 @@ def main() -> None:
             app()
     except SystemExit as end:
         sys.exit(exit_code(end))
+    except ProcessLostError as error:
+        from mentee.parallel import exit_process
+
+        if not error.told:
+            print_note(f"error: {error}")
+        exit_process(1, alone=True)
     except MenteeError as error:
         print_note(f"error: {error}")
         sys.exit(2)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from mentee.errors import ProcessLostError
 from mentee.training.signals import Interrupted, SignalGuard, Terminated, number_of
 
 CTRL_C = 128 + signal.SIGINT
@@ -16,9 +17,21 @@ _terminated: list[int] = []  # the signal that `stop_at_once` has treated as Ctr
 
 @contextlib.contextmanager
 def interruptible(ctx: Any = None) -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into one line on what is left of the command of a context."""
+    """Turn Ctrl-C and SIGTERM into one line on what is left of the command of a context.
+
+    A lost connection to the other processes is one too.
+    """
     try:
         yield
+    except RuntimeError as error:
+        from mentee import parallel
+
+        if not parallel.connection_lost(error):
+            raise
+        text = stopped_text(ctx and ctx.invoked_subcommand)
+        told = not parallel.first_to_tell()
+        text = f"another of the {parallel.world()} processes has ended: {text}"
+        raise ProcessLostError(text, told=told) from None
     except KeyboardInterrupt as stop:
         text = stopped_text(ctx and ctx.invoked_subcommand)
         raise Interrupted(text, number_of(stop)) from None

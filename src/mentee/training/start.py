@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -9,8 +10,9 @@ from typing import Any, TypeAlias
 from mentee import files
 from mentee.build.overrides import PythonOverrides
 from mentee.build.setup import build
+from mentee.errors import RunError
 from mentee.locks import folder_lock
-from mentee.parallel import gather_objects, init_processes, rank
+from mentee.parallel import gather_objects, init_processes, rank, restarts
 from mentee.recipe import Recipe
 from mentee.runs import checkpoint
 from mentee.runs.folder import Folder
@@ -24,12 +26,22 @@ Begun: TypeAlias = tuple[Path, Mapping[str, Any]]
 def train_new(
     recipe: Recipe, out: str | Path | None, overrides: PythonOverrides, options: RunOptions
 ) -> Begun:
-    """Train in a new run folder; where that fails before the first step, none is left."""
+    """Train in a new run folder; where that fails before the first step, none is left.
+
+    Where torchrun has started the processes again, resume what the first ones began.
+
+    Raises:
+        RunError: `out` is None where torchrun may start the processes again.
+    """
+    if out is None and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")):
+        raise RunError("torchrun --max-restarts resumes a run in its folder: name it by --out")
     setup = build(recipe, overrides, options.describe_data)
     # The first process chooses: another one may see its folder already and take the next number.
     folder = Folder(gather_objects(files.usable(out) if out else default_run_folder(recipe))[0])
     with folder_lock(folder.path, wait=options.wait):
         training = Training(setup, folder, options)
+        if restarts() and folder.recipe.is_file() and folder.read_recipe() == setup.recipe:
+            return resumed(training)
         training.begin()
         try:
             return folder.path, training.run()
@@ -53,11 +65,16 @@ def resume_run(path: str | Path, overrides: PythonOverrides, options: RunOptions
         if folder.summary.is_file():  # by the process that had the lock
             return finished_run(folder)
         setup = build(folder.read_recipe(), overrides, options.describe_data)
-        training = Training(setup, folder, options)
-        if checkpoint.list_checkpoints(folder.checkpoints):
-            return folder.path, training.run(training.restore())
-        training.begin(again=True)
-        return folder.path, training.run()
+        return resumed(Training(setup, folder, options))
+
+
+def resumed(training: Training) -> Begun:
+    """A run that goes on from its newest checkpoint, or from its beginning where there is none."""
+    folder = training.folder
+    if checkpoint.list_checkpoints(folder.checkpoints):
+        return folder.path, training.run(training.restore())
+    training.begin(again=True)
+    return folder.path, training.run()
 
 
 def finished_run(folder: Folder) -> Begun:
