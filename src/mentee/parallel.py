@@ -128,9 +128,8 @@ def init_processes() -> None:
         # in it are of those that have ended, so the new ones meet under another prefix.
         more: dict[str, Any] = {}
         if restarts():
-            store = dist.PrefixStore(f"mentee/{restarts()}", _launcher_store())
-            numbers = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE"))
-            more = dict(zip(("store", "rank", "world_size"), (store, *numbers), strict=True))
+            more = {key: int(os.environ[key.upper()]) for key in ("rank", "world_size")}
+            more["store"] = _launcher_store()
         PartialState(cpu=not torch.cuda.is_available(), **more)
 
 
@@ -145,15 +144,17 @@ def first_to_tell() -> bool:
     The launcher keeps the count, or the first process; where none of them answers, it is True.
     """
     try:
-        return _launcher_store().add(f"mentee/told/{restarts()}", 1) == 1
+        return bool(_launcher_store().add("told", 1) == 1)
     except (RuntimeError, KeyError, ValueError):
         return True
 
 
-def _launcher_store() -> dist.Store:
-    """What the processes' launcher, or the first of them, keeps for all."""
+def _launcher_store() -> Any:
+    """What the launcher, or the first process, keeps for all, since they were started last."""
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return dist.TCPStore(address, port, timeout=PATIENCE, wait_for_workers=False)
+    stores: Any = dist  # its types do not name them
+    store = stores.TCPStore(address, port, timeout=PATIENCE, wait_for_workers=False)
+    return stores.PrefixStore(f"mentee/{restarts()}", store)
 
 
 def restarts() -> int:
