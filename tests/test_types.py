@@ -18,6 +18,7 @@ def test_a_batch_is_as_long_as_its_ids_and_moves_without_ids_and_rows():
         labeled=torch.tensor([True, True, False]),
         view=4,
         mixed=Mixup(torch.tensor([2, 0, 1]), 0.75),
+        recorded={"teacher": {"logits": torch.rand(3, 2)}},
     )
     assert len(batch) == 3
     moved = batch.to("meta")
@@ -27,7 +28,7 @@ def test_a_batch_is_as_long_as_its_ids_and_moves_without_ids_and_rows():
             assert value == 4
         elif field.name == "mixed":
             assert (value.share, value.partner.device.type) == (0.75, "meta")
-        elif field.name in ("ids", "rows"):  # what is looked up by them is moved
+        elif field.name in ("ids", "rows", "recorded"):  # what is looked up by them is moved
             assert value is getattr(batch, field.name)
         else:
             assert value.device.type == "meta"

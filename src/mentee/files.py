@@ -6,12 +6,14 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mentee.errors import MenteeError, RunError, shortened
+from mentee.urls import Url, as_url
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +44,16 @@ def usable(name: str | Path) -> Path:
     return Path(name)
 
 
-def write(path: Path, save: Callable[[Path], object]) -> None:
+def located(name: str | Path | Url) -> Path | Url:
+    """A path, or a URL in object storage, that a user named.
+
+    Raises:
+        MenteeError: no file can have such a name.
+    """
+    return as_url(name) or usable(name)  # type: ignore[arg-type]
+
+
+def write(path: Path | Url, save: Callable[[Path], object]) -> None:
     """Write a file atomically: after a crash the old one or the new one is there, never a half.
 
     `save` writes the content to the path that it gets; the file's folder is made.
@@ -50,6 +61,12 @@ def write(path: Path, save: Callable[[Path], object]) -> None:
     Raises:
         RunError: no space, no permission, or a folder that is a file; nothing is left behind.
     """
+    if isinstance(path, Url):
+        with tempfile.TemporaryDirectory(prefix="mentee-") as folder:
+            save(local := Path(folder) / path.name)
+            with local.open("rb") as file:
+                path.upload(file)
+        return
     with plain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(TEMPORARY, f".{path.name}.", path.parent)
@@ -65,12 +82,12 @@ def write(path: Path, save: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path | Url, text: str) -> None:
     """Write a text file atomically."""
     write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path | Url, content: Any) -> None:
     """Write a JSON file atomically."""
     write_text(path, json.dumps(content, indent=2) + "\n")
 
@@ -93,7 +110,7 @@ def read_json(path: Path, advice: str) -> dict[str, Any]:
     return content
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path | Url) -> dict[str, Tensor]:
     """Read a safetensors file, whose package maps only files with a name in UTF-8.
 
     Raises:
@@ -102,11 +119,21 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     from safetensors.torch import load, load_file
 
+    if isinstance(path, Url):
+        return load(path.read_bytes())
     try:
         str(path).encode()
     except UnicodeEncodeError:
         return load(path.read_bytes())
     return load_file(path)
+
+
+def remove_folder(path: Path | Url) -> None:
+    """Remove a folder with all that is in it, as far as there is one and it can be removed."""
+    if isinstance(path, Url):
+        path.remove()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_temporaries(*folders: Path) -> None:
@@ -134,7 +161,7 @@ def withdrawn_where_refused(file: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def plain_write_errors(path: Path) -> Iterator[None]:
+def plain_write_errors(path: Path | Url) -> Iterator[None]:
     """Turn the system's errors of a failed write into one clear error."""
     try:
         yield

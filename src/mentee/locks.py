@@ -22,6 +22,7 @@ from typing import Any
 from mentee.errors import RunError
 from mentee.files import plain_write_errors, remove_temporaries
 from mentee.parallel import gather_objects, rank
+from mentee.urls import Url
 
 NAME = ".lock"
 RETRY_INTERVAL = 0.1
@@ -30,17 +31,20 @@ PATIENCE = 30.0
 
 
 @contextlib.contextmanager
-def folder_lock(folder: Path, *, beside: bool = False, wait: bool = False) -> Iterator[None]:
+def folder_lock(folder: Path | Url, *, beside: bool = False, wait: bool = False) -> Iterator[None]:
     """Hold a folder against all other processes; of several that train together the first does.
 
     Temporary files that a killed process left in the folder are removed. A folder that was made
     for the lock and is still empty at the end is removed too. With `beside` the lock lies beside
     the folder, which may be replaced by another one meanwhile. With `wait` the end of another
-    process is waited for; else it is refused.
+    process is waited for; else it is refused. In object storage there are no locks.
 
     Raises:
         RunError: another process is at work there, or the lock cannot be written.
     """
+    if isinstance(folder, Url):
+        yield
+        return
     file = folder.with_name(f".{folder.name}{NAME}") if beside else folder / NAME
     made, handle, problem = list[Path](), None, None
     if rank() == 0:

@@ -167,6 +167,7 @@ class Batch:
             mask false. None: all have, or none.
         view: the number of the augmentation, or `CLEAN`.
         mixed: how the inputs were mixed; labels and mask are those of each example itself.
+        recorded: by teacher what was read ahead of its record, not mixed; else None.
     """
 
     inputs: Tensor
@@ -177,6 +178,7 @@ class Batch:
     view: int = CLEAN
     mixed: Mixup | None = None
     labeled: Bool[Tensor, " b"] | None = None
+    recorded: Mapping[object, Features] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

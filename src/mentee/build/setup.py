@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from mentee.distillation.objective import DistillationLoss
 from mentee.free_memory import plain_memory_errors
 from mentee.recipe import OnlineRecipe, Recipe
 from mentee.teachers import OnlineTeacher
+from mentee.types import Batch
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,13 @@ class TrainingSetup(Resolved):
     def notes(self) -> dict[str, list[str]]:
         """Both kinds of lines, as they are written into `environment.json`."""
         return {"network_notes": self.network_notes, "compute_notes": self.compute_notes}
+
+    def batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        """This process's batches of an epoch, after the first `start`, as the loop trains on."""
+        batches = self.splits.epoch(self.recipe.train, epoch, start)
+        for teacher in self.kind.records(self.teacher):
+            batches = teacher.read_ahead(batches)
+        return batches
 
     @property
     def online_teachers(self) -> dict[str, tuple[OnlineTeacher, OnlineRecipe]]:

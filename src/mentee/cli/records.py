@@ -34,7 +34,7 @@ records = typer.Typer(
 @records.command("run")
 def record(
     data: Annotated[str, typer.Argument(help="As data.source of a recipe; or a recipe.")],
-    out: Annotated[Path, typer.Option(help="The folder; each split gets a subfolder.")],
+    out: Annotated[str, typer.Option(help="Folder or URL; each split gets a subfolder.")],
     teacher: Annotated[
         str | None,
         typer.Option(
@@ -150,7 +150,7 @@ def parse_pca(texts: list[str] | None) -> int | dict[str, int] | None:
 def record_import(
     vectors: Annotated[Path, typer.Argument(help=".npy, .npz, .safetensors, parquet or CSV.")],
     data: Annotated[str, typer.Argument(help="As data.source of a recipe; or a recipe.yaml.")],
-    out: Annotated[Path, typer.Option(help="The folder; the split gets a subfolder.")],
+    out: Annotated[str, typer.Option(help="Folder or URL; the split gets a subfolder.")],
     split: Annotated[str, typer.Option(help="The split that the vectors are of.")] = "train",
     name: Annotated[
         str | None, typer.Option(help="Of the teacher.", show_default="the file's name")
@@ -202,7 +202,7 @@ def record_import(
 
 @records.command("verify")
 def record_verify(
-    folder: Annotated[Path, typer.Argument(help="The record.")],
+    folder: Annotated[str, typer.Argument(help="The record, a folder or a URL.")],
     data: Annotated[
         str | None,
         typer.Argument(

@@ -22,6 +22,7 @@ from mentee.errors import DataError, LayerError, RunError
 from mentee.evaluation.details import score_details, score_outputs
 from mentee.evaluation.predictions import collect_features
 from mentee.features import resolve
+from mentee.files import located
 from mentee.metrics import linear_cka
 from mentee.models import Contract, normalize
 from mentee.recipe import Domain, Recipe, single_teachers
@@ -31,6 +32,7 @@ from mentee.records.manifest import has_manifest
 from mentee.representations.pooled import averaged
 from mentee.runs.folder import Folder
 from mentee.types import CLEAN, Features
+from mentee.urls import Url
 
 
 class SetResult(NamedTuple):
@@ -68,7 +70,7 @@ class StudentReader:
     recipe: Recipe
     device: torch.device | str
     notes: list[str] = field(default_factory=list)
-    _records: dict[tuple[Path, str], Record | None] = field(default_factory=dict)
+    _records: dict[tuple[Path | Url, str], Record | None] = field(default_factory=dict)
 
     def evaluate(self, name: str, examples: Examples, records: Mapping[str, Record]) -> SetResult:
         """Scores on some examples, and similarity to each record's vectors, from `records`."""
@@ -128,11 +130,11 @@ class StudentReader:
         if text not in self.notes:
             self.notes.append(text)
 
-    def _folders(self, domain: Domain, split: str) -> dict[str, Path]:
+    def _folders(self, domain: Domain, split: str) -> dict[str, Path | Url]:
         """Where the records of a domain are, by name."""
         data, teacher = self.recipe.data, self.recipe.teacher
         if domain.record is not None:
-            return {name: Path(path) for name, path in domain.record_folders.items()}
+            return {name: located(path) for name, path in domain.record_folders.items()}
         if domain.source not in (None, data.source):
             return {}
         folders = {
@@ -142,7 +144,7 @@ class StudentReader:
         }
         return {name: folder for name, folder in folders.items() if folder is not None}
 
-    def _fitting(self, name: str, folder: Path, split: str, whole: Examples) -> Record | None:
+    def _fitting(self, name: str, folder: Path | Url, split: str, whole: Examples) -> Record | None:
         """The record in a folder, opened once; None with a note where it cannot be used."""
         key = (folder, split)
         try:
@@ -158,12 +160,12 @@ class StudentReader:
         return record
 
 
-def folder_of(path: Path | str, split: str, train: str) -> Path | None:
+def folder_of(path: Path | Url | str, split: str, train: str) -> Path | Url | None:
     """Where a teacher's record of one split is, or None.
 
     The path that the recipe names is a folder with one for each split, or that of training alone.
     """
-    folder = Path(path)
+    folder = located(path)
     if has_manifest(folder):
         return folder if split == train else None
     if not (folder / split).is_dir():

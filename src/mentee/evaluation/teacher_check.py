@@ -24,6 +24,7 @@ from mentee.records.manifest import TEACHER_CHECK
 from mentee.report import teacher_lines
 from mentee.runs.folder import Folder
 from mentee.teachers import OnlineTeacher, RecordedTeacher
+from mentee.urls import Url
 
 SAMPLE = 2000
 """The most examples of each part that a teacher is scored on."""
@@ -208,13 +209,13 @@ def permuted(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
     return ", ".join(texts[:LISTED]) + (", ..." if len(texts) > LISTED else "")
 
 
-def save_check(check: Mapping[str, Any], record: Path) -> None:
+def save_check(check: Mapping[str, Any], record: Path | Url) -> None:
     """Keep the scores of a record's network beside what was recorded of it."""
     if rank() == 0:
         files.write_json(record / TEACHER_CHECK, check)
 
 
-def read_check(parts: TrainingSetup, record: Path) -> dict[str, Any] | None:
+def read_check(parts: TrainingSetup, record: Path | Url) -> dict[str, Any] | None:
     """The scores kept in a record; None where it has none of these examples."""
     try:
         check: dict[str, Any] = json.loads((record / TEACHER_CHECK).read_text(encoding="utf-8"))
@@ -226,7 +227,7 @@ def read_check(parts: TrainingSetup, record: Path) -> dict[str, Any] | None:
     return check if known and known == now else None
 
 
-def check_for_record(parts: TrainingSetup, record: Path, say: Say) -> dict[str, Any]:
+def check_for_record(parts: TrainingSetup, record: Path | Url, say: Say) -> dict[str, Any]:
     """The scores of the network that is recorded, kept ones where the record has them."""
     check = read_check(parts, record)
     if check is None:

@@ -17,7 +17,7 @@ from mentee.experiments.pages import write_probe
 from mentee.experiments.probe_data import ProbeData, describe, open_probe_data, subsets
 from mentee.experiments.probe_results import ProbeResult, ProbeResults
 from mentee.experiments.probe_runner import FINETUNING, ProbeRunner
-from mentee.files import usable
+from mentee.files import located, usable
 from mentee.locks import folder_lock
 from mentee.parallel import rank
 from mentee.recipe import Probe, Recipe, read
@@ -32,7 +32,7 @@ HELD_OUT = 0.2
 
 def is_record(path: str | Path) -> bool:
     """Whether a folder holds a record, of one split or of several."""
-    folder = usable(path)
+    folder = located(path)
     return has_manifest(folder) or (folder.is_dir() and bool(splits_of(folder)))
 
 
@@ -138,7 +138,7 @@ def _file(out: Path) -> Path:
 
 def _has(name: str, split: str | None) -> bool:
     """Whether a record has a subfolder of a split."""
-    folder = usable(name)
+    folder = located(name)
     return split is not None and not has_manifest(folder) and has_manifest(folder / split)
 
 

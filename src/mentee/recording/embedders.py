@@ -16,7 +16,7 @@ from mentee.console import print_line
 from mentee.data import Examples, open_examples
 from mentee.data.sources import require_splits
 from mentee.errors import DataError, MenteeError
-from mentee.files import usable
+from mentee.files import located, usable
 from mentee.locks import folder_lock
 from mentee.parallel import init_processes, rank
 from mentee.recording.sources import as_requested, open_as, source_of
@@ -30,12 +30,13 @@ from mentee.records.writer import carry_out
 from mentee.report import RowProgress, duration
 from mentee.runs.changes import refuse_other_kind
 from mentee.teachers.pretrained import Embedder, find_embedder
+from mentee.urls import Url
 
 
 def record(
     data: Any,
     teacher: str | Embedder,
-    out: str | Path,
+    out: str | Path | Url,
     *,
     splits: Sequence[str] = ("train",),
     frames: bool = False,
@@ -77,7 +78,7 @@ def record(
             of other splits before stays.
     """
     stored = as_dtype(dtype)
-    refuse_other_kind(Path(out), "record")
+    refuse_other_kind(out := located(out), "record")
     init_processes()
     say = say if rank() == 0 else lambda line: None
     requested = as_requested(data, teacher, options, reading, seconds)
@@ -94,13 +95,13 @@ def record(
             job = embedder_job(
                 embedder, examples, frames=frames, dtype=stored, batch=batch, requested=named
             )
-            locks.enter_context(folder_lock(Path(out) / split, beside=True))
-            settle(Path(out) / split)
+            locks.enter_context(folder_lock(out / split, beside=True))
+            settle(out / split)
             if repair:
-                refuse_others(Path(out) / split, overwrite=overwrite, repair=True)
-                records[split] = repair_record(Path(out) / split, job, say=say)
+                refuse_others(out / split, overwrite=overwrite, repair=True)
+                records[split] = repair_record(out / split, job, say=say)
                 continue
-            plans[split] = plan = plan_recording(Path(out) / split, job, overwrite=overwrite)
+            plans[split] = plan = plan_recording(out / split, job, overwrite=overwrite)
             count = f"all {len(examples):,} examples have a row already"
             say(f"{split}: {estimate(plan) if plan.computed else count}")
         began = time.monotonic()
@@ -114,7 +115,7 @@ def record(
 def record_examples(
     embedder: Embedder,
     examples: Examples,
-    out: Path | str,
+    out: Path | Url | str,
     *,
     frames: bool = False,
     dtype: str = "float16",
@@ -137,7 +138,7 @@ def record_examples(
     Memory: O(b t d + d²).
     """
     job = embedder_job(embedder, examples, frames=frames, dtype=as_dtype(dtype), batch=batch)
-    return write_record(Path(out), job, overwrite=overwrite, extend=extend, **options)
+    return write_record(located(out), job, overwrite=overwrite, extend=extend, **options)
 
 
 def embedder_job(
@@ -226,7 +227,7 @@ def refuse_other_data(embedder: Embedder, examples: Examples) -> None:
 def import_vectors(
     vectors: str | Path,
     data: Any,
-    out: str | Path,
+    out: str | Path | Url,
     *,
     split: str = "train",
     name: str | None = None,
@@ -252,14 +253,14 @@ def import_vectors(
     Raises:
         MenteeError: the vectors do not fit the examples; the text tells what differs.
     """
-    refuse_other_kind(Path(out), "record")
+    refuse_other_kind(out := located(out), "record")
     source, columns = source_of(data, reading or {})
     try:  # no label is needed; where there are some, no entry may be one
         examples = open_examples(source, split=split, **columns)
     except DataError:
         examples = open_examples(source, split=split, **{**columns, "label": False})
     name = name or usable(vectors).stem
-    made = import_record(usable(vectors), examples, usable(out) / split, name=name, **options)
+    made = import_record(usable(vectors), examples, out / split, name=name, **options)
     for line in data_notes({split: examples}):
         say(line)
     say(f"{split}: {len(made):,} vectors of {made.vector.shape[-1]} entries: {made.folder}")

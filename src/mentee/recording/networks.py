@@ -23,7 +23,7 @@ from mentee.distillation.objective import DistillationLoss
 from mentee.distillation.terms import Builder, blank
 from mentee.errors import PairError, RecipeError
 from mentee.evaluation.teacher_check import check_for_record, save_check
-from mentee.files import usable
+from mentee.files import located
 from mentee.locks import folder_lock
 from mentee.losses import LossSpec
 from mentee.methods import Method
@@ -41,6 +41,7 @@ from mentee.runs.changes import refuse_other_kind
 from mentee.teachers import OnlineTeacher
 from mentee.teachers.teacher import Teacher
 from mentee.types import FeatureKey
+from mentee.urls import Url
 
 USUAL_VIEWS = 8
 MOST_VIEWS = 10_000
@@ -48,7 +49,7 @@ MOST_VIEWS = 10_000
 
 def record_network(
     recipe: str | Path | Mapping[str, Any] | Recipe,
-    out: str | Path,
+    out: str | Path | Url,
     *,
     names: Sequence[str] = (),
     views: int | None = None,
@@ -108,8 +109,8 @@ def record_network(
     if views is not None and not 0 <= views <= MOST_VIEWS:
         raise RecipeError(f"{views:,} views to record; expected 0 to {MOST_VIEWS:,}")
     content = read(recipe, changes)
-    target = usable(out) / content.data.train
-    refuse_other_kind(Path(out), "record")
+    target = located(out) / content.data.train
+    refuse_other_kind(located(out), "record")
     init_processes()
     with folder_lock(target, beside=True):
         settle(target)

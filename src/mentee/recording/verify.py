@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.distillation.terms import Builder
 from mentee.errors import DataError, RecipeError
+from mentee.files import located
 from mentee.losses import LossSpec
 from mentee.methods import Method
 from mentee.recipe import Recipe, online_recipe, read
@@ -28,6 +29,7 @@ from mentee.records.manifest import has_manifest
 from mentee.records.plan import RecordingJob
 from mentee.teachers.pretrained import Embedder, find_embedder
 from mentee.types import CLEAN
+from mentee.urls import Url
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Verified:
 
 
 def verify(
-    path: str | Path,
+    path: str | Path | Url,
     source: Any = None,
     *,
     sample: int = 64,
@@ -91,14 +93,14 @@ def verify(
             is not known.
         RecipeError: the record is of a recipe's network, and no recipe is named.
     """
-    folder = Path(path)
+    folder = located(path)
     forget_checksums()
     splits = [folder] if has_manifest(folder) else splits_of(folder)
     if not splits:
         raise DataError(f"{folder} has no record; write one with `mentee record`")
     worst, count = {}, 0
     for each in splits:
-        record = Record.open(each)
+        record = Record.open(each, verify=True)
         if record.manifest.network is not None:
             if source is None:
                 raise RecipeError(

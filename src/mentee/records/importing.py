@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from mentee.data import Examples, nfc
 from mentee.errors import DataError
+from mentee.files import located
 from mentee.locks import folder_lock
 from mentee.records.codecs import Floats, as_dtype
 from mentee.records.columns import Column, Dtype
@@ -34,6 +35,7 @@ from mentee.records.vector_files import (
 )
 from mentee.records.vector_tables import read_csv, read_parquet
 from mentee.records.writer import write_record
+from mentee.urls import Url
 
 _BATCH = 1024
 
@@ -41,7 +43,7 @@ _BATCH = 1024
 def import_record(
     path: Path | str,
     examples: Examples,
-    out: Path | str,
+    out: Path | Url | str,
     *,
     name: str,
     id: str = "id",
@@ -88,7 +90,7 @@ def import_record(
 
     Memory: O(b t d) of an .npy; O(m t d) of the other formats.
     """
-    path, out = Path(path), Path(out)
+    path, out = Path(path), located(out)
     dtype = dtype and as_dtype(dtype)
     refuse_others(out, overwrite=overwrite, repair=repair)
     file = read_vectors(path, VectorNames(id=id, columns=columns, key=key, ids=ids))

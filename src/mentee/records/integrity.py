@@ -12,6 +12,7 @@ from mentee.errors import DataError
 from mentee.records.codecs import header
 from mentee.records.columns import Dtype
 from mentee.records.manifest import IDS, Manifest, Shard, checksum
+from mentee.urls import Url
 
 COPY_AGAIN = (
     "record what is damaged again (the command that recorded it, with --repair), or copy the "
@@ -33,30 +34,38 @@ def forget_checksums() -> None:
     _intact.clear()
 
 
-def check_shard(folder: Path, shard: Shard, numbers: int, dtype: Dtype, *, verify: bool) -> None:
+def check_shard(
+    folder: Path | Url, shard: Shard, numbers: int, dtype: Dtype, *, verify: bool
+) -> None:
     """Compare a file of rows with the manifest: its size; to `verify`, checksum and numbers too.
 
     A file that was whole is read again only when it has changed: the runs of a sweep open the same
     record one after another.
     """
     path = folder / shard.file
-    if not path.is_file():
+    if isinstance(path, Url):
+        size, state = path.size(), None
+    elif path.is_file():
+        size, changed = path.stat().st_size, path.stat().st_mtime_ns
+        state = (path.resolve(), size, changed, shard.checksum)
+    else:
+        size = state = None
+    if size is None:
         raise DataError(f"{path} is missing; {COPY_AGAIN}")
-    stat = path.stat()
-    if stat.st_size != shard.bytes:
-        size = f"it has {stat.st_size:,} bytes of {shard.bytes:,}"
-        raise DataError(f"{path} is damaged: {size}; {COPY_AGAIN}")
-    state = (path.resolve(), stat.st_size, stat.st_mtime_ns, shard.checksum)
-    if verify and state not in _intact:
+    if size != shard.bytes:
+        held = f"it has {size:,} bytes of {shard.bytes:,}"
+        raise DataError(f"{path} is damaged: {held}; {COPY_AGAIN}")
+    if verify and (state is None or state not in _intact):
         digest, problem = _scanned(path, header((shard.rows, numbers), dtype), dtype)
         if digest != shard.checksum:
             problem = "its checksum is another one"
         if problem:
             raise DataError(f"{path} is damaged: {problem}; {COPY_AGAIN}")
-        _intact.add(state)
+        if state is not None:
+            _intact.add(state)
 
 
-def _scanned(path: Path, head: bytes, dtype: Dtype) -> tuple[str, str]:
+def _scanned(path: Path | Url, head: bytes, dtype: Dtype) -> tuple[str, str]:
     """The checksum of a file of rows, and what is wrong with its content."""
     digest, problem = hashlib.blake2b(digest_size=16), ""
     with path.open("rb") as file:
@@ -74,7 +83,7 @@ def _scanned(path: Path, head: bytes, dtype: Dtype) -> tuple[str, str]:
     return digest.hexdigest(), problem
 
 
-def check_file(path: Path, expected: str) -> None:
+def check_file(path: Path | Url, expected: str) -> None:
     """Compare a file's checksum with that of the manifest."""
     if not path.is_file():
         raise DataError(f"{path} is missing; {COPY_AGAIN}")
@@ -82,7 +91,7 @@ def check_file(path: Path, expected: str) -> None:
         raise DataError(f"{path} is damaged: its checksum is another one; {COPY_AGAIN}")
 
 
-def read_ids(folder: Path, manifest: Manifest) -> tuple[str, ...]:
+def read_ids(folder: Path | Url, manifest: Manifest) -> tuple[str, ...]:
     """The ids of a record's rows."""
     path = folder / IDS
     check_file(path, manifest.ids)

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from mentee.data import Examples, nfc
 from mentee.errors import DataError
+from mentee.files import located
 from mentee.records.integrity import read_ids
 from mentee.records.manifest import MANIFEST, checksum, read_manifest
 from mentee.records.plan import teachers_of
 from mentee.records.reader import Positions, Record, open_record
 from mentee.records.shards import MappedRows
 from mentee.types import CLEAN, Statistics
+from mentee.urls import Url
 
 
 class JoinedRecord(Record):
@@ -91,7 +93,7 @@ class JoinedRecord(Record):
         return self.fit(range(len(self)), self.vector)
 
 
-def open_record_of(path: Path | str, split: str, examples: Examples) -> Record:
+def open_record_of(path: Path | Url | str, split: str, examples: Examples) -> Record:
     """The record of a split, with those beside it that have the rows of other examples.
 
     They are in the subfolders of `path`, at most two down.
@@ -99,7 +101,7 @@ def open_record_of(path: Path | str, split: str, examples: Examples) -> Record:
     Raises:
         DataError: there is none of this split, or a file is damaged.
     """
-    record, folder = open_record(path, split), Path(path)
+    record, folder = open_record(path, split), located(path)
     missing, records = set(nfc(examples.ids)) - set(nfc(record.ids)), [record]
     others = sorted([*folder.glob(f"[!.]*/{MANIFEST}"), *folder.glob(f"[!.]*/[!.]*/{MANIFEST}")])
     for other in (each.parent for each in others if each.parent != record.folder):

@@ -18,6 +18,7 @@ from mentee.errors import DataError
 from mentee.records.columns import Column, Dtype
 from mentee.records.consistency import contradiction
 from mentee.types import CLEAN
+from mentee.urls import Url
 
 FORMAT = 3
 MANIFEST, IDS, STATISTICS = "manifest.json", "ids.json", "statistics.safetensors"
@@ -27,7 +28,7 @@ itself, and not covered by its checksums."""
 OLD_MANIFEST = "places.json"  # of a network's record, formats 1 and 2
 CHECKSUM = r"^[0-9a-f]{32}$"
 OWN_NAMES = re.compile(
-    r"(manifest|ids|places|teacher)\.json|statistics\.safetensors|shard-\d{5}\.npy"
+    r"(manifest|ids|places|teacher|plan)\.json|statistics\.safetensors|shard-\d{5}\.npy"
     r"|(clean|view-\d{3,})(\+\d+)?|basis(\+\d+)?\.safetensors"
 )
 """The names of all that may lie in the folder of a record, of whatever format."""
@@ -167,12 +168,12 @@ def basis_file(group: int) -> str:
     return "basis" + (f"+{group}" if group else "") + ".safetensors"
 
 
-def has_manifest(folder: Path) -> bool:
+def has_manifest(folder: Path | Url) -> bool:
     """Whether a folder is a record, of whatever format."""
     return any((folder / name).is_file() for name in (MANIFEST, OLD_MANIFEST))
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path | Url) -> Manifest:
     """Read and check the manifest of a record.
 
     Raises:
@@ -222,7 +223,7 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path | Url, manifest: Manifest) -> None:
     """Write the manifest of a record with its own checksum, atomically."""
     content = manifest.model_dump(mode="json")
     files.write_json(folder / MANIFEST, {**content, "checksum": _digest(content)})
@@ -233,7 +234,7 @@ def ids_text(ids: tuple[str, ...]) -> str:
     return json.dumps(list(ids)) + "\n"
 
 
-def checksum(content: Path | str) -> str:
+def checksum(content: Path | Url | str) -> str:
     """BLAKE2b of a file's bytes, or of a text, 32 hexadecimal digits.
 
     Memory: O(1) of a file.
@@ -252,7 +253,7 @@ def _digest(content: Mapping[str, Any]) -> str:
     return checksum(json.dumps(content, sort_keys=True))
 
 
-def _command(folder: Path, teacher: Mapping[str, Any]) -> str:
+def _command(folder: Path | Url, teacher: Mapping[str, Any]) -> str:
     """The command that makes a record of an old format again."""
     source, named = teacher.get("source"), teacher.get("asked") or {}
     if source:

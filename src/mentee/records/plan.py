@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -27,7 +28,8 @@ from mentee.records.matching import (
     differences,
     order_examples,
 )
-from mentee.records.shards import check_disk, rows_in
+from mentee.records.shards import SHARD_BYTES, check_disk, rows_in
+from mentee.urls import Url
 
 Read: TypeAlias = Callable[[Examples, npt.NDArray[np.int64], int, Sequence[Column]], Floats]
 """What a teacher computes of some rows of examples in a view: the columns one behind the other,
@@ -66,7 +68,7 @@ class RecordingJob:
     whole: Examples | None = None
     ordered: OrderedExamples | None = None
 
-    def following(self, out: Path, base: Manifest) -> RecordingJob:
+    def following(self, out: Path | Url, base: Manifest) -> RecordingJob:
         """The same with its examples in the order of a record's rows, the new ones behind.
 
         Raises:
@@ -168,7 +170,7 @@ class RecordingPlan:
         idle: the record that is there has all rows; at most the names of methods are new.
     """
 
-    out: Path
+    out: Path | Url
     job: RecordingJob
     manifest: Manifest
     base: Manifest | None
@@ -177,7 +179,7 @@ class RecordingPlan:
     idle: bool = False
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Path | Url:
         """Where it is written until it is whole."""
         return partial_folder(self.out)
 
@@ -218,7 +220,7 @@ class RecordingPlan:
 
 
 def plan_recording(
-    out: Path, job: RecordingJob, *, overwrite: bool = False, extend: bool = True
+    out: Path | Url, job: RecordingJob, *, overwrite: bool = False, extend: bool = True
 ) -> RecordingPlan:
     """What a record will hold in the end, and what of it is missing.
 
@@ -237,6 +239,11 @@ def plan_recording(
     planned = RecordingPlan(out, job, manifest, base, parts)
     if base is not None and not planned.computed:
         return replace(planned, parts=(), idle=True)
+    if base is not None and isinstance(out, Url):
+        raise DataError(
+            f"{out} is a whole record, and in object storage none grows: copy it to a folder, "
+            "record there, and copy it back; or choose another URL, or replace it (--overwrite)"
+        )
     identity, _ = interrupted(planned.folder)
     other = "" if identity is None else _other(identity, planned.identity)
     if other and not overwrite:
@@ -249,7 +256,10 @@ def plan_recording(
         folder, n = planned.folder, manifest.rows
         parts = tuple(each for each in parts if rows_in(folder / each.folder) != n)
     planned = replace(planned, parts=parts, stale=stale)
-    check_disk(planned.bytes, out)
+    if isinstance(out, Url):  # one file after the other lies on this machine
+        check_disk(min(planned.bytes, SHARD_BYTES), Path(tempfile.gettempdir()))
+    else:
+        check_disk(planned.bytes, out)
     return planned
 
 
@@ -259,7 +269,7 @@ def _other(there: dict[str, Any], here: dict[str, Any]) -> str:
     return differences(teachers_of(there["teacher"], here["teacher"]) | pairs)
 
 
-def interrupted(folder: Path) -> tuple[dict[str, Any] | None, tuple[Group, ...]]:
+def interrupted(folder: Path | Url) -> tuple[dict[str, Any] | None, tuple[Group, ...]]:
     """What an interrupted process was to write, and its groups; None where it cannot be told."""
     try:
         content = json.loads((folder / PLAN).read_text(encoding="utf-8"))

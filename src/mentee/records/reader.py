@@ -16,6 +16,7 @@ from torch import Tensor
 from mentee import files
 from mentee.data import Examples, hash_ids
 from mentee.errors import DataError, RunError, first_few
+from mentee.files import located
 from mentee.records import statistics
 from mentee.records.codecs import decode, unpack
 from mentee.records.columns import Column
@@ -23,10 +24,11 @@ from mentee.records.folders import find_split
 from mentee.records.integrity import check_file, check_shard, read_ids
 from mentee.records.manifest import STATISTICS, Manifest, basis_file, checksum, read_manifest
 from mentee.records.matching import check_fits, fits
-from mentee.records.shards import MappedRows
+from mentee.records.shards import MappedRows, RangedRows
 from mentee.records.statistics import Bases, Moments, load_bases
 from mentee.representations.pooled import averaged
 from mentee.types import CLEAN, Statistics
+from mentee.urls import Url
 
 CHUNK = 4096  # vectors summed up at once
 Positions: TypeAlias = Sequence[int] | npt.NDArray[np.int64]
@@ -40,24 +42,28 @@ class Record:
     """
 
     def __init__(
-        self, folder: Path, manifest: Manifest, ids: tuple[str, ...], bases: Sequence[Bases]
+        self, folder: Path | Url, manifest: Manifest, ids: tuple[str, ...], bases: Sequence[Bases]
     ) -> None:
         self.folder, self.manifest, self.ids, self.bases = folder, manifest, ids, bases
+        rows = RangedRows if isinstance(folder, Url) else MappedRows
         self.parts = {
-            (each.view, each.group): MappedRows(
+            (each.view, each.group): rows(
                 folder / each.folder, each, manifest.numbers(each.group), manifest.dtype
             )
             for each in manifest.parts
         }
 
     @classmethod
-    def open(cls, path: Path | str, *, verify: bool = True) -> Record:
+    def open(cls, path: Path | Url | str, *, verify: bool | None = None) -> Record:
         """Open the record in a folder, by its files' sizes and, to `verify`, checksums (1 s / GB).
+
+        None: verify them in a folder, and not in object storage, where all would be fetched.
 
         Raises:
             DataError: there is no record, it is of another version, or a file is damaged: which.
         """
-        folder = Path(path)
+        folder = located(path)
+        verify = isinstance(folder, Path) if verify is None else verify
         manifest = read_manifest(folder)
         for part in manifest.parts:
             numbers = manifest.numbers(part.group)
@@ -181,6 +187,11 @@ class Record:
             )
         return rows
 
+    @property
+    def remote(self) -> bool:
+        """Whether its rows are in object storage and worth reading ahead."""
+        return any(each.remote for each in self.parts.values())
+
     def of_views(self, views: Iterable[int]) -> list[MappedRows]:
         """The rows of some views."""
         chosen = set(views)
@@ -271,7 +282,9 @@ class Record:
         return order, self.keys[order]
 
 
-def open_record(path: Path | str, split: str = "train", *, verify: bool = True) -> Record:
+def open_record(
+    path: Path | Url | str, split: str = "train", *, verify: bool | None = None
+) -> Record:
     """The record of one split: a subfolder, or the folder itself where it is a record.
 
     Raises:

@@ -29,10 +29,11 @@ from mentee.records.plan import RecordingJob
 from mentee.records.reader import Record
 from mentee.records.statistics import load_bases
 from mentee.records.writer import packed_numbers
+from mentee.urls import Url
 
 
 def repair_record(
-    out: Path, job: RecordingJob, *, say: Callable[[str], None] = lambda line: None
+    out: Path | Url, job: RecordingJob, *, say: Callable[[str], None] = lambda line: None
 ) -> Record:
     """Record the damaged files of rows anew, by the same teacher of the same examples.
 
@@ -53,7 +54,7 @@ def repair_record(
     return Record.open(out)
 
 
-def _repair(out: Path, job: RecordingJob, say: Callable[[str], None]) -> None:
+def _repair(out: Path | Url, job: RecordingJob, say: Callable[[str], None]) -> None:
     manifest = read_manifest(out)
     forget_checksums()
     _repair_ids(out, manifest, job)
@@ -84,7 +85,7 @@ def _repair(out: Path, job: RecordingJob, say: Callable[[str], None]) -> None:
         write_manifest(out, manifest.model_copy(update={"parts": tuple(parts)}))
 
 
-def _damaged(out: Path, manifest: Manifest, part: Part, shard: Shard) -> bool:
+def _damaged(out: Path | Url, manifest: Manifest, part: Part, shard: Shard) -> bool:
     numbers = manifest.numbers(part.group)
     try:
         check_shard(out / part.folder, shard, numbers, manifest.dtype, verify=True)
@@ -93,7 +94,7 @@ def _damaged(out: Path, manifest: Manifest, part: Part, shard: Shard) -> bool:
     return False
 
 
-def _repair_ids(out: Path, manifest: Manifest, job: RecordingJob) -> None:
+def _repair_ids(out: Path | Url, manifest: Manifest, job: RecordingJob) -> None:
     """Write the ids again where they are damaged and the examples have them in the same order."""
     try:
         read_ids(out, manifest)
@@ -108,7 +109,7 @@ def _repair_ids(out: Path, manifest: Manifest, job: RecordingJob) -> None:
 
 
 def _written(
-    out: Path, manifest: Manifest, job: RecordingJob, part: Part, shard: Shard, start: int
+    out: Path | Url, manifest: Manifest, job: RecordingJob, part: Part, shard: Shard, start: int
 ) -> Shard:
     """A file of rows, computed and written again."""
     group, path = manifest.groups[part.group], out / part.folder / shard.file

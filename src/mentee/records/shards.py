@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +27,20 @@ from mentee.records.columns import Dtype
 from mentee.records.folders import PROGRESS
 from mentee.records.integrity import COPY_AGAIN
 from mentee.records.manifest import Part, Shard, checksum
+from mentee.urls import Url
 
 SHARD_BYTES, SHARD_ROWS = 256 << 20, 16_384
 """Size of a shard where the user names no number of rows: what a killed process loses at most."""
 
+AT_ONCE, GAP = 64 << 20, 128 << 10
+"""Of rows in object storage: bytes that are fetched together, and the most that lie between two
+rows which are fetched as one range."""
 
-def link(source: Path, target: Path) -> None:
+
+def link(source: Path | Url, target: Path | Url) -> None:
     """Make a file that is whole a file of another record too, without a copy where that can be."""
+    if isinstance(source, Url) or isinstance(target, Url):
+        raise TypeError("no record in object storage is extended")
     with plain_write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
@@ -44,13 +53,15 @@ def link(source: Path, target: Path) -> None:
 class ShardWriter:
     """Writes the rows of one part; after each whole shard the progress is saved.
 
+    To object storage a shard is uploaded when it is whole; until then it is a temporary file.
+
     A part that a stopped process left is resumed after its last whole shard. One has `shard_rows`
     rows of d `numbers`; None: 16,384, more of a huge record, at most 256 MiB.
     """
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | Url,
         ids: Sequence[str],
         numbers: int,
         dtype: Dtype,
@@ -65,20 +76,24 @@ class ShardWriter:
         self.shard_rows = shard_rows or max(min(SHARD_BYTES // row_bytes, usual), 1)
         self.written = 0
         self._room = 0  # rows that the open file still takes
-        self._file: BinaryIO | None = None
+        self._file: IO[bytes] | None = None
         self._digest = hashlib.blake2b(digest_size=16)
         self._resume()
 
     def _resume(self) -> None:
         """Take up the whole shards of a process that was stopped."""
         for each in shards_in(self.folder):
-            path = self.folder / each.file
-            if not path.is_file() or checksum(path) != each.checksum:
+            if not self._is_whole(self.folder / each.file, each):
                 break
             self.shards.append(each)
             self.written += each.rows
 
-    def take_over(self, folder: Path, part: Part) -> None:
+    def _is_whole(self, path: Path | Url, shard: Shard) -> bool:
+        if isinstance(path, Url):  # there as a whole, or not at all
+            return path.size() == shard.bytes
+        return path.is_file() and checksum(path) == shard.checksum
+
+    def take_over(self, folder: Path | Url, part: Part) -> None:
         """Begin with the rows of a part of another record, whose files become files of this one."""
         for each in part.shards:
             link(folder / part.folder / each.file, self.folder / each.file)
@@ -106,13 +121,20 @@ class ShardWriter:
                 self._file.close()
             self._file = None
 
+    @property
+    def _path(self) -> Path | Url:
+        return self.folder / f"shard-{len(self.shards):05d}.npy"
+
     def _open(self) -> None:
         rows = min(self.shard_rows, len(self.ids) - self.written)
-        path = self.folder / f"shard-{len(self.shards):05d}.npy"
+        path = self._path
         with plain_write_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)  # never into a file that another record has too
-            self._file = path.open("wb")
+            if isinstance(path, Url):
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - a kill leaves nothing
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.unlink(missing_ok=True)  # never into a file that another record has too
+                self._file = path.open("wb")
         self._digest, self._room = hashlib.blake2b(digest_size=16), rows
         self._write(header((rows, self.numbers), self.dtype))
 
@@ -120,16 +142,20 @@ class ShardWriter:
         if self._file is None:
             raise RuntimeError("no shard is open")
         self._digest.update(content)
-        with plain_write_errors(Path(self._file.name)):
+        remote = isinstance(self.folder, Url)
+        with plain_write_errors(Path(tempfile.gettempdir()) if remote else self._path):
             self._file.write(content)
 
     def _finish(self) -> None:
         if self._file is None:
             return
-        path = Path(self._file.name)
+        path = self._path
         with plain_write_errors(path):
             self._file.flush()
-            os.fsync(self._file.fileno())
+            if isinstance(path, Url):
+                path.upload(self._file)
+            else:
+                os.fsync(self._file.fileno())
             size = self._file.tell()
         rows = self.written - sum(each.rows for each in self.shards)
         digest = self._digest.hexdigest()
@@ -142,7 +168,7 @@ class ShardWriter:
         files.write_json(self.folder / PROGRESS, shards)
 
 
-def shards_in(folder: Path) -> tuple[Shard, ...]:
+def shards_in(folder: Path | Url) -> tuple[Shard, ...]:
     """The shards that were written so far to a part's folder; none where it cannot be told."""
     try:
         content = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
@@ -151,7 +177,7 @@ def shards_in(folder: Path) -> tuple[Shard, ...]:
         return ()
 
 
-def rows_in(folder: Path) -> int:
+def rows_in(folder: Path | Url) -> int:
     """How many rows were written so far to a part's folder, in whole shards."""
     return sum(each.rows for each in shards_in(folder))
 
@@ -170,7 +196,10 @@ def check_disk(needed: int, folder: Path) -> None:
 class MappedRows:
     """The rows of one part, of d `numbers` each, read where they lie, never all at once."""
 
-    def __init__(self, folder: Path, part: Part, numbers: int, dtype: Dtype) -> None:
+    remote = False
+    """Whether to read them takes so long that it is worth reading them ahead."""
+
+    def __init__(self, folder: Any, part: Part, numbers: int, dtype: Dtype) -> None:
         self.folder, self.part, self.numbers, self.dtype = folder, part, numbers, dtype
         sizes = [each.rows for each in part.shards]
         self._ends = np.cumsum(sizes)
@@ -196,10 +225,8 @@ class MappedRows:
 
         Memory: as many bytes as the files have.
         """
-        pinned = torch.cuda.is_available()
         for number, rows in enumerate(self.arrays):
-            memory = torch.empty(rows.nbytes, dtype=torch.uint8, pin_memory=pinned).numpy()
-            array = memory.view(rows.dtype).reshape(rows.shape)
+            array = pinned_empty(rows.shape, rows.dtype)
             np.copyto(array, rows)
             self.arrays[number] = array
 
@@ -220,6 +247,78 @@ class MappedRows:
                 f"{self.dtype} {[shard.rows, self.numbers]}; {COPY_AGAIN}"
             )
         return rows
+
+
+class RangedRows(MappedRows):
+    """The rows of one part in object storage, of which only those that are read are fetched.
+
+    Neighboring rows are fetched together, and all of a call at the same time. The local cache of
+    fsspec (`simplecache::s3://...`) has whole files instead.
+    """
+
+    remote = True
+
+    def read(self, index: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
+        """Some rows as they are stored, `[b, d]`, a copy.
+
+        Raises:
+            DataError: a file is missing, or shorter than it was.
+            RunError: the storage cannot be reached.
+
+        Memory: 64 MiB besides the rows.
+        """
+        if "arrays" in self.__dict__:
+            return super().read(index)
+        rows = np.empty((len(index), self.numbers), STORED[self.dtype])
+        order = np.argsort(index, kind="stable")
+        step = max(AT_ONCE // self._row_bytes, 1)
+        for start in range(0, len(order), step):
+            self._fetch(rows, index, order[start : start + step])
+        return rows
+
+    def load(self) -> None:
+        """Fetch all rows into memory; from now on they are read there."""
+        arrays = []
+        for start, stop in zip(self._starts, self._ends, strict=True):
+            array = pinned_empty((int(stop - start), self.numbers), STORED[self.dtype])
+            step = max(AT_ONCE // self._row_bytes, 1)
+            for row in range(start, stop, step):
+                some = np.arange(row, min(row + step, stop))
+                array[some - start] = self.read(some)
+            arrays.append(array)
+        self.arrays = arrays
+
+    @property
+    def _row_bytes(self) -> int:
+        return self.numbers * STORED[self.dtype].itemsize
+
+    def _fetch(
+        self,
+        rows: npt.NDArray[np.generic],
+        index: npt.NDArray[np.int64],
+        chosen: npt.NDArray[np.intp],
+    ) -> None:
+        """Read the rows `index[chosen]`, ascending, into `rows[chosen]`."""
+        size = self._row_bytes
+        shard = np.searchsorted(self._ends, index[chosen], side="right")
+        own = index[chosen] - self._starts[shard]
+        apart = (np.diff(shard) != 0) | (np.diff(own) * size > GAP)
+        first = np.flatnonzero(np.append(True, apart))
+        last = np.append(first[1:], len(chosen)) - 1
+        shards = [self.part.shards[number] for number in shard[first]]
+        heads = np.array([each.bytes - each.rows * size for each in shards])
+        starts, stops = heads + own[first] * size, heads + (own[last] + 1) * size
+        blocks = self.folder.read_ranges([x.file for x in shards], starts.tolist(), stops.tolist())
+        for begin, end, block in zip(first, last, blocks, strict=True):
+            there = np.frombuffer(block, rows.dtype).reshape(-1, self.numbers)
+            rows[chosen[begin : end + 1]] = there[own[begin : end + 1] - own[begin]]
+
+
+def pinned_empty(shape: tuple[int, int], dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic]:
+    """An array in memory, pinned where CUDA is there."""
+    size, pinned = math.prod(shape) * dtype.itemsize, torch.cuda.is_available()
+    memory = torch.empty(size, dtype=torch.uint8, pin_memory=pinned).numpy()
+    return memory.view(dtype).reshape(shape)
 
 
 def load_rows(parts: Iterable[MappedRows], *, name: str) -> None:

@@ -19,6 +19,7 @@ from mentee import files
 from mentee.errors import DataError
 from mentee.records.columns import Column
 from mentee.types import Statistics
+from mentee.urls import Url
 
 _FLOATS = (torch.float32, torch.float64)
 _NAMES = ("mean", "std", "components", "variances")
@@ -106,7 +107,7 @@ def save(statistics: Statistics, path: Path) -> None:
     path.write_bytes(tensor_bytes({n: getattr(statistics, n).contiguous() for n in _NAMES}))
 
 
-def load(path: Path, width: int) -> Statistics | None:
+def load(path: Path | Url, width: int) -> Statistics | None:
     """Read what `save` wrote; None where it is missing, damaged, or of vectors of another width."""
     try:
         tensors = files.read_tensors(path)
@@ -177,7 +178,7 @@ def fit_basis(vectors: npt.NDArray[np.float32], count: int, name: str) -> Basis:
     return Basis(center, components, explained)
 
 
-def save_bases(path: Path, bases: Bases) -> None:
+def save_bases(path: Path | Url, bases: Bases) -> None:
     """Write principal directions as a safetensors file, atomically."""
     tensors: dict[str, Tensor] = {}
     for name, each in bases.items():
@@ -187,7 +188,7 @@ def save_bases(path: Path, bases: Bases) -> None:
     files.write(path, lambda temporary: temporary.write_bytes(tensor_bytes(tensors)))
 
 
-def load_bases(path: Path, columns: Sequence[Column]) -> dict[str, Basis]:
+def load_bases(path: Path | Url, columns: Sequence[Column]) -> dict[str, Basis]:
     """Read what `save_bases` wrote, for the columns that are stored in principal components.
 
     Raises:

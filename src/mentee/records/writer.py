@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mentee import files
-from mentee.files import plain_write_errors
+from mentee.files import plain_write_errors, remove_folder
 from mentee.locks import folder_lock
 from mentee.parallel import gather_objects, max_over_processes, rank, world
 from mentee.records import statistics
@@ -23,6 +23,7 @@ from mentee.records.columns import Column
 from mentee.records.folders import PLAN, put_in_place, settle
 from mentee.records.manifest import (
     IDS,
+    MANIFEST,
     STATISTICS,
     Group,
     Manifest,
@@ -37,13 +38,19 @@ from mentee.records.reader import Record
 from mentee.records.shards import ShardWriter, link, rows_in, shards_in
 from mentee.records.statistics import Bases, Basis, fit_basis, load_bases, save_bases
 from mentee.types import CLEAN
+from mentee.urls import Url
 
 SCALED = 512  # examples that the scales of int8 are measured on
 PROJECTED = 4096  # examples that principal directions are fitted on
 
 
 def write_record(
-    out: Path, job: RecordingJob, *, overwrite: bool = False, extend: bool = True, **options: Any
+    out: Path | Url,
+    job: RecordingJob,
+    *,
+    overwrite: bool = False,
+    extend: bool = True,
+    **options: Any,
 ) -> Record:
     """Write what is missing of a record; what is there already is not computed again.
 
@@ -180,8 +187,13 @@ class _Computation:
         return writer
 
     def clean_up(self, part: Part) -> None:
-        """After an error: remove the part, and all where no part was computed to its end."""
+        """After an error: remove the part, and all where no part was computed to its end.
+
+        What is in object storage stays: the network may have been the error.
+        """
         plan, total = self.plan, self.plan.manifest.rows
+        if isinstance(plan.folder, Url):
+            return
         shutil.rmtree(plan.folder / part.folder, ignore_errors=True)
         computed = [each for each in plan.manifest.all_parts() if plan.rows(each)]
         whole = any(rows_in(plan.folder / each.folder) == total for each in computed)
@@ -222,16 +234,18 @@ def packed_numbers(
 
 def _begin(plan: RecordingPlan) -> None:
     """Make the folder that is written to, and fit the bases and scales of its groups."""
-    with plain_write_errors(plan.out):
-        plan.folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(plan.folder, Path):
+        with plain_write_errors(plan.out):
+            plan.folder.mkdir(parents=True, exist_ok=True)
     if not plan.stale:
         return
+    (plan.folder / MANIFEST).unlink(missing_ok=True)  # first: a record that lacks files is none
     for each in plan.folder.iterdir():  # left by an interrupted process, of something else
-        shutil.rmtree(each) if each.is_dir() else each.unlink()
+        remove_folder(each) if each.is_dir() else each.unlink()
     try:
         groups = [_fitted(plan, number) for number in range(len(plan.manifest.groups))]
     except Exception:
-        shutil.rmtree(plan.folder, ignore_errors=True)
+        remove_folder(plan.folder)
         raise
     content = [each.model_dump(mode="json") for each in groups]
     files.write_json(plan.folder / PLAN, {"identity": plan.identity, "groups": content})
@@ -244,7 +258,7 @@ def _fitted(plan: RecordingPlan, number: int) -> Group:
     """
     group, job, file = plan.manifest.groups[number], plan.job, plan.folder / basis_file(number)
     if plan.base is not None and number < len(plan.base.groups):
-        if group.basis is not None:
+        if group.basis is not None and isinstance(plan.out, Path):
             link(plan.out / basis_file(number), file)
         return group
     bases: dict[str, Basis] = {}
@@ -289,7 +303,7 @@ def _finish(plan: RecordingPlan) -> None:
     names = {each.folder for each in parts}
     for path in folder.iterdir():
         if path.is_dir() and path.name not in names:  # views that another process was to write
-            shutil.rmtree(path)
+            remove_folder(path)
     _, groups = interrupted(folder)
     manifest = plan.manifest.model_copy(update={"parts": tuple(parts), "groups": groups})
     if manifest.network is None and plan.job.statistics:
@@ -300,7 +314,7 @@ def _finish(plan: RecordingPlan) -> None:
     put_in_place(plan.out)
 
 
-def _fit_statistics(folder: Path, manifest: Manifest, ids: tuple[str, ...]) -> dict[str, Any]:
+def _fit_statistics(folder: Path | Url, manifest: Manifest, ids: tuple[str, ...]) -> dict[str, Any]:
     """Write the statistics of an embedder's vectors, and what the manifest has of them."""
     record = Record(folder, manifest, ids, [{}])
     moments = record.moments(range(len(record)), record.vector)

@@ -11,6 +11,7 @@ from mentee.errors import RecipeError, RunError, first_few, shortened
 from mentee.recipe import Recipe, read
 from mentee.records.folders import splits_of
 from mentee.records.manifest import has_manifest
+from mentee.urls import Url
 
 FREE = re.compile(
     r"(save|trackers|probe|train\.num_workers)\b"
@@ -68,7 +69,7 @@ def listing(texts: list[str]) -> str:
     return first_few(texts, mark="; ")
 
 
-def kind_of(folder: Path) -> str | None:
+def kind_of(folder: Path | Url) -> str | None:
     """`sweep or comparison`, `pipeline`, `distillation`, `run` or `record`; None: none of these."""
     if (folder / SWEEP_PLAN).is_file():
         return "sweep or comparison"
@@ -83,7 +84,7 @@ def kind_of(folder: Path) -> str | None:
     return None
 
 
-def refuse_other_kind(folder: Path, kind: str) -> None:
+def refuse_other_kind(folder: Path | Url, kind: str) -> None:
     """Make sure that a folder holds nothing, or something of a kind."""
     there = kind_of(folder)
     if there not in (None, kind):

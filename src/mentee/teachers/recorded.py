@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mentee.data import Examples
+from mentee.data.loader import ahead
 from mentee.errors import DataError, PairError
 from mentee.records import Record
 from mentee.records.columns import Column
@@ -122,16 +123,29 @@ class RecordedTeacher:
                 "the examples are mixed with one another, and what the teacher computes of a "
                 "mixture was not recorded; set train.mixup to null, or read the teacher live"
             )
-        device, rows = batch.inputs.device, self._rows.of(batch)
+        device = batch.inputs.device
         if self._table is not None:
-            rows = on_device(rows, device)
+            rows = on_device(self._rows.of(batch), device)
             self._table = {name: x.to(device) for name, x in self._table.items()}
             features = {name: x[rows] for name, x in self._table.items()}
         else:
-            features = self._read(rows.numpy(), CLEAN if self.clean else batch.view)
+            ahead = (batch.recorded or {}).get(self)
+            features = self._read_batch(batch) if ahead is None else ahead
             features = {name: on_device(x, device) for name, x in features.items()}
         mixed = batch.mixed
         return features if mixed is None else {name: mixed.of(x) for name, x in features.items()}
+
+    def read_ahead(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches, with their rows read from object storage while the one before is in use."""
+        remote = any(record.remote for record in self.records.values())
+        if self._table is not None or not remote:
+            return batches
+
+        def fetched(batch: Batch) -> Batch:
+            read = {**(batch.recorded or {}), self: self._read_batch(batch)}
+            return replace(batch, recorded=read)
+
+        return ahead(map(fetched, batches))
 
     def statistics(self, layer: str) -> Statistics:
         """How the vectors at a layer are distributed over the clean training examples.
@@ -167,6 +181,9 @@ class RecordedTeacher:
         """32 hexadecimal digits of the records, their ids and rows."""
         each = (f"{name} {record.fingerprint()} " for name, record in self.records.items())
         return checksum("".join(each))
+
+    def _read_batch(self, batch: Batch) -> Features:
+        return self._read(self._rows.of(batch).numpy(), CLEAN if self.clean else batch.view)
 
     def _read(self, rows: np.ndarray[tuple[int, ...], np.dtype[np.int64]], view: int) -> Features:
         return {

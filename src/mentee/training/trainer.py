@@ -164,7 +164,7 @@ class Training:
         steps = train(
             parts.module,
             parts.teacher,
-            lambda epoch, start: parts.splits.epoch(self.recipe.train, epoch, start),
+            parts.batches,
             parts.optimizer,
             dataclasses.replace(parts.plan, lr=partial(self.stopping.rate, self.progress)),
             parts.accelerator,

@@ -93,7 +93,7 @@ def step_seconds(setup: TrainingSetup) -> float:
     steps = train(
         setup.module,
         setup.teacher,
-        lambda epoch, start: setup.splits.epoch(setup.recipe.train, epoch, start),
+        setup.batches,
         setup.optimizer,
         setup.plan,
         setup.accelerator,
