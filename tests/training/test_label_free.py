@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mentee import models, record_network, train
+from mentee import models, record_network, resume, train
+from mentee.api import Paused
 from mentee.data import open_examples
 from mentee.errors import MenteeError, PairError, RecipeError
 from mentee.methods import METHODS, find, label_free
@@ -65,6 +66,53 @@ def test_no_label_changes_anything(
         assert (run.summary["test"], run.summary["validation"]) == (None, None)
         assert run.summary["selected"] == {"keep": "last", "by": None, "epoch": 1, "score": None}
     assert all(each == found[0] for each in found[1:])
+
+
+@pytest.mark.parametrize("method", ["to-teacher+cktf", {"name": "crd-bank", "params": FEW}])
+def test_a_method_that_reads_no_labels_trains_as_without_them(
+    method: Any, teacher: dict[str, Any], images: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    """And labels still score it."""
+    name = {"name": method} if isinstance(method, str) else method
+    data, weights = {"limit": None, "test": None, "validation": None}, []
+    for label in (False, None):
+        recipe = without(teacher, {**name, "labels": label is not None}, data=data)
+        recipe["method"]["labels"] = False
+        recipe["data"]["label"] = label
+        recipe["student"]["classes"] = 10  # else 1 where there are no labels and no logits are read
+        run = train(recipe, data=images, out=tmp_path / f"{label}", quiet=True)
+        weights.append((run.path / "student.safetensors").read_bytes())
+        assert run.summary["weights"]["task"] == 0
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("method", ["ec", "probe-kd", "dkd"])
+def test_what_reads_labels_is_refused_where_the_method_reads_none(
+    method: str, teacher: dict[str, Any], tmp_path: Path
+) -> None:
+    recipe = digits(teacher=teacher, method={"name": method, "labels": False})
+    with pytest.raises(MenteeError, match="labels"):
+        train(recipe, out=tmp_path / "run", quiet=True)
+
+
+def test_the_classifier_alone_is_trained(teacher: dict[str, Any], tmp_path: Path) -> None:
+    """All else, statistics of batch norm too, is bit for bit as it was; a stop changes nothing."""
+    first = train(digits(train={"epochs": 1}), out=tmp_path / "first", quiet=True)
+    student = {"weights": str(first.path / "student.safetensors")}
+    recipe = digits(student=student, train={"epochs": 4, "classifier_only": True})
+    whole = train(recipe, out=tmp_path / "whole", quiet=True)
+    with pytest.raises(Paused):
+        train(recipe, out=tmp_path / "stopped", quiet=True, until=2)
+    resume(tmp_path / "stopped", quiet=True)
+    paths = [run / "student.safetensors" for run in (first.path, whole.path, tmp_path / "stopped")]
+    before, after, stopped = (load_file(path) for path in paths)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"fc.weight", "fc.bias"}
+    assert all(torch.equal(after[name], stopped[name]) for name in after)
+    assert whole.summary["validation"]["loss"] < first.summary["validation"]["loss"]
+    recipe |= {"teacher": teacher, "method": "cktf"}
+    with pytest.raises(RecipeError, match=r"classifier_only.*'cktf' reads its layer stages\.0"):
+        train(recipe, out=tmp_path / "cktf", quiet=True)
 
 
 def test_with_labels_negatives_do_depend_on_them(

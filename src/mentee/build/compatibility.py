@@ -21,8 +21,13 @@ def check_labels(
     examples: Examples,
     mixup: float | None,
     losses: Mapping[str, LossSpec] = LOSSES,
+    *,
+    read: bool = True,
 ) -> None:
-    """Refuse a method that asks for labels the examples do not have, or cannot do with mixup."""
+    """Refuse a method that asks for labels the examples do not have, or cannot do with mixup.
+
+    `read`: whether the recipe lets a method read labels.
+    """
     if examples.labels is None and method.task != 0:
         raise RecipeError(
             f"{examples.name} has no labels, and method {method.name!r} gives the task's loss the "
@@ -36,6 +41,11 @@ def check_labels(
         )
     names = [term.loss.name for term in method.terms if term.loss.name in losses]
     by_class = [name for name in names if "labels" in losses[name].needs]
+    if by_class and not read:
+        raise PairError(
+            f"method {method.name!r} asks for the class of each example ({by_class[0]}), and "
+            "method.labels is false; use a method that does not, such as to-teacher, crd or cktf"
+        )
     if by_class and examples.labeled is not None:
         raise PairError(
             f"method {method.name!r} asks for the class of each example ({by_class[0]}), and some "

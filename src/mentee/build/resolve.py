@@ -108,7 +108,9 @@ def resolve(
     kind = teacher_kind(recipe.teacher, recipe.data)
     recipe = recipe.model_copy(update={"data": kind.views(recipe.data)})
     data, train = recipe.data, resolve_precision(recipe.train)
-    methods, labels = overrides.all_methods, data.label is not False
+    methods = overrides.all_methods
+    scored = data.label is not False
+    labels = recipe.method.labels and scored
     method = kind.method(recipe.method.method(methods, labels), methods, labels)
     accelerator = start(train, method)
     gpu_notes = set_gpu_defaults(recipe.train, train, accelerator.device)
@@ -118,7 +120,7 @@ def resolve(
         for line in lines:
             say(line)
         splits = replace(splits, notes=tuple(lines[1:]))
-    check_labels(method, splits.train, train.mixup, overrides.all_losses)
+    check_labels(method, splits.train, train.mixup, overrides.all_losses, read=recipe.method.labels)
     check_balance(method, train.compile)
     check_sampling(train, splits.train)
     check_validation(splits.validation)
@@ -133,7 +135,7 @@ def resolve(
     notes = [*shown, *optimizer_note(recipe.train, train)]
     ema, teacher = kind.ema_decay(recipe), kind.resolve(splits, data, overrides.teacher, notes)
     kind = teacher_kind(teacher, data)
-    outputs = None if labels else kind.outputs(teacher_names, bool(method.reuse))
+    outputs = None if scored else kind.outputs(teacher_names, bool(method.reuse))
     recipe = recipe.model_copy(
         update={
             "data": resolve_data(data, splits.train),

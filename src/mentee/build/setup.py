@@ -11,13 +11,16 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from mentee import features
 from mentee.build.optimizer import build_optimizer
 from mentee.build.overrides import PythonOverrides
 from mentee.build.resolve import Resolved, resolve
 from mentee.data import Examples
 from mentee.distillation.loop import DistillationModule, averaged
 from mentee.distillation.objective import DistillationLoss
+from mentee.errors import RecipeError
 from mentee.free_memory import plain_memory_errors
+from mentee.models import normalize
 from mentee.recipe import OnlineRecipe, Recipe
 from mentee.teachers import OnlineTeacher
 from mentee.types import Batch
@@ -78,19 +81,21 @@ def build(
     resolved = resolve(recipe, overrides, say)
     train, splits, accelerator = resolved.recipe.train, resolved.splits, resolved.accelerator
     student = move_to(accelerator, resolved.network, channels_last=bool(train.channels_last))
+    classifier = freeze_trunk(resolved, student) if train.classifier_only else None
     average = None if train.ema is None else averaged(student, train.ema)
     teacher = resolved.teacher or resolved.kind.from_average(
         average, resolved.teacher_layers, splits.first(2), resolved.contract
     )
     for online, _ in resolved.kind.online(teacher).values():
         move_to(accelerator, online.network, channels_last=bool(train.channels_last))
+    labels = resolved.recipe.method.labels and splits.train.labels is not None
     criterion = DistillationLoss(
         resolved.method,
         {layer.name: layer.shape for layer in resolved.student_layers},
         {layer.name: layer.shape for layer in teacher.layers} if teacher else {},
-        groups=contrast_groups(splits.train),
+        groups=contrast_groups(splits.train) if labels else None,
         examples=len(splits.train),
-        classes=None if splits.train.labels is None else splits.classes,
+        classes=splits.classes if labels else None,
         task=splits.train.task,
         statistics=teacher.statistics if teacher else None,
         clean_rows=teacher.clean_rows if teacher else None,
@@ -107,6 +112,7 @@ def build(
         resolved.student_layers,
         resolved.contract,
         criterion,
+        classifier=classifier,
         task=splits.train.task.with_label_smoothing(train.label_smoothing).with_class_weights(
             train.class_weights, splits.train.known_labels
         ),
@@ -118,6 +124,24 @@ def build(
     return TrainingSetup(
         **parts, module=module, optimizer=build_optimizer(train, module), average=average
     )
+
+
+def freeze_trunk(resolved: Resolved, student: nn.Module) -> str:
+    """Freeze all but the module that reads the layer `embedding`; returns its path.
+
+    Raises:
+        RecipeError: the method compares features, which nothing trains then.
+    """
+    if read := [layer.name for layer in resolved.student_layers if layer.name != "logits"]:
+        raise RecipeError(
+            f"train.classifier_only trains the student's classifier alone, and method "
+            f"{resolved.method.name!r} reads its layer {read[0]}; use none, kd or another method "
+            "of logits, or leave train.classifier_only out"
+        )
+    inputs = normalize(resolved.splits.first(2).inputs, resolved.contract)
+    path = features.resolve(student, ["embedding"], inputs.to(resolved.accelerator.device))[0].path
+    student.requires_grad_(False).get_submodule(path).requires_grad_(True)
+    return path
 
 
 def move_to(accelerator: Accelerator, network: nn.Module, *, channels_last: bool) -> nn.Module:

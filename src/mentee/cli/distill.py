@@ -37,6 +37,10 @@ MaxLatency = Annotated[
     str | None,
     typer.Option(metavar="MS", help="Of one example, one thread: 5ms.", show_default="any"),
 ]
+LabelFree = Annotated[
+    bool,
+    typer.Option("--label-free", help="Labels train the classifier alone, choose and score."),
+]
 
 
 def search_arguments(
@@ -48,6 +52,7 @@ def search_arguments(
     max_params: MaxParams = None,
     max_bytes: MaxBytes = None,
     max_latency: MaxLatency = None,
+    label_free: LabelFree = False,
     changes: Changes = None,
 ) -> dict[str, Any]:
     """What the options of both commands mean: arguments of `distill` and `advise`."""
@@ -63,7 +68,7 @@ def search_arguments(
     )
     budget = {"max_params": max_params, "max_bytes": max_bytes, "max_latency": max_latency}
     given = True if student else None if is_recipe(source) else False
-    return {"recipe": recipe, "given": given, **budget_of(budget)}
+    return {"recipe": recipe, "given": given, "label_free": label_free, **budget_of(budget)}
 
 
 def with_search_arguments(command: Callable[..., None]) -> Callable[..., None]:

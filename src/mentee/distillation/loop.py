@@ -58,6 +58,7 @@ class DistillationModule(nn.Module):
         contract: what the student reads.
         criterion: the method bound to this pair.
         task: what the labels are for; None: a classification, told by their shape.
+        classifier: path of the only module of the student that is trained; None: all are.
         channels_last: the layout of the student's maps.
         compiled: whether the student is compiled.
     """
@@ -70,15 +71,26 @@ class DistillationModule(nn.Module):
         criterion: DistillationLoss,
         *,
         task: Task | None = None,
+        classifier: str | None = None,
         channels_last: bool = True,
         compiled: bool = False,
     ) -> None:
         super().__init__()
         self.student, self.criterion = student, criterion
-        self.contract, self.task = contract, task
+        self.contract, self.task, self.classifier = contract, task, classifier
         self._capture = Capture(student, tuple(places))
         self._computed = CompiledForward(student, channels_last=channels_last, compiled=compiled)
         self._looks = not compiled  # a compiled graph has no points inside
+        self.train()
+
+    def train(self, mode: bool = True) -> DistillationModule:
+        """Set all modules to training, but those of a frozen trunk."""
+        super().train(mode)
+        if mode and self.classifier is not None:
+            for child in self.student.children():
+                child.eval()
+            self.student.get_submodule(self.classifier).train()
+        return self
 
     def forward(
         self, batch: Batch, teacher_outputs: Mapping[str, Tensor]

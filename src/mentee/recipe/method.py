@@ -80,6 +80,7 @@ class MethodRecipe(Part):
     """A method of the table by name, or terms of your own; with changed parameters and weights.
 
     Where losses are balanced, the table's weights do not count: a weight that is not given is 1.
+    `labels: false`: it is trained as without labels, which then only score the student.
     """
 
     name: MethodName = "none"
@@ -87,6 +88,7 @@ class MethodRecipe(Part):
     params: dict[str, Number] = {}
     weights: dict[str, Weight] = {}
     balance: Literal["none", "unit", "uncertainty", "gradient"] = "none"
+    labels: bool = True
 
     def method(self, methods: Mapping[str, Method], labels: bool = True) -> Method:
         """The method that it names; without labels the task's loss is off."""

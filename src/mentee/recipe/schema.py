@@ -149,6 +149,8 @@ class Train(Part):
     `precision`: None: bfloat16 on a GPU that has it, else float32. Named `float32`, it is exact on
     a GPU too, without TF32.
 
+    `classifier_only`: all other weights, and the statistics of batch norm, stay as they are.
+
     `auto` of `channels_last` and `compile` is settled by a measurement before the first step.
 
     `class_weights`: of the task's loss, by name of the class, 1 of all others; `balanced`: the
@@ -172,6 +174,7 @@ class Train(Part):
     max_grad_norm: Positive | None = None
     ema: Share | None = None
     label_smoothing: Share = 0.0
+    classifier_only: bool = False
     class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(ge=0)]] | None = None
     sampling: Literal["balanced"] | None = None
     mixup: Positive | None = None

@@ -103,7 +103,31 @@ def test_a_first_phase_hands_its_weights_on_and_reads_no_label(
         folder / "resnet8-cifar-to-teacher+cktf-first-then-none-1-epochs-seed0" / "recipe.yaml"
     )
     assert Path(str(then.student.weights)) == (first / "student.safetensors").resolve()
-    assert read(first / "recipe.yaml").method.weights == {"task": 0.0}
+    assert not read(first / "recipe.yaml").method.labels
+
+
+def test_without_labels_the_classifier_alone_is_trained_on_them(
+    teacher: dict[str, Any], tmp_path: Path
+) -> None:
+    found = search(teacher, tmp_path / "out", epochs=3, label_free=True)
+    rows = {row["method"] for row in found.content["final"]["rows"]}
+    assert (
+        {"none"}
+        < rows
+        <= {"none", "to-teacher+cktf", "to-teacher", "cktf", "crd"}
+        | {f"{name}, lr × 3" for name in ("to-teacher+cktf", "to-teacher", "cktf", "crd")}
+    )
+    for path in (found.path / "final").glob("*/summary.json"):
+        run = read(path.parent / "recipe.yaml")
+        assert run.train.classifier_only != (not run.method.labels), path.parent.name
+        if run.train.classifier_only and run.student.weights:
+            before, after = (
+                load_file(run.student.weights),
+                load_file(path.parent / "student.safetensors"),
+            )
+            changed = {name for name in before if not before[name].equal(after[name])}
+            assert changed == {"fc.weight", "fc.bias"}
+    assert "Labels trained the classifier alone" in (found.path / "distill.md").read_text()
 
 
 def test_files_of_the_result(searched: tuple[Distilled, Any]) -> None:

@@ -12,7 +12,7 @@ from mentee.build.datasets import cache_sources
 from mentee.build.overrides import ModelFactory, PythonOverrides, TeacherSource
 from mentee.experiments.distill.candidates import Budget
 from mentee.experiments.distill.preparation import prepare
-from mentee.experiments.distill.strategies import supervised
+from mentee.experiments.distill.strategies import supervised, without_labels
 from mentee.recipe import Recipe, read
 
 
@@ -23,6 +23,7 @@ def advise(
     max_bytes: int | None = None,
     max_latency: float | None = None,
     given: bool | None = None,
+    label_free: bool = False,
     data: Any = None,
     student: ModelFactory | None = None,
     teacher: TeacherSource | None = None,
@@ -41,13 +42,18 @@ def advise(
     content = overrides.mark(read(recipe))
     budget = Budget(max_params, max_bytes, max_latency)
     with cache_sources():
-        ready = prepare(content, budget, overrides, lines.append, given=given)
+        ready = prepare(
+            content, budget, overrides, lines.append, given=given, label_free=label_free
+        )
     best, *others = ready.tried[1:]
-    chosen = supervised(content, best, ready.students[0].network)
+    network = ready.students[0].network
+    chosen = supervised(content, best, network)
+    if label_free:
+        chosen = without_labels(content, best, network, spare=ready.spare)
     notes = [f"# {line}" for line in lines]
     notes += [f"# {best.name}: {best.reason}; {best.measured}"]
     text = yaml.safe_dump(chosen.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
-    if best.first:
+    if best.first and not label_free:
         notes.append(f"# begin without labels: mentee distill does both phases of {best.name}")
     more = [f"# or {each.name}: {each.reason}; {each.measured}" for each in others]
     return "\n".join([*notes, text.rstrip(), *more])

@@ -27,6 +27,7 @@ class Request:
         epochs: of the last runs; those of the search have half as many.
         seeds: of the last runs.
         given: whether the recipe's student is the only one.
+        label_free: whether labels train the classifier alone.
     """
 
     budget: Budget
@@ -34,6 +35,7 @@ class Request:
     epochs: int | None
     seeds: int
     given: bool | None
+    label_free: bool = False
 
     def as_json(self, recipe: Recipe) -> dict[str, Any]:
         """With the recipe, as it stands in the plan."""
@@ -49,7 +51,8 @@ class Request:
         if not file.is_file():
             return {}
         saved = files.read_json(file, "it is the plan of the search; give another --out")
-        was = {"recipe": with_defaults(saved.get("recipe") or {}), "request": saved.get("request")}
+        request = {"label_free": False, **(saved.get("request") or {})}
+        was = {"recipe": with_defaults(saved.get("recipe") or {}), "request": request}
         if changes := differences(was, self.as_json(recipe)):
             raise RunError(
                 f"{file.parent} was begun otherwise ({listing(changes)}); give the same command to "

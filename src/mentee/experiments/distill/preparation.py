@@ -64,7 +64,13 @@ class Preparation:
 
 
 def prepare(
-    recipe: Recipe, budget: Budget, overrides: PythonOverrides, say: Say, *, given: bool | None
+    recipe: Recipe,
+    budget: Budget,
+    overrides: PythonOverrides,
+    say: Say,
+    *,
+    given: bool | None,
+    label_free: bool = False,
 ) -> Preparation:
     """Look at the data, and find what fits.
 
@@ -74,6 +80,7 @@ def prepare(
         overrides: passed from Python.
         say: called with each line of what is found.
         given: whether the recipe's student is the only one; None: where there is no budget.
+        label_free: whether labels train the classifier alone.
 
     Raises:
         MenteeError: nothing can be chosen by, or nothing fits.
@@ -96,7 +103,8 @@ def prepare(
     spare = recipe.data.unlabeled is not None or (labeled is not None and not labeled.all())
     resolved = setup.recipe.model_copy(update={"teacher": recipe.teacher})
     ready = Preparation(resolved, setup, bool(spare), warnings, students, left_out, [], {}, {})
-    return fitting_strategies(ready, overrides, say)
+    tried = strategies(ready.recipe, spare=ready.spare, label_free=label_free)
+    return fitting_strategies(ready, tried, overrides, say)
 
 
 def refuse(recipe: Recipe) -> None:
@@ -109,8 +117,8 @@ def refuse(recipe: Recipe) -> None:
         if value is False or (key == "validation" and value is None):
             raise RecipeError(
                 f"the search chooses by scores on validation, and data.{key} is "
-                f"{'false' if value is False else 'null'}; without labels train with mentee "
-                "pipeline"
+                f"{'false' if value is False else 'null'}; leave it out. With --label-free labels "
+                "train the classifier alone; without any, train with mentee pipeline"
             )
 
 
@@ -161,14 +169,16 @@ def with_latencies(
     return replace(ready, students=students)
 
 
-def fitting_strategies(ready: Preparation, overrides: PythonOverrides, say: Say) -> Preparation:
+def fitting_strategies(
+    ready: Preparation, tried: Sequence[Strategy], overrides: PythonOverrides, say: Say
+) -> Preparation:
     """The same with the strategies that fit the first student and the teacher, each tried.
 
     Raises:
         MenteeError: none fits but scratch.
     """
     student, reasons = ready.students[0], dict[str, str]()
-    for strategy in strategies(ready.recipe, spare=ready.spare):
+    for strategy in tried:
         for method in filter(None, (strategy.first, strategy.method)):
             pair = (student.name, method)
             if pair not in ready.checks:

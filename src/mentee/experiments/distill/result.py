@@ -174,6 +174,11 @@ def facts(content: Mapping[str, Any]) -> list[str]:
     lines = [
         f"The last runs ({seeds} seeds) have no better mean validation score: {own:.4f}{second}."
     ]
+    if content["request"]["label_free"]:
+        lines.append(
+            "Labels trained the classifier alone, after the student, and chose; none is the same "
+            "of an untrained student."
+        )
     if winner["to_kd"]:
         lines.append(f"To kd: {interval(winner['to_kd'])}, 95 %, paired by seed.")
     if "error" in exported:

@@ -59,6 +59,7 @@ def distill(
     epochs: int | None = None,
     seeds: int = 3,
     given: bool | None = None,
+    label_free: bool = False,
     processes: int | None = None,
     executor: str = "local",
     out: str | Path | None = None,
@@ -87,6 +88,8 @@ def distill(
         seeds: of the last runs.
         given: whether the recipe's student is the only one, or others are proposed; None: it is
             where there is no budget.
+        label_free: the student learns from the teacher alone; labels train its classifier after
+            that, choose and score. `none` is then the classifier of an untrained student.
         processes: how many runs train at once; None: one for each core, and one on a GPU.
         executor: where they train, as for `sweep`.
         out: the folder; None: `runs/distill-N`. The same call with it resumes.
@@ -113,10 +116,11 @@ def distill(
     if world() > 1:
         raise RunError("a search divides the machine by itself; start it without torchrun")
     budget = Budget(max_params, max_bytes, max_latency)
-    request = Request(budget, None if epochs else minutes, epochs, seeds, given)
+    request = Request(budget, None if epochs else minutes, epochs, seeds, given, label_free)
+    shape: dict[str, Any] = {"given": given, "label_free": label_free}
     with cache_sources():
         if dry_run:
-            ready = prepare(content, budget, overrides, say, given=given)
+            ready = prepare(content, budget, overrides, say, **shape)
             clock = Clock({})
             runner = make_executor("local", processes, overrides, Path())
             Stages(content, ready, request, overrides, runner, Path(), say, {}, clock).print_plan()
@@ -131,7 +135,7 @@ def distill(
             saved = request.read_saved(path / DISTILL_PLAN, content)
             clock = Clock(saved)
             with clock.part("look"):
-                ready = prepare(content, budget, overrides, say, given=given)
+                ready = prepare(content, budget, overrides, say, **shape)
             stages = Stages(content, ready, request, overrides, runner, path, say, saved, clock)
             try:
                 return Distilled(path, stages.run())

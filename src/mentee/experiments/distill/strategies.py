@@ -19,6 +19,7 @@ class Strategy:
         measured: the result behind the reason, of this project's committed benchmarks.
         first: the method of a phase without labels that comes before; empty: there is none.
         unlabeled: whether the phase with labels reads unlabeled examples too.
+        label_free: whether labels train the classifier alone, after the first phase.
         weights: of the phase with labels, where they are not the method's own.
     """
 
@@ -27,6 +28,7 @@ class Strategy:
     measured: str
     first: str = ""
     unlabeled: bool = False
+    label_free: bool = False
     weights: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @property
@@ -36,7 +38,11 @@ class Strategy:
         Example:
             >>> Strategy("kd", "", "", first="to-teacher").name
             'to-teacher first, then kd'
+            >>> Strategy("none", "", "", first="to-teacher", label_free=True).name
+            'to-teacher'
         """
+        if self.label_free:
+            return self.first or SCRATCH
         weights = ", ".join(f"{key} {value:g}" for key, value in self.weights.items())
         method = f"{self.method} ({weights})" if weights else self.method
         text = f"{self.first} first, then {method}" if self.first else method
@@ -131,15 +137,50 @@ OF_SEVERAL = (
 """For several teachers."""
 
 
-def strategies(recipe: Recipe, *, spare: bool) -> list[Strategy]:
+def _label_free(first: str, reason: str, measured: str) -> Strategy:
+    return Strategy(SCRATCH, reason, measured, first, label_free=True)
+
+
+UNTRAINED = _label_free("", "the classifier of an untrained student", "what all is judged by")
+
+NETWORK_ALONE = (
+    _label_free(
+        "to-teacher+cktf",
+        "cosine to the embedding, and contrast of every stage",
+        "with 10 and 100 % of the labels the best of a probe, +3 and +4 points to the cosine "
+        "(results/label-free.md)",
+    ),
+    _label_free("to-teacher", "cosine to the embedding", "with 1 % as good (there)"),
+    _label_free("cktf", "contrast of every stage", "between the two (there)"),
+    _label_free("crd", "contrast of the embedding", "not measured of networks"),
+)
+"""Without labels, for a network as teacher."""
+
+EMBEDDINGS_ALONE = (
+    _label_free("to-teacher", "cosine to the embedding", "+21 to +31 (results/label-free.md)"),
+    _label_free("crd", "contrast of the embedding", "level with the cosine (there)"),
+    _label_free("to-teacher+crd", "both", "not measured"),
+)
+"""Without labels, for records of embeddings, one or several."""
+
+
+ALONE = {"classifier_only": True, "optimizer": "adamw", "lr": 0.01, "weight_decay": 1e-4}
+"""How a classifier is trained on a student that stays as it is, whatever the rate of the search."""
+
+
+def strategies(recipe: Recipe, *, spare: bool, label_free: bool = False) -> list[Strategy]:
     """What may fit a recipe's teacher, the most promising first, from scratch before all.
 
     Args:
         recipe: with its teacher.
         spare: whether there are unlabeled examples: then all are tried with these too, and before
             the same with the labels alone.
+        label_free: whether labels train the classifier alone.
     """
     kind = getattr(type(recipe.teacher), "tag", "")
+    if label_free:
+        online = recipe.online_teacher is not None
+        return [UNTRAINED, *(NETWORK_ALONE if online else EMBEDDINGS_ALONE)]
     table: Sequence[Strategy] = {"a record": OF_EMBEDDINGS, "several": OF_SEVERAL}.get(
         kind, OF_NETWORKS if recipe.teacher is not None else ()
     )
@@ -157,20 +198,18 @@ def supervised(recipe: Recipe, strategy: Strategy, student: Network) -> Recipe:
             "student": student,
             "method": MethodRecipe(name=strategy.method, weights=dict(strategy.weights)),
             "data": recipe.data.model_copy(update={"unlabeled": unlabeled}),
+            "train": recipe.train.model_copy(update=ALONE if strategy.label_free else {}),
         }
     )
 
 
 def without_labels(recipe: Recipe, strategy: Strategy, student: Network, *, spare: bool) -> Recipe:
-    """The recipe of the first phase: all examples but those held out, and no label in the loss.
-
-    The task's weight is 0, so labels change nothing; the validation part stays held out.
-    """
+    """The recipe of the first phase: all examples but those held out, and no label is used."""
     unlabeled = (recipe.data.unlabeled or Unlabeled()) if spare else None
     return recipe.model_copy(
         update={
             "student": student,
-            "method": MethodRecipe(name=strategy.first, weights={"task": 0.0}),
+            "method": MethodRecipe(name=strategy.first, labels=False),
             "data": recipe.data.model_copy(update={"unlabeled": unlabeled, "test": None}),
             "select": recipe.select.model_copy(update={"keep": "last", "patience": None}),
         }

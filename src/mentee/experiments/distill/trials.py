@@ -22,6 +22,10 @@ from mentee.recipe import Recipe
 
 FIRST_SHARE = 1 / 3
 """Of the steps, for a first phase without labels."""
+LABEL_FREE_SHARE = 0.8
+"""The same where labels train the classifier alone."""
+CLASSIFIER_STEPS = 300
+"""Its steps at least: it begins anew, and a step of it is cheap."""
 RATES = (3.0, 1 / 3)
 """By which the learning rate is multiplied, beside 1."""
 
@@ -82,14 +86,17 @@ class Planner:
         if strategy.first:
             first = without_labels(base, strategy, candidate.network, spare=self.spare)
             first = self._as_shared(first, candidate.name, strategy.first)
-            first = _of_length(first, FIRST_SHARE * steps / self._steps(first))
-            steps = round((1 - FIRST_SHARE) * steps)
+            share = LABEL_FREE_SHARE if strategy.label_free else FIRST_SHARE
+            first = _of_length(first, share * steps / self._steps(first))
+            steps = round((1 - share) * steps)
             rate = "" if configuration.rate == 1 else f", lr × {configuration.rate:.2g}"
             label = f"{strategy.first} first{rate}"
             first_job = _job(candidate.name, label, length, seed, first, out)
             weights = str((first_job.path / "student.safetensors").resolve())
             update = {"weights": weights}
             main = main.model_copy(update={"student": main.student.model_copy(update=update)})
+        if strategy.label_free:
+            steps = max(steps, CLASSIFIER_STEPS)
         main = self._as_shared(main, candidate.name, strategy.method)
         if not final:
             data = main.data.model_copy(update={"test": None, "out_of_domain": {}})
@@ -126,6 +133,7 @@ class Planner:
 def search_space(students: Sequence[Candidate], tried: Sequence[Strategy]) -> list[Configuration]:
     """The configurations that a search begins with, the most promising first.
 
+    The rate of a classifier alone is not searched.
     Scratch and `kd`; every strategy with the first student, the first one that has a teacher with
     every student, and that one and both baselines at other learning rates: one thing differs from
     the center at a time.
@@ -135,7 +143,8 @@ def search_space(students: Sequence[Candidate], tried: Sequence[Strategy]) -> li
     compared = dict.fromkeys([*baselines, center])
     space = [Configuration(students[0], strategy) for strategy in [*compared, *tried]]
     space += [Configuration(student, center) for student in students[1:]]
-    space += [Configuration(students[0], each, rate) for rate in RATES for each in compared]
+    searched = [each for each in compared if each.first or not each.label_free]
+    space += [Configuration(students[0], each, rate) for rate in RATES for each in searched]
     return list(dict.fromkeys(space))
 
 
