@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,6 +30,7 @@ class Url:
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
+        self._kept: tuple[int, Any, str] | None = None
 
     def __str__(self) -> str:
         return self._url
@@ -68,10 +69,17 @@ class Url:
         try:
             with self._plain_errors("read", missing=False):
                 system.invalidate_cache(path)  # other processes write there too
-                found = system.info(path)
+                entry = system.info(path)
         except FileNotFoundError:
             return None
-        return int(found["size"]) if found["type"] == "file" else None
+        return int(entry["size"]) if entry["type"] == "file" else None
+
+    def stamp(self) -> str:
+        """What changes with the content of the file."""
+        system, path = self._opened
+        with self._plain_errors("read"):
+            system.invalidate_cache(path)
+            return f"{self} {system.ukey(path)}"
 
     def is_file(self) -> bool:
         """Whether there is an object of this name."""
@@ -173,11 +181,13 @@ class Url:
         # A file is listed as itself, and a folder may be an object of its own.
         return [each for each in entries if each["name"].strip("/") != path.strip("/")]
 
-    @cached_property
+    @property
     def _opened(self) -> tuple[Any, str]:
-        """The file system, and the path there."""
+        """The file system, which a forked process has to open anew, and the path there."""
         from fsspec.core import url_to_fs
 
+        if self._kept is not None and self._kept[0] == os.getpid():
+            return self._kept[1:]
         try:
             system, path = url_to_fs(self._url)
         except (ImportError, ValueError) as error:
@@ -185,7 +195,8 @@ class Url:
                 f"{self} cannot be opened: {error} (s3:// needs pip install 'mentee[s3]', gs:// "
                 "pip install gcsfs; others are listed by fsspec.available_protocols())"
             ) from error
-        return system, path.rstrip("/")
+        self._kept = (os.getpid(), system, path.rstrip("/"))
+        return self._kept[1:]
 
     @contextlib.contextmanager
     def _plain_errors(self, what: str, missing: bool = True) -> Iterator[None]:

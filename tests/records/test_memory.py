@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mentee.errors import RunError
 from mentee.recording.embedders import record_examples
-from mentee.records import Record, shards, write_record
+from mentee.records import Record, stored_rows, write_record
 from mentee.types import CLEAN
 from tests.records.jobs import LOGITS, MEAN, Fake, exact, images, joined, network_job
 
@@ -23,7 +23,7 @@ def test_rows_in_memory_are_the_rows_of_the_files(tmp_path, dtype):
     made = record_examples(Fake(), images(10), tmp_path / "r", dtype=dtype, shard_rows=4)
     wanted = made.vectors([9, 0, 4])
     loaded = Record.open(tmp_path / "r")
-    shards.load_rows(loaded.of_views([CLEAN]), name="r")
+    stored_rows.load_rows(loaded.of_views([CLEAN]), name="r")
     for path in made.folder.glob("clean/*.npy"):
         path.unlink()  # nothing is read there any more
     np.testing.assert_array_equal(loaded.vectors([9, 0, 4]), wanted)
@@ -37,35 +37,35 @@ def test_what_is_too_large_is_refused_before_it_is_copied(tmp_path, monkeypatch)
     size = sum(each.part.bytes for each in records)
     assert size == sum(os.stat(p).st_size for p in tmp_path.rglob("view-*/*.npy"))
     monkeypatch.setattr(shards, "available", lambda: size)
-    shards.load_rows(records, name="r")
+    stored_rows.load_rows(records, name="r")
     monkeypatch.setattr(shards, "available", lambda: size - 1)
     again = Record.open(tmp_path / "r").of_views([0, 1])
     text = r"teacher.in_memory: r needs 0.0 MB and 0.0 MB are available; leave it out"
     with pytest.raises(RunError, match=text):
-        shards.load_rows(again, name="r")
+        stored_rows.load_rows(again, name="r")
     assert all(isinstance(rows.base, np.memmap) for each in again for rows in each.arrays)
     monkeypatch.setattr(shards, "available", lambda: size)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     with pytest.raises(RunError, match=r"needs 0.0 MB for 2 processes and"):
-        shards.load_rows(again, name="r")
+        stored_rows.load_rows(again, name="r")
     monkeypatch.setattr(shards, "available", lambda: None)
-    shards.load_rows(again, name="r")  # a system that does not say
+    stored_rows.load_rows(again, name="r")  # a system that does not say
 
 
 def test_memory_is_what_the_machine_and_the_container_leave(tmp_path):
-    assert shards.available(tmp_path) is None
+    assert stored_rows.available(tmp_path) is None
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/meminfo").write_text("MemTotal:  999 kB\nMemAvailable:   500 kB\nHuge: 0\n")
-    assert shards.available(tmp_path) == 500 * 1024
+    assert stored_rows.available(tmp_path) == 500 * 1024
     group = tmp_path / "sys/fs/cgroup"
     group.mkdir(parents=True)
     (group / "memory.max").write_text("max\n")
     (group / "memory.current").write_text("1000\n")
-    assert shards.available(tmp_path) == 500 * 1024
+    assert stored_rows.available(tmp_path) == 500 * 1024
     (group / "memory.max").write_text("5000\n")
-    assert shards.available(tmp_path) == 4000
+    assert stored_rows.available(tmp_path) == 4000
     (group / "memory.stat").write_text("anon 7\ninactive_file 300\n")
-    assert shards.available(tmp_path) == 4300
+    assert stored_rows.available(tmp_path) == 4300
 
 
 class Reads(Dataset):
@@ -124,7 +124,7 @@ def test_workers_map_the_same_files_and_copy_no_more_than_their_batch(tmp_path, 
 
 def test_another_process_maps_what_is_in_memory_here(tmp_path):
     made = write_record(tmp_path / "r", network_job(n=4000, count=1, batch=500))
-    shards.load_rows(made.of_views([0]), name="r")
+    stored_rows.load_rows(made.of_views([0]), name="r")
     again = pickle.loads(pickle.dumps(made))
     assert "arrays" not in again.parts[0, 0].__dict__
     for name, value in made.read([7, 3], 0).items():

@@ -1,5 +1,6 @@
 """Records in object storage: written shard by shard, resumed, read by ranges, refused in words."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from mentee.data.loader import batches
 from mentee.errors import DataError, MenteeError, RunError
 from mentee.files import located
-from mentee.records import Record, open_record, shards, write_record
+from mentee.records import Record, open_record, stored_rows, write_record
 from mentee.records.columns import with_components
 from mentee.records.folders import is_network_record, splits_of
 from mentee.records.repair import repair_record
@@ -86,14 +87,14 @@ def test_neighbors_are_fetched_together_and_not_too_much_at_once(bucket, monkeyp
 
     fetch = MemoryFileSystem.cat_ranges
     monkeypatch.setattr(MemoryFileSystem, "cat_ranges", counted)
-    monkeypatch.setattr(shards, "GAP", 12)
+    monkeypatch.setattr(stored_rows, "GAP", 12)
     order = [9, 5, 4, 0, 3, 5]
     assert torch.equal(record.read(order)[MEAN.name], exact(job, order, CLEAN))
     assert asked == [
         [("shard-00000", 1), ("shard-00000", 1), ("shard-00001", 2), ("shard-00002", 1)]
     ]
     asked.clear()
-    monkeypatch.setattr(shards, "AT_ONCE", 30)
+    monkeypatch.setattr(stored_rows, "AT_ONCE", 30)
     assert torch.equal(record.read(order)[MEAN.name], exact(job, order, CLEAN))
     assert [sum(rows for _, rows in each) for each in asked] == [2, 2, 2]
 
@@ -245,6 +246,14 @@ def test_a_teacher_reads_the_next_batch_ahead_from_there_alone(bucket, tmp_path)
     local = RecordedTeacher(write_record(tmp_path / "r", network_job()), job.examples)
     plain = batches(job.examples, **common)
     assert local.read_ahead(plain) is plain
+
+
+def test_a_forked_process_connects_anew(bucket):
+    bucket.pipe_file("/bucket/a", b"1")
+    url = Url("memory://bucket/a")
+    assert url.size() == 1
+    url._kept = (os.getpid() + 1, None, "of another process")
+    assert url.size() == 1
 
 
 def test_the_cache_of_fsspec_holds_whole_files(bucket, tmp_path):

@@ -28,7 +28,7 @@ from mentee.records import Manifest, Record, open_record
 from mentee.records.folders import find_split, is_network_record
 from mentee.records.joined import open_record_of
 from mentee.records.manifest import read_manifest
-from mentee.records.shards import load_rows
+from mentee.records.stored_rows import load_rows
 from mentee.tasks import Task
 from mentee.teachers import OnlineTeacher, RecordedTeacher
 from mentee.teachers.recorded import IN_MEMORY

@@ -19,6 +19,7 @@ from mentee.data.source_options import LabelColumns, SourceOptions
 from mentee.data.split_names import aliases, tables_in, tables_of
 from mentee.data.splits import limit as at_most
 from mentee.data.tables import open_hub, open_parquet, open_table
+from mentee.data.tar_shards import PREFIX, open_tars
 from mentee.data.text_tables import PLAIN, open_texts, text_tables
 from mentee.errors import DataError, suggest
 from mentee.files import usable
@@ -56,6 +57,7 @@ def open_examples(
     | `"embedded:digits"`, `"embedded:mnist"` | what an installed package brings | `digits/0` |
     | `"cifar10"` | in `MENTEE_DATA`, else the hub's `uoft-cs/cifar10` | `train/0` |
     | `"hub:owner/name"`, `"hub:owner/name:configuration"` | of the Hugging Face hub | `train/0` |
+    | `"webdataset:train-{000..127}.tar"` | tar files, also by URL (`s3://`) | keys in them |
     | `datasets.Dataset`, `datasets.DatasetDict` | in memory or mapped | `train/0` |
     | `Examples` | opened before | as they are |
     | `{"image": [n, h, w, c], "label": [n], "id": [n]}` | NumPy or torch, uint8 | `train/0` |
@@ -260,6 +262,8 @@ def _open_arrays(source: Mapping[str, Any], split: str, options: SourceOptions) 
 
 def _open_named(source: str, split: str, options: SourceOptions) -> Examples:
     scheme, colon, name = source.partition(":")
+    if colon and scheme == PREFIX:
+        return open_tars(name, split=split, options=options)
     if colon and scheme in ("embedded", "hub"):
         embedded = scheme == "embedded"
         return (_open_embedded if embedded else open_hub)(name, split=split, options=options)

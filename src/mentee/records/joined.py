@@ -18,7 +18,7 @@ from mentee.records.integrity import read_ids
 from mentee.records.manifest import MANIFEST, checksum, read_manifest
 from mentee.records.plan import teachers_of
 from mentee.records.reader import Positions, Record, open_record
-from mentee.records.shards import MappedRows
+from mentee.records.stored_rows import MappedRows
 from mentee.types import CLEAN, Statistics
 from mentee.urls import Url
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -278,3 +279,23 @@ def interrupted(folder: Path | Url) -> tuple[dict[str, Any] | None, tuple[Group,
         return {**identity, "teacher": dict(identity["teacher"])}, groups
     except (OSError, ValueError, KeyError, TypeError, RecursionError):  # pydantic's is a ValueError
         return None, ()
+
+
+def rounds(
+    first: int, total: int, batch: int, held: int = 0, processes: int = 1
+) -> Iterator[list[npt.NDArray[np.int64]]]:
+    """From a row on, as many batches at a time as there are processes, each of which computes one.
+
+    A row's last bits depend on the batch that it was computed in, so a resumed recording cuts the
+    same batches; they begin behind the `held` rows that were there before.
+
+    Example:
+        >>> [[rows.tolist() for rows in some] for some in rounds(4, 7, batch=3)]
+        [[[3, 4, 5]], [[6]]]
+        >>> [[rows.tolist() for rows in some] for some in rounds(4, 7, 3, held=2, processes=2)]
+        [[[2, 3, 4], [5, 6]]]
+    """
+    starts = range(held + (first - held) // batch * batch, total, batch)
+    batches = (np.arange(start, min(start + batch, total)) for start in starts)
+    while some := list(itertools.islice(batches, processes)):
+        yield some

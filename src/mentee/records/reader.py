@@ -24,8 +24,8 @@ from mentee.records.folders import find_split
 from mentee.records.integrity import check_file, check_shard, read_ids
 from mentee.records.manifest import STATISTICS, Manifest, basis_file, checksum, read_manifest
 from mentee.records.matching import check_fits, fits
-from mentee.records.shards import MappedRows, RangedRows
 from mentee.records.statistics import Bases, Moments, load_bases
+from mentee.records.stored_rows import MappedRows, RangedRows
 from mentee.representations.pooled import averaged
 from mentee.types import CLEAN, Statistics
 from mentee.urls import Url

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,7 +32,13 @@ from mentee.records.manifest import (
     ids_text,
     write_manifest,
 )
-from mentee.records.plan import RecordingJob, RecordingPlan, interrupted, plan_recording
+from mentee.records.plan import (
+    RecordingJob,
+    RecordingPlan,
+    interrupted,
+    plan_recording,
+    rounds,
+)
 from mentee.records.reader import Record
 from mentee.records.shards import ShardWriter, link, rows_in, shards_in
 from mentee.records.statistics import Bases, Basis, fit_basis, load_bases, save_bases
@@ -199,26 +204,6 @@ class _Computation:
         whole = any(rows_in(plan.folder / each.folder) == total for each in computed)
         if rank() == 0 and not whole:
             shutil.rmtree(plan.folder, ignore_errors=True)
-
-
-def rounds(
-    first: int, total: int, batch: int, held: int = 0, processes: int = 1
-) -> Iterator[list[npt.NDArray[np.int64]]]:
-    """From a row on, as many batches at a time as there are processes, each of which computes one.
-
-    A row's last bits depend on the batch that it was computed in, so a resumed recording cuts the
-    same batches; they begin behind the `held` rows that were there before.
-
-    Example:
-        >>> [[rows.tolist() for rows in some] for some in rounds(4, 7, batch=3)]
-        [[[3, 4, 5]], [[6]]]
-        >>> [[rows.tolist() for rows in some] for some in rounds(4, 7, 3, held=2, processes=2)]
-        [[[2, 3, 4], [5, 6]]]
-    """
-    starts = range(held + (first - held) // batch * batch, total, batch)
-    batches = (np.arange(start, min(start + batch, total)) for start in starts)
-    while some := list(itertools.islice(batches, processes)):
-        yield some
 
 
 def packed_numbers(
