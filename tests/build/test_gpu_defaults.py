@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from mentee.build.gpu_defaults import resolve_precision, set_gpu_defaults
+from mentee.build.compute_mode import resolve_precision, set_gpu_defaults
 from mentee.recipe import Train
 
 

@@ -21,11 +21,15 @@ from mentee.build.compatibility import (
     check_sampling,
     check_validation,
 )
-from mentee.build.compute_mode import choose_compute_mode
+from mentee.build.compute_mode import (
+    choose_compute_mode,
+    record_notes,
+    resolve_precision,
+    set_gpu_defaults,
+)
 from mentee.build.data_summary import data_summary
 from mentee.build.datasets import DatasetSplits, open_splits, views_for
 from mentee.build.evaluation_data import OpenedDomain, open_domains, open_monitor_examples
-from mentee.build.gpu_defaults import record_notes, resolve_precision, set_gpu_defaults
 from mentee.build.optimizer import (
     optimizer_note,
     resolve_optimizer,
