@@ -101,3 +101,13 @@ def test_a_run_without_its_end_has_no_score(tmp_path: Path, state: str) -> None:
     assert trial.validation() is None
     assert trial.next_job({}) == trial.main
     assert trial.next_job({"a": "failed"}) is None
+
+
+def test_of_equal_scores_the_one_with_the_least_loss_is_better(tmp_path: Path) -> None:
+    """Short runs often stand at chance, all with the same accuracy."""
+    trials = [Trial(job(name, tmp_path)) for name in "abcd"]
+    for trial, accuracy, loss in zip(
+        trials, (0.5, 0.5, 0.6, 0.5), (0.7, 0.6, 0.9, 0.8), strict=True
+    ):
+        finish(trial.main, validation={"accuracy": accuracy, "loss": loss})
+    assert [trial.name for trial in sorted(trials, key=Trial.rank)] == ["c", "b", "a", "d"]

@@ -52,14 +52,21 @@ class Trial:
 
     def validation(self) -> float | None:
         """The validation score of its weights; None: there is none, or it is not a number."""
-        scores = (self.main.read_summary()["validation"] or {}) if self.main.finished else {}
+        scores = self._scores()
         value = scores.get(score_name(self.main.recipe.select.by, scores))
         return None if value is None or math.isnan(value) else float(value)
 
-    def rank(self) -> float:
-        """What trials are sorted by: the best first, those without a score last."""
+    def rank(self) -> tuple[float, float]:
+        """What trials are sorted by: the best first, of equal ones the one with the least loss.
+
+        Those without a score are last.
+        """
         value = self.validation()
-        return math.inf if value is None else -self.sign * value
+        loss = self._scores().get("loss", math.inf)
+        return math.inf if value is None else -self.sign * value, loss
+
+    def _scores(self) -> Mapping[str, float]:
+        return (self.main.read_summary()["validation"] or {}) if self.main.finished else {}
 
     def next_job(self, failed: Mapping[str, str]) -> Job | None:
         """The run to train next; None: all are finished, or one has failed."""
