@@ -36,19 +36,19 @@ def test_what_is_too_large_is_refused_before_it_is_copied(tmp_path, monkeypatch)
     records = found.of_views([0, 1])
     size = sum(each.part.bytes for each in records)
     assert size == sum(os.stat(p).st_size for p in tmp_path.rglob("view-*/*.npy"))
-    monkeypatch.setattr(shards, "available", lambda: size)
+    monkeypatch.setattr(stored_rows, "available", lambda: size)
     stored_rows.load_rows(records, name="r")
-    monkeypatch.setattr(shards, "available", lambda: size - 1)
+    monkeypatch.setattr(stored_rows, "available", lambda: size - 1)
     again = Record.open(tmp_path / "r").of_views([0, 1])
     text = r"teacher.in_memory: r needs 0.0 MB and 0.0 MB are available; leave it out"
     with pytest.raises(RunError, match=text):
         stored_rows.load_rows(again, name="r")
     assert all(isinstance(rows.base, np.memmap) for each in again for rows in each.arrays)
-    monkeypatch.setattr(shards, "available", lambda: size)
+    monkeypatch.setattr(stored_rows, "available", lambda: size)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     with pytest.raises(RunError, match=r"needs 0.0 MB for 2 processes and"):
         stored_rows.load_rows(again, name="r")
-    monkeypatch.setattr(shards, "available", lambda: None)
+    monkeypatch.setattr(stored_rows, "available", lambda: None)
     stored_rows.load_rows(again, name="r")  # a system that does not say
 
 
