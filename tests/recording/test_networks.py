@@ -21,7 +21,7 @@ from mentee import record_network, resume, train, verify
 from mentee.api import Interrupted
 from mentee.errors import DataError, MenteeError, PairError, RecipeError, RunError
 from mentee.methods import METHODS
-from mentee.records import open_record, shards
+from mentee.records import open_record, stored_rows
 from mentee.runs.folder import Folder
 from mentee.types import Step
 from tests.conftest import digits
@@ -112,7 +112,7 @@ def test_a_record_in_memory_teaches_the_same(
     mapped = steps_of(recipe_of("cktf", teacher=said), tmp_path / "a")
     loaded = steps_of(recipe_of("cktf", teacher=said | {"in_memory": True}), tmp_path / "b")
     assert [step.loss for step in mapped] == [step.loss for step in loaded]
-    monkeypatch.setattr(shards, "available", lambda: 100)
+    monkeypatch.setattr(stored_rows, "available", lambda: 100)
     with pytest.raises(
         RunError, match=r"teacher.in_memory: .* needs .* MB and 0.0 MB are available"
     ):
