@@ -158,6 +158,10 @@ def test_mistakes_in_the_recipe_are_named() -> None:
         ({"teachers": {}}, r"teacher\.teachers: dictionary should have at least 1 item"),
         ({"teachers": {"a.b": "x"}}, r"teachers: names should be letters, digits, - and _"),
         ({"teachers": {"a": "x"}, "weights": {"c": 2}}, r"teacher\.weights: keys should be of a"),
+        (
+            {"teachers": {"a": "x"}, "methods": {"a": {"name": "crd", "labels": False}}},
+            r"teacher\.methods: labels should stand in the recipe's own method",
+        ),
         ({"teachers": {"a": "x"}, "dropout": 1}, r"teacher\.dropout: input should be less than 1"),
         ({"teachers": {"a": {"netwrk": "x"}}}, r"a\.netwrk: there is no such key; did you mean 'n"),
         ({"teachers": {"a": "x"}, "methds": 1}, r"methds: there is no such key; did you mean 'met"),

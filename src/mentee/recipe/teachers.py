@@ -154,6 +154,8 @@ class MultiRecipe(TeacherRecipe):
         known = info.data.get("teachers", value)
         if any(name not in known for name in value):
             raise PydanticCustomError("of_whom", f"keys should be of {', '.join(known)}")
+        if not all(getattr(each, "labels", True) for each in value.values()):
+            raise PydanticCustomError("labels", "labels should stand in the recipe's own method")
         return value
 
     @property
