@@ -12,7 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from mentee.data.loader import batches
 from mentee.errors import DataError, MenteeError, RunError
 from mentee.files import located
-from mentee.records import Record, open_record, stored_rows, write_record
+from mentee.records import Record, open_record, reader, stored_rows, write_record
 from mentee.records.columns import with_components
 from mentee.records.folders import is_network_record, splits_of
 from mentee.records.repair import repair_record
@@ -246,6 +246,23 @@ def test_a_teacher_reads_the_next_batch_ahead_from_there_alone(bucket, tmp_path)
     local = RecordedTeacher(write_record(tmp_path / "r", network_job()), job.examples)
     plain = batches(job.examples, **common)
     assert local.read_ahead(plain) is plain
+
+
+def test_wide_rows_are_summed_up_in_smaller_chunks(bucket, monkeypatch):
+    job = network_job()
+    record = write_record(URL, job)
+    whole = record.fit(range(10), MEAN)
+    asked = []
+
+    def counted(self, index):
+        asked.append(len(index))
+        return read(self, index)
+
+    read = stored_rows.RangedRows.read
+    monkeypatch.setattr(stored_rows.RangedRows, "read", counted)
+    monkeypatch.setattr(reader, "CHUNK_BYTES", 4 * 5 * 4)  # of two columns, 5 numbers
+    torch.testing.assert_close(record.fit(range(10), MEAN).std, whole.std)
+    assert asked == [4, 4, 2]
 
 
 def test_a_forked_process_connects_anew(bucket):

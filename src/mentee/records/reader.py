@@ -30,7 +30,8 @@ from mentee.representations.pooled import averaged
 from mentee.types import CLEAN, Statistics
 from mentee.urls import Url
 
-CHUNK = 4096  # vectors summed up at once
+CHUNK, CHUNK_BYTES = 4096, 256 << 20
+"""Vectors that are summed up at once, and the most that their rows take as float32."""
 Positions: TypeAlias = Sequence[int] | npt.NDArray[np.int64]
 
 
@@ -255,13 +256,15 @@ class Record:
         Raises:
             DataError: there are none.
 
-        Memory: O(d²).
+        Memory: O(d²), and a few times 256 MiB for rows.
         """
         index = np.asarray(positions, np.int64)
         if not len(index):
             raise DataError(f"no rows of {self!r} to fit statistics on; give at least one")
         frames = column.layer == "frames"
-        step = max(CHUNK // (column.shape[0] if frames else 1), 1)
+        group = next(each for each in self.manifest.groups if column in each.columns)
+        row_bytes = 4 * sum(each.size for each in group.columns)
+        step = max(min(CHUNK // (column.shape[0] if frames else 1), CHUNK_BYTES // row_bytes), 1)
         chunks = (
             self.read(index[start : start + step], CLEAN, [column.name])[column.name]
             for start in range(0, len(index), step)
