@@ -64,8 +64,7 @@ def write(path: Path | Url, save: Callable[[Path], object]) -> None:
     if isinstance(path, Url):
         with tempfile.TemporaryDirectory(prefix="mentee-") as folder:
             save(local := Path(folder) / path.name)
-            with local.open("rb") as file:
-                path.upload(file)
+            path.write_bytes(local.read_bytes())
         return
     with plain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

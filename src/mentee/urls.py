@@ -146,8 +146,14 @@ class Url:
                 )
         return parts  # type: ignore[no-any-return]
 
+    def write_bytes(self, content: bytes) -> None:
+        """Write the content in one request: whole, or as it was, however this process ends."""
+        system, path = self._opened
+        with self._plain_errors("written"):
+            system.pipe_file(path, content)
+
     def upload(self, file: IO[bytes]) -> None:
-        """Write the content of a local file, a few MB at a time."""
+        """Write the content of a local file, a few MB at a time; an interruption may cut it."""
         system, path = self._opened
         file.seek(0)
         with self._plain_errors("written"), system.open(path, "wb") as target:

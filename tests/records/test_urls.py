@@ -1,5 +1,6 @@
 """Records in object storage: written shard by shard, resumed, read by ranges, refused in words."""
 
+import contextlib
 import os
 import pickle
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.records.jobs import (
     CELLS,
     MEAN,
     VIEWS,
+    Stopped,
     content,
     exact,
     images,
@@ -140,6 +142,28 @@ def test_a_lost_connection_keeps_the_shards_there_and_the_next_recording_resumes
             write_record(URL, network_job(), shard_rows=3)
     assert "view-000/shard-00000.npy" in objects(bucket)
     write_record(URL, network_job(), shard_rows=3)
+    assert objects(bucket) == content(tmp_path / "r")
+
+
+def test_an_interruption_never_leaves_half_a_manifest(bucket, monkeypatch, tmp_path):
+    write_record(tmp_path / "r", network_job())
+    opened = MemoryFileSystem.open
+
+    def interrupted(self, path, mode="rb", **options):
+        """A file that Ctrl-C ends before its content is written; it is closed like any other."""
+        file = opened(self, path, mode, **options)
+        if path.endswith("manifest.json") and mode == "wb":
+            monkeypatch.setattr(file, "write", stop)
+        return file
+
+    def stop(content):
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "open", interrupted)
+        with contextlib.suppress(Stopped):
+            write_record(URL, network_job())
+    write_record(URL, network_job())
     assert objects(bucket) == content(tmp_path / "r")
 
 
