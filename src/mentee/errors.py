@@ -34,12 +34,12 @@ class ProcessLostError(RunError):
     """Another process of those that train together has ended.
 
     Attributes:
-        told: whether another one of them has printed it.
+        printed: whether another one of them has printed it.
     """
 
-    def __init__(self, text: str, *, told: bool = False) -> None:
+    def __init__(self, text: str, *, printed: bool = False) -> None:
         super().__init__(text)
-        self.told = told
+        self.printed = printed
 
 
 class DivergedError(MenteeError):

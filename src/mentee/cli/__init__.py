@@ -282,7 +282,7 @@ def main() -> None:
     except ProcessLostError as error:
         from mentee.parallel import exit_process
 
-        if not error.told:
+        if not error.printed:
             print_note(f"error: {error}")
         exit_process(1, alone=True)
     except MenteeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -23,15 +24,13 @@ def interruptible(ctx: Any = None) -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
-        from mentee import parallel
-
-        if not parallel.connection_lost(error):
+    except RuntimeError as error:  # the end of a command is one too, for click
+        parallel = sys.modules.get("mentee.parallel")  # with torch, which loads in a second
+        if parallel is None or not parallel.connection_lost(error):
             raise
         text = stopped_text(ctx and ctx.invoked_subcommand)
-        told = not parallel.first_to_tell()
         text = f"another of the {parallel.world()} processes has ended: {text}"
-        raise ProcessLostError(text, told=told) from None
+        raise ProcessLostError(text, printed=not parallel.first_to_tell()) from None
     except KeyboardInterrupt as stop:
         text = stopped_text(ctx and ctx.invoked_subcommand)
         raise Interrupted(text, number_of(stop)) from None
