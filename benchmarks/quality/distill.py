@@ -8,11 +8,11 @@ one of training, EfficientNet-lite0 as teacher. Students have at most 100,000 pa
 photographs any number of them, and they take at most 5 ms.
 
 An outer seed begins everything anew: the search, its runs, the comparison's seeds. `--default`
-trains the default method (of `cifar10`: `cktf+kd`, `kd` and scratch, of the default student) for
-the same seconds as the whole search took, in one run each. Finished parts are kept in `runs/`.
+trains methods with the default student, in one run each, for the minutes of a whole search on one
+core, whose record they read. Finished parts are kept in `runs/`.
 
     python benchmarks/quality/distill.py cifar10 --minutes 30 --seeds 0 1
-    python benchmarks/quality/distill.py cifar10 --default
+    python benchmarks/quality/distill.py cifar10 --minutes 30 --default cktf+kd kd
 """
 
 from __future__ import annotations
@@ -171,36 +171,40 @@ def search(task: str, seed: int, minutes: float, processes: int | None) -> dict[
     }
 
 
-def default(task: str, seed: int, seconds: float, record: Path) -> dict[str, Any]:
-    """The default methods with the default student, each as long as a whole search."""
+def default(task: str, seed: int, minutes: float, method: str) -> dict[str, Any]:
+    """A default method with the default student, as long as a whole search, with its record."""
     import mentee
 
-    results: dict[str, Any] = {}
-    for method in ("none", "kd", "cktf+kd"):
-        recipe = recipe_of(task, seed)
-        recipe |= {"method": method, "teacher": {"record": str(record)}}
-        first = mentee.train(
-            {**recipe, "train": {**recipe["train"], "epochs": 2}},
-            out=RUNS / f"{task}-{method}-2-seed{seed}",
-        )
-        epochs = max(1, round(2 * seconds / first.summary["seconds"]))
-        run = mentee.train(
-            {**recipe, "train": {**recipe["train"], "epochs": epochs}},
-            out=RUNS / f"{task}-{method}-{epochs}-seed{seed}",
-        )
-        results[method] = {
-            "epochs": epochs,
-            "seconds": round(run.summary["seconds"]),
-            "test": run.summary["test"]["accuracy"],
-        }
-    return results
+    record = RUNS / f"{task}-{minutes:g}-seed{seed}" / "record"
+    recipe = recipe_of(task, seed) | {"method": method, "teacher": {"record": str(record)}}
+
+    def run(epochs: int) -> dict[str, Any]:
+        train = {**recipe["train"], "epochs": epochs}
+        out = RUNS / f"{task}-{method}-{epochs}-seed{seed}"
+        return mentee.train({**recipe, "train": train}, out=out).summary
+
+    epochs = max(1, round(60 * minutes / run(3)["seconds_per_epoch"]))
+    summary = run(epochs)
+    return {
+        "epochs": epochs,
+        "minutes": round(summary["seconds"] / 60, 1),
+        "parameters": summary["parameters"]["student"],
+        "test": summary["test"]["accuracy"],
+    }
 
 
 def lines(tasks: dict[str, Any]) -> list[str]:
     """The rows of docs/results/distill.md: of the searches, and of what they found."""
     searches, scores = [], []
     for name, seed, found in ((n, s, f) for n, each in tasks.items() for s, f in each.items()):
-        epochs = " → ".join(map(str, [*found["lengths"]["rungs"], found["lengths"]["final"]]))
+        if "lengths" not in found:
+            for method, run in found.items():
+                cells = [f"{name}, {seed}", "default", f"{method}, {run['epochs']} epochs", "test"]
+                scores.append(f"| {' | '.join(cells)} | {100 * run['test']:.1f} |  |  |")
+            continue
+        lengths, winner = found["lengths"], found["winner"]
+        last = [lengths["final"], *([lengths["long"]] if lengths.get("long") else [])]
+        epochs = " → ".join(map(str, [*lengths["rungs"], *last]))
         minutes = f"{found['spent_minutes']:g} of {found['minutes']:g}"
         searches.append(f"| {name}, {seed} | {minutes} | {found['tried']} | {epochs} |")
         for row in found["final"]:
@@ -211,6 +215,10 @@ def lines(tasks: dict[str, Any]) -> list[str]:
                 cells = [f"{name}, {seed}", row["student"], row["method"], part]
                 scores.append(f"| {' | '.join(cells)} | {100 * score:.1f} | {gained(gain)} | ")
                 scores[-1] += f"{verdict or ''} |"
+        if lengths.get("long"):
+            method = f"{winner['label']}, {lengths['long']} epochs"
+            cells = [f"{name}, {seed}", winner["student"], method, "test"]
+            scores.append(f"| {' | '.join(cells)} | {100 * winner['exported']['test']:.1f} |  |  |")
     return [*searches, "", *scores]
 
 
@@ -235,19 +243,19 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="outer seeds")
     parser.add_argument("--processes", type=int)
-    parser.add_argument("--default", action="store_true", help="the default methods as long")
+    parser.add_argument("--default", nargs="+", default=[], help="these methods instead, as long")
     arguments = parser.parse_args()
-    path = HERE / "distill.json"
-    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"tasks": {}}
-    task = content["tasks"].setdefault(arguments.task, {})
+    path, task, minutes = HERE / "distill.json", arguments.task, arguments.minutes
     for seed in arguments.seeds:
+        outer = 100 * seed  # the comparison has seeds beside the first one
         if arguments.default:
-            found = task[str(seed)]
-            record = RUNS / f"{arguments.task}-{found['minutes']:g}-seed{seed}" / "record"
-            found["default"] = default(arguments.task, seed, 60 * found["spent_minutes"], record)
+            found = {m: default(task, outer, minutes, m) for m in arguments.default}
         else:
-            outer = 100 * seed  # the comparison has seeds beside the first one
-            task[str(seed)] = search(arguments.task, outer, arguments.minutes, arguments.processes)
+            found = search(task, outer, minutes, arguments.processes)
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"tasks": {}}
+        searches = content["tasks"].setdefault(task, {})
+        key = f"{seed}, default, {minutes:g} min" if arguments.default else str(seed)
+        searches[key] = found
         content["versions"] = {name: version(name) for name in ("torch", "timm", "onnxruntime")}
         content["python"] = platform.python_version()
         files.write_json(path, content)

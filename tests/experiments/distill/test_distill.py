@@ -58,15 +58,17 @@ def searched(
     return search(teacher, tmp_path_factory.mktemp("d") / "out", say=lines.append), lines
 
 
-def test_scratch_and_kd_are_compared_with_the_best_two(searched: tuple[Distilled, Any]) -> None:
+def test_scratch_and_kd_are_compared_with_the_best(searched: tuple[Distilled, Any]) -> None:
     content = searched[0].content
     rows = {row["method"]: row for row in content["final"]["rows"]}
     assert {"none", "kd"} < set(rows)
-    assert len(rows) == 4
+    assert len(rows) == 3
     assert all(row["seeds"] == [0] for row in rows.values())
     best = max(rows.values(), key=lambda row: row["validation"]["mean"])
     assert content["winner"]["label"] == best["method"]
-    assert searched[0].student.name == content["winner"]["run"]
+    assert searched[0].student == searched[0].path / content["winner"]["run"]
+    assert searched[0].student.parent.name == "final"
+    assert "long" not in content["lengths"]
 
 
 def test_runs_of_the_search_never_read_the_test_part(searched: tuple[Distilled, Any]) -> None:
@@ -273,11 +275,23 @@ def test_lengths_that_are_set_by_the_time_stay_as_they_are(
     before = json.loads((tmp_path / "out" / "distill.json").read_text())
     keys = {"views", "students", "configurations", "rungs", "search", "final"}
     assert before["lengths"].keys() == keys
-    after = search(teacher, tmp_path / "out", **{**options, "say": lambda line: None}).content
-    assert after["lengths"] == before["lengths"]
+    final = before["lengths"]["final"]
+    monkeypatch.setattr(
+        lengths.Lengths, "set_long", lambda self, pace: self.content.update({"long": 2 * final})
+    )
+    found = search(teacher, tmp_path / "out", **{**options, "say": lambda line: None})
+    after = found.content
+    assert after["lengths"] == {**before["lengths"], "long": 2 * final}
     assert after["spent_seconds"] > before["spent_seconds"]
     assert [*after["seconds"]][:4] == ["look", "record", "latency", "labels"]
     assert all(after["seconds"][part] == before["seconds"][part] for part in ("look", "labels"))
+    (long,) = (tmp_path / "out" / "long").glob("*/summary.json")
+    assert read(long.parent / "recipe.yaml").train.epochs == 2 * final
+    assert f"Trained for {2 * final} epochs in place of {final}" in after["winner"]["verdict"]
+    rows = {row["method"]: row["validation"] for row in after["final"]["rows"]}
+    short = max(rows[after["winner"]["label"]]["scores"].values())
+    better = json.loads(long.read_text())["validation"]["accuracy"] > short
+    assert better == (found.student == long.parent)
 
 
 def test_a_dry_run_writes_nothing(

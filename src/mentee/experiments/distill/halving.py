@@ -19,7 +19,7 @@ from mentee.experiments.workers import WorkerMessage
 from mentee.tasks import DIRECTIONS
 
 Ranked = TypeVar("Ranked")
-FINALISTS = 2
+LEAST = 2
 """So many pass each rung at least."""
 
 
@@ -133,8 +133,8 @@ def passing(ranked: Sequence[Ranked], group: Callable[[Ranked], Hashable | None]
 
 
 def third(count: int) -> int:
-    """A third of so many, rounded up, and `FINALISTS` at least."""
-    return min(count, max(FINALISTS, math.ceil(count / FACTOR)))
+    """A third of so many, rounded up, and `LEAST` at least."""
+    return min(count, max(LEAST, math.ceil(count / FACTOR)))
 
 
 def as_json(trials: Mapping[int, Trial], *, stopped: bool) -> dict[str, Any]:

@@ -11,8 +11,11 @@ from mentee.experiments.distill.pace import Pace
 from mentee.experiments.distill.plan import Clock, Request
 from mentee.experiments.search import FACTOR
 
-SEARCH_SHARE, RECORD_SHARE = 0.4, 0.15
-"""Of the time, for the search, and at most for the record; the rest is for the last runs."""
+SEARCH_SHARE, RECORD_SHARE = 0.35, 0.15
+"""Of the time, for the search, and at most for the record."""
+LONG_SHARE, LONGER = 0.45, 2
+"""Of the time that is left after the search, for the long run; and its epochs, as a multiple of
+those of the last runs, at least."""
 LEAST_EPOCHS, LEAST_STEPS, LONGEST = 2, 30, 300
 """Of a run: epochs and steps at least, epochs at most."""
 MOST_RUNGS = 3
@@ -32,7 +35,8 @@ class Lengths:
 
     Attributes:
         content: of `distill.json`: `configurations` that there is time for, the epochs of the
-            `rungs`, of the longest one when it is known (`search`), of the last runs (`final`).
+            `rungs`, of the longest one when it is known (`search`), of the last runs (`final`), of
+            the long run (`long`; 0: there is none).
     """
 
     def __init__(
@@ -105,8 +109,12 @@ class Lengths:
 
     def set_final(self, pace: Pace, runs: int) -> None:
         """Set the epochs of so many last runs."""
-        epochs = pace.longest(self.seconds_left(), [self.turns(runs)], [1.0])
-        self.content["final"] = int(min(LONGEST, max(epochs, self.rungs[-1])))
+        self.content["final"] = int(max(self._last(pace, 0.0, runs), self.rungs[-1]))
+
+    def set_long(self, pace: Pace) -> None:
+        """Set the epochs of the long run, or that there is none."""
+        epochs = int(min(LONGEST, pace.longest(self.seconds_left(), [1], [1.0])))
+        self.content["long"] = epochs if epochs >= LONGER * self.content["final"] else 0
 
     def turns(self, runs: int) -> int:
         """How many of so many runs follow one another."""
@@ -127,8 +135,16 @@ class Lengths:
         return EXPORTS * self.clock.seconds("latency") / self.students
 
     def _last(self, pace: Pace, search: float, runs: int) -> float:
-        """The epochs that so many last runs have time for, where the search takes its seconds."""
-        return pace.longest(self.seconds_left() - search, [self.turns(runs)], [1.0])
+        """The epochs that so many last runs have time for, where the search takes its seconds.
+
+        They get all the time where a long run beside them could not be `LONGER`.
+        """
+        seconds, turns = self.seconds_left() - search, self.turns(runs)
+        long = min(LONGEST, pace.longest(LONG_SHARE * seconds, [1], [1.0]))
+        beside = pace.longest((1 - LONG_SHARE) * seconds, [turns], [1.0])
+        if long >= LONGER * beside:
+            return beside
+        return min(LONGEST, pace.longest(seconds, [turns], [1.0]))
 
     def _next(
         self, pace: Pace, seconds: float, last: float, runs: int, kept: int, least: int, most: int

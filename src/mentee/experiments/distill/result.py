@@ -14,6 +14,7 @@ from mentee.build.overrides import PythonOverrides
 from mentee.errors import MenteeError
 from mentee.experiments.comparison_report import interval, judged_ends
 from mentee.experiments.distill.candidates import Candidate
+from mentee.experiments.distill.halving import Trial
 from mentee.experiments.jobs import Job, saved_jobs
 from mentee.experiments.pages import write_comparison
 from mentee.experiments.results import as_json
@@ -45,6 +46,40 @@ def winner_of(jobs: Sequence[Job], compared: Mapping[str, Any]) -> dict[str, Any
         "to_kd": to_kd(row, others, score),
         "verdict": verdict(row, score),
     }
+
+
+def exported_run(
+    winner: Mapping[str, Any],
+    final: Sequence[Trial],
+    long: Sequence[Trial],
+    score: Mapping[str, Any],
+    epochs: Mapping[str, int],
+) -> tuple[Job, dict[str, Any]]:
+    """The winner's best run on validation, a long one or not, and the winner with it.
+
+    Args:
+        winner: of `winner_of`.
+        final: the last runs.
+        long: the long runs.
+        score: that is compared.
+        epochs: of the `final` runs and the `long` ones.
+    """
+    short = next(trial for trial in final if trial.name == winner["run"])
+    best = min([short, *(each for each in long if each.main.finished)], key=Trial.rank)
+    summary, part = best.main.read_summary(), score["part"]
+    result = {
+        **winner,
+        "run": f"{best.main.path.parent.name}/{best.name}",
+        "exported": {each: summary[each][score["name"]] for each in ("validation", part)},
+    }
+    if long:
+        text = f"Trained for {epochs['long']} epochs in place of {epochs['final']}"
+        if best is short:
+            result["verdict"] += f" {text} it is no better on validation."
+        else:
+            value = result["exported"][part]
+            result["verdict"] += f" {text}: {value:.4f}; this run is exported."
+    return best.main, result
 
 
 def to_kd(
@@ -206,11 +241,12 @@ def course(content: Mapping[str, Any]) -> str:
     """How long the runs of each rung were, and what of it took how long."""
     lengths, parts = content["lengths"], content["seconds"]
     rungs = ", then ".join(map(str, lengths["rungs"]))
+    long = f", the long one {lengths['long']}" if lengths.get("long") else ""
     took = ", ".join(f"{name} {ended - began:.0f} s" for name, (began, ended) in parts.items())
     return (
         f"Runs of {rungs} epochs, each with a whole schedule of the learning rate; the better "
         "third passes, and scratch, kd and each student once. A number is the validation score of "
-        f"a run. The last runs have {lengths['final']} epochs. Time: {took}."
+        f"a run. The last runs have {lengths['final']} epochs{long}. Time: {took}."
     )
 
 

@@ -39,8 +39,8 @@ class Distilled:
 
     @property
     def student(self) -> Path:
-        """The folder of the winner's run."""
-        return self.path / "final" / str(self.content["winner"]["run"])
+        """The folder of the run that is exported."""
+        return self.path.joinpath(*self.content["winner"]["run"].split("/"))
 
     def __repr__(self) -> str:
         return f"Distilled({str(self.path)!r}, {self.content['winner']['label']!r})"
@@ -74,8 +74,9 @@ def distill(
 
     Students that fit, strategies that fit the teacher, and learning rates are trained in short
     runs, the better third in longer ones, and so on (successive halving), judged on validation. The
-    best two are trained with several seeds, beside scratch and `kd`, whose learning rates are
-    searched alike; each of these runs reads the test part once. The winner is exported.
+    best one is trained with several seeds, beside scratch and `kd`, whose learning rates are
+    searched alike. The winner is trained once more for the time that is left, and exported. Each
+    of these runs reads the test part once.
 
     Args:
         recipe: as for `train`, with a teacher; its method and epochs are not used.

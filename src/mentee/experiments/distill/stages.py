@@ -1,4 +1,4 @@
-"""The stages of a search: one record, successive halving, the comparison, the export."""
+"""The stages of a search: record, successive halving, comparison, long run, export."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mentee.build.overrides import PythonOverrides
 from mentee.build.setup import build
 from mentee.errors import MenteeError
 from mentee.experiments.distill import lengths
-from mentee.experiments.distill.halving import FINALISTS, Rounds, Trial, as_json, passing
+from mentee.experiments.distill.halving import Rounds, Trial, as_json, passing
 from mentee.experiments.distill.label_suspects import label_suspects, suspects_line
 from mentee.experiments.distill.lengths import Lengths
 from mentee.experiments.distill.pace import (
@@ -29,7 +29,7 @@ from mentee.experiments.distill.preparation import (
     with_fast_students,
     with_latencies,
 )
-from mentee.experiments.distill.result import fronts, shipped, winner_of, write_pages
+from mentee.experiments.distill.result import exported_run, fronts, shipped, winner_of, write_pages
 from mentee.experiments.distill.strategies import FROM_SCRATCH
 from mentee.experiments.distill.trials import (
     Configuration,
@@ -85,20 +85,18 @@ class Stages:
         self.suspects: Mapping[str, Any] | None = self.saved.get("suspects")
         self.search: list[dict[str, Any]] = []
         self.final: list[Trial] = []
+        self.long: list[Trial] = []
 
     def run(self) -> dict[str, Any]:
         """Search, compare, write, export; the content of `distill.json`."""
         planner, progress = self._prepare(), SweepProgress([], self.say)
         rounds = Rounds(self._rounds(planner, progress), progress.failed, self._save)
         train([], self.executor, progress, rounds, self.lengths.parallel)
-        jobs = [trial.main for trial in self.final]
-        if not any(job.finished for job in jobs):
-            reason = next(iter(progress.failed.values()))
-            raise MenteeError(f"every run of the comparison failed: {reason}")
-        seeds = list(dict.fromkeys(job.seed for job in jobs))
-        compared = results(read_rows(jobs, progress.failed, {}), seeds)
-        winner = winner_of(jobs, compared)
-        best = next(job for job in jobs if job.name == winner["run"])
+        compared = self._compared(progress)
+        winner = winner_of([trial.main for trial in self.final], compared)
+        best, winner = exported_run(
+            winner, self.final, self.long, compared["score"], self.lengths.content
+        )
         files.write_text(self.out / "recipe.yaml", dump(best.recipe))
         with self.clock.part("export"):
             exported = self.saved.get("export", {})
@@ -134,7 +132,7 @@ class Stages:
         time_of = "" if minutes is None else f", about {duration(60 * minutes)} in all"
         self.say(
             f"{len(self.space)} configurations, first {self.lengths.rungs[0]} epochs each, the "
-            f"better ones longer; then {FINALISTS} of them, scratch and kd with "
+            "better ones longer; then the best one, scratch and kd with "
             f"{self.request.seeds} seeds{time_of}"
         )
 
@@ -159,7 +157,7 @@ class Stages:
             if "rungs" not in self.lengths.content:
                 tried = [
                     planner.trial(
-                        Configuration(ready.students[0], s), 2, seed, self.out, final=False
+                        Configuration(ready.students[0], s), 2, seed, self.out, tested=False
                     )
                     for s in (self.center, FROM_SCRATCH)
                 ]
@@ -218,9 +216,8 @@ class Stages:
 
     @property
     def _final_runs(self) -> int:
-        """How many last runs there may be: each finalist may be of another student."""
-        students = min(FINALISTS, len(self.ready.students))
-        return (FINALISTS + students * self._baselines) * self.request.seeds
+        """How many last runs there are."""
+        return (1 + self._baselines) * self.request.seeds
 
     def _group(self, each: Configuration) -> Hashable | None:
         """The best of each group comes to the end: of a baseline, of a student with the center."""
@@ -239,7 +236,7 @@ class Stages:
 
         def begun(configurations: Sequence[Configuration]) -> list[Trial]:
             for each in configurations:
-                trial = planner.trial(each, epochs, first, self.out / "search", final=False)
+                trial = planner.trial(each, epochs, first, self.out / "search", tested=False)
                 made.setdefault(each, {})[epochs] = trial
             trials = [made[each][epochs] for each in configurations]
             return self._begin(trials, self.out / "search", epochs, progress)
@@ -280,12 +277,37 @@ class Stages:
         epochs = self.lengths.content["final"]
         seeds = range(first, first + self.request.seeds)
         self.final = [
-            planner.trial(each, epochs, seed, self.out / "final", final=True)
+            planner.trial(each, epochs, seed, self.out / "final", tested=True, compared=True)
             for seed in seeds
             for each in last
         ]
         with self.clock.part("final"):
             yield self._begin(self.final, self.out / "final", epochs, progress)
+        if self.request.minutes is None:
+            return
+        run = winner_of([trial.main for trial in self.final], self._compared(progress))["run"]
+        number = next(n for n, trial in enumerate(self.final) if trial.name == run) % len(last)
+        if "long" not in self.lengths.content:
+            done = [trial for trial in self.final if trial.main.finished]
+            turns, seconds = self.lengths.turns(len(done)), self.clock.seconds("final")
+            own = [trial for trial in done if trial.main.pair == self.final[number].main.pair]
+            self.lengths.set_long(measured_pace(own, epochs, seconds_outside(done, seconds, turns)))
+        if epochs := self.lengths.content["long"]:
+            self.long = [
+                planner.trial(last[number], epochs, seed, self.out / "long", tested=True)
+                for seed in range(first, first + self.lengths.parallel)
+            ]
+            with self.clock.part("long"):
+                yield self._begin(self.long, self.out / "long", epochs, progress)
+
+    def _compared(self, progress: SweepProgress) -> dict[str, Any]:
+        """What the last runs are worth."""
+        jobs = [trial.main for trial in self.final]
+        if not any(job.finished for job in jobs):
+            reason = next(iter(progress.failed.values()))
+            raise MenteeError(f"every run of the comparison failed: {reason}")
+        seeds = list(dict.fromkeys(job.seed for job in jobs))
+        return results(read_rows(jobs, progress.failed, {}), seeds)
 
     def _begin(
         self, trials: list[Trial], folder: Path, epochs: int, progress: SweepProgress

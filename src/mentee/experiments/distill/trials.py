@@ -10,7 +10,7 @@ from typing import Any
 
 from mentee.build.datasets import open_splits
 from mentee.experiments.distill.candidates import Candidate
-from mentee.experiments.distill.halving import FINALISTS, Trial
+from mentee.experiments.distill.halving import Trial
 from mentee.experiments.distill.strategies import (
     FROM_SCRATCH,
     Strategy,
@@ -68,15 +68,27 @@ class Planner:
     _batches: dict[str, int] = field(default_factory=dict)
 
     def trial(
-        self, configuration: Configuration, epochs: int, seed: int, out: Path, *, final: bool
+        self,
+        configuration: Configuration,
+        epochs: int,
+        seed: int,
+        out: Path,
+        *,
+        tested: bool,
+        compared: bool = False,
     ) -> Trial:
         """A trial as long as so many epochs of the labeled examples.
 
-        `final`: whether its main run is scored on the test part at its end; of another one the name
-        tells the length.
+        Args:
+            configuration: what is trained.
+            epochs: its length.
+            seed: of it.
+            out: where its runs lie.
+            tested: whether its main run is scored on the test part at its end.
+            compared: whether it is of the comparison, where all are as long, so no name tells it.
         """
         candidate, strategy = configuration.candidate, configuration.strategy
-        length = "" if final else f"-{epochs}-epochs"
+        length = "" if compared else f"-{epochs}-epochs"
         base = self.recipe.model_copy(
             update={"train": self._train(self.recipe, configuration.rate, seed)}
         )
@@ -98,12 +110,12 @@ class Planner:
         if strategy.label_free:
             steps = max(steps, CLASSIFIER_STEPS)
         main = self._as_shared(main, candidate.name, strategy.method)
-        if not final:
+        if not tested:
             data = main.data.model_copy(update={"test": None, "out_of_domain": {}})
             main = main.model_copy(update={"data": data})
         main = _of_length(main, steps / self._steps(main))
         job = _job(candidate.name, configuration.label, length, seed, main, out)
-        if final and strategy.is_baseline:  # others are compared with its plain name
+        if compared and strategy.is_baseline:  # others are compared with its plain name
             job = replace(job, method=strategy.name)
         return Trial(job, first_job)
 
@@ -177,13 +189,12 @@ def joined(
 def finalists(
     ranked: Sequence[Configuration], students: Sequence[Candidate], tried: Sequence[Strategy]
 ) -> list[Configuration]:
-    """The best two, beside scratch and `kd` of their students at their own best rates."""
-    chosen = [each for each in ranked if not each.strategy.is_baseline][:FINALISTS]
+    """Scratch and `kd` at their own best rates, and the best one, all of its student."""
+    best = [each for each in ranked if not each.strategy.is_baseline][:1]
+    student = best[0].candidate if best else students[0]
     baselines = [each for each in tried if each.is_baseline]
     rates = {s.name: next((c.rate for c in ranked if c.strategy == s), 1.0) for s in baselines}
-    chosen_students = dict.fromkeys(c.candidate for c in chosen) or {students[0]: None}
-    beside = [Configuration(c, s, rates[s.name]) for c in chosen_students for s in baselines]
-    return list(dict.fromkeys([*beside, *chosen]))
+    return [*(Configuration(student, s, rates[s.name]) for s in baselines), *best]
 
 
 def _of_length(recipe: Recipe, epochs: float) -> Recipe:
