@@ -155,7 +155,7 @@ def test_last_runs_are_planned_for_the_best_one() -> None:
     ready: Any = SimpleNamespace(students=students, tried=tried)
     ranked = [Configuration(each, tried[-1]) for each in students]
     last = finalists(ranked, students, tried)
-    search = SimpleNamespace(ready=ready, _baselines=2, request=SimpleNamespace(seeds=3))
+    search = SimpleNamespace(ready=ready, request=SimpleNamespace(seeds=3))
     planned = Stages._final_runs.fget(search)  # type: ignore[attr-defined]
     assert planned == 3 * len(last) == 9
     assert {each.candidate.name for each in last} == {"large"}

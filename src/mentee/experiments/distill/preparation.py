@@ -239,7 +239,7 @@ def with_fast_students(
         epochs, seed = dict[str, float](), ready.recipe.train.seed
         for each in ready.students:
             began, configuration = time.monotonic(), Configuration(each, FROM_SCRATCH)
-            trial = planner.trial(configuration, 2, seed, Path(), tested=False)
+            trial = planner.trial(configuration, 2, seed, "search", tested=False)
             setup = build(trial.main.recipe, overrides)
             pace = first_pace([setup], time.monotonic() - began, planner.batches())
             epochs[each.name] = lengths.last_epochs(pace, runs)

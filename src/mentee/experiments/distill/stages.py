@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,11 @@ from typing import Any
 from mentee import files
 from mentee.build.overrides import PythonOverrides
 from mentee.build.setup import build
-from mentee.errors import MenteeError
 from mentee.experiments.distill import lengths
-from mentee.experiments.distill.halving import Rounds, Trial, as_json, passing
+from mentee.experiments.distill.halving import Rounds, Trial
 from mentee.experiments.distill.label_suspects import label_suspects, suspects_line
 from mentee.experiments.distill.lengths import Lengths
-from mentee.experiments.distill.pace import (
-    first_pace,
-    measured_pace,
-    seconds_outside,
-    views_in_time,
-)
+from mentee.experiments.distill.pace import first_pace, views_in_time
 from mentee.experiments.distill.plan import Clock, Request
 from mentee.experiments.distill.preparation import (
     Preparation,
@@ -31,19 +25,18 @@ from mentee.experiments.distill.preparation import (
 )
 from mentee.experiments.distill.result import exported_run, fronts, shipped, winner_of, write_pages
 from mentee.experiments.distill.strategies import FROM_SCRATCH
+from mentee.experiments.distill.trial_rounds import TrialRounds
 from mentee.experiments.distill.trials import (
     Configuration,
     Planner,
     center_of,
-    finalists,
-    joined,
+    count_compared,
+    count_kept,
     search_space,
 )
 from mentee.experiments.executors import Executor
 from mentee.experiments.jobs import save_plan
 from mentee.experiments.progress import SweepProgress
-from mentee.experiments.results import results
-from mentee.experiments.rows import read_rows
 from mentee.experiments.sweep import train
 from mentee.recipe import Recipe, dump
 from mentee.report import duration
@@ -83,20 +76,28 @@ class Stages:
         known, students = self.saved.get("lengths", {}), len(self.ready.students)
         self.lengths = Lengths(self.request, self.clock, parallel, students, known)
         self.suspects: Mapping[str, Any] | None = self.saved.get("suspects")
-        self.search: list[dict[str, Any]] = []
-        self.final: list[Trial] = []
-        self.long: list[Trial] = []
 
     def run(self) -> dict[str, Any]:
         """Search, compare, write, export; the content of `distill.json`."""
-        planner, progress = self._prepare(), SweepProgress([], self.say)
-        rounds = Rounds(self._rounds(planner, progress), progress.failed, self._save)
+        planner, progress, ready = self._prepare(), SweepProgress([], self.say), self.ready
+
+        def begin(trials: list[Trial], epochs: int) -> list[Trial]:
+            jobs = {job.name: job for trial in trials for job in trial.jobs}
+            folder = trials[0].main.path.parent
+            save_plan(folder, [*jobs.values()], {"live": False, "views": None, "record": None})
+            if new := progress.add([*jobs.values()]):
+                self.say(f"{folder.name}: {new} runs of {epochs} epochs")
+            self._save()
+            return trials
+
+        seeds, failed = self.request.seeds, progress.failed
+        trials = TrialRounds(ready, self.space, planner, self.lengths, seeds, failed, begin)
+        rounds = Rounds(iter(trials), failed, self._save)
         train([], self.executor, progress, rounds, self.lengths.parallel)
-        compared = self._compared(progress)
-        winner = winner_of([trial.main for trial in self.final], compared)
-        best, winner = exported_run(
-            winner, self.final, self.long, compared["score"], self.lengths.content
-        )
+        compared = trials.compared()
+        winner = winner_of([trial.main for trial in trials.final], compared)
+        score, epochs = compared["score"], self.lengths.content
+        best, winner = exported_run(winner, trials.final, trials.long, score, epochs)
         files.write_text(self.out / "recipe.yaml", dump(best.recipe))
         with self.clock.part("export"):
             exported = self.saved.get("export", {})
@@ -105,10 +106,10 @@ class Stages:
                 exported = shipped(best.path, self.out, self.overrides, self.say)
         content = {
             **self._plan(),
-            "search": self.search,
+            "search": trials.search,
             "final": compared,
             "winner": winner,
-            "pareto": fronts(self.search, self.ready.students),
+            "pareto": fronts(trials.search, ready.students),
             "export": exported,
         }
         files.write_json(self.out / DISTILL_PLAN, content)
@@ -118,7 +119,7 @@ class Stages:
     def print_plan(self) -> None:
         """Say what would be trained, and for how long; no record is made for it."""
         setup, ready = self.ready.setup, self.ready
-        batches = Planner(ready.recipe, ready.spare, {}, self.overrides.data).batches()
+        batches = Planner(ready.recipe, ready.spare, {}, data=self.overrides.data).batches()
         if self.request.minutes is None:
             self.lengths.set_all(len(self.space), batches)
         else:
@@ -147,7 +148,7 @@ class Stages:
             known = self.saved.get("students", ())
             self.ready = with_latencies(self.ready, known, self.overrides)
         ready, seed = self.ready, self.ready.recipe.train.seed
-        planner = Planner(ready.recipe, ready.spare, shared, self.overrides.data)
+        planner = Planner(ready.recipe, ready.spare, shared, self.out, self.overrides.data)
         with self.clock.part("labels"):
             if self.request.minutes is not None:
                 ready = self.ready = with_fast_students(
@@ -157,7 +158,7 @@ class Stages:
             if "rungs" not in self.lengths.content:
                 tried = [
                     planner.trial(
-                        Configuration(ready.students[0], s), 2, seed, self.out, tested=False
+                        Configuration(ready.students[0], s), 2, seed, "search", tested=False
                     )
                     for s in (self.center, FROM_SCRATCH)
                 ]
@@ -192,13 +193,13 @@ class Stages:
     def _set_first(self, recipes: Sequence[Recipe], batches: int) -> None:
         """Measure some steps of each recipe; set the first rung's length in epochs of `batches`."""
         began = time.monotonic()
-        setups = [build(each, self.overrides) for each in recipes]
+        setups, tried = [build(each, self.overrides) for each in recipes], self.ready.tried
         pace = first_pace(setups, (time.monotonic() - began) / len(setups), batches)
         in_time = self.lengths.set_first(
             pace,
             len(self.space),
-            1 + self._baselines,
-            lambda count: self._kept(self.space[:count]),
+            count_compared(tried),
+            lambda count: count_kept(self.space[:count], tried),
             self._final_runs,
             batches,
         )
@@ -211,114 +212,9 @@ class Stages:
             self.say(f"it takes longer than these minutes: runs have {epochs} epochs at least")
 
     @property
-    def _baselines(self) -> int:
-        return sum(each.is_baseline for each in self.ready.tried)
-
-    @property
     def _final_runs(self) -> int:
         """How many last runs there are."""
-        return (1 + self._baselines) * self.request.seeds
-
-    def _group(self, each: Configuration) -> Hashable | None:
-        """The best of each group comes to the end: of a baseline, of a student with the center."""
-        kept = each.strategy.is_baseline or each.strategy == self.center
-        return (each.candidate.name, each.strategy.name) if kept else None
-
-    def _kept(self, configurations: Sequence[Configuration]) -> int:
-        return len({self._group(each) for each in configurations} - {None})
-
-    def _rounds(self, planner: Planner, progress: SweepProgress) -> Iterator[list[Trial]]:
-        """The rungs of the search, each when the one before is over, and then the last runs."""
-        ready, rungs, active, epochs = self.ready, self.lengths.rungs, self.space, 0
-        stopped: list[Configuration] = []  # the best of the last rung first
-        first = ready.recipe.train.seed
-        made: dict[Configuration, dict[int, Trial]] = {}
-
-        def begun(configurations: Sequence[Configuration]) -> list[Trial]:
-            for each in configurations:
-                trial = planner.trial(each, epochs, first, self.out / "search", tested=False)
-                made.setdefault(each, {})[epochs] = trial
-            trials = [made[each][epochs] for each in configurations]
-            return self._begin(trials, self.out / "search", epochs, progress)
-
-        def ranked() -> list[Configuration]:
-            done = [each for each in active if made[each][epochs].main.finished]
-            if not done:
-                reason = next(iter(progress.failed.values()))
-                raise MenteeError(f"every run of the search failed: {reason}")
-            return sorted(done, key=lambda each: made[each][epochs].rank())
-
-        for number in range(lengths.MOST_RUNGS):
-            epochs = rungs[number]
-            with self.clock.part(part := f"{epochs} epochs"):
-                yield begun(active)
-                if number == 0:
-                    best = joined(ranked(), ready.students, ready.tried)
-                    active = list(dict.fromkeys([*active, best]))
-                    yield begun(active)
-            turns, active = self.lengths.turns(len(active)), ranked()
-            trials = {each: made[each][epochs] for each in active}
-            outside = seconds_outside([*trials.values()], self.clock.seconds(part), turns)
-            passed = passing(active, self._group)
-            if number + 1 == len(rungs) and "search" not in self.lengths.content:
-                some = [trials[each] for each in passed]
-                pace = measured_pace(some, epochs, outside)
-                self.lengths.set_next(pace, len(passed), self._kept(passed), self._final_runs)
-            if number + 1 == len(rungs):
-                break
-            stopped = [*(each for each in active if each not in passed), *stopped]
-            active = passed
-        self.search = [as_json(t, stopped=each not in active) for each, t in made.items()]
-        last = finalists([*active, *stopped], ready.students, ready.tried)
-        if "final" not in self.lengths.content:
-            some = [trials[each] for each in last if each in trials] or [*trials.values()]
-            pace = measured_pace(some, epochs, outside)
-            self.lengths.set_final(pace, len(last) * self.request.seeds)
-        epochs = self.lengths.content["final"]
-        seeds = range(first, first + self.request.seeds)
-        self.final = [
-            planner.trial(each, epochs, seed, self.out / "final", tested=True, compared=True)
-            for seed in seeds
-            for each in last
-        ]
-        with self.clock.part("final"):
-            yield self._begin(self.final, self.out / "final", epochs, progress)
-        if self.request.minutes is None:
-            return
-        run = winner_of([trial.main for trial in self.final], self._compared(progress))["run"]
-        number = next(n for n, trial in enumerate(self.final) if trial.name == run) % len(last)
-        if "long" not in self.lengths.content:
-            done = [trial for trial in self.final if trial.main.finished]
-            turns, seconds = self.lengths.turns(len(done)), self.clock.seconds("final")
-            own = [trial for trial in done if trial.main.pair == self.final[number].main.pair]
-            self.lengths.set_long(measured_pace(own, epochs, seconds_outside(done, seconds, turns)))
-        if epochs := self.lengths.content["long"]:
-            self.long = [
-                planner.trial(last[number], epochs, seed, self.out / "long", tested=True)
-                for seed in range(first, first + self.lengths.parallel)
-            ]
-            with self.clock.part("long"):
-                yield self._begin(self.long, self.out / "long", epochs, progress)
-
-    def _compared(self, progress: SweepProgress) -> dict[str, Any]:
-        """What the last runs are worth."""
-        jobs = [trial.main for trial in self.final]
-        if not any(job.finished for job in jobs):
-            reason = next(iter(progress.failed.values()))
-            raise MenteeError(f"every run of the comparison failed: {reason}")
-        seeds = list(dict.fromkeys(job.seed for job in jobs))
-        return results(read_rows(jobs, progress.failed, {}), seeds)
-
-    def _begin(
-        self, trials: list[Trial], folder: Path, epochs: int, progress: SweepProgress
-    ) -> list[Trial]:
-        """The same, announced and written into the plans."""
-        jobs = {job.name: job for trial in trials for job in trial.jobs}
-        save_plan(folder, [*jobs.values()], {"live": False, "views": None, "record": None})
-        if new := progress.add([*jobs.values()]):
-            self.say(f"{folder.name}: {new} runs of {epochs} epochs")
-        self._save()
-        return trials
+        return count_compared(self.ready.tried) * self.request.seeds
 
     def _plan(self) -> dict[str, Any]:
         """What is known when runs begin."""

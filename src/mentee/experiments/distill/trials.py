@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -58,12 +58,14 @@ class Planner:
         recipe: of all runs, resolved, with its teacher.
         spare: whether there are unlabeled examples.
         shared: by student and method, what a run of them reads: its `teacher`, and keys of `data`.
+        out: the folder of the search.
         data: instead of the recipe's source.
     """
 
     recipe: Recipe
     spare: bool
     shared: Mapping[tuple[str, str], Recipe]
+    out: Path = Path()
     data: Any = None
     _batches: dict[str, int] = field(default_factory=dict)
 
@@ -72,7 +74,7 @@ class Planner:
         configuration: Configuration,
         epochs: int,
         seed: int,
-        out: Path,
+        part: str,
         *,
         tested: bool,
         compared: bool = False,
@@ -83,11 +85,11 @@ class Planner:
             configuration: what is trained.
             epochs: its length.
             seed: of it.
-            out: where its runs lie.
+            part: the folder of its runs, `search`, `final` or `long`.
             tested: whether its main run is scored on the test part at its end.
             compared: whether it is of the comparison, where all are as long, so no name tells it.
         """
-        candidate, strategy = configuration.candidate, configuration.strategy
+        candidate, strategy, out = configuration.candidate, configuration.strategy, self.out / part
         length = "" if compared else f"-{epochs}-epochs"
         base = self.recipe.model_copy(
             update={"train": self._train(self.recipe, configuration.rate, seed)}
@@ -163,6 +165,23 @@ def search_space(students: Sequence[Candidate], tried: Sequence[Strategy]) -> li
 def center_of(tried: Sequence[Strategy]) -> Strategy:
     """The strategy that students and learning rates are varied with."""
     return next((s for s in tried if s.has_teacher), tried[-1])
+
+
+def group_of(each: Configuration, tried: Sequence[Strategy]) -> Hashable | None:
+    """The best of each group comes to the end: of a baseline, of a student with the center."""
+    if each.strategy.is_baseline or each.strategy == center_of(tried):
+        return each.candidate.name, each.strategy.name
+    return None
+
+
+def count_kept(configurations: Sequence[Configuration], tried: Sequence[Strategy]) -> int:
+    """How many of these come to the end in any case."""
+    return len({group_of(each, tried) for each in configurations} - {None})
+
+
+def count_compared(tried: Sequence[Strategy]) -> int:
+    """How many are compared at the end: the baselines and the best one."""
+    return 1 + sum(each.is_baseline for each in tried)
 
 
 def joined(
