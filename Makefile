@@ -26,10 +26,11 @@ test: .venv/dev
 slow: .venv/dev
 	OMP_NUM_THREADS=2 $(BIN)/pytest -q -m slow
 
-# Where there is a GPU: the tests that need one, and benchmarks/speed/gpu.json.
+# Where there is a GPU: the tests that need one, benchmarks/speed/gpu.json and roofline.json.
 gpu: .venv/dev
 	$(BIN)/pytest -q -m gpu
 	$(BIN)/python benchmarks/speed/gpu.py
+	$(BIN)/python benchmarks/speed/roofline.py
 
 check: lint types architecture test docs build
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from mentee.losses.fused import row_kernels
 from mentee.losses.matmul import product
 from mentee.losses.negatives import Draw, chunks
 from mentee.losses.shared_negatives import LOG2_E, Span, sum_of_negatives
@@ -40,16 +41,7 @@ class SoftmaxOfRows(torch.autograd.Function):
             kept = (draw.at_hand == 0).to(own.dtype)
         highest, total = torch.where(kept > 0, own, LOWEST), kept
         mean = total[:, None] * positives  # of the rows, by their exponentials
-        for rows, mask in chunks(bank, draw, anchors.dtype, CHUNK):
-            scores = product(scaled.to(rows.dtype), rows.T).to(scaled.dtype)
-            if mask is not None:
-                scores.masked_fill_(mask == 0, -torch.inf)
-            top = torch.maximum(highest, scores.amax(1))
-            shrink = (highest - top).exp()
-            scores.sub_(top[:, None]).exp_()
-            total = total * shrink + scores.sum(1)
-            weighted = product(scores.to(rows.dtype), rows).to(scaled.dtype)
-            mean, highest = mean * shrink[:, None] + weighted, top
+        highest, total, mean = with_rows((highest, total, mean), scaled, bank, draw)
         share = kept * (own - highest).clamp(max=0).exp() / total
         of_anchors = (mean / total[:, None] - positives) / temperature
         of_positives = anchors * ((share - 1) / temperature)[:, None]
@@ -62,6 +54,38 @@ class SoftmaxOfRows(torch.autograd.Function):
         """Both gradients, each example's times what its loss counts for."""
         anchors, positives = ctx.saved_tensors  # type: ignore[attr-defined]
         return outer[:, None] * anchors, outer[:, None] * positives, None, None, None, None
+
+
+def with_rows(
+    sums: tuple[Tensor, Tensor, Tensor], scaled: Tensor, bank: Tensor, draw: Draw
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums over the rows of a draw added to those so far.
+
+    Args:
+        sums: the highest score, `[b]`; relative to it the sum of exponentials, `[b]`, and of the
+            vectors weighted by them, `[b, d]`.
+        scaled: the anchors divided by tau.
+        bank: the rows are taken from.
+        draw: which of them.
+    """
+    highest, total, mean = sums
+    if (kernels := row_kernels(scaled, bank, draw)) is not None:
+        of_rows, others, vectors = kernels.softmax_sums(scaled, bank, draw)
+        top = torch.maximum(highest, of_rows)
+        shrink, grown = (highest - top).exp(), (of_rows - top).exp()
+        mean = mean * shrink[:, None] + vectors * grown[:, None]
+        return top, total * shrink + others * grown, mean
+    for rows, mask in chunks(bank, draw, scaled.dtype, CHUNK):
+        scores = product(scaled.to(rows.dtype), rows.T).to(scaled.dtype)
+        if mask is not None:
+            scores.masked_fill_(mask == 0, -torch.inf)
+        top = torch.maximum(highest, scores.amax(1))
+        shrink = (highest - top).exp()
+        scores.sub_(top[:, None]).exp_()
+        total = total * shrink + scores.sum(1)
+        weighted = product(scores.to(rows.dtype), rows).to(scaled.dtype)
+        mean, highest = mean * shrink[:, None] + weighted, top
+    return highest, total, mean
 
 
 class SigmoidOfRows(torch.autograd.Function):
@@ -77,8 +101,7 @@ class SigmoidOfRows(torch.autograd.Function):
             span = Span.of(temperature / longest, -bias)
         else:  # for anchors of any length, which the host would have to wait for
             span = Span(-bias * LOG2_E, 1.0, 1)
-        rows = chunks(bank, draw, anchors.dtype, CHUNK)
-        loss, gradient = sum_of_negatives(anchors * (LOG2_E / temperature), rows, span)
+        loss, gradient = sum_of_negatives(anchors * (LOG2_E / temperature), bank, draw, span, CHUNK)
         ctx.save_for_backward(gradient / temperature)
         return loss
 

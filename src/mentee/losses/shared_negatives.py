@@ -12,7 +12,6 @@ product and the gradient is another; the exponentials and the rest are as few pa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from mentee.losses.fused import row_kernels
 from mentee.losses.matmul import product
-from mentee.losses.negatives import Negatives, chunks
+from mentee.losses.negatives import Draw, Negatives, chunks
 
 EPS = 1e-7
 HIGHEST = 80.0
@@ -51,9 +51,9 @@ class SharedContrast(torch.autograd.Function):
         weight = draw.count / at_hand.clamp(min=1)
         loss, gradients = torch.zeros_like(student[:, 0]), []
         for anchor, side, z in ((student, 1, log_z[0]), (teacher, 0, log_z[1])):
-            rows = chunks(negatives.banks[side], draw, anchor.dtype, chunk)
             span = Span.of(temperature, z + math.log(c) + log_a)
-            others, gradient = sum_of_negatives(anchor * (LOG2_E / temperature), rows, span)
+            scaled, bank = anchor * (LOG2_E / temperature), negatives.banks[side]
+            others, gradient = sum_of_negatives(scaled, bank, draw, span, chunk)
             own = negatives.positives[side].to(anchor.dtype)
             # log((c + eps) / p_0), whose softplus is -log(p_0 / (p_0 + c + eps))
             odds = math.log(c + EPS) + z - (anchor * own).sum(1) / temperature
@@ -104,17 +104,23 @@ class Span:
 
 
 def sum_of_negatives(
-    scaled: Tensor, chunks: Iterator[tuple[Tensor, Tensor | None]], span: Span
+    scaled: Tensor, bank: Tensor, draw: Draw, span: Span, chunk: int
 ) -> tuple[Tensor, Tensor]:
     """Sum over all negatives of log(1 + ratio), `[b]`, and tau times its gradient, `[b, d]`.
 
     Args:
         scaled: the anchors times log2(e) / tau.
-        chunks: of rows, and their masks.
+        bank: the rows are taken from.
+        draw: which of them.
         span: how the ratios are computed.
+        chunk: rows that are handled at a time, unless a kernel does it.
     """
+    if (kernels := row_kernels(scaled, bank, draw)) is not None:
+        shift = -math.log2(span.inverse) if span.shift is None else span.shift
+        sums: tuple[Tensor, Tensor] = kernels.ratio_sums(scaled, bank, draw, shift)
+        return sums
     loss, gradient = torch.zeros_like(scaled[:, 0]), torch.zeros_like(scaled)
-    for rows, mask in chunks:
+    for rows, mask in chunks(bank, draw, scaled.dtype, chunk):
         ratio = product(scaled.to(rows.dtype), rows.T).to(scaled.dtype)
         if span.shift is not None:
             ratio.sub_(span.shift).clamp_(max=HIGHEST * LOG2_E)
