@@ -130,6 +130,8 @@ def test_where_the_file_system_has_no_locks_the_owner_counts(
 def test_temporary_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     for name in (".summary.json.x1y2z3.tmp", ".hidden", "mine.tmp"):
         (tmp_path / name).write_text("half")
+    (tmp_path / ".a1b2c3.tmp").mkdir()
+    (tmp_path / ".a1b2c3.tmp" / "model.onnx").write_text("half")
     with folder_lock(tmp_path):
         pass
     assert sorted(each.name for each in tmp_path.iterdir()) == [".hidden", "mine.tmp"]

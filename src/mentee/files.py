@@ -136,10 +136,13 @@ def remove_folder(path: Path | Url) -> None:
 
 
 def remove_temporaries(*folders: Path) -> None:
-    """Remove the temporary files of processes that were killed while they wrote."""
+    """Remove the temporary files and folders of processes that were killed while they wrote."""
     for folder in folders:
         for each in folder.glob(f".*{TEMPORARY}"):
-            each.unlink(missing_ok=True)
+            if each.is_dir():
+                shutil.rmtree(each, ignore_errors=True)
+            else:
+                each.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

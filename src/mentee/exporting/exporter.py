@@ -24,6 +24,7 @@ from mentee.exporting.int8 import MAX_DROP, Quantized, quantize
 from mentee.exporting.layer_difference import first_difference
 from mentee.exporting.signature import Signature
 from mentee.exporting.student import held_out, open_run
+from mentee.locks import folder_lock
 
 FORMATS: dict[str, ModuleType] = {
     "onnx": onnx_format,
@@ -153,19 +154,14 @@ def written_together(folder: Path) -> Iterator[Path]:
     Raises:
         RunError: the folder cannot be written.
     """
-    new = [each for each in (folder, *folder.parents) if not each.exists()]
-    with files.plain_write_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(files.TEMPORARY, ".", folder))
-    try:
-        yield temporary
+    with folder_lock(folder, wait=True):
         with files.plain_write_errors(folder):
-            for each in sorted(temporary.iterdir()):
-                each.chmod(0o644)
-                os.replace(each, folder / each.name)
-        new = []
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        with contextlib.suppress(OSError):  # something else is there by now
-            for each in new:
-                each.rmdir()
+            temporary = Path(tempfile.mkdtemp(files.TEMPORARY, ".", folder))
+        try:
+            yield temporary
+            with files.plain_write_errors(folder):
+                for each in sorted(temporary.iterdir()):
+                    each.chmod(0o644)
+                    os.replace(each, folder / each.name)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
