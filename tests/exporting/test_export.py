@@ -225,7 +225,7 @@ def test_an_older_file_stays_where_the_new_one_differs(run_of, tmp_path, monkeyp
 def test_what_a_killed_export_left_is_removed(run_of, tmp_path):
     (tmp_path / ".killed.tmp").mkdir()
     (tmp_path / ".killed.tmp" / "model.pt2").write_bytes(b"half")
-    export(run_of("digits")[0], format="source", out=tmp_path)
+    mentee.export(run_of("digits")[0], format="pt2", out=tmp_path)
     names = {each.name for each in tmp_path.iterdir()}
     assert names
     assert not [name for name in names if name.startswith(".")]
