@@ -17,6 +17,7 @@ from mentee.losses.contrast import contrast
 from mentee.losses.negatives import Draw, Negatives
 
 SIZES = [(1, 33, 5), (3, 300, 64), (65, 70, 16), (20, 600, 128)]
+DTYPES = {(20, "all"): torch.float16, (65, "all"): torch.bfloat16}
 
 
 def negatives(
@@ -28,7 +29,7 @@ def negatives(
     banks = [torch.randn(count, d, generator=make) for _ in range(2)]
     banks = [(each / each.norm(dim=1, keepdim=True)).to(device, dtype) for each in banks]
     numbers = torch.randperm(count, generator=make)[:m].to(device) if rows == "drawn" else None
-    groups = torch.randint(0, 4, (m,), generator=make) if rows == "grouped" else None
+    groups = torch.randint(0, 4, (m, 2), generator=make)[:, 0] if rows == "grouped" else None
     anchors = torch.randint(0, 4, (b,), generator=make)
     if groups is not None and b == 1:
         groups, anchors = torch.zeros_like(groups), torch.zeros_like(anchors)
@@ -74,7 +75,7 @@ def main() -> None:
     errors: dict[str, float] = {}
     methods = ("info_nce", "decoupled", "sigmoid_contrast", "contrast")
     for (b, m, d), rows, name in product(SIZES, ("all", "drawn", "grouped"), methods):
-        dtype = torch.float16 if (b, rows) == (20, "all") else torch.float32
+        dtype = DTYPES.get((b, rows), torch.float32)
         known = negatives(b, m, d, rows, dtype)
         student, teacher = known.positives[1].roll(1, 0), known.positives[0]
         use(row_kernels)
@@ -87,6 +88,11 @@ def main() -> None:
         )
         expected = values(name, wide, student.double(), teacher.double())
         errors[f"{name}, {b} x {m} x {d}, {rows}, {dtype}"] = error(found, expected)
+    anchors, one = torch.full((1, 5), torch.nan), torch.ones(1)
+    draw = Draw(None, one, None, None, 1, 1.0)
+    errors["a NaN that is lost"] = float(
+        not row_kernels.ratio_sums(anchors, torch.ones(1, 5), draw, 0.0)[0].isnan()
+    )
     print(json.dumps(errors))
 
 

@@ -62,6 +62,7 @@ def _sums(  # type: ignore[no-untyped-def]
     is_softmax: tl.constexpr,
     is_drawn: tl.constexpr,
     is_grouped: tl.constexpr,
+    keeps_dtype: tl.constexpr,
     precision: tl.constexpr,
     tile_anchors: tl.constexpr,
     tile_rows: tl.constexpr,
@@ -85,6 +86,8 @@ def _sums(  # type: ignore[no-untyped-def]
             mask=there[:, None] & (column < d)[None, :],
             other=0.0,
         )
+        if not keeps_dtype:
+            tile = tile.to(tl.float32)
         scores = tl.dot(anchor.to(tile.dtype), tl.trans(tile), input_precision=precision)
         counts = there[None, :] & (at < b)[:, None]
         if is_grouped:
@@ -100,7 +103,8 @@ def _sums(  # type: ignore[no-untyped-def]
             vector = vector * shrink[:, None]
             top = highest
         else:
-            ratio = tl.where(counts, tl.exp2(tl.minimum(scores - shift, cap)), 0.0)
+            power = tl.minimum(scores - shift, cap, propagate_nan=tl.PropagateNan.ALL)
+            ratio = tl.where(counts, tl.exp2(power), 0.0)
             whole = 1.0 + ratio
             # log(1 + r) to the last bit, of a small r too
             exact = tl.log(whole) * (ratio / tl.where(whole == 1.0, 1.0, whole - 1.0))
@@ -122,13 +126,13 @@ def softmax_sums(scaled: Tensor, bank: Tensor, draw: Draw) -> tuple[Tensor, Tens
         draw: which of them, shared by all anchors.
 
     Returns:
-        `[b]`, −1e30 where an anchor has no row; `[b]`; `[b, d]`.
+        `[b]`, below −1e29 where an anchor has no row; `[b]`; `[b, d]`.
     """
     tops, totals, vectors = _launch(scaled * math.log2(math.e), bank, draw, None)
     top = tops.amax(0)
     shrink = (tops - top).exp2()
     mean = (vectors * shrink[..., None]).sum(0)
-    return (top * math.log(2)).clamp(min=LOWEST), (totals * shrink).sum(0), mean
+    return top * math.log(2), (totals * shrink).sum(0), mean
 
 
 def ratio_sums(scaled: Tensor, bank: Tensor, draw: Draw, shift: float) -> tuple[Tensor, Tensor]:
@@ -154,25 +158,28 @@ def _launch(scaled: Tensor, bank: Tensor, draw: Draw, shift: float | None) -> li
     tops, totals = (scaled.new_empty(parts, b) for _ in range(2))
     vectors = scaled.new_empty(parts, b, d)
     grouped = draw.groups is not None and draw.anchors is not None
-    exact = bank.dtype == torch.float32 and torch.get_float32_matmul_precision() == "highest"
-    nothing = scaled  # stands for a pointer that is not read
-    _sums[(triton.cdiv(b, tiles[0]), parts)](
-        scaled,
-        bank,
-        nothing if draw.rows is None else draw.rows,
-        draw.groups if grouped else nothing,
-        draw.anchors if grouped else nothing,
-        *(tops, totals, vectors),
-        *(b, m, d, bank.stride(0), part),
-        *(shift or 0.0, CAP, LOWEST),
-        is_softmax=shift is None,
-        is_drawn=draw.rows is not None,
-        is_grouped=grouped,
-        precision="ieee" if exact else "tf32",
-        **dict(zip(("tile_anchors", "tile_rows", "width"), tiles, strict=True)),
-        num_warps=4 if tiles[2] == LONGEST_ROW else 8,
-        num_stages=2,
-    )
+    # float16 would lose small ratios; the interpreter has no products of bfloat16
+    keeps_dtype = bank.dtype == torch.bfloat16 and bank.is_cuda
+    exact = torch.get_float32_matmul_precision() == "highest"
+    given = (draw.rows, *((draw.groups, draw.anchors) if grouped else (None, None)))
+    with torch.cuda.device_of(bank):  # type: ignore[no-untyped-call]
+        _sums[(triton.cdiv(b, tiles[0]), parts)](
+            scaled,
+            bank,
+            # the anchors stand for a pointer that is not read
+            *(scaled if each is None else each.contiguous() for each in given),
+            *(tops, totals, vectors),
+            *(b, m, d, bank.stride(0), part),
+            *(shift or 0.0, CAP, LOWEST),
+            is_softmax=shift is None,
+            is_drawn=draw.rows is not None,
+            is_grouped=grouped,
+            keeps_dtype=keeps_dtype,
+            precision="ieee" if exact and not keeps_dtype else "tf32",
+            **dict(zip(("tile_anchors", "tile_rows", "width"), tiles, strict=True)),
+            num_warps=4 if tiles[2] == LONGEST_ROW else 8,
+            num_stages=2,
+        )
     return [tops, totals, vectors]
 
 
