@@ -168,8 +168,15 @@ def broadcast_buffers(module: nn.Module) -> None:
     Where batches are normalized by each process for its own part, they differ after a step.
     """
     if world() > 1:
+        alike: dict[Any, list[Tensor]] = {}
         for buffer in module.buffers():
-            dist.broadcast(buffer, 0)
+            alike.setdefault((buffer.dtype, buffer.device), []).append(buffer)
+        for buffers in alike.values():  # at once, since each message takes its time
+            flat = torch.cat([buffer.flatten() for buffer in buffers])
+            dist.broadcast(flat, 0)
+            parts = torch.split(flat, [buffer.numel() for buffer in buffers])
+            for buffer, part in zip(buffers, parts, strict=True):
+                buffer.copy_(part.view_as(buffer))
 
 
 def close_processes() -> None:

@@ -131,6 +131,23 @@ def check_balance(method: Method, compiled: bool | str) -> None:
         )
 
 
+def check_shard(train: Train, method: Method) -> None:
+    """Refuse what a student that is split over the processes cannot have."""
+    if not train.shard:
+        return
+    for key, given, works in (
+        ("train.compile", train.compile, False),
+        ("train.precision", train.precision, "bfloat16"),
+        ("method.balance", method.balance, "unit"),
+    ):
+        if given in (True, "auto", "float16", "gradient"):
+            raise RecipeError(
+                f"train.shard splits the student over the processes, which cannot be combined "
+                f"with {key}: {str(given).lower()}; set {key}: {str(works).lower()}, or "
+                "train.shard: false"
+            )
+
+
 def in_units_of(recipe: Recipe, task: Task) -> Task:
     """The task in the units of the teachers' outputs, where these are standardized targets.
 

@@ -61,6 +61,18 @@ def set_gpu_defaults(given: Train, train: Train, device: torch.device) -> list[s
     ]
 
 
+def resolve_shard(train: Train) -> tuple[Train, list[str]]:
+    """The same with the layout of a split student, whose parameters are contiguous, and lines."""
+    if not train.shard:
+        return train, []
+    lines = [
+        f"shard: the student is split over {world()} processes; maps are contiguous"
+        if world() > 1
+        else "shard: one process has nothing to split; maps are contiguous, as of several"
+    ]
+    return train.model_copy(update={"channels_last": False}), lines
+
+
 def record_notes(teachers: Sequence[RecordedTeacher], device: torch.device) -> list[str]:
     """Where the features of recorded teachers are read from, a line each; none without a GPU."""
     if device.type != "cuda":

@@ -8,6 +8,7 @@ import torch
 
 from mentee.distillation.loop import DistillationModule, Plan
 from mentee.distillation.lr_schedule import rate_at
+from mentee.distillation.sharding import split_groups
 from mentee.errors import RecipeError
 from mentee.recipe import Train
 from mentee.recipe.probe import Tune
@@ -61,6 +62,7 @@ def build_optimizer(train: Train, module: DistillationModule) -> torch.optim.Opt
         ]
     if scales:
         parts.append({"params": scales, "weight_decay": 0.0})
+    parts = split_groups(parts)
     if train.optimizer == "adamw":
         # One kernel for all: a step over an embedding table costs a seventh on a CPU.
         return torch.optim.AdamW(parts, lr=train.lr or LR, fused=True)

@@ -19,12 +19,14 @@ from mentee.build.compatibility import (
     check_balance,
     check_labels,
     check_sampling,
+    check_shard,
     check_validation,
 )
 from mentee.build.compute_mode import (
     choose_compute_mode,
     record_notes,
     resolve_precision,
+    resolve_shard,
     set_gpu_defaults,
 )
 from mentee.build.data_summary import data_summary
@@ -126,6 +128,7 @@ def resolve(
         splits = replace(splits, notes=tuple(lines[1:]))
     check_labels(method, splits.train, train.mixup, overrides.all_losses, read=recipe.method.labels)
     check_balance(method, train.compile)
+    check_shard(train, method)
     check_sampling(train, splits.train)
     check_validation(splits.validation)
     monitor_examples = open_monitor_examples(recipe, splits, overrides.data)
@@ -179,8 +182,9 @@ def resolve(
             accelerator.ddp_handler.find_unused_parameters = True
     plan = training_plan(train, splits.batches(train))
     notes += schedule_notes(train, plan.steps)
+    settled, shard_notes = resolve_shard(recipe.train)
     settled, compute_notes = choose_compute_mode(
-        recipe.train,
+        settled,
         network,
         layers,
         lambda count: normalize(splits.first(count).inputs, contract),
@@ -204,6 +208,7 @@ def resolve(
         [
             *gpu_notes,
             *record_notes(kind.records(built_teacher), accelerator.device),
+            *shard_notes,
             *compute_notes,
         ],
         notes,

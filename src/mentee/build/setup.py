@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,9 +18,11 @@ from mentee.build.resolve import Resolved, resolve
 from mentee.data import Examples
 from mentee.distillation.loop import DistillationModule, averaged
 from mentee.distillation.objective import DistillationLoss
+from mentee.distillation.sharding import gathered, shard, without_weights
 from mentee.errors import RecipeError
 from mentee.free_memory import plain_memory_errors
 from mentee.models import normalize
+from mentee.parallel import world
 from mentee.recipe import OnlineRecipe, Recipe
 from mentee.teachers import OnlineTeacher
 from mentee.types import Batch
@@ -34,17 +36,33 @@ class TrainingSetup(Resolved):
         module: the student with the method bound to it and its teacher.
         optimizer: of all that `module` trains.
         average: the student's moving average, or None.
+        blank: the student without weights, where it is split over the processes.
     """
 
     module: DistillationModule
     optimizer: torch.optim.Optimizer
     average: AveragedModel | None
+    blank: nn.Module | None = None
 
     @property
     def student(self) -> nn.Module:
-        """The network that is evaluated and saved: the moving average where there is one."""
-        average: nn.Module | None = None if self.average is None else self.average.module
-        return self.module.student if average is None else average
+        """The network that is evaluated and saved: the moving average where there is one.
+
+        One that is split over the processes is gathered each time: every process asks for it.
+        """
+        if self.average is not None:
+            average: nn.Module = self.average.module
+            return average
+        if self.blank is None:
+            return self.module.student
+        return gathered(self.module.student, self.blank, self.accelerator.device)
+
+    def whole(self) -> TrainingSetup:
+        """The same for what follows the last step: with a student that is not split any more."""
+        if self.blank is None:
+            return self
+        self.module.student = gathered(self.module.student, self.blank, self.accelerator.device)
+        return replace(self, blank=None)
 
     @property
     def notes(self) -> dict[str, list[str]]:
@@ -83,6 +101,7 @@ def build(
     student = move_to(accelerator, resolved.network, channels_last=bool(train.channels_last))
     classifier = freeze_trunk(resolved, student) if train.classifier_only else None
     average = None if train.ema is None else averaged(student, train.ema)
+    blank = without_weights(student) if train.shard and world() > 1 else None
     teacher = resolved.teacher or resolved.kind.from_average(
         average, resolved.teacher_layers, splits.first(2), resolved.contract
     )
@@ -118,11 +137,19 @@ def build(
         ),
         channels_last=train.channels_last is True,
         compiled=train.compile is True,
+        sharded=blank is not None,
     )
+    if blank is not None:
+        few = normalize(splits.first(2).inputs.to(accelerator.device), resolved.contract)
+        shard(module, resolved.student_layers, few)
     criterion.loss_weights.set_total_steps(resolved.plan.steps)
     parts: dict[str, Any] = {**vars(resolved), "teacher": teacher}
     return TrainingSetup(
-        **parts, module=module, optimizer=build_optimizer(train, module), average=average
+        **parts,
+        module=module,
+        optimizer=build_optimizer(train, module),
+        average=average,
+        blank=blank,
     )
 
 

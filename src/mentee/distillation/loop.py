@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mentee.distillation.objective import DistillationLoss
 from mentee.distillation.reading import LossReader, UnreadStep
+from mentee.distillation.sharding import WholeParameters
 from mentee.features import Capture, Layer
 from mentee.models import Contract, normalize
 from mentee.parallel import gather, world
@@ -61,6 +62,7 @@ class DistillationModule(nn.Module):
         classifier: path of the only module of the student that is trained; None: all are.
         channels_last: the layout of the student's maps.
         compiled: whether the student is compiled.
+        sharded: whether `sharding.shard` is to split it over the processes.
     """
 
     def __init__(
@@ -74,13 +76,15 @@ class DistillationModule(nn.Module):
         classifier: str | None = None,
         channels_last: bool = True,
         compiled: bool = False,
+        sharded: bool = False,
     ) -> None:
         super().__init__()
-        self.student, self.criterion = student, criterion
+        self.student, self.criterion, self.sharded = student, criterion, sharded
         self.contract, self.task, self.classifier = contract, task, classifier
         self._capture = Capture(student, tuple(places))
         self._computed = CompiledForward(student, channels_last=channels_last, compiled=compiled)
-        self._looks = not compiled  # a compiled graph has no points inside
+        # A compiled graph has no points inside; a split student is gathered for one backward pass.
+        self._looks = not (compiled or sharded)
         self.train()
 
     def train(self, mode: bool = True) -> DistillationModule:
@@ -173,7 +177,9 @@ def train(
         DivergedError: the loss is not finite. On a CPU the step is not taken. On another device
             it is, and up to 50 steps more, until losses are read: see `LossReader`.
     """
-    model, optimizer = accelerator.prepare(module, optimizer)
+    # A student that is split reduces its gradients itself: it gets the precision, and no DDP.
+    model = accelerator.prepare_model(module, evaluation_mode=module.sharded)
+    optimizer = accelerator.prepare_optimizer(optimizer)
     trained = [p for group in optimizer.param_groups for p in group["params"]]
     bases = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
     reader = LossReader(module.criterion.loss_weights, accelerator.device)
@@ -206,7 +212,8 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             module.criterion.write()
             if average is not None:
-                average.update_parameters(module.student)
+                student = WholeParameters(module.student) if module.sharded else module.student
+                average.update_parameters(student)  # type: ignore[arg-type]
             yield step
         position = 0
 

@@ -104,6 +104,7 @@ def finish(
 
     Returns the content of `summary.json`.
     """
+    parts = parts.whole()
     splits, recipe, student = parts.splits, parts.recipe, parts.student
     chosen = recipe.select.keep == "best" and progress.best is not None
     parts.accelerator.wait_for_everyone()  # the best weights are on disk

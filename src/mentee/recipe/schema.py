@@ -153,6 +153,8 @@ class Train(Part):
 
     `auto` of `channels_last` and `compile` is settled by a measurement before the first step.
 
+    `shard`: the student's parameters, gradients and optimizer state are split over the processes.
+
     `class_weights`: of the task's loss, by name of the class, 1 of all others; `balanced`: the
     rarer a class, the more. `sampling: balanced`: every class is equally frequent in an epoch, and
     examples of rare ones are read several times.
@@ -181,6 +183,7 @@ class Train(Part):
     precision: Literal["float32", "bfloat16", "float16"] | None = None
     channels_last: bool | Literal["auto"] = True
     compile: bool | Literal["auto"] = False
+    shard: bool = False
     num_workers: int = Field(0, ge=0, le=MOST_WORKERS)
     seed: Seed = 0
 

@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from mentee import files
 from mentee.distillation.loop import DistillationModule
+from mentee.distillation.sharding import groups_as, join_groups, split_as, whole
 from mentee.errors import RunError
 from mentee.parallel import gather_objects, rank, world
 from mentee.types import Step
@@ -59,16 +60,18 @@ def save(
     """
     path = folder / f"step-{done.number:08d}.pt"
     states, memory = gather_objects(random_state()), module.criterion.memory_state()
+    student, optimizer_state = whole([module.student.state_dict(), optimizer.state_dict()])
     if rank() != 0:
         return path
     state = {
         "format": FORMAT,
         "done": dataclasses.asdict(done) | {"losses": dict(done.losses)},
-        "student": module.student.state_dict(),
+        "student": student,
         "adapters": module.criterion.state_dict(),
         "memories": memory,
         "loss_weights": module.criterion.loss_weights.state(),
-        "optimizer": optimizer.state_dict(),
+        "optimizer": optimizer_state
+        | {"param_groups": join_groups(optimizer_state["param_groups"])},
         "ema": None if average is None else average.state_dict(),
         "scaler": None if scaler is None else scaler.state_dict(),
         "random_states": states,
@@ -143,7 +146,8 @@ def restore(
         RunError: the checkpoint is of another student or method.
     """
     with _fits("student"):
-        module.student.load_state_dict(state["student"])
+        own = module.student.state_dict()
+        module.student.load_state_dict(split_as(state["student"], own))
     with _fits("adapters"):
         module.criterion.load_state_dict(state["adapters"])
     with _fits("memories"):
@@ -175,12 +179,18 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) 
     Raises:
         ValueError: it is of other parameters or of another rule.
     """
-    now, then = optimizer.param_groups, state["param_groups"]
+    now, then = join_groups(optimizer.param_groups), state["param_groups"]
     if len(now) != len(then):
         raise ValueError(f"it has {len(then)} groups of parameters, expected {len(now)}")
     if any(("betas" in one) != ("betas" in other) for one, other in zip(now, then, strict=True)):
         raise ValueError("it is of another rule (train.optimizer)")
-    optimizer.load_state_dict(dict(state))
+    own = dict(enumerate(each for group in now for each in group["params"]))
+    of = {
+        number: split_as(values, dict.fromkeys(values, own.get(number)))
+        for number, values in state["state"].items()
+    }
+    groups = groups_as(then, optimizer.param_groups)
+    optimizer.load_state_dict({**state, "state": of, "param_groups": groups})
 
 
 @contextlib.contextmanager

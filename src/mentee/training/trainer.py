@@ -96,8 +96,7 @@ class Training:
                 "that version, or start again"
             )
         state = checkpoint.load(self.folder.checkpoints)
-        parts = self.parts
-        scaler = parts.accelerator.scaler
+        parts, scaler = self.parts, self.parts.accelerator.scaler
         done = checkpoint.restore(state, parts.module, parts.optimizer, parts.average, scaler)
         self.progress = RunState.restored(state["run_state"])
         self._began -= self.progress.wall
@@ -260,8 +259,9 @@ class Training:
         return text
 
     def _save_best(self) -> None:
+        weights = self.parts.student.state_dict()  # of all processes, where it is split
         if rank() == 0:
-            self.folder.save_weights(self.folder.best, self.parts.student.state_dict())
+            self.folder.save_weights(self.folder.best, weights)
 
     def _over(self, step: Step) -> bool:
         return self.stopping.over(self.progress, step.number)
