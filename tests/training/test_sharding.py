@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from torch import nn
 
 from mentee import resume
 from mentee.api import evaluate, train
-from mentee.distillation.sharding import blocks, gathered, named, without_weights
+from mentee.build.compute_mode import resolve_shard
+from mentee.distillation.sharding import blocks, gathered, named, shard, without_weights
 from mentee.errors import RecipeError
+from mentee.recipe import Train
 from mentee.runs import checkpoint
 from tests.processes import Two, ended
 from tests.test_parallel import assert_close
@@ -123,3 +126,18 @@ def test_what_a_split_student_cannot_have_is_refused(
             teacher=student("no-norm", 2),
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_parameter_that_is_one_number_is_refused() -> None:
+    network = nn.Linear(2, 2)
+    network.scale = nn.Parameter(torch.tensor(1.0))
+    module: Any = SimpleNamespace(student=network)
+    with pytest.raises(RecipeError, match=r"student's scale is a single number; give it the shape"):
+        shard(module, (), torch.zeros(1, 2))
+
+
+def test_one_process_says_that_it_splits_nothing() -> None:
+    train, lines = resolve_shard(Train(shard=True))
+    assert lines == ["shard: one process has nothing to split; maps are contiguous, as of several"]
+    assert train.channels_last is False
+    assert resolve_shard(Train()) == (Train(), [])
