@@ -35,7 +35,7 @@ INSIDE = {  # all that is read of the student lies in one of its blocks; the sca
 }
 ADAMW = {"optimizer": "adamw", "lr": 0.003, "weight_decay_all": False}
 CASES: dict[str, tuple[str, Any, dict[str, Any]]] = {
-    "kd": ("resnet", "kd", {"max_grad_norm": 0.5, "ema": 0.5}),
+    "kd": ("no-norm", "kd", {"max_grad_norm": 0.5, "ema": 0.5}),
     "crd": ("vit", CRD, {"gradient_accumulation": 2, **ADAMW}),
     "cktf": ("resnet", {**cktf(kind="queue", negatives=70), "balance": "uncertainty"}, {}),
     "ec": ("no-norm", {"name": "ec", "params": {"compress.width": 8}}, {"nesterov": True}),
@@ -55,10 +55,10 @@ def student(kind: str, seed: int = 1) -> nn.Module:
 
 
 def recipe(method: Any, teacher: Any = "given", **training: Any) -> dict[str, Any]:
-    """Two epochs of three steps, or four."""
-    data = {"source": "embedded:digits", "views": "crop", "pad": 1, "limit": 96}
+    """Two epochs of three steps."""
+    data = {"source": "embedded:digits", "views": "crop", "pad": 1, "limit": 72}
     return {
-        "data": {**data, "validation": 0.25, "test": None},
+        "data": {**data, "validation": 0.25 if method == "kd" else None, "test": None},
         "student": "given",
         "teacher": teacher,
         "method": method,
@@ -111,19 +111,15 @@ def main(out: Path) -> None:
             found[name, shard] = trained(folder, name, shard=shard)
     if rank() == 0:
         torch.save(found, out / "found.pt")
-    plain = recipe("none", None, shard=True, weight_decay_all=False)
-    plain["save"]["steps"] = 1
-    del plain["data"]["test"]
-    for name in ("unstopped", "stopped"):
-        network = student("no-norm")
-        try:
-            on_step = None if name == "unstopped" else stop
-            train(plain, out=out / name, student=network, quiet=True, on_step=on_step)
-        except Interrupted:
-            torch.manual_seed(99)
+    kind, method, training = CASES["kd"]
+    content = recipe(method, shard=True, **training) | {"save": {"minutes": None, "steps": 1}}
+    networks = {"student": student(kind), "teacher": without_batch_norm(2, (16, 32, 64))}
+    with contextlib.suppress(Interrupted):
+        train(content, out=out / "stopped", quiet=True, on_step=stop, **networks)
+    torch.manual_seed(99)
     if rank() == 0:
         shutil.copytree(out / "stopped", out / "one")  # for the test itself
-    resume(out / "stopped", student=student("no-norm"), quiet=True)
+    resume(out / "stopped", quiet=True, **networks)
     exit_process(0)
 
 

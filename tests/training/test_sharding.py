@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +21,7 @@ from tests.processes import Two, ended
 from tests.test_parallel import assert_close
 from tests.training import sharded_processes
 from tests.training.sharded_processes import CASES, recipe, student
+from tests.training.two_processes import without_batch_norm
 
 CLOSE = 1e-5
 
@@ -77,13 +77,18 @@ def test_each_process_holds_its_part(two: Path) -> None:
 
 
 def test_a_split_run_resumes_exactly_in_as_many_processes_and_closely_in_one(two: Path) -> None:
+    whole = two / "kd" / "split"
     for name in ("student.safetensors", "metrics.jsonl"):
-        stopped, whole = ((two / run / name).read_bytes() for run in ("stopped", "unstopped"))
-        assert stopped == whole, name
-    resume(two / "one", student=student("no-norm"), quiet=True)
-    assert_close(last(two / "unstopped")["student"], last(two / "one")["student"])
-    scored = evaluate(two / "unstopped", student=student("no-norm"))
-    assert scored == json.loads((two / "unstopped" / "summary.json").read_text())["test"]
+        assert (two / "stopped" / name).read_bytes() == (whole / name).read_bytes(), name
+    networks = {"student": student("no-norm"), "teacher": without_batch_norm(2, (16, 32, 64))}
+    resume(two / "one", quiet=True, **networks)
+    for part in ("student", "optimizer", "ema"):
+        assert_close(flat(last(whole)[part]), flat(last(two / "one")[part]))
+    scores = [
+        evaluate(run, split="train", student=student("no-norm"))
+        for run in (whole, two / "kd" / "whole", two / "one")
+    ]
+    assert scores[1:] == [pytest.approx(scores[0])] * 2
 
 
 def test_blocks_are_the_layers_of_a_transformer_and_large_layers() -> None:
