@@ -77,7 +77,11 @@ def check(here: Path, *outputs: str) -> None:
     assert (run / "student.safetensors").is_file()
 
 
-@pytest.mark.parametrize("start", ["torchrun --nproc-per-node", "accelerate launch --multi_gpu"])
+@pytest.mark.parametrize(
+    "start",
+    ["torchrun --nproc-per-node 8 -m mentee.cli train recipe.yaml --out", "accelerate launch --m"],
+    ids=["torchrun", "accelerate"],
+)
 def test_one_machine(start: str, here: Path) -> None:
     launcher, words = arguments(start, 2)
     check(here, ended(launch(*words, cwd=here, launcher=launcher)))
