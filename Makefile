@@ -31,6 +31,7 @@ gpu: .venv/dev
 	$(BIN)/pytest -q -m gpu
 	$(BIN)/python benchmarks/speed/gpu.py
 	$(BIN)/python benchmarks/speed/roofline.py
+	$(BIN)/python benchmarks/speed/batched.py
 
 check: lint types architecture test docs build
 
