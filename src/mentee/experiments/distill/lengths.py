@@ -9,9 +9,10 @@ from typing import Any
 from mentee.experiments.distill.halving import third
 from mentee.experiments.distill.pace import Pace
 from mentee.experiments.distill.plan import Clock, Request
+from mentee.experiments.distill.trials import JOINED
 from mentee.experiments.search import FACTOR
 
-SEARCH_SHARE, RECORD_SHARE = 0.35, 0.15
+SEARCH_SHARE, RECORD_SHARE = 0.4, 0.15
 """Of the time, for the search, and at most for the record."""
 LONG_SHARE, LONGER = 0.45, 2
 """Of the time that is left after the search, for the long run; and its epochs, as a multiple of
@@ -83,9 +84,9 @@ class Lengths:
         """
         seconds, epochs = self._search_seconds(), None
         last = self._last(pace, seconds, final)
-        for count in range(configurations, least - 1, -1):  # one more is made of the best ones
+        for count in range(configurations, least - 1, -1):
             epochs = self._next(
-                pace, seconds, last, count + 1, kept(count), shortest(batches), MOST_RUNGS
+                pace, seconds, last, count + JOINED, kept(count), shortest(batches), MOST_RUNGS
             )
             if epochs is not None:
                 break

@@ -84,7 +84,7 @@ class TrialRounds:
                 yield begun(active)
                 if number == 0:
                     best = joined(ranked(), ready.students, ready.tried)
-                    active = list(dict.fromkeys([*active, best]))
+                    active = list(dict.fromkeys([*active, *best]))
                     yield begun(active)
             turns, active = self.lengths.turns(len(active)), ranked()
             trials = {each: made[each][epochs] for each in active}

@@ -26,6 +26,8 @@ LABEL_FREE_SHARE = 0.8
 """The same where labels train the classifier alone."""
 CLASSIFIER_STEPS = 300
 """Its steps at least: it begins anew, and a step of it is cheap."""
+JOINED = 2
+"""So many strategies of the first rung, the best ones, are tried with the best student and rate."""
 RATES = (3.0, 1 / 3)
 """By which the learning rate is multiplied, beside 1."""
 
@@ -186,8 +188,8 @@ def count_compared(tried: Sequence[Strategy]) -> int:
 
 def joined(
     best: Sequence[Configuration], students: Sequence[Candidate], tried: Sequence[Strategy]
-) -> Configuration:
-    """The best of each dimension together: its strategy, student and rate.
+) -> list[Configuration]:
+    """The best of each dimension together: student and rate, with each of the `JOINED` strategies.
 
     Args:
         best: configurations in the order of their scores.
@@ -196,13 +198,11 @@ def joined(
     """
     center = center_of(tried)
     able = [each for each in best if each.strategy.has_teacher]
-    strategy = next(
-        (e.strategy for e in able if e.candidate is students[0] and e.rate == 1), center
-    )
+    own = [e.strategy for e in able if e.candidate is students[0] and e.rate == 1]
     of_center = [each for each in best if each.strategy == center]
     student = next((e.candidate for e in of_center if e.rate == 1), students[0])
     rate = next((e.rate for e in of_center if e.candidate is students[0]), 1.0)
-    return Configuration(student, strategy, rate)
+    return [Configuration(student, each, rate) for each in own[:JOINED] or [center]]
 
 
 def finalists(
