@@ -138,12 +138,13 @@ class Lengths:
     def _last(self, pace: Pace, search: float, runs: int) -> float:
         """The epochs that so many last runs have time for, where the search takes its seconds.
 
-        They get all the time where a long run beside them could not be `LONGER`.
+        They get all the time where a long run beside them could not be `LONGER`, or they would be
+        too short.
         """
         seconds, turns = self.seconds_left() - search, self.turns(runs)
         long = min(LONGEST, pace.longest(LONG_SHARE * seconds, [1], [1.0]))
         beside = pace.longest((1 - LONG_SHARE) * seconds, [turns], [1.0])
-        if long >= LONGER * beside:
+        if long >= LONGER * beside and beside >= LEAST_EPOCHS:
             return beside
         return min(LONGEST, pace.longest(seconds, [turns], [1.0]))
 
