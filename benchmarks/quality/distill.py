@@ -215,7 +215,7 @@ def lines(tasks: dict[str, Any]) -> list[str]:
                 cells = [f"{name}, {seed}", row["student"], row["method"], part]
                 scores.append(f"| {' | '.join(cells)} | {100 * score:.1f} | {gained(gain)} | ")
                 scores[-1] += f"{verdict or ''} |"
-        if lengths.get("long"):
+        if winner["run"].startswith("long/"):
             method = f"{winner['label']}, {lengths['long']} epochs"
             cells = [f"{name}, {seed}", winner["student"], method, "test"]
             scores.append(f"| {' | '.join(cells)} | {100 * winner['exported']['test']:.1f} |  |  |")
