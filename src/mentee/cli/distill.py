@@ -99,7 +99,7 @@ def distill(
         int | None,
         typer.Option(min=1, help="Of the last runs, in place of minutes.", show_default="none"),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Of the last runs.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Of the last runs, at least.")] = 3,
     processes: Processes = None,
     executor: Executor = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan.")] = False,

@@ -119,16 +119,34 @@ def test_onnxruntime_is_measured_where_it_is_installed() -> None:
     assert 0 < small[0] < 1000
 
 
-def test_by_latency_alone_several_widths_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "mentee.experiments.distill.candidates.latency",
-        lambda network, example: (count_parameters(network) / 1e5, "counted"),
-    )
+@pytest.mark.parametrize(("most", "calls"), [(3, 7), (1e3, 3)])
+def test_by_latency_alone_several_widths_are_tried(
+    most: float, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only those that are chosen are exported, and others in place of what is too slow."""
+    exported = []
+
+    def counted(network: nn.Module, example: torch.Tensor) -> tuple[float, str]:
+        exported.append(network)
+        return count_parameters(network) / 1e5, "counted"
+
+    monkeypatch.setattr(candidates_module, "latency", counted)
+    monkeypatch.setattr(candidates_module, "too_slow", lambda *_: "")
     example = torch.zeros(1, 3, 32, 32)
-    students, left = candidates(OWN, "image", example, module, Budget(milliseconds=3), given=False)
+    budget = Budget(milliseconds=most)
+    students, left = candidates(OWN, "image", example, module, budget, given=False)
     assert len(students) == 3
-    assert all(student.parameters <= 300_000 for student in students)
-    assert any("resnet20-cifar-32" in line for line in left)
+    assert len(exported) == calls
+    assert all(over(each, budget) == "" and each.runtime == "counted" for each in students)
+    assert any("resnet20-cifar-32" in line for line in left) == (most == 3)
+
+
+def test_what_is_far_too_slow_in_torch_is_not_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates_module, "latency", None)
+    monkeypatch.setattr(candidates_module, "OVERHEAD", 0.0)
+    example, budget = torch.zeros(1, 3), Budget(milliseconds=0.4)
+    with pytest.raises(RecipeError, match=r"resnet8-cifar: [\d.]+ ms \(torch\)"):
+        candidates(OWN, "image", example, lambda network: Slow(), budget, given=True)
 
 
 def test_a_latency_above_the_budget_is_named() -> None:

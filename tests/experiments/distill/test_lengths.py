@@ -66,16 +66,17 @@ def test_a_search_ends_within_its_minutes(
             break
     assert own.content["search"] == own.rungs[-1]
     assert own.rungs == sorted(set(own.rungs))
-    own.set_final(true, 12)
-    final = own.content["final"]
-    own.clock.time += math.ceil(12 / parallel) * (true.fixed + final * true.epoch)
+    own.set_final(true, 4)
+    final, seeds = own.content["final"], own.content["seeds"]
+    own.clock.time += math.ceil(4 * seeds / parallel) * (true.fixed + final * true.epoch)
     assert final >= own.rungs[-1]
     own.set_long(true)
     long = own.content["long"]
     assert long == 0 or 2 * final <= long <= 300
     if long:
         own.clock.time += true.fixed + long * true.epoch
-    if in_time and own.rungs[-1] < final < 300 and long < 300:
+    assert 3 <= seeds <= 10
+    if in_time and own.rungs[-1] < final and seeds < 10:
         assert 0.75 * 60 * minutes <= own.clock.time + 7.5 <= 1.1 * 60 * minutes
     if minutes == 30 and true.epoch == 4.0 and parallel < 8:
         assert long > 0

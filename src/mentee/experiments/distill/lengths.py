@@ -17,6 +17,8 @@ SEARCH_SHARE, RECORD_SHARE = 0.4, 0.15
 LONG_SHARE, LONGER = 0.45, 2
 """Of the time that is left after the search, for the long run; and its epochs, as a multiple of
 those of the last runs, at least."""
+MOST_SEEDS = 10
+"""Of the last runs, where their epochs are the most and time is left."""
 LEAST_EPOCHS, LEAST_STEPS, LONGEST = 2, 30, 300
 """Of a run: epochs and steps at least, epochs at most."""
 MOST_RUNGS = 3
@@ -36,15 +38,15 @@ class Lengths:
 
     Attributes:
         content: of `distill.json`: `configurations` that there is time for, the epochs of the
-            `rungs`, of the longest one when it is known (`search`), of the last runs (`final`), of
-            the long run (`long`; 0: there is none).
+            `rungs`, of the longest one when it is known (`search`), of the last runs (`final`) and
+            their `seeds`, of the long run (`long`; 0: there is none).
     """
 
     def __init__(
         self, request: Request, clock: Clock, parallel: int, students: int, saved: dict[str, Any]
     ) -> None:
-        self.minutes, self.epochs, self.clock = request.minutes, request.epochs, clock
-        self.parallel, self.students, self.content = parallel, students, saved
+        self.minutes, self.epochs, self.seeds = request.minutes, request.epochs, request.seeds
+        self.clock, self.parallel, self.students, self.content = clock, parallel, students, saved
 
     @property
     def rungs(self) -> list[int]:
@@ -108,9 +110,18 @@ class Lengths:
         """The epochs of so many last runs of a pace, if the search takes its seconds."""
         return self._last(pace, self._search_seconds(), runs)
 
-    def set_final(self, pace: Pace, runs: int) -> None:
-        """Set the epochs of so many last runs."""
-        self.content["final"] = int(max(self._last(pace, 0.0, runs), self.rungs[-1]))
+    def set_final(self, pace: Pace, configurations: int) -> None:
+        """Set the epochs of the last runs of so many configurations, and their seeds.
+
+        There are more seeds than asked for where the runs are as long as they may be.
+        """
+        runs = configurations * self.seeds
+        epochs = int(max(self._last(pace, 0.0, runs), self.rungs[-1]))
+        long = self._long(pace, self.seconds_left())
+        spent = pace.seconds(long) if long >= LONGER * epochs else 0.0
+        turns = (self.seconds_left() - spent) // pace.seconds(epochs)
+        seeds = int(turns * self.parallel // configurations)
+        self.content |= {"final": epochs, "seeds": max(self.seeds, min(seeds, MOST_SEEDS))}
 
     def set_long(self, pace: Pace) -> None:
         """Set the epochs of the long run, or that there is none."""
@@ -142,11 +153,15 @@ class Lengths:
         too short.
         """
         seconds, turns = self.seconds_left() - search, self.turns(runs)
-        long = min(LONGEST, pace.longest(LONG_SHARE * seconds, [1], [1.0]))
-        beside = pace.longest((1 - LONG_SHARE) * seconds, [turns], [1.0])
+        long = self._long(pace, seconds)
+        beside = pace.longest(seconds - pace.seconds(long), [turns], [1.0])
         if long >= LONGER * beside and beside >= LEAST_EPOCHS:
             return beside
         return min(LONGEST, pace.longest(seconds, [turns], [1.0]))
+
+    def _long(self, pace: Pace, seconds: float) -> float:
+        """The epochs of a long run in its share of so many seconds."""
+        return min(LONGEST, pace.longest(LONG_SHARE * seconds, [1], [1.0]))
 
     def _next(
         self, pace: Pace, seconds: float, last: float, runs: int, kept: int, least: int, most: int

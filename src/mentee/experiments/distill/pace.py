@@ -28,6 +28,10 @@ class Pace:
     fixed: float
     epoch: float
 
+    def seconds(self, epochs: float) -> float:
+        """Of a run of so many epochs."""
+        return self.fixed + self.epoch * epochs
+
     def longest(self, seconds: float, turns: Sequence[int], shares: Sequence[float]) -> float:
         r"""The epochs of the longest runs, of several kinds that follow one another.
 

@@ -25,7 +25,7 @@ class Request:
         budget: of the student.
         minutes: for everything; None: `epochs` say how long runs are.
         epochs: of the last runs; those of the search have half as many.
-        seeds: of the last runs.
+        seeds: of the last runs, at least.
         given: whether the recipe's student is the only one.
         label_free: whether labels train the classifier alone.
     """

@@ -86,7 +86,7 @@ def distill(
         minutes: for everything.
         epochs: in place of minutes: the length of the last runs. Then the same data, recipe and
             number of threads give the same result, whatever stops it meanwhile.
-        seeds: of the last runs.
+        seeds: of the last runs; with `minutes` more where the runs are as long as they may be.
         given: whether the recipe's student is the only one, or others are proposed; None: it is
             where there is no budget.
         label_free: the student learns from the teacher alone; labels train its classifier after

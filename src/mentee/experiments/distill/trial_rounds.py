@@ -105,7 +105,7 @@ class TrialRounds:
         if "final" not in self.lengths.content:
             some = [trials[each] for each in last if each in trials] or [*trials.values()]
             pace = measured_pace(some, epochs, outside)
-            self.lengths.set_final(pace, len(last) * self.seeds)
+            self.lengths.set_final(pace, len(last))
         with self.lengths.clock.part("final"):
             yield self._comparison(last)
         if self.lengths.minutes is not None:
@@ -113,10 +113,11 @@ class TrialRounds:
 
     def _comparison(self, last: Sequence[Configuration]) -> list[Trial]:
         """The last runs: each configuration with every seed."""
-        epochs, first = self.lengths.content["final"], self.ready.recipe.train.seed
+        content, first = self.lengths.content, self.ready.recipe.train.seed
+        epochs, seeds = content["final"], content.get("seeds", self.seeds)
         self.final = [
             self.planner.trial(each, epochs, seed, "final", tested=True, compared=True)
-            for seed in range(first, first + self.seeds)
+            for seed in range(first, first + seeds)
             for each in last
         ]
         return self.begin(self.final, epochs)
