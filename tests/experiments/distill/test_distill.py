@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from safetensors.torch import load_file
+from sklearn.datasets import load_digits
 
 from mentee import distill
 from mentee.api import Interrupted
@@ -304,6 +306,21 @@ def test_a_dry_run_writes_nothing(
     assert any("configurations" in line and "about 1 min" in line for line in lines)
 
 
+@pytest.mark.parametrize("blank", [False, True])
+def test_rows_without_a_label_are_unlabeled_examples(
+    teacher: dict[str, Any], tmp_path: Path, *, blank: bool
+) -> None:
+    pixels, labels = load_digits(return_X_y=True)
+    images = pixels[:200].reshape(-1, 8, 8, 1).astype(np.uint8)
+    labels = np.where(blank & (np.arange(200) >= 120), -1, labels[:200])
+    rows = {"image": images, "label": labels}
+    data = {"source": "digits", "test": None, "views": "crop", "pad": 1}
+    lines = list[str]()
+    given = recipe(teacher, data=data)
+    distill(given, minutes=1.0, dry_run=True, say=lines.append, data={"train": rows})
+    assert any("cktf+kd, unlabeled too" in line for line in lines) == blank
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
@@ -370,6 +387,7 @@ def test_embeddings_have_strategies_of_their_own(tmp_path: Path) -> None:
     assert len(spare) == len(set(spare))
     both = {"teachers": {name: {"record": name} for name in ("one", "other")}}
     several = {"to-teacher first, then none", "to-teacher first, then ec, unlabeled too"}
+    several |= {"probe-kd, unlabeled too"}
     assert several <= {*names(both, spare=True)}
 
 

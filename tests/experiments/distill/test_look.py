@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
+import pytest
 
 from mentee.build.datasets import open_splits
 from mentee.experiments.distill.look import gradients, look, resembles, thumbnails
@@ -30,6 +32,21 @@ def lines(train: np.ndarray, test: np.ndarray) -> list[str]:
 
 def test_different_images_give_no_line() -> None:
     assert lines(pictures(40, 0), pictures(30, 1)) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(16, "validation has 16 examples.* ± 0.24"), (40, "")]
+)
+def test_a_validation_that_can_hardly_choose_is_named(count: int, expected: str) -> None:
+    content = {
+        part: {"image": pictures(n, len(part)), "label": np.arange(n) % 2}
+        for part, n in {"train": 40, "validation": count}.items()
+    }
+    parts = {"validation": "validation", "test": None}
+    recipe = read({**RECIPE, "data": {"source": "mine", **parts}})
+    assert [bool(re.search(expected, line)) for line in look(open_splits(recipe, content))] == (
+        [True] if expected else []
+    )
 
 
 def test_the_same_image_in_two_parts_is_named() -> None:

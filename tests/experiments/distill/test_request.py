@@ -73,6 +73,7 @@ def test_a_recipe_keeps_what_is_not_named_anew(tmp_path: Path) -> None:
     ("options", "text"),
     [
         ({"teacher": "resnet20-cifar", "embeddings": ["a"]}, "give one of them"),
+        ({"embeddings": ["a/vectors", "b/vectors"]}, "two have the same folder name"),
         ({"weights": "w.safetensors"}, "name it with --teacher"),
     ],
 )

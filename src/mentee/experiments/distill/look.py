@@ -1,4 +1,4 @@
-"""What is looked at before a search: the same and nearly the same examples in several parts."""
+"""What is looked at before a search: examples that stand in several parts, and few to choose by."""
 
 from __future__ import annotations
 
@@ -22,16 +22,30 @@ SIDE, NEAR, LEVELS = 16, 6, 6.0
 """Of two images of that side so many of 64 gradients may differ, and gray levels in the mean."""
 NAMED = 3
 BLOCK = 256
+FEW = 40
+"""Validation examples below which a search hardly chooses."""
 ONES = np.array([bin(number).count("1") for number in range(1 << 16)], np.uint8)
 """Of a number of 16 bits."""
 
 
 def look(splits: DatasetSplits) -> list[str]:
-    """A line for each pair of parts that share examples, or nearly."""
+    """A line for each pair of parts that share examples, or nearly, and for a small validation."""
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     known = {name: part for name, part in parts.items() if part is not None}
     contents = {name: contents_of(part) for name, part in known.items()}
-    return [*shared(known, contents), *near(known, contents)]
+    return [*few(splits), *shared(known, contents), *near(known, contents)]
+
+
+def few(splits: DatasetSplits) -> list[str]:
+    """A line where validation is so small that chance chooses."""
+    if splits.validation is None or len(splits.validation) >= FEW:
+        return []
+    count = len(splits.validation)
+    return [
+        f"validation has {count} examples: by these a share such as accuracy is known to "
+        f"± {0.98 / count**0.5:.2f}, so chance chooses among the better runs; hold out more "
+        "of them, such as data.validation=0.3"
+    ]
 
 
 def shared(parts: Mapping[str, Examples], contents: Mapping[str, Held]) -> list[str]:

@@ -99,8 +99,10 @@ def prepare(
         say(f"student {each.name}: {each.parameters:,} parameters{time}")
     for line in left_out:
         say(f"not within the budget: {line}")
-    labeled = setup.splits.train.labeled
+    labeled = setup.splits.whole.labeled  # a run from scratch leaves out those without a label
     spare = recipe.data.unlabeled is not None or (labeled is not None and not labeled.all())
+    if spare and recipe.data.unlabeled is None:
+        say("strategies whose name ends in 'unlabeled too' read the examples without a label")
     resolved = setup.recipe.model_copy(update={"teacher": recipe.teacher})
     ready = Preparation(resolved, setup, bool(spare), warnings, students, left_out, [], {}, {})
     tried = strategies(ready.recipe, spare=ready.spare, label_free=label_free)

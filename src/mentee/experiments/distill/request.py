@@ -71,7 +71,13 @@ def recipe_of(
         given = {"teacher": {"network": teacher, **({"weights": weights} if weights else {})}}
     if embeddings:
         paths = list(embeddings)
-        record: Any = paths[0] if len(paths) == 1 else {Path(each).name: each for each in paths}
+        named_paths = {Path(each).name: each for each in paths}
+        if len(named_paths) < len(paths):
+            raise RecipeError(
+                f"--embeddings {' '.join(paths)}: two have the same folder name, by which their "
+                "teachers are told apart; rename one"
+            )
+        record: Any = paths[0] if len(paths) == 1 else named_paths
         given = {"teacher": {"record": record, "clean": True}}
     named = {"student": student} if student else {}
     if is_recipe(source):

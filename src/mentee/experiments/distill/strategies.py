@@ -136,6 +136,7 @@ OF_SEVERAL = (
     Strategy("ec", "both", "+24.5 points there", first="to-teacher"),
     Strategy("ec", "soft labels weigh more", "with one: as above", weights=PROBE_MORE),
     Strategy("to-teacher", "beside the labels too", "+7.2 in the other one", first="to-teacher"),
+    Strategy("probe-kd", "soft labels of a classifier on them all", "with one: as above"),
     Strategy("to-teacher", "all teachers, as they are", "no better than one, as above"),
 )
 """For several teachers."""
