@@ -275,7 +275,7 @@ def test_lengths_that_are_set_by_the_time_stay_as_they_are(
     with pytest.raises(Interrupted):
         search(teacher, tmp_path / "out", **options)
     before = json.loads((tmp_path / "out" / "distill.json").read_text())
-    keys = {"views", "students", "configurations", "rungs", "search", "final", "seeds"}
+    keys = {"views", "students", "longest", "configurations", "rungs", "search", "final", "seeds"}
     assert before["lengths"].keys() == keys
     final = before["lengths"]["final"]
     monkeypatch.setattr(

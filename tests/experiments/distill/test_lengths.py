@@ -72,7 +72,7 @@ def test_a_search_ends_within_its_minutes(
     assert final >= own.rungs[-1]
     own.set_long(true)
     long = own.content["long"]
-    assert long == 0 or 2 * final <= long <= 300
+    assert long == 0 or 2 * final <= long <= own.content["longest"]
     if long:
         own.clock.time += true.fixed + long * true.epoch
     assert 3 <= seeds <= 10
@@ -89,6 +89,15 @@ def test_what_there_is_no_time_for_is_left_out_from_the_end() -> None:
     assert own.rungs[0] == 2
     assert not lengths(0.2, 1).set_first(Pace(1.0, 1.0), 15, 3, lambda n: 2, 12, 20)
     assert not lengths(2.0, 1).set_first(Pace(1.0, 1.0), 15, 3, lambda n: 2, 60, 20)
+
+
+def test_with_few_examples_a_run_may_have_more_epochs() -> None:
+    """Of 160 labels an epoch has two steps, so 300 epochs would be 600 steps."""
+    few, many = lengths(240.0, 1), lengths(240.0, 1)
+    for own, batches in ((few, 2), (many, 200)):
+        own.set_first(Pace(0.1, 0.01), 15, 3, lambda n: 2, 12, batches)
+        own.set_final(Pace(0.1, 0.01), 3)
+    assert (few.content["final"], many.content["final"]) == (1500, 300)
 
 
 def test_a_rung_is_longer_than_the_one_before() -> None:

@@ -19,8 +19,10 @@ LONG_SHARE, LONGER = 0.45, 2
 those of the last runs, at least."""
 MOST_SEEDS = 10
 """Of the last runs, where their epochs are the most and time is left."""
-LEAST_EPOCHS, LEAST_STEPS, LONGEST = 2, 30, 300
-"""Of a run: epochs and steps at least, epochs at most."""
+LEAST_EPOCHS, LEAST_STEPS = 2, 30
+"""Of a run, at least."""
+MOST_EPOCHS, MOST_STEPS = 300, 3000
+"""Of a run, at most; what is more of the two."""
 MOST_RUNGS = 3
 EXPORTS = 1.5
 """The time of the file, its comparison and int8, as a multiple of that of a student's latency."""
@@ -37,9 +39,9 @@ class Lengths:
         saved: of an earlier call.
 
     Attributes:
-        content: of `distill.json`: `configurations` that there is time for, the epochs of the
-            `rungs`, of the longest one when it is known (`search`), of the last runs (`final`) and
-            their `seeds`, of the long run (`long`; 0: there is none).
+        content: of `distill.json`: `longest`, the most epochs of a run, `configurations` that there
+            is time for, the epochs of the `rungs`, of the longest one when it is known (`search`),
+            of the last runs (`final`) and their `seeds`, of the long run (`long`; 0: none).
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Lengths:
         Returns:
             Whether there is time for the shortest runs.
         """
+        self.content["longest"] = most_epochs(batches)
         seconds, epochs = self._search_seconds(), None
         last = self._last(pace, seconds, final)
         for count in range(configurations, least - 1, -1):
@@ -125,7 +128,7 @@ class Lengths:
 
     def set_long(self, pace: Pace) -> None:
         """Set the epochs of the long run, or that there is none."""
-        epochs = int(min(LONGEST, pace.longest(self.seconds_left(), [1], [1.0])))
+        epochs = int(min(self._longest, pace.longest(self.seconds_left(), [1], [1.0])))
         self.content["long"] = epochs if epochs >= LONGER * self.content["final"] else 0
 
     def turns(self, runs: int) -> int:
@@ -142,6 +145,10 @@ class Lengths:
         whole = self.seconds_left() + self.clock.now - began
         return SEARCH_SHARE * whole - (self.clock.now - began)
 
+    @property
+    def _longest(self) -> int:
+        return int(self.content.get("longest", MOST_EPOCHS))
+
     def _export_seconds(self) -> float:
         """About those that the export takes."""
         return EXPORTS * self.clock.seconds("latency") / self.students
@@ -157,11 +164,11 @@ class Lengths:
         beside = pace.longest(seconds - pace.seconds(long), [turns], [1.0])
         if long >= LONGER * beside and beside >= LEAST_EPOCHS:
             return beside
-        return min(LONGEST, pace.longest(seconds, [turns], [1.0]))
+        return min(self._longest, pace.longest(seconds, [turns], [1.0]))
 
     def _long(self, pace: Pace, seconds: float) -> float:
         """The epochs of a long run in its share of so many seconds."""
-        return min(LONGEST, pace.longest(LONG_SHARE * seconds, [1], [1.0]))
+        return min(self._longest, pace.longest(LONG_SHARE * seconds, [1], [1.0]))
 
     def _next(
         self, pace: Pace, seconds: float, last: float, runs: int, kept: int, least: int, most: int
@@ -176,7 +183,7 @@ class Lengths:
                 counts.append(min(counts[-1], third(counts[-1]) + kept))
             shares = [FACTOR ** -(number - 1 - i) for i in range(number)]
             longest = pace.longest(seconds, [self.turns(n) for n in counts], shares)
-            epochs = int(min(longest, last, LONGEST) * shares[0])
+            epochs = int(min(longest, last, self._longest) * shares[0])
             if epochs >= least:
                 return epochs
         return None
@@ -190,6 +197,16 @@ def shortest(batches: int) -> int:
         (2, 8)
     """
     return max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / batches))
+
+
+def most_epochs(batches: int) -> int:
+    """The most epochs of a run, of so many steps each.
+
+    Example:
+        >>> most_epochs(100), most_epochs(2)
+        (300, 1500)
+    """
+    return max(MOST_EPOCHS, math.ceil(MOST_STEPS / batches))
 
 
 def rungs(longest: int, least: int) -> list[int]:
