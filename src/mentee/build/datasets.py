@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -43,7 +43,8 @@ READING = (
 
 _INPUT: TypeAdapter[Input | AudioInput | TextInput] = TypeAdapter(Input | AudioInput | TextInput)
 
-_cache: list[dict[str, Examples]] = []
+Kept = TypeVar("Kept")
+_cache: list[dict[str, Any]] = []
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,7 @@ def open_single_split(recipe: Recipe, split: str, data: Any = None) -> DatasetSp
 
 @contextmanager
 def cache_sources() -> Iterator[None]:
-    """While this lasts, what runs of this process read is opened and decoded once.
+    """While this lasts, what runs of this process read is opened, decoded and measured once.
 
     Only where the sources do not change between the runs. One within another shares what it has.
     """
@@ -251,9 +252,17 @@ def open_split(config: Data, split: str, data: Any) -> Examples:
     if not _cache or data is not None:
         return _open_part(config, split, data)
     key = repr((split, [getattr(config, name) for name in READING]))
+    return once(key, lambda: _open_part(config, split, data))
+
+
+def once(key: str, compute: Callable[[], Kept]) -> Kept:
+    """What `compute` gives; while `cache_sources` lasts it is called once for each key."""
+    if not _cache:
+        return compute()
     if key not in _cache[-1]:
-        _cache[-1][key] = _open_part(config, split, data)
-    return _cache[-1][key]
+        _cache[-1][key] = compute()
+    kept: Kept = _cache[-1][key]
+    return kept
 
 
 def _open_part(config: Data, split: str, data: Any) -> Examples:

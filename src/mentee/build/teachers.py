@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from mentee.build import networks
 from mentee.build.classifier_reuse import Classifier, find_classifier
-from mentee.build.datasets import MEASURED
+from mentee.build.datasets import MEASURED, once
 from mentee.build.outputs import how_to_name
 from mentee.build.own_input import is_trained
 from mentee.build.recorded_teachers import recorded_kind
@@ -32,6 +32,7 @@ from mentee.recipe import (
     RecordedRecipe,
 )
 from mentee.teachers import EmaTeacher, MultiTeacher, OnlineTeacher, RecordedTeacher
+from mentee.teachers.online import Measured
 from mentee.teachers.teacher import Teacher
 from mentee.types import Batch, FeatureKey
 
@@ -80,8 +81,18 @@ class OnlineKind(TeacherKind):
                     f"the teacher's logits are {list(layer.shape)} for each example; expected one "
                     f"for each class. {how_to_name()}"
                 )
+        keys = splits.train.keys
+        read = (request.recipe.data.model_dump_json(), len(keys), int(keys.sum()))
+
+        def once_of_these(key: str, compute: Callable[[], Measured]) -> Measured:
+            return once(repr(("statistics", read, key)), compute)
+
         return OnlineTeacher(
-            network, layers, contract, sample=lambda: splits.clean(splits.some(MEASURED))
+            network,
+            layers,
+            contract,
+            sample=lambda: splits.clean(splits.some(MEASURED)),
+            once=once_of_these,
         )
 
     def classifier(

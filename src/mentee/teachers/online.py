@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ from mentee.records.statistics import fit
 from mentee.representations.pooled import averaged
 from mentee.types import Batch, Features, Statistics
 
+Measured: TypeAlias = dict[str, Statistics]
+"""By layer."""
+
 
 class OnlineTeacher:
     """A network in evaluation mode, without gradients, with an input normalization of its own.
@@ -28,6 +32,7 @@ class OnlineTeacher:
         layers: where it is read, from `mentee.features.resolve`.
         contract: what it reads.
         sample: gives batches of training examples, to measure how its vectors are distributed.
+        once: called with its fingerprint and what measures; it may know the result already.
     """
 
     def __init__(
@@ -36,6 +41,7 @@ class OnlineTeacher:
         layers: Sequence[Layer],
         contract: Contract,
         sample: Callable[[], Iterable[Batch]] | None = None,
+        once: Callable[[str, Callable[[], Measured]], Measured] = lambda _, compute: compute(),
     ) -> None:
         self.network = network.eval()
         for each in network.parameters():  # a scripted network has no requires_grad_
@@ -43,7 +49,7 @@ class OnlineTeacher:
         self.contract = contract
         self.layers = tuple(layers)
         self._capture = Capture(network, layers)
-        self._sample, self._measured = sample, dict[str, Statistics]()
+        self._sample, self._once, self._measured = sample, once, Measured()
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Features:
@@ -58,7 +64,9 @@ class OnlineTeacher:
         """
         if layer not in self._measured:
             device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
-            self._measured = measure(self, self._sample, device)
+            self._measured = self._once(
+                self.fingerprint(), lambda: measure(self, self._sample, device)
+            )
         return self._measured[layer]
 
     def clean_rows(self, rows: Tensor, columns: Sequence[str]) -> Features:
@@ -140,7 +148,7 @@ def measure(
     teacher: Callable[[Batch], Features],
     sample: Callable[[], Iterable[Batch]] | None,
     device: torch.device,
-) -> dict[str, Statistics]:
+) -> Measured:
     """The statistics of a teacher's vectors, over all processes' shares of a sample, by layer.
 
     Maps and tokens are averaged to vectors. What is d wide takes O(d³).
