@@ -249,16 +249,19 @@ def open_split(config: Data, split: str, data: Any) -> Examples:
     """
     if data is not None and split != config.train:
         require_splits(data, split)
-    if not _cache or data is not None:
+    if data is not None:
         return _open_part(config, split, data)
-    key = repr((split, [getattr(config, name) for name in READING]))
-    return once(key, lambda: _open_part(config, split, data))
+    return once(
+        lambda: repr((split, [getattr(config, name) for name in READING])),
+        lambda: _open_part(config, split, data),
+    )
 
 
-def once(key: str, compute: Callable[[], Kept]) -> Kept:
+def once(key_of: Callable[[], str], compute: Callable[[], Kept]) -> Kept:
     """What `compute` gives; while `cache_sources` lasts it is called once for each key."""
     if not _cache:
         return compute()
+    key = key_of()
     if key not in _cache[-1]:
         _cache[-1][key] = compute()
     kept: Kept = _cache[-1][key]

@@ -81,11 +81,10 @@ class OnlineKind(TeacherKind):
                     f"the teacher's logits are {list(layer.shape)} for each example; expected one "
                     f"for each class. {how_to_name()}"
                 )
-        keys = splits.train.keys
-        read = (request.recipe.data.model_dump_json(), len(keys), int(keys.sum()))
 
-        def once_of_these(key: str, compute: Callable[[], Measured]) -> Measured:
-            return once(repr(("statistics", read, key)), compute)
+        def once_of_these(key: Callable[[], str], compute: Callable[[], Measured]) -> Measured:
+            keys, data = splits.train.keys, request.recipe.data.model_dump_json()
+            return once(lambda: repr((data, len(keys), int(keys.sum()), key())), compute)
 
         return OnlineTeacher(
             network,

@@ -52,6 +52,14 @@ def group_notes(group: Group) -> Iterator[str]:
         )
 
 
+def known_to(count: int) -> str:
+    """How well a share of so many examples is known: the half width of 95 %, where it is widest."""
+    return (
+        f"{count} examples: by these alone a share such as accuracy is known to "
+        f"± {0.98 / count**0.5:.2f} at most"
+    )
+
+
 def run_notes(rows: Sequence[Row]) -> Iterator[str]:
     """Sentences on what all rows have in common, and on classes that runs never predict."""
     runs = [run for row in rows for run in row.runs.values()]
@@ -59,8 +67,7 @@ def run_notes(rows: Sequence[Row]) -> Iterator[str]:
     few = min(filter(None, counts), default=FEW)
     if few < FEW:
         yield (
-            f"Validation has {few} examples: by these alone a share such as accuracy is known to "
-            f"± {0.98 / few**0.5:.2f} at most, so rows that are nearer than that stand in an order "
+            f"Validation has {known_to(few)}, so rows that are nearer than that stand in an order "
             "of chance, and the best was hardly chosen."
         )
     views = {str(run["reading"]) for run in runs if str(run.get("reading")).startswith("views=")}

@@ -32,7 +32,7 @@ class OnlineTeacher:
         layers: where it is read, from `mentee.features.resolve`.
         contract: what it reads.
         sample: gives batches of training examples, to measure how its vectors are distributed.
-        once: called with its fingerprint and what measures; it may know the result already.
+        once: called with what tells its fingerprint and what measures; it may know the result.
     """
 
     def __init__(
@@ -41,7 +41,9 @@ class OnlineTeacher:
         layers: Sequence[Layer],
         contract: Contract,
         sample: Callable[[], Iterable[Batch]] | None = None,
-        once: Callable[[str, Callable[[], Measured]], Measured] = lambda _, compute: compute(),
+        once: Callable[[Callable[[], str], Callable[[], Measured]], Measured] = lambda _, compute: (
+            compute()
+        ),
     ) -> None:
         self.network = network.eval()
         for each in network.parameters():  # a scripted network has no requires_grad_
@@ -65,7 +67,7 @@ class OnlineTeacher:
         if layer not in self._measured:
             device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
             self._measured = self._once(
-                self.fingerprint(), lambda: measure(self, self._sample, device)
+                self.fingerprint, lambda: measure(self, self._sample, device)
             )
         return self._measured[layer]
 

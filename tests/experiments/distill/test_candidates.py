@@ -12,7 +12,9 @@ from torch import nn
 
 from mentee.errors import RecipeError
 from mentee.experiments.distill import candidates as candidates_module
-from mentee.experiments.distill.candidates import Budget, candidates, latency, over, widest
+from mentee.experiments.distill import latency as latency_module
+from mentee.experiments.distill.candidates import Budget, candidates, over, widest
+from mentee.experiments.distill.latency import latency
 from mentee.models import build, count_parameters
 from mentee.recipe import Network
 
@@ -107,7 +109,7 @@ def test_a_round_that_was_disturbed_does_not_count(monkeypatch: pytest.MonkeyPat
     seconds = iter([0.001] * 30 + [0.05] * 40)
     now = iter(itertools.accumulate(each for s in seconds for each in (1.0, s)))
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.setattr(candidates_module.time, "perf_counter", lambda: next(now))
+    monkeypatch.setattr(latency_module.time, "perf_counter", lambda: next(now))
     assert latency(nn.Identity(), torch.zeros(1, 3))[0] == pytest.approx(1.0)
 
 
@@ -143,7 +145,7 @@ def test_by_latency_alone_several_widths_are_tried(
 
 def test_what_is_far_too_slow_in_torch_is_not_exported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates_module, "latency", None)
-    monkeypatch.setattr(candidates_module, "OVERHEAD", 0.0)
+    monkeypatch.setattr(latency_module, "OVERHEAD", 0.0)
     example, budget = torch.zeros(1, 3), Budget(milliseconds=0.4)
     with pytest.raises(RecipeError, match=r"resnet8-cifar: [\d.]+ ms \(torch\)"):
         candidates(OWN, "image", example, lambda network: Slow(), budget, given=True)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from mentee.build.datasets import DatasetSplits
 from mentee.build.unlabeled import contents_of
 from mentee.data import Examples
+from mentee.experiments.comparison_notes import known_to
 
 Held: TypeAlias = npt.NDArray[Any]
 
@@ -40,11 +41,9 @@ def few(splits: DatasetSplits) -> list[str]:
     """A line where validation is so small that chance chooses."""
     if splits.validation is None or len(splits.validation) >= FEW:
         return []
-    count = len(splits.validation)
     return [
-        f"validation has {count} examples: by these a share such as accuracy is known to "
-        f"± {0.98 / count**0.5:.2f}, so chance chooses among the better runs; hold out more "
-        "of them, such as data.validation=0.3"
+        f"validation has {known_to(len(splits.validation))}, so chance chooses among the better "
+        "runs; hold out more of them, such as data.validation=0.3"
     ]
 
 

@@ -15,7 +15,8 @@ from mentee.build.data_summary import data_summary
 from mentee.build.overrides import PythonOverrides
 from mentee.build.setup import TrainingSetup, build
 from mentee.errors import MenteeError, RecipeError
-from mentee.experiments.distill.candidates import Budget, Candidate, candidates, latency
+from mentee.experiments.distill.candidates import Budget, Candidate, candidates
+from mentee.experiments.distill.latency import latency
 from mentee.experiments.distill.lengths import Lengths
 from mentee.experiments.distill.look import look
 from mentee.experiments.distill.pace import first_pace
@@ -102,7 +103,7 @@ def prepare(
     labeled = setup.splits.whole.labeled  # a run from scratch leaves out those without a label
     spare = recipe.data.unlabeled is not None or (labeled is not None and not labeled.all())
     if spare and recipe.data.unlabeled is None:
-        say("strategies whose name ends in 'unlabeled too' read the examples without a label")
+        say("first phases, and strategies with 'unlabeled too', read those without a label")
     resolved = setup.recipe.model_copy(update={"teacher": recipe.teacher})
     ready = Preparation(resolved, setup, bool(spare), warnings, students, left_out, [], {}, {})
     tried = strategies(ready.recipe, spare=ready.spare, label_free=label_free)

@@ -90,8 +90,8 @@ class Stages:
             self._save()
             return trials
 
-        seeds, failed = self.request.seeds, progress.failed
-        trials = TrialRounds(ready, self.space, planner, self.lengths, seeds, failed, begin)
+        failed = progress.failed
+        trials = TrialRounds(ready, self.space, planner, self.lengths, failed, begin)
         rounds = Rounds(iter(trials), failed, self._save)
         train([], self.executor, progress, rounds, self.lengths.parallel)
         compared = trials.compared()

@@ -34,7 +34,6 @@ class TrialRounds:
         space: the configurations of the first round.
         planner: makes trials.
         lengths: of all runs; they are set on the way.
-        seeds: of the comparison.
         failed: why runs have failed so far, by name.
         begin: called with the trials of a round and their epochs.
         search: the entries of `distill.json` when the search is over.
@@ -46,7 +45,6 @@ class TrialRounds:
     space: Sequence[Configuration]
     planner: Planner
     lengths: Lengths
-    seeds: int
     failed: Mapping[str, str]
     begin: Callable[[list[Trial], int], list[Trial]]
     search: list[dict[str, Any]] = field(default_factory=list)
@@ -58,7 +56,7 @@ class TrialRounds:
         ready, rungs, active, epochs = self.ready, self.lengths.rungs, [*self.space], 0
         stopped: list[Configuration] = []  # the best of the last rung first
         first = ready.recipe.train.seed
-        final_runs = count_compared(ready.tried) * self.seeds
+        final_runs = count_compared(ready.tried) * self.lengths.seeds
         made: dict[Configuration, dict[int, Trial]] = {}
 
         def group(each: Configuration) -> Hashable | None:
@@ -114,7 +112,7 @@ class TrialRounds:
     def _comparison(self, last: Sequence[Configuration]) -> list[Trial]:
         """The last runs: each configuration with every seed."""
         content, first = self.lengths.content, self.ready.recipe.train.seed
-        epochs, seeds = content["final"], content.get("seeds", self.seeds)
+        epochs, seeds = content["final"], content.get("seeds", self.lengths.seeds)
         self.final = [
             self.planner.trial(each, epochs, seed, "final", tested=True, compared=True)
             for seed in range(first, first + seeds)
